@@ -1,0 +1,1 @@
+"""Grad-CAM, run only once the gradient path is confirmed."""

@@ -1,0 +1,88 @@
+"""Every exception gradflow raises on purpose.
+
+One root, :class:`GradflowError`; each carries what a person needs to act: a stable ``reference``, the ``message``, an
+optional ``note`` (why) and ``hint`` (what to do next). The command line prints these and exits with status 2.
+"""
+
+from __future__ import annotations
+
+
+class GradflowError(Exception):
+    """A request that could not be carried out.
+
+    Parameters
+    ----------
+    message
+        What went wrong, one sentence, lower-case start, no final stop.
+    note
+        Context: why it went wrong. Optional.
+    hint
+        What to do about it, as an instruction. Optional.
+    """
+
+    reference = "gradflow-error"
+
+    def __init__(self, message: str, *, note: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.note = note
+        self.hint = hint
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.note:
+            lines.append(f"note: {self.note}")
+        if self.hint:
+            lines.append(f"help: {self.hint}")
+        return "\n".join(lines)
+
+
+class UsageError(GradflowError):
+    """The command line or the arguments of a function do not make sense together."""
+
+    reference = "usage"
+
+
+class LoadError(GradflowError):
+    """The model, its input or its score could not be obtained."""
+
+    reference = "load"
+
+
+class UntrustedFileError(LoadError):
+    """A file would have to run code to be loaded, and the user has not said ``--trust``."""
+
+    reference = "untrusted-file"
+
+
+class LayerNotFoundError(GradflowError):
+    """No module or parameter has the name that was asked for."""
+
+    reference = "layer-not-found"
+
+
+class ScoreError(GradflowError):
+    """No scalar score could be made from the model's output."""
+
+    reference = "score"
+
+
+class ModelRaisedError(GradflowError):
+    """The model itself raised while it ran forward; the original exception is the ``__cause__``."""
+
+    reference = "model-raised"
+
+
+class RenderError(GradflowError):
+    """A report could not be drawn or written."""
+
+    reference = "render"
+
+
+class NotConnectedError(GradflowError):
+    """A Grad-CAM was asked for while no correct gradient reaches the layer; carries the report.
+
+    The ``report`` attribute holds the :class:`gradflow.Report` whose first diagnostic says why.
+    """
+
+    reference = "not-connected"

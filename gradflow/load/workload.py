@@ -1,0 +1,71 @@
+"""What is to be checked: a model, its input, and the score that is differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gradflow.location import SourceSpan
+
+if TYPE_CHECKING:
+    import numpy
+    import torch
+
+__all__ = ["Objective", "Provenance", "Workload"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What was seen while the user's own code built the model.
+
+    Attributes
+    ----------
+    frozen_at
+        Parameter's qualified name to the place that last set its ``requires_grad`` to ``False``.
+    registered_at
+        Module's qualified name to the place that attached it to its parent.
+    grad_mode_at
+        The place that switched gradient recording off and left it off, if any.
+    """
+
+    frozen_at: Mapping[str, SourceSpan] = field(default_factory=dict)
+    registered_at: Mapping[str, SourceSpan] = field(default_factory=dict)
+    grad_mode_at: SourceSpan | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """How the scalar score is made from what the model returned.
+
+    ``compute(output)`` returns ``(score, description, class_index)``: a tensor with one element, how to name it
+    (``"score[281]"``), and the class index where there is one. ``span`` is where the user's score function or selection
+    stands, where there is one.
+    """
+
+    compute: Callable[[Any], tuple[torch.Tensor, str, int | None]]
+    span: SourceSpan | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Everything that one check runs: ``objective.compute(model(*inputs, **keyword_inputs))``.
+
+    ``assumptions`` says, in words for the user, what was chosen because it was not given; ``image`` is the user's picture as
+    uint8 ``[H, W, 3]`` for an overlay; ``can_enter`` is ``False`` where hooks and the tracer cannot see inside the model
+    (TorchScript), ``limits`` says so in words.
+    """
+
+    model: torch.nn.Module
+    model_name: str
+    inputs: tuple[Any, ...]
+    keyword_inputs: Mapping[str, Any] = field(default_factory=dict)
+    input_description: str = ""
+    objective: Objective
+    class_names: tuple[str, ...] = ()
+    provenance: Provenance = field(default_factory=Provenance)
+    assumptions: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    can_enter: bool = True
+    image: numpy.ndarray | None = None
+    seed: int | None = None
