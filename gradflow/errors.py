@@ -86,3 +86,9 @@ class NotConnectedError(GradflowError):
     """
 
     reference = "not-connected"
+
+
+class NoSpatialAxesError(GradflowError):
+    """A class activation map was asked of a layer whose output has no height and width to lay it out on."""
+
+    reference = "no-spatial-axes"
