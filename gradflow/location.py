@@ -50,10 +50,14 @@ def _package_directories(*names: str) -> tuple[str, ...]:
 
 
 @functools.cache
+def _own_directory() -> str:
+    return os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+@functools.cache
 def _machinery_prefixes() -> tuple[str, ...]:
     """Paths whose frames are never where a user looks: torch, gradflow and the standard library."""
-    here = os.path.dirname(os.path.abspath(__file__)) + os.sep
-    return (here, *_package_directories("torch", "functorch"))
+    return (_own_directory(), *_package_directories("torch", "functorch"))
 
 
 @functools.cache
@@ -71,12 +75,9 @@ def _site_directories() -> tuple[str, ...]:
 @functools.cache
 def is_installed(path: str) -> bool:
     """Whether a file belongs to an installed package or the standard library, not to the user's own project."""
-    return (
-        path.startswith(_machinery_prefixes())
-        or path.startswith(_site_directories())
-        or f"{os.sep}site-packages{os.sep}" in path
-        or f"{os.sep}dist-packages{os.sep}" in path
-        or path.startswith(_standard_library())
+    folders = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+    return path.startswith(_machinery_prefixes() + _site_directories() + _standard_library()) or any(
+        folder in path for folder in folders
     )
 
 
@@ -87,7 +88,7 @@ def is_machinery(path: str) -> bool:
         return True
     if path.startswith(_site_directories()) and not path.startswith(_machinery_prefixes()):
         return False
-    return path.startswith(_machinery_prefixes()) or path.startswith(_standard_library())
+    return path.startswith(_machinery_prefixes() + _standard_library())
 
 
 @functools.lru_cache(maxsize=4096)
@@ -120,66 +121,78 @@ def span_of(code: CodeType, instruction: int) -> SourceSpan:
     )
 
 
+_USER, _SKIP, _TORCH, _BOUNDARY = range(4)
+
+
+def _role_of(path: str) -> int:
+    """Whether a frame of this file is the user's, is passed over, or ends the search (gradflow called the model there)."""
+    own = _own_directory()
+    if path.startswith(own):
+        recording = path.startswith((f"{own}trace{os.sep}", f"{own}probe{os.sep}", f"{own}load{os.sep}observe"))
+        return _SKIP if recording and not path.endswith(f"trace{os.sep}run.py") else _BOUNDARY
+    if not is_machinery(path):
+        return _USER
+    return _TORCH if path.startswith(_machinery_prefixes()) else _SKIP
+
+
 class SiteTable:
     """Numbers the places in the user's code from which things were called.
 
-    Looking a frame up costs well under a microsecond; the span is computed only when it is asked for. Frames of torch,
-    gradflow and the standard library are skipped; where there is no other frame, the innermost torch frame is taken.
+    Looking a frame up costs well under a microsecond; the span is computed only when it is asked for. Frames of torch and the
+    standard library are skipped; where gradflow called a torch module directly, the innermost torch frame is taken.
     """
 
-    __slots__ = ("_codes", "_internal", "_numbers", "_rows")
+    __slots__ = ("_codes", "_numbers", "_roles", "_rows")
 
     def __init__(self) -> None:
         # keyed by id(code): hashing a code object hashes its constants and costs ten times more
-        self._internal: dict[int, bool] = {}
+        self._roles: dict[int, int] = {}
         self._codes: list[CodeType] = []
         self._numbers: dict[tuple[int, int], int] = {}
-        self._rows: list[tuple[CodeType, int]] = []
+        self._rows: list[tuple[CodeType, int] | SourceSpan] = []
 
-    def _classify(self, code: CodeType) -> bool:
-        internal = is_machinery(code.co_filename)
-        self._internal[id(code)] = internal
+    def _classify(self, code: CodeType) -> int:
+        role = self._roles[id(code)] = _role_of(code.co_filename)
         self._codes.append(code)  # keeps id(code) valid
-        return internal
+        return role
 
     def number(self, frame: FrameType | None) -> int:
         """The number of the innermost user frame at or above ``frame``; -1 without any frame."""
-        internal = self._internal
-        first = frame
+        roles = self._roles
+        fallback: FrameType | None = None
         while frame is not None:
             code = frame.f_code
-            skip = internal.get(id(code))
-            if skip is None:
-                skip = self._classify(code)
-            if not skip:
+            role = roles.get(id(code))
+            if role is None:
+                role = self._classify(code)
+            if role == _USER:
                 break
+            if role == _BOUNDARY:
+                frame = fallback
+                break
+            if role == _TORCH and fallback is None:
+                fallback = frame
             frame = frame.f_back
+        else:
+            frame = fallback
         if frame is None:
-            frame = _innermost_torch_frame(first)
-            if frame is None:
-                return -1
-            code = frame.f_code
-            self._classify(code)
-        key = (id(code), frame.f_lasti)
+            return -1
+        key = (id(frame.f_code), frame.f_lasti)
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self._rows)
-            self._rows.append((code, frame.f_lasti))
+            self._rows.append((frame.f_code, frame.f_lasti))
         return number
+
+    def number_of_span(self, span: SourceSpan) -> int:
+        """The number of a place that is known by its span, such as a decorator."""
+        if span not in self._rows:
+            self._rows.append(span)
+        return self._rows.index(span)
 
     def spans(self) -> tuple[SourceSpan, ...]:
         """The span of every number given out so far."""
-        return tuple(span_of(code, instruction) for code, instruction in self._rows)
-
-
-def _innermost_torch_frame(frame: FrameType | None) -> FrameType | None:
-    own = os.path.dirname(os.path.abspath(__file__)) + os.sep
-    while frame is not None:
-        path = frame.f_code.co_filename
-        if not path.startswith(own) and not path.startswith("<") and not path.startswith(_standard_library()):
-            return frame
-        frame = frame.f_back
-    return None
+        return tuple(row if isinstance(row, SourceSpan) else span_of(*row) for row in self._rows)
 
 
 def caller_frame(depth: int = 1) -> FrameType | None:

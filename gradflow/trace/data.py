@@ -1,0 +1,207 @@
+"""A recorded run as plain data: operations in order of execution, the values between them, and the module calls."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from gradflow.location import SourceSpan
+
+__all__ = ["ModuleCall", "Operation", "Trace", "ValueMeta"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueMeta:
+    """What is known of one value; ``role`` tells where it came from when no recorded operation made it."""
+
+    id: int
+    producer: int
+    shape: tuple[int, ...]
+    dtype: str
+    requires_grad: bool
+    role: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleCall:
+    """One call of a module's ``forward``; ``-1`` stands for "none" in ``parent`` and ``site``.
+
+    Operations ``first_operation <= i < end_operation`` were recorded during the call; ``outputs`` are the value ids of the
+    tensors that it returned.
+    """
+
+    id: int
+    module: str
+    type_name: str
+    parent: int
+    site: int
+    first_operation: int
+    end_operation: int
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One recorded operation.
+
+    ``name`` is torch's (``conv2d``, ``detach``, ``MyFunction.apply``); ``region`` is the site at which gradient recording was
+    switched off, ``-1`` while it was on; autograd nodes with a sequence number in ``sequence_start <= s < sequence_end``
+    were made by it.
+    """
+
+    id: int
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    site: int
+    call: int
+    grad_enabled: bool
+    inference: bool
+    region: int
+    sequence_start: int
+    sequence_end: int
+
+
+@dataclass(kw_only=True)
+class OperationColumns:
+    """Operations as parallel lists, one entry each: what the recorder appends to, and what the analysis reads.
+
+    The inputs of operation ``i`` are ``inputs[input_start[i] : input_start[i + 1]]`` (the lists of starts have one entry more);
+    ``argument`` holds the position of the top-level argument that each input came from. ``mode`` is 0 while gradients are
+    recorded, 1 under ``no_grad``, 2 under ``inference_mode``.
+    """
+
+    name: list[int] = field(default_factory=list)
+    site: list[int] = field(default_factory=list)
+    call: list[int] = field(default_factory=list)
+    mode: list[int] = field(default_factory=list)
+    region: list[int] = field(default_factory=list)
+    sequence_start: list[int] = field(default_factory=list)
+    sequence_end: list[int] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)
+    argument: list[int] = field(default_factory=list)
+    input_start: list[int] = field(default_factory=lambda: [0])
+    outputs: list[int] = field(default_factory=list)
+    output_start: list[int] = field(default_factory=lambda: [0])
+
+
+@dataclass(kw_only=True)
+class ValueColumns:
+    """Values as parallel lists. ``producer`` is an operation's id, or -1 for a value that was there before."""
+
+    producer: list[int] = field(default_factory=list)
+    requires_grad: list[bool] = field(default_factory=list)
+    shape: list[tuple[int, ...]] = field(default_factory=list)
+    dtype: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """One recorded run.
+
+    Attributes
+    ----------
+    operations, values
+        The columns that the recorder filled.
+    names, dtypes
+        What the numbers in the columns stand for.
+    spans
+        Site number to source span.
+    calls
+        Module calls in order of their start.
+    leaf_names
+        Value id to ``("parameter", qualified name)``, ``("buffer", name)``, ``("input", "0")`` or ``("opaque", "")`` (made where
+        the recorder cannot see).
+    score
+        Value id of the score; -1 when no recorded operation made it.
+    layer_values
+        For each target layer, the value ids of its output, one per call.
+    """
+
+    operations: OperationColumns
+    values: ValueColumns
+    names: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    spans: tuple[SourceSpan, ...]
+    calls: tuple[ModuleCall, ...]
+    leaf_names: dict[int, tuple[str, str]]
+    score: int
+    layer_values: dict[str, tuple[int, ...]]
+    initially_enabled: bool = True
+
+    def __len__(self) -> int:
+        return len(self.operations.name)
+
+    def __iter__(self) -> Iterator[Operation]:
+        return (self.operation(i) for i in range(len(self)))
+
+    def name_of(self, operation: int) -> str:
+        """The name of an operation as torch names it."""
+        return self.names[self.operations.name[operation]]
+
+    def inputs_of(self, operation: int) -> Sequence[int]:
+        """Value ids of the tensors that an operation read, in the order of its arguments."""
+        columns = self.operations
+        return columns.inputs[columns.input_start[operation] : columns.input_start[operation + 1]]
+
+    def outputs_of(self, operation: int) -> Sequence[int]:
+        """Value ids of the tensors that an operation made or changed."""
+        columns = self.operations
+        return columns.outputs[columns.output_start[operation] : columns.output_start[operation + 1]]
+
+    def span_of(self, operation: int) -> SourceSpan | None:
+        """Where an operation stands in the user's code."""
+        return self.site_span(self.operations.site[operation])
+
+    def site_span(self, site: int) -> SourceSpan | None:
+        """The source span of a site number."""
+        return self.spans[site] if 0 <= site < len(self.spans) else None
+
+    def module_of(self, operation: int) -> str:
+        """Qualified name of the module in whose ``forward`` the operation ran; empty for the model itself."""
+        call = self.operations.call[operation]
+        return self.calls[call].module if call >= 0 else ""
+
+    def dtype_of(self, value: int) -> str:
+        """The dtype of a value, as torch prints it without ``torch.``."""
+        return self.dtypes[self.values.dtype[value]]
+
+    def operation(self, i: int) -> Operation:
+        """Operation ``i`` as one object."""
+        columns = self.operations
+        return Operation(
+            id=i,
+            name=self.name_of(i),
+            inputs=tuple(self.inputs_of(i)),
+            outputs=tuple(self.outputs_of(i)),
+            site=columns.site[i],
+            call=columns.call[i],
+            grad_enabled=columns.mode[i] == 0,
+            inference=columns.mode[i] == 2,
+            region=columns.region[i],
+            sequence_start=columns.sequence_start[i],
+            sequence_end=columns.sequence_end[i],
+        )
+
+    def value(self, value: int) -> ValueMeta:
+        """Value ``value`` as one object."""
+        role, name = self.leaf_names.get(value, ("", ""))
+        return ValueMeta(
+            id=value,
+            producer=self.values.producer[value],
+            shape=tuple(self.values.shape[value]),
+            dtype=self.dtype_of(value),
+            requires_grad=self.values.requires_grad[value],
+            role=role,
+            name=name,
+        )
+
+    @functools.cached_property
+    def calls_by_module(self) -> dict[str, tuple[ModuleCall, ...]]:
+        """The calls of each module that ran, by qualified name."""
+        found: dict[str, list[ModuleCall]] = {}
+        for call in self.calls:
+            found.setdefault(call.module, []).append(call)
+        return {name: tuple(calls) for name, calls in found.items()}

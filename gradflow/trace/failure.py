@@ -1,0 +1,39 @@
+"""An exception that the user's model raised, and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
+
+__all__ = ["ForwardFailure", "failure_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardFailure:
+    """What stopped a forward pass; ``span`` is the innermost line that is not torch's own, the user's where there is one."""
+
+    error: Exception
+    type_name: str
+    message: str
+    span: SourceSpan | None
+
+
+def failure_of(error: Exception) -> ForwardFailure:
+    """Describe an exception from its traceback."""
+    traceback = error.__traceback__
+    innermost: SourceSpan | None = None
+    users: SourceSpan | None = None
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if not is_machinery(code.co_filename):
+            innermost = span_of(code, traceback.tb_lasti)
+            if not is_installed(code.co_filename):
+                users = innermost
+        traceback = traceback.tb_next
+    return ForwardFailure(
+        error=error,
+        type_name=type(error).__name__,
+        message=str(error).strip().splitlines()[0] if str(error).strip() else "",
+        span=users or innermost,
+    )

@@ -1,0 +1,66 @@
+"""Where gradient recording was switched off: at a ``with`` line, a call, or a decorator."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from gradflow.location import SiteTable, SourceSpan, is_machinery
+
+__all__ = ["region_site"]
+
+_SWITCHES = ("no_grad", "inference_mode", "set_grad_enabled")
+
+
+def region_site(sites: SiteTable, frame: FrameType | None) -> int:
+    """The site that switched recording off, looked for upwards from ``frame``.
+
+    A function decorated with ``@torch.no_grad()`` runs inside a wrapper of torch; the place a person must change is the
+    decorator, which no frame points at, so it is read from the source of the decorated function.
+    """
+    here = frame
+    while here is not None and is_machinery(here.f_code.co_filename):
+        if here.f_code.co_filename.endswith("_contextlib.py") and "func" in here.f_locals:
+            span = _decorator_span(here.f_locals["func"])
+            if span is not None:
+                return sites.number_of_span(span)
+        here = here.f_back
+    return sites.number(frame)
+
+
+def _decorator_span(function: Callable[..., Any]) -> SourceSpan | None:
+    target = inspect.unwrap(function)
+    code = getattr(target, "__code__", None)
+    if code is None or is_machinery(code.co_filename):
+        return None
+    try:
+        lines, first = inspect.getsourcelines(code)
+        tree = ast.parse(textwrap.dedent("".join(lines)))
+    except (OSError, SyntaxError, TypeError):
+        return SourceSpan(path=code.co_filename, line=code.co_firstlineno, function=code.co_qualname)
+    indent = len(lines[0]) - len(lines[0].lstrip())
+    definition = tree.body[0]
+    decorators: list[ast.expr] = getattr(definition, "decorator_list", [])
+    for decorator in decorators:
+        if any(switch in ast.unparse(decorator) for switch in _SWITCHES):
+            # the span starts at the `@`, one character before the expression
+            return SourceSpan(
+                path=code.co_filename,
+                line=first + decorator.lineno - 1,
+                column=indent + decorator.col_offset,
+                end_line=first + (decorator.end_lineno or decorator.lineno) - 1,
+                end_column=indent + (decorator.end_col_offset or 0) + 1,
+                function=code.co_qualname,
+            )
+    # wrapped by a call, `torch.no_grad()(function)`: no line of the function says so
+    return None
+
+
+def is_leaving(depth: int = 2) -> bool:
+    """Whether the grad mode is being changed by the end of a ``with`` block."""
+    return sys._getframe(depth).f_code.co_name == "__exit__"

@@ -1,0 +1,89 @@
+"""What a ``TorchFunctionMode`` cannot see, made visible for the time of a run, and put back afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from gradflow.trace.recorder import Recorder
+
+__all__ = ["watched"]
+
+_MISSING = object()
+
+
+@contextlib.contextmanager
+def watched(recorder: Recorder) -> Iterator[None]:
+    """Let ``recorder`` see array imports, custom Functions, ``inference_mode`` and new Parameters."""
+    with contextlib.ExitStack() as stack:
+        for name in ("from_numpy", "frombuffer"):
+            _replace(stack, torch, name, _recorded_function(recorder, name, getattr(torch, name)))
+        _replace(stack, torch.autograd.Function, "apply", _recorded_apply(recorder))
+        _replace(stack, torch.nn.Parameter, "__new__", _recorded_parameter(recorder))
+        inference_mode = torch.inference_mode
+        enter, leave = inference_mode.__enter__, inference_mode.__exit__
+
+        def watched_enter(self: Any) -> None:
+            recorder.enter_inference(self.mode)
+            enter(self)
+
+        def watched_exit(self: Any, *error: Any) -> None:
+            leave(self, *error)
+            recorder.leave_inference(self.mode)
+
+        _replace(stack, inference_mode, "__enter__", watched_enter)
+        _replace(stack, inference_mode, "__exit__", watched_exit)
+        yield
+
+
+def _replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
+    original = vars(owner).get(name, _MISSING)
+    setattr(owner, name, value)
+    if original is _MISSING:
+        stack.callback(delattr, owner, name)
+    else:
+        stack.callback(setattr, owner, name, original)
+
+
+def _recorded_function(recorder: Recorder, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if recorder.suspended:
+            return function(*args, **kwargs)
+        return recorder.record_call(name, lambda: function(*args, **kwargs), args, depth=1)
+
+    return call
+
+
+def _recorded_apply(recorder: Recorder) -> Any:
+    # in the class dictionary it is a classmethod or a C method descriptor, depending on the release of torch
+    original = vars(torch.autograd.Function).get("apply") or torch.autograd.Function.__dict__["apply"]
+
+    def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        bound = original.__get__(None, cls)
+        if recorder.suspended:
+            return bound(*args, **kwargs)
+        # a reentrant checkpoint runs whole modules inside; the inside of any other Function is its own business
+        is_checkpoint = cls.__name__ == "CheckpointFunction" and cls.__module__.startswith("torch.")
+        return recorder.record_call(
+            f"{cls.__name__}.apply",
+            lambda: bound(*args, **kwargs),
+            (*args, *kwargs.values()),
+            depth=1,
+            inner=is_checkpoint,
+        )
+
+    return classmethod(apply)
+
+
+def _recorded_parameter(recorder: Recorder) -> Any:
+    original = torch.nn.Parameter.__new__
+
+    def new(cls: Any, data: Any = None, requires_grad: bool = True) -> Any:
+        if recorder.suspended or not isinstance(data, torch.Tensor):
+            return original(cls, data, requires_grad)
+        return recorder.record_call("Parameter", lambda: original(cls, data, requires_grad), (data,), depth=1)
+
+    return staticmethod(new)

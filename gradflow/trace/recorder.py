@@ -1,0 +1,395 @@
+"""The recorder: logs every torch operation of a run with its place, its values and the grad mode; holds no tensor.
+
+It records and does not interrogate: no ``grad_fn`` is read while recording, because a graph whose every node Python has
+touched overflows the C stack when it is freed (a chain of 50,000 is enough), and would take the user's process with it.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from gradflow.location import SiteTable, SourceSpan
+from gradflow.trace.data import ModuleCall, OperationColumns, Trace, ValueColumns
+from gradflow.trace.grad_mode import is_leaving, region_site
+from gradflow.trace.operation_kinds import (
+    ALIASING,
+    EXITS,
+    GETTERS_RECORDED,
+    IGNORED,
+    IMPORTS,
+    INPLACE_CAPABLE,
+    is_inplace_name,
+)
+
+__all__ = ["Recorder"]
+
+_PLAIN, _IGNORE, _GRAD_MODE, _EXIT, _INPLACE, _ALIASING, _IMPORT = range(7)
+
+_sequence_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
+_transform_stack: Callable[[], object] = torch._C._functorch.peek_interpreter_stack
+_is_grad_enabled = torch.is_grad_enabled
+_Tensor = torch.Tensor
+_reference = weakref.ref
+
+
+class Recorder(TorchFunctionMode):
+    """A ``TorchFunctionMode`` that appends one row per operation to plain columns.
+
+    Parameters
+    ----------
+    sites
+        Numbers the places in the user's code; shared between runs so that they can be compared.
+    before_write
+        Called with a tensor before an operation changes it in place.
+    """
+
+    def __init__(self, sites: SiteTable, before_write: Callable[[torch.Tensor], None] | None = None) -> None:
+        super().__init__()
+        self.sites = sites
+        self.operations = OperationColumns()
+        self.values = ValueColumns()
+        self.calls: list[dict[str, Any]] = []
+        self.leaf_names: dict[int, tuple[str, str]] = {}
+        self.first_value: dict[int, int] = {}
+        self.suspended = 0
+        self.call = -1
+        self.region = -1
+        self._before_write = before_write
+        self._names: dict[str, int] = {}
+        self._dtypes: dict[torch.dtype, int] = {}
+        self._kinds: dict[Any, tuple[int, int, str]] = {}
+        self._ids: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
+        self._group: list[int] = []
+        self._seen: list[int] = []
+        self._written: dict[int, tuple[int, int, int]] = {}
+        self._writes = 0
+        self._inference_depth = 0
+        self._outer_regions: list[int] = []
+
+    # values
+
+    def value_of(self, tensor: torch.Tensor) -> int:
+        """The value id of a tensor; a tensor never seen before becomes a value without a producer."""
+        entry = self._ids.get(id(tensor))
+        if entry is not None and entry[0]() is tensor:
+            value = entry[1]
+            if self._written:
+                write = self._written.get(self._group[value])
+                if write is not None and write[2] > self._seen[value]:
+                    return self._refresh(tensor, value, write)
+            return value
+        value = self._new_value(tensor, -1)
+        if not (tensor.is_leaf or value in self.leaf_names):
+            self.leaf_names[value] = ("opaque", "")
+        return value
+
+    def known_value(self, tensor: torch.Tensor) -> int:
+        """The value id of a tensor that was seen before, else -1."""
+        entry = self._ids.get(id(tensor))
+        return entry[1] if entry is not None and entry[0]() is tensor else -1
+
+    def adopt(self, tensor: torch.Tensor, original: int) -> int:
+        """Register a tensor that took the place of the value ``original``, as made by the same operation."""
+        return self._new_value(tensor, self.values.producer[original])
+
+    def name_leaf(self, tensor: torch.Tensor, role: str, name: str) -> int:
+        """Register a tensor that exists before the run under a name."""
+        value = self.known_value(tensor)
+        if value < 0:
+            value = self._new_value(tensor, -1)
+            self.leaf_names[value] = (role, name)
+        return value
+
+    def _new_value(self, tensor: torch.Tensor, producer: int, group: int = -1) -> int:
+        values = self.values
+        value = len(values.producer)
+        values.producer.append(producer)
+        values.requires_grad.append(tensor.requires_grad)
+        values.shape.append(tensor.shape)
+        dtype = tensor.dtype
+        number = self._dtypes.get(dtype)
+        if number is None:
+            number = self._dtypes[dtype] = len(self._dtypes)
+        values.dtype.append(number)
+        self._group.append(value if group < 0 else group)
+        self._seen.append(self._writes)
+        self._ids[id(tensor)] = (_reference(tensor), value)
+        return value
+
+    def _refresh(self, tensor: torch.Tensor, value: int, write: tuple[int, int, int]) -> int:
+        """A tensor whose memory was changed through another tensor (a view, ``.data``) since it was last read."""
+        row = self._append_row("(changed through a view)", self.operations.site[write[0]])
+        self._append_inputs(row, (value, write[1]), (0, 1))
+        fresh = self._new_value(tensor, row, self._group[value])
+        self.operations.outputs.append(fresh)
+        self.operations.output_start.append(len(self.operations.outputs))
+        return fresh
+
+    # rows
+
+    def _number_of_name(self, name: str) -> int:
+        number = self._names.get(name)
+        if number is None:
+            number = self._names[name] = len(self._names)
+        return number
+
+    def _append_row(self, name: str, site: int) -> int:
+        columns = self.operations
+        row = len(columns.name)
+        columns.name.append(self._number_of_name(name))
+        columns.site.append(site)
+        columns.call.append(self.call)
+        enabled = _is_grad_enabled()
+        columns.mode.append(0 if enabled else 2 if self._inference_depth else 1)
+        columns.region.append(-1 if enabled else self.region)
+        number = _sequence_number()
+        columns.sequence_start.append(number)
+        columns.sequence_end.append(number)
+        return row
+
+    def _append_inputs(self, row: int, inputs: Iterable[int], arguments: Iterable[int]) -> None:
+        columns = self.operations
+        columns.inputs.extend(inputs)
+        columns.argument.extend(arguments)
+        columns.input_start.append(len(columns.inputs))
+
+    def _classify(self, func: Any) -> tuple[int, int, str]:
+        name = getattr(func, "__name__", "") or str(func)
+        if name in ("__get__", "__set__"):
+            name = getattr(getattr(func, "__self__", None), "__name__", "?") + ("=" if name == "__set__" else "")
+            if name not in GETTERS_RECORDED and name != "data=":
+                kind = _IGNORE
+            else:
+                kind = _INPLACE if name == "data=" else _ALIASING
+        elif name == "_set_grad_enabled":
+            kind = _GRAD_MODE
+        elif name in IGNORED:
+            kind = _IGNORE
+        elif name in EXITS:
+            kind = _EXIT
+        elif is_inplace_name(name) and name != "requires_grad_":
+            kind = _INPLACE
+        elif name in IMPORTS:
+            kind = _IMPORT
+        elif name in ALIASING:
+            kind = _ALIASING
+        else:
+            kind = _PLAIN
+        found = self._kinds[func] = (kind, self._number_of_name(name), name)
+        return found
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if kwargs is None:
+            kwargs = {}
+        known = self._kinds.get(func)
+        kind, name, text = known if known is not None else self._classify(func)
+        if kind == _IGNORE or self.suspended or _transform_stack() is not None:
+            return func(*args, **kwargs)
+        if kind == _GRAD_MODE:
+            return self._change_grad_mode(func, args)
+        return self.record(func, args, kwargs, kind, name, text)
+
+    def record(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, name: int, text: str
+    ) -> Any:
+        """Run one operation and log it."""
+        inputs: list[int] = []
+        arguments: list[int] = []
+        position = 0
+        for argument in args:
+            if isinstance(argument, _Tensor):
+                inputs.append(self.value_of(argument))
+                arguments.append(position)
+            elif argument.__class__ in _NESTED or kind == _IMPORT:
+                self._collect(argument, position, inputs, arguments)
+            position += 1
+        if kwargs:
+            for argument in kwargs.values():
+                if isinstance(argument, _Tensor) or argument.__class__ in _NESTED:
+                    self._collect(argument, position, inputs, arguments)
+                position += 1
+            written = kwargs.get("out")
+            if isinstance(written, _Tensor):
+                kind = _INPLACE
+        if kind == _INPLACE and self._before_write is not None:
+            target = kwargs.get("out", args[0] if args else None)
+            if isinstance(target, _Tensor):
+                self._before_write(target)
+        site = self.sites.number(sys._getframe(2))
+        call = self.call
+        enabled = _is_grad_enabled()
+        before = _sequence_number()
+        result = func(*args, **kwargs)
+        after = _sequence_number()
+        columns = self.operations
+        row = len(columns.name)
+        columns.name.append(name)
+        columns.site.append(site)
+        columns.call.append(call)
+        if enabled:
+            columns.mode.append(0)
+            columns.region.append(-1)
+        else:
+            columns.mode.append(2 if self._inference_depth else 1)
+            columns.region.append(self.region)
+        columns.sequence_start.append(before)
+        columns.sequence_end.append(after)
+        columns.inputs.extend(inputs)
+        columns.argument.extend(arguments)
+        columns.input_start.append(len(columns.inputs))
+        if isinstance(result, _Tensor):
+            self._record_output(result, row, kind, text, inputs)
+        elif kind == _INPLACE:
+            target = kwargs.get("out", args[0] if args else None)
+            if isinstance(target, _Tensor):
+                self._record_output(target, row, kind, text, inputs)
+        elif kind != _EXIT and result is not None:
+            for tensor in _tensors(result):
+                self._record_output(tensor, row, kind, text, inputs)
+        columns.output_start.append(len(columns.outputs))
+        return result
+
+    def _record_output(self, tensor: torch.Tensor, row: int, kind: int, text: str, inputs: list[int]) -> None:
+        entry = self._ids.get(id(tensor))
+        if entry is not None and entry[0]() is tensor:
+            # the operation returned a tensor that was there before: changed in place, or handed through
+            group = self._group[entry[1]]
+            writes = kind == _INPLACE or text in INPLACE_CAPABLE
+        else:
+            writes = False
+            group = -1
+            if inputs and (kind == _ALIASING or text == "as_tensor" or tensor._is_view()):
+                group = self._group[inputs[0]]
+        if writes:
+            self._writes += 1
+        value = self._new_value(tensor, row, group)
+        if writes:
+            self._written[group] = (row, value, self._writes)
+        self.operations.outputs.append(value)
+
+    def _collect(self, argument: Any, position: int, inputs: list[int], arguments: list[int]) -> None:
+        for tensor in _tensors(argument):
+            inputs.append(self.value_of(tensor))
+            arguments.append(position)
+
+    def record_call(
+        self, name: str, function: Callable[[], Any], inputs: Any, *, depth: int = 1, inner: bool = False
+    ) -> Any:
+        """Log something that the mode cannot see by itself as one operation; its inside is not recorded.
+
+        ``inner`` lets the inside be recorded too, and counts what it made as inputs of the whole.
+        """
+        values: list[int] = []
+        positions: list[int] = []
+        for position, argument in enumerate(inputs):
+            self._collect(argument, position, values, positions)
+        site = self.sites.number(sys._getframe(depth + 1))
+        before = _sequence_number()
+        if not inner:
+            self.suspended += 1
+        try:
+            result = function()
+        finally:
+            if not inner:
+                self.suspended -= 1
+        if inner:
+            for tensor in _tensors(result):
+                made = self.known_value(tensor)
+                if made >= 0:
+                    values.append(made)
+                    positions.append(len(positions))
+        row = self._append_row(name, site)
+        self.operations.sequence_start[row] = before
+        self._append_inputs(row, values, positions)
+        kind = _ALIASING if name in ALIASING else _PLAIN
+        for tensor in _tensors(result):
+            self._record_output(tensor, row, kind, name, values)
+        self.operations.output_start.append(len(self.operations.outputs))
+        return result
+
+    # grad mode
+
+    def _change_grad_mode(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        was_enabled = _is_grad_enabled()
+        result = func(*args)
+        now_enabled = _is_grad_enabled()
+        if was_enabled and not now_enabled:
+            if is_leaving(3) and self._outer_regions:
+                self.region = self._outer_regions.pop()
+            else:
+                self.region = region_site(self.sites, sys._getframe(2))
+        elif now_enabled and not was_enabled:
+            if not is_leaving(3):
+                self._outer_regions.append(self.region)
+            self.region = -1
+        return result
+
+    def enter_inference(self, enabled: bool) -> None:
+        """Called when an ``inference_mode`` region begins."""
+        if enabled:
+            if not self._inference_depth:
+                self._outer_regions.append(self.region)
+                self.region = region_site(self.sites, sys._getframe(2))
+            self._inference_depth += 1
+
+    def leave_inference(self, enabled: bool) -> None:
+        """Called when an ``inference_mode`` region ends."""
+        if enabled and self._inference_depth:
+            self._inference_depth -= 1
+            if not self._inference_depth and self._outer_regions:
+                self.region = self._outer_regions.pop()
+
+    # the outcome
+
+    def finish(self, *, score: int, layer_values: dict[str, tuple[int, ...]], initially_enabled: bool) -> Trace:
+        """Everything recorded so far as a :class:`Trace`."""
+        return Trace(
+            operations=self.operations,
+            values=self.values,
+            names=tuple(self._names),
+            dtypes=tuple(str(dtype).removeprefix("torch.") for dtype in self._dtypes),
+            spans=self.sites.spans(),
+            calls=tuple(ModuleCall(**call) for call in self.calls),
+            leaf_names=self.leaf_names,
+            score=score,
+            layer_values=layer_values,
+            initially_enabled=initially_enabled,
+        )
+
+    def set_initial_region(self, span: SourceSpan) -> None:
+        """Gradient recording is off already when the run begins, since ``span``."""
+        self.region = self.sites.number_of_span(span)
+
+
+_NESTED = frozenset({list, tuple, dict})
+
+
+def _tensors(value: Any, depth: int = 0) -> Iterable[torch.Tensor]:
+    """The tensors in nested lists, tuples and dicts, in order; named tuples and arrays that show a tensor's memory too."""
+    if isinstance(value, _Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        if depth < 8 and not (value and value[0].__class__ in (int, float)):
+            for item in value:
+                yield from _tensors(item, depth + 1)
+    elif isinstance(value, dict):
+        if depth < 8:
+            for item in value.values():
+                yield from _tensors(item, depth + 1)
+    else:
+        # a NumPy array made by Tensor.numpy() keeps its tensor as `base`
+        base = getattr(value, "base", None)
+        while base is not None and depth < 8:
+            if isinstance(base, _Tensor):
+                yield base
+                return
+            base = getattr(base, "base", None)
+            depth += 1

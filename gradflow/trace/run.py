@@ -1,0 +1,144 @@
+"""One forward pass under the recorder, up to the score."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from gradflow.errors import GradflowError
+from gradflow.load.workload import Workload
+from gradflow.location import SiteTable
+from gradflow.trace.capture import Activation, all_tensors
+from gradflow.trace.data import Trace
+from gradflow.trace.failure import ForwardFailure, failure_of
+from gradflow.trace.module_watch import Alteration, ModuleWatch
+from gradflow.trace.patches import watched
+from gradflow.trace.recorder import Recorder
+
+__all__ = ["Run", "run_forward"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """A finished forward pass: the plain trace, and the live ends from which gradients can be asked.
+
+    ``score`` is the live tensor; ``activations`` the live gradient edges of the target layers. Both keep the autograd graph
+    alive and are dropped as soon as the gradients are known. ``failure`` is what stopped the forward, if anything did.
+    """
+
+    trace: Trace
+    score: torch.Tensor | None
+    description: str
+    class_index: int | None
+    activations: dict[str, list[Activation]]
+    failure: ForwardFailure | None = None
+
+
+def run_forward(
+    workload: Workload,
+    layers: Mapping[str, torch.nn.Module],
+    parameters: Mapping[str, torch.Tensor],
+    *,
+    sites: SiteTable,
+    keep: bool = False,
+    alter: Alteration | None = None,
+    before_write: Callable[[torch.Tensor], None] | None = None,
+    recorder: Recorder | None = None,
+) -> Run:
+    """Run ``objective(model(*inputs))`` once and record it.
+
+    Parameters
+    ----------
+    workload
+        The model, its input and the score.
+    layers, parameters
+        The targets by qualified name.
+    sites
+        Shared between the runs of one check.
+    keep
+        Keep the activations.
+    alter
+        Replace activations on the way, see :class:`ModuleWatch`.
+    before_write
+        Called before a tensor is changed in place.
+    recorder
+        A recorder of another kind (one that repairs, or that compares); a plain one by default.
+
+    Raises
+    ------
+    GradflowError
+        From the score function; anything that the model raises is caught and becomes ``Run.failure``.
+    """
+    recorder = Recorder(sites, before_write) if recorder is None else recorder
+    model = workload.model
+    names: dict[int, str] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(id(module), name)
+    _name_leaves(recorder, workload, parameters)
+    if workload.provenance.grad_mode_at is not None and not torch.is_grad_enabled():
+        recorder.set_initial_region(workload.provenance.grad_mode_at)
+    initially_enabled = torch.is_grad_enabled()
+    watch = ModuleWatch(recorder, names, {id(module): name for name, module in layers.items()}, keep=keep, alter=alter)
+    score: torch.Tensor | None = None
+    description, class_index = "score", None
+    failure = None
+    try:
+        with _recording(recorder, watch):
+            output = model(*workload.inputs, **workload.keyword_inputs)
+            score, description, class_index = workload.objective.compute(output)
+    except GradflowError:
+        raise
+    except Exception as error:
+        failure = failure_of(error)
+    del watch._stack[:]
+    layer_values = {name: tuple(a.value for a in taken) for name, taken in watch.activations.items()}
+    for name, tensor in parameters.items():
+        layer_values[name] = (recorder.first_value[id(tensor)],)
+    trace = recorder.finish(
+        score=recorder.known_value(score) if score is not None else -1,
+        layer_values=layer_values,
+        initially_enabled=initially_enabled,
+    )
+    return Run(
+        trace=trace,
+        score=score,
+        description=description,
+        class_index=class_index,
+        activations=watch.activations,
+        failure=failure,
+    )
+
+
+@contextlib.contextmanager
+def _recording(recorder: Recorder, watch: ModuleWatch) -> Iterator[None]:
+    with eager_compilation(), watched(recorder), watch.watching(), recorder:
+        yield
+
+
+@contextlib.contextmanager
+def eager_compilation() -> Iterator[None]:
+    """Let ``torch.compile``d models run as the Python they were written in, so that every line is visible.
+
+    The first use of ``set_stance`` imports dynamo, which takes a second: only done when it is there already.
+    """
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
+
+
+def _name_leaves(recorder: Recorder, workload: Workload, parameters: Mapping[str, torch.Tensor]) -> None:
+    for name, parameter in workload.model.named_parameters():
+        recorder.name_leaf(parameter, "parameter", name)
+    for name, buffer in workload.model.named_buffers():
+        recorder.name_leaf(buffer, "buffer", name)
+    for position, value in enumerate((*workload.inputs, *workload.keyword_inputs.values())):
+        for index, tensor in enumerate(all_tensors(value)):
+            recorder.name_leaf(tensor, "input", str(position) if index == 0 else f"{position}.{index}")
+    for tensor in parameters.values():
+        recorder.first_value[id(tensor)] = recorder.known_value(tensor)
