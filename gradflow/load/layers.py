@@ -1,0 +1,166 @@
+"""From what a user types for a layer or a parameter to qualified names of the model."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
+
+import torch
+
+from gradflow.errors import LayerNotFoundError
+
+__all__ = ["resolve_layers", "resolve_parameters"]
+
+WRAPPERS = ("module", "_orig_mod")
+"""What DataParallel and ``torch.compile`` put into qualified names."""
+
+VARIABLES = ("model", "self", "net")
+"""How the model itself is called in code that a name may be copied from."""
+
+
+def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_name: str = "MODEL") -> tuple[str, ...]:
+    """Qualified names of modules, in the order asked for and without repetition.
+
+    Each pattern is a qualified name (``layer4.1.conv2``), the same written as code (``layer4[-1].conv2``), or a glob
+    (``layer*.conv?``; ``*`` also crosses dots), whose matches come in the model's order. Prefixes of wrappers
+    (``module.``, ``_orig_mod.``) may be missing or too many. The empty name is the whole model.
+
+    Raises
+    ------
+    LayerNotFoundError
+        When a pattern matches nothing; it names the closest modules.
+    """
+    names = [name for name, _ in model.named_modules(remove_duplicate=False)]
+    parameters = {name for name, _ in _tensors(model)}
+
+    def advise(wanted: str) -> str:
+        if _find(wanted, parameters):
+            return f"`{wanted}` is a parameter: ask for it with `--param {wanted}`"
+        return f"`gradflow layers {model_name}` lists all layers"
+
+    return _resolve(patterns, names, "layer", advise)
+
+
+def resolve_parameters(model: torch.nn.Module, patterns: Sequence[str], *, model_name: str = "MODEL") -> tuple[str, ...]:
+    """Qualified names of parameters and buffers; patterns as in :func:`resolve_layers`.
+
+    Raises
+    ------
+    LayerNotFoundError
+        When a pattern matches nothing; it names the closest parameters.
+    """
+    names = [name for name, _ in _tensors(model)]
+    modules = {name for name, _ in model.named_modules(remove_duplicate=False)}
+
+    def advise(wanted: str) -> str:
+        found = _find(wanted, modules)
+        if found:
+            owned = ", ".join(f"`{name}`" for name in names if name.rpartition(".")[0] == found[0])
+            return f"`{wanted}` is a layer" + (f" with {owned}" if owned else "") + f": use `--layer {wanted}`"
+        return f"`gradflow layers {model_name}` lists all layers; a parameter is named `LAYER.weight` or `LAYER.bias`"
+
+    return _resolve(patterns, names, "parameter", advise)
+
+
+def _tensors(model: torch.nn.Module) -> Iterable[tuple[str, torch.Tensor]]:
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
+
+
+def _resolve(patterns: Sequence[str], names: list[str], kind: str, advise: Callable[[str], str]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        matches = _find(pattern, names) or _glob(pattern, names)
+        if not matches:
+            raise LayerNotFoundError(
+                f"no {kind} matches `{pattern}`" if _is_glob(pattern) else f"the model has no {kind} `{pattern}`",
+                note=_nearby(pattern, names),
+                hint=advise(pattern),
+            )
+        found.update(dict.fromkeys(matches))
+    return tuple(found)
+
+
+def _find(wanted: str, names: Iterable[str]) -> list[str]:
+    """The one name that is meant, in a list; an empty list when there is none."""
+    names = list(names)
+    if wanted in names:
+        return [wanted]
+    wanted = _without_wrappers(_dotted(wanted, names))
+    spellings = [wanted]
+    first, _, rest = wanted.partition(".")
+    if rest and first in VARIABLES:
+        spellings.append(rest)
+    for spelling in spellings:
+        # the outermost of several is the wrapper itself, whose output is the same
+        matches = [name for name in names if spelling and _without_wrappers(name) == spelling]
+        if matches:
+            return [min(matches, key=len)]
+    return []
+
+
+def _glob(pattern: str, names: Iterable[str]) -> list[str]:
+    if not _is_glob(pattern):
+        return []
+    return [
+        name for name in names if name and (fnmatchcase(name, pattern) or fnmatchcase(_without_wrappers(name), pattern))
+    ]
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(mark in pattern for mark in "*?[")
+
+
+def _without_wrappers(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
+
+
+def _dotted(wanted: str, names: list[str]) -> str:
+    """``layer4[-1].conv2`` as ``layer4.1.conv2``; an index from the end needs the names to count."""
+    while index := re.search(r"\[(-?\d+)\]", wanted):
+        number = int(index.group(1))
+        prefix = wanted[: index.start()]
+        if number < 0:
+            parents = {prefix, *_find(prefix, _parents(names))}
+            number += max(len(_children(parent, names)) for parent in parents)
+        wanted = f"{prefix}.{number}{wanted[index.end() :]}".removeprefix(".")
+    return wanted
+
+
+def _parents(names: Iterable[str]) -> set[str]:
+    """Every name that stands before a dot of another."""
+    parts = [name.split(".") for name in names]
+    return {".".join(part[:depth]) for part in parts for depth in range(1, len(part))}
+
+
+def _children(parent: str, names: Iterable[str]) -> list[str]:
+    """The names of what hangs directly under ``parent``, in the model's order."""
+    prefix = f"{parent}." if parent else ""
+    inside = (name[len(prefix) :] for name in names if name.startswith(prefix))
+    return list(dict.fromkeys(name.partition(".")[0] for name in inside if name))
+
+
+def _nearby(wanted: str, names: list[str]) -> str:
+    """What a person who mistyped a name would like to see: what is there where the name goes astray, and lookalikes."""
+    sentences = []
+    parts = _dotted(wanted, names).split(".")
+    for depth in range(len(parts) - 1, 0, -1):
+        children = _children(".".join(parts[:depth]), names)
+        if children and parts[depth] not in children:
+            shown = ", ".join(f"`{child}`" for child in children[:8]) + (", ..." if len(children) > 8 else "")
+            sentences.append(f"`{'.'.join(parts[:depth])}` has no `{parts[depth]}`, it has {shown}")
+            break
+    lookalikes = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
+    namesakes = _same_ending(wanted, names)
+    closest = (lookalikes or namesakes) if "." in wanted else (namesakes or lookalikes)
+    if closest:
+        sentences.append("closest: " + ", ".join(f"`{name}`" for name in closest))
+    return "; ".join(sentences)
+
+
+def _same_ending(wanted: str, names: list[str]) -> list[str]:
+    """Names that end in the same last part: the place in the tree was forgotten."""
+    ending = wanted.rpartition(".")[2].lower()
+    return [name for name in names if name.rpartition(".")[2].lower() == ending][:3]
