@@ -1,0 +1,208 @@
+"""The promise to be harmless: whatever happens in a run, the model and torch are left exactly as they were found.
+
+Copying a whole model before each run would cost as much memory as the model. Instead, only what a forward pass is known
+to write without saying so (buffers, such as the running statistics of a batch norm) is copied beforehand; parameters
+and other large tensors are copied when the first in-place operation is about to write to them (copy on write), which
+the recorder sees and announces by :meth:`StateKeeper.before_write`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import _disable_current_modes
+
+from gradflow.trace.state_objects import ObjectStates
+from gradflow.trace.state_settings import RandomState, Settings
+from gradflow.trace.state_tensors import Memory, TensorState, has_values, memory_of, restore_versions, wrapped_tensors
+
+__all__ = ["StateKeeper", "preserved"]
+
+COPIED_BEFOREHAND_BYTES = 64 * 1024**2
+
+
+@contextlib.contextmanager
+def _unseen() -> Iterator[None]:
+    """Tensor operations in here are not recorded by autograd, by function modes or by dispatch modes."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch._C.DisableTorchFunction())
+        if torch._C._len_torch_dispatch_stack():
+            stack.enter_context(_disable_current_modes())
+        # leaving it puts the grad mode back as well
+        stack.enter_context(torch._C._InferenceMode(False))
+        torch._C._set_grad_enabled(False)
+        yield
+
+
+class StateKeeper:
+    """Knows how a model, its inputs and torch were found, and can put them back. Made by :func:`preserved`."""
+
+    def __init__(self, model: nn.Module, tensors: Iterable[object] = ()) -> None:
+        self._model = model
+        self._settings = Settings()
+        self._random = RandomState()
+        with _unseen():
+            inputs = list(tensors)
+            self._objects = ObjectStates([model, inputs])
+            self._memories: dict[int, Memory] = {}
+            self._tensors: list[TensorState] = []
+            self._grads: list[TensorState] = []
+            for tensor in self._objects.tensors:
+                self._watch(tensor)
+            self._copy_beforehand()
+        self._unrestored: tuple[str, ...] = ()
+
+    @property
+    def unrestored(self) -> tuple[str, ...]:
+        """Names of tensors that could not be put back, known after the block; empty in all but contrived cases.
+
+        A parameter written to without :meth:`before_write`, or an input that is a view into which the model has written
+        values with a gradient.
+        """
+        return self._unrestored
+
+    def before_write(self, value: object) -> None:
+        """Announce that an operation is about to write to a tensor, or to the tensors of a list or tuple.
+
+        Tensors that share memory with nothing that belongs to the model or its inputs are ignored.
+        """
+        if isinstance(value, Tensor):
+            with torch._C.DisableTorchFunction():
+                storage = memory_of(value)
+            memory = None if storage is None else self._memories.get(storage._cdata)
+            if memory is not None and not memory.is_saved:
+                with _unseen():
+                    memory.save()
+        elif isinstance(value, (list, tuple)):
+            for entry in value:
+                self.before_write(entry)
+
+    def before_backward(self) -> None:
+        """Announce that the model itself calls ``backward()``, which accumulates into every ``.grad`` in place."""
+        with _unseen():
+            for state in self._grads:
+                if state.memory is not None:
+                    state.memory.save()
+
+    def rewind(self) -> None:
+        """Let the next run start from where the first one did.
+
+        Puts back random number generators, buffers, parameters, inputs, ``.grad`` and the attributes of modules. Hooks,
+        training flags, ``requires_grad`` and global settings stay as the block has set them.
+        """
+        with _unseen():
+            self._objects.rewind()
+            self._restore_values()
+        self._random.restore()
+
+    def restore(self) -> None:
+        """Put everything back, and let go of it."""
+        with contextlib.ExitStack() as steps:  # in reverse order; each is done also when one before it fails
+            steps.callback(self._release)
+            steps.callback(self._random.restore)
+            steps.callback(self._settings.restore)
+            steps.callback(self._restore_model)
+
+    def _restore_model(self) -> None:
+        with _unseen():
+            self._objects.restore()
+            self._restore_values()
+            for state in self._tensors:
+                state.restore_hooks()
+            failed = [state for state in self._tensors if not state.restore_autograd()]
+            lost = [state for state in (*self._tensors, *self._grads) if state.is_written and not _is_saved(state)]
+            given_up = {id(state.tensor): state.tensor for state in (*failed, *lost)}
+            restore_versions(state for state in (*self._tensors, *self._grads) if id(state.tensor) not in given_up)
+            self._unrestored = tuple(self._name(tensor) for tensor in given_up.values())
+
+    def _restore_values(self) -> None:
+        for state in self._tensors:
+            state.restore_memory()
+        for memory in self._memories.values():
+            memory.restore()
+
+    def _release(self) -> None:
+        self._memories.clear()
+        self._tensors.clear()
+        self._grads.clear()
+        self._objects = ObjectStates(())
+
+    def _watch(self, tensor: Tensor) -> None:
+        inner = wrapped_tensors(tensor)
+        state = TensorState(tensor, None if inner else self._memory(tensor))
+        self._tensors.append(state)
+        for entry in inner:
+            self._watch(entry)
+        if state.grad is not None:
+            self._grads.append(TensorState(state.grad, self._memory(state.grad)))
+
+    def _memory(self, tensor: Tensor) -> Memory | None:
+        storage = memory_of(tensor)
+        if storage is None:
+            return None
+        memory = self._memories.get(storage._cdata)
+        if memory is None:
+            memory = self._memories[storage._cdata] = Memory(storage)
+        return memory
+
+    def _copy_beforehand(self) -> None:
+        """Copy what operations may write to without announcing it, the smallest first, as far as it is cheap."""
+        left_alone = {id(state.memory) for state in self._grads}
+        left_alone |= {id(state.memory) for state in self._tensors if isinstance(state.tensor, nn.Parameter)}
+        items: list[tuple[int, Any]] = [
+            (memory.byte_count, memory) for memory in self._memories.values() if id(memory) not in left_alone
+        ]
+        items += [(array.nbytes, array) for array in self._objects.arrays if array.flags.writeable]
+        budget = COPIED_BEFOREHAND_BYTES
+        for byte_count, item in sorted(items, key=lambda item: item[0]):
+            budget -= byte_count
+            if budget < 0:
+                break
+            if isinstance(item, Memory):
+                item.save()
+            else:
+                self._objects.save_array(item)
+
+    def _name(self, tensor: Tensor) -> str:
+        for name, found in (*self._model.named_parameters(), *self._model.named_buffers()):
+            if found is tensor:
+                return f"`{name}`"
+            if found.grad is tensor:
+                return f"the gradient of `{name}`"
+        return f"a tensor of shape {list(tensor.shape)}"
+
+
+def _is_saved(state: TensorState) -> bool:
+    return state.memory.is_saved if state.memory is not None else not has_values(state.tensor)
+
+
+@contextlib.contextmanager
+def preserved(model: nn.Module, tensors: Iterable[object] = ()) -> Iterator[StateKeeper]:
+    """Leave a model, its inputs and the global state of torch as found, also when the block raises.
+
+    Covers, for every module that can be reached from the model (registered or not): training flags, hooks, attributes
+    and what is in their containers, parameters and buffers (which object, values, version counter), ``.grad``,
+    ``requires_grad``; the same for the tensors in ``tensors``; the random number generators and settings of
+    :mod:`gradflow.trace.state_settings`. Modes entered with a ``with`` statement inside the block leave by themselves.
+
+    Parameters
+    ----------
+    model
+        The model that is going to run.
+    tensors
+        Inputs of the model: tensors, or containers of tensors.
+
+    Yields
+    ------
+    StateKeeper
+        To announce writes (:meth:`StateKeeper.before_write`) and to start again (:meth:`StateKeeper.rewind`).
+    """
+    keeper = StateKeeper(model, tensors)
+    try:
+        yield keeper
+    finally:
+        keeper.restore()

@@ -1,0 +1,134 @@
+"""The state that torch, NumPy and Python keep per process or thread: random numbers, modes, defaults, global hooks."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn.modules import module as torch_module
+
+__all__ = ["RandomState", "Settings"]
+
+
+class RandomState:
+    """The default random number generators of torch (every device in use), NumPy (where imported) and Python.
+
+    Nothing is initialised by looking: a device or NumPy that is not in use yet is left alone.
+    """
+
+    __slots__ = ("_restorers",)
+
+    def __init__(self) -> None:
+        self._restorers: list[Callable[[], object]] = []
+        self._remember(random.setstate, random.getstate())
+        self._remember(torch.set_rng_state, torch.get_rng_state())
+        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            self._remember(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())
+        if torch.backends.mps.is_available():
+            self._remember(torch.mps.set_rng_state, torch.mps.get_rng_state())
+        if torch.xpu.is_initialized():  # type: ignore[no-untyped-call]
+            self._remember(torch.xpu.set_rng_state_all, torch.xpu.get_rng_state_all())
+        numpy = sys.modules.get("numpy")
+        if numpy is not None:
+            self._remember(numpy.random.set_state, numpy.random.get_state(legacy=False))
+
+    def _remember(self, setter: Callable[[Any], object], state: object) -> None:
+        self._restorers.append(lambda: setter(state))
+
+    def restore(self) -> None:
+        """Put every generator back; may be called any number of times."""
+        for restorer in self._restorers:
+            restorer()
+
+
+class _Setting(NamedTuple):
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+
+
+def _default_device() -> torch.device | None:
+    context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
+    return None if context is None else context.device
+
+
+def _autocast(device_type: str) -> _Setting:
+    def read() -> tuple[bool, torch.dtype]:
+        return torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
+
+    def write(state: tuple[bool, torch.dtype]) -> None:
+        torch.set_autocast_enabled(device_type, state[0])
+        torch.set_autocast_dtype(device_type, state[1])
+
+    return _Setting(read, write)
+
+
+def _saved_tensor_hooks() -> Any:
+    return torch._C._autograd._top_saved_tensors_default_hooks(False)
+
+
+def _reset_saved_tensor_hooks(found: Any) -> None:
+    while (top := _saved_tensor_hooks()) is not None and top != found:
+        torch._C._autograd._pop_saved_tensors_default_hooks()
+    if top is None and found is not None:
+        torch._C._autograd._push_saved_tensors_default_hooks(*found)
+
+
+_SETTINGS = (
+    _Setting(torch.is_grad_enabled, torch._C._set_grad_enabled),
+    _Setting(torch.get_default_dtype, torch.set_default_dtype),
+    _Setting(_default_device, torch.set_default_device),
+    _Setting(
+        lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
+        lambda found: torch.use_deterministic_algorithms(found[0], warn_only=found[1]),
+    ),
+    _Setting(
+        lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+        lambda found: torch.set_anomaly_enabled(*found),
+    ),
+    _Setting(torch._C._is_multithreading_enabled, torch._C._set_multithreading_enabled),
+    _Setting(torch._C._get_cudnn_enabled, torch._C._set_cudnn_enabled),
+    _Setting(torch._C._get_cudnn_benchmark, torch._C._set_cudnn_benchmark),
+    _Setting(torch._C._get_cudnn_deterministic, torch._C._set_cudnn_deterministic),
+    _Setting(torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled),
+    _Setting(torch.get_num_threads, torch.set_num_threads),
+    _Setting(torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
+    _autocast("cpu"),
+    _autocast("cuda"),
+    _Setting(_saved_tensor_hooks, _reset_saved_tensor_hooks),
+)
+
+_GLOBAL_HOOKS = tuple(
+    hooks for name, hooks in vars(torch_module).items() if name.startswith("_global_") and isinstance(hooks, dict)
+)
+
+
+class Settings:
+    """Modes, defaults and hooks that hold for the whole process or thread.
+
+    Grad mode, default dtype and device, deterministic algorithms, anomaly mode, autocast, number of threads,
+    saved-tensor hooks and the hooks on all modules. A setting is written only when it was changed.
+    """
+
+    __slots__ = ("_found", "_global_hooks", "_is_full_backward_hook")
+
+    def __init__(self) -> None:
+        self._found = [setting.read() for setting in _SETTINGS]
+        self._global_hooks = [dict(hooks) for hooks in _GLOBAL_HOOKS]
+        self._is_full_backward_hook = torch_module._global_is_full_backward_hook
+
+    def restore(self) -> None:
+        """Put back every setting that is not as it was found."""
+        for setting, found in zip(_SETTINGS, self._found, strict=True):
+            if setting.read() != found:
+                setting.write(found)
+        for hooks, found_hooks in zip(_GLOBAL_HOOKS, self._global_hooks, strict=True):
+            if list(hooks.items()) != list(found_hooks.items()):
+                hooks.clear()
+                hooks.update(found_hooks)
+        torch_module._global_is_full_backward_hook = self._is_full_backward_hook
+        if torch._C._is_any_autocast_enabled():
+            # casts of the weights that the run has cached would keep its graph alive inside the caller's autocast block
+            torch.clear_autocast_cache()

@@ -1,0 +1,154 @@
+"""What belongs to a tensor and its memory, and how both are put back without autograd noticing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+__all__ = ["Memory", "TensorState", "has_values", "memory_of", "restore_versions", "wrapped_tensors"]
+
+_PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter, torch.nn.Buffer})
+
+
+def wrapped_tensors(tensor: Tensor) -> list[Tensor]:
+    """The tensors that hold the values of a wrapper subclass (``DTensor``, quantized weights); else none."""
+    if type(tensor) in _PLAIN_TYPES or not is_traceable_wrapper_subclass(tensor):
+        return []
+    names, _ = tensor.__tensor_flatten__()
+    return [getattr(tensor, name) for name in names]
+
+
+def memory_of(tensor: Tensor) -> torch.UntypedStorage | None:
+    """The storage of a tensor, or ``None`` where it has none with values in it (sparse, meta, fake)."""
+    try:
+        storage = tensor.untyped_storage()
+    except (RuntimeError, NotImplementedError):
+        return None
+    return None if storage.device.type == "meta" else storage
+
+
+def has_values(tensor: Tensor) -> bool:
+    """Whether there are values that a write could change: not on the meta device, not in fake tensors."""
+    try:
+        return tensor.untyped_storage().device.type != "meta"
+    except (RuntimeError, NotImplementedError):
+        return True
+
+
+class Memory:
+    """One storage, copied at the latest before it is first written to.
+
+    Bytes are copied, not elements, so that NaN payloads and the sign of zero survive; nothing is written back where
+    nothing has changed, so that read-only mappings of files are safe.
+    """
+
+    __slots__ = ("_bytes", "_saved", "byte_count", "storage")
+
+    def __init__(self, storage: torch.UntypedStorage) -> None:
+        self.storage = storage  # held, so that its address cannot be given to another storage meanwhile
+        self.byte_count = storage.nbytes()
+        self._bytes: Tensor | None = None
+        self._saved: Tensor | None = None
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the bytes as found are at hand."""
+        return self._saved is not None or self.byte_count == 0
+
+    def save(self) -> None:
+        """Copy the bytes, unless that has been done."""
+        # a storage without an address belongs to a wrapper subclass that keeps its values elsewhere
+        if self._saved is None and self.byte_count and self.storage.data_ptr():
+            self._bytes = torch.empty(0, dtype=torch.uint8, device=self.storage.device).set_(self.storage)
+            self._saved = self._bytes.clone()
+
+    def restore(self) -> None:
+        """Write the bytes back if they were saved and have changed."""
+        if self._saved is None or self._bytes is None:
+            return
+        if self.storage.nbytes() != self.byte_count:
+            self.storage.resize_(self.byte_count)
+            self._bytes = torch.empty(0, dtype=torch.uint8, device=self.storage.device).set_(self.storage)
+        if not torch.equal(self._bytes, self._saved):
+            self._bytes.copy_(self._saved)
+
+
+class TensorState:
+    """Everything about a tensor object except the bytes of its storage.
+
+    ``.grad`` and hooks, ``requires_grad``, being a leaf, the class, and which memory it looks at, which
+    ``tensor.data = ...`` changes.
+    """
+
+    __slots__ = ("_alias", "_class", "_grad", "_hooks", "_is_leaf", "_requires_grad", "memory", "tensor", "version")
+
+    def __init__(self, tensor: Tensor, memory: Memory | None) -> None:
+        self.tensor = tensor
+        self.memory = memory
+        self.version: int | None = None if tensor.is_inference() else tensor._version
+        self._class = type(tensor)
+        self._alias = tensor.data if memory is not None else None
+        self._requires_grad = tensor.requires_grad
+        self._is_leaf = tensor.is_leaf
+        self._grad = tensor.grad if self._is_leaf or tensor.retains_grad else None
+        hooks = (tensor._backward_hooks, tensor._post_accumulate_grad_hooks)
+        self._hooks = tuple(dict(found) if found else {} for found in hooks) if any(hooks) else None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The ``.grad`` that was found."""
+        return self._grad
+
+    @property
+    def is_written(self) -> bool:
+        """Whether an in-place operation has written to the tensor since it was found."""
+        return self.version is not None and self.tensor._version != self.version
+
+    def restore_memory(self) -> None:
+        """Make the tensor look at its own memory again, with the class, shape and strides it had."""
+        tensor = self.tensor
+        if type(tensor) is not self._class:
+            tensor.__class__ = self._class  # a lazy module's parameter changes its class when it gets its shape
+        if self._alias is not None and not tensor.is_set_to(self._alias):
+            tensor.data = self._alias
+
+    def restore_autograd(self) -> bool:
+        """Put back what autograd knows of the tensor; ``False`` where torch has no way to do so."""
+        tensor = self.tensor
+        if self._is_leaf:
+            if not tensor.is_leaf:
+                if tensor._is_view():
+                    return False  # torch refuses to detach a view in place
+                tensor.detach_()
+            if tensor.requires_grad != self._requires_grad:
+                tensor.requires_grad_(self._requires_grad)
+            if tensor.grad is not self._grad:
+                tensor.grad = self._grad
+        elif self.is_written and tensor.requires_grad:
+            return False  # its history now contains operations of the run
+        return True
+
+    def restore_hooks(self) -> None:
+        """Remove hooks that were added to the tensor, put back those that were removed."""
+        found_hooks = self._hooks or ({}, {})
+        current = (self.tensor._backward_hooks, self.tensor._post_accumulate_grad_hooks)
+        for hooks, found in zip(current, found_hooks, strict=True):
+            if hooks is not None and dict(hooks) != found:
+                hooks.clear()
+                hooks.update(found)
+
+
+def restore_versions(states: Iterable[TensorState]) -> None:
+    """Set version counters back to what they were.
+
+    Only for tensors whose values are bit for bit as they were: a graph that the caller built before and has not yet
+    differentiated would otherwise refuse its backward pass because of writes that have been undone.
+    """
+    written = [state for state in states if state.is_written]
+    if written:
+        tensors = tuple(state.tensor for state in written)
+        versions = tuple(state.version for state in written if state.version is not None)
+        torch._C._autograd._unsafe_set_version_counter(tensors, versions)
