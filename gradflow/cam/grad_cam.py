@@ -25,20 +25,21 @@ def grad_cam(
 ) -> CamResult:
     """The class activation map of a layer.
 
-    Grad-CAM (Selvaraju et al. 2017, equations 1 and 2) weighs each channel of the activation with the mean of its gradient
-    over all places, sums the channels and keeps what is positive. The saliency is scaled per sample by its minimum and
-    maximum.
+    Grad-CAM (Selvaraju et al. 2017, equations 1 and 2) weighs each channel of the activation with the mean of its
+    gradient over all places, sums the channels and keeps what is positive. The saliency is scaled per sample by its
+    minimum and maximum.
 
     Parameters
     ----------
     activation, gradient
-        Of the layer's output, of the same shape and of any floating-point type and device: a feature map ``[N, C, H, W]``
-        (or ``[N, H, W, C]``, as Swin makes them), a video's ``[N, C, T, H, W]``, of which the map is the mean over time,
-        or tokens ``[N, T, C]``, of which class and register tokens are left out.
+        Of the layer's output, of the same shape and of any floating-point type and device: a feature map
+        ``[N, C, H, W]`` (or ``[N, H, W, C]``, as Swin makes them), a video's ``[N, C, T, H, W]``, of which the map is
+        the mean over time, or tokens ``[N, T, C]``, of which class and register tokens are left out.
     layer, target
         The qualified name and the class index, kept with the map.
     input_size
-        ``(height, width)`` of the input in pixels; it settles in which order the axes are. ``None`` when the input is no image.
+        ``(height, width)`` of the input in pixels; it settles in which order the axes are. ``None`` when the input is
+        no image.
     image
         The picture as the model saw it, uint8 ``[H, W, 3]``, kept for the overlay.
     method
@@ -106,7 +107,7 @@ def _channels_first(value: torch.Tensor, layout: FeatureLayout) -> torch.Tensor:
 
 
 def _scaled(saliency: torch.Tensor) -> torch.Tensor:
-    """Each sample to 0..1 by its minimum and maximum; a map without contrast to all one where positive, else all zero."""
+    """Each sample to 0..1 by its minimum and maximum; a map without contrast to all one if positive, else all zero."""
     low = saliency.amin(dim=(1, 2), keepdim=True)
     high = saliency.amax(dim=(1, 2), keepdim=True)
     spread = high - low
@@ -128,13 +129,17 @@ def _notes(
 ) -> list[str]:
     notes = [layout.note] if layout.note else []
     if not layout.is_spatial:
-        notes.append("the feature map has a single place, so the map cannot say where: use a larger input or an earlier layer")
+        notes.append(
+            "the feature map has a single place, so the map cannot say where: use a larger input or an earlier layer"
+        )
     is_zero = (saliency == 0).flatten(1).all(1)
     if bool(is_zero.all()):
         notes.append(_why_zero(layout, places, slopes, gradient))
     elif bool(is_zero.any()):
         samples = ", ".join(str(index) for index in is_zero.nonzero().flatten().tolist()[:8])
-        notes.append(f"the map is zero everywhere for some samples of the batch ({samples}): the score does not speak of them")
+        notes.append(
+            f"the map is zero everywhere for some samples of the batch ({samples}): the score does not speak of them"
+        )
     return notes
 
 

@@ -25,7 +25,8 @@ def grad_cam(activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
 def grad_cam_plus_plus(activation: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
     """Chattopadhay et al. 2018, equations 10 and 19, with the score taken as the exponent of a smooth function.
 
-    Then the second and third derivative are powers of the first, and a factor common to all channels cancels in the scaling.
+    Then the second and third derivative are powers of the first, and a factor common to all channels cancels when the
+    map is scaled.
     """
     squared = gradient.square()
     spread = tuple(range(2, activation.ndim))

@@ -89,7 +89,7 @@ def _muted(picture: numpy.ndarray) -> numpy.ndarray:
 
 
 def _enlarged(value: numpy.ndarray, height: int, width: int) -> numpy.ndarray:
-    """Bilinear, with the centres of the corner places at the centres of the corner patches, as torch's ``align_corners=False``."""
+    """Bilinear; each place's value is at the centre of its patch, as with torch's ``align_corners=False``."""
     picture = Image.fromarray(numpy.ascontiguousarray(value, dtype=numpy.float32))
     return numpy.asarray(picture.resize((width, height), Image.Resampling.BILINEAR)).clip(0.0, 1.0)
 
@@ -111,7 +111,9 @@ def _as_png(cam: CamResult) -> bytes:
     samples = [index for index, value in enumerate(cam.normalised) if value.any()] or [0]
     pixels = _contact_sheet([overlay(cam, sample) for sample in samples[:MAX_TILES]])
     text = PngInfo()
-    text.add_text("Title", f"{cam.method} of {cam.layer}" + (f" for class {cam.target}" if cam.target is not None else ""))
+    text.add_text(
+        "Title", f"{cam.method} of {cam.layer}" + (f" for class {cam.target}" if cam.target is not None else "")
+    )
     text.add_text("Software", "gradflow")
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=text)

@@ -18,7 +18,7 @@ class CamResult:
     Attributes
     ----------
     method
-        ``"Grad-CAM"``.
+        ``"Grad-CAM"``, or a relative of it.
     layer
         Qualified name of the target layer.
     target
@@ -29,7 +29,8 @@ class CamResult:
     normalised
         The same scaled to 0..1 per sample, float32 ``[N, h, w]``; all zero where ``saliency`` is.
     input_size
-        ``(height, width)`` of the model's input in pixels, to which an overlay is enlarged; ``None`` when the input is no image.
+        ``(height, width)`` of the model's input in pixels, to which an overlay is enlarged; ``None`` when the input is
+        no image.
     image
         The user's image as uint8 ``[H, W, 3]``, or ``None``.
     files

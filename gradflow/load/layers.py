@@ -43,7 +43,9 @@ def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_nam
     return _resolve(patterns, names, "layer", advise)
 
 
-def resolve_parameters(model: torch.nn.Module, patterns: Sequence[str], *, model_name: str = "MODEL") -> tuple[str, ...]:
+def resolve_parameters(
+    model: torch.nn.Module, patterns: Sequence[str], *, model_name: str = "MODEL"
+) -> tuple[str, ...]:
     """Qualified names of parameters and buffers; patterns as in :func:`resolve_layers`.
 
     Raises

@@ -24,12 +24,14 @@ class FeatureLayout:
     """How a feature map lies in a tensor.
 
     ``grid`` is ``(height, width)`` in places; ``extra_tokens`` is the number of leading tokens that stand for no place
-    (class token, registers); ``note`` says in words what was decided, where it is not torch's usual order.
+    (class token, registers); ``fits_input`` tells whether the grid has the proportions of the input picture; ``note``
+    says in words what was decided, where it is not torch's usual order.
     """
 
     axes: Axes
     grid: tuple[int, int]
     extra_tokens: int = 0
+    fits_input: bool = True
     note: str = ""
 
     @property
@@ -62,7 +64,9 @@ def feature_layout(shape: tuple[int, ...], size: tuple[int, int] | None, *, laye
     name = f"the output of `{layer}`" if layer else "the output"
     if len(shape) == 3 and size is not None:
         grid, extra_tokens = token_grid(shape[1], size, layer=layer)
-        dropped = f" after {extra_tokens} token{'s' * (extra_tokens > 1)} that stand for no place" if extra_tokens else ""
+        dropped = (
+            f" after {extra_tokens} token{'s' * (extra_tokens > 1)} that stand for no place" if extra_tokens else ""
+        )
         note = f"{name} is a sequence of {shape[1]} tokens, read as a grid of {grid[0]} x {grid[1]} patches{dropped}"
         return FeatureLayout(axes="[N, T, C]", grid=grid, extra_tokens=extra_tokens, note=note)
     raise NoSpatialAxesError(
@@ -106,8 +110,8 @@ def token_grid(token_count: int, size: tuple[int, int], *, layer: str = "") -> t
 def input_size(inputs: tuple[Any, ...], keyword_inputs: Mapping[str, Any] | None = None) -> tuple[int, int] | None:
     """``(height, width)`` of the first picture (or video) among a model's inputs; ``None`` where there is none.
 
-    A picture is a floating-point tensor ``[N, C, H, W]`` or ``[N, C, T, H, W]``, or ``[C, H, W]`` in a list, as detection
-    models take them.
+    A picture is a floating-point tensor ``[N, C, H, W]`` or ``[N, C, T, H, W]``, or ``[C, H, W]`` in a list, as
+    detection models take them.
     """
     for tensor, is_listed in _tensors(inputs, keyword_inputs):
         if tensor.is_floating_point() and (tensor.ndim in (4, 5) or (is_listed and tensor.ndim == 3)):
@@ -146,25 +150,27 @@ def _fits(height: int, width: int, size: tuple[int, int]) -> bool:
 def _map_layout(shape: tuple[int, ...], size: tuple[int, int] | None) -> FeatureLayout:
     first, last = (shape[2], shape[3]), (shape[1], shape[2])
     if size is None:
-        is_channels_last = last[0] == last[1] and first[0] != first[1]
-        fits_neither = False
+        is_channels_last, fits_input = last[0] == last[1] and first[0] != first[1], False
     else:
         is_channels_last = _fits(*last, size) and not _fits(*first, size)
-        fits_neither = not _fits(*last, size) and not _fits(*first, size)
+        fits_input = is_channels_last or _fits(*first, size)
     if is_channels_last:
         note = f"the output {list(shape)} is read as [N, H, W, C]: its second and third axis are the picture's"
-        return FeatureLayout(axes="[N, H, W, C]", grid=last, note=note)
-    note = f"the output {list(shape)} is read as [N, C, H, W], though {first[0]} : {first[1]} is not the picture's shape"
-    return FeatureLayout(axes="[N, C, H, W]", grid=first, note=note if fits_neither else "")
+        return FeatureLayout(axes="[N, H, W, C]", grid=last, fits_input=fits_input, note=note)
+    note = ""
+    if size is not None and not fits_input:
+        note = (
+            f"the output {list(shape)} is read as [N, C, H, W], though its places do not have the picture's proportions"
+        )
+    return FeatureLayout(axes="[N, C, H, W]", grid=first, fits_input=fits_input, note=note)
 
 
 def _video_layout(shape: tuple[int, ...], size: tuple[int, int] | None) -> FeatureLayout:
     first, last = (shape[3], shape[4]), (shape[2], shape[3])
+    axes: Axes = "[N, C, T, H, W]"
+    frame_count, grid = shape[2], first
     if size is not None and _fits(*last, size) and not _fits(*first, size):
-        axes: Axes = "[N, T, H, W, C]"
-        frame_count, grid = shape[1], last
-    else:
-        axes = "[N, C, T, H, W]"
-        frame_count, grid = shape[2], first
+        axes, frame_count, grid = "[N, T, H, W, C]", shape[1], last
     note = f"the output {list(shape)} is read as {axes}; the map is the mean over its {frame_count} time steps"
-    return FeatureLayout(axes=axes, grid=grid, note=note)
+    fits_input = size is not None and _fits(*grid, size)
+    return FeatureLayout(axes=axes, grid=grid, fits_input=fits_input, note=note)

@@ -62,7 +62,7 @@ def test_the_prefix_of_a_wrapper_may_be_left_out(model: nn.Module, prefix: str) 
 
 
 def test_a_wrapper_in_the_middle_may_be_left_out(model: nn.Module) -> None:
-    model.layer2 = wrapped(model.layer2, "_orig_mod")
+    model.layer2 = wrapped(model.get_submodule("layer2"), "_orig_mod")
     assert resolve_layers(model, ["layer2.1.conv2"]) == ("layer2._orig_mod.1.conv2",)
     assert resolve_layers(model, ["layer2"]) == ("layer2",)
 
@@ -115,7 +115,7 @@ def test_a_glob_without_match_says_so(model: nn.Module) -> None:
 
 
 def test_a_parameter_asked_as_a_layer_is_told(model: nn.Module) -> None:
-    with pytest.raises(LayerNotFoundError, match="`fc.weight` is a parameter: ask for it with `--param fc.weight`"):
+    with pytest.raises(LayerNotFoundError, match=r"`fc\.weight` is a parameter: ask for it with `--param fc\.weight`"):
         resolve_layers(model, ["fc.weight"])
 
 
