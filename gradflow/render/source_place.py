@@ -1,0 +1,40 @@
+"""How a place in source code is named to a person."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gradflow.location import SourceSpan
+
+__all__ = ["function_name", "place", "shown_path"]
+
+_PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
+
+
+def shown_path(path: str) -> str:
+    """A file's path as a person would type it.
+
+    Relative where it is below the current directory, from the package on for an installed package
+    (``torchvision/models/resnet.py``), and as it is otherwise.
+    """
+    parts = path.replace("\\", "/").split("/")
+    for directory in _PACKAGE_DIRECTORIES:
+        if directory in parts:
+            return "/".join(parts[len(parts) - parts[::-1].index(directory) :])
+    try:
+        return Path(path).relative_to(os.getcwd()).as_posix()
+    except ValueError:
+        return path
+
+
+def function_name(span: SourceSpan) -> str:
+    """The function's qualified name without the functions it is nested in; empty at module level."""
+    name = span.function.rpartition("<locals>.")[2]
+    return "" if name == "<module>" else name
+
+
+def place(span: SourceSpan) -> str:
+    """``path:line:column``, the form that terminals and editors turn into a link."""
+    column = f":{span.column}" if span.column is not None else ""
+    return f"{shown_path(span.path)}:{span.line}{column}"
