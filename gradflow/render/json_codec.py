@@ -51,7 +51,7 @@ class JsonObject:
 
     def __init__(self, data: object, where: str = "") -> None:
         if not isinstance(data, dict):
-            raise _malformed(where or "the file", "an object", data)
+            raise _malformed(where or "the whole", "an object", data)
         self._data = data
         self._where = where
 
@@ -70,14 +70,14 @@ class JsonObject:
         if key in self._data:
             return _decode(hint, self._data[key], path)
         if default is dataclasses.MISSING:
-            raise RenderError(f"this is not a report of gradflow: `{path}` is missing")
+            raise RenderError(f"not a gradflow report: `{path}` is missing")
         return default
 
 
 def _malformed(where: str, expected: str, found: object) -> RenderError:
     text = repr(found)
     shown = text if len(text) <= 40 else text[:37] + "..."
-    return RenderError(f"this is not a report of gradflow: `{where}` should be {expected}, not {shown}")
+    return RenderError(f"not a gradflow report: `{where}` should be {expected}, not {shown}")
 
 
 def _decode(hint: Any, data: object, where: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gradflow.cam.result import CamResult
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.errors import RenderError
 from gradflow.graph.elements import Branch, Cut, Edge, Node
@@ -17,7 +18,8 @@ __all__ = ["report_from_json"]
 def report_from_json(data: object) -> Report:
     """The report that :func:`gradflow.render.json_report.report_to_json` wrote.
 
-    The map of a Grad-CAM is not in the file, so ``cam`` is ``None``; reports of further layers have no graph.
+    The file holds only a summary of a Grad-CAM, so the entries of its maps are NaN; reports of further layers have no
+    graph.
 
     Raises
     ------
@@ -39,6 +41,7 @@ def report_from_json(data: object) -> Report:
         environment=environment,
         assumptions=source.read("assumptions", tuple[str, ...], ()),
         undetermined=source.read("undetermined", tuple[str, ...], ()),
+        cam=_cam(source),
         # the first row repeats the report itself
         others=tuple(
             _other(JsonObject(row, f"layers[{index}]"), score, environment) for index, row in enumerate(rows) if index
@@ -96,7 +99,7 @@ def _check_references(graph: FlowGraph) -> None:
     for name in sorted(used):
         if name not in graph:
             raise RenderError(
-                f"this is not a report of gradflow: its `graph` names the node {name!r} but does not have it"
+                f"not a gradflow report: its `graph` names the node {name!r} but does not have it"
             )
 
 
@@ -110,4 +113,26 @@ def _other(source: JsonObject, score: Score, environment: Environment) -> Report
         environment=environment,
         assumptions=source.read("assumptions", tuple[str, ...], ()),
         undetermined=source.read("undetermined", tuple[str, ...], ()),
+        cam=_cam(source),
+    )
+
+
+def _cam(parent: JsonObject) -> CamResult | None:
+    data = parent.read("cam", dict | None, None)
+    if data is None:
+        return None
+    import numpy  # only a report with a map pays for it
+
+    source = JsonObject(data, "cam")
+    size = source.read("input_size", tuple[int, ...] | None, None)
+    unknown = numpy.full(source.read("shape", tuple[int, ...]), numpy.nan, dtype=numpy.float32)
+    return CamResult(
+        method=source.read("method", str),
+        layer=source.read("layer", str),
+        target=source.read("class_index", int | None, None),
+        saliency=unknown,
+        normalised=unknown,
+        input_size=None if size is None else (size[0], size[1]),
+        files=source.read("files", tuple[str, ...], ()),
+        notes=source.read("notes", tuple[str, ...], ()),
     )

@@ -6,6 +6,7 @@ the score is called ``target`` and its class index ``class_index``.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from gradflow.render.json_codec import encode
@@ -89,12 +90,17 @@ def _cam(cam: CamResult) -> dict[str, Any]:
         "layer": cam.layer,
         "class_index": cam.target,
         "shape": [int(size) for size in cam.saliency.shape],
-        "min": encode(float(cam.saliency.min())) if cam.saliency.size else None,
-        "max": encode(float(cam.saliency.max())) if cam.saliency.size else None,
+        "min": _finite(cam.saliency.min()) if cam.saliency.size else None,
+        "max": _finite(cam.saliency.max()) if cam.saliency.size else None,
         "input_size": None if cam.input_size is None else list(cam.input_size),
         "files": list(cam.files),
         "notes": list(cam.notes),
     }
+
+
+def _finite(value: float) -> float | None:
+    """The value; ``None`` where it is not known, as in a report that was read from a file."""
+    return float(value) if math.isfinite(value) else None
 
 
 def _layer(report: Report) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import numpy
 import pytest
 
@@ -284,6 +284,20 @@ def test_of_a_cam_only_a_summary_is_kept() -> None:
     VALIDATOR.validate(report_to_json(report))
 
 
+def test_a_cam_that_was_read_has_its_words_and_unknown_entries() -> None:
+    report = dataclasses.replace(EMPTY, cam=cam(numpy.ones((1, 2, 3), numpy.float32)))
+    found = reread(dataclasses.replace(report, others=(report,)))
+    for each in (found.cam, found.others[0].cam):
+        assert each is not None
+        assert (each.method, each.layer, each.target) == ("Grad-CAM", "layer4", 281)
+        assert (each.input_size, each.files) == ((224, 224), ("overlay.png",))
+        assert each.notes == ("the map is zero everywhere",)
+        assert each.saliency.shape == (1, 2, 3)
+        assert numpy.isnan(each.saliency).all()
+    again = report_to_json(found)["cam"]
+    assert (again["shape"], again["min"], again["max"]) == ([1, 2, 3], None, None)
+
+
 def test_a_cam_without_entries_has_no_extremes() -> None:
     summary = report_to_json(dataclasses.replace(EMPTY, cam=cam(numpy.zeros((0, 7, 7), numpy.float32))))["cam"]
     assert (summary["min"], summary["max"]) == (None, None)
@@ -343,7 +357,7 @@ def broken(*path: str | int, value: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ([], "`the file` should be an object, not []"),
+        ([], "`the whole` should be an object, not []"),
         ({}, "`schema_version` is missing"),
         ({"schema_version": "1.0"}, "`target` is missing"),
         (broken("schema_version", value=1), "`schema_version` should be a text, not 1"),

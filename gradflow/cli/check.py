@@ -1,0 +1,139 @@
+"""`gradflow check`: whether a gradient arrives, and if not, which line is to blame."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gradflow.cli.files import check_writable
+from gradflow.cli.formats import FORMATS, PICTURES, format_of
+from gradflow.cli.options import add_input_options, add_model_options, add_run_options, add_score_options, request_of
+from gradflow.cli.parser import one_of, path_with
+from gradflow.cli.progress import progress
+from gradflow.cli.verb import Subparsers
+from gradflow.errors import UsageError
+from gradflow.report import Report
+
+__all__ = ["Check"]
+
+CAMS = (".png", ".npy")
+
+_DESCRIPTION = """
+Runs a model once, follows the gradient of its score back to a layer, and says whether it arrives. Where it does not,
+names the line that cuts it, why, and a fix that was tried. The model is left as it was.
+"""
+_EPILOG = """
+examples:
+
+  gradflow check train.py:build --layer backbone.layer4
+  gradflow check resnet50 --layer layer4 --svg graph.svg \\
+      --weights DEFAULT --image cat.jpg --cam cam.png
+  gradflow check vit_b_16 --layer encoder.ln \\
+      --slice "[:, 1:]"
+  gradflow check model.pth --arch net.py:Net --layer "c*"
+  gradflow check net.py:Net --input-shape 1,16:int64 \\
+      --param embed.weight --output report.json
+
+Exit status: 0 every layer is connected, 1 one is not, 2 the request could not be carried out.
+"""
+
+
+class Check:
+    """Whether a gradient arrives, and if not, which line is to blame."""
+
+    name = "check"
+
+    def add_parser(self, subparsers: Subparsers) -> None:
+        """Add the verb with its options."""
+        parser = subparsers.add_parser(
+            self.name,
+            usage="gradflow check MODEL [--layer LAYER] [options]",
+            help="check that the gradient of a score reaches a layer",
+            description=_DESCRIPTION,
+            epilog=_EPILOG,
+        )
+        add_model_options(parser)
+        _add_layer_options(parser)
+        add_input_options(parser)
+        add_score_options(parser)
+        add_run_options(parser)
+        _add_output_options(parser)
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Check, show, write; the exit status is the report's, or 1 when a Grad-CAM was refused."""
+        from gradflow.cli.results import present
+
+        _check_outputs(args)
+        return present(
+            _report(args),
+            format_=args.format or format_of(args.output),
+            output=args.output,
+            pictures=args.svg,
+            cams=args.cam,
+        )
+
+
+def _add_layer_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where the gradient should arrive")
+    group.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="LAYER",
+        help="a module's name, a glob such as `layer*`, or `auto`: the layer to take for Grad-CAM; repeats "
+        "(default: auto)",
+    )
+    group.add_argument(
+        "--param", action="append", default=[], metavar="NAME", help="a parameter instead of an activation; repeats"
+    )
+    group.add_argument("--slice", default="", metavar="SLICE", help='part of the activation: "[:, 1:]"')
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to show")
+    group.add_argument(
+        "--format", type=one_of(tuple(FORMATS)), metavar="FORMAT", help=f"{', '.join(FORMATS)} (default: text)"
+    )
+    group.add_argument("--output", type=Path, metavar="FILE", help="write the report here instead of stdout")
+    group.add_argument(
+        "--svg",
+        type=path_with(PICTURES),
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="draw the graph: .svg, .dot, .png or .pdf; repeats",
+    )
+    group.add_argument(
+        "--cam",
+        type=path_with(CAMS),
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write the Grad-CAM, if the path is connected: .png overlay or .npy; repeats",
+    )
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Raise where the report could not be given as asked for, before the model runs for nothing."""
+    if args.cam and args.param and not args.layer:
+        raise UsageError(
+            "a Grad-CAM is made of a layer, and only parameters were asked for", hint="add `--layer LAYER`"
+        )
+    paths: list[Path] = [*([args.output] if args.output else []), *args.svg, *args.cam]
+    for index, path in enumerate(paths):
+        check_writable(path)
+        if path.resolve() in (other.resolve() for other in paths[:index]):
+            raise UsageError(f"`{path}` would be written twice", hint="give each output a file of its own")
+
+
+def _report(args: argparse.Namespace) -> Report:
+    layers = args.layer or ([] if args.param else ["auto"])
+    with progress() as say:
+        say("loading torch")
+        from gradflow.check import check_workload
+        from gradflow.load.loading import load_workload
+
+        request = request_of(args)
+        say(f"loading {args.model}")
+        workload = load_workload(request)
+        return check_workload(workload, layers, args.param, slice_=args.slice, cam=bool(args.cam), progress=say)

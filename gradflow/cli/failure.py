@@ -1,0 +1,101 @@
+"""How the command line says that a request could not be carried out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import textwrap
+import traceback
+
+from gradflow.errors import GradflowError
+from gradflow.location import source_line
+
+__all__ = ["FAILED", "INTERRUPTED", "report_failure"]
+
+FAILED = 2
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def report_failure(error: BaseException, *, debug: bool = False) -> int:
+    """Say on stderr what went wrong and what to do about it; returns the exit status.
+
+    Parameters
+    ----------
+    error
+        Any exception; one that is no :class:`GradflowError` is a bug of gradflow and is called one.
+    debug
+        Also print the traceback.
+    """
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    if not isinstance(error, GradflowError):
+        error = _bug(error)
+    parts = [("error", error.message), ("note", error.note), ("help", error.hint)]
+    for word, text in parts:
+        if text:
+            _print_part(word, text)
+    return FAILED
+
+
+def _bug(error: BaseException) -> GradflowError:
+    text = str(error).strip()
+    return GradflowError(
+        f"this is a bug in gradflow: {type(error).__name__}{f': {text}' if text else ''}",
+        note=_origin(error),
+        hint="`--debug` shows the traceback; please report it together with the command line",
+    )
+
+
+def _origin(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return ""
+    last = frames[-1]
+    return f"raised at {last.filename}:{last.lineno}: {source_line(last.filename, last.lineno or 0).strip()}"
+
+
+def _print_part(word: str, text: str) -> None:
+    lead = f"{word}: " if word == "error" else f"  {word}: "
+    lines = _wrap(lead, _printable(text))
+    if _has_colour():
+        colour = {"error": "1;31", "note": "1", "help": "1;36"}[word]
+        lines[0] = lines[0].replace(word, f"\x1b[{colour}m{word}\x1b[0m", 1)
+    encoding = sys.stderr.encoding or "utf-8"
+    print("\n".join(lines).encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """Without control characters: a file's or a layer's name must not drive the terminal."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
+        for letter in text.expandtabs()
+    )
+
+
+def _wrap(lead: str, text: str) -> list[str]:
+    """Lines as wide as the terminal; whole where none reads them, so that they can be searched."""
+    hanging = " " * len(lead)
+    paragraphs = text.split("\n")
+    if not (sys.stderr.isatty() or "COLUMNS" in os.environ):
+        return [(hanging if index else lead) + paragraph for index, paragraph in enumerate(paragraphs)]
+    width = max(shutil.get_terminal_size().columns, 40)
+    lines = []
+    for index, paragraph in enumerate(paragraphs):
+        # long words are mostly paths and commands, which must stay whole to be copied
+        lines += textwrap.wrap(
+            paragraph,
+            width,
+            initial_indent=hanging if index else lead,
+            subsequent_indent=hanging,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return lines
+
+
+def _has_colour() -> bool:
+    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

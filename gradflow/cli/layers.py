@@ -1,0 +1,58 @@
+"""`gradflow layers`: the layers of a model, and which of them suits Grad-CAM."""
+
+from __future__ import annotations
+
+import argparse
+
+from gradflow.cli.options import add_input_options, add_model_options, add_run_options, request_of
+from gradflow.cli.progress import progress
+from gradflow.cli.verb import Subparsers
+
+__all__ = ["Layers"]
+
+_EPILOG = """
+examples:
+
+  gradflow layers resnet50
+  gradflow layers train.py:build --input-shape 1,3,32,32
+  gradflow layers swin_t | grep norm
+"""
+
+
+class Layers:
+    """The layers of a model."""
+
+    name = "layers"
+
+    def add_parser(self, subparsers: Subparsers) -> None:
+        """Add the verb with its options."""
+        parser = subparsers.add_parser(
+            self.name,
+            usage="gradflow layers MODEL [options]",
+            help="list the layers of a model",
+            description="Runs a model once and lists its layers: name, class, output shape, role and number of "
+            "parameters. Marks the layer that `--layer auto` takes.",
+            epilog=_EPILOG,
+        )
+        add_model_options(parser)
+        add_input_options(parser)
+        add_run_options(parser)
+        parser.set_defaults(target=None, select=None, score=None)
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Print the table."""
+        with progress() as say:
+            say("loading torch")
+            from gradflow.cli.layer_table import print_layers
+            from gradflow.load.loading import load_workload
+            from gradflow.trace.auto_layer import choose_layer
+            from gradflow.trace.layer_list import list_layers
+
+            request = request_of(args)
+            say(f"loading {args.model}")
+            workload = load_workload(request)
+            say("running the model once")
+            rows = list_layers(workload)
+            auto, reason = choose_layer(workload)
+        print_layers(rows, auto, reason)
+        return 0

@@ -1,0 +1,102 @@
+"""`gradflow render`: a saved report in another form, without torch and without the model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from gradflow.cli.files import check_writable
+from gradflow.cli.formats import FORMATS, show
+from gradflow.cli.parser import one_of
+from gradflow.cli.verb import Subparsers
+from gradflow.errors import RenderError, UsageError
+from gradflow.report import Report
+
+__all__ = ["Render", "read_report"]
+
+_EPILOG = """
+examples:
+
+  gradflow check resnet50 --layer layer4 --output r.json
+  gradflow render r.json
+  gradflow render r.json -o graph.svg
+  gradflow render r.json --format concise
+"""
+
+
+class Render:
+    """A saved report in another form."""
+
+    name = "render"
+
+    def add_parser(self, subparsers: Subparsers) -> None:
+        """Add the verb."""
+        parser = subparsers.add_parser(
+            self.name,
+            usage="gradflow render REPORT [-o FILE] [--format FORMAT]",
+            help="show a saved report as text, a picture or another format",
+            description="Shows a report that was saved as JSON. It needs neither the model nor torch.",
+            epilog=_EPILOG,
+        )
+        parser.add_argument(
+            "report", metavar="REPORT", help="a report saved with `--format json`; `-` reads it from stdin"
+        )
+        parser.add_argument(
+            "-o",
+            "--output",
+            type=Path,
+            metavar="FILE",
+            help="write here; the suffix (.svg, .dot, .png, .json, ...) is the format",
+        )
+        parser.add_argument(
+            "--format",
+            type=one_of(tuple(FORMATS)),
+            metavar="FORMAT",
+            help=f"{', '.join(FORMATS)} (default: by the suffix, else text)",
+        )
+        parser.add_argument("--debug", action="store_true", help="show the traceback when something goes wrong")
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Read the report and show it."""
+        output: Path | None = args.output
+        if output is not None:
+            check_writable(output)
+        report = read_report(args.report)
+        if output is not None and args.format is None:
+            report.save(output)
+        else:
+            show(report, args.format or "text", output)
+        return 0
+
+
+def read_report(path: str) -> Report:
+    """The report saved in a file; ``-`` is stdin.
+
+    Raises
+    ------
+    UsageError
+        When the file cannot be read.
+    RenderError
+        When it holds no report.
+    """
+    from gradflow.render.json_report import report_from_json
+
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+        return report_from_json(json.loads(text))
+    except OSError as error:
+        raise UsageError(f"cannot read `{path}`: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise _no_report(path, "not a gradflow report: it is not text") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        reason = f"it is not JSON ({error})" if text.strip() else "it is empty"
+        raise _no_report(path, f"not a gradflow report: {reason}") from error
+    except RenderError as error:
+        raise _no_report(path, error.message, error.hint) from error
+
+
+def _no_report(path: str, why: str, hint: str = "") -> RenderError:
+    how_to_save = "save one with `gradflow check MODEL --layer LAYER --output report.json`"
+    return RenderError(f"`{path}`: {why}", hint=hint or how_to_save)

@@ -1,0 +1,105 @@
+"""Showing a report and writing the files that were asked for."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from gradflow.cli.failure import FAILED, report_failure
+from gradflow.cli.files import with_part
+from gradflow.cli.formats import show
+from gradflow.errors import GradflowError
+from gradflow.report import Report
+
+__all__ = ["present"]
+
+_REFUSED = 1
+
+
+def present(
+    report: Report, *, format_: str, output: Path | None, pictures: Sequence[Path], cams: Sequence[Path]
+) -> int:
+    """Write the maps, show the report, draw the pictures; returns the exit status.
+
+    With several layers, each has its own map and picture: ``cam.png`` becomes ``cam-layer3.png``, ``cam-layer4.png``. A
+    file that cannot be written does not keep the others from being.
+    """
+    desk = _Desk()
+    # the maps first: the report says where they are
+    shown = _write_cams(report, cams, desk)
+    desk.attempt(functools.partial(show, shown, format_, output), output)
+    for path in pictures:
+        for each, own_path in _own_paths(shown, path):
+            desk.attempt(functools.partial(each.save, own_path), own_path)
+    refused = [each for each in shown.reports if cams and each.cam is None and each.target.kind == "layer"]
+    sys.stdout.flush()
+    for line in [*_refusals(refused, has_others=bool(report.others)), *(f"wrote {path}" for path in desk.written)]:
+        print(line, file=sys.stderr)
+    for failure in desk.failures:
+        report_failure(failure)
+    if desk.failures:
+        return FAILED
+    return _REFUSED if refused else shown.exit_code
+
+
+class _Desk:
+    """Does one piece of writing after the other, and remembers what came of each."""
+
+    def __init__(self) -> None:
+        self.written: list[Path] = []
+        self.failures: list[GradflowError] = []
+
+    def attempt(self, write: Callable[[], object], path: Path | None) -> bool:
+        """Write; whether it went well. ``path`` is ``None`` for stdout."""
+        try:
+            write()
+        except GradflowError as error:
+            self.failures.append(error)
+            return False
+        if path is not None:
+            self.written.append(path)
+        return True
+
+
+def _write_cams(report: Report, cams: Sequence[Path], desk: _Desk) -> Report:
+    """The report with the names of the maps that were written, of its own layer and of the others."""
+    files: dict[int, list[str]] = {}
+    for path in cams:
+        for index, (each, own_path) in enumerate(_own_paths(report, path)):
+            if each.cam is not None:
+                from gradflow.cam.overlay import write_cam
+
+                if desk.attempt(functools.partial(write_cam, each.cam, own_path), own_path):
+                    files.setdefault(index, []).append(str(own_path))
+    first, *others = (_with_files(each, files.get(index, [])) for index, each in enumerate(report.reports))
+    return replace(first, others=tuple(others))
+
+
+def _with_files(report: Report, files: Sequence[str]) -> Report:
+    if report.cam is None or not files:
+        return report
+    return replace(report, cam=replace(report.cam, files=(*report.cam.files, *files)))
+
+
+def _own_paths(report: Report, path: Path) -> Iterator[tuple[Report, Path]]:
+    """Each layer's report, with the file that is its own."""
+    for each in report.reports:
+        # `encoder.ln` in a file name is fine, a wildcard or a slash is not
+        part = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in each.target.name) or "model"
+        yield each, with_part(path, part) if report.others else path
+
+
+_WHY_REFUSED = {
+    "zero": "the gradient is zero everywhere",
+    "nan": "the gradient is not finite",
+    "wrong": "the gradient is not the true derivative",
+}
+
+
+def _refusals(refused: Sequence[Report], *, has_others: bool) -> Iterator[str]:
+    for report in refused:
+        of = f" of `{report.target.name}`" if has_others else ""
+        yield f"no Grad-CAM{of} was written: {_WHY_REFUSED.get(report.verdict, 'the path is not connected')}"

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gradflow.cli import main
+from gradflow.graph.elements import Edge, Node
+from gradflow.graph.flow_graph import FlowGraph
+from gradflow.render.json_report import dumps
+from gradflow.report import Report, Score, Target
+
+REPORT = Report(
+    verdict="connected",
+    target=Target(name="layer4", type_name="Sequential", shape=(1, 4), call_count=1),
+    score=Score(description="score[281]", target=281, value=1.5),
+    flow=FlowGraph(
+        nodes=(
+            Node(id="a", kind="operation", name="linear", is_layer=True, depends_on_layer=True, carries_gradient=True,
+                 reaches_score=True),
+            Node(id="b", kind="operation", name="select", index=1, is_score=True, depends_on_layer=True,
+                 carries_gradient=True, reaches_score=True),
+        ),
+        edges=(Edge(source="a", target="b", kind="value"), Edge(source="b", target="a", kind="gradient")),
+        score="b",
+        layer=("a",),
+    ),
+)  # fmt: skip
+
+
+@pytest.fixture
+def saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "r.json"
+    path.write_text(dumps(REPORT))
+    return path
+
+
+def test_the_text_is_that_of_the_report_itself(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "r.json"]) == 0
+    assert capsys.readouterr().out == str(REPORT)
+
+
+@pytest.mark.parametrize("suffix", ["svg", "dot", "json", "txt", "md", "html", "sarif"])
+def test_a_file_is_the_same_as_of_the_report_itself(saved: Path, suffix: str, tmp_path: Path) -> None:
+    assert main(["render", "r.json", "-o", f"again.{suffix}"]) == 0
+    REPORT.save(tmp_path / f"direct.{suffix}")
+    assert (tmp_path / f"again.{suffix}").read_bytes() == (tmp_path / f"direct.{suffix}").read_bytes()
+
+
+def test_a_picture_is_drawn(saved: Path, tmp_path: Path) -> None:
+    assert main(["render", "r.json", "--output", "g.png"]) == 0
+    assert (tmp_path / "g.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("format_", ["concise", "json", "markdown"])
+def test_a_format_can_be_asked_for(saved: Path, format_: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "r.json", "--format", format_]) == 0
+    assert "layer4" in capsys.readouterr().out
+
+
+def test_a_format_wins_over_the_suffix(saved: Path, tmp_path: Path) -> None:
+    assert main(["render", "r.json", "--format", "json", "-o", "out.svg"]) == 0
+    assert json.loads((tmp_path / "out.svg").read_text())["verdict"] == "connected"
+
+
+def test_a_report_can_come_from_stdin(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(dumps(REPORT)))
+    assert main(["render", "-", "--format", "concise"]) == 0
+    assert "layer4" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "`bad.json`: not a gradflow report: it is empty"),
+        (b"{", "`bad.json`: not a gradflow report: it is not JSON (Expecting property name"),
+        (b"\xff\xfe\x00", "`bad.json`: not a gradflow report: it is not text"),
+        (b"[" * 100_000, "`bad.json`: not a gradflow report: it is not JSON"),
+        (b"[]", "`bad.json`: not a gradflow report: `the whole` should be an object, not []"),
+        (b'{"a": 1}', "`bad.json`: not a gradflow report: `schema_version` is missing"),
+        (b'{"schema_version": "7.0"}', "`bad.json`: the report has schema version 7.0"),
+    ],
+)
+def test_what_is_no_report_is_told_so(
+    content: bytes, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.json").write_bytes(content)
+    assert main(["render", "bad.json", "-o", "out.svg"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
+    assert "help: " in error
+    assert not (tmp_path / "out.svg").exists()
+
+
+def test_an_unknown_suffix_is_told_so(saved: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["render", "r.json", "-o", "a.jpeg"]) == 2
+    assert "`.jpeg`" in capsys.readouterr().err
+    assert not (tmp_path / "a.jpeg").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["-o", "g.svg"], ["-o", "g.html"], ["--format", "sarif"]])
+def test_it_needs_no_torch(saved: Path, options: list[str]) -> None:
+    code = (
+        "import sys; from gradflow.cli import main; "
+        f"status = main(['render', 'r.json', *{options!r}]); print(); print(status, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 False"
