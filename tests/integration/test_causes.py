@@ -1,6 +1,6 @@
 """The models in fixtures/: each says in comments what is wrong with it, and gradflow must find just that.
 
-``# layer: NAME`` is what to ask of, ``# verdict: WORD`` what comes out, and on each line that may rightly be blamed stands
+``# layer: NAME`` is what to ask of, ``# verdict: WORD`` what comes out, and on each line that may be blamed stands
 ``# expect: cause``, or ``# expect: cause | cause``.
 """
 
