@@ -15,8 +15,8 @@ __all__ = ["FeatureLayout", "batch_size", "feature_layout", "input_size", "token
 
 Axes = Literal["[N, C, H, W]", "[N, H, W, C]", "[N, T, C]", "[N, C, T, H, W]", "[N, T, H, W, C]"]
 
-MAX_EXTRA_TOKENS = 8
-"""Class, distillation and register tokens that may stand before the patches (DINOv2 with registers has five)."""
+EXTRA_TOKENS = (0, 1, 2, 4, 5)
+"""How many tokens stand before the patches in published models: a class token, one for distillation, four registers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +80,8 @@ def feature_layout(shape: tuple[int, ...], size: tuple[int, int] | None, *, laye
 def token_grid(token_count: int, size: tuple[int, int], *, layer: str = "") -> tuple[tuple[int, int], int]:
     """The patch grid of a token sequence and how many leading tokens stand for no place.
 
-    The grid is that of square patches over a picture of ``size`` pixels, with the fewest tokens left over (at most
-    eight: class token, distillation token, registers).
+    The grid is that of square patches over a picture of ``size`` pixels, with the fewest tokens left over, as many as
+    class, distillation and register tokens may be.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def token_grid(token_count: int, size: tuple[int, int], *, layer: str = "") -> t
     for patch in range(1, min(height, width) + 1):
         for grid in {(height // patch, width // patch), (-(-height // patch), -(-width // patch))}:
             extra_tokens = token_count - grid[0] * grid[1]
-            if 0 <= extra_tokens <= MAX_EXTRA_TOKENS and grid[0] * grid[1] > extra_tokens:
+            if extra_tokens in EXTRA_TOKENS and grid[0] * grid[1] > max(1, extra_tokens):
                 candidate = (extra_tokens, bool(height % patch or width % patch), grid)
                 best = candidate if best is None else min(best, candidate)
     if best is None:
@@ -101,7 +101,7 @@ def token_grid(token_count: int, size: tuple[int, int], *, layer: str = "") -> t
         raise NoSpatialAxesError(
             f"no spatial axes: {name} is a sequence of {token_count} tokens, which is no grid of patches",
             note=f"no grid of square patches over a picture of {height} x {width} pixels has {token_count} places, "
-            f"also not with up to {MAX_EXTRA_TOKENS} class or register tokens before it",
+            "also not with class or register tokens before it",
             hint="ask for a layer whose output is a feature map or one token per patch",
         )
     return best[2], best[0]
