@@ -43,19 +43,20 @@ def save(report: Report, path: str | Path) -> Path:
 
 def _write(path: Path, content: bytes) -> None:
     """All or nothing: written beside the target and then put in its place."""
-    temporary = ""
-    path = Path(os.path.realpath(path))  # a link stays a link: what it points at is replaced
+    temporary: Path | None = None
+    path = path.resolve()  # a link stays a link: what it points at is replaced
     try:
         if path.is_dir():
             raise IsADirectoryError(f"`{path}` is a folder")
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
-        os.chmod(temporary, _mode(path))
-        os.replace(temporary, path)
+        temporary.chmod(_mode(path))
+        temporary.replace(path)
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         hint = "" if path.parent.is_dir() else f"make the folder first: `{path.parent}`"
         raise RenderError(f"`{path}` cannot be written", note=reason, hint=hint) from error

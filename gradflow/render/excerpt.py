@@ -82,10 +82,10 @@ def _rows(path: str, marked: list[tuple[Annotation, bool]], width: int, glyphs: 
     for annotation, is_primary in marked:
         if source_line(path, annotation.span.line).strip():
             by_line.setdefault(annotation.span.line, []).append((annotation, is_primary))
-    rows: list[SourceRow | None] = []
-    for line in _lines_to_show(path, sorted(by_line)):
-        rows.append(None if line is None else _row(path, line, by_line.get(line, []), width, glyphs))
-    return tuple(rows)
+    return tuple(
+        None if line is None else _row(path, line, by_line.get(line, []), width, glyphs)
+        for line in _lines_to_show(path, sorted(by_line))
+    )
 
 
 def _lines_to_show(path: str, lines: list[int]) -> list[int | None]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from pathlib import PurePath
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -126,8 +125,8 @@ def _module(name: str) -> dict[str, str]:
 
 def _uri(path: str) -> str:
     """Relative to the root of the repository where the file is below the current directory."""
-    absolute = PurePath(os.path.abspath(path))
+    absolute = Path(path).absolute()
     try:
-        return quote(absolute.relative_to(os.getcwd()).as_posix())
+        return quote(absolute.relative_to(Path.cwd()).as_posix())
     except ValueError:
         return absolute.as_uri()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from gradflow.location import SourceSpan
@@ -23,8 +22,8 @@ def shown_path(path: str) -> str:
         if directory in parts:
             return "/".join(parts[len(parts) - parts[::-1].index(directory) :])
     try:
-        return Path(path).relative_to(os.getcwd()).as_posix()
-    except ValueError:
+        return Path(path).relative_to(Path.cwd()).as_posix()
+    except (ValueError, OSError):  # elsewhere, or the current directory is gone
         return path
 
 

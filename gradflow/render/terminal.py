@@ -27,9 +27,7 @@ NARROWEST, WIDEST_PROSE = 60, 110
 _PIPED_WIDTH = 100
 
 
-def render_text(
-    report: Report, *, width: int = 100, color: bool = False, ascii_only: bool = False, cam_requested: bool = False
-) -> str:
+def render_text(report: Report, *, width: int = 100, color: bool = False, ascii_only: bool = False) -> str:
     """The report as text, with a final line end.
 
     Parameters
@@ -42,8 +40,6 @@ def render_text(
         Whether to add ANSI escape sequences (the sixteen terminal colours).
     ascii_only
         Use no character outside ASCII.
-    cam_requested
-        Whether a Grad-CAM was asked for, so that a refusal is to be told.
     """
     buffer = io.StringIO()
     console = Console(
@@ -57,14 +53,14 @@ def render_text(
         emoji=False,
         _environ={},
     )
-    _print(console, report_lines(report, width=width, ascii_only=ascii_only, cam_requested=cam_requested))
+    _print(console, report_lines(report, width=width, ascii_only=ascii_only))
     return buffer.getvalue()
 
 
-def print_report(report: Report, console: Console, *, cam_requested: bool = False) -> None:
+def print_report(report: Report, console: Console) -> None:
     """Print the report on a console made by :func:`make_console`."""
     ascii_only = _is_ascii_only(console.encoding)
-    lines = report_lines(report, width=console.width, ascii_only=ascii_only, cam_requested=cam_requested)
+    lines = report_lines(report, width=console.width, ascii_only=ascii_only)
     _print(console, lines)
 
 
@@ -94,7 +90,7 @@ def make_console(file: TextIO | None = None, *, no_color: bool | None = None) ->
     )
 
 
-def report_lines(report: Report, *, width: int, ascii_only: bool, cam_requested: bool) -> list[Text]:
+def report_lines(report: Report, *, width: int, ascii_only: bool) -> list[Text]:
     """The lines of a report, already as wide as they may be; blocks are parted by empty lines."""
     width = max(width, NARROWEST)
     layout = Layout(width=min(width, WIDEST_PROSE), source_width=width, glyphs=ASCII if ascii_only else UNICODE)
@@ -113,7 +109,7 @@ def report_lines(report: Report, *, width: int, ascii_only: bool, cam_requested:
         blocks.append(diagnostic_lines(diagnostic, reports, layout, show_path=steps not in shown_paths))
         shown_paths.add(steps)
     blocks.append(cut_lines(report, layout))
-    blocks.append(facts + cam_lines(report, layout, requested=cam_requested))
+    blocks.append(facts + cam_lines(report, layout))
     if found or report.others:
         blocks.append(summary_lines(report, layout))
     lines: list[Text] = []

@@ -120,14 +120,9 @@ def _fact(text: str, style: str, layout: Layout) -> list[Text]:
     return fill(styled(text, layout.glyphs, style), width=layout.width, lead=(("  ", "gf.plain"),), indent=4)
 
 
-def cam_lines(report: Report, layout: Layout, *, requested: bool) -> list[Text]:
-    """The class activation map that was made, or that it was refused."""
-    texts = cam_texts(report)
-    lines = [one for text in texts for one in _fact(text, "gf.plain", layout)]
-    if requested and not texts:
-        why = f"no correct gradient reaches `{report.target.name}`"
-        lines += _fact(f"no Grad-CAM was made, because {why}: the map would mean nothing", "gf.warning", layout)
-    return lines
+def cam_lines(report: Report, layout: Layout) -> list[Text]:
+    """The class activation maps that were made."""
+    return [one for text in cam_texts(report) for one in _fact(text, "gf.plain", layout)]
 
 
 def summary_lines(report: Report, layout: Layout) -> list[Text]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from rich.console import Console
+from rich.text import Text
 
 from gradflow.render.terminal import print_report
 from gradflow.render.theme import THEME
@@ -39,7 +40,7 @@ def export_terminal_svg(report: Report, title: str, *, width: int = 100, command
         _environ={},
     )
     if command:
-        console.print(f"[bold]$[/] {command}\n", highlight=False)
+        console.print(Text.assemble(("$ ", "gf.dim"), (command, "gf.word"), "\n"), soft_wrap=True)
     print_report(report, console)
     # a fixed id keeps the bytes the same from run to run
     return console.export_svg(title=title, unique_id="gradflow")

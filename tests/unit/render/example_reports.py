@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from gradflow.cam.result import CamResult
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, PathStep, Repair
-from gradflow.graph.elements import Branch, BranchPath, Cut, Edge, Node
+from gradflow.graph.elements import Branch, BranchKind, BranchPath, Cut, Edge, Node
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.location import SourceSpan
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
@@ -89,20 +90,36 @@ DETACH_CUT = Cut(
 )
 
 
+def _node(
+    name: str,
+    index: int,
+    operation: str,
+    module: str,
+    shape: tuple[int, ...],
+    *,
+    is_layer: bool = False,
+    is_score: bool = False,
+    carries_gradient: bool = False,
+) -> Node:
+    return Node(
+        id=name, kind="operation", name=operation, index=index, module=module, shape=shape, is_layer=is_layer,
+        is_score=is_score, carries_gradient=carries_gradient, depends_on_layer=True, reaches_score=True,
+    )  # fmt: skip
+
+
 def _flow(*cuts: Cut) -> FlowGraph:
     nodes = (
-        Node(id="layer4", kind="operation", name="relu_", index=0, module="layer4", is_layer=True, shape=(1, 512, 7, 7)),
-        Node(id="reduce", kind="operation", name="conv2d", index=1, module="neck.reduce", shape=(1, 256, 7, 7)),
-        Node(id="detach", kind="operation", name="Tensor.detach", index=2, module="neck", cut="detach",
-             shape=(1, 256, 7, 7), span=DETACH_SPAN),
-        Node(id="mean", kind="operation", name="mean", index=3, module="head", shape=(1, 256)),
-        Node(id="fc", kind="operation", name="linear", index=4, module="head.fc", shape=(1, 1000)),
-        Node(id="score", kind="operation", name="select", index=5, is_score=True, shape=()),
-    )  # fmt: skip
+        _node("layer4", 0, "relu_", "layer4", (1, 512, 7, 7), is_layer=True, carries_gradient=True),
+        _node("reduce", 1, "conv2d", "neck.reduce", (1, 256, 7, 7), carries_gradient=True),
+        replace(_node("detach", 2, "Tensor.detach", "neck", (1, 256, 7, 7)), cut="detach", span=DETACH_SPAN),
+        _node("mean", 3, "mean", "head", (1, 256)),
+        _node("fc", 4, "linear", "head.fc", (1, 1000)),
+        _node("score", 5, "select", "", (), is_score=True),
+    )
     names = [node.id for node in nodes]
     return FlowGraph(
         nodes=nodes,
-        edges=[Edge(source=a, target=b, kind="value") for a, b in zip(names, names[1:], strict=False)],
+        edges=[Edge(source=a, target=b, kind="value") for a, b in pairwise(names)],
         cuts=cuts,
         modules=[
             ("layer4", "Sequential"),
@@ -116,14 +133,23 @@ def _flow(*cuts: Cut) -> FlowGraph:
     )
 
 
-def _gradient(name: str, norm: float, shape: tuple[int, ...], **counts: int) -> GradientStatistics:
+def _gradient(
+    name: str, norm: float, shape: tuple[int, ...], *, zero_count: int = 0, nan_count: int = 0
+) -> GradientStatistics:
     entries = int(np.prod(shape))
     return GradientStatistics(
-        name=name, arrived=True, shape=shape, l2_norm=norm, max_abs=norm / 7, entry_count=entries, **counts
+        name=name,
+        arrived=True,
+        shape=shape,
+        l2_norm=norm,
+        max_abs=norm / 7,
+        entry_count=entries,
+        zero_count=zero_count,
+        nan_count=nan_count,
     )
 
 
-def _skip(number: int, kind: str) -> Branch:
+def _skip(number: int, kind: BranchKind) -> Branch:
     return Branch(
         fork=f"fork{number}",
         join=f"join{number}",
