@@ -1,0 +1,77 @@
+"""Lines that use a layer's weights or settings without calling it, so that no hook of it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gradflow.probe.layer_view import LayerView, NotCalled, decisive_guard
+from gradflow.probe.usage import UsageSite, find_usage
+
+__all__ = ["find_bypass"]
+
+
+def find_bypass(views: Sequence[LayerView]) -> NotCalled | None:
+    """The line that goes around the layer; ``None`` when there is none that ran.
+
+    Inside torch no lines are recorded; there, a line counts that ``forward`` leads to and no condition is known to
+    exclude.
+    """
+    for place, view in enumerate(views):
+        outside_view = view.usage.is_machinery
+        could_run = any(_may_have_run(site) for site in view.calls())
+        caller = _caller(views[place + 1 :], view) if outside_view else None
+        for site in view.usage.method_calls:
+            if site.reached and (site.executed or (_may_have_run(site) and not could_run)):
+                return _explain(view, site, caller)
+        for site in view.usage.reads:
+            if site.reached and (site.executed or (outside_view and _may_have_run(site))):
+                return _explain(view, site, caller)
+    return None
+
+
+def _may_have_run(site: UsageSite) -> bool:
+    return site.reached and not any(guard.evidence == "avoided" for guard in site.guards)
+
+
+def _caller(outer: Sequence[LayerView], inner: LayerView) -> tuple[UsageSite, str] | None:
+    """The user's line that runs the module whose code is torch's own, so that a line the user can change is shown."""
+    for view in outer:
+        if view.usage.is_machinery:
+            continue
+        path = view.path.removesuffix("." + inner.path)
+        usage = find_usage(view.cls, path)
+        for site in (*usage.calls, *usage.container_calls) if usage is not None else ():
+            if site.reached:
+                return site, path
+    return None
+
+
+def _explain(view: LayerView, site: UsageSite, caller: tuple[UsageSite, str] | None) -> NotCalled:
+    owner = f"`{view.parent}`" if view.parent else "the model"
+    if site.text.endswith(")"):
+        module, method = site.text[: site.text.index("(")].rsplit(".", 1)
+        label = f"calls `.{method}(...)` of `{module}` directly, so its hooks do not run"
+        note = "hooks are run by calling the module, not by its methods"
+        fix = f"call the module itself: `{site.text.replace('.' + method + '(', '(', 1)}`"
+    elif site.is_argument:
+        module = site.text
+        label = f"hands `{module}` to `{site.callee}(...)`, which does not call it"
+        note = "the module is never called, so its hooks do not run and it has no output"
+        fix = f"call the module itself, `{module}(...)`, or hook {owner}"
+    else:
+        module = site.text.rsplit(".", 1)[0]
+        label = f"uses `{site.text}` without calling `{module}`"
+        note = f"only `{site.text}` is read, the module is never called, so its hooks do not run and it has no output"
+        fix = f"call the module itself, `{module}(...)`, or hook {owner}, whose code uses it"
+    skipped = next((call for call in view.calls() if call.reached and call.guards), None)
+    if skipped is not None:
+        note += f"; line {skipped.span.line} calls it, but {decisive_guard(skipped.guards)[0].outcome}"
+        fix = f"let the code take the way that calls it (line {skipped.span.line}), or hook {owner}"
+    location = site.span
+    if caller is not None:
+        outer, path = caller
+        location = outer.span
+        label = f"inside this call, torch {label}"
+        note += f" ({site.span})"
+        fix = f"hook `{path}` instead: its output contains what the layer does"
+    return NotCalled(kind="functional-bypass", location=location, label=label, note=note, help=fix, subject="")

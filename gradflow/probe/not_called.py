@@ -1,0 +1,210 @@
+"""Why a layer never ran: the condition that kept it out, the line that goes around it, or that no code calls it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+
+from gradflow.location import SourceSpan
+from gradflow.probe.bypass import find_bypass
+from gradflow.probe.class_source import parse_file, span_of_node
+from gradflow.probe.guard import Guard
+from gradflow.probe.layer_view import LayerView, NotCalled, decisive_guard, short_text, written_path
+from gradflow.probe.usage import find_usage
+
+__all__ = ["NotCalled", "explain_not_called", "find_assignment"]
+
+_CONTAINERS = frozenset({"ModuleList", "ModuleDict", "Sequential"})
+
+
+def explain_not_called(
+    owner_classes: Sequence[tuple[str, type, str]],
+    executed: frozenset[tuple[str, int]] = frozenset(),
+    registered_at: SourceSpan | None = None,
+    *,
+    ran: Collection[str] | None = None,
+    user_files: Iterable[str] = (),
+) -> NotCalled:
+    """Explain from the source code why a layer never ran.
+
+    Parameters
+    ----------
+    owner_classes
+        From the layer's parent up to the model itself: the parent's qualified name (``""`` for the model), its class,
+        and the attribute of it that leads towards the layer.
+    executed
+        (file, line) pairs on which operations were recorded.
+    registered_at
+        Where the layer was assigned to its parent, if that is known.
+    ran
+        Qualified names of the modules that ran; without it, everything above the layer is taken to have run.
+    user_files
+        Files to search for the assignment of the layer where the classes do not assign it themselves.
+    """
+    chain, inside = _outermost_that_never_ran(owner_classes, ran)
+    parent, _, attribute = chain[0]
+    subject = f"{parent}.{attribute}" if parent else attribute
+    views = _views(chain, executed)
+    found = (
+        find_bypass(views)
+        or _condition(views)
+        or _selection(views)
+        or _no_call(views, chain, registered_at, user_files)
+    )
+    note = f"the layer is inside `{subject}`, which never ran; {found.note}" if inside else found.note
+    return replace(found, subject=subject, note=note)
+
+
+def _is_container(cls: type) -> bool:
+    """Whether a class only holds modules, so that its own code says nothing about when they run."""
+    for base in cls.__mro__:
+        if base.__module__ == "torch.nn.modules.container" and base.__name__ in _CONTAINERS:
+            return True
+        if "forward" in vars(base):
+            return False
+    return False
+
+
+def _outermost_that_never_ran(
+    chain: Sequence[tuple[str, type, str]], ran: Collection[str] | None
+) -> tuple[Sequence[tuple[str, type, str]], bool]:
+    if ran is not None:
+        for place in range(len(chain) - 1, 0, -1):
+            parent, cls, _ = chain[place - 1]
+            if parent not in ran and not _is_container(cls):
+                return chain[place:], True
+    return chain, False
+
+
+def _views(chain: Sequence[tuple[str, type, str]], executed: frozenset[tuple[str, int]]) -> list[LayerView]:
+    views = []
+    path = ""
+    for parent, cls, attribute in chain:
+        path = f"{attribute}.{path}" if path else attribute
+        if _is_container(cls):
+            continue
+        usage = find_usage(cls, path, executed=executed)
+        if usage is not None:
+            views.append(LayerView(parent=parent, cls=cls, path=path, usage=usage))
+    return views
+
+
+def _condition(views: Sequence[LayerView]) -> NotCalled | None:
+    for view in views:
+        guarded = [site for site in view.calls() if site.reached and site.guards]
+        if not guarded or any(site.reached and not site.guards for site in view.calls()):
+            continue
+        site = guarded[0]
+        guard, is_sure = decisive_guard(site.guards)
+        open_guards = [each for each in site.guards if each.evidence != "entered"]
+        outcome = guard.outcome if is_sure else guard.outcome.replace("` was ", "` was probably ")
+        if guard.evidence == "avoided":
+            note = "operations were recorded on the other way, none on the way that calls the layer"
+        elif is_sure:
+            note = f"nothing else in the code decides whether `{site.text}` runs, and no operation of it was recorded"
+        elif len(open_guards) > 1:
+            others = ", ".join(f"`{each.text}` (line {each.span.line})" for each in open_guards[1:])
+            note = f"inferred from the code: the recorded lines do not tell this condition from {others}"
+        else:
+            note = "inferred from the code: other instances of the class ran these lines, so the lines do not prove it"
+        more = f"; {len(guarded) - 1} other call(s) of it did not run either" if len(guarded) > 1 else ""
+        return NotCalled(
+            kind="layer-not-called",
+            location=guard.span,
+            label=f"{outcome} in this run, so `{short_text(site.text)}` on line {site.span.line} did not run",
+            note=note + more,
+            help=_change(guard),
+            subject="",
+        )
+    return None
+
+
+def _change(guard: Guard) -> str:
+    if guard.text in ("self.training", "not self.training"):
+        wants_training = (guard.text == "self.training") == guard.runs_when
+        return f"the layer runs only in {'training' if wants_training else 'evaluation'} mode: " + (
+            "call `model.train()` first" if wants_training else "call `model.eval()` first"
+        )
+    return f"make `{guard.text}` {'true' if guard.runs_when else 'false'} for this model, or choose a layer that runs"
+
+
+def _selection(views: Sequence[LayerView]) -> NotCalled | None:
+    """The layer is one of several, and the code picked others; or its call stands there and yet it did not run."""
+    for view in views:
+        sites = [site for site in view.calls() if site.reached]
+        if not sites:
+            continue
+        site = next((each for each in sites if each.part_span is not None), sites[0])
+        index = next((part for part in reversed(view.path.split(".")) if part.isdigit()), view.path)
+        if site.part_span is not None and site.is_slice:
+            label = f"`{site.part}` leaves out element {index}, so it is not called"
+            note = "inferred from the code: the slice is the only thing between the list and the call"
+            fix = f"iterate over all elements, or choose a layer inside `{site.part}`"
+        elif site.part_span is not None:
+            label = f"`{site.part}` did not pick element {index} in this run"
+            note = "inferred from the code: the index is computed while the model runs"
+            fix = "choose an input that uses this element, or a layer that runs"
+        else:
+            label = f"`{short_text(site.text)}` would run it, but did not in this run"
+            note = "no condition explains it: the attribute may hold another module by then, or a loop was empty"
+            fix = "check which module this attribute holds when the model runs"
+        return NotCalled(
+            kind="layer-not-called", location=site.part_span or site.span, label=label, note=note, help=fix, subject=""
+        )
+    return None
+
+
+def _no_call(
+    views: Sequence[LayerView],
+    chain: Sequence[tuple[str, type, str]],
+    registered_at: SourceSpan | None,
+    user_files: Iterable[str],
+) -> NotCalled:
+    _, cls, attribute = chain[0]
+    assigned = registered_at or next((site.span for view in views for site in view.usage.assignments), None)
+    named = next((name for _, _, name in chain if not name.isdigit()), attribute)  # `layers` of `layers.3`
+    assigned = assigned or find_assignment(user_files, named)
+    if not views:
+        return NotCalled(
+            kind="layer-not-called", location=assigned, subject="",
+            label="assigned here; it never ran" if assigned else "",
+            note=f"the source code of `{cls.__qualname__}` could not be read, so nothing more is known",
+            help="call the layer in the model's `forward`, or choose a layer that runs",
+        )  # fmt: skip
+    view = views[0]
+    written = written_path(view.path)
+    unreached = next((site for each in views for site in each.calls()), None)
+    note = f"no code of `{view.cls.__qualname__}` calls `{written}`"
+    fix = f"call `{written}(...)` in `forward`, or remove it"
+    if unreached is not None:
+        note = (
+            f"`{short_text(unreached.text)}` stands only in `{unreached.span.function}`, which `forward` does not call"
+        )
+    elif not view.usage.assignments and view.usage.other_calls:
+        last = view.usage.other_calls[-1]
+        note += f"; its `forward` calls `self.{last}` last"
+        fix = f"if it is meant to replace `{last}`, assign it to that name, which `forward` calls"
+    return NotCalled(
+        kind="layer-not-called", location=assigned, subject="", note=note, help=fix,
+        label="assigned here, but no code calls it" if assigned else "",
+    )  # fmt: skip
+
+
+def find_assignment(files: Iterable[str], attribute: str) -> SourceSpan | None:
+    """The first place in some files where an attribute of this name is set, as by ``net.fc = nn.Linear(8, 2)``."""
+    for path in files:
+        tree = parse_file(path)
+        for node in ast.walk(tree) if tree is not None else ():
+            match node:
+                case ast.Assign(targets=[ast.Attribute(attr=name)]) if name == attribute:
+                    return span_of_node(path, node)
+                case (
+                    ast.Call(
+                        func=ast.Attribute(attr="add_module" | "register_module"),
+                        args=[ast.Constant(value=name), _],
+                    )
+                    | ast.Call(func=ast.Name(id="setattr"), args=[_, ast.Constant(value=name), _])
+                ) if name == attribute:
+                    return span_of_node(path, node)
+    return None

@@ -1,0 +1,264 @@
+"""What the source code of a class says about one of its sub-modules: where it is called, read, and assigned."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gradflow.location import SourceSpan
+from gradflow.probe.class_source import ClassSource, MethodSource, class_source
+from gradflow.probe.guard import Guard, guards_of
+from gradflow.probe.reference import Reference, References
+
+__all__ = ["Usage", "UsageSite", "find_usage"]
+
+# Reading these says how a layer is built, it does not use it.
+_METADATA = frozenset(
+    {"dtype", "device", "shape", "ndim", "size", "dim", "numel", "training", "in_features", "out_features"}
+    | {"in_channels", "out_channels", "num_features", "num_heads", "head_dim", "embed_dim", "kernel_size", "stride"}
+    | {"requires_grad", "is_leaf", "normalized_shape", "num_embeddings", "embedding_dim", "is_cuda", "__class__"}
+)
+_INSPECTIONS = frozenset(
+    {"isinstance", "issubclass", "hasattr", "len", "type", "id", "print", "repr", "str", "callable", "enumerate", "zip"}
+    | {"reversed", "list", "tuple", "iter", "range", "getattr", "setattr", "super", "bool", "set", "sorted"}
+)
+_MANAGEMENT = frozenset(
+    {"train", "eval", "to", "cuda", "cpu", "half", "float", "double", "parameters", "named_parameters", "buffers"}
+    | {"children", "named_children", "modules", "named_modules", "items", "values", "keys", "append", "extend", "apply"}
+    | {"add_module", "register_module", "register_forward_hook", "register_full_backward_hook", "requires_grad_"}
+    | {"state_dict", "load_state_dict", "zero_grad", "reset_parameters", "extra_repr", "get_submodule"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageSite:
+    """A place in a class's code that has to do with one of its sub-modules.
+
+    Attributes
+    ----------
+    span, text
+        The expression, and its source on one line.
+    reached
+        Whether ``forward`` leads to the method it stands in.
+    guards
+        The conditions that decide whether it runs, outermost first, those on the way from ``forward`` included.
+    executed
+        Whether an operation was recorded on a line of the statement (in any instance of the class).
+    part, part_span
+        Where the sub-module is one element of a container: the slice or the computed index that picks elements.
+    callee
+        For a sub-module that is passed as an argument or read inside a call: the called function as written.
+    is_argument
+        Whether the sub-module itself is passed as an argument.
+    """
+
+    span: SourceSpan
+    text: str
+    reached: bool = True
+    guards: tuple[Guard, ...] = ()
+    executed: bool = False
+    part: str = ""
+    part_span: SourceSpan | None = None
+    is_slice: bool = False
+    callee: str = ""
+    is_argument: bool = False
+
+    @property
+    def guard(self) -> Guard | None:
+        """The innermost condition."""
+        return self.guards[-1] if self.guards else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """All that the code of a class says about a sub-module.
+
+    ``calls``: the module is called, hooks and all. ``method_calls``: a method of it is called, ``.forward(x)`` above
+    all. ``reads``: a parameter or setting of it is read, or it is passed on as an argument. ``assignments``: where it,
+    or the container that holds it, is made.
+    ``container_calls``: the ``Sequential`` that holds it is called as a whole. ``other_calls``: the names of the other
+    sub-modules that ``forward`` calls, in order of the code. ``is_machinery``: the code is torch's own.
+    """
+
+    calls: tuple[UsageSite, ...] = ()
+    method_calls: tuple[UsageSite, ...] = ()
+    reads: tuple[UsageSite, ...] = ()
+    assignments: tuple[UsageSite, ...] = ()
+    container_calls: tuple[UsageSite, ...] = ()
+    other_calls: tuple[str, ...] = ()
+    is_machinery: bool = False
+
+
+def find_usage(owner: type, attribute: str, *, executed: frozenset[tuple[str, int]] = frozenset()) -> Usage | None:
+    """Read where the methods of a class call, read or assign a sub-module.
+
+    Parameters
+    ----------
+    owner
+        The class of a module above the sub-module; classes it inherits from are read too.
+    attribute
+        The sub-module's path from there: ``"fc"``, ``"layers.0.attn"``.
+    executed
+        (file, line) pairs on which operations were recorded.
+
+    Returns
+    -------
+    Usage or None
+        ``None`` where the source code is not available.
+    """
+    source = class_source(owner)
+    if source is None:
+        return None
+    path = tuple(attribute.split("."))
+    calls: list[UsageSite] = []
+    method_calls: list[UsageSite] = []
+    reads: list[UsageSite] = []
+    assignments: list[UsageSite] = []
+    container_calls: list[UsageSite] = []
+    others: list[str] = []
+    by_role = {
+        "call": calls, "method": method_calls, "read": reads, "assignment": assignments, "container": container_calls
+    }  # fmt: skip
+    for method in source.methods:
+        reader = _Reader(source, method, path, executed)
+        for role, site in reader.sites():
+            by_role[role].append(site)
+        if method in source.callers:
+            others += reader.other_calls()
+    return Usage(
+        calls=tuple(calls),
+        method_calls=tuple(method_calls),
+        reads=tuple(reads),
+        assignments=tuple(assignments),
+        container_calls=tuple(container_calls),
+        other_calls=tuple(dict.fromkeys(others)),
+        is_machinery=source.is_machinery,
+    )
+
+
+class _Reader:
+    """Goes through one method."""
+
+    def __init__(
+        self, source: ClassSource, method: MethodSource, path: tuple[str, ...], executed: frozenset[tuple[str, int]]
+    ) -> None:
+        self._source = source
+        self._method = method
+        self._path = path
+        self._executed = executed
+        self._references = References(method, path)
+
+    def sites(self) -> Iterator[tuple[str, UsageSite]]:
+        """Pairs of a role and a site, in order of the code."""
+        nodes = [node for node in ast.walk(self._method.node) if isinstance(node, (ast.Attribute, ast.Name, ast.expr))]
+        nodes.sort(key=lambda node: (node.lineno, node.col_offset))
+        for node in nodes:
+            reference = self._references.resolve(node)
+            if reference is None or reference.depth == 0:
+                continue
+            parent = self._method.parents[node]
+            if reference.depth == len(self._path):
+                yield from self._whole(node, parent, reference)
+            elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                yield "assignment", self._site(self._statement(node), reference)
+            elif isinstance(parent, ast.Call) and parent.func is node:
+                yield "container", self._site(parent, reference)
+
+    def other_calls(self) -> Iterator[str]:
+        """Names of the attributes of ``self`` that are called, this sub-module's left out."""
+        for node in ast.walk(self._method.node):
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attribute)) if (
+                    name == self._method.self_name and attribute != self._path[0]
+                ):
+                    if not any(method.name == attribute for method in self._source.methods):
+                        yield attribute
+
+    def _whole(self, node: ast.expr, parent: ast.AST, reference: Reference) -> Iterator[tuple[str, UsageSite]]:
+        """Sites of an expression that stands for the sub-module itself."""
+        is_target = isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del))
+        if is_target and isinstance(node, ast.Attribute):
+            statement = self._statement(node)
+            yield "assignment", self._site(statement, reference)
+            return
+        if is_target:
+            return
+        match parent:
+            case ast.Call(func=function) if function is node:
+                yield "call", self._site(parent, reference)
+            case _ if isinstance(reference.part, ast.Call):
+                return  # `getattr(self, name)`: it could be anything else
+            case ast.Call(func=function, args=arguments) if node in arguments:
+                yield from self._argument(node, function, reference)
+            case ast.keyword():
+                call = self._method.parents[parent]
+                if isinstance(call, ast.Call):
+                    yield from self._argument(node, call.func, reference)
+            case ast.Attribute(attr=name):
+                yield from self._member(parent, name, reference)
+
+    def _argument(self, node: ast.expr, function: ast.expr, reference: Reference) -> Iterator[tuple[str, UsageSite]]:
+        if isinstance(function, ast.Name) and function.id in _INSPECTIONS:
+            return
+        yield "read", self._site(node, reference, callee=self._method.text(function), is_argument=True)
+
+    def _member(self, node: ast.Attribute, name: str, reference: Reference) -> Iterator[tuple[str, UsageSite]]:
+        """``self.attr.forward(x)``, ``self.attr.weight``."""
+        parent = self._method.parents[node]
+        if isinstance(parent, ast.Call) and parent.func is node:
+            if name == "__call__":
+                yield "call", self._site(parent, reference)
+            elif name not in _MANAGEMENT:
+                yield "method", self._site(parent, reference)
+            return
+        if name in _METADATA or isinstance(node.ctx, (ast.Store, ast.Del)):
+            return
+        if isinstance(parent, ast.Attribute) and parent.attr in _METADATA:
+            return
+        yield "read", self._site(node, reference, callee=self._callee(node))
+
+    def _callee(self, node: ast.expr) -> str:
+        for child, parent in self._method.ancestors(node):
+            if isinstance(parent, ast.Call) and child is not parent.func:
+                return self._method.text(parent.func)
+            if isinstance(parent, ast.stmt):
+                return ""
+        return ""
+
+    def _statement(self, node: ast.AST) -> ast.stmt | ast.expr:
+        """The smallest statement around a node; of a compound one, only its head's expression."""
+        below = node
+        for child, parent in self._method.ancestors(node):
+            below = child
+            if isinstance(parent, ast.stmt):
+                is_compound = hasattr(parent, "body")
+                return parent if not is_compound else child if isinstance(child, (ast.expr, ast.stmt)) else parent
+        return below if isinstance(below, (ast.expr, ast.stmt)) else self._method.node
+
+    def _site(
+        self, node: ast.expr | ast.stmt, reference: Reference, callee: str = "", *, is_argument: bool = False
+    ) -> UsageSite:
+        method, part = self._method, reference.part
+        statement = node if isinstance(node, ast.stmt) else self._statement(node)
+        lines = range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
+        return UsageSite(
+            span=method.span(node),
+            text=method.text(node),
+            reached=method in self._source.callers,
+            guards=self._guards(method, node, frozenset()),
+            executed=any((method.path, line) in self._executed for line in lines),
+            part=method.text(part) if part is not None else "",
+            part_span=method.span(part) if part is not None else None,
+            is_slice=isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Slice),
+            callee=callee,
+            is_argument=is_argument,
+        )
+
+    def _guards(self, method: MethodSource, node: ast.AST, seen: frozenset[str]) -> tuple[Guard, ...]:
+        """The conditions around a node, and before them those around the call of its method on the way from forward."""
+        own = guards_of(method, node, self._executed, self._references.is_known_to_exist)
+        call = self._source.callers.get(method)
+        if call is None or method.qualname in seen:
+            return own
+        return (*self._guards(*call, seen | {method.qualname}), *own)
