@@ -51,9 +51,9 @@ class Objective:
 class Workload:
     """Everything that one check runs: ``objective.compute(model(*inputs, **keyword_inputs))``.
 
-    ``assumptions`` says, in words for the user, what was chosen because it was not given; ``image`` is the user's picture as
-    uint8 ``[H, W, 3]`` for an overlay; ``can_enter`` is ``False`` where hooks and the tracer cannot see inside the model
-    (TorchScript), ``limits`` says so in words.
+    ``assumptions`` says, in words for the user, what was chosen because it was not given; ``image`` is the user's
+    picture as uint8 ``[H, W, 3]`` for an overlay; ``can_enter`` is ``False`` where hooks and the tracer cannot see
+    inside the model (TorchScript), ``limits`` says so in words.
     """
 
     model: torch.nn.Module

@@ -1,0 +1,104 @@
+"""Inputs from files (``x.pt``, ``x.npy``) and from the user's code (``file.py:factory``)."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+import torch
+
+from gradflow.errors import LoadError
+from gradflow.load.file_kind import existing_file
+from gradflow.load.saved_file import load_tensors
+from gradflow.load.user_code import UserCode, blaming_user_code, is_object_reference
+
+__all__ = ["as_call", "referenced_inputs"]
+
+
+def referenced_inputs(references: Sequence[str], user_code: UserCode) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments and keywords for the model from one or several references.
+
+    One reference that gives a tuple is all the positional arguments, one that gives a dictionary with text keys is the
+    keywords; anything else, also a list, is one positional argument. Of several references each gives one argument,
+    or keywords.
+
+    Raises
+    ------
+    LoadError
+        When one of them cannot be loaded.
+    """
+    arguments: list[Any] = []
+    keywords: dict[str, Any] = {}
+    for reference in references:
+        value = _value(reference, user_code)
+        more, named = as_call(value) if len(references) == 1 or isinstance(value, dict) else ((value,), {})
+        arguments.extend(more)
+        keywords.update(named)
+    return tuple(arguments), keywords
+
+
+def as_call(value: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """A tuple as positional arguments, a dictionary with text keys as keywords, anything else as one argument."""
+    if type(value) is tuple:
+        return value, {}
+    if isinstance(value, dict) and value and all(isinstance(key, str) and key.isidentifier() for key in value):
+        return (), dict(value)
+    return (value,), {}
+
+
+def _value(reference: str, user_code: UserCode) -> Any:
+    if is_object_reference(reference) or reference.endswith(".py"):
+        found = user_code.object_at(reference, "input")
+        if not callable(found) or isinstance(found, torch.Tensor):
+            return found
+        _require_no_arguments(found, reference)
+        with blaming_user_code(f"`{reference}` raised while it made the input"):
+            value = found()
+        if value is None:
+            raise LoadError(f"`{reference}` gives `None`, not an input", hint="does it lack a `return`?")
+        return value
+    path = existing_file(reference, "an input")
+    if path.suffix == ".npy":
+        return _array(reference)
+    if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".bmp"):
+        raise LoadError(f"`{reference}` is a picture", hint=f"pass it with `--image {reference}`")
+    if path.suffix == ".safetensors":
+        return _safetensors(reference)
+    value = load_tensors(path)
+    if isinstance(value, torch.nn.Module):
+        raise LoadError(f"`{reference}` holds a model, not an input", hint="the model is the first argument")
+    return value
+
+
+def _require_no_arguments(factory: Any, reference: str) -> None:
+    try:
+        inspect.signature(factory).bind()
+    except ValueError:
+        return
+    except TypeError as error:
+        raise LoadError(
+            f"`{reference}` cannot be called without arguments: {error}", hint="name a function that needs none"
+        ) from error
+
+
+def _array(name: str) -> torch.Tensor:
+    try:
+        array = numpy.load(name, allow_pickle=False)
+        return torch.from_numpy(numpy.ascontiguousarray(array))
+    except Exception as error:
+        raise LoadError(
+            f"`{name}` is not an array of numbers",
+            note=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}",
+            hint="write it with `numpy.save(FILE, array)`",
+        ) from error
+
+
+def _safetensors(name: str) -> dict[str, torch.Tensor]:
+    import safetensors.torch
+
+    try:
+        return safetensors.torch.load_file(name)
+    except Exception as error:
+        raise LoadError(f"`{name}` is truncated or damaged", note=f"{type(error).__name__}: {error}") from error

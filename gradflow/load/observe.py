@@ -1,0 +1,169 @@
+"""Notes what the user's own code does while it builds a model, and where.
+
+Nothing is changed and nothing is kept alive: parameters and modules are remembered by weak references.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch.nn.modules import module as module_hooks
+from torch.overrides import TorchFunctionMode
+
+from gradflow.load.workload import Provenance
+from gradflow.location import SiteTable, SourceSpan
+
+__all__ = ["BuildObserver"]
+
+_set_grad_enabled = torch._C._set_grad_enabled
+# the parts of a tensor's class have no Python-visible type; the setter compares equal, it is not identical
+_requires_grad_setter: Any = torch.Tensor.requires_grad.__set__  # type: ignore[attr-defined]
+_requires_grad_method: Any = torch.Tensor.requires_grad_
+_detach_in_place: Any = torch.Tensor.detach_
+
+
+class _Notes:
+    """The last site at which each thing happened."""
+
+    def __init__(self) -> None:
+        self.sites = SiteTable()
+        self.frozen: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
+        self.registered: dict[tuple[int, str], tuple[weakref.ref[torch.nn.Module], int]] = {}
+        self.grad_mode_site = -1
+        self.inference_sites: list[int] = []
+
+    def here(self) -> int:
+        return self.sites.number(sys._getframe(2))
+
+    def set_requires_grad(self, tensor: object, wanted: object, site: int) -> None:
+        if isinstance(tensor, torch.Tensor):
+            if wanted:
+                self.frozen.pop(id(tensor), None)
+            else:
+                self.frozen[id(tensor)] = (weakref.ref(tensor), site)
+
+
+class _NotingMode(TorchFunctionMode):
+    """Sees ``requires_grad`` and grad mode being set; passes every call on unchanged."""
+
+    def __init__(self, notes: _Notes) -> None:
+        super().__init__()
+        self.notes = notes
+
+    def __torch_function__(
+        self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **kwargs) if kwargs else func(*args)
+        if func is _set_grad_enabled:
+            self.notes.grad_mode_site = -1 if args[0] else self.notes.here()
+        elif func is _requires_grad_method:
+            wanted = args[1] if len(args) > 1 else (kwargs or {}).get("requires_grad", True)
+            self.notes.set_requires_grad(args[0], wanted, self.notes.here())
+        elif func is _detach_in_place:
+            self.notes.set_requires_grad(args[0], wanted=False, site=self.notes.here())
+        elif func == _requires_grad_setter:
+            self.notes.set_requires_grad(args[0], args[1], self.notes.here())
+        return result
+
+
+class BuildObserver:
+    """Context manager around the user's import and factory; afterwards :meth:`provenance` says what was seen."""
+
+    def __init__(self) -> None:
+        self._notes = _Notes()
+        self._mode = _NotingMode(self._notes)
+        self._undo: list[Callable[[], None]] = []
+
+    def __enter__(self) -> Self:
+        notes = self._notes
+
+        def module_registered(parent: torch.nn.Module, name: str, child: object) -> None:
+            if isinstance(child, torch.nn.Module):
+                notes.registered[id(parent), name] = (weakref.ref(parent), notes.here())
+
+        def parameter_registered(_parent: torch.nn.Module, _name: str, parameter: object) -> None:
+            # a parameter made with `requires_grad=False` was frozen where it was made, which is where it is attached
+            is_frozen = isinstance(parameter, torch.Tensor) and not parameter.requires_grad
+            if is_frozen and id(parameter) not in notes.frozen:
+                notes.set_requires_grad(parameter, wanted=False, site=notes.here())
+
+        handles = (
+            module_hooks.register_module_module_registration_hook(module_registered),
+            module_hooks.register_module_parameter_registration_hook(parameter_registered),
+        )
+        self._undo = [handle.remove for handle in handles]
+        self._undo.append(_note_inference_mode(notes))
+        self._mode.__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._mode.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
+        for undo in reversed(self._undo):
+            undo()
+
+    def provenance(self, model: torch.nn.Module) -> Provenance:
+        """What was seen of ``model``, by qualified name."""
+        notes = self._notes
+        spans = notes.sites.spans()
+        return Provenance(
+            frozen_at=_frozen_at(model, notes, spans),
+            registered_at=_registered_at(model, notes, spans),
+            grad_mode_at=_grad_mode_at(notes, spans),
+        )
+
+
+def _note_inference_mode(notes: _Notes) -> Callable[[], None]:
+    """Inference mode is invisible to torch function modes; wrap its entry and exit, and return the undoing."""
+    region = torch.inference_mode
+    enter, leave = region.__enter__, region.__exit__
+
+    def noted_enter(self: Any) -> Any:
+        notes.inference_sites.append(notes.here())
+        return enter(self)
+
+    def noted_leave(self: Any, *error: Any) -> Any:
+        if notes.inference_sites:
+            notes.inference_sites.pop()
+        return leave(self, *error)
+
+    def undo() -> None:
+        region.__enter__, region.__exit__ = enter, leave  # type: ignore[method-assign]
+
+    region.__enter__, region.__exit__ = noted_enter, noted_leave  # type: ignore[method-assign]
+    return undo
+
+
+def _frozen_at(model: torch.nn.Module, notes: _Notes, spans: tuple[SourceSpan, ...]) -> dict[str, SourceSpan]:
+    found = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        reference, site = notes.frozen.get(id(parameter), (None, -1))
+        # an id is used again once its first owner is gone
+        if reference is not None and reference() is parameter and site >= 0 and not parameter.requires_grad:
+            found[name] = spans[site]
+    return found
+
+
+def _registered_at(model: torch.nn.Module, notes: _Notes, spans: tuple[SourceSpan, ...]) -> dict[str, SourceSpan]:
+    found = {}
+    for prefix, parent in model.named_modules(remove_duplicate=False):
+        for name in parent._modules:
+            reference, site = notes.registered.get((id(parent), name), (None, -1))
+            if reference is not None and reference() is parent and site >= 0:
+                found[f"{prefix}.{name}" if prefix else name] = spans[site]
+    return found
+
+
+def _grad_mode_at(notes: _Notes, spans: tuple[SourceSpan, ...]) -> SourceSpan | None:
+    site = -1
+    if torch.is_inference_mode_enabled() and notes.inference_sites:
+        site = notes.inference_sites[-1]
+    elif not torch.is_grad_enabled():
+        site = notes.grad_mode_site
+    return spans[site] if site >= 0 else None

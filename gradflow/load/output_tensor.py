@@ -1,0 +1,108 @@
+"""Picks the tensor that a score is taken from out of whatever a model returns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy
+import torch
+
+from gradflow.errors import ScoreError
+from gradflow.load.selector import part_names
+
+__all__ = ["choose_tensor"]
+
+_FIRST = ("score", "scores", "logits", "class_logits", "out", "output", "prediction", "predictions", "pred")
+_LAST = ("loss", "boxes", "labels", "past_key_values", "hidden_states", "attentions", "image_id", "masks")
+_DEEPEST = 6
+
+
+def choose_tensor(value: Any, path: str = "output") -> tuple[torch.Tensor, str]:
+    """The tensor that most likely holds the scores, and how to write it (``output['out']``).
+
+    In mappings, named tuples, dataclasses and model outputs, names such as ``scores``, ``logits`` and ``out`` come
+    first, boxes and labels last; of a list of optical flows the last, the most refined one, counts. Floating-point
+    tensors with entries are preferred to integer and empty ones. Numbers and NumPy arrays become tensors, without a
+    gradient as they are.
+
+    Raises
+    ------
+    ScoreError
+        When the output holds no tensor with entries.
+    """
+    candidates = list(_candidates(value, path, depth=0))
+    filled = [(tensor, where) for tensor, where in candidates if tensor.numel() > 0]
+    for tensor, where in filled:
+        if tensor.is_floating_point() or tensor.is_complex():
+            return tensor, where
+    if filled:
+        return filled[0]
+    if candidates:
+        empty = ", ".join(f"`{where}` {list(tensor.shape)}" for tensor, where in candidates[:4])
+        raise ScoreError(
+            f"the model's output has no entries: {empty}",
+            note="a detection model with random weights often finds nothing",
+            hint="use trained weights, another input, or a score of your own: `--score file.py:function`",
+        )
+    names = part_names(value)
+    raise ScoreError(
+        f"the model's output, a `{type(value).__name__}`, holds no tensor",
+        note=f"it has {', '.join(names)}" if names else "",
+        hint="say how a score is made from it: `--score file.py:function`",
+    )
+
+
+def _candidates(value: Any, path: str, depth: int) -> Iterator[tuple[torch.Tensor, str]]:
+    if isinstance(value, torch.Tensor):
+        yield value, path
+    elif isinstance(value, (numpy.ndarray, numpy.generic, float)) or (type(value) is int and depth == 0):
+        tensor = _as_tensor(value)
+        if tensor is not None:
+            yield tensor, path
+    elif depth < _DEEPEST:
+        for part, where in _parts(value, path):
+            yield from _candidates(part, where, depth + 1)
+
+
+def _as_tensor(value: Any) -> torch.Tensor | None:
+    try:
+        return torch.tensor(value)
+    except (TypeError, ValueError, RuntimeError):  # arrays of objects or text
+        return None
+
+
+def _parts(value: Any, path: str) -> Iterator[tuple[Any, str]]:
+    if isinstance(value, Mapping):
+        # transformers' outputs are dictionaries with attributes; people write the attribute
+        has_attributes = type(value) is not dict and dataclasses.is_dataclass(value)
+        for key in _in_order(list(value)):
+            yield value[key], f"{path}.{key}" if has_attributes else f"{path}[{key!r}]"
+    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+        for name in _in_order(list(value._fields)):
+            yield getattr(value, name), f"{path}.{name}"
+    elif isinstance(value, (list, tuple)):
+        order = range(len(value))
+        for position in reversed(order) if _is_list_of_flows(value) else order:
+            yield value[position], f"{path}[{position}]"
+    else:
+        for name in _in_order([name for name in getattr(value, "__dict__", {}) if not name.startswith("_")]):
+            yield getattr(value, name), f"{path}.{name}"
+
+
+def _in_order(names: list[Any]) -> list[Any]:
+    def rank(name: Any) -> int:
+        if name in _FIRST:
+            return _FIRST.index(name)
+        return len(_FIRST) + (_LAST.index(name) + 1 if name in _LAST else 0)
+
+    return sorted(names, key=rank)
+
+
+def _is_list_of_flows(value: list[Any] | tuple[Any, ...]) -> bool:
+    """RAFT returns one flow ``[N, 2, H, W]`` per iteration."""
+    return len(value) > 1 and all(
+        isinstance(item, torch.Tensor) and item.ndim == 4 and item.shape[1] == 2 and item.shape == value[0].shape
+        for item in value
+    )

@@ -1,0 +1,96 @@
+"""Output selectors such as ``logits``, ``0``, ``aux.logits`` and ``["out"][0]``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gradflow.errors import ScoreError, UsageError
+from gradflow.load.names import did_you_mean
+
+__all__ = ["Selector", "parse_selector"]
+
+_STEP = re.compile(
+    r"""\[\s*(?P<index>-?\d+)\s*\]
+      | \[\s*(?P<quote>['"])(?P<key>.*?)(?P=quote)\s*\]
+      | \.?(?P<number>-?\d+)(?![\w])
+      | \.?(?P<name>[^\W\d][\w-]*)""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Steps into a model's output: texts are keys or attributes, numbers are positions."""
+
+    steps: tuple[str | int, ...]
+
+    def of(self, output: Any) -> tuple[Any, str]:
+        """The selected part, and how to write it: ``output['aux'][0]``.
+
+        Raises
+        ------
+        ScoreError
+            When the output has no such part; it lists the parts there are.
+        """
+        value, path = output, "output"
+        for step in self.steps:
+            value, path = _step(value, step, path)
+        return value, path
+
+
+def parse_selector(text: str) -> Selector:
+    """Read a selector.
+
+    Raises
+    ------
+    UsageError
+        When ``text`` is none.
+    """
+    rest = text.strip()
+    if rest == "output" or rest.startswith(("output.", "output[")):
+        rest = rest.removeprefix("output")
+    steps: list[str | int] = []
+    position = 0
+    while position < len(rest):
+        match = _STEP.match(rest, position)
+        if match is None or (position == 0 and rest.startswith(".") and match.group("number")):
+            raise UsageError(
+                f"`{text}` does not select a part of an output",
+                hint='write it as in Python: `logits`, `0`, `aux.logits`, `["out"][0]`',
+            )
+        number = match.group("index") or match.group("number")
+        steps.append(int(number) if number is not None else match.group("key") or match.group("name"))
+        position = match.end()
+    return Selector(tuple(steps))
+
+
+def _step(value: Any, step: str | int, path: str) -> tuple[Any, str]:
+    if isinstance(value, Mapping) and step in value:
+        return value[step], f"{path}[{step!r}]"
+    if isinstance(step, int):
+        try:
+            return value[step], f"{path}[{step}]"
+        except (TypeError, IndexError, KeyError):
+            pass
+    elif hasattr(value, step):
+        return getattr(value, step), f"{path}.{step}"
+    names = part_names(value)
+    there_are = f"it is a `{type(value).__name__}`" + (f" with {', '.join(names)}" if names else "")
+    hint = did_you_mean(step, [name.strip("`") for name in names]) if isinstance(step, str) else ""
+    raise ScoreError(f"`{path}` has no `{step}`", note=there_are, hint=hint)
+
+
+def part_names(value: Any) -> list[str]:
+    """The names of what a structured output holds, in backticks, at most eight."""
+    if isinstance(value, Mapping):
+        names = [str(key) for key in value]
+    elif hasattr(value, "_fields"):
+        names = [str(name) for name in value._fields]
+    elif isinstance(value, (list, tuple)):
+        return [f"`0` to `{len(value) - 1}`"] if value else []
+    else:
+        names = [name for name in getattr(value, "__dict__", {}) if not name.startswith("_")]
+    return [f"`{name}`" for name in names[:8]]
