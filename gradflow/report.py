@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.diagnose.verdict import Verdict
 from gradflow.graph.flow_graph import FlowGraph
 
 if TYPE_CHECKING:
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["Environment", "GradientStatistics", "Report", "Score", "Target", "Verdict"]
 
 SCHEMA_VERSION = "1.0"
-
-Verdict = Literal["connected", "broken", "unused", "zero", "wrong", "nan", "stale", "error"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:

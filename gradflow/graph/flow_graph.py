@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,21 @@ class FlowGraph:
         self.score = score
         self.layer = tuple(layer)
         self.omitted_count = omitted_count
+
+    @classmethod
+    def deferred(cls, build: Callable[[], FlowGraph]) -> FlowGraph:
+        """A graph that is built when something is first asked of it."""
+        graph = cls.__new__(cls)
+        graph.__dict__["_build"] = build
+        return graph
+
+    def __getattr__(self, name: str) -> Any:
+        # only reached while the attributes of a deferred graph are not there yet
+        build = self.__dict__.pop("_build", None)
+        if build is None:
+            raise AttributeError(name)
+        self.__dict__.update(build().__dict__)
+        return getattr(self, name)
 
     def __len__(self) -> int:
         return len(self.nodes)

@@ -26,11 +26,19 @@ def watched(recorder: Recorder) -> Iterator[None]:
         inference_mode = torch.inference_mode
         enter, leave = inference_mode.__enter__, inference_mode.__exit__
 
+        left_out: list[Any] = []
+
         def watched_enter(self: Any) -> None:
+            if self.mode and recorder.refuses_inference():
+                left_out.append(self)
+                return
             recorder.enter_inference(self.mode)
             enter(self)
 
         def watched_exit(self: Any, *error: Any) -> None:
+            if left_out and left_out[-1] is self:
+                left_out.pop()
+                return
             leave(self, *error)
             recorder.leave_inference(self.mode)
 
@@ -65,6 +73,7 @@ def _recorded_apply(recorder: Recorder) -> Any:
         bound = original.__get__(None, cls)
         if recorder.suspended:
             return bound(*args, **kwargs)
+        recorder.functions[f"{cls.__name__}.apply"] = cls
         # a reentrant checkpoint runs whole modules inside; the inside of any other Function is its own business
         is_checkpoint = cls.__name__ == "CheckpointFunction" and cls.__module__.startswith("torch.")
         return recorder.record_call(

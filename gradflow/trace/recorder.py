@@ -57,6 +57,7 @@ class Recorder(TorchFunctionMode):
         self.calls: list[dict[str, Any]] = []
         self.leaf_names: dict[int, tuple[str, str]] = {}
         self.first_value: dict[int, int] = {}
+        self.functions: dict[str, type] = {}
         self.suspended = 0
         self.call = -1
         self.region = -1
@@ -331,6 +332,10 @@ class Recorder(TorchFunctionMode):
                 self._outer_regions.append(self.region)
             self.region = -1
         return result
+
+    def refuses_inference(self) -> bool:
+        """Whether an ``inference_mode`` region that is being entered is to be left out; never, for a plain recorder."""
+        return False
 
     def enter_inference(self, enabled: bool) -> None:
         """Called when an ``inference_mode`` region begins."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -36,6 +36,7 @@ class Run:
     class_index: int | None
     activations: dict[str, list[Activation]]
     failure: ForwardFailure | None = None
+    functions: Mapping[str, type] = field(default_factory=dict)
 
 
 def run_forward(
@@ -110,6 +111,7 @@ def run_forward(
         class_index=class_index,
         activations=watch.activations,
         failure=failure,
+        functions=recorder.functions,
     )
 
 

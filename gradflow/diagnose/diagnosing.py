@@ -1,0 +1,44 @@
+"""All rules, in the order in which they are asked; each looks at the evidence alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.diagnose.rules.backward_error import backward_raised
+from gradflow.diagnose.rules.cut import path_is_cut
+from gradflow.diagnose.rules.not_finite import gradient_is_not_finite
+from gradflow.diagnose.rules.partial import some_ways_are_cut
+from gradflow.diagnose.rules.takes_no_part import layer_never_ran, output_is_discarded
+from gradflow.diagnose.rules.unrecorded import nothing_requires_grad
+from gradflow.diagnose.rules.vanished import gradient_is_lost_in_backward, gradient_is_zero, position_is_not_read
+from gradflow.probe.evidence import Evidence
+
+__all__ = ["ALL_RULES", "diagnose"]
+
+Rule = Callable[[Evidence], tuple[Diagnostic, ...]]
+
+ALL_RULES: tuple[Rule, ...] = (
+    backward_raised,
+    layer_never_ran,
+    nothing_requires_grad,
+    path_is_cut,
+    gradient_is_lost_in_backward,
+    output_is_discarded,
+    gradient_is_not_finite,
+    position_is_not_read,
+    gradient_is_zero,
+    some_ways_are_cut,
+)
+
+_RANK = {"error": 0, "warning": 1, "info": 2}
+
+
+def diagnose(evidence: Evidence) -> tuple[Diagnostic, ...]:
+    """What all rules find, errors first; within a severity in the order of the rules, the root cause first."""
+    found: list[Diagnostic] = []
+    for rule in ALL_RULES:
+        for diagnostic in rule(evidence):
+            if all((d.name, d.location) != (diagnostic.name, diagnostic.location) for d in found):
+                found.append(diagnostic)
+    return tuple(sorted(found, key=lambda diagnostic: _RANK[diagnostic.severity]))

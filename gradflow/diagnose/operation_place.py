@@ -1,0 +1,34 @@
+"""The line to look at for an operation: its own, or where the module was made that runs inside a container."""
+
+from __future__ import annotations
+
+from gradflow.diagnose.diagnostic import Annotation
+from gradflow.location import SourceSpan
+from gradflow.probe.evidence import Evidence
+
+__all__ = ["operation_place"]
+
+_CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict"})
+
+
+def operation_place(evidence: Evidence, operation: int) -> tuple[SourceSpan | None, tuple[Annotation, ...]]:
+    """The span to blame for an operation, and where it ran if that is elsewhere.
+
+    For a module inside ``nn.Sequential`` the innermost line of the user's forward only calls the whole container: the
+    line that put the module there says more.
+    """
+    if operation < 0:
+        return None, ()
+    trace = evidence.trace
+    ran_at = trace.span_of(operation)
+    number = trace.operations.call[operation]
+    if number < 0:
+        return ran_at, ()
+    call = trace.calls[number]
+    parent = trace.calls[call.parent].type_name if call.parent >= 0 else ""
+    made_at = evidence.registered_at.get(call.module)
+    if parent in _CONTAINERS and made_at is not None:
+        if ran_at is None or ran_at == made_at:
+            return made_at, ()
+        return made_at, (Annotation(span=ran_at, label=f"`{call.module}` ran from here"),)
+    return ran_at, ()

@@ -1,0 +1,101 @@
+"""GF101 to GF107, GF111, GF112: the score depends on the target, and the path is cut on the way."""
+
+from __future__ import annotations
+
+from gradflow.diagnose.cause_texts import text_for
+from gradflow.diagnose.codes import code_of
+from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair
+from gradflow.diagnose.score_path import score_path
+from gradflow.graph.dependence import CutGroup
+from gradflow.location import SourceSpan
+from gradflow.probe.evidence import Evidence, RepairOutcome
+
+__all__ = ["path_is_cut"]
+
+
+def path_is_cut(evidence: Evidence) -> tuple[Diagnostic, ...]:
+    """One diagnostic for each thing that must be mended before the gradient arrives, nearest to the target first."""
+    if any(measured.arrived for measured in evidence.measured) or not evidence.dependence.score_depends:
+        return ()
+    groups = [group for group in (_source_cut(evidence), *evidence.dependence.needed) if group is not None]
+    unique = {group.key: group for group in reversed(groups)}
+    ordered = [group for group in groups if unique.pop(group.key, None) is not None]
+    return tuple(_diagnostic(evidence, group, len(ordered)) for group in ordered)
+
+
+def _source_cut(evidence: Evidence) -> CutGroup | None:
+    source = evidence.source
+    if source.recorded or source.operation < 0 or source.cause == "integer-input":
+        return None
+    return CutGroup(cause=source.cause, operation=source.operation, value=-1, site=source.site)
+
+
+def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
+    trace = evidence.trace
+    operation = group.leave if group.leave >= 0 else group.operation
+    name = trace.name_of(operation)
+    text = text_for(group.cause, name)
+    at_operation = trace.span_of(operation)
+    region = trace.site_span(group.site)
+    location = region or at_operation
+    notes = [text.note]
+    if group.cause in ("no-grad", "inference-mode") and region is None:
+        notes.append("gradient recording was off already before the model ran; where it was switched off is not determined")
+    if count > 1:
+        notes.append(f"there are {count} cuts in a row on this path: the gradient arrives only when all of them are mended")
+    return Diagnostic(
+        code=code_of(group.cause),
+        name=group.cause,
+        severity="error",
+        message=f"no gradient reaches `{evidence.target}` from {evidence.score}",
+        location=location,
+        label=text.label,
+        annotations=_annotations(evidence, group, location, at_operation),
+        module=trace.module_of(operation),
+        path=score_path(evidence, (group,)),
+        notes=tuple(notes),
+        helps=_helps(evidence, group, text.helps, count),
+        hides=(evidence.target,),
+    )
+
+
+def _annotations(
+    evidence: Evidence, group: CutGroup, location: SourceSpan | None, at_operation: SourceSpan | None
+) -> tuple[Annotation, ...]:
+    trace = evidence.trace
+    found: list[Annotation] = []
+    if at_operation is not None and at_operation != location:
+        found.append(Annotation(span=at_operation, label="first operation that is not recorded"))
+    if group.leave >= 0 and group.leave != group.operation:
+        back = trace.span_of(group.operation)
+        if back is not None and back != location:
+            found.append(Annotation(span=back, label="the value comes back here, as a new tensor or number"))
+    if group.value >= 0 and group.value not in trace.layer_values.get(evidence.target, ()):
+        producer = trace.values.producer[group.value]
+        span = trace.span_of(producer) if producer >= 0 else None
+        if span is not None and span not in (location, at_operation) and evidence.dependence.carries[group.value]:
+            found.append(Annotation(span=span, label=f"last value with a gradient path (`{trace.name_of(producer)}`)"))
+    return tuple(found)
+
+
+def _helps(evidence: Evidence, group: CutGroup, texts: tuple[str, ...], count: int) -> tuple[Help, ...]:
+    outcome = evidence.repairs.get(group.key)
+    helps = []
+    for position, text in enumerate(texts):
+        repair = _repair(evidence, text, outcome, count) if position == 0 else None
+        helps.append(Help(text=text, repair=repair))
+    return tuple(helps)
+
+
+def _repair(evidence: Evidence, text: str, outcome: RepairOutcome | None, count: int) -> Repair:
+    if outcome is None:
+        return Repair(description=text, verified=None, outcome="not tried")
+    if not outcome.tried:
+        return Repair(description=text, verified=None, outcome=f"not tried: {outcome.reason}")
+    together = " with all cuts mended" if count > 1 else ""
+    if outcome.arrived:
+        norm = f", L2 norm {outcome.l2_norm:.3g}" if outcome.l2_norm is not None else ""
+        return Repair(
+            description=text, verified=True, outcome=f"{together} the gradient then reaches `{evidence.target}`{norm}".strip()
+        )
+    return Repair(description=text, verified=False, outcome=f"{together} still no gradient".strip())

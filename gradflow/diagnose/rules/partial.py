@@ -1,0 +1,71 @@
+"""GF401: a gradient arrives, but some of the ways it should come by are cut."""
+
+from __future__ import annotations
+
+from gradflow.diagnose.cause_texts import text_for
+from gradflow.diagnose.codes import code_of
+from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair, Severity
+from gradflow.diagnose.score_path import score_path
+from gradflow.diagnose.verdict import harmful_losses
+from gradflow.probe.evidence import Evidence, PartialLoss
+
+__all__ = ["some_ways_are_cut"]
+
+
+def some_ways_are_cut(evidence: Evidence) -> tuple[Diagnostic, ...]:
+    """One diagnostic per partial cut that was shown to change the gradient."""
+    harmful = harmful_losses(evidence)
+    rest = [loss for loss in evidence.partial if loss not in harmful]
+    return tuple(_diagnostic(evidence, loss, "error") for loss in harmful) + tuple(
+        _diagnostic(evidence, loss, "info") for loss in rest
+    )
+
+
+def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Diagnostic:
+    trace, group = evidence.trace, loss.group
+    operation = group.leave if group.leave >= 0 else group.operation
+    text = text_for(group.cause, trace.name_of(operation))
+    region = trace.site_span(group.site)
+    at_operation = trace.span_of(operation)
+    location = region or at_operation
+    share = _share(loss.relative_difference)
+    notes = [f"tried: with this cut mended, the gradient at `{evidence.target}` changes by {share} of its L2 norm"]
+    if loss.is_straight_through:
+        message = f"straight-through estimator on the way to `{evidence.target}`"
+        notes.append("the detached value cancels in the sum, so the gradient is taken from the smooth part: this is usually meant")
+    elif severity == "info":
+        message = f"an installed package stops part of the gradient of `{evidence.target}`"
+        notes.append("taken as its authors' decision, because the line is not yours")
+    else:
+        message = f"the gradient at `{evidence.target}` is incomplete: one way from {evidence.score} is cut"
+        notes.append(text.note)
+    annotations = ()
+    if at_operation is not None and at_operation != location:
+        annotations = (Annotation(span=at_operation, label="first operation that is not recorded"),)
+    return Diagnostic(
+        code=code_of("partial-detach"),
+        name="partial-detach",
+        severity=severity,
+        message=message,
+        location=location,
+        label="this way carries no gradient, the others do",
+        annotations=annotations,
+        module=trace.module_of(operation),
+        path=score_path(evidence) if severity == "error" else (),
+        notes=tuple(notes),
+        helps=(
+            Help(
+                text=text.helps[0],
+                repair=Repair(
+                    description=text.helps[0], verified=True, outcome=f"the gradient then changes by {share} of its L2 norm"
+                ),
+            ),
+            Help(text="if the stop is meant, it needs no mending: the gradient asked for is then not the true derivative"),
+        )
+        if severity == "error"
+        else (),
+    )
+
+
+def _share(relative: float) -> str:
+    return "all" if relative == float("inf") else f"{100 * relative:.0f}%" if relative >= 0.01 else f"{100 * relative:.2g}%"

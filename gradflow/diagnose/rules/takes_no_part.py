@@ -1,0 +1,134 @@
+"""GF301, GF208, GF302: the target never ran, or what it gave was not used."""
+
+from __future__ import annotations
+
+from gradflow.diagnose.codes import code_of
+from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
+from gradflow.location import SourceSpan
+from gradflow.probe.evidence import Evidence
+
+__all__ = ["layer_never_ran", "output_is_discarded"]
+
+
+def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
+    """The layer's ``forward`` was not executed for this input, mode and configuration."""
+    if evidence.call_count:
+        return ()
+    found = evidence.not_called
+    if found is None:
+        return (
+            Diagnostic(
+                code=code_of("layer-not-called"),
+                name="layer-not-called",
+                severity="error",
+                message=f"`{evidence.target}` never ran, so there is no activation and no gradient",
+                location=evidence.registered_at.get(evidence.target),
+                module=evidence.target,
+                notes=("why it did not run is not determined, because its source code could not be read",),
+                hides=(evidence.target,),
+            ),
+        )
+    bypassed = found.kind == "functional-bypass"
+    message = (
+        f"`{evidence.target}` is never called: its weights or settings are used without it"
+        if bypassed
+        else f"`{evidence.target}` never ran, so there is no activation and no gradient"
+    )
+    return (
+        Diagnostic(
+            code=code_of(found.kind),
+            name=found.kind,
+            severity="error",
+            message=message,
+            location=found.location,
+            label=found.label,
+            module=evidence.target,
+            notes=(found.note,) if found.note else (),
+            helps=(Help(text=found.help),) if found.help else (),
+            hides=(evidence.target,),
+        ),
+    )
+
+
+def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
+    """The target ran, but the score does not depend on what it gave."""
+    matters = evidence.influence is not None and bool(evidence.influence.matters)
+    if (
+        not evidence.call_count
+        or evidence.backward_error is not None
+        or any(measured.arrived for measured in evidence.measured)
+        or evidence.dependence.score_depends
+        or matters
+    ):
+        return ()
+    place = _where_it_ends(evidence)
+    notes = [place.note]
+    if evidence.influence is not None and evidence.influence.matters is False:
+        notes.append(f"tried: with the {evidence.kind}'s values moved far away, {evidence.score} stays exactly the same")
+    if evidence.other_output_arrived:
+        notes.append(f"another output of `{evidence.target}` does get a gradient: the first one is what was asked for")
+    what = "output" if evidence.kind == "layer" else "value"
+    return (
+        Diagnostic(
+            code=code_of("output-discarded"),
+            name="output-discarded",
+            severity="error",
+            message=f"{evidence.score} does not depend on `{evidence.target}`: its {what} is not used",
+            location=place.span,
+            label=place.label,
+            annotations=place.annotations,
+            module=evidence.target,
+            notes=tuple(notes),
+            helps=(Help(text=place.help),),
+            hides=(evidence.target,),
+        ),
+    )
+
+
+class _Place:
+    """Where the last trace of the target's data is dropped."""
+
+    def __init__(
+        self, span: SourceSpan | None, label: str, note: str, advice: str, annotations: tuple[Annotation, ...] = ()
+    ) -> None:
+        self.span, self.label, self.note, self.help, self.annotations = span, label, note, advice, annotations
+
+
+def _where_it_ends(evidence: Evidence) -> _Place:
+    trace, dependence = evidence.trace, evidence.dependence
+    sources = set(trace.layer_values.get(evidence.target, ()))
+    last = max(
+        (operation for operation in range(len(trace)) if any(dependence.depends[v] for v in trace.inputs_of(operation))),
+        default=-1,
+    )
+    values = {v for v in trace.outputs_of(last)} if last >= 0 else sources
+    root = trace.calls[0] if trace.calls else None
+    returned = root is not None and any(dependence.depends[v] for v in root.outputs)
+    if returned and root is not None:
+        positions = [str(i) for i, v in enumerate(root.outputs) if dependence.depends[v]]
+        note = (
+            f"the model returns it (output {', '.join(positions)} of {len(root.outputs)}), but the score is made from another output"
+        )
+        advice = "make the score from the output that this layer feeds (`--select`, `--score`), or ask for a layer before the one that is read"
+        return _Place(evidence.objective_span, "the score reads another output", note, advice)
+    # the outermost call that hands the data out although nobody takes it
+    for call in trace.calls:
+        if call.parent >= 0 and any(v in values or v in sources for v in call.outputs) and call.end_operation > last:
+            span = trace.site_span(call.site)
+            note = f"what `{call.module}` returns contains it, and nothing after this line reads it"
+            return _Place(
+                span,
+                "its result is not used from here on",
+                note,
+                "use the result, or ask for a layer whose output the score depends on",
+            )
+    span = trace.span_of(last) if last >= 0 else None
+    if span is None:
+        calls = trace.calls_by_module.get(evidence.target, ())
+        span = trace.site_span(calls[-1].site) if calls else None
+    return _Place(
+        span,
+        "the last operation that uses it; its result goes nowhere",
+        "the data of this layer ends here: no operation on the way to the score reads the result",
+        "use the result, or ask for a layer whose output the score depends on",
+    )

@@ -1,0 +1,46 @@
+"""The verdict about one target, from the evidence alone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gradflow.location import is_installed
+from gradflow.probe.evidence import Evidence, PartialLoss
+
+__all__ = ["Verdict", "harmful_losses", "verdict_of"]
+
+Verdict = Literal["connected", "broken", "unused", "zero", "wrong", "nan", "stale", "error"]
+
+
+def verdict_of(evidence: Evidence) -> Verdict:
+    """What holds of the gradient that was asked for."""
+    if evidence.backward_error is not None:
+        return "error"
+    if not evidence.call_count:
+        return "unused"
+    arrived = [measured for measured in evidence.measured if measured.arrived]
+    if not arrived:
+        matters = evidence.influence is not None and bool(evidence.influence.matters)
+        return "broken" if evidence.dependence.score_depends or matters else "unused"
+    if any(not measured.is_finite for measured in arrived):
+        return "nan"
+    looked_at = [measured for measured in evidence.sliced if measured.arrived] or arrived
+    if evidence.is_cancelled or all(measured.is_zero for measured in looked_at):
+        return "zero"
+    if harmful_losses(evidence):
+        return "wrong"
+    return "connected"
+
+
+def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
+    """The partial cuts that make the gradient wrong, the largest loss first.
+
+    A straight-through estimator is meant; a stop-gradient inside an installed package is its authors' decision, on which
+    the published model rests. Both are told, and neither makes the verdict.
+    """
+    losses = []
+    for loss in evidence.partial:
+        span = evidence.trace.span_of(loss.group.operation)
+        if not loss.is_straight_through and not (span is not None and is_installed(span.path)):
+            losses.append(loss)
+    return tuple(sorted(losses, key=lambda loss: -loss.relative_difference))

@@ -1,0 +1,273 @@
+"""From a recorded run and its analysis to the graph that people see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gradflow.graph.branches import OperationView, find_branches
+from gradflow.graph.dependence import CutGroup, Dependence, value_inputs
+from gradflow.graph.elements import Branch, BranchPath, Cut, Edge, Node, NodeKind
+from gradflow.graph.flow_graph import FlowGraph
+from gradflow.trace.data import Trace
+
+__all__ = ["build_flow_graph"]
+
+NODE_LIMIT = 5_000
+"""Larger runs keep only what lies between the layer and the score, and of that the ends."""
+
+
+def build_flow_graph(
+    trace: Trace,
+    dependence: Dependence,
+    layer: str,
+    *,
+    gradient_names: Mapping[int, str] | None = None,
+    shares: Mapping[tuple[int, int], float] | None = None,
+) -> FlowGraph:
+    """Build the graph of one target.
+
+    Parameters
+    ----------
+    trace, dependence
+        The run, and what depends on the target in it.
+    layer
+        Qualified name of the target.
+    gradient_names
+        Operation to the name of the autograd node it made, where known.
+    shares
+        Share of the gradient on the edge from a producer to a consumer (operation ids), where measured.
+    """
+    return _Builder(trace, dependence, layer, gradient_names or {}, shares or {}).build()
+
+
+class _Builder:
+    def __init__(
+        self,
+        trace: Trace,
+        dependence: Dependence,
+        layer: str,
+        gradient_names: Mapping[int, str],
+        shares: Mapping[tuple[int, int], float],
+    ) -> None:
+        self.trace = trace
+        self.dependence = dependence
+        self.gradient_names = gradient_names
+        self.shares = shares
+        self.layer_values = frozenset(trace.layer_values.get(layer, ()))
+        self.layer_operations = frozenset(trace.values.producer[value] for value in self.layer_values) - {-1}
+        self.score_operation = trace.values.producer[trace.score] if trace.score >= 0 else -1
+        self.cut_operations = {group.operation: group.cause for group in dependence.cuts}
+        self.leaving = {group.leave for group in dependence.needed if group.leave >= 0}
+        self.kept: dict[int, None] = {}
+        self.omitted = 0
+
+    def build(self) -> FlowGraph:
+        self._choose()
+        nodes = [self._operation_node(operation) for operation in self.kept]
+        leaves: dict[int, Node] = {}
+        edges: dict[tuple[str, str, str], Edge] = {}
+        for operation in self.kept:
+            for value in self.trace.inputs_of(operation):
+                self._connect(operation, value, leaves, edges)
+        for group in self.dependence.needed:
+            if group.leave >= 0 and group.leave in self.kept:
+                self._add_edge(edges, Edge(source=f"op{group.leave}", target=f"op{group.operation}", kind="value", is_cut=True))
+        modules = {call.module: call.type_name for call in self.trace.calls}
+        return FlowGraph(
+            nodes=(*leaves.values(), *nodes),
+            edges=edges.values(),
+            cuts=[self._cut(group) for group in self.dependence.cuts],
+            branches=self._branches(),
+            modules=modules.items(),
+            score=f"op{self.score_operation}" if self.score_operation in self.kept else "",
+            layer=self._layer_ids(leaves),
+            omitted_count=self.omitted,
+        )
+
+    def _choose(self) -> None:
+        trace, dependence = self.trace, self.dependence
+        columns = trace.operations
+        between: list[int] = []
+        around: list[int] = []
+        for operation in range(len(trace)):
+            outputs = columns.outputs[columns.output_start[operation] : columns.output_start[operation + 1]]
+            depends = reaches = False
+            for value in outputs:
+                depends = depends or bool(dependence.depends[value])
+                reaches = reaches or bool(dependence.reaches[value])
+            if operation in self.leaving or operation in self.layer_operations or (depends and reaches):
+                between.append(operation)
+            elif depends or reaches:
+                around.append(operation)
+        if len(between) > NODE_LIMIT:
+            must = {*self.cut_operations, *self.leaving, *self.layer_operations, self.score_operation}
+            half = NODE_LIMIT // 2
+            chosen = {*between[:half], *between[-half:], *(operation for operation in between if operation in must)}
+        elif len(between) + len(around) > NODE_LIMIT:
+            chosen = set(between)
+        else:
+            chosen = {*between, *around}
+        self.omitted = len(between) + len(around) - len(chosen)
+        self.kept = dict.fromkeys(sorted(chosen))
+
+    def _main_output(self, operation: int) -> int:
+        outputs = self.trace.outputs_of(operation)
+        for flags in (self.dependence.reaches, self.dependence.depends):
+            for value in outputs:
+                if flags[value]:
+                    return value
+        return outputs[0] if outputs else -1
+
+    def _operation_node(self, operation: int) -> Node:
+        trace, dependence = self.trace, self.dependence
+        outputs = trace.outputs_of(operation)
+        value = self._main_output(operation)
+        kind: NodeKind = "operation"
+        if operation in self.leaving:
+            kind = "exit"
+        elif self.cut_operations.get(operation) == "numpy-roundtrip":
+            kind = "re-entry"
+        is_layer = operation in self.layer_operations
+        return Node(
+            id=f"op{operation}",
+            kind=kind,
+            name=trace.name_of(operation),
+            index=operation,
+            module=trace.module_of(operation),
+            span=trace.span_of(operation),
+            shape=tuple(trace.values.shape[value]) if value >= 0 else None,
+            dtype=trace.dtype_of(value) if value >= 0 else "",
+            requires_grad=any(trace.values.requires_grad[v] for v in outputs),
+            grad_fn=self.gradient_names.get(operation, ""),
+            is_score=operation == self.score_operation,
+            is_layer=is_layer,
+            depends_on_layer=is_layer or any(dependence.depends[v] for v in outputs) or kind == "exit",
+            carries_gradient=any(dependence.carries[v] for v in outputs)
+            or (is_layer and any(dependence.carries[v] for v in self.layer_values)),
+            reaches_score=any(dependence.reaches[v] for v in outputs) or is_layer or kind == "exit",
+            cut=self.cut_operations.get(operation, ""),
+        )
+
+    def _connect(
+        self, operation: int, value: int, leaves: dict[int, Node], edges: dict[tuple[str, str, str], Edge]
+    ) -> None:
+        trace, dependence = self.trace, self.dependence
+        producer = trace.values.producer[value]
+        if producer >= 0:
+            if producer not in self.kept:
+                return
+            source = f"op{producer}"
+        else:
+            role, name = trace.leaf_names.get(value, ("", ""))
+            if role not in ("parameter", "buffer", "input"):
+                return
+            source = f"{'param' if role == 'parameter' else role}:{name}"
+            if value not in leaves:
+                leaves[value] = self._leaf_node(value, source, role, name)
+        target = f"op{operation}"
+        outputs = trace.outputs_of(operation)
+        carries = bool(dependence.carries[value])
+        arrives = any(dependence.carries[v] for v in outputs)
+        used = any(dependence.reaches[v] for v in outputs)
+        is_cut = carries and not arrives and operation in self.cut_operations
+        self._add_edge(edges, Edge(source=source, target=target, kind="value", is_cut=is_cut))
+        if carries and arrives and used:
+            self._add_edge(edges, Edge(source=target, target=source, kind="gradient"))
+
+    @staticmethod
+    def _add_edge(edges: dict[tuple[str, str, str], Edge], edge: Edge) -> None:
+        edges.setdefault((edge.source, edge.target, edge.kind), edge)
+
+    def _leaf_node(self, value: int, name_id: str, role: str, name: str) -> Node:
+        trace, dependence = self.trace, self.dependence
+        kind: NodeKind = "parameter" if role == "parameter" else "buffer" if role == "buffer" else "input"
+        return Node(
+            id=name_id,
+            kind=kind,
+            name=name,
+            index=-1,
+            module=name.rpartition(".")[0] if role != "input" else "",
+            shape=tuple(trace.values.shape[value]),
+            dtype=trace.dtype_of(value),
+            requires_grad=trace.values.requires_grad[value],
+            is_layer=value in self.layer_values,
+            depends_on_layer=value in self.layer_values,
+            carries_gradient=bool(dependence.carries[value]),
+            reaches_score=bool(dependence.reaches[value]),
+        )
+
+    def _layer_ids(self, leaves: Mapping[int, Node]) -> list[str]:
+        found = []
+        for value in self.trace.layer_values and sorted(self.layer_values):
+            producer = self.trace.values.producer[value]
+            if producer in self.kept:
+                found.append(f"op{producer}")
+            elif value in leaves:
+                found.append(leaves[value].id)
+        return list(dict.fromkeys(found))
+
+    def _cut(self, group: CutGroup) -> Cut:
+        trace = self.trace
+        producer = trace.values.producer[group.value]
+        span = trace.span_of(group.leave if group.leave >= 0 else group.operation)
+        return Cut(
+            node=f"op{group.operation}",
+            cause=group.cause,
+            operation=trace.name_of(group.operation),
+            source=f"op{producer}" if producer >= 0 else "",
+            module=trace.module_of(group.operation),
+            span=span,
+            source_span=trace.span_of(producer) if producer >= 0 else None,
+            region_span=trace.site_span(group.site),
+            needed=group in self.dependence.needed,
+        )
+
+    def _branches(self) -> list[Branch]:
+        trace, dependence = self.trace, self.dependence
+        order = [
+            operation
+            for operation in self.kept
+            if operation in self.layer_operations
+            or any(dependence.depends[v] and dependence.reaches[v] for v in trace.outputs_of(operation))
+        ]
+        members = set(order)
+        inputs: dict[int, list[int]] = {}
+        carrying: set[tuple[int, int]] = set()
+        for operation in order:
+            if operation in self.layer_operations and operation == order[0]:
+                inputs[operation] = []
+                continue
+            arrives = any(dependence.carries[v] for v in trace.outputs_of(operation))
+            producers = []
+            for value in value_inputs(trace, operation):
+                producer = trace.values.producer[value]
+                if producer in members and dependence.depends[value]:
+                    producers.append(producer)
+                    if arrives and dependence.carries[value]:
+                        carrying.add((producer, operation))
+            inputs[operation] = producers
+        found = find_branches(
+            order,
+            inputs,
+            lambda producer, consumer: (producer, consumer) in carrying,
+            lambda operation: OperationView(name=trace.name_of(operation), module=trace.module_of(operation)),
+        )
+        return [
+            Branch(
+                fork=f"op{raw.fork}",
+                join=f"op{raw.join}",
+                kind=raw.kind,
+                module=raw.module,
+                span=trace.span_of(raw.join),
+                paths=tuple(
+                    BranchPath(
+                        nodes=tuple(f"op{node}" for node in path.nodes),
+                        is_identity=path.is_identity,
+                        carries_gradient=path.carries_gradient,
+                        gradient_share=self.shares.get((raw.fork, path.nodes[0] if path.nodes else raw.join)),
+                    )
+                    for path in raw.paths
+                ),
+            )
+            for raw in found
+        ]

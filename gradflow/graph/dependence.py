@@ -1,0 +1,329 @@
+"""Which values depend on the target, which of them carry its gradient, and where the two part: pure analysis of a trace.
+
+One pass forward, one backward over the recorded operations, in time linear in the size of the trace. A value *depends* on the
+target when the target's data went into it; it *carries* the gradient when, besides, autograd recorded every step since. A
+*cut* is an operation at which a value that depends goes on and no longer carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import DETACHING, IMPORTS, REWRAPPING, SHAPE_ONLY, is_inplace_name
+
+__all__ = ["Bridge", "CutGroup", "Dependence", "analyse"]
+
+_DIFFERENTIABLE = ("float", "bfloat", "complex", "half", "double")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """A value that left torch at one operation and came back at another, as an experiment showed."""
+
+    leave: int
+    enter: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutGroup:
+    """One thing to mend: a single operation, or a whole region in which gradients are not recorded.
+
+    ``operation`` is the first operation at which it bites and ``value`` the input whose gradient is lost there; ``site`` is where
+    the region was opened, or -1; ``leave`` the operation at which the value left torch, or -1.
+    """
+
+    cause: str
+    operation: int
+    value: int
+    site: int = -1
+    leave: int = -1
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What makes two of them the same thing to mend."""
+        return (self.cause, self.site if self.site >= 0 else self.operation)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dependence:
+    """The outcome of :func:`analyse`.
+
+    Attributes
+    ----------
+    depends, carries, reaches
+        One byte per value: depends on the target; carries its gradient; is used by the score.
+    score_depends, score_carries
+        The same for the score itself.
+    needed
+        The smallest set of cuts (along one way) that must all be mended for the gradient to arrive; empty where it does, and
+        where no way exists. In order from the target to the score.
+    cuts
+        Every cut whose value the score uses, in order of execution; includes the needed ones.
+    exits
+        Operations at which a value that depends on the target left torch.
+    way
+        The values from the target to the score along the cheapest way.
+    """
+
+    depends: bytearray
+    carries: bytearray
+    reaches: bytearray
+    score_depends: bool
+    score_carries: bool
+    needed: tuple[CutGroup, ...]
+    cuts: tuple[CutGroup, ...]
+    exits: tuple[int, ...]
+    way: tuple[int, ...]
+
+
+def is_differentiable(dtype: str) -> bool:
+    """Whether values of a dtype can carry a gradient."""
+    return dtype.startswith(_DIFFERENTIABLE)
+
+
+def analyse(trace: Trace, sources: Sequence[int], bridges: Iterable[Bridge] = ()) -> Dependence:
+    """Find what depends on the values ``sources`` and what still carries their gradient."""
+    return _Analysis(trace, sources, tuple(bridges)).run()
+
+
+def value_inputs(trace: Trace, operation: int) -> Sequence[int]:
+    """The inputs whose *values* an operation uses: ``zeros_like(x)`` uses none, ``x.expand_as(y)`` only ``x``."""
+    inputs = trace.inputs_of(operation)
+    relevant = SHAPE_ONLY.get(trace.name_of(operation))
+    if relevant is None:
+        return inputs
+    columns = trace.operations
+    start = columns.input_start[operation]
+    return [value for offset, value in enumerate(inputs) if columns.argument[start + offset] in relevant]
+
+
+class _Analysis:
+    def __init__(self, trace: Trace, sources: Sequence[int], bridges: tuple[Bridge, ...]) -> None:
+        count = len(trace.values.producer)
+        self.trace = trace
+        self.sources = frozenset(source for source in sources if source >= 0)
+        self.depends = bytearray(count)
+        self.carries = bytearray(count)
+        self.reaches = bytearray(count)
+        self.cost: dict[int, int] = {}
+        self.parent: dict[int, tuple[int, tuple[CutGroup, ...]]] = {}
+        self.cuts: list[tuple[CutGroup, tuple[int, ...]]] = []
+        self.exits: list[int] = []
+        self.bridges: dict[int, Bridge] = {bridge.enter: bridge for bridge in bridges}
+        self.differentiable = [is_differentiable(dtype) for dtype in trace.dtypes]
+
+    def run(self) -> Dependence:
+        trace = self.trace
+        for source in self.sources:
+            self.depends[source] = 1
+            self.carries[source] = trace.values.requires_grad[source]
+            self.cost[source] = 0
+        self._forward()
+        self._backward()
+        score = trace.score
+        depends = score >= 0 and bool(self.depends[score])
+        carries = depends and bool(self.carries[score])
+        way, needed = self._cheapest(score) if depends else ((), ())
+        cuts: dict[tuple[str, int], CutGroup] = {}
+        for group in needed:
+            cuts.setdefault(group.key, group)
+        for group, outputs in self.cuts:
+            if any(self.reaches[value] for value in outputs):
+                cuts.setdefault(group.key, group)
+        return Dependence(
+            depends=self.depends,
+            carries=self.carries,
+            reaches=self.reaches,
+            score_depends=depends,
+            score_carries=carries,
+            needed=needed,
+            cuts=tuple(sorted(cuts.values(), key=lambda group: group.operation)),
+            exits=tuple(self.exits),
+            way=way,
+        )
+
+    def _forward(self) -> None:
+        trace, depends = self.trace, self.depends
+        columns = trace.operations
+        all_inputs, input_start = columns.inputs, columns.input_start
+        for operation in range(len(columns.name)):
+            touched = False
+            for value in all_inputs[input_start[operation] : input_start[operation + 1]]:
+                if depends[value]:
+                    touched = True
+                    break
+            if touched or operation in self.bridges:
+                self._visit(operation)
+
+    def _visit(self, operation: int) -> None:
+        trace, depends, carries = self.trace, self.depends, self.carries
+        outputs = trace.outputs_of(operation)
+        inputs = [value for value in value_inputs(trace, operation) if depends[value]]
+        bridge = self.bridges.get(operation)
+        if not outputs:
+            if inputs:
+                self.exits.append(operation)
+            return
+        if not inputs and bridge is None:
+            return
+        name = trace.name_of(operation)
+        mode = trace.operations.mode[operation]
+        if mode:
+            # what is changed in place keeps the history it had; everything else has none
+            first = trace.inputs_of(operation)[:1]
+            keeps = bool(first) and bool(carries[first[0]])
+        else:
+            keeps = any(carries[value] for value in inputs)
+        if name in DETACHING or name in REWRAPPING:
+            keeps = False
+        for value in outputs:
+            if value in self.sources:
+                continue
+            depends[value] = 1
+            carries[value] = keeps and trace.values.requires_grad[value]
+            self._price(operation, value, inputs, bridge)
+
+    def _price(self, operation: int, value: int, inputs: list[int], bridge: Bridge | None) -> None:
+        """The number of things to mend before the gradient of ``value`` can arrive, and the way that needs fewest."""
+        best = -1
+        for candidate in inputs:
+            if self.carries[value] and not self.carries[candidate]:
+                continue
+            if best < 0 or self.cost[candidate] < self.cost[best]:
+                best = candidate
+        groups: tuple[CutGroup, ...] = ()
+        if best >= 0:
+            groups = () if self.carries[value] else self._groups(operation, value, best)
+        elif bridge is not None:
+            exit_inputs = [v for v in value_inputs(self.trace, bridge.leave) if self.depends[v]]
+            if not exit_inputs:
+                return
+            best = min(exit_inputs, key=lambda v: self.cost[v])
+            groups = (CutGroup(cause="numpy-roundtrip", operation=operation, value=best, leave=bridge.leave),)
+        if best < 0:
+            return
+        last = self._last_group(best)
+        fresh = tuple(group for group in groups if last is None or group.key != last.key)
+        self.cost[value] = self.cost[best] + len(fresh)
+        self.parent[value] = (best, fresh)
+        for group in fresh:
+            if self.carries[best] or bridge is not None:
+                self.cuts.append((group, tuple(self.trace.outputs_of(operation))))
+
+    def _last_group(self, value: int) -> CutGroup | None:
+        """The cut met last on the cheapest way to a value, looked for within the same stretch of untracked values."""
+        steps = 0
+        while value in self.parent and steps < 64:
+            value, groups = self.parent[value]
+            if groups:
+                return groups[-1]
+            steps += 1
+        return None
+
+    def _groups(self, operation: int, value: int, source: int) -> tuple[CutGroup, ...]:
+        """What has to be mended at one operation for ``value`` to carry the gradient of its input ``source``."""
+        trace = self.trace
+        name = trace.name_of(operation)
+        columns = trace.operations
+        lost = bool(self.carries[source])
+        groups: list[CutGroup] = []
+        whole = self.differentiable[trace.values.dtype[value]]
+        was_whole = self.differentiable[trace.values.dtype[source]]
+        if not whole:
+            if was_whole:
+                groups.append(CutGroup(cause="nondiff-op", operation=operation, value=source))
+            return tuple(groups)
+        if columns.mode[operation] and not is_inplace_name(name):
+            cause = "inference-mode" if columns.mode[operation] == 2 else "no-grad"
+            region = columns.region[operation]
+            groups.append(CutGroup(cause=cause, operation=operation, value=source, site=region))
+        if name in DETACHING:
+            groups.append(CutGroup(cause="detach", operation=operation, value=source))
+        elif name in ("from_numpy", "frombuffer") or (name in IMPORTS and self._leave_of(source, operation) >= 0):
+            groups = [group for group in groups if group.site >= 0]
+            groups.append(
+                CutGroup(
+                    cause="numpy-roundtrip",
+                    operation=operation,
+                    value=source,
+                    leave=self._leave_of(source, operation),
+                )
+            )
+        elif name in REWRAPPING:
+            groups.append(CutGroup(cause="tensor-rewrap", operation=operation, value=source))
+        elif lost and not groups:
+            groups.append(CutGroup(cause=self._cause_of_loss(name), operation=operation, value=source))
+        return tuple(groups)
+
+    @staticmethod
+    def _cause_of_loss(name: str) -> str:
+        if name == "CheckpointFunction.apply":
+            return "reentrant-checkpoint"
+        if name.endswith(".apply"):
+            return "custom-function"
+        if name in ("requires_grad_", "requires_grad="):
+            return "requires-grad-off"
+        return "nondiff-op"
+
+    def _leave_of(self, value: int, before: int) -> int:
+        """The last operation before ``before`` at which ``value`` left torch, or -1."""
+        for operation in reversed(self.exits):
+            if operation < before and value in self.trace.inputs_of(operation):
+                return operation
+        return -1
+
+    def _backward(self) -> None:
+        trace, reaches = self.trace, self.reaches
+        if trace.score < 0:
+            return
+        reaches[trace.score] = 1
+        columns = trace.operations
+        leaving: set[int] = set()
+        for operation in range(len(columns.name) - 1, -1, -1):
+            start, end = columns.output_start[operation], columns.output_start[operation + 1]
+            used = operation in leaving
+            for position in range(start, end):
+                if reaches[columns.outputs[position]]:
+                    used = True
+                    break
+            if not used:
+                continue
+            for value in value_inputs(trace, operation):
+                reaches[value] = 1
+            bridge = self.bridges.get(operation)
+            if bridge is not None:
+                leaving.add(bridge.leave)
+
+    def _cheapest(self, score: int) -> tuple[tuple[int, ...], tuple[CutGroup, ...]]:
+        way, groups = [score], []
+        value = score
+        while value in self.parent:
+            value, here = self.parent[value]
+            way.append(value)
+            groups.extend(reversed(here))
+        needed = _merge(list(reversed(groups)), self.trace)
+        return tuple(reversed(way)), needed
+
+
+def _merge(groups: list[CutGroup], trace: Trace) -> tuple[CutGroup, ...]:
+    """One thing to mend per cause: ``.detach()`` that only prepares ``.numpy()`` or a copy belongs to that."""
+    merged: list[CutGroup] = []
+    seen: set[tuple[str, int]] = set()
+    for group in groups:
+        if group.key in seen:
+            continue
+        if merged and merged[-1].cause == "detach" and group.cause in ("numpy-roundtrip", "tensor-rewrap"):
+            steps = group.operation - merged[-1].operation
+            prepares = group.cause == "numpy-roundtrip" or _line(trace, group) == _line(trace, merged[-1])
+            if steps <= 4 and prepares:
+                seen.discard(merged.pop().key)
+        seen.add(group.key)
+        merged.append(group)
+    return tuple(merged)
+
+
+def _line(trace: Trace, group: CutGroup) -> tuple[str, int] | None:
+    span = trace.span_of(group.operation)
+    return (span.path, span.line) if span else None

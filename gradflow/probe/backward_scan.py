@@ -1,0 +1,182 @@
+"""Watches one backward pass node by node: where a gradient dies, turns into NaN, or is not handed on.
+
+Only nodes between the score and the target are watched, and only up to a bounded number: a graph whose every node Python has
+touched recurses when it is freed.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from gradflow.probe.custom_backward import missing_return
+from gradflow.probe.evidence import NodeFlow
+from gradflow.trace.data import Trace
+from gradflow.trace.run import Run
+
+__all__ = ["NODE_LIMIT", "link_operations", "scan_backward", "walk"]
+
+NODE_LIMIT = 10_000
+"""Freed after Python has touched them, 50,000 nodes in a row overflow an 8 MB stack; a thread's stack may be smaller."""
+
+Node = torch.autograd.graph.Node
+
+
+def walk(root: Node, limit: int = NODE_LIMIT) -> list[Node] | None:
+    """Every autograd node that backward from ``root`` visits, breadth first; ``None`` when there are more than ``limit``."""
+    seen = {root}
+    order = [root]
+    for node in order:
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                if len(order) >= limit:
+                    return None
+                seen.add(following)
+                order.append(following)
+    return order
+
+
+def _on_the_way(nodes: Sequence[Node], goals: set[Node]) -> set[Node]:
+    """The nodes from which some goal can be reached."""
+    before: dict[Node, list[Node]] = {}
+    for node in nodes:
+        for following, _ in node.next_functions:
+            if following is not None:
+                before.setdefault(following, []).append(node)
+    reached = {goal for goal in goals if goal in set(nodes)}
+    waiting = list(reached)
+    while waiting:
+        for node in before.get(waiting.pop(), ()):
+            if node not in reached:
+                reached.add(node)
+                waiting.append(node)
+    return reached
+
+
+def link_operations(trace: Trace) -> Callable[[int], int]:
+    """A function from an autograd node's sequence number to the operation that made it, -1 where none did."""
+    columns = trace.operations
+    rows = [
+        row for row in range(len(trace)) if columns.sequence_end[row] > columns.sequence_start[row]
+    ]
+    starts = [columns.sequence_start[row] for row in rows]
+
+    def operation_of(sequence: int) -> int:
+        position = bisect.bisect_right(starts, sequence) - 1
+        if position < 0:
+            return -1
+        row = rows[position]
+        return row if sequence < columns.sequence_end[row] else -1
+
+    return operation_of
+
+
+def scan_backward(run: Run, goals: Sequence[Any]) -> tuple[tuple[NodeFlow, ...], Exception | None, str]:
+    """Run backward once from the score to the gradient edges ``goals`` and note what passes each node on the way.
+
+    Returns the notes in the order of execution, what backward raised, and why there are none, if there are none.
+    """
+    score = run.score
+    if score is None or score.grad_fn is None:
+        return (), None, "the score has no autograd graph"
+    nodes = walk(score.grad_fn)
+    if nodes is None:
+        return (), None, f"the graph has more than {NODE_LIMIT:,} nodes"
+    goal_nodes = {goal.node for goal in goals}
+    way = _on_the_way(nodes, goal_nodes)
+    operation_of = link_operations(run.trace)
+    flows: list[NodeFlow] = []
+    handles = [
+        node.register_hook(_note(node, way, flows, operation_of, run.trace))
+        for node in way
+        if node not in goal_nodes
+    ]
+    error: Exception | None = None
+    try:
+        torch.autograd.grad(score, list(goals), allow_unused=True)
+    except Exception as raised:
+        error = raised
+    finally:
+        for handle in handles:
+            handle.remove()
+    return tuple(flows), error, ""
+
+
+def _note(
+    node: Node, way: set[Node], flows: list[NodeFlow], operation_of: Callable[[int], int], trace: Trace
+) -> Callable[[Any, Any], None]:
+    onwards = [position for position, (following, _) in enumerate(node.next_functions) if following in way]
+    operation = operation_of(int(node._sequence_nr()))  # type: ignore[attr-defined]
+    name = node.name()
+    function = getattr(node, "_forward_cls", None)
+
+    def hook(outgoing: Sequence[Any], incoming: Sequence[Any]) -> None:
+        came, came_finite = _largest(incoming)
+        went = [_largest([outgoing[i]]) for i in onwards if i < len(outgoing)]
+        missing = [i for i, (magnitude, _) in zip(onwards, went, strict=False) if magnitude is None]
+        span = None
+        if function is not None and missing and operation >= 0:
+            span = missing_return(function, _argument_position(trace, operation, missing[0]))
+        flows.append(
+            NodeFlow(
+                name=name,
+                operation=operation,
+                incoming=came or 0.0,
+                outgoing=tuple(magnitude for magnitude, _ in went),
+                incoming_finite=came_finite,
+                outgoing_finite=all(finite for _, finite in went),
+                is_uniform=_is_uniform(incoming),
+                backward_span=span,
+            )
+        )
+
+    return hook
+
+
+def _argument_position(trace: Trace, operation: int, tensor_position: int) -> int:
+    """The position among all arguments of ``apply`` of its nth tensor."""
+    columns = trace.operations
+    start, end = columns.input_start[operation], columns.input_start[operation + 1]
+    positions = columns.argument[start:end]
+    return positions[tensor_position] if tensor_position < len(positions) else tensor_position
+
+
+def _largest(gradients: Sequence[Any]) -> tuple[float | None, bool]:
+    """The largest finite magnitude, ``None`` without any gradient; and whether all is finite."""
+    largest: float | None = None
+    finite = True
+    for gradient in gradients:
+        if not isinstance(gradient, torch.Tensor):
+            continue
+        with torch.no_grad():
+            magnitude = _dense(gradient).abs()
+            if not magnitude.numel():
+                largest = max(largest or 0.0, 0.0)
+                continue
+            value = float(magnitude.amax())
+            if value != value or value == float("inf"):
+                finite = False
+                good = magnitude[torch.isfinite(magnitude)]
+                value = float(good.amax()) if good.numel() else 0.0
+            largest = max(largest or 0.0, value)
+    return largest, finite
+
+
+def _is_uniform(gradients: Sequence[Any]) -> bool:
+    for gradient in gradients:
+        if not isinstance(gradient, torch.Tensor) or not gradient.numel():
+            continue
+        with torch.no_grad():
+            dense = _dense(gradient)
+            if dense.is_complex() or dense.dim() == 0:
+                return dense.dim() == 0
+            spread = float((dense.amax(-1) - dense.amin(-1)).abs().amax())
+            return spread <= 1e-6 * float(dense.abs().amax())
+    return False
+
+
+def _dense(gradient: torch.Tensor) -> torch.Tensor:
+    return gradient.detach().coalesce().values() if gradient.is_sparse else gradient.detach()

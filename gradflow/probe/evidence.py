@@ -1,0 +1,180 @@
+"""What the experiments found out about one target, as plain data: all that the rules may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from gradflow.graph.dependence import Bridge, CutGroup, Dependence
+from gradflow.location import SourceSpan
+from gradflow.trace.data import Trace
+
+if TYPE_CHECKING:
+    from gradflow.probe.layer_view import NotCalled
+
+__all__ = [
+    "BackwardError",
+    "Evidence",
+    "Influence",
+    "Measured",
+    "NodeFlow",
+    "PartialLoss",
+    "RepairOutcome",
+    "SourceState",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """A gradient in numbers; norms are of the finite entries. ``arrived`` is ``False`` where autograd returned ``None``."""
+
+    arrived: bool
+    shape: tuple[int, ...] | None = None
+    l2_norm: float | None = None
+    max_abs: float | None = None
+    entry_count: int = 0
+    zero_count: int = 0
+    nan_count: int = 0
+    inf_count: int = 0
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether it arrived and every entry is exactly zero."""
+        return self.arrived and self.zero_count == self.entry_count
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether it arrived without NaN and without infinity."""
+        return self.arrived and not self.nan_count and not self.inf_count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceState:
+    """Why the target's own value has no gradient history, or that it has.
+
+    ``recorded`` when autograd follows it. Else ``cause`` is the rule that explains it, ``operation`` the operation at which the
+    history before it was lost (-1 when there never was any), ``site`` a grad-mode region.
+    """
+
+    recorded: bool
+    cause: str = ""
+    operation: int = -1
+    site: int = -1
+    frozen_parameters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Influence:
+    """Whether the score moves with the target.
+
+    ``matters`` is ``None`` where nothing can be concluded, because two runs of the same program differ. ``bridges`` tell where
+    values that left torch came back.
+    """
+
+    matters: bool | None
+    difference: float = 0.0
+    bridges: tuple[Bridge, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairOutcome:
+    """What came of running again with cuts neutralised.
+
+    ``tried`` is ``False`` where gradflow cannot do it (``reason`` says why); ``arrived`` whether the gradient then reached the
+    target, ``l2_norm`` its norm.
+    """
+
+    tried: bool
+    arrived: bool = False
+    l2_norm: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialLoss:
+    """How the gradient changes when a partial cut is mended: ``||g_mended - g|| / ||g_mended||``."""
+
+    group: CutGroup
+    relative_difference: float
+    is_straight_through: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFlow:
+    """The gradient at one autograd node between score and target, in the order in which backward ran.
+
+    ``incoming`` is the largest finite magnitude that came in; ``outgoing`` the same for each edge that leads on towards the
+    target, ``None`` where nothing was passed on. ``is_uniform``: what came in had one and the same value everywhere along the last axis.
+    ``backward_span`` is where a custom Function fails to return a gradient, as far as its source tells.
+    """
+
+    name: str
+    operation: int
+    incoming: float
+    outgoing: tuple[float | None, ...]
+    incoming_finite: bool = True
+    outgoing_finite: bool = True
+    is_uniform: bool = False
+    backward_span: SourceSpan | None = None
+
+    @property
+    def dies(self) -> bool:
+        """Whether a gradient came in and, on some edge, exactly zero or nothing went on."""
+        return self.incoming > 0 and any(not magnitude for magnitude in self.outgoing)
+
+    @property
+    def cancels(self) -> bool:
+        """Whether what went on is only the rounding error of a cancellation."""
+        passed = max((magnitude or 0.0 for magnitude in self.outgoing), default=0.0)
+        return self.is_uniform and self.incoming > 0 and passed <= 2e-6 * self.incoming
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackwardError:
+    """An exception that ended the backward pass; operations are -1 where not known.
+
+    ``saver`` is the operation whose saved tensor was changed, ``writer`` the operation that changed it.
+    """
+
+    type_name: str
+    message: str
+    saver: int = -1
+    writer: int = -1
+    node: str = ""
+    span: SourceSpan | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Everything known about the gradient from the score to one target."""
+
+    target: str
+    kind: Literal["layer", "parameter"]
+    type_name: str
+    score: str
+    trace: Trace
+    dependence: Dependence
+    source: SourceState
+    measured: tuple[Measured, ...] = ()
+    sliced: tuple[Measured, ...] = ()
+    slice: str = ""
+    call_count: int = 0
+    shape: tuple[int, ...] | None = None
+    is_trainable: bool = True
+    is_buffer: bool = False
+    other_output_arrived: bool = False
+    influence: Influence | None = None
+    repairs: Mapping[tuple[str, int], RepairOutcome] = field(default_factory=dict)
+    repaired_together: RepairOutcome | None = None
+    partial: tuple[PartialLoss, ...] = ()
+    flows: tuple[NodeFlow, ...] = ()
+    backward_error: BackwardError | None = None
+    not_called: NotCalled | None = None
+    frozen_at: SourceSpan | None = None
+    registered_at: Mapping[str, SourceSpan] = field(default_factory=dict)
+    objective_span: SourceSpan | None = None
+    function_spans: Mapping[str, SourceSpan] = field(default_factory=dict)
+    is_cancelled: bool = False
+    module_types: Mapping[str, str] = field(default_factory=dict)
+    undetermined: tuple[str, ...] = ()

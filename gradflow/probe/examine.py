@@ -1,0 +1,219 @@
+"""Decides which experiments can change the answer for one target, and runs only those."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from gradflow.graph.dependence import CutGroup, Dependence, analyse, is_differentiable
+from gradflow.probe.custom_backward import function_spans
+from gradflow.probe.evidence import Evidence, Influence, NodeFlow, PartialLoss, RepairOutcome, SourceState
+from gradflow.probe.failed_backward import explain_backward_error
+from gradflow.probe.gradient import Gradients
+from gradflow.probe.laboratory import Laboratory, measured_all
+from gradflow.probe.repairing import RepairPlan
+from gradflow.probe.source_state import source_state
+from gradflow.probe.straight_through import is_straight_through
+from gradflow.probe.unused import explain_unused
+from gradflow.trace.data import Trace
+from gradflow.trace.run import Run
+
+__all__ = ["examine"]
+
+PARTIAL_CAUSES = frozenset({"detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
+SUSPICIOUSLY_SMALL = 1e-6
+"""Largest entry below which a gradient may be nothing but the rounding error of a cancellation; it is then looked into."""
+
+NEGLIGIBLE_LOSS = 1e-4
+"""Relative change of the gradient below which a mended partial cut made no difference (float32 rounding)."""
+
+
+def examine(
+    laboratory: Laboratory, run: Run, gradients: Gradients, target: str, *, slice_text: str = "", index: Any = None
+) -> Evidence:
+    """Collect the evidence about one target from the base run and the experiments that it calls for."""
+    return _Examination(laboratory, run, gradients, target, slice_text, index).evidence()
+
+
+class _Examination:
+    def __init__(
+        self, laboratory: Laboratory, run: Run, gradients: Gradients, target: str, slice_text: str, index: Any
+    ) -> None:
+        self.laboratory = laboratory
+        self.trace: Trace = run.trace
+        self.run = run
+        self.gradients = gradients
+        self.target = target
+        self.slice_text = slice_text
+        self.index = index
+        self.values = self.trace.layer_values.get(target, ())
+        self.is_parameter = target in laboratory.parameters
+        self.undetermined: list[str] = []
+
+    def evidence(self) -> Evidence:
+        laboratory, target, trace = self.laboratory, self.target, self.trace
+        measured = measured_all(self.gradients, target)
+        sliced = measured_all(self.gradients, target, self.index) if self.index is not None else ()
+        dependence = analyse(trace, self.values)
+        source = source_state(trace, self.values)
+        influence: Influence | None = None
+        repairs: dict[tuple[str, int], RepairOutcome] = {}
+        together: RepairOutcome | None = None
+        partial: tuple[PartialLoss, ...] = ()
+        arrived = any(m.arrived for m in measured)
+        error = None
+        flows: tuple[NodeFlow, ...] = ()
+        is_cancelled = False
+        if self.gradients.error is not None:
+            error = explain_backward_error(laboratory, self.gradients.error, target)
+        elif self.values and not arrived:
+            if not dependence.score_depends:
+                influence = laboratory.influence(target, dependence.exits, self.index)
+                if influence.matters and influence.bridges:
+                    dependence = analyse(trace, self.values, influence.bridges)
+            if dependence.score_depends:
+                repairs, together = self._repairs(dependence, source)
+                if source.recorded and dependence.score_carries:
+                    flows = self._scan()
+        elif arrived:
+            looked_at = sliced or measured
+            if all(m.is_zero for m in looked_at if m.arrived) or any(not m.is_finite for m in measured if m.arrived):
+                flows = self._scan()
+            elif all((m.max_abs or 0.0) < SUSPICIOUSLY_SMALL for m in looked_at if m.arrived):
+                flows = self._scan()
+                is_cancelled = any(flow.cancels for flow in flows)
+            else:
+                partial = self._partial(dependence)
+        module = laboratory.layers.get(target)
+        parameter = laboratory.parameters.get(target)
+        activations = self.run.activations.get(target, [])
+        parameter_names = {name for name, _ in laboratory.workload.model.named_parameters(remove_duplicate=False)}
+        return Evidence(
+            target=target,
+            kind="parameter" if self.is_parameter else "layer",
+            type_name=type(module if module is not None else parameter).__name__,
+            score=self.run.description,
+            trace=trace,
+            dependence=dependence,
+            source=source,
+            measured=measured,
+            sliced=sliced,
+            slice=self.slice_text,
+            call_count=1 if self.is_parameter else len(activations),
+            shape=tuple(parameter.shape) if parameter is not None else activations[0].shape if activations else None,
+            is_trainable=parameter is None or parameter.requires_grad,
+            is_buffer=self.is_parameter and target not in parameter_names,
+            other_output_arrived=target in self.gradients.others,
+            influence=influence,
+            repairs=repairs,
+            repaired_together=together,
+            partial=partial,
+            flows=flows,
+            backward_error=error,
+            not_called=explain_unused(laboratory, trace, target),
+            frozen_at=self._frozen_at(source),
+            registered_at=laboratory.workload.provenance.registered_at,
+            objective_span=laboratory.workload.objective.span,
+            function_spans=function_spans(self.run.functions),
+            is_cancelled=is_cancelled,
+            module_types={call.module: call.type_name for call in trace.calls},
+            undetermined=tuple(self.undetermined),
+        )
+
+    def _frozen_at(self, source: SourceState) -> Any:
+        frozen_at = self.laboratory.workload.provenance.frozen_at
+        if self.is_parameter:
+            return frozen_at.get(self.target)
+        own = [name for name in source.frozen_parameters if name.startswith(f"{self.target}.")]
+        for name in (*own, *source.frozen_parameters):
+            if name in frozen_at:
+                return frozen_at[name]
+        return None
+
+    def _plan(self, groups: tuple[CutGroup, ...]) -> RepairPlan:
+        trace = self.trace
+        operations = set()
+        regions = set()
+        for group in groups:
+            if group.cause in ("no-grad", "inference-mode"):
+                regions.add(group.site)
+                continue
+            operations.add((trace.name_of(group.operation), trace.operations.site[group.operation]))
+            if group.leave >= 0:
+                operations.add((trace.name_of(group.leave), trace.operations.site[group.leave]))
+        return RepairPlan(operations=frozenset(operations), regions=frozenset(regions))
+
+    def _source_group(self, source: SourceState) -> tuple[CutGroup, ...]:
+        if source.recorded or source.operation < 0:
+            return ()
+        return (CutGroup(cause=source.cause, operation=source.operation, value=-1, site=source.site),)
+
+    def _repairs(
+        self, dependence: Dependence, source: SourceState
+    ) -> tuple[dict[tuple[str, int], RepairOutcome], RepairOutcome | None]:
+        """Try each way out that gradflow knows: all needed cuts mended together, and that is what each is worth."""
+        groups = tuple(dict.fromkeys((*self._source_group(source), *dependence.needed)))
+        enable = not source.recorded
+        plan = self._plan(groups)
+        if not plan and not enable:
+            return {}, None
+        together = self.laboratory.repair(plan, self.target, enable=enable, index=self.index)
+        return {group.key: together for group in groups}, together
+
+    def _scan(self) -> tuple[Any, ...]:
+        flows, reason = self.laboratory.scan(self.target)
+        if reason:
+            self.undetermined.append(f"where the gradient is lost on its way back, because {reason}")
+        return flows
+
+    def _partial(self, dependence: Dependence) -> tuple[PartialLoss, ...]:
+        """For each cut on a side path: how much of the gradient is missing because of it."""
+        trace = self.trace
+        candidates = [
+            group
+            for group in dependence.cuts
+            if group.cause in PARTIAL_CAUSES
+            and group.value >= 0
+            and any(
+                dependence.reaches[value] and is_differentiable(trace.dtype_of(value))
+                for value in trace.outputs_of(group.operation)
+            )
+        ]
+        losses = []
+        seen: set[RepairPlan] = set()
+        for group in candidates[:8]:
+            plan = self._plan((group,))
+            if plan in seen:
+                continue
+            seen.add(plan)
+            straight_through = is_straight_through(trace, group)
+            mended = self.laboratory.repaired_gradient(plan, self.target)
+            difference = self._relative_difference(mended)
+            if difference is None:
+                self.undetermined.append(
+                    f"how much of the gradient is lost at {trace.span_of(group.operation) or 'a side path'}, "
+                    "because the run without the cut failed"
+                )
+            elif difference > NEGLIGIBLE_LOSS:
+                losses.append(
+                    PartialLoss(group=group, relative_difference=difference, is_straight_through=straight_through)
+                )
+        return tuple(losses)
+
+    def _relative_difference(self, mended: tuple[torch.Tensor | None, ...]) -> float | None:
+        given = self.gradients.by_target[self.target]
+        if len(mended) != len(given):
+            return None
+        difference = total = 0.0
+        for one, other in zip(given, mended, strict=True):
+            if other is None and one is None:
+                continue
+            if other is None:
+                return None
+            delta = other.double() if one is None else other.double() - one.double()
+            difference += float(delta.square().sum())
+            total += float(other.double().square().sum())
+        if total == 0.0:
+            return 0.0 if difference == 0.0 else float("inf")
+        return float((difference / total) ** 0.5)

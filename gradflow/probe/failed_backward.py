@@ -1,0 +1,89 @@
+"""From an exception in backward to the operations behind it: who saved the tensor, and who changed it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradflow.graph.dependence import value_inputs
+from gradflow.probe.backward_scan import link_operations, walk
+from gradflow.probe.evidence import BackwardError
+from gradflow.probe.laboratory import Laboratory
+from gradflow.trace.data import Trace
+from gradflow.trace.failure import failure_of
+from gradflow.trace.operation_kinds import INPLACE_CAPABLE, is_inplace_name
+from gradflow.trace.run import Run
+
+__all__ = ["explain_backward_error"]
+
+_VIEWS = frozenset({
+    "view", "reshape", "permute", "transpose", "__getitem__", "chunk", "split", "unbind", "flatten", "squeeze", "unsqueeze",
+    "expand", "narrow", "select", "t", "T", "mT", "movedim", "swapaxes", "view_as", "detach", "data", "unflatten", "diagonal",
+    "tensor_split", "contiguous", "to", "real", "imag", "(changed through a view)",
+})  # fmt: skip
+
+
+def explain_backward_error(laboratory: Laboratory, error: Exception, target: str) -> BackwardError:
+    """Describe what backward raised; runs the forward once more to ask the graph who saved what."""
+    message = " ".join(str(error).split())
+    if "modified by an inplace operation" in message:
+        run = laboratory.forward()
+        saver, node = _broken_saver(run)
+        return BackwardError(
+            type_name=type(error).__name__,
+            message=message,
+            saver=saver,
+            writer=_writer_after(run.trace, saver) if saver >= 0 else -1,
+            node=node,
+        )
+    run_trace: Trace | None = None
+    if "checkpoint" in message.lower():
+        run_trace = laboratory.forward().trace
+        for operation in range(len(run_trace)):
+            if run_trace.name_of(operation) == "CheckpointFunction.apply":
+                return BackwardError(
+                    type_name=type(error).__name__, message=message, saver=operation, node="CheckpointFunctionBackward"
+                )
+    return BackwardError(
+        type_name=type(error).__name__, message=message, span=failure_of(error).span
+    )
+
+
+def _broken_saver(run: Run) -> tuple[int, str]:
+    """The operation whose saved tensor can no longer be unpacked: reading it raises the very error of backward."""
+    if run.score is None or run.score.grad_fn is None:
+        return -1, ""
+    nodes = walk(run.score.grad_fn)
+    operation_of = link_operations(run.trace)
+    for node in nodes or ():
+        for attribute in dir(node):
+            if attribute.startswith("_saved_") and _is_spoiled(node, attribute):
+                return operation_of(int(node._sequence_nr())), node.name()  # type: ignore[attr-defined]
+    return -1, ""
+
+
+def _is_spoiled(node: Any, attribute: str) -> bool:
+    try:
+        getattr(node, attribute)
+    except RuntimeError as error:
+        return "inplace" in str(error)
+    return False
+
+
+def _writer_after(trace: Trace, saver: int) -> int:
+    """The first operation after ``saver`` that changes in place one of the tensors that it read or made."""
+    shared = {*trace.inputs_of(saver), *trace.outputs_of(saver)}
+    for operation in range(saver + 1, len(trace)):
+        inputs = trace.inputs_of(operation)
+        if not inputs or inputs[0] not in shared:
+            continue
+        name = trace.name_of(operation)
+        if is_inplace_name(name) or (name in INPLACE_CAPABLE and _is_same_tensor(trace, operation)):
+            return operation
+        if name in _VIEWS:
+            shared.update(trace.outputs_of(operation))
+    return -1
+
+
+def _is_same_tensor(trace: Trace, operation: int) -> bool:
+    inputs, outputs = value_inputs(trace, operation), trace.outputs_of(operation)
+    return bool(inputs and outputs) and trace.values.shape[inputs[0]] == trace.values.shape[outputs[0]]

@@ -1,0 +1,176 @@
+"""Runs experiments on one workload from one and the same initial state, and counts them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from gradflow.load.workload import Workload
+from gradflow.location import SiteTable
+from gradflow.probe.backward_scan import scan_backward
+from gradflow.probe.differential import ChecksumRecorder, compare_runs, find_bridges, moved
+from gradflow.probe.evidence import Influence, Measured, NodeFlow, RepairOutcome
+from gradflow.probe.gradient import Gradients, differentiate, measure
+from gradflow.probe.repairing import RepairingRecorder, RepairPlan
+from gradflow.trace.capture import all_tensors
+from gradflow.trace.run import Run, run_forward
+from gradflow.trace.state import StateKeeper
+
+__all__ = ["Laboratory"]
+
+_SEED = 20_260
+
+
+class Laboratory:
+    """The live side of a check: every forward pass goes through here.
+
+    Parameters
+    ----------
+    workload
+        What is checked.
+    keeper
+        Puts the state back before each run after the first.
+    layers, parameters
+        Targets by qualified name.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        keeper: StateKeeper,
+        layers: Mapping[str, torch.nn.Module],
+        parameters: Mapping[str, torch.Tensor],
+    ) -> None:
+        self.workload = workload
+        self.layers = layers
+        self.parameters = parameters
+        self.sites = SiteTable()
+        self.forward_count = 0
+        self._keeper = keeper
+        self._checksums: tuple[Run, ChecksumRecorder, Run] | None = None
+        self._repairs: dict[tuple[RepairPlan, bool], tuple[Gradients | None, str]] = {}
+
+    def forward(self, **options: Any) -> Run:
+        """One more forward pass from the initial state; options as for :func:`run_forward`."""
+        if self.forward_count:
+            self._keeper.rewind()
+        self.forward_count += 1
+        return run_forward(
+            self.workload,
+            self.layers,
+            self.parameters,
+            sites=self.sites,
+            before_write=self._keeper.before_write,
+            **options,
+        )
+
+    def influence(self, target: str, exits: tuple[int, ...], index: Any = None) -> Influence:
+        """Move the target's activation and see whether the score moves, and where changes come back into torch."""
+        if self._checksums is None:
+            recorder = ChecksumRecorder(self.sites, self._keeper.before_write)
+            base = self.forward(recorder=recorder)
+            again = self.forward(recorder=ChecksumRecorder(self.sites, self._keeper.before_write))
+            self._checksums = base, recorder, again
+        base, base_recorder, again = self._checksums
+        recorder = ChecksumRecorder(self.sites, self._keeper.before_write)
+        alter = moved(_SEED, index)
+        if target in self.parameters:
+            changed = self._with_moved_parameter(target, recorder, index)
+        else:
+            changed = self.forward(
+                recorder=recorder, alter=lambda name, call, value: alter(name, call, value) if name == target else value
+            )
+        outcome = compare_runs(base, again, changed, target)
+        if not outcome.matters:
+            return outcome
+        bridges = find_bridges(base_recorder, recorder, base, target, exits)
+        return Influence(matters=True, difference=outcome.difference, bridges=bridges)
+
+    def _with_moved_parameter(self, target: str, recorder: ChecksumRecorder, index: Any) -> Run:
+        tensor = self.parameters[target]
+        with torch.no_grad():
+            original = tensor.detach().clone()
+            tensor.copy_(moved(_SEED, index)(target, 0, tensor.detach().clone()))
+        # rewinding would undo the change: the state is the initial one already after the copy
+        self.forward_count += 1
+        try:
+            return run_forward(
+                self.workload, self.layers, self.parameters, sites=self.sites, recorder=recorder
+            )
+        finally:
+            with torch.no_grad():
+                tensor.copy_(original)
+
+    def repair(self, plan: RepairPlan, target: str, *, enable: bool = False, index: Any = None) -> RepairOutcome:
+        """Run again with the plan's places neutralised and report whether the gradient then reaches the target.
+
+        ``enable`` lets the inputs, the activation and the parameter asked for require grad, and switches recording on.
+        """
+        key = (plan, enable)
+        if key not in self._repairs:
+            self._repairs[key] = self._run_repair(plan, enable)
+        gradients, reason = self._repairs[key]
+        if gradients is None:
+            return RepairOutcome(tried=False, reason=reason)
+        measured = [measure(gradient, index) for gradient in gradients.by_target.get(target, ())]
+        arrived = [m for m in measured if m.arrived]
+        if not arrived:
+            return RepairOutcome(tried=True, arrived=False)
+        return RepairOutcome(tried=True, arrived=True, l2_norm=sum((m.l2_norm or 0.0) ** 2 for m in arrived) ** 0.5)
+
+    def repaired_gradient(self, plan: RepairPlan, target: str) -> tuple[torch.Tensor | None, ...]:
+        """The gradient at the target with the plan's places neutralised; empty when that run failed."""
+        key = (plan, False)
+        if key not in self._repairs:
+            self._repairs[key] = self._run_repair(plan, False)
+        gradients, _ = self._repairs[key]
+        return () if gradients is None else gradients.by_target.get(target, ())
+
+    def _run_repair(self, plan: RepairPlan, enable: bool) -> tuple[Gradients | None, str]:
+        recorder = RepairingRecorder(self.sites, plan, self._keeper.before_write)
+        switched: list[torch.Tensor] = []
+        if enable:
+            for tensor in (*all_tensors((*self.workload.inputs, *self.workload.keyword_inputs.values())), *self.parameters.values()):
+                if tensor.is_leaf and tensor.is_floating_point() and not tensor.requires_grad and not tensor.is_inference():
+                    tensor.requires_grad_(True)
+                    switched.append(tensor)
+        try:
+            with torch.set_grad_enabled(enable or torch.is_grad_enabled()):
+                run = self.forward(recorder=recorder, alter=_requiring_grad if enable else None)
+                if run.failure is not None:
+                    return None, f"the repaired run raised {run.failure.type_name}: {run.failure.message}"
+                if plan and not recorder.applied:
+                    return None, "gradflow cannot neutralise this operation"
+                gradients = differentiate(run, self.parameters)
+        finally:
+            for tensor in switched:
+                tensor.requires_grad_(False)
+        if gradients.error is not None:
+            return None, f"backward raised {type(gradients.error).__name__}"
+        return gradients, ""
+
+    def scan(self, target: str) -> tuple[tuple[NodeFlow, ...], str]:
+        """Run again and watch backward node by node on the way to the target."""
+        run = self.forward()
+        goals: list[Any] = []
+        if target in self.parameters:
+            goals.append(torch.autograd.graph.get_gradient_edge(self.parameters[target]))
+        else:
+            goals.extend(a.edge for a in run.activations.get(target, ()) if a.edge is not None)
+        if run.failure is not None or not goals:
+            return (), "the second run gave no gradient edge"
+        flows, _, reason = scan_backward(run, goals)
+        return flows, reason
+
+
+def _requiring_grad(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
+    if activation.is_floating_point() and not activation.requires_grad and not activation.is_inference():
+        activation.requires_grad_(True)
+    return activation
+
+
+def measured_all(gradients: Gradients, target: str, index: Any = None) -> tuple[Measured, ...]:
+    """The statistics of a target's gradients, one per call."""
+    return tuple(measure(gradient, index) for gradient in gradients.by_target.get(target, ()))

@@ -1,0 +1,68 @@
+"""Why a target's own value has no gradient history: a region, a cut before it, or nothing that requires grad."""
+
+from __future__ import annotations
+
+from gradflow.graph.dependence import is_differentiable, value_inputs
+from gradflow.probe.evidence import SourceState
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import DETACHING, REWRAPPING
+
+__all__ = ["source_state"]
+
+
+def source_state(trace: Trace, values: tuple[int, ...]) -> SourceState:
+    """Explain why none of the target's values requires grad; ``recorded`` when one does."""
+    if not values or any(trace.values.requires_grad[value] for value in values):
+        return SourceState(recorded=True)
+    value = values[-1]
+    if not is_differentiable(trace.dtype_of(value)):
+        return SourceState(recorded=False, cause="integer-input", operation=trace.values.producer[value])
+    producer = trace.values.producer[value]
+    if producer < 0:
+        return SourceState(recorded=False, cause="nothing-requires-grad")
+    frozen: dict[str, None] = {}
+    seen: set[int] = set()
+    waiting = [producer]
+    while waiting:
+        # the latest operation first: what lost the history nearest to the target is what matters
+        operation = max(waiting)
+        waiting.remove(operation)
+        if operation in seen:
+            continue
+        seen.add(operation)
+        found = _loss_at(trace, operation)
+        if found is not None:
+            return found
+        for read in value_inputs(trace, operation):
+            role, name = trace.leaf_names.get(read, ("", ""))
+            if role == "parameter" and not trace.values.requires_grad[read]:
+                frozen.setdefault(name)
+            before = trace.values.producer[read]
+            if before >= 0:
+                waiting.append(before)
+    return SourceState(recorded=False, cause="nothing-requires-grad", frozen_parameters=tuple(frozen))
+
+
+def _loss_at(trace: Trace, operation: int) -> SourceState | None:
+    columns = trace.operations
+    name = trace.name_of(operation)
+    had_history = any(
+        trace.values.requires_grad[value] and is_differentiable(trace.dtype_of(value))
+        for value in value_inputs(trace, operation)
+    )
+    if not had_history:
+        return None
+    if columns.mode[operation]:
+        cause = "inference-mode" if columns.mode[operation] == 2 else "no-grad"
+        return SourceState(recorded=False, cause=cause, operation=operation, site=columns.region[operation])
+    if name in DETACHING:
+        cause = "detach"
+    elif name in REWRAPPING:
+        cause = "tensor-rewrap"
+    elif name.endswith(".apply"):
+        cause = "reentrant-checkpoint" if name.startswith("CheckpointFunction") else "custom-function"
+    elif any(not trace.values.requires_grad[value] for value in trace.outputs_of(operation)):
+        cause = "nondiff-op"
+    else:
+        return None
+    return SourceState(recorded=False, cause=cause, operation=operation)

@@ -1,0 +1,66 @@
+"""Recognises the straight-through idiom, ``x + (q(x) - x).detach()``: a stop-gradient that is meant.
+
+There the detached value cancels in the forward pass what it replaces: written as a linear combination, ``x`` has the coefficient
+0 in the value and 1 in the gradient (Bengio, Leonard and Courville, 2013, "Estimating or Propagating Gradients Through
+Stochastic Neurons for Conditional Computation").
+"""
+
+from __future__ import annotations
+
+from gradflow.graph.dependence import CutGroup
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import DETACHING
+
+__all__ = ["is_straight_through"]
+
+_PLUS = frozenset({"add", "add_", "__iadd__", "__add__", "__radd__"})
+_MINUS = frozenset({"sub", "sub_", "__isub__", "__sub__", "subtract"})
+_REVERSED_MINUS = frozenset({"rsub", "__rsub__"})
+_SAME = frozenset({"clone", "contiguous", "alias", "view", "reshape", "to", "type_as"})
+_REACH = 64
+_DEPTH = 12
+
+
+def is_straight_through(trace: Trace, group: CutGroup) -> bool:
+    """Whether a cut belongs to a sum in which the detached value cancels another one."""
+    last = min(len(trace), group.operation + _REACH)
+    for operation in range(group.operation + 1, last):
+        if trace.name_of(operation) not in _PLUS | _MINUS | _REVERSED_MINUS:
+            continue
+        for output in trace.outputs_of(operation):
+            forward = _combination(trace, output, stop_at_detach=False)
+            backward = _combination(trace, output, stop_at_detach=True)
+            if any(coefficient and not forward.get(value, 0) for value, coefficient in backward.items()):
+                return True
+    return False
+
+
+def _combination(trace: Trace, value: int, *, stop_at_detach: bool, depth: int = 0) -> dict[int, int]:
+    """A value as a sum of other values with integer coefficients; empty for what autograd takes for a constant."""
+    producer = trace.values.producer[value]
+    if producer < 0 or depth >= _DEPTH:
+        return {value: 1}
+    name = trace.name_of(producer)
+    inputs = trace.inputs_of(producer)
+    if name in DETACHING:
+        if stop_at_detach:
+            return {}
+        return _combination(trace, inputs[0], stop_at_detach=stop_at_detach, depth=depth + 1)
+    signs: tuple[int, ...]
+    if name in _SAME and inputs:
+        signs = (1,)
+    elif name in _PLUS and inputs:
+        signs = (1, 1)
+    elif name in _MINUS and inputs:
+        signs = (1, -1)
+    elif name in _REVERSED_MINUS and inputs:
+        signs = (-1, 1)
+    elif name == "neg" and inputs:
+        signs = (-1,)
+    else:
+        return {value: 1}
+    total: dict[int, int] = {}
+    for sign, read in zip(signs, inputs, strict=False):
+        for atom, coefficient in _combination(trace, read, stop_at_detach=stop_at_detach, depth=depth + 1).items():
+            total[atom] = total.get(atom, 0) + sign * coefficient
+    return total
