@@ -16,6 +16,7 @@ from gradflow.errors import ModelRaisedError, UsageError
 from gradflow.load.workload import Workload
 from gradflow.trace.capture import all_tensors, first_tensor
 from gradflow.trace.operation_kinds import INPLACE_CAPABLE, is_inplace_name
+from gradflow.trace.run import eager_compilation
 from gradflow.trace.state import StateKeeper, preserved
 
 __all__ = ["ModuleCall", "ModulePass", "run_modules"]
@@ -73,7 +74,7 @@ def run_modules(workload: Workload) -> ModulePass:
         raise UsageError("the layers inside this model cannot be seen", note="; ".join(workload.limits))
     watch = _Watch(workload.model)
     inputs = [*workload.inputs, *workload.keyword_inputs.values()]
-    with preserved(workload.model, inputs) as keeper, torch.no_grad(), watch.hooked():
+    with preserved(workload.model, inputs) as keeper, torch.no_grad(), eager_compilation(), watch.hooked():
         try:
             with _OperationWatch(watch, keeper):
                 output = workload.model(*workload.inputs, **workload.keyword_inputs)
