@@ -22,6 +22,7 @@ from gradflow.render.words import (
     shape_text,
     summary,
     target_text,
+    tried_text,
 )
 from gradflow.report import Report
 
@@ -82,15 +83,11 @@ def _diagnostic(diagnostic: Diagnostic, reports: tuple[Report, ...]) -> list[str
 
 def _help(way_out: Help) -> str:
     text = f"- **help: {_escape(way_out.text)}**"
-    repair = way_out.repair
-    if repair is None or (repair.verified is None and not repair.outcome):
+    tried = tried_text(way_out.repair)
+    if way_out.repair is None or not tried:
         return text
-    word = "not tried" if repair.verified is None else "tried"
-    mark = {True: "✓ ", False: "✗ ", None: ""}[repair.verified]
-    outcome = repair.outcome or (
-        "the gradient then arrives" if repair.verified else "the gradient still does not arrive"
-    )
-    return f"{text} {mark}{word}: {_escape(outcome)}"
+    mark = {True: "✓ ", False: "✗ ", None: ""}[way_out.repair.verified]
+    return f"{text} {mark}{_escape(tried)}"
 
 
 def _table(report: Report) -> str:

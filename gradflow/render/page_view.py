@@ -14,7 +14,7 @@ from gradflow.render.excerpt import Excerpt, Mark, SourceRow, excerpts
 from gradflow.render.score_path import PathRow, path_rows, path_steps
 from gradflow.render.source_place import function_name, place
 from gradflow.render.theme import UNICODE
-from gradflow.render.words import distinct_diagnostics, gradient_text, headline, hidden_text, target_text
+from gradflow.render.words import distinct_diagnostics, gradient_text, headline, hidden_text, target_text, tried_text
 from gradflow.report import Report
 
 __all__ = ["DiagnosticView", "templates", "views"]
@@ -68,7 +68,7 @@ def templates() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(prose=_prose, marked=_marked, place=place, function_name=function_name)
-    environment.globals.update(headline=headline, gradient_text=gradient_text)
+    environment.globals.update(headline=headline, gradient_text=gradient_text, tried_text=tried_text)
     return environment
 
 

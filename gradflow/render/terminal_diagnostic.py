@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from gradflow.diagnose.diagnostic import Diagnostic, Help, Repair
+from gradflow.diagnose.diagnostic import Diagnostic, Help
 from gradflow.render.excerpt import Excerpt, excerpts
 from gradflow.render.excerpt_drawing import draw_rows
 from gradflow.render.paragraph import fill, line, styled
@@ -15,7 +15,7 @@ from gradflow.render.path_drawing import draw_breadcrumb, draw_rail
 from gradflow.render.score_path import path_rows, path_steps
 from gradflow.render.source_place import function_name, place
 from gradflow.render.theme import Glyphs
-from gradflow.render.words import hidden_text, target_text
+from gradflow.render.words import hidden_text, target_text, tried_text
 from gradflow.report import Report
 
 __all__ = ["Layout", "diagnostic_lines", "headline_lines"]
@@ -137,24 +137,18 @@ def _remarks(diagnostic: Diagnostic, reports: Sequence[Report]) -> list[tuple[st
 
 
 def _help_lines(way_out: Help, margin: int, layout: Layout) -> list[Text]:
-    lines = _remark_lines("help", styled(way_out.text, layout.glyphs), margin, layout)
-    if way_out.repair is not None and (way_out.repair.verified is not None or way_out.repair.outcome):
-        lead = ((" " * (margin + len(" = help: ")), "gf.plain"),)
-        lines += fill(_tried(way_out.repair, layout.glyphs), width=layout.width, lead=lead)
+    glyphs = layout.glyphs
+    lines = _remark_lines("help", styled(way_out.text, glyphs), margin, layout)
+    word, _, outcome = tried_text(way_out.repair).partition(": ")
+    if way_out.repair is not None and outcome:
+        glyph, style = {
+            True: (f"{glyphs.tried} ", "gf.good"),
+            False: (f"{glyphs.failed} ", "gf.warning"),
+            None: ("", "gf.dim"),
+        }[way_out.repair.verified]
+        text = Text.assemble((f"{glyph}{word}: ", style), styled(outcome, glyphs))
+        lines += fill(text, width=layout.width, lead=((" " * (margin + len(" = help: ")), "gf.plain"),))
     return lines
-
-
-def _tried(repair: Repair, glyphs: Glyphs) -> Text:
-    match repair.verified:
-        case True:
-            glyph, word, style, usual = glyphs.tried, "tried", "gf.good", "the gradient then arrives"
-        case False:
-            glyph, word, style, usual = glyphs.failed, "tried", "gf.warning", "the gradient still does not arrive"
-        case None:
-            glyph, word, style, usual = " ", "not tried", "gf.dim", ""
-    text = repair.outcome or usual
-    marked = f"{glyph} {word}".lstrip()
-    return Text.assemble((f"{marked}: " if text else marked, style), styled(text, glyphs))
 
 
 def _lead(word: str, margin: int) -> tuple[tuple[str, str], ...]:

@@ -102,10 +102,11 @@ def fact_lines(report: Report, layout: Layout) -> list[Text]:
     for text in (*facts, run_text(report)):
         if text:
             lines += _fact(text, "gf.plain", layout)
-    assumed = "\n".join(_merged(report, "assumptions"))
-    if assumed:
-        lead = (("  assumed: ", "gf.dim"),)
-        lines += fill(styled(assumed, layout.glyphs, "gf.dim"), width=layout.width, lead=lead)
+    word = "  assumed: "
+    for text in _merged(report, "assumptions"):
+        words = styled(text, layout.glyphs, "gf.dim")
+        lines += fill(words, width=layout.width, lead=((word, "gf.dim"),), indent=len(word) + 2)
+        word = " " * len(word)
     for text in _merged(report, "undetermined"):
         lines += _fact(f"not determined: {text}", "gf.warning", layout)
     return lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from gradflow.diagnose.diagnostic import Diagnostic, Severity
+from gradflow.diagnose.diagnostic import Diagnostic, Repair, Severity
 from gradflow.graph.elements import Branch, Cut
 from gradflow.report import GradientStatistics, Report, Score, Target
 
@@ -25,6 +25,7 @@ __all__ = [
     "shape_text",
     "summary",
     "target_text",
+    "tried_text",
 ]
 
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
@@ -199,6 +200,17 @@ def hidden_text(diagnostic: Diagnostic, target: Target) -> str:
     shown = ", ".join(f"`{name}`" for name in names[:_NAMES_SHOWN])
     more = len(names) - _NAMES_SHOWN
     return f"this also keeps the gradient from {shown}{f' and {more:,} more' if more > 0 else ''}"
+
+
+def tried_text(repair: Repair | None) -> str:
+    """What came of trying a repair: ``tried: ...`` or ``not tried: ...``; empty where there is nothing to tell."""
+    if repair is None:
+        return ""
+    if repair.verified is None:
+        reason = repair.outcome.removeprefix("not tried").lstrip(": ")
+        return f"not tried: {reason}" if reason else ""
+    usual = "the gradient then arrives" if repair.verified else "the gradient still does not arrive"
+    return f"tried: {repair.outcome or usual}"
 
 
 def run_text(report: Report) -> str:

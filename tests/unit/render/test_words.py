@@ -6,9 +6,18 @@ from types import ModuleType
 
 import pytest
 
+from gradflow.diagnose.diagnostic import Repair
 from gradflow.location import SourceSpan
 from gradflow.render.source_place import function_name, place, shown_path
-from gradflow.render.words import branches_text, cuts_text, distinct_diagnostics, gradient_text, plural, summary
+from gradflow.render.words import (
+    branches_text,
+    cuts_text,
+    distinct_diagnostics,
+    gradient_text,
+    plural,
+    summary,
+    tried_text,
+)
 from gradflow.report import GradientStatistics, Report, Score, Target
 
 
@@ -83,3 +92,20 @@ def test_function_name_without_its_surroundings() -> None:
     assert function_name(span) == "Neck.forward"
     assert function_name(replace(span, function="<module>")) == ""
     assert function_name(replace(span, function="f.<locals>.<lambda>")) == "<lambda>"
+
+
+@pytest.mark.parametrize(
+    ("verified", "outcome", "text"),
+    [
+        (True, "it arrives", "tried: it arrives"),
+        (True, "", "tried: the gradient then arrives"),
+        (False, "", "tried: the gradient still does not arrive"),
+        (None, "", ""),
+        (None, "not tried", ""),
+        (None, "not tried: it writes in place", "not tried: it writes in place"),
+        (None, "it writes in place", "not tried: it writes in place"),
+    ],
+)
+def test_what_came_of_a_repair(verified: bool | None, outcome: str, text: str) -> None:
+    assert tried_text(Repair(description="change", verified=verified, outcome=outcome)) == text
+    assert tried_text(None) == ""
