@@ -17,10 +17,10 @@ from gradflow.graph.operation_family import is_attention, is_splitting, plain_na
 
 __all__ = ["OperationView", "RawBranch", "RawPath", "find_branches"]
 
-# Overlapping joins of one fork beyond this are one tangle (a recurrent network of two states), told by its last join.
+# More overlapping joins of one fork are a tangle (a recurrent cell of two states written out), not branches.
 _MOST_OVERLAPPING_JOINS = 128
 # Regions are walked smallest first, so this only ever leaves out the outermost of hundreds of nested ones.
-_STEPS_PER_OPERATION = 256
+_STEPS_PER_OPERATION = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,8 @@ def find_branches(
 
     Left out as trivial: regions without any weighted or pooling operation (a layer norm, a GELU or a rotary embedding
     written out), the insides of attention, the inner sums of a longer sum, the inner concatenations of a dense block,
-    and what begins at different calls of the layer and so has no fork.
+    products that are not gates unless one of their paths is cut, what begins at different calls of the layer and so has
+    no fork, and tangles of more than a hundred overlapping joins.
 
     Parameters
     ----------
@@ -103,9 +104,11 @@ def _candidates(flow: Flow) -> list[tuple[int, int]]:
     for fork, joins in by_fork.items():
         concatenations = [join for join in joins if flow.family(join) == "cat"]
         rest = [join for join in joins if flow.family(join) != "cat"]
-        for siblings in (concatenations, rest):
-            if len(siblings) > _MOST_OVERLAPPING_JOINS:
-                del siblings[:-1]
+        if len(rest) > _MOST_OVERLAPPING_JOINS:
+            rest.clear()
+        if len(concatenations) > _MOST_OVERLAPPING_JOINS:
+            del concatenations[:-1]  # holds all that the earlier ones gathered
+        for siblings in filter(None, (concatenations, rest)):
             # an outer concatenation swallows the inner ones of its dense block, an outer sum those it is made of
             pairs += [(siblings[-1] - fork, fork, join) for join in reversed(siblings)]
     pairs.sort(key=lambda pair: (pair[0], pair[1]))
@@ -147,7 +150,7 @@ class _Finder:
             is_attention=family == "attention" and self._is_attention(join, region),
         )
         self._swallowed |= region.swallowed
-        paths = self._paths(region)
+        paths = self._paths(region, summaries)
         carried = {path.carries_gradient for path in paths}
         if kind is None or (kind == "other" and len(carried) == 1):
             return
@@ -189,16 +192,16 @@ class _Finder:
             holds_long_skip=any(node in self._long for node in arm.nodes),
         )
 
-    def _paths(self, region: Region) -> tuple[RawPath, ...]:
+    def _paths(self, region: Region, summaries: list[PathSummary]) -> tuple[RawPath, ...]:
         operations = self._flow.operations
         arriving = region.arriving(self._flow, self._carries)
         return tuple(
             RawPath(
                 nodes=tuple(operations[node] for node in sorted((*arm.nodes, *arm.tail))),
-                is_identity=self._summary(arm, region).is_identity,
+                is_identity=summary.is_identity,
                 carries_gradient=arrives,
             )
-            for arm, arrives in zip(region.arms, arriving, strict=True)
+            for arm, summary, arrives in zip(region.arms, summaries, arriving, strict=True)
         )
 
     def _is_attention(self, join: int, region: Region) -> bool:

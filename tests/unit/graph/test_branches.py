@@ -203,6 +203,26 @@ def two_streams(count: int) -> list[tuple[str, list[int]]]:
     return operations
 
 
+def recurrent_cell(count: int) -> list[tuple[str, list[int]]]:
+    operations: list[tuple[str, list[int]]] = [("linear", []), ("linear", [0])]
+    hidden, state = 0, 1
+    while len(operations) < count:
+        k = len(operations)
+        operations += [("linear", [hidden]), ("chunk", [k]), ("sigmoid", [k + 1]), ("tanh", [k + 1])]
+        operations += [
+            ("mul", [k + 2, state]),
+            ("mul", [k + 2, k + 3]),
+            ("add", [k + 4, k + 5]),
+            ("mul", [k + 6, k + 2]),
+        ]
+        hidden, state = k + 7, k + 6
+    return operations
+
+
+def test_a_recurrent_cell_written_out_is_a_tangle_not_a_gate() -> None:
+    assert find(recurrent_cell(2_000)) == ()
+
+
 def dense(count: int) -> list[tuple[str, list[int]]]:
     operations: list[tuple[str, list[int]]] = [("conv2d", [])]
     features = [0]
@@ -228,7 +248,7 @@ def gathered_steps(count: int) -> list[tuple[str, list[int]]]:
     return [*operations, ("cat", list(range(count)))]
 
 
-@pytest.mark.parametrize("shape", [residual_chain, two_streams, dense, long_sum, gathered_steps])
+@pytest.mark.parametrize("shape", [residual_chain, two_streams, recurrent_cell, dense, long_sum, gathered_steps])
 def test_time_grows_about_linearly(shape: object) -> None:
     def seconds(size: int) -> float:
         operations = shape(size)  # type: ignore[operator]
