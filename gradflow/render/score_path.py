@@ -115,7 +115,8 @@ def path_rows(steps: tuple[PathStep, ...], report: Report, most: int = MAX_ROWS)
         if isinstance(step, int):
             rows.append(PathRow(kind="gap", label=plural(step, "more step"), carries=carries))
             continue
-        if step.kind == "cut":
+        # the cut may lie within the layer itself, so that no step before it shows one
+        if step.kind == "cut" or (step.kind == "layer" and report.verdict in ("broken", "unused")):
             carries = False
         rows.append(
             PathRow(

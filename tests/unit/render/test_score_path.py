@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from gradflow.diagnose.diagnostic import PathStep
@@ -58,6 +60,13 @@ def test_gradient_is_lost_from_the_cut_on() -> None:
     ]  # fmt: skip
     rails = [line[0][0] for line in draw_rail(rows, width=80, glyphs=UNICODE)]
     assert rails == ["● ", "│ ", "✂ ", "┊ ", "○ "]
+
+
+def test_gradient_arrives_at_the_layer_only_if_the_verdict_says_so() -> None:
+    path = steps("fc")
+    assert [row.carries for row in path_rows(path, REPORT)] == [True, True, False]
+    connected = replace(REPORT, verdict="connected")
+    assert [row.carries for row in path_rows(path, connected)] == [True, True, True]
 
 
 def test_narrow_rail_drops_columns_and_shortens_names() -> None:
