@@ -1,7 +1,8 @@
 """The models in fixtures/: each says in comments what is wrong with it, and gradflow must find just that.
 
 ``# layer: NAME`` is what to ask of, ``# verdict: WORD`` what comes out, and on each line that may be blamed stands
-``# expect: cause``, or ``# expect: cause | cause``.
+``# expect: cause``, or ``# expect: cause | cause``. Where people are shown the bare line, the head of the file says
+``# expect: cause at TEXT`` instead, for the line that reads TEXT.
 """
 
 from __future__ import annotations
@@ -35,12 +36,17 @@ class Expectation:
 def read_expectation(path: Path) -> Expectation:
     lines = path.read_text(encoding="utf-8").splitlines()
     settings = dict(match.groups() for line in lines if (match := re.match(r"# (layer|verdict): (\S+)$", line)))
-    blame = {
-        number: {cause.strip() for cause in match[1].split("|")}
-        for number, line in enumerate(lines, start=1)
-        if (match := re.search(r"# expect: (.*)$", line))
-    }
+    blame = {}
+    for number, line in enumerate(lines, start=1):
+        if match := re.search(r"# expect: (.*?)(?: at (.*))?$", line):
+            causes = {cause.strip() for cause in match[1].split("|")}
+            blame[_line_that_reads(match[2], lines) if match[2] else number] = causes
     return Expectation(path=path, layer=settings["layer"], verdict=settings["verdict"], blame=blame)
+
+
+def _line_that_reads(text: str, lines: list[str]) -> int:
+    (number,) = [number for number, line in enumerate(lines, start=1) if line.strip() == text]
+    return number
 
 
 def fixtures(*folders: str) -> list[Expectation]:
@@ -55,7 +61,8 @@ def check(expectation: Expectation):
     if expectation.needs_torchvision:
         pytest.importorskip("torchvision", exc_type=ImportError)
     from gradflow.check import check_workload
-    from gradflow.load import Request, load_workload
+    from gradflow.load.loading import load_workload
+    from gradflow.load.request import Request
 
     request = Request(model=f"{expectation.path}:build", inputs=(f"{expectation.path}:example_input",))
     return check_workload(load_workload(request), [expectation.layer])
