@@ -13,8 +13,8 @@ __all__ = ["find_bypass"]
 def find_bypass(views: Sequence[LayerView]) -> NotCalled | None:
     """The line that goes around the layer; ``None`` when there is none that ran.
 
-    Inside torch no lines are recorded; there, a line counts that ``forward`` leads to and no condition is known to
-    exclude.
+    Lines without an operation of their own are not recorded (inside torch, none is). Such a line counts when
+    ``forward`` leads to it, no condition is known to exclude it, and no call of the layer competes with it.
     """
     for place, view in enumerate(views):
         outside_view = view.usage.is_machinery
@@ -24,7 +24,8 @@ def find_bypass(views: Sequence[LayerView]) -> NotCalled | None:
             if site.reached and (site.executed or (_may_have_run(site) and not could_run)):
                 return _explain(view, site, caller)
         for site in view.usage.reads:
-            if site.reached and (site.executed or (outside_view and _may_have_run(site))):
+            is_passed_on = outside_view or (bool(site.callee) and not could_run)
+            if site.reached and (site.executed or (is_passed_on and _may_have_run(site))):
                 return _explain(view, site, caller)
     return None
 
@@ -67,6 +68,8 @@ def _explain(view: LayerView, site: UsageSite, caller: tuple[UsageSite, str] | N
     if skipped is not None:
         note += f"; line {skipped.span.line} calls it, but {decisive_guard(skipped.guards)[0].outcome}"
         fix = f"let the code take the way that calls it (line {skipped.span.line}), or hook {owner}"
+    if not site.executed:
+        note += "; inferred from the code, no operation is recorded on that line itself"
     location = site.span
     if caller is not None:
         outer, path = caller

@@ -80,13 +80,17 @@ def _outermost_that_never_ran(
 def _views(chain: Sequence[tuple[str, type, str]], executed: frozenset[tuple[str, int]]) -> list[LayerView]:
     views = []
     path = ""
+    only_containers = True
     for parent, cls, attribute in chain:
         path = f"{attribute}.{path}" if path else attribute
         if _is_container(cls):
             continue
         usage = find_usage(cls, path, executed=executed)
         if usage is not None:
+            if not only_containers:  # what is called there decides itself whether it calls the layer
+                usage = replace(usage, container_calls=())
             views.append(LayerView(parent=parent, cls=cls, path=path, usage=usage))
+        only_containers = False
     return views
 
 

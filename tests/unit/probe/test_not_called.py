@@ -143,6 +143,15 @@ def test_weights_used_by_a_function() -> None:
     assert found.label == "uses `self.fc.weight` without calling `self.fc`"
 
 
+def test_weights_handed_to_a_function_of_the_library() -> None:
+    model = torchvision.models.swin_t().eval()
+    found = explain(model, "features.1.0.attn.qkv", torch.rand(1, 3, 32, 32))
+    assert found.kind == "functional-bypass"
+    assert found.location is not None
+    assert found.location.function == "ShiftedWindowAttention.forward"
+    assert found.label == "uses `self.qkv.weight` without calling `self.qkv`"
+
+
 def make_resnet_with_a_stray_head() -> nn.Module:
     net = torchvision.models.resnet18().eval()
     net.classifier = nn.Linear(512, 4)  # line: stray
