@@ -130,6 +130,7 @@ class StateKeeper:
         self._tensors.clear()
         self._grads.clear()
         self._objects = ObjectStates(())
+        self._random.forget()
 
     def _watch(self, tensor: Tensor) -> None:
         inner = wrapped_tensors(tensor)

@@ -38,6 +38,10 @@ class RandomState:
     def _remember(self, setter: Callable[[Any], object], state: object) -> None:
         self._restorers.append(lambda: setter(state))
 
+    def forget(self) -> None:
+        """Let go of the states."""
+        self._restorers.clear()
+
     def restore(self) -> None:
         """Put every generator back; may be called any number of times."""
         for restorer in self._restorers:
