@@ -14,6 +14,8 @@ import inspect
 from collections.abc import Iterable
 from typing import Any
 
+import numpy
+import numpy.dtypes
 import torch
 
 from gradflow.load.pickle_scan import PickleContents
@@ -82,8 +84,11 @@ def allowed_globals(contents: PickleContents) -> Verdict:
         reason = _refusal(name, found, is_called=name in contents.called)
         if reason:
             verdict.refused[name] = reason
-        else:
-            verdict.allowed.append((found, name))
+            continue
+        verdict.allowed.append((found, name))
+        if name == "numpy.dtype":  # restoring one gives an instance of a class of its own
+            kinds = [kind for kind in vars(numpy.dtypes).values() if isinstance(kind, type)]
+            verdict.allowed.extend((kind, f"numpy.dtypes.{kind.__name__}") for kind in kinds)
     return verdict
 
 

@@ -20,11 +20,13 @@ class PickleContents:
     """Names a pickle takes from modules (``module.qualname``), and those among them that it calls.
 
     ``first_number`` is the value of the first pickle where that is a number: files of torch.save before 1.6 begin so.
+    ``has_source`` tells a whole model of that time, which holds its own source code.
     """
 
     names: frozenset[str]
     called: frozenset[str]
     first_number: int | None = None
+    has_source: bool = False
 
 
 class _Called(type):
@@ -69,6 +71,7 @@ class _Scanner(pickle.Unpickler):
         super().__init__(file, encoding="latin1")
         self.names: dict[str, type] = {}
         self.called: set[str] = set()
+        self.has_source = False
 
     def find_class(self, module: str, name: str, /) -> type:
         # protocol 2, which torch.save writes, has the names of Python 2; torch translates them in the same way
@@ -83,7 +86,11 @@ class _Scanner(pickle.Unpickler):
             self.names[full_name] = stand_in
         return self.names[full_name]
 
-    def persistent_load(self, _pid: Any, /) -> Any:
+    def persistent_load(self, pid: Any, /) -> Any:
+        # before 1.6, torch.save kept the source of every module class beside a reference to the class
+        if isinstance(pid, tuple) and len(pid) > 1 and pid[0] in ("module", b"module") and isinstance(pid[1], _Called):
+            self.has_source = True
+            return pid[1]
         return _StandIn()
 
 
@@ -98,10 +105,12 @@ def scan_pickle(file: IO[bytes], *, count: int = 1) -> PickleContents:
     names: set[str] = set()
     called: set[str] = set()
     values: list[Any] = []
+    has_source = False
     for _ in range(count):
         scanner = _Scanner(file)
         values.append(scanner.load())
         names.update(scanner.names)
         called.update(scanner.called)
+        has_source = has_source or scanner.has_source
     first = values[0] if values and isinstance(values[0], int) else None
-    return PickleContents(names=frozenset(names), called=frozenset(called), first_number=first)
+    return PickleContents(names=frozenset(names), called=frozenset(called), first_number=first, has_source=has_source)

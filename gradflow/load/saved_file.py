@@ -6,6 +6,7 @@ on the allow-list, and only then ``torch.load(weights_only=True)`` sees it.
 
 from __future__ import annotations
 
+import pickle
 import sys
 import warnings
 import zipfile
@@ -28,6 +29,10 @@ __all__ = ["load_saved_file", "load_tensors"]
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PICKLES = 4  # magic number, protocol, system, the object; storages follow
 _SHOWN = 4
+_WAYS_PAST = (
+    "if you know where the file comes from, pass `--trust`; safer: save `model.state_dict()` and name the model with "
+    "`--arch train.py:build`"
+)
 
 
 def load_saved_file(
@@ -91,12 +96,24 @@ def _load(path: Path, *, is_legacy: bool, trust: bool) -> Any:
         )
     if verdict.refused:
         raise _untrusted(path, verdict.refused)
+    if contents.has_source:
+        raise UntrustedFileError(
+            f"`{path}` is a whole model in the format of torch before 1.6, which only unpickling can read",
+            note="unpickling can run code; nothing was run",
+            hint=_WAYS_PAST,
+        )
     known = torch.serialization.get_safe_globals()
     mine: list[Any] = [entry for entry in verdict.allowed if entry not in known]
     try:
         with torch.serialization.safe_globals(mine), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # well-formed, as the scan has shown, but beyond what torch restores safely
+        raise UntrustedFileError(
+            f"`{path}` cannot be loaded without unpickling",
+            note=_first_line(Exception(str(error).rpartition("WeightsUnpickler error:")[2])),
+            hint=_WAYS_PAST,
+        ) from error
     except Exception as error:
         raise _damaged(path, error) from error
 
@@ -152,8 +169,7 @@ def _untrusted(path: Path, refused: dict[str, str]) -> UntrustedFileError:
     return UntrustedFileError(
         f"`{path}` cannot be loaded without running code from outside torch: it needs {_listed(names)}",
         note=f"{reasons}{more}; nothing was run",
-        hint="if you know where the file comes from, pass `--trust`; safer: save `model.state_dict()` and name the "
-        "model with `--arch train.py:build`",
+        hint=_WAYS_PAST,
     )
 
 

@@ -92,11 +92,17 @@ def _renamings(
             yield _without(weights, prefix), f"prefix `{prefix}` taken off"
         if any(name.startswith(prefix) for name in wanted):
             yield {prefix + name: tensor for name, tensor in weights.items()}, f"prefix `{prefix}` put on"
-    for prefix in (first + second for first in _PREFIXES for second in _PREFIXES):
-        if all(name.startswith(prefix) for name in weights):
-            yield _without(weights, prefix), f"prefix `{prefix}` taken off"
+    stacked = ""
+    while (wrapper := _wrapper_after(stacked, weights)) is not None:
+        stacked += wrapper
+        yield _without(weights, stacked), f"prefix `{stacked}` taken off"
     if any(_WRAPPER in name for name in weights):
         yield {name.replace(_WRAPPER, ""): tensor for name, tensor in weights.items()}, f"`{_WRAPPER}` taken out"
+
+
+def _wrapper_after(prefix: str, weights: Mapping[str, torch.Tensor]) -> str | None:
+    """The wrapper's prefix that every name has after ``prefix``, where there is one."""
+    return next((more for more in _PREFIXES if all(name.startswith(prefix + more) for name in weights)), None)
 
 
 def _without(weights: Mapping[str, torch.Tensor], prefix: str) -> Mapping[str, torch.Tensor]:

@@ -26,6 +26,7 @@ def torchvision_models() -> ModuleType:
         When torchvision is missing, or was built for another torch and cannot be imported.
     """
     try:
+        import torchvision
         import torchvision.models
     except ImportError as error:
         if getattr(error, "name", None) == "torchvision":

@@ -188,8 +188,12 @@ def _top_level_names(path: Path) -> list[str]:
         return []
     kinds = (ast.FunctionDef, ast.ClassDef)
     names = [node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
-    likely = ("build", "make", "create", "get", "model", "net")
-    return sorted(names, key=lambda name: not name.lower().startswith(likely))
+    likely = ("build", "make", "create", "get", "load", "model", "net")
+
+    def rank(name: str) -> int:
+        return next((place for place, start in enumerate(likely) if name.lower().startswith(start)), len(likely))
+
+    return sorted(names, key=rank)
 
 
 def _examples(source: str, module: ModuleType, purpose: str) -> str:
