@@ -67,10 +67,13 @@ def collapse(flow: FlowGraph, *, depth: int | None = None) -> FlowGraph:
     return contract(Outline(tree, Cluster(part=tree.root, items=tuple(_open_to(tree.root, depth)))))
 
 
-def outline_for_reading(flow: FlowGraph, *, layer_name: str = "") -> Outline:
-    """The most detailed outline that a person can still read; the module ``layer_name`` is shown as one group."""
+def outline_for_reading(flow: FlowGraph, *, layer_name: str = "", also: Iterable[str] = ()) -> Outline:
+    """The most detailed outline that a person can still read.
+
+    The module ``layer_name`` is shown as one group; the nodes whose ids are in ``also`` stay visible.
+    """
     tree = build_call_tree(flow)
-    focus = find_focus(tree, layer_name)
+    focus = find_focus(tree, layer_name, also)
     best: Outline | None = None
     for detail in _DETAILS:
         if detail.depth > tree.depth:
@@ -132,8 +135,14 @@ class _Chooser:
 
     def _focussed(self, part: Part) -> Cluster | Group:
         if part.size == 1 or part in self.focus.layer_parts or part.depth > _DEEPEST_CLUSTER:
-            return _single(part)
+            return _single(self._innermost(part))
         return self._cluster(part)
+
+    def _innermost(self, part: Part) -> Part:
+        """The module itself that ran, of modules around a single operation; the target layer counts as one."""
+        while part.size == 1 and part not in self.focus.layer_parts and part.parts and not part.parts[0].is_operation:
+            part = part.parts[0]
+        return part
 
     def _steps(self, run: Iterable[Part]) -> Iterator[Cluster | Group]:
         """What lies between two things to be shown: stretches of context, stacks of like modules, and single steps."""
@@ -153,7 +162,7 @@ class _Chooser:
         # a ModuleList is never called itself: what it holds belongs to the module around it
         is_open = part.depth <= self.detail.depth or (not part.is_operation and not part.type_name)
         opened = on_path and part.size > 1 and is_open
-        return self._cluster(part) if opened else _single(part)
+        return self._cluster(part) if opened else _single(self._innermost(part))
 
     def _shortened(self, items: list[Cluster | Group]) -> Iterator[Cluster | Group]:
         """The first and last of a run that is too long, and one group for what lies between."""

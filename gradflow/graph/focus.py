@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gradflow.graph.call_tree import CallTree, Part
@@ -51,7 +52,7 @@ class Focus:
         return any(part.start <= place < part.stop for place in self.places)
 
 
-def find_focus(tree: CallTree, layer_name: str) -> Focus:
+def find_focus(tree: CallTree, layer_name: str, also: Iterable[str] = ()) -> Focus:
     """The layer (first and last call), the score, the cuts, the joins of half-cut branches, exits from torch."""
     flow, position = tree.flow, tree.position
     layer = [position[node] for node in flow.layer if node in position]
@@ -69,7 +70,8 @@ def find_focus(tree: CallTree, layer_name: str) -> Focus:
         if branch.join in position and len({path.carries_gradient for path in branch.paths}) == 2
     ]
     score = [position[flow.score]] if flow.score in position else []
-    places = sorted({*layer, *cuts, *exits[:_EXITS_SHOWN], *joins[:_JOINS_SHOWN], *score})
+    others = [position[node] for node in also if node in position]
+    places = sorted({*layer, *others, *cuts, *exits[:_EXITS_SHOWN], *joins[:_JOINS_SHOWN], *score})
     starts = [part.start for part in parts] or layer or [0]
     return Focus(tuple(places), tuple(parts), min(starts))
 

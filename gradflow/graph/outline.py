@@ -117,6 +117,9 @@ class Outline:
     def with_gradient(self) -> frozenset[str]:
         """Ids of the nodes at which a gradient from the score arrives."""
         flow = self.tree.flow
+        if flow.omitted_count and flow.score in flow and flow[flow.score].is_on_path:
+            # the way leads through nodes that were not kept
+            return frozenset(node.id for node in flow if node.is_on_path)
         onward: dict[str, list[str]] = {}
         for edge in flow.edges:
             if edge.kind == "gradient":

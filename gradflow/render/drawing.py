@@ -67,7 +67,7 @@ def _details(report: Report) -> list[str]:
     details = []
     for cut in shown_cuts(report.flow.cuts)[:_CUTS_NAMED]:
         where = f" at {file_line(cut.span)}" if cut.span is not None else ""
-        details.append(f"✂ {cut.cause}: {cut.operation}{where}")
+        details.append(f"✂ {cut.cause}" + (f": {cut.operation}" if cut.operation != cut.cause else "") + where)
     if not details and report.diagnostics:
         details.append(report.diagnostics[0].message)
     gradient = gradient_text(report)

@@ -63,7 +63,7 @@ def _add_items(graph: graphviz.Digraph, items: Iterable[Frame | Box]) -> None:
         if isinstance(item, Box):
             _add_box(graph, item)
             continue
-        with graph.subgraph(name=f"cluster_{item.id}") as inner:
+        with graph.subgraph(name=f"cluster_{_dot_id(item.id)}") as inner:
             inner.attr(
                 label=_frame_label(item),
                 labeljust="l",
@@ -72,7 +72,7 @@ def _add_items(graph: graphviz.Digraph, items: Iterable[Frame | Box]) -> None:
                 style="rounded",
                 margin="7",
                 peripheries="1",
-                tooltip=printable(item.title),
+                tooltip=_plain(item.title),
                 **{"class": "module"},
             )
             _add_items(inner, item.items)
@@ -82,7 +82,7 @@ def _frame_label(frame: Frame) -> str:
     """The module's name, and as much empty space at its right: lines that come in through the middle miss the name."""
     title, type_name = shorten(frame.title, _NAME_LIMIT), shorten(frame.type_name, _NAME_LIMIT)
     text = _text(title, size=TEXT_SIZE, bold=True) + (_text(f"{_GAP}{type_name}", colour="muted") if type_name else "")
-    width = text_width(title, TEXT_SIZE) + text_width(f"{_GAP}{type_name}", SMALL_SIZE)
+    width = text_width(title, TEXT_SIZE, bold=True) + text_width(f"{_GAP}{type_name}", SMALL_SIZE)
     cells = f'<TD ALIGN="LEFT">{text}</TD><TD WIDTH="{width:.0f}"></TD>'
     return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="0"><TR>{cells}</TR></TABLE>>'
 
@@ -91,12 +91,12 @@ def _add_box(graph: graphviz.Digraph, box: Box) -> None:
     style = BOXES[box.role]
     heading = shorten(box.title, _NAME_LIMIT)
     beside = _GAP.join(text for text in (shorten(box.type_name, _NAME_LIMIT), *box.marks) if text)
-    width = text_width(heading, TEXT_SIZE) + text_width(f"{_GAP}{beside}", SMALL_SIZE)
+    width = text_width(heading, TEXT_SIZE, bold=True) + text_width(f"{_GAP}{beside}", SMALL_SIZE)
     rows = [_text(heading, size=TEXT_SIZE, bold=True) + (_text(f"{_GAP}{beside}", colour="muted") if beside else "")]
     for line in box.lines:
         shown = shorten(line, _TEXT_LIMIT)
         width = max(width, text_width(shown, SMALL_SIZE))
-        rows.append(_text(shown, colour="cut" if line.startswith("✂") else "ink"))
+        rows.append(_text(shown, colour="cut" if line.startswith(("✂", "✗")) else "ink"))
     shapes = ["filled"]
     if box.is_operation or box.role in ("score", "input"):
         shapes.append("rounded")
@@ -113,7 +113,7 @@ def _add_box(graph: graphviz.Digraph, box: Box) -> None:
         peripheries="2" if style.double else "1",
         width=_inches(width + 2 * _BOX_MARGIN[0]),
         height=_inches(_LINE_HEIGHT * len(rows) + _BOX_MARGIN[1]),
-        tooltip=box.tooltip or printable(box.title),
+        tooltip=_plain(box.tooltip or box.title),
         **{"class": box.role},
     )
 
@@ -138,8 +138,14 @@ def _add_line(graph: graphviz.Digraph, line: Line) -> None:
 
 
 def _dot_id(name: str) -> str:
-    """The name as graphviz takes it for edges too, where a colon would start a port."""
-    return printable(name).replace(":", " ")
+    """The name without what graphviz gives a meaning to: the colon of ports, HTML brackets, the backslash."""
+    return printable(name).translate({ord(":"): " ", ord("<"): "(", ord(">"): ")", ord("\\"): "/"})
+
+
+def _plain(text: str) -> str:
+    """Text for a tooltip: nothing in it is markup."""
+    escaped: str = graphviz.escape("\n".join(printable(line) for line in text.splitlines()))
+    return escaped
 
 
 def _inches(points: float) -> str:
@@ -147,7 +153,7 @@ def _inches(points: float) -> str:
 
 
 def _text(text: str, *, size: float = SMALL_SIZE, bold: bool = False, colour: str = "ink") -> str:
-    shown = escape(text)
+    shown = escape(text.replace("  ", _GAP))
     marked = f"<B>{shown}</B>" if bold else shown
     return f'<FONT POINT-SIZE="{size:g}" COLOR="{_light(colour)}">{marked}</FONT>'
 
@@ -166,7 +172,7 @@ def _title_label(title: Iterable[str], details: Iterable[str]) -> str:
 def _legend_label(entries: tuple[LegendEntry, ...], left_out_count: int) -> str:
     cells = [_sample(entry) + _meaning(entry.meaning) for entry in entries]
     if left_out_count:
-        cells.append(f"<TD></TD>{_meaning(f'{left_out_count:,} operations without part in this are left out')}")
+        cells.append(f"<TD></TD>{_meaning(f'{left_out_count:,} operations are left out')}")
     if not cells:
         return ""
     half = (len(cells) + 1) // 2

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.graph.collapse import outline_for_reading
 from gradflow.graph.elements import Branch, BranchPath, Cut, Node
 from gradflow.graph.outline import Cluster, Group, Link, Outline
 from gradflow.render.drawing_style import LineKind, Role
 from gradflow.render.drawing_text import shape_and_type
-from gradflow.render.drawing_words import cut_lines, heading, layer_lines, relative, score_lines, tooltip, torch_lines
+from gradflow.render.drawing_words import (
+    cut_lines,
+    finding_lines,
+    heading,
+    layer_lines,
+    relative,
+    score_lines,
+    tooltip,
+    torch_lines,
+)
 from gradflow.render.words import plural
 from gradflow.report import Report
 
@@ -81,15 +91,37 @@ class Scene:
 def build_scene(report: Report) -> Scene:
     """Choose what to show of a report's graph and put it into words."""
     layer_name = report.target.name if report.target.kind == "layer" else ""
-    return _SceneBuilder(report, outline_for_reading(report.flow, layer_name=layer_name)).scene()
+    findings = _findings(report)
+    outline = outline_for_reading(report.flow, layer_name=layer_name, also=findings)
+    return _SceneBuilder(report, outline, findings).scene()
+
+
+def _findings(report: Report) -> dict[str, list[Diagnostic]]:
+    """The operations at which something was found that is no cut, such as where a gradient becomes zero."""
+    found: dict[str, list[Diagnostic]] = {}
+    cut_at = {cut.span for cut in report.flow.cuts}
+    for diagnostic in report.diagnostics:
+        if diagnostic.location is None or diagnostic.location in cut_at:
+            continue
+        here = [
+            node.id
+            for node in report.flow
+            if node.span == diagnostic.location and node.module == diagnostic.module and not node.is_score
+        ]
+        if here:
+            found.setdefault(here[-1], []).append(diagnostic)
+    return found
 
 
 class _SceneBuilder:
-    def __init__(self, report: Report, outline: Outline) -> None:
+    def __init__(self, report: Report, outline: Outline, findings: Mapping[str, Sequence[Diagnostic]]) -> None:
         self.report = report
         self.outline = outline
         self.flow = report.flow
         self.places = iter(range(len(outline.groups)))
+        self.findings = findings
+        must_mend = [cut for cut in self.flow.cuts if cut.needed]
+        self.is_spare = {cut.node for cut in self.flow.cuts if must_mend and not cut.needed}
         self.cuts: dict[int, list[Cut]] = {}
         for cut in self.flow.cuts:
             place = outline.group_of(cut.node)
@@ -106,7 +138,8 @@ class _SceneBuilder:
         inputs, input_lines = self._inputs()
         alone = () if self.flow.layer else (self._missing_layer(),)
         items = (*inputs, *inside, *alone)
-        return Scene(items=items, lines=(*input_lines, *lines), left_out_count=self.outline.left_out_count)
+        left_out = self.outline.left_out_count + self.flow.omitted_count
+        return Scene(items=items, lines=(*input_lines, *lines), left_out_count=left_out)
 
     def _items(self, cluster: Cluster) -> tuple[Frame | Box, ...]:
         module = cluster.part.module
@@ -153,6 +186,8 @@ class _SceneBuilder:
             return "layer"
         if any(node.is_score for node in held):
             return "score"
+        if any(node.id in self.findings for node in held):
+            return "finding"
         on_path = [node for node in held if node.is_on_path]
         if on_path:
             return "path" if any(node.id in self.outline.with_gradient for node in on_path) else "idle"
@@ -167,7 +202,8 @@ class _SceneBuilder:
         cuts = self.cuts.get(place, [])
         lines = [
             *layer_lines(self.report.target, held),
-            *cut_lines(cuts),
+            *cut_lines(cuts, is_spare=all(cut.node in self.is_spare for cut in cuts)),
+            *finding_lines(finding for node in held for finding in self.findings.get(node.id, ())),
             *torch_lines(held),
             *score_lines(self.report, held),
         ]
@@ -243,7 +279,13 @@ class _SceneBuilder:
             ids = dict.fromkeys(ids, leaves[0].id)
         else:
             boxes = [
-                Box(id=leaf.id, role="input", title=leaf.name, type_name=shape_and_type(leaf), tooltip=leaf.name)
+                Box(
+                    id=leaf.id,
+                    role="input",
+                    title=f"input {leaf.name}",
+                    type_name=shape_and_type(leaf),
+                    tooltip=leaf.name,
+                )
                 for leaf in leaves
             ]
         pairs = dict.fromkeys((ids[leaf.id], place) for leaf in leaves for place in self.outline.readers(leaf.id))

@@ -15,7 +15,7 @@ TITLE_SIZE = 13.0
 TEXT_SIZE = 11.0
 SMALL_SIZE = 9.5
 
-Role = Literal["layer", "score", "cut", "path", "idle", "lost", "unused", "before", "input", "missing"]
+Role = Literal["layer", "score", "cut", "finding", "path", "idle", "lost", "unused", "before", "input", "missing"]
 LineKind = Literal["gradient", "idle", "stray", "cut", "data", "context"]
 
 
@@ -58,6 +58,7 @@ BOXES: dict[Role, BoxStyle] = {
     "score": BoxStyle(line="path", ground="path ground", width=1.8),
     "path": BoxStyle(line="path", ground="paper", width=1.8),
     "cut": BoxStyle(line="cut", ground="cut ground", width=2.4),
+    "finding": BoxStyle(line="cut", ground="cut ground", width=1.8),
     "idle": BoxStyle(line="path", ground="paper", width=1.0),
     "lost": BoxStyle(line="line", ground="paper", width=1.0, legend="computed from the layer, without gradient to it"),
     "unused": BoxStyle(line="line", ground="paper", width=1.0, legend="computed from the layer, not used by the score"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.graph.contract import group_name
 from gradflow.graph.elements import Cut, Node
 from gradflow.graph.focus import shown_cuts
@@ -13,7 +14,7 @@ from gradflow.render.drawing_text import file_line, shape_and_type
 from gradflow.render.words import number, plural
 from gradflow.report import Report, Target
 
-__all__ = ["cut_lines", "heading", "layer_lines", "relative", "score_lines", "tooltip", "torch_lines"]
+__all__ = ["cut_lines", "finding_lines", "heading", "layer_lines", "relative", "score_lines", "tooltip", "torch_lines"]
 
 _TYPES_NAMED = 4
 
@@ -52,18 +53,26 @@ def layer_lines(target: Target, held: Iterable[Node]) -> list[str]:
     return [f"target {target.kind}{target.slice}{count}  {shape_and_type(layer[-1])}".rstrip()]
 
 
-def cut_lines(cuts: Sequence[Cut]) -> list[str]:
-    """Cause and place of every cut in a box."""
+def cut_lines(cuts: Sequence[Cut], *, is_spare: bool) -> list[str]:
+    """Cause and place of every cut in a box; ``is_spare`` when other cuts are those that must be mended."""
     lines = []
     for cut in shown_cuts(tuple(cuts)):
         lines.append(f"✂ {cut.cause}" + (f"  {file_line(cut.span)}" if cut.span is not None else ""))
         if cut.region_span is not None:
             lines.append(f"gradient recording was switched off at {file_line(cut.region_span)}")
-        if not cut.needed:
-            lines.append("mending this one alone changes nothing")
     if len(cuts) > 1:
         lines.append(f"{len(cuts):,} cuts here")
+    if cuts and is_spare:
+        lines.append("need not be mended if the others are")
     return lines
+
+
+def finding_lines(findings: Iterable[Diagnostic]) -> list[str]:
+    """Name and place of what was found at a box besides cuts."""
+    return [
+        f"✗ {finding.name}" + (f"  {file_line(finding.location)}" if finding.location is not None else "")
+        for finding in findings
+    ]
 
 
 def torch_lines(held: Sequence[Node]) -> list[str]:
@@ -86,8 +95,11 @@ def tooltip(group: Group, held: Sequence[Node]) -> str:
     last = held[-1]
     types = list(dict.fromkeys(part.type_name for part in group.parts if part.type_name))
     shown_types = f" ({', '.join(types[:_TYPES_NAMED])}{', …' if len(types) > _TYPES_NAMED else ''})" if types else ""
-    lines = [f"{group_name(group) or 'the model itself'}{shown_types}"]
-    lines.append(f"operation {last.name}" if group.kind == "operation" else plural(group.size, "operation"))
+    name = group_name(group) or "the model itself"
+    if group.kind == "operation":
+        lines = [f"{last.name} in {name}"]
+    else:
+        lines = [f"{name}{shown_types}", plural(group.size, "operation")]
     output = ", ".join(text for text in (shape_and_type(last), last.grad_fn) if text)
     if output:
         lines.append(f"output {output}")

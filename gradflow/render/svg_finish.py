@@ -8,6 +8,7 @@ from itertools import groupby
 from xml.etree import ElementTree
 
 from gradflow.render.drawing_style import PALETTE
+from gradflow.render.drawing_text import printable
 
 __all__ = ["finish_svg"]
 
@@ -41,6 +42,7 @@ def finish_svg(drawn: bytes, *, title: str, description: str) -> str:
         if "title" in kinds:
             _remove_titles(group)
     _remove_titles(graph)
+    _put_legend_last(graph)
     height = float(root.get("height", "0").removesuffix("pt"))
     root.set("class", "gradflow")
     root.set("role", "img")
@@ -56,7 +58,7 @@ def finish_svg(drawn: bytes, *, title: str, description: str) -> str:
 
 def _element(tag: str, text: str) -> ElementTree.Element:
     element = ElementTree.Element(f"{{{_SVG}}}{tag}")
-    element.text = text
+    element.text = "\n".join(printable(line) for line in text.splitlines())
     element.tail = "\n"
     return element
 
@@ -88,6 +90,18 @@ def _unwrap_tooltips(graph: ElementTree.Element) -> None:
             title = group.find(f"{{{_SVG}}}title")
             if title is not None:
                 title.text = link.get(f"{{{_XLINK}}}title", title.text)
+
+
+def _put_legend_last(graph: ElementTree.Element) -> None:
+    """The graph's own label is the legend; screen readers and text search shall meet the title first."""
+    legend = ElementTree.Element(f"{{{_SVG}}}g", {"class": "legend"})
+    legend.tail = "\n"
+    _background, *others = graph
+    legend.extend(child for child in others if child.tag != f"{{{_SVG}}}g")
+    for child in legend:
+        graph.remove(child)
+    if len(legend):
+        graph.append(legend)
 
 
 def _remove_titles(group: ElementTree.Element) -> None:
