@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.graph.collapse import outline_for_reading
-from gradflow.graph.elements import Branch, BranchPath, Cut, Node
+from gradflow.graph.elements import Cut, Node
 from gradflow.graph.outline import Cluster, Group, Link, Outline
+from gradflow.render.drawing_skips import Skips
 from gradflow.render.drawing_style import LineKind, Role
 from gradflow.render.drawing_text import shape_and_type
 from gradflow.render.drawing_words import (
@@ -29,7 +28,6 @@ from gradflow.report import Report
 __all__ = ["Box", "Frame", "Line", "Scene", "build_scene"]
 
 _INPUTS_SHOWN = 3
-_SKIPS = ("identity skip", "projection skip", "long skip")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,10 +125,7 @@ class _SceneBuilder:
             place = outline.group_of(cut.node)
             if place is not None:
                 self.cuts.setdefault(place, []).append(cut)
-        self.skips_inside: Counter[int] = Counter()
-        self.skip_lines: dict[tuple[int, int], tuple[Branch, BranchPath]] = {}
-        for branch in self.flow.branches:
-            self._place_branch(branch)
+        self.skips = Skips(outline)
 
     def scene(self) -> Scene:
         inside = self._items(self.outline.root)
@@ -155,29 +150,6 @@ class _SceneBuilder:
         if len(items) == 1 and isinstance(items[0], Frame):  # a frame around one frame says no more than the inner one
             return replace(items[0], title=f"{title}.{items[0].title}")
         return Frame(id=f"{part.module}@{part.start}", title=title, type_name=part.type_name, items=items)
-
-    def _place_branch(self, branch: Branch) -> None:
-        """Remembers which links are a skip, or in which group the whole branch is hidden."""
-        fork, join = self.outline.group_of(branch.fork), self.outline.group_of(branch.join)
-        if branch.kind not in _SKIPS or fork is None or join is None:
-            return
-        ways = [self._stops(path, fork, join) for path in branch.paths]
-        shortest = min(range(len(ways)), key=lambda way: (not branch.paths[way].is_identity, len(ways[way])))
-        stops, path = ways[shortest], branch.paths[shortest]
-        if all(way == stops for way in ways):  # nothing of what it goes around is to be seen
-            self.skips_inside[join] += 1
-            return
-        for ends in pairwise(stops):
-            self.skip_lines.setdefault(ends, (branch, path))
-
-    def _stops(self, path: BranchPath, fork: int, join: int) -> list[int]:
-        """The groups that one path of a branch touches, fork and join included."""
-        stops = [fork]
-        for node in path.nodes:
-            place = self.outline.group_of(node)
-            if place is not None and place != stops[-1]:
-                stops.append(place)
-        return stops if stops[-1] == join else [*stops, join]
 
     def _role(self, place: int, held: tuple[Node, ...]) -> Role:
         if place in self.cuts:
@@ -211,8 +183,8 @@ class _SceneBuilder:
             title, type_name = self.report.score.description or "score", self.report.score.class_name
         frozen, total = self.outline.frozen_counts[place]
         marks = []
-        if self.skips_inside[place]:
-            marks.append(f"↷ {plural(self.skips_inside[place], 'skip')}")
+        if self.skips.hidden[place]:
+            marks.append(f"↷ {plural(self.skips.hidden[place], 'skip')}")
         if frozen:
             marks.append("❄ frozen" if frozen == total else "❄ partly frozen")
         return Box(
@@ -231,13 +203,13 @@ class _SceneBuilder:
     def _line(self, link: Link) -> Line:
         source, target = self.outline.groups[link.source], self.outline.groups[link.target]
         kind = self._line_kind(link)
-        label, is_skip = self._skip_label(link, kind)
+        label = self.skips.label(link, kind)
         return Line(
             source=self.outline.nodes(source)[0].id,
             target=self.outline.nodes(target)[0].id,
             kind=kind,
             label=label or ("✂ gradient stops" if kind == "cut" else ""),
-            is_skip=is_skip,
+            is_skip=label is not None,
         )
 
     def _line_kind(self, link: Link) -> LineKind:
@@ -252,20 +224,6 @@ class _SceneBuilder:
         if any((a.depends_on_layer or a.is_layer) and b.depends_on_layer for a, b in ends):
             return "data"
         return "context"
-
-    def _skip_label(self, link: Link, kind: LineKind) -> tuple[str, bool]:
-        found = self.skip_lines.get((link.source, link.target))
-        if found is None:
-            return "", False
-        branch, path = found
-        name = "skip" if branch.kind == "identity skip" else branch.kind
-        loses = not path.carries_gradient and any(other.carries_gradient for other in branch.paths)
-        if loses:
-            return (f"✂ {name} carries no gradient" if kind == "cut" else f"{name} without gradient"), True
-        if self.outline.group_of(branch.fork) != link.source or kind == "cut":
-            return "", True
-        is_measured = path.gradient_share is not None and kind == "gradient"
-        return f"↷ {name}" + (f" {path.gradient_share:.0%} of the gradient" if is_measured else ""), True
 
     def _inputs(self) -> tuple[tuple[Box, ...], tuple[Line, ...]]:
         leaves = [

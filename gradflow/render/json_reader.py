@@ -98,9 +98,7 @@ def _check_references(graph: FlowGraph) -> None:
     used.update(edge.target for edge in graph.edges)
     for name in sorted(used):
         if name not in graph:
-            raise RenderError(
-                f"not a gradflow report: its `graph` names the node {name!r} but does not have it"
-            )
+            raise RenderError(f"not a gradflow report: its `graph` names the node {name!r} but does not have it")
 
 
 def _other(source: JsonObject, score: Score, environment: Environment) -> Report:
