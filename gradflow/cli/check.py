@@ -7,9 +7,9 @@ from pathlib import Path
 
 from gradflow.cli.files import check_writable
 from gradflow.cli.formats import FORMATS, PICTURES, format_of
-from gradflow.cli.options import add_input_options, add_model_options, add_run_options, add_score_options, request_of
+from gradflow.cli.loaded import loaded
+from gradflow.cli.options import add_input_options, add_model_options, add_run_options, add_score_options
 from gradflow.cli.parser import one_of, path_with
-from gradflow.cli.progress import progress
 from gradflow.cli.verb import Subparsers
 from gradflow.errors import UsageError
 from gradflow.report import Report
@@ -101,7 +101,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="draw the graph: .svg, .dot, .png or .pdf; repeats",
+        help="draw the graph: .svg, .dot, .png or .pdf; repeats; of several layers, the first that is not connected",
     )
     group.add_argument(
         "--cam",
@@ -109,7 +109,8 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="write the Grad-CAM, if the path is connected: .png overlay or .npy; repeats",
+        help="write the Grad-CAM, if the path is connected: .png overlay or .npy; repeats; of several layers, each "
+        "gets a file with its name",
     )
 
 
@@ -128,12 +129,7 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 def _report(args: argparse.Namespace) -> Report:
     layers = args.layer or ([] if args.param else ["auto"])
-    with progress() as say:
-        say("loading torch")
+    with loaded(args) as (workload, say):
         from gradflow.check import check_workload
-        from gradflow.load.loading import load_workload
 
-        request = request_of(args)
-        say(f"loading {args.model}")
-        workload = load_workload(request)
         return check_workload(workload, layers, args.param, slice_=args.slice, cam=bool(args.cam), progress=say)

@@ -8,6 +8,7 @@ import sys
 import textwrap
 
 from gradflow.cli.pages import find_code, read_page, title_of
+from gradflow.cli.printing import printing
 from gradflow.cli.verb import Subparsers
 from gradflow.diagnose.codes import CODES
 from gradflow.errors import GradflowError
@@ -46,20 +47,22 @@ class Explain:
     def run(self, args: argparse.Namespace) -> int:
         """Print one page, or the list of all codes."""
         if args.code is None:
-            _list_codes()
+            with printing():
+                _list_codes()
             return 0
         code = find_code(args.code)
         page = read_page(code)
         if not page:
             raise GradflowError(f"the page of {code} ({CODES[code]}) is missing from this installation")
-        if sys.stdout.isatty():
+        with printing():
             _show(page)
-        else:
-            print(page.rstrip())
         return 0
 
 
 def _show(page: str) -> None:
+    if not sys.stdout.isatty():
+        print(page.rstrip())
+        return
     from rich.console import Console
     from rich.markdown import Markdown
     from rich.text import Text

@@ -26,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
     RenderError
         When the file cannot be written; says why.
     """
-    with explaining(path):
+    with _explaining(path):
         if _is_special(path):
             yield path
             return
@@ -74,7 +74,7 @@ def with_part(path: Path, part: str) -> Path:
 
 
 @contextlib.contextmanager
-def explaining(path: Path) -> Iterator[None]:
+def _explaining(path: Path) -> Iterator[None]:
     """Turn an ``OSError`` into a :class:`RenderError` that names the file as the user did."""
     try:
         yield

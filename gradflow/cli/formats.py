@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gradflow.cli.files import write_text
+from gradflow.cli.printing import printing
 from gradflow.report import Report
 
 __all__ = ["FORMATS", "PICTURES", "format_of", "show"]
@@ -81,14 +82,21 @@ def show(report: Report, format_: str, output: Path | None) -> None:
     RenderError
         When the file cannot be written; then it is as it was before.
     """
-    if output is None and format_ == "text":
+    if output is None:
+        with printing():
+            _print(report, format_)
+    else:
+        write_text(output, _whole_lines(FORMATS[format_](report)))
+
+
+def _print(report: Report, format_: str) -> None:
+    if format_ == "text":
         from gradflow.render.terminal import make_console, print_report
 
         print_report(report, make_console())
-        return
-    text = FORMATS[format_](report)
-    text += "" if text.endswith("\n") or not text else "\n"
-    if output is None:
-        sys.stdout.write(text)
     else:
-        write_text(output, text)
+        sys.stdout.write(_whole_lines(FORMATS[format_](report)))
+
+
+def _whole_lines(text: str) -> str:
+    return text if text.endswith("\n") or not text else text + "\n"

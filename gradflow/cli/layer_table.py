@@ -13,55 +13,74 @@ from rich.text import Text
 from gradflow.render.terminal import make_console
 
 if TYPE_CHECKING:
-    from gradflow.trace.layer_list import LayerRow
+    from gradflow.trace.layers import LayerRow
 
 __all__ = ["print_layers"]
 
-_NARROW = 80
 _UNLIMITED = 10_000
+_COLUMNS = ("layer", "class", "output shape", "role", "parameters")
+# what a narrow terminal leaves out first
+_DISPENSABLE = ("class", "parameters")
 
 
-def print_layers(rows: Sequence[LayerRow], auto: str, reason: str) -> None:
-    """Print one line per layer; ``auto`` is the layer that `--layer auto` takes, ``reason`` says why.
+def print_layers(rows: Sequence[LayerRow], *, auto: str, reason: str, assumptions: Sequence[str] = ()) -> None:
+    """Print one line per layer, and what the table rests on.
 
-    In a terminal long names are folded; piped, every layer is one line, whole.
+    A narrow terminal gets fewer columns; piped, every line is whole, so that it can be searched.
+
+    Parameters
+    ----------
+    rows
+        The layers, in the model's order.
+    auto, reason
+        The layer that `--layer auto` takes, empty for the whole model, and why.
+    assumptions
+        What gradflow chose to run the model.
     """
     console = make_console()
     if not sys.stdout.isatty():
         console = Console(width=_UNLIMITED, color_system=None, highlight=False)
     with console.capture() as capture:
-        console.print(_table(rows, auto, is_narrow=console.width < _NARROW))
+        console.print(_fitting_table(rows, auto, console))
     for line in capture.get().splitlines():
         print(line.rstrip())
-    print()
     chosen = f"`{auto}`" if auto else "the whole model"
-    console.print(Text(f"`--layer auto` takes {chosen}: {reason}"))
+    console.print(Text(f"\n`--layer auto` takes {chosen}: {reason}"))
+    for text in assumptions:
+        console.print(Text(f"assumed: {text}", style="dim"))
 
 
-def _table(rows: Sequence[LayerRow], auto: str, *, is_narrow: bool) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("layer", overflow="fold")
-    table.add_column("class", overflow="fold")
-    table.add_column("output shape", no_wrap=True)
-    table.add_column("role")
-    if not is_narrow:
-        table.add_column("parameters", justify="right", no_wrap=True)
-    for row in rows:
-        is_auto = row.name == auto
-        name = row.name or "(the model)"
-        cells = [
-            f"{name}  <- auto" if is_auto else name,
-            row.type_name,
-            _shape(row),
-            row.role,
-            f"{row.parameter_count:,}{'' if row.is_trainable else ' frozen'}" if row.parameter_count else "",
-        ]
-        table.add_row(*cells[: len(table.columns)], style="bold green" if is_auto else None)
+def _fitting_table(rows: Sequence[LayerRow], auto: str, console: Console) -> Table:
+    columns = list(_COLUMNS)
+    table = _table(rows, auto, columns)
+    for column in _DISPENSABLE:
+        if console.measure(table, options=console.options.update(width=_UNLIMITED)).maximum <= console.width:
+            break
+        columns.remove(column)
+        table = _table(rows, auto, columns)
     return table
 
 
-def _shape(row: LayerRow) -> str:
-    if row.call_count == 0:
-        return "did not run"
-    text = "" if row.output_shape is None else f"[{', '.join(map(str, row.output_shape))}]"
-    return f"{text} ({row.call_count} calls)" if row.call_count > 1 else text
+def _table(rows: Sequence[LayerRow], auto: str, columns: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(
+            column, overflow="fold", no_wrap=column != "layer", justify="right" if column == "parameters" else "left"
+        )
+    for row in rows:
+        cells = _cells(row, is_auto=row.name == auto)
+        table.add_row(*(Text(cells[column]) for column in columns), style="bold green" if row.name == auto else None)
+    return table
+
+
+def _cells(row: LayerRow, *, is_auto: bool) -> dict[str, str]:
+    shape = "" if row.output_shape is None else f"[{', '.join(map(str, row.output_shape))}]"
+    repeated = f" x{row.call_count}" if row.call_count > 1 else ""
+    frozen = "" if row.is_trainable else "frozen "
+    return {
+        "layer": f"{row.name} <- auto" if is_auto else row.name,
+        "class": row.type_name,
+        "output shape": shape + repeated,
+        "role": row.role,
+        "parameters": f"{frozen}{row.parameter_count:,}" if row.parameter_count else "",
+    }

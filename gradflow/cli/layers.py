@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from gradflow.cli.options import add_input_options, add_model_options, add_run_options, request_of
-from gradflow.cli.progress import progress
+from gradflow.cli.loaded import loaded
+from gradflow.cli.options import add_input_options, add_model_options, add_run_options
+from gradflow.cli.printing import printing
 from gradflow.cli.verb import Subparsers
 
 __all__ = ["Layers"]
@@ -31,7 +32,7 @@ class Layers:
             usage="gradflow layers MODEL [options]",
             help="list the layers of a model",
             description="Runs a model once and lists its layers: name, class, output shape, role and number of "
-            "parameters. Marks the layer that `--layer auto` takes.",
+            "parameters. `x2` after a shape: the layer runs twice. Marks the layer that `--layer auto` takes.",
             epilog=_EPILOG,
         )
         add_model_options(parser)
@@ -41,18 +42,14 @@ class Layers:
 
     def run(self, args: argparse.Namespace) -> int:
         """Print the table."""
-        with progress() as say:
-            say("loading torch")
+        with loaded(args) as (workload, say):
             from gradflow.cli.layer_table import print_layers
-            from gradflow.load.loading import load_workload
-            from gradflow.trace.auto_layer import choose_layer
-            from gradflow.trace.layer_list import list_layers
+            from gradflow.trace.layers import choose_layer, list_layers
 
-            request = request_of(args)
-            say(f"loading {args.model}")
-            workload = load_workload(request)
             say("running the model once")
             rows = list_layers(workload)
             auto, reason = choose_layer(workload)
-        print_layers(rows, auto, reason)
+        assumptions = [text for text in workload.assumptions if not text.startswith("score:")]
+        with printing():
+            print_layers(rows, auto=auto, reason=reason, assumptions=assumptions)
         return 0

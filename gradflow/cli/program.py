@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import os
 import platform
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 
@@ -57,23 +57,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
-        status = _run(arguments)
-        sys.stdout.flush()
+        return _run(arguments)
     except BrokenPipeError:
-        # the reader has left, as in `gradflow ... | head`; without this Python complains again when it closes stdout
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     except SystemExit as stop:
         return report_failure(_ended_by_the_model(stop), debug=debug)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place where a bug can be told as one
         return report_failure(error, debug=debug)
-    return status
 
 
 def _ended_by_the_model(stop: SystemExit) -> GradflowError:
+    frames = traceback.extract_tb(stop.__traceback__)
+    at = f"at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
     return GradflowError(
         f"the code of the model ended the program (SystemExit: {stop.code})",
-        hint='put what is only for running the file as a script under `if __name__ == "__main__":`',
+        note=at,
+        hint="let it raise an exception instead, or give an input with which it does not come to this",
     )
 
 

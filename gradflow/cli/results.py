@@ -24,18 +24,17 @@ def present(
 ) -> int:
     """Write the maps, show the report, draw the pictures; returns the exit status.
 
-    With several layers, each has its own map and picture: ``cam.png`` becomes ``cam-layer3.png``, ``cam-layer4.png``. A
-    file that cannot be written does not keep the others from being.
+    With several layers, each has its own map: ``cam.png`` becomes ``cam-layer3.png`` and ``cam-layer4.png``; the
+    picture is of the layer that the report is about, the first that is not connected. A file that cannot be written
+    does not keep the others from being.
     """
     desk = _Desk()
     # the maps first: the report says where they are
     shown = _write_cams(report, cams, desk)
     desk.attempt(functools.partial(show, shown, format_, output), output)
     for path in pictures:
-        for each, own_path in _own_paths(shown, path):
-            desk.attempt(functools.partial(each.save, own_path), own_path)
+        desk.attempt(functools.partial(shown.save, path), path)
     refused = [each for each in shown.reports if cams and each.cam is None and each.target.kind == "layer"]
-    sys.stdout.flush()
     for line in [*_refusals(refused, has_others=bool(report.others)), *(f"wrote {path}" for path in desk.written)]:
         print(line, file=sys.stderr)
     for failure in desk.failures:

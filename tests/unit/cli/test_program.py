@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import time
@@ -150,6 +151,21 @@ def test_what_a_verb_raises_becomes_a_message_and_a_status(
     monkeypatch.setattr("gradflow.cli.render.read_report", fail)
     assert main(["render", "saved.json"]) == status
     assert capsys.readouterr().err.startswith(words)
+
+
+def test_a_full_disk_is_no_bug_of_ours() -> None:
+    command = f"{sys.executable} -m gradflow explain detach > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: cannot write to stdout: No space left on device\n"
+
+
+def test_a_terminal_without_unicode_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr("gradflow.cli.explain.read_page", lambda _: "# Grad-CAM \N{BLACK SCISSORS}\n")
+    assert main(["explain", "detach"]) == 0
+    assert stream.buffer.getvalue() == b"# Grad-CAM \\u2702\n"  # type: ignore[attr-defined]
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:

@@ -1,0 +1,40 @@
+"""Loading what a verb runs, with progress shown, and leaving torch's settings as they were."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from gradflow.cli.options import request_of
+from gradflow.cli.progress import progress
+
+if TYPE_CHECKING:
+    from gradflow.load.workload import Workload
+
+__all__ = ["loaded"]
+
+
+@contextlib.contextmanager
+def loaded(args: argparse.Namespace) -> Iterator[tuple[Workload, Callable[[str], None]]]:
+    """The workload that the options name, and a function to call with what is done now.
+
+    Whatever the user's own code did to grad mode, default dtype and the like holds inside the block only.
+
+    Raises
+    ------
+    GradflowError
+        When the model, its input or its score cannot be obtained.
+    """
+    with progress() as say:
+        say("loading torch")
+        from gradflow.load.loading import load_workload
+        from gradflow.trace.state_settings import Settings
+
+        settings = Settings()
+        try:
+            say(f"loading {args.model}")
+            yield load_workload(request_of(args)), say
+        finally:
+            settings.restore()
