@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from benchmarks.methods import Method
 from benchmarks.subjects import Subject
 
-
 # a method this slow needs no more rounds: its ratio is plain to see
 ENOUGH_S = 20.0
 

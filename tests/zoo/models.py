@@ -106,6 +106,8 @@ def _detection(name: str) -> tuple[dict[str, Any], Callable[[], tuple[Any, ...]]
         options |= {"score_thresh": 0.0, "detections_per_img": 5}
     else:
         options |= {"box_score_thresh": 0.0, "box_detections_per_img": 5}
+        # a thousand proposals on a small picture would cost far more than the rest of the model
+        options |= {"rpn_pre_nms_top_n_test": 50, "rpn_post_nms_top_n_test": 20}
     if not name.startswith("ssd"):
         options |= {"min_size": 96, "max_size": 96}
     return options, lambda: ([torch.rand(3, 96, 96)],), SumOfOutput
