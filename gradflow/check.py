@@ -17,24 +17,30 @@ from gradflow.cam.result import CamResult
 from gradflow.diagnose.diagnosing import diagnose
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.errors import GradflowError, ModelRaisedError, NotConnectedError
-from gradflow.graph.build import build_flow_graph
+from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
+from gradflow.graph.dependence import analyse
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.load.layers import resolve_layers, resolve_parameters
 from gradflow.load.loading import workload_from_objects
+from gradflow.load.slicing import parse_slice
 from gradflow.load.workload import Workload
+from gradflow.probe.branch_shares import AutogradFacts, measuring
 from gradflow.probe.evidence import Evidence, Measured
 from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
-from gradflow.slicing import parse_slice
 from gradflow.trace.auto_layer import choose_layer
 from gradflow.trace.capture import all_tensors
 from gradflow.trace.failure import ForwardFailure
+from gradflow.trace.feature_map import input_size
 from gradflow.trace.run import Run
 from gradflow.trace.state import preserved
 
 __all__ = ["check", "check_workload"]
+
+MEASURED_OPERATIONS = 5_000
+"""Runs with more operations are analysed from the recording alone; no person looks at the branches of such a graph."""
 
 
 def check(
@@ -58,9 +64,11 @@ def check(
     model
         Runs once, more often only where something is broken; on its own device and in its own mode.
     layer
-        Qualified name(s) such as ``"layer4.1.conv2"``, globs, or ``"auto"``: the last layer that makes sense for Grad-CAM.
+        Qualified name(s) such as ``"layer4.1.conv2"``, globs, or ``"auto"``: the last layer that makes sense for
+        Grad-CAM.
     inputs
-        A tensor, a tuple for ``model(*inputs)``, or a dictionary for ``model(**inputs)``; inferred from the model if ``None``.
+        A tensor, a tuple for ``model(*inputs)``, or a dictionary for ``model(**inputs)``; inferred from the model if
+        ``None``.
     target
         Class index or name; by default the largest entry of the first sample's output.
     score
@@ -104,7 +112,9 @@ def check_workload(
     with _recording_allowed(workload) as assumed:
         names, chosen = _choose(workload, layers)
         modules = {name: workload.model.get_submodule(name) for name in names}
-        tensors = _tensors(workload.model, resolve_parameters(workload.model, parameters, model_name=workload.model_name))
+        tensors = _tensors(
+            workload.model, resolve_parameters(workload.model, parameters, model_name=workload.model_name)
+        )
         inputs = (*workload.inputs, *workload.keyword_inputs.values())
         with preserved(workload.model, inputs) as keeper:
             laboratory = Laboratory(workload, keeper, modules, tensors)
@@ -112,7 +122,7 @@ def check_workload(
             if run.failure is not None:
                 raise _model_raised(run.failure)
             say("walking the gradient back")
-            gradients = differentiate(run, tensors)
+            facts, gradients = _gradients(run, tensors)
             class_index, value = run.class_index, _value(run)
             run.score = None
             evidences = []
@@ -123,18 +133,28 @@ def check_workload(
             unrestored = keeper.unrestored
     workload = replace(
         workload,
-        assumptions=(*workload.assumptions, *chosen, *assumed, *(f"could not be put back: {name}" for name in unrestored)),
+        assumptions=(
+            *workload.assumptions,
+            *chosen,
+            *assumed,
+            *(f"could not be put back: {name}" for name in unrestored),
+        ),
     )
     environment = _environment(workload, run, laboratory.forward_count, time.perf_counter() - started)
     score = _score(workload, run, class_index, value)
-    reports = [_report(workload, evidence, score, environment, cams.get(evidence.target)) for evidence in evidences]
+    reports = [
+        _report(workload, evidence, score, environment, facts.get(evidence.target), cams.get(evidence.target))
+        for evidence in evidences
+    ]
     return _in_one(reports)
 
 
 @contextmanager
 def _recording_allowed(workload: Workload) -> Iterator[tuple[str, ...]]:
     """Let autograd record, unless it was the model's own code that switched it off."""
-    if workload.provenance.grad_mode_at is not None or (torch.is_grad_enabled() and not torch.is_inference_mode_enabled()):
+    if workload.provenance.grad_mode_at is not None or (
+        torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    ):
         yield ()
         return
     what = "inference mode" if torch.is_inference_mode_enabled() else "no_grad"
@@ -150,7 +170,10 @@ def _choose(workload: Workload, layers: Sequence[str]) -> tuple[tuple[str, ...],
 
 
 def _tensors(model: torch.nn.Module, names: Sequence[str]) -> dict[str, torch.Tensor]:
-    known = {**dict(model.named_buffers(remove_duplicate=False)), **dict(model.named_parameters(remove_duplicate=False))}
+    known = {
+        **dict(model.named_buffers(remove_duplicate=False)),
+        **dict(model.named_parameters(remove_duplicate=False)),
+    }
     return {name: known[name] for name in names}
 
 
@@ -165,6 +188,20 @@ def _model_raised(failure: ForwardFailure) -> ModelRaisedError:
     return error
 
 
+def _gradients(run: Run, parameters: Mapping[str, torch.Tensor]) -> tuple[dict[str, AutogradFacts], Gradients]:
+    """The one real backward; for the first layer, autograd's graph is walked and its branches are measured."""
+    trace = run.trace
+    name = next((name for name, taken in run.activations.items() if any(a.edge is not None for a in taken)), None)
+    if name is None or len(trace) > MEASURED_OPERATIONS:
+        return {}, differentiate(run, parameters)
+    dependence = analyse(trace, trace.layer_values[name])
+    branches = branches_between(trace, dependence, name)
+    goals = [activation.edge for activation in run.activations[name] if activation.edge is not None]
+    makers = layer_operations(trace, name)
+    with measuring(run, goals, max(makers, default=-1), branches) as facts:
+        return {name: facts}, differentiate(run, parameters)
+
+
 def _value(run: Run) -> float | None:
     return None if run.score is None else float(run.score.detach())
 
@@ -173,8 +210,7 @@ def _cams(
     workload: Workload, run: Run, gradients: Gradients, evidences: Sequence[Evidence], class_index: int | None
 ) -> Mapping[str, CamResult]:
     """The Grad-CAM of each layer whose path is confirmed."""
-    images = [tensor for tensor in all_tensors(workload.inputs) if tensor.dim() >= 3]
-    size = (int(images[0].shape[-2]), int(images[0].shape[-1])) if images else None
+    size = input_size(workload.inputs, workload.keyword_inputs)
     found = {}
     for evidence in evidences:
         if evidence.kind != "layer" or verdict_of(evidence) != "connected":
@@ -184,7 +220,12 @@ def _cams(
         if activation is None or gradient is None:
             continue
         found[evidence.target] = grad_cam(
-            activation.detach(), gradient, layer=evidence.target, target=class_index, input_size=size, image=workload.image
+            activation.detach(),
+            gradient,
+            layer=evidence.target,
+            target=class_index,
+            input_size=size,
+            image=workload.image,
         )
     return found
 
@@ -229,8 +270,14 @@ def _score(workload: Workload, run: Run, class_index: int | None, value: float |
 
 
 def _report(
-    workload: Workload, evidence: Evidence, score: Score, environment: Environment, cam: CamResult | None
+    workload: Workload,
+    evidence: Evidence,
+    score: Score,
+    environment: Environment,
+    facts: AutogradFacts | None,
+    cam: CamResult | None,
 ) -> Report:
+    names, shares = (facts.names, facts.shares) if facts is not None else ({}, {})
     trace, dependence, target = evidence.trace, evidence.dependence, evidence.target
     return Report(
         verdict=verdict_of(evidence),
@@ -244,7 +291,9 @@ def _report(
         ),
         score=score,
         diagnostics=diagnose(evidence),
-        flow=FlowGraph.deferred(lambda: build_flow_graph(trace, dependence, target)),
+        flow=FlowGraph.deferred(
+            lambda: build_flow_graph(trace, dependence, target, gradient_names=names, shares=shares)
+        ),
         gradients=tuple(_statistics(target, measured) for measured in evidence.sliced or evidence.measured),
         environment=environment,
         assumptions=(*workload.assumptions, *workload.limits),

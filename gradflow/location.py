@@ -125,7 +125,7 @@ _USER, _SKIP, _TORCH, _BOUNDARY = range(4)
 
 
 def _role_of(path: str) -> int:
-    """Whether a frame of this file is the user's, is passed over, or ends the search (gradflow called the model there)."""
+    """Whether a frame of this file is the user's, is passed over, or ends the search (gradflow called the model)."""
     own = _own_directory()
     if path.startswith(own):
         recording = path.startswith((f"{own}trace{os.sep}", f"{own}probe{os.sep}", f"{own}load{os.sep}observe"))
@@ -138,7 +138,8 @@ def _role_of(path: str) -> int:
 class SiteTable:
     """Numbers the places in the user's code from which things were called.
 
-    Looking a frame up costs well under a microsecond; the span is computed only when it is asked for. Frames of torch and the
+    Looking a frame up costs well under a microsecond; the span is computed only when it is asked for. Frames of torch
+    and the
     standard library are skipped; where gradflow called a torch module directly, the innermost torch frame is taken.
     """
 

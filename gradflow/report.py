@@ -19,6 +19,7 @@ __all__ = ["Environment", "GradientStatistics", "Report", "Score", "Target", "Ve
 
 SCHEMA_VERSION = "1.0"
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """The scalar that was differentiated.
@@ -37,7 +38,8 @@ class Score:
 class Target:
     """What the gradient was asked of.
 
-    ``name`` is a qualified module or parameter name; ``type_name`` the module's class; ``shape`` that of the activation or
+    ``name`` is a qualified module or parameter name; ``type_name`` the module's class; ``shape`` that of the
+    activation or
     parameter; ``slice`` as given by the user, such as ``[:, 1:]``; ``call_count`` how often the module ran.
     """
 
@@ -95,9 +97,9 @@ class Report:
     Attributes
     ----------
     verdict
-        About the gradient that was asked for: ``connected``, ``broken`` (the layer influences the score, autograd has no
-        path), ``unused`` (it does not influence the score, or never ran), ``zero``, ``wrong`` (a gradient arrives, but it
-        is not the true derivative), ``nan``, ``stale`` or ``error``.
+        About the gradient that was asked for: ``connected``, ``broken`` (the layer influences the score, autograd has
+        no path), ``unused`` (it does not influence the score, or never ran), ``zero``, ``wrong`` (a gradient arrives,
+        but it is not the true derivative), ``nan``, ``stale`` or ``error``.
     diagnostics
         Root cause first.
     flow
@@ -148,7 +150,7 @@ class Report:
         return 0 if all(report.connected for report in self.reports) else 1
 
     def save(self, path: str | Path) -> Path:
-        """Write the report in the format that the file's extension names (``.json``, ``.svg``, ``.dot``, ``.png``, ...).
+        """Write the report in the format that the file's extension names: ``.json``, ``.svg``, ``.dot``, ``.png`` ...
 
         Raises
         ------

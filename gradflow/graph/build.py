@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gradflow.graph.branches import OperationView, find_branches
+from gradflow.graph.branches import OperationView, RawBranch, find_branches
 from gradflow.graph.dependence import CutGroup, Dependence, value_inputs
 from gradflow.graph.elements import Branch, BranchPath, Cut, Edge, Node, NodeKind
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.trace.data import Trace
 
-__all__ = ["build_flow_graph"]
+__all__ = ["branches_between", "build_flow_graph", "layer_operations"]
 
 NODE_LIMIT = 5_000
 """Larger runs keep only what lies between the layer and the score, and of that the ends."""
@@ -22,7 +22,7 @@ def build_flow_graph(
     layer: str,
     *,
     gradient_names: Mapping[int, str] | None = None,
-    shares: Mapping[tuple[int, int], float] | None = None,
+    shares: Mapping[tuple[int, int, int], float] | None = None,
 ) -> FlowGraph:
     """Build the graph of one target.
 
@@ -35,9 +35,47 @@ def build_flow_graph(
     gradient_names
         Operation to the name of the autograd node it made, where known.
     shares
-        Share of the gradient on the edge from a producer to a consumer (operation ids), where measured.
+        Share of the gradient by fork, join (operation ids) and number of the path, where measured.
     """
     return _Builder(trace, dependence, layer, gradient_names or {}, shares or {}).build()
+
+
+def layer_operations(trace: Trace, layer: str) -> frozenset[int]:
+    """The operations that made the target's values."""
+    return frozenset(trace.values.producer[value] for value in trace.layer_values.get(layer, ())) - {-1}
+
+
+def branches_between(trace: Trace, dependence: Dependence, layer: str) -> tuple[RawBranch, ...]:
+    """The branches between the target and the score; none in runs too long to be looked at by a person."""
+    makers = layer_operations(trace, layer)
+    order = [
+        operation
+        for operation in range(len(trace))
+        if operation in makers
+        or any(dependence.depends[v] and dependence.reaches[v] for v in trace.outputs_of(operation))
+    ]
+    if len(order) > NODE_LIMIT:
+        return ()
+    members = set(order)
+    inputs: dict[int, list[int]] = {}
+    carrying: set[tuple[int, int]] = set()
+    for operation in order:
+        inputs[operation] = []
+        if operation in makers and operation == order[0]:
+            continue
+        arrives = any(dependence.carries[v] for v in trace.outputs_of(operation))
+        for value in value_inputs(trace, operation):
+            producer = trace.values.producer[value]
+            if producer in members and dependence.depends[value]:
+                inputs[operation].append(producer)
+                if arrives and dependence.carries[value]:
+                    carrying.add((producer, operation))
+    return find_branches(
+        order,
+        inputs,
+        lambda producer, consumer: (producer, consumer) in carrying,
+        lambda operation: OperationView(name=trace.name_of(operation), module=trace.module_of(operation)),
+    )
 
 
 class _Builder:
@@ -47,14 +85,15 @@ class _Builder:
         dependence: Dependence,
         layer: str,
         gradient_names: Mapping[int, str],
-        shares: Mapping[tuple[int, int], float],
+        shares: Mapping[tuple[int, int, int], float],
     ) -> None:
         self.trace = trace
         self.dependence = dependence
+        self.layer = layer
         self.gradient_names = gradient_names
         self.shares = shares
         self.layer_values = frozenset(trace.layer_values.get(layer, ()))
-        self.layer_operations = frozenset(trace.values.producer[value] for value in self.layer_values) - {-1}
+        self.layer_operations = layer_operations(trace, layer)
         self.score_operation = trace.values.producer[trace.score] if trace.score >= 0 else -1
         self.cut_operations = {group.operation: group.cause for group in dependence.cuts}
         self.leaving = {group.leave for group in dependence.needed if group.leave >= 0}
@@ -71,7 +110,9 @@ class _Builder:
                 self._connect(operation, value, leaves, edges)
         for group in self.dependence.needed:
             if group.leave >= 0 and group.leave in self.kept:
-                self._add_edge(edges, Edge(source=f"op{group.leave}", target=f"op{group.operation}", kind="value", is_cut=True))
+                self._add_edge(
+                    edges, Edge(source=f"op{group.leave}", target=f"op{group.operation}", kind="value", is_cut=True)
+                )
         modules = {call.module: call.type_name for call in self.trace.calls}
         return FlowGraph(
             nodes=(*leaves.values(), *nodes),
@@ -198,7 +239,7 @@ class _Builder:
 
     def _layer_ids(self, leaves: Mapping[int, Node]) -> list[str]:
         found = []
-        for value in self.trace.layer_values and sorted(self.layer_values):
+        for value in sorted(self.layer_values):
             producer = self.trace.values.producer[value]
             if producer in self.kept:
                 found.append(f"op{producer}")
@@ -223,51 +264,23 @@ class _Builder:
         )
 
     def _branches(self) -> list[Branch]:
-        trace, dependence = self.trace, self.dependence
-        order = [
-            operation
-            for operation in self.kept
-            if operation in self.layer_operations
-            or any(dependence.depends[v] and dependence.reaches[v] for v in trace.outputs_of(operation))
-        ]
-        members = set(order)
-        inputs: dict[int, list[int]] = {}
-        carrying: set[tuple[int, int]] = set()
-        for operation in order:
-            if operation in self.layer_operations and operation == order[0]:
-                inputs[operation] = []
-                continue
-            arrives = any(dependence.carries[v] for v in trace.outputs_of(operation))
-            producers = []
-            for value in value_inputs(trace, operation):
-                producer = trace.values.producer[value]
-                if producer in members and dependence.depends[value]:
-                    producers.append(producer)
-                    if arrives and dependence.carries[value]:
-                        carrying.add((producer, operation))
-            inputs[operation] = producers
-        found = find_branches(
-            order,
-            inputs,
-            lambda producer, consumer: (producer, consumer) in carrying,
-            lambda operation: OperationView(name=trace.name_of(operation), module=trace.module_of(operation)),
-        )
         return [
             Branch(
                 fork=f"op{raw.fork}",
                 join=f"op{raw.join}",
                 kind=raw.kind,
                 module=raw.module,
-                span=trace.span_of(raw.join),
+                span=self.trace.span_of(raw.join),
                 paths=tuple(
                     BranchPath(
                         nodes=tuple(f"op{node}" for node in path.nodes),
                         is_identity=path.is_identity,
                         carries_gradient=path.carries_gradient,
-                        gradient_share=self.shares.get((raw.fork, path.nodes[0] if path.nodes else raw.join)),
+                        gradient_share=self.shares.get((raw.fork, raw.join, number)),
                     )
-                    for path in raw.paths
+                    for number, path in enumerate(raw.paths)
                 ),
             )
-            for raw in found
+            for raw in branches_between(self.trace, self.dependence, self.layer)
+            if raw.fork in self.kept and raw.join in self.kept
         ]

@@ -1,7 +1,7 @@
-"""Which values depend on the target, which of them carry its gradient, and where the two part: pure analysis of a trace.
+"""Which values depend on the target, which of them carry its gradient, and where the two part.
 
-One pass forward, one backward over the recorded operations, in time linear in the size of the trace. A value *depends* on the
-target when the target's data went into it; it *carries* the gradient when, besides, autograd recorded every step since. A
+Pure analysis of a trace: one pass forward, one backward, in time linear in its size. A value *depends* on the target
+when the target's data went into it; it *carries* the gradient when, besides, autograd recorded every step since. A
 *cut* is an operation at which a value that depends goes on and no longer carries.
 """
 
@@ -30,8 +30,8 @@ class Bridge:
 class CutGroup:
     """One thing to mend: a single operation, or a whole region in which gradients are not recorded.
 
-    ``operation`` is the first operation at which it bites and ``value`` the input whose gradient is lost there; ``site`` is where
-    the region was opened, or -1; ``leave`` the operation at which the value left torch, or -1.
+    ``operation`` is the first operation at which it bites and ``value`` the input whose gradient is lost there;
+    ``site`` is where the region was opened, or -1; ``leave`` the operation at which the value left torch, or -1.
     """
 
     cause: str
@@ -57,8 +57,8 @@ class Dependence:
     score_depends, score_carries
         The same for the score itself.
     needed
-        The smallest set of cuts (along one way) that must all be mended for the gradient to arrive; empty where it does, and
-        where no way exists. In order from the target to the score.
+        The smallest set of cuts (along one way) that must all be mended for the gradient to arrive; empty where it
+        does, and where no way exists. In order from the target to the score.
     cuts
         Every cut whose value the score uses, in order of execution; includes the needed ones.
     exits
@@ -108,6 +108,7 @@ class _Analysis:
         self.carries = bytearray(count)
         self.reaches = bytearray(count)
         self.cost: dict[int, int] = {}
+        self.length: dict[int, int] = {}
         self.parent: dict[int, tuple[int, tuple[CutGroup, ...]]] = {}
         self.cuts: list[tuple[CutGroup, tuple[int, ...]]] = []
         self.exits: list[int] = []
@@ -120,6 +121,8 @@ class _Analysis:
             self.depends[source] = 1
             self.carries[source] = trace.values.requires_grad[source]
             self.cost[source] = 0
+        for source in self.sources:
+            self._hand_to_stand_ins(source)
         self._forward()
         self._backward()
         score = trace.score
@@ -184,6 +187,16 @@ class _Analysis:
             depends[value] = 1
             carries[value] = keeps and trace.values.requires_grad[value]
             self._price(operation, value, inputs, bridge)
+            self._hand_to_stand_ins(value)
+
+    def _hand_to_stand_ins(self, value: int) -> None:
+        """The clone that took the place of another target's output depends and carries like the output itself."""
+        for other in self.trace.stand_ins.get(value, ()):
+            if other not in self.sources and value in self.cost:
+                self.depends[other] = 1
+                self.carries[other] = self.carries[value] and self.trace.values.requires_grad[other]
+                self.cost[other], self.length[other] = self.cost[value], self.length.get(value, 0)
+                self.parent[other] = (value, ())
 
     def _price(self, operation: int, value: int, inputs: list[int], bridge: Bridge | None) -> None:
         """The number of things to mend before the gradient of ``value`` can arrive, and the way that needs fewest."""
@@ -191,7 +204,7 @@ class _Analysis:
         for candidate in inputs:
             if self.carries[value] and not self.carries[candidate]:
                 continue
-            if best < 0 or self.cost[candidate] < self.cost[best]:
+            if best < 0 or self._rank(candidate) < self._rank(best):
                 best = candidate
         groups: tuple[CutGroup, ...] = ()
         if best >= 0:
@@ -200,17 +213,22 @@ class _Analysis:
             exit_inputs = [v for v in value_inputs(self.trace, bridge.leave) if self.depends[v]]
             if not exit_inputs:
                 return
-            best = min(exit_inputs, key=lambda v: self.cost[v])
+            best = min(exit_inputs, key=self._rank)
             groups = (CutGroup(cause="numpy-roundtrip", operation=operation, value=best, leave=bridge.leave),)
         if best < 0:
             return
         last = self._last_group(best)
         fresh = tuple(group for group in groups if last is None or group.key != last.key)
         self.cost[value] = self.cost[best] + len(fresh)
+        self.length[value] = self.length.get(best, 0) + 1
         self.parent[value] = (best, fresh)
         for group in fresh:
             if self.carries[best] or bridge is not None:
                 self.cuts.append((group, tuple(self.trace.outputs_of(operation))))
+
+    def _rank(self, value: int) -> tuple[int, int]:
+        """Fewest things to mend first, then the shortest way."""
+        return self.cost[value], self.length.get(value, 0)
 
     def _last_group(self, value: int) -> CutGroup | None:
         """The cut met last on the cheapest way to a value, looked for within the same stretch of untracked values."""
@@ -285,9 +303,10 @@ class _Analysis:
             start, end = columns.output_start[operation], columns.output_start[operation + 1]
             used = operation in leaving
             for position in range(start, end):
-                if reaches[columns.outputs[position]]:
+                value = columns.outputs[position]
+                if reaches[value] or any(reaches[other] for other in trace.stand_ins.get(value, ())):
+                    reaches[value] = 1
                     used = True
-                    break
             if not used:
                 continue
             for value in value_inputs(trace, operation):
@@ -297,7 +316,8 @@ class _Analysis:
                 leaving.add(bridge.leave)
 
     def _cheapest(self, score: int) -> tuple[tuple[int, ...], tuple[CutGroup, ...]]:
-        way, groups = [score], []
+        way = [score]
+        groups: list[CutGroup] = []
         value = score
         while value in self.parent:
             value, here = self.parent[value]

@@ -50,12 +50,12 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node of the flow graph: an operation, a leaf, a place where a value leaves or re-enters torch, or a whole module.
+    """A node of the flow graph: an operation, a leaf, where a value leaves or re-enters torch, or a whole module.
 
     ``kind`` ``"module"`` occurs only in collapsed graphs, where one node stands for ``size`` operations.
-    ``depends_on_layer``: the value depends on the target layer's activation; ``carries_gradient``: autograd can bring a gradient
-    from this value back to the layer; ``reaches_score``: the score depends on the value. A healthy path is the set of
-    nodes for which all three hold. ``index`` is the order of execution.
+    ``depends_on_layer``: the value depends on the target layer's activation; ``carries_gradient``: autograd can bring
+    a gradient from this value back to the layer; ``reaches_score``: the score depends on the value. A healthy path is
+    the set of nodes for which all three hold. ``index`` is the order of execution.
     """
 
     id: str
@@ -86,7 +86,8 @@ class Node:
 class Edge:
     """An edge of the flow graph.
 
-    ``"value"`` edges point the way data flowed (producer to consumer), ``"gradient"`` edges the way ``next_functions`` points
+    ``"value"`` edges point the way data flowed (producer to consumer), ``"gradient"`` edges the way
+    ``next_functions`` points
     (from the score to the layer). ``is_cut`` marks a value edge over which data went on and its gradient did not.
     """
 

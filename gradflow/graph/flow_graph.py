@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from gradflow.graph.elements import Branch, Cut, Edge, Node
@@ -131,12 +131,20 @@ class FlowGraph:
                     waiting.append(there)
         return []
 
+    def collapse(self, depth: int | None = None) -> FlowGraph:
+        """The same graph with modules as single nodes: those at nesting ``depth``, or as many as a person can read."""
+        # collapsing builds flow graphs itself, so it can only be imported once this module is there
+        from gradflow.graph.collapse import collapse
+
+        return collapse(self, depth=depth)
+
     @functools.cached_property
     def networkx(self) -> networkx.MultiDiGraph[str]:
         """The whole graph as a frozen :class:`networkx.MultiDiGraph`.
 
         Nodes are keyed by id and carry every field of :class:`Node`; edges are keyed by their kind (``"value"`` or
-        ``"gradient"``) and carry every field of :class:`Edge`. Graph attributes: ``score``, ``layer``, ``cuts``, ``branches``.
+        ``"gradient"``) and carry every field of :class:`Edge`. Graph attributes: ``score``, ``layer``, ``cuts``,
+        ``branches``.
         """
         import networkx
 
@@ -144,17 +152,14 @@ class FlowGraph:
             score=self.score, layer=self.layer, cuts=self.cuts, branches=self.branches
         )
         graph.add_nodes_from((node.id, _attributes(node)) for node in self.nodes)
-        graph.add_edges_from((edge.source, edge.target, edge.kind, _attributes(edge)) for edge in self.edges)
+        for edge in self.edges:
+            graph.add_edge(edge.source, edge.target, key=edge.kind, **_attributes(edge))
         frozen: networkx.MultiDiGraph[str] = networkx.freeze(graph)
         return frozen
 
 
 def _attributes(element: Node | Edge) -> dict[str, Any]:
-    attributes = asdict(element)
-    if isinstance(element, Node):
-        del attributes["id"]
-        attributes["span"] = element.span
-    return attributes
+    return {field.name: getattr(element, field.name) for field in fields(element) if field.name != "id"}
 
 
 def _adjacency(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -1,77 +1,24 @@
 """Watches one backward pass node by node: where a gradient dies, turns into NaN, or is not handed on.
 
-Only nodes between the score and the target are watched, and only up to a bounded number: a graph whose every node Python has
-touched recurses when it is freed.
+Only nodes between the score and the target are watched, and only up to a bounded number: a graph whose every node
+Python has touched recurses when it is freed.
 """
 
 from __future__ import annotations
 
-import bisect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
+from gradflow.probe.autograd_walk import NODE_LIMIT, Node, link_operations, on_the_way, walk
 from gradflow.probe.custom_backward import missing_return
 from gradflow.probe.evidence import NodeFlow
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
 
-__all__ = ["NODE_LIMIT", "link_operations", "scan_backward", "walk"]
-
-NODE_LIMIT = 10_000
-"""Freed after Python has touched them, 50,000 nodes in a row overflow an 8 MB stack; a thread's stack may be smaller."""
-
-Node = torch.autograd.graph.Node
-
-
-def walk(root: Node, limit: int = NODE_LIMIT) -> list[Node] | None:
-    """Every autograd node that backward from ``root`` visits, breadth first; ``None`` when there are more than ``limit``."""
-    seen = {root}
-    order = [root]
-    for node in order:
-        for following, _ in node.next_functions:
-            if following is not None and following not in seen:
-                if len(order) >= limit:
-                    return None
-                seen.add(following)
-                order.append(following)
-    return order
-
-
-def _on_the_way(nodes: Sequence[Node], goals: set[Node]) -> set[Node]:
-    """The nodes from which some goal can be reached."""
-    before: dict[Node, list[Node]] = {}
-    for node in nodes:
-        for following, _ in node.next_functions:
-            if following is not None:
-                before.setdefault(following, []).append(node)
-    reached = {goal for goal in goals if goal in set(nodes)}
-    waiting = list(reached)
-    while waiting:
-        for node in before.get(waiting.pop(), ()):
-            if node not in reached:
-                reached.add(node)
-                waiting.append(node)
-    return reached
-
-
-def link_operations(trace: Trace) -> Callable[[int], int]:
-    """A function from an autograd node's sequence number to the operation that made it, -1 where none did."""
-    columns = trace.operations
-    rows = [
-        row for row in range(len(trace)) if columns.sequence_end[row] > columns.sequence_start[row]
-    ]
-    starts = [columns.sequence_start[row] for row in rows]
-
-    def operation_of(sequence: int) -> int:
-        position = bisect.bisect_right(starts, sequence) - 1
-        if position < 0:
-            return -1
-        row = rows[position]
-        return row if sequence < columns.sequence_end[row] else -1
-
-    return operation_of
+__all__ = ["scan_backward"]
 
 
 def scan_backward(run: Run, goals: Sequence[Any]) -> tuple[tuple[NodeFlow, ...], Exception | None, str]:
@@ -86,18 +33,16 @@ def scan_backward(run: Run, goals: Sequence[Any]) -> tuple[tuple[NodeFlow, ...],
     if nodes is None:
         return (), None, f"the graph has more than {NODE_LIMIT:,} nodes"
     goal_nodes = {goal.node for goal in goals}
-    way = _on_the_way(nodes, goal_nodes)
+    way = on_the_way(nodes, goal_nodes)
     operation_of = link_operations(run.trace)
     flows: list[NodeFlow] = []
     handles = [
-        node.register_hook(_note(node, way, flows, operation_of, run.trace))
-        for node in way
-        if node not in goal_nodes
+        node.register_hook(_note(node, way, flows, operation_of, run.trace)) for node in way if node not in goal_nodes
     ]
     error: Exception | None = None
     try:
         torch.autograd.grad(score, list(goals), allow_unused=True)
-    except Exception as raised:
+    except Exception as raised:  # noqa: BLE001  (whatever a user's backward raises is the finding)
         error = raised
     finally:
         for handle in handles:
@@ -106,10 +51,10 @@ def scan_backward(run: Run, goals: Sequence[Any]) -> tuple[tuple[NodeFlow, ...],
 
 
 def _note(
-    node: Node, way: set[Node], flows: list[NodeFlow], operation_of: Callable[[int], int], trace: Trace
+    node: Node, way: set[Node], flows: list[NodeFlow], operation_of: Callable[[Node], int], trace: Trace
 ) -> Callable[[Any, Any], None]:
     onwards = [position for position, (following, _) in enumerate(node.next_functions) if following in way]
-    operation = operation_of(int(node._sequence_nr()))  # type: ignore[attr-defined]
+    operation = operation_of(node)
     name = node.name()
     function = getattr(node, "_forward_cls", None)
 
@@ -157,7 +102,7 @@ def _largest(gradients: Sequence[Any]) -> tuple[float | None, bool]:
                 largest = max(largest or 0.0, 0.0)
                 continue
             value = float(magnitude.amax())
-            if value != value or value == float("inf"):
+            if not math.isfinite(value):
                 finite = False
                 good = magnitude[torch.isfinite(magnitude)]
                 value = float(good.amax()) if good.numel() else 0.0

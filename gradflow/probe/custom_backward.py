@@ -51,15 +51,15 @@ def _method(cls: type, name: str) -> _Method | None:
 def missing_return(cls: type, argument: int) -> SourceSpan | None:
     """Where ``backward`` of a Function fails to return the gradient for the forward argument ``argument``.
 
-    The ``return`` that gives ``None`` for it, or the test of ``ctx.needs_input_grad`` with another argument's index that
-    guards its computation.
+    The ``return`` that gives ``None`` for it, or the test of ``ctx.needs_input_grad`` with another argument's index
+    that guards its computation.
     """
     method = _method(cls, "backward")
     if method is None:
         return None
     returns = [node for node in ast.walk(method.tree) if isinstance(node, ast.Return) and node.value is not None]
     if not returns:
-        return method.span(method.tree) if isinstance(method.tree, ast.stmt) else None
+        return method.span(method.tree)
     last = returns[-1]
     value = last.value
     if isinstance(value, ast.Tuple) and argument < len(value.elts):

@@ -1,12 +1,14 @@
 """Differential trace: what changes in a run when the target's activation is changed.
 
-Three runs of the same program from the same state: as it is, as it is once more (is it deterministic?), and with the activation
+Three runs of the same program from the same state: as it is, as it is once more (is it deterministic?), and with the
+activation
 moved. Every operation's outputs, Python arguments and unrecorded inputs are reduced to checksums; an operation whose
 result moved although nothing recorded that it read has moved is where a value came back from outside torch.
 """
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,6 +18,7 @@ import torch
 from gradflow.graph.dependence import Bridge
 from gradflow.location import SiteTable
 from gradflow.probe.evidence import Influence
+from gradflow.trace.capture import all_tensors
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run
 
@@ -32,7 +35,13 @@ class ChecksumRecorder(Recorder):
         self.outside_sums: dict[int, int] = {}
 
     def record(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, name: int, text: str
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        kind: int,
+        name: int,
+        text: str,
     ) -> Any:
         """Record and reduce."""
         row_before = len(self.operations.name)
@@ -58,12 +67,9 @@ class ChecksumRecorder(Recorder):
     def _reduce(self, row: int, row_before: int, arguments: Any, result: Any) -> None:
         if row < row_before:
             return
-        numbers = tuple(a for a in _plain(arguments))
-        self.argument_sums[row] = zlib.crc32(repr(numbers).encode())
+        self.argument_sums[row] = zlib.crc32(repr(_plain(arguments)).encode())
         outputs = self.operations.outputs[self.operations.output_start[row] :]
         if outputs:
-            from gradflow.trace.capture import all_tensors
-
             total = 0
             for tensor in all_tensors(result) or [a for a in arguments if isinstance(a, torch.Tensor)][:1]:
                 total = zlib.crc32(self._checksum(tensor).to_bytes(4, "little"), total)
@@ -78,7 +84,7 @@ class ChecksumRecorder(Recorder):
                     return 0
                 data = torch.view_as_real(data).contiguous() if data.is_complex() else data
                 flat = data.reshape(-1)
-                return zlib.crc32(flat.view(torch.uint8).numpy()) if flat.numel() else 0
+                return zlib.crc32(flat.view(torch.uint8).numpy().data) if flat.numel() else 0
         except (RuntimeError, TypeError, NotImplementedError):
             # tensors without plain memory (wrapper subclasses, meta) have nothing to compare
             return 0
@@ -110,7 +116,7 @@ def moved(seed: int, index: Any = None) -> Callable[[str, int, torch.Tensor], to
         generator = torch.Generator().manual_seed(seed + call)
         with torch.no_grad():
             spread = float(activation.detach().float().std(correction=0)) if activation.numel() > 1 else 0.0
-            spread = spread if spread > 0 and spread == spread and spread != float("inf") else 1.0
+            spread = spread if spread > 0 and math.isfinite(spread) else 1.0
             noise = torch.randn(activation.shape, generator=generator).to(activation.device, activation.dtype)
             step = spread * (1.5 * noise + 3.0 * torch.sign(noise))
             if index is not None:
@@ -127,11 +133,15 @@ def compare_runs(base: Run, again: Run, changed: Run, layer: str) -> Influence:
     first, second, third = (_number(run) for run in (base, again, changed))
     if first is None or second is None:
         return Influence(matters=None)
-    if first != second and not (first != first and second != second):
+    if not _same(first, second):
         return Influence(matters=None)
-    difference = abs(first - third) if third is not None else float("inf")
-    matters = third is None or difference != 0.0
-    return Influence(matters=matters, difference=difference if difference == difference else float("inf"))
+    if third is None or math.isnan(first) != math.isnan(third):
+        return Influence(matters=True, difference=math.inf)
+    return Influence(matters=not _same(first, third), difference=abs(first - third))
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (math.isnan(one) and math.isnan(other))
 
 
 def _number(run: Run) -> float | None:
@@ -145,7 +155,7 @@ def find_bridges(
     trace, other = base_run.trace, changed.operations
     rows = min(len(trace), len(other.name))
     names = tuple(changed._names)
-    tainted = {value for value in trace.layer_values.get(layer, ())}
+    tainted = set(trace.layer_values.get(layer, ()))
     values_outside = changed.outside_sums
     bridges: list[Bridge] = []
     leaving = set(exits)

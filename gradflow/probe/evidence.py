@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """A gradient in numbers; norms are of the finite entries. ``arrived`` is ``False`` where autograd returned ``None``."""
+    """A gradient in numbers, norms of the finite entries; ``arrived`` is ``False`` where autograd returned ``None``."""
 
     arrived: bool
     shape: tuple[int, ...] | None = None
@@ -53,8 +53,8 @@ class Measured:
 class SourceState:
     """Why the target's own value has no gradient history, or that it has.
 
-    ``recorded`` when autograd follows it. Else ``cause`` is the rule that explains it, ``operation`` the operation at which the
-    history before it was lost (-1 when there never was any), ``site`` a grad-mode region.
+    ``recorded`` when autograd follows it. Else ``cause`` is the rule that explains it, ``operation`` the operation at
+    which the history before it was lost (-1 when there never was any), ``site`` a grad-mode region.
     """
 
     recorded: bool
@@ -68,8 +68,8 @@ class SourceState:
 class Influence:
     """Whether the score moves with the target.
 
-    ``matters`` is ``None`` where nothing can be concluded, because two runs of the same program differ. ``bridges`` tell where
-    values that left torch came back.
+    ``matters`` is ``None`` where nothing can be concluded, because two runs of the same program differ. ``bridges``
+    tell where values that left torch came back.
     """
 
     matters: bool | None
@@ -81,8 +81,8 @@ class Influence:
 class RepairOutcome:
     """What came of running again with cuts neutralised.
 
-    ``tried`` is ``False`` where gradflow cannot do it (``reason`` says why); ``arrived`` whether the gradient then reached the
-    target, ``l2_norm`` its norm.
+    ``tried`` is ``False`` where gradflow cannot do it (``reason`` says why); ``arrived`` whether the gradient then
+    reached the target, ``l2_norm`` its norm.
     """
 
     tried: bool
@@ -104,8 +104,10 @@ class PartialLoss:
 class NodeFlow:
     """The gradient at one autograd node between score and target, in the order in which backward ran.
 
-    ``incoming`` is the largest finite magnitude that came in; ``outgoing`` the same for each edge that leads on towards the
-    target, ``None`` where nothing was passed on. ``is_uniform``: what came in had one and the same value everywhere along the last axis.
+    ``incoming`` is the largest finite magnitude that came in; ``outgoing`` the same for each edge that leads on
+    towards the
+    target, ``None`` where nothing was passed on. ``is_uniform``: what came in had one and the same value everywhere
+    along the last axis.
     ``backward_span`` is where a custom Function fails to return a gradient, as far as its source tells.
     """
 

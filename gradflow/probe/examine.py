@@ -23,7 +23,7 @@ __all__ = ["examine"]
 
 PARTIAL_CAUSES = frozenset({"detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
 SUSPICIOUSLY_SMALL = 1e-6
-"""Largest entry below which a gradient may be nothing but the rounding error of a cancellation; it is then looked into."""
+"""Largest entry below which a gradient may be only the rounding error of a cancellation, and is looked into."""
 
 NEGLIGIBLE_LOSS = 1e-4
 """Relative change of the gradient below which a mended partial cut made no difference (float32 rounding)."""

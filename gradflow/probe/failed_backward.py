@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gradflow.graph.dependence import value_inputs
-from gradflow.probe.backward_scan import link_operations, walk
+from gradflow.probe.autograd_walk import link_operations, walk
 from gradflow.probe.evidence import BackwardError
 from gradflow.probe.laboratory import Laboratory
 from gradflow.trace.data import Trace
@@ -16,9 +16,9 @@ from gradflow.trace.run import Run
 __all__ = ["explain_backward_error"]
 
 _VIEWS = frozenset({
-    "view", "reshape", "permute", "transpose", "__getitem__", "chunk", "split", "unbind", "flatten", "squeeze", "unsqueeze",
-    "expand", "narrow", "select", "t", "T", "mT", "movedim", "swapaxes", "view_as", "detach", "data", "unflatten", "diagonal",
-    "tensor_split", "contiguous", "to", "real", "imag", "(changed through a view)",
+    "view", "reshape", "permute", "transpose", "__getitem__", "chunk", "split", "unbind", "flatten", "squeeze",
+    "unsqueeze", "expand", "narrow", "select", "t", "T", "mT", "movedim", "swapaxes", "view_as", "detach", "data",
+    "unflatten", "diagonal", "tensor_split", "contiguous", "to", "real", "imag", "(changed through a view)",
 })  # fmt: skip
 
 
@@ -43,9 +43,7 @@ def explain_backward_error(laboratory: Laboratory, error: Exception, target: str
                 return BackwardError(
                     type_name=type(error).__name__, message=message, saver=operation, node="CheckpointFunctionBackward"
                 )
-    return BackwardError(
-        type_name=type(error).__name__, message=message, span=failure_of(error).span
-    )
+    return BackwardError(type_name=type(error).__name__, message=message, span=failure_of(error).span)
 
 
 def _broken_saver(run: Run) -> tuple[int, str]:
@@ -57,7 +55,7 @@ def _broken_saver(run: Run) -> tuple[int, str]:
     for node in nodes or ():
         for attribute in dir(node):
             if attribute.startswith("_saved_") and _is_spoiled(node, attribute):
-                return operation_of(int(node._sequence_nr())), node.name()  # type: ignore[attr-defined]
+                return operation_of(node), node.name()
     return -1, ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,8 @@ __all__ = ["Gradients", "differentiate", "measure"]
 class Gradients:
     """What one backward pass brought: per target one entry per call, ``None`` where autograd has no path.
 
-    ``others`` tells which targets get a gradient only at a further tensor of their output. ``error`` is what backward raised.
+    ``others`` tells which targets get a gradient only at a further tensor of their output. ``error`` is what backward
+    raised.
     """
 
     by_target: dict[str, tuple[torch.Tensor | None, ...]]
@@ -54,7 +56,7 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
         edges = wanted + [edge for _, edge in extra]
         try:
             gradients = torch.autograd.grad(score, edges, retain_graph=retain, allow_unused=True)
-        except Exception as raised:
+        except Exception as raised:  # noqa: BLE001  (whatever a user's backward raises is the finding)
             error = raised
         else:
             for (name, position), gradient in zip(slots, gradients, strict=False):
@@ -82,13 +84,18 @@ def measure(gradient: torch.Tensor | None, index: Any = None) -> Measured:
         count = part.numel()
     zeros = count - int(torch.count_nonzero(part))
     largest = float(part.abs().amax())
-    if largest == largest and largest != float("inf"):
+    if math.isfinite(largest):
         # low precision would overflow or lose the sum of squares
         norm = float(torch.linalg.vector_norm(part, dtype=torch.float64 if part.dtype != torch.float32 else None))
         if norm == float("inf"):
             norm = float(torch.linalg.vector_norm(part, dtype=torch.float64))
         return Measured(
-            arrived=True, shape=tuple(gradient.shape), l2_norm=norm, max_abs=largest, entry_count=count, zero_count=zeros
+            arrived=True,
+            shape=tuple(gradient.shape),
+            l2_norm=norm,
+            max_abs=largest,
+            entry_count=count,
+            zero_count=zeros,
         )
     finite = part[torch.isfinite(part)].double()
     return Measured(

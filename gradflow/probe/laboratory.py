@@ -96,9 +96,7 @@ class Laboratory:
         # rewinding would undo the change: the state is the initial one already after the copy
         self.forward_count += 1
         try:
-            return run_forward(
-                self.workload, self.layers, self.parameters, sites=self.sites, recorder=recorder
-            )
+            return run_forward(self.workload, self.layers, self.parameters, sites=self.sites, recorder=recorder)
         finally:
             with torch.no_grad():
                 tensor.copy_(original)
@@ -132,8 +130,16 @@ class Laboratory:
         recorder = RepairingRecorder(self.sites, plan, self._keeper.before_write)
         switched: list[torch.Tensor] = []
         if enable:
-            for tensor in (*all_tensors((*self.workload.inputs, *self.workload.keyword_inputs.values())), *self.parameters.values()):
-                if tensor.is_leaf and tensor.is_floating_point() and not tensor.requires_grad and not tensor.is_inference():
+            for tensor in (
+                *all_tensors((*self.workload.inputs, *self.workload.keyword_inputs.values())),
+                *self.parameters.values(),
+            ):
+                if (
+                    tensor.is_leaf
+                    and tensor.is_floating_point()
+                    and not tensor.requires_grad
+                    and not tensor.is_inference()
+                ):
                     tensor.requires_grad_(True)
                     switched.append(tensor)
         try:

@@ -1,6 +1,7 @@
-"""Trial repair: run again with a suspected cut neutralised at that very call site, and see whether the gradient arrives.
+"""Trial repair: run again with a suspected cut neutralised at that very call site.
 
-Nothing of the user's is edited: a recorder lets ``detach()`` return its input there, keeps gradient recording on, and so on.
+Nothing of the user's is edited: a recorder lets ``detach()`` return its input there, keeps gradient recording on, and
+so on.
 """
 
 from __future__ import annotations
@@ -42,7 +43,13 @@ class RepairingRecorder(Recorder):
         self.applied = 0
 
     def record(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, name: int, text: str
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        kind: int,
+        name: int,
+        text: str,
     ) -> Any:
         """Neutralise the operation where it is planned; otherwise record it."""
         if (text, self.sites.number(sys._getframe(2))) in self.plan.operations:

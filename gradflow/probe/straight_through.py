@@ -1,6 +1,7 @@
 """Recognises the straight-through idiom, ``x + (q(x) - x).detach()``: a stop-gradient that is meant.
 
-There the detached value cancels in the forward pass what it replaces: written as a linear combination, ``x`` has the coefficient
+There the detached value cancels in the forward pass what it replaces: written as a linear combination, ``x`` has the
+coefficient
 0 in the value and 1 in the gradient (Bengio, Leonard and Courville, 2013, "Estimating or Propagating Gradients Through
 Stochastic Neurons for Conditional Computation").
 """

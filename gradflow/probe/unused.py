@@ -30,9 +30,7 @@ def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCall
     provenance = laboratory.workload.provenance
     executed = frozenset((span.path, span.line) for span in trace.spans)
     user_files = dict.fromkeys(
-        span.path
-        for span in (*provenance.registered_at.values(), *trace.spans)
-        if not is_installed(span.path)
+        span.path for span in (*provenance.registered_at.values(), *trace.spans) if not is_installed(span.path)
     )
     return explain_not_called(
         owners,
@@ -46,10 +44,13 @@ def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCall
 def _bypass(trace: Trace, target: str) -> NotCalled | None:
     """An operation that read the layer's own parameters although the layer was not called."""
     columns = trace.operations
+    called = trace.calls_by_module
     for operation in range(len(trace)):
         for value in trace.inputs_of(operation):
             role, name = trace.leaf_names.get(value, ("", ""))
-            if role == "parameter" and name.startswith(f"{target}."):
+            owner = name.rpartition(".")[0]
+            # a sub-module that was called read its own parameters: then the layer's forward was called directly
+            if role == "parameter" and f"{owner}.".startswith(f"{target}.") and owner not in called:
                 call = columns.call[operation]
                 caller = f"`{trace.calls[call].module or 'the model'}`" if call >= 0 else "the model"
                 return NotCalled(

@@ -16,10 +16,11 @@ __all__ = ["Activation", "first_tensor", "replace_tensor"]
 class Activation:
     """What one call of the target layer returned.
 
-    ``tensor`` is a clone that took the place of the output in the run, so that a later in-place operation
-    (``ReLU(inplace=True)``, ``out += identity``) changes neither it nor its gradient edge; it is kept only where a Grad-CAM needs
-    it. ``edge`` is ``None`` where no gradient was recorded for it. ``others`` are the edges of further tensors that the
-    same call returned.
+    A clone took the place of the output in the run, and ``edge`` is the clone's: a later in-place operation
+    (``ReLU(inplace=True)``, ``out += identity``) cannot change which gradient it stands for. ``tensor`` is a copy of
+    the values,
+    kept only where a Grad-CAM needs them. ``edge`` is ``None`` where no gradient was recorded. ``others`` are the
+    edges of further tensors that the same call returned.
     """
 
     value: int
@@ -32,7 +33,7 @@ class Activation:
 
 
 def first_tensor(value: Any) -> torch.Tensor | None:
-    """The first tensor in what a module returned: a tensor, or nested tuples, lists, mappings and dataclasses of them."""
+    """The first tensor in what a module returned: nested tuples, lists, mappings and dataclasses are searched."""
     if isinstance(value, torch.Tensor):
         return value
     for item in _items(value):

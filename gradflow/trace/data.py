@@ -28,8 +28,8 @@ class ValueMeta:
 class ModuleCall:
     """One call of a module's ``forward``; ``-1`` stands for "none" in ``parent`` and ``site``.
 
-    Operations ``first_operation <= i < end_operation`` were recorded during the call; ``outputs`` are the value ids of the
-    tensors that it returned.
+    Operations ``first_operation <= i < end_operation`` were recorded during the call; ``outputs`` are the value ids
+    of the tensors that it returned.
     """
 
     id: int
@@ -46,9 +46,10 @@ class ModuleCall:
 class Operation:
     """One recorded operation.
 
-    ``name`` is torch's (``conv2d``, ``detach``, ``MyFunction.apply``); ``region`` is the site at which gradient recording was
-    switched off, ``-1`` while it was on; autograd nodes with a sequence number in ``sequence_start <= s < sequence_end``
-    were made by it.
+    ``name`` is torch's (``conv2d``, ``detach``, ``MyFunction.apply``); ``region`` is the site at which gradient
+    recording was
+    switched off, ``-1`` while it was on; autograd nodes with a sequence number in ``sequence_start <= s <
+    sequence_end`` were made by it.
     """
 
     id: int
@@ -68,9 +69,10 @@ class Operation:
 class OperationColumns:
     """Operations as parallel lists, one entry each: what the recorder appends to, and what the analysis reads.
 
-    The inputs of operation ``i`` are ``inputs[input_start[i] : input_start[i + 1]]`` (the lists of starts have one entry more);
-    ``argument`` holds the position of the top-level argument that each input came from. ``mode`` is 0 while gradients are
-    recorded, 1 under ``no_grad``, 2 under ``inference_mode``.
+    The inputs of operation ``i`` are ``inputs[input_start[i] : input_start[i + 1]]`` (the lists of starts have one
+    entry more);
+    ``argument`` holds the position of the top-level argument that each input came from. ``mode`` is 0 while gradients
+    are recorded, 1 under ``no_grad``, 2 under ``inference_mode``.
     """
 
     name: list[int] = field(default_factory=list)
@@ -112,12 +114,14 @@ class Trace:
     calls
         Module calls in order of their start.
     leaf_names
-        Value id to ``("parameter", qualified name)``, ``("buffer", name)``, ``("input", "0")`` or ``("opaque", "")`` (made where
-        the recorder cannot see).
+        Value id to ``("parameter", qualified name)``, ``("buffer", name)``, ``("input", "0")`` or ``("opaque", "")``
+        (made where the recorder cannot see).
     score
         Value id of the score; -1 when no recorded operation made it.
     layer_values
         For each target layer, the value ids of its output, one per call.
+    stand_ins
+        A target layer's output to the clones that took its place in the run: the same value under another id.
     """
 
     operations: OperationColumns
@@ -130,6 +134,7 @@ class Trace:
     score: int
     layer_values: dict[str, tuple[int, ...]]
     initially_enabled: bool = True
+    stand_ins: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.operations.name)

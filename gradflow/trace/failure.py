@@ -11,7 +11,7 @@ __all__ = ["ForwardFailure", "failure_of"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardFailure:
-    """What stopped a forward pass; ``span`` is the innermost line that is not torch's own, the user's where there is one."""
+    """What stopped a forward pass; ``span`` is the innermost line of the user's, else the innermost outside torch."""
 
     error: Exception
     type_name: str

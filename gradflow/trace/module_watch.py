@@ -101,9 +101,7 @@ class ModuleWatch:
         target = self._targets.get(id(module))
         if target is not None:
             output = self._take(target, output)
-        call["outputs"] = tuple(
-            value for value in map(recorder.known_value, all_tensors(output)[:8]) if value >= 0
-        )
+        call["outputs"] = tuple(value for value in map(recorder.known_value, all_tensors(output)[:8]) if value >= 0)
         return output if target is not None else None
 
     def _take(self, layer: str, output: Any) -> Any:
@@ -129,7 +127,7 @@ class ModuleWatch:
                 dtype=str(activation.dtype).removeprefix("torch."),
                 requires_grad=activation.requires_grad,
                 edge=_edge(activation),
-                tensor=activation if self._keep else None,
+                tensor=activation.detach().clone() if self._keep else None,
                 others=tuple(edge for edge in map(_edge, others[:7]) if edge is not None),
             )
         )

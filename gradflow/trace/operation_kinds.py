@@ -1,4 +1,4 @@
-"""What the analysis has to know about torch's operations by name: which leave torch, which copy, which only read a shape."""
+"""Torch's operations by name: which leave torch, which copy, which only read a shape."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ REWRAPPING = frozenset({"tensor", "new_tensor", "Parameter", "Tensor", "data="})
 """Copy values into a new leaf."""
 
 EXITS = frozenset({
-    "item", "tolist", "numpy", "__array__", "__float__", "__int__", "__bool__", "__index__", "__complex__", "is_nonzero",
-    "__dlpack__", "to_dlpack", "equal", "allclose", "__contains__", "_local_scalar_dense",
+    "item", "tolist", "numpy", "__array__", "__float__", "__int__", "__bool__", "__index__", "__complex__",
+    "is_nonzero", "__dlpack__", "to_dlpack", "equal", "allclose", "__contains__", "_local_scalar_dense",
 })  # fmt: skip
 """Turn values into something that is not a tensor: from here on torch cannot follow them."""
 
@@ -31,8 +31,8 @@ SHAPE_ONLY: dict[str, frozenset[int]] = {
     # the positions of the arguments whose *values* matter; the others give a shape, a dtype or a device
     **dict.fromkeys(
         (
-            "zeros_like", "ones_like", "empty_like", "rand_like", "randn_like", "randint_like", "new_zeros", "new_ones",
-            "new_empty", "new_empty_strided", "numel", "zero_", "zeros", "ones", "empty", "size",
+            "zeros_like", "ones_like", "empty_like", "rand_like", "randn_like", "randint_like", "new_zeros",
+            "new_ones", "new_empty", "new_empty_strided", "numel", "zero_", "zeros", "ones", "empty", "size",
         ),
         frozenset[int](),
     ),
@@ -50,9 +50,9 @@ IMPORTS = frozenset({"tensor", "as_tensor", "asarray", "new_tensor", "_make_subc
 """Take values from outside torch (arrays, lists) as well as from tensors."""
 
 INPLACE_CAPABLE = frozenset({
-    "relu", "relu6", "hardtanh", "elu", "selu", "celu", "leaky_relu", "rrelu", "hardswish", "hardsigmoid", "silu", "mish",
-    "threshold", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "normalize",
-    "feature_dropout",
+    "relu", "relu6", "hardtanh", "elu", "selu", "celu", "leaky_relu", "rrelu", "hardswish", "hardsigmoid", "silu",
+    "mish", "threshold", "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout",
+    "normalize", "feature_dropout",
 })  # fmt: skip
 """Functions that change their input when they are told ``inplace=True``."""
 
@@ -60,20 +60,21 @@ GETTERS_RECORDED = frozenset({"data", "T", "mT", "H", "mH", "real", "imag"})
 """Properties of a tensor that give a tensor of the same values."""
 
 IGNORED = frozenset({
-    "size", "dim", "stride", "is_floating_point", "is_complex", "is_contiguous", "storage_offset", "data_ptr", "__len__",
-    "untyped_storage", "element_size", "get_device", "__hash__", "__repr__", "__str__", "__format__", "ndimension",
-    "nelement", "numel", "register_hook", "retain_grad", "_is_view", "is_same_size", "has_names", "is_signed", "is_inference",
-    "storage", "typed_storage", "is_pinned", "is_shared", "is_conj", "is_neg", "is_tensor", "result_type", "_typed_storage",
-    "is_set_to", "type", "dense_dim", "sparse_dim", "is_coalesced", "__dir__", "__setstate__", "__reduce_ex__", "is_distributed",
-    "register_post_accumulate_grad_hook", "_has_symbolic_sizes_strides", "manual_seed", "is_cuda", "can_cast",
-    "promote_types", "get_default_dtype", "is_storage", "__dlpack_device__", "grad_fn", "backward", "_backward_hooks",
-    "has_torch_function", "is_grad_enabled", "finfo", "iinfo", "_nested_tensor_size", "set_default_dtype",
+    "size", "dim", "stride", "is_floating_point", "is_complex", "is_contiguous", "storage_offset", "data_ptr",
+    "__len__", "untyped_storage", "element_size", "get_device", "__hash__", "__repr__", "__str__", "__format__",
+    "ndimension", "nelement", "numel", "register_hook", "retain_grad", "_is_view", "is_same_size", "has_names",
+    "is_signed", "is_inference", "storage", "typed_storage", "is_pinned", "is_shared", "is_conj", "is_neg",
+    "is_tensor", "result_type", "_typed_storage", "is_set_to", "type", "dense_dim", "sparse_dim", "is_coalesced",
+    "__dir__", "__setstate__", "__reduce_ex__", "is_distributed", "register_post_accumulate_grad_hook",
+    "_has_symbolic_sizes_strides", "manual_seed", "is_cuda", "can_cast", "promote_types", "get_default_dtype",
+    "is_storage", "__dlpack_device__", "grad_fn", "backward", "_backward_hooks", "has_torch_function",
+    "is_grad_enabled", "finfo", "iinfo", "_nested_tensor_size", "set_default_dtype",
 })  # fmt: skip
 """Read facts about a tensor, not its values."""
 
 
 def is_inplace_name(name: str) -> bool:
-    """Whether torch's naming says that the operation changes its first argument: ``add_``, ``__iadd__``, ``__setitem__``."""
+    """Whether a name says that the operation changes its first argument: ``add_``, ``__iadd__``, ``__setitem__``."""
     if name in ("__setitem__", "data="):
         return True
     if name.startswith("__i") and name.endswith("__"):

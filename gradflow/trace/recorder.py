@@ -49,7 +49,7 @@ class Recorder(TorchFunctionMode):
         Called with a tensor before an operation changes it in place.
     """
 
-    def __init__(self, sites: SiteTable, before_write: Callable[[torch.Tensor], None] | None = None) -> None:
+    def __init__(self, sites: SiteTable, before_write: Callable[[Any], None] | None = None) -> None:
         super().__init__()
         self.sites = sites
         self.operations = OperationColumns()
@@ -58,6 +58,7 @@ class Recorder(TorchFunctionMode):
         self.leaf_names: dict[int, tuple[str, str]] = {}
         self.first_value: dict[int, int] = {}
         self.functions: dict[str, type] = {}
+        self.stand_ins: dict[int, list[int]] = {}
         self.suspended = 0
         self.call = -1
         self.region = -1
@@ -97,7 +98,9 @@ class Recorder(TorchFunctionMode):
 
     def adopt(self, tensor: torch.Tensor, original: int) -> int:
         """Register a tensor that took the place of the value ``original``, as made by the same operation."""
-        return self._new_value(tensor, self.values.producer[original])
+        value = self._new_value(tensor, self.values.producer[original])
+        self.stand_ins.setdefault(original, []).append(value)
+        return value
 
     def name_leaf(self, tensor: torch.Tensor, role: str, name: str) -> int:
         """Register a tensor that exists before the run under a name."""
@@ -161,7 +164,7 @@ class Recorder(TorchFunctionMode):
         columns.input_start.append(len(columns.inputs))
 
     def _classify(self, func: Any) -> tuple[int, int, str]:
-        name = getattr(func, "__name__", "") or str(func)
+        name = str(getattr(func, "__name__", func))
         if name in ("__get__", "__set__"):
             name = getattr(getattr(func, "__self__", None), "__name__", "?") + ("=" if name == "__set__" else "")
             if name not in GETTERS_RECORDED and name != "data=":
@@ -189,9 +192,8 @@ class Recorder(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if kwargs is None:
-            kwargs = {}
-        known = self._kinds.get(func)
-        kind, name, text = known if known is not None else self._classify(func)
+            kwargs = _NO_KEYWORDS
+        kind, name, text = self._kinds.get(func) or self._classify(func)
         if kind == _IGNORE or self.suspended or _transform_stack() is not None:
             return func(*args, **kwargs)
         if kind == _GRAD_MODE:
@@ -199,31 +201,19 @@ class Recorder(TorchFunctionMode):
         return self.record(func, args, kwargs, kind, name, text)
 
     def record(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, name: int, text: str
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        kind: int,
+        name: int,
+        text: str,
     ) -> Any:
         """Run one operation and log it."""
-        inputs: list[int] = []
-        arguments: list[int] = []
-        position = 0
-        for argument in args:
-            if isinstance(argument, _Tensor):
-                inputs.append(self.value_of(argument))
-                arguments.append(position)
-            elif argument.__class__ in _NESTED or kind == _IMPORT:
-                self._collect(argument, position, inputs, arguments)
-            position += 1
-        if kwargs:
-            for argument in kwargs.values():
-                if isinstance(argument, _Tensor) or argument.__class__ in _NESTED:
-                    self._collect(argument, position, inputs, arguments)
-                position += 1
-            written = kwargs.get("out")
-            if isinstance(written, _Tensor):
-                kind = _INPLACE
-        if kind == _INPLACE and self._before_write is not None:
-            target = kwargs.get("out", args[0] if args else None)
-            if isinstance(target, _Tensor):
-                self._before_write(target)
+        inputs, arguments = self._read(args, kwargs, kind)
+        target = kwargs.get("out", args[0] if args else None) if kind == _INPLACE or "out" in kwargs else None
+        if target is not None and self._before_write is not None:
+            self._before_write(target)
         site = self.sites.number(sys._getframe(2))
         call = self.call
         enabled = _is_grad_enabled()
@@ -247,9 +237,8 @@ class Recorder(TorchFunctionMode):
         columns.argument.extend(arguments)
         columns.input_start.append(len(columns.inputs))
         if isinstance(result, _Tensor):
-            self._record_output(result, row, kind, text, inputs)
+            self._record_output(result, row, kind if target is None else _INPLACE, text, inputs)
         elif kind == _INPLACE:
-            target = kwargs.get("out", args[0] if args else None)
             if isinstance(target, _Tensor):
                 self._record_output(target, row, kind, text, inputs)
         elif kind != _EXIT and result is not None:
@@ -257,6 +246,25 @@ class Recorder(TorchFunctionMode):
                 self._record_output(tensor, row, kind, text, inputs)
         columns.output_start.append(len(columns.outputs))
         return result
+
+    def _read(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int) -> tuple[list[int], list[int]]:
+        """Value ids of the tensors among the arguments, and the position of the argument that each came from."""
+        inputs: list[int] = []
+        arguments: list[int] = []
+        position = 0
+        for argument in args:
+            if isinstance(argument, _Tensor):
+                inputs.append(self.value_of(argument))
+                arguments.append(position)
+            elif argument.__class__ in _NESTED or kind == _IMPORT:
+                self._collect(argument, position, inputs, arguments)
+            position += 1
+        if kwargs:
+            for argument in kwargs.values():
+                if isinstance(argument, _Tensor) or argument.__class__ in _NESTED:
+                    self._collect(argument, position, inputs, arguments)
+                position += 1
+        return inputs, arguments
 
     def _record_output(self, tensor: torch.Tensor, row: int, kind: int, text: str, inputs: list[int]) -> None:
         entry = self._ids.get(id(tensor))
@@ -267,7 +275,7 @@ class Recorder(TorchFunctionMode):
         else:
             writes = False
             group = -1
-            if inputs and (kind == _ALIASING or text == "as_tensor" or tensor._is_view()):
+            if inputs and (kind == _ALIASING or text == "as_tensor" or bool(tensor._is_view())):
                 group = self._group[inputs[0]]
         if writes:
             self._writes += 1
@@ -364,6 +372,7 @@ class Recorder(TorchFunctionMode):
             spans=self.sites.spans(),
             calls=tuple(ModuleCall(**call) for call in self.calls),
             leaf_names=self.leaf_names,
+            stand_ins={original: tuple(values) for original, values in self.stand_ins.items()},
             score=score,
             layer_values=layer_values,
             initially_enabled=initially_enabled,
@@ -374,11 +383,12 @@ class Recorder(TorchFunctionMode):
         self.region = self.sites.number_of_span(span)
 
 
-_NESTED = frozenset({list, tuple, dict})
+_NO_KEYWORDS: dict[str, Any] = {}
+_NESTED: frozenset[type] = frozenset({list, tuple, dict})
 
 
 def _tensors(value: Any, depth: int = 0) -> Iterable[torch.Tensor]:
-    """The tensors in nested lists, tuples and dicts, in order; named tuples and arrays that show a tensor's memory too."""
+    """The tensors in nested lists, tuples and dicts, in order; also behind arrays that show a tensor's memory."""
     if isinstance(value, _Tensor):
         yield value
     elif isinstance(value, (list, tuple)):

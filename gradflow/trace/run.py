@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -26,7 +27,8 @@ __all__ = ["Run", "run_forward"]
 class Run:
     """A finished forward pass: the plain trace, and the live ends from which gradients can be asked.
 
-    ``score`` is the live tensor; ``activations`` the live gradient edges of the target layers. Both keep the autograd graph
+    ``score`` is the live tensor; ``activations`` the live gradient edges of the target layers. Both keep the autograd
+    graph
     alive and are dropped as soon as the gradients are known. ``failure`` is what stopped the forward, if anything did.
     """
 
@@ -93,7 +95,7 @@ def run_forward(
             score, description, class_index = workload.objective.compute(output)
     except GradflowError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (whatever a user's model raises is told, not lost)
         failure = failure_of(error)
     del watch._stack[:]
     layer_values = {name: tuple(a.value for a in taken) for name, taken in watch.activations.items()}
@@ -130,7 +132,8 @@ def eager_compilation() -> Iterator[None]:
     if "torch._dynamo" not in sys.modules:
         yield
         return
-    with torch.compiler.set_stance("force_eager"):
+    with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*global hooks.*", category=UserWarning)
         yield
 
 

@@ -1,0 +1,46 @@
+"""Slices as people type them: ``[:, 1:]``."""
+
+from __future__ import annotations
+
+import ast
+import operator
+from typing import Any
+
+from gradflow.errors import UsageError
+
+__all__ = ["parse_slice"]
+
+
+def parse_slice(text: str) -> tuple[Any, ...]:
+    """The index that ``x[...]`` would use; only numbers, ``:``, ``...`` and ``None`` are allowed.
+
+    Raises
+    ------
+    UsageError
+        When the text is not such a slice.
+    """
+    wrapped = text.strip()
+    if not wrapped.startswith("["):
+        wrapped = f"[{wrapped}]"
+    try:
+        tree = ast.parse(f"x{wrapped}", mode="eval").body
+        index = tree.slice if isinstance(tree, ast.Subscript) else tree
+        parts = index.elts if isinstance(index, ast.Tuple) else [index]
+        return tuple(_part(part) for part in parts)
+    except (SyntaxError, ValueError, TypeError) as error:
+        raise UsageError(
+            f"`{text}` is not a slice", hint='write it as in Python: `--slice "[:, 1:]"`, `--slice "[0, ..., 3]"`'
+        ) from error
+
+
+def _part(node: ast.expr) -> Any:
+    if isinstance(node, ast.Slice):
+        return slice(*(None if edge is None else _number(edge) for edge in (node.lower, node.upper, node.step)))
+    value = ast.literal_eval(node)
+    if value is Ellipsis or value is None:
+        return value
+    return _number(node)
+
+
+def _number(node: ast.expr) -> int:
+    return operator.index(ast.literal_eval(node))

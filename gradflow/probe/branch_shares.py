@@ -1,0 +1,121 @@
+"""How the gradient splits over the ways of each branch, measured by hooks in the one backward that runs anyway.
+
+With ``g_p`` the gradient that comes back to the fork along path ``p`` and ``g`` their sum, the share of a path is
+``<g_p, g> / ||g||^2``; the shares of a branch sum to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from gradflow.graph.branches import RawBranch
+from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk
+from gradflow.trace.run import Run
+
+__all__ = ["AutogradFacts", "measuring"]
+
+
+@dataclass(kw_only=True)
+class AutogradFacts:
+    """Names of autograd nodes by operation, and shares by ``(fork, join, path number)``."""
+
+    names: dict[int, str] = field(default_factory=dict)
+    shares: dict[tuple[int, int, int], float] = field(default_factory=dict)
+    is_walked: bool = False
+
+
+class _Fork:
+    """Collects what comes back to one fork; the gradients are let go of as soon as all of them are there."""
+
+    def __init__(self, branch: RawBranch, facts: AutogradFacts) -> None:
+        self.branch = branch
+        self.facts = facts
+        self.expected = 0
+        self.sums: dict[int, torch.Tensor] = {}
+
+    def add(self, path: int, gradient: torch.Tensor | None) -> None:
+        self.expected -= 1
+        if gradient is not None and not gradient.is_sparse:
+            known = self.sums.get(path)
+            self.sums[path] = gradient if known is None else known + gradient
+        if not self.expected:
+            self._finish()
+
+    def _finish(self) -> None:
+        sums, self.sums = self.sums, {}
+        shapes = {gradient.shape for gradient in sums.values()}
+        if len(shapes) != 1:
+            return
+        with torch.no_grad():
+            total = torch.stack([gradient.detach().flatten() for gradient in sums.values()]).sum(0)
+            square = float(total.square().sum(dtype=torch.float64))
+            if not 0.0 < square < float("inf"):
+                return
+            for path in range(len(self.branch.paths)):
+                part = sums.get(path)
+                share = 0.0 if part is None else float((part.flatten() * total).sum(dtype=torch.float64)) / square
+                self.facts.shares[self.branch.fork, self.branch.join, path] = share
+
+
+@contextmanager
+def measuring(
+    run: Run, goals: Sequence[torch.autograd.graph.GradientEdge], layer_operation: int, branches: Sequence[RawBranch]
+) -> Iterator[AutogradFacts]:
+    """Walk the graph of a run up to ``goals`` and measure the branches while the block runs backward."""
+    facts = AutogradFacts()
+    score = run.score
+    goal_nodes = {goal.node for goal in goals}
+    nodes = walk(score.grad_fn, goal_nodes) if score is not None and score.grad_fn is not None and goals else None
+    if nodes is None:
+        yield facts
+        return
+    facts.is_walked = True
+    way = on_the_way(nodes, goal_nodes)
+    linked = link_operations(run.trace)
+    operation_of = {node: layer_operation if node in goal_nodes else linked(node) for node in nodes}
+    for node in sorted(way - goal_nodes, key=lambda node: int(node._sequence_nr())):
+        facts.names[operation_of[node]] = node.name()
+    handles = _register(way, operation_of, branches, facts)
+    try:
+        yield facts
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _register(
+    way: set[Node], operation_of: Mapping[Node, int], branches: Sequence[RawBranch], facts: AutogradFacts
+) -> list[Any]:
+    members: dict[int, list[tuple[_Fork, int]]] = {}
+    for branch in branches:
+        fork = _Fork(branch, facts)
+        for number, path in enumerate(branch.paths):
+            for operation in path.nodes or (branch.join,):
+                members.setdefault(operation, []).append((fork, number))
+    handles = []
+    for node in way:
+        slots: list[tuple[int, _Fork, int]] = []
+        for position, (following, _) in enumerate(node.next_functions):
+            if following not in way:
+                continue
+            target = operation_of[following]
+            for fork, number in members.get(operation_of[node], ()):
+                if fork.branch.fork == target != operation_of[node]:
+                    fork.expected += 1
+                    slots.append((position, fork, number))
+        if slots:
+            handles.append(node.register_hook(_collector(slots)))
+    return handles
+
+
+def _collector(slots: Sequence[tuple[int, _Fork, int]]) -> Callable[[Sequence[Any], Sequence[Any]], None]:
+    def hook(outgoing: Sequence[Any], incoming: Sequence[Any]) -> None:
+        for position, fork, number in slots:
+            fork.add(number, outgoing[position] if position < len(outgoing) else None)
+
+    return hook
