@@ -35,7 +35,11 @@ def present(
     for path in pictures:
         desk.attempt(functools.partial(shown.save, path), path)
     refused = [each for each in shown.reports if cams and each.cam is None and each.target.kind == "layer"]
-    for line in [*_refusals(refused, has_others=bool(report.others)), *(f"wrote {path}" for path in desk.written)]:
+    # the text names the maps itself
+    map_files = {name for each in shown.reports if each.cam is not None for name in each.cam.files}
+    told = map_files if format_ == "text" and output is None else set()
+    written = [f"wrote {path}" for path in desk.written if str(path) not in told]
+    for line in [*_refusals(refused, has_others=bool(report.others)), *written]:
         print(line, file=sys.stderr)
     for failure in desk.failures:
         report_failure(failure)
@@ -92,6 +96,7 @@ def _own_paths(report: Report, path: Path) -> Iterator[tuple[Report, Path]]:
 
 
 _WHY_REFUSED = {
+    "connected": "its output is no map",
     "zero": "the gradient is zero everywhere",
     "nan": "the gradient is not finite",
     "wrong": "the gradient is not the true derivative",
