@@ -29,6 +29,8 @@ def printing() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
+    except SystemExit as stop:  # how rich answers a reader that has left
+        raise BrokenPipeError from stop
     except OSError as error:
         # what is still buffered can go nowhere; without this Python would complain again when it closes stdout
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
