@@ -12,6 +12,7 @@ import pytest
 import gradflow
 import gradflow.render
 
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 HEAVY = ("torch", "torchvision", "timm", "captum")
 RENDERERS = sorted(module.name for module in pkgutil.walk_packages(gradflow.render.__path__, "gradflow.render."))
 
@@ -72,6 +73,18 @@ report.save({str(tmp_path / "report.json")!r})"""
     assert heavy_modules_after(save) == []
     assert heavy_modules_after(render) == []
     assert (tmp_path / "report.svg").stat().st_size > 0
+
+
+def test_check_stays_callable_after_the_command_line_has_run() -> None:
+    """A module of the same name, once imported, must not take the function's place."""
+    model = f"{FIXTURES / 'healthy' / 'custom_function_none.py'}:build"
+    program = f"""
+from gradflow.cli import main
+assert main(["check", {model!r}, "--layer", "encoder"]) == 0
+import gradflow
+assert not isinstance(gradflow.check, type(gradflow)), gradflow.check
+"""
+    assert "torch" in heavy_modules_after(program)
 
 
 def test_what_needs_torch_is_loaded_when_it_is_used() -> None:
