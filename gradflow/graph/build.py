@@ -98,11 +98,12 @@ class _Builder:
         self.cut_operations = {group.operation: group.cause for group in dependence.cuts}
         self.leaving = {group.leave for group in dependence.needed if group.leave >= 0}
         self.kept: dict[int, None] = {}
+        self.merged = self._selection()
         self.omitted = 0
 
     def build(self) -> FlowGraph:
         self._choose()
-        nodes = [self._operation_node(operation) for operation in self.kept]
+        nodes = [self._operation_node(operation) for operation in self.kept if operation not in self.merged]
         leaves: dict[int, Node] = {}
         edges: dict[tuple[str, str, str], Edge] = {}
         for operation in self.kept:
@@ -111,7 +112,8 @@ class _Builder:
         for group in self.dependence.needed:
             if group.leave >= 0 and group.leave in self.kept:
                 self._add_edge(
-                    edges, Edge(source=f"op{group.leave}", target=f"op{group.operation}", kind="value", is_cut=True)
+                    edges,
+                    Edge(source=self._name(group.leave), target=self._name(group.operation), kind="value", is_cut=True),
                 )
         modules = {call.module: call.type_name for call in self.trace.calls}
         return FlowGraph(
@@ -124,6 +126,15 @@ class _Builder:
             layer=self._layer_ids(leaves),
             omitted_count=self.omitted,
         )
+
+    def _selection(self) -> dict[int, int]:
+        """What gradflow itself did to pick the score from the output belongs to the score, not to the model."""
+        columns = self.trace.operations
+        return {
+            operation: self.score_operation
+            for operation in range(max(0, self.score_operation - 16), self.score_operation)
+            if columns.call[operation] < 0 and columns.site[operation] < 0
+        }
 
     def _choose(self) -> None:
         trace, dependence = self.trace, self.dependence
@@ -197,7 +208,7 @@ class _Builder:
         if producer >= 0:
             if producer not in self.kept:
                 return
-            source = f"op{producer}"
+            source = self._name(producer)
         else:
             role, name = trace.leaf_names.get(value, ("", ""))
             if role not in ("parameter", "buffer", "input"):
@@ -205,7 +216,7 @@ class _Builder:
             source = f"{'param' if role == 'parameter' else role}:{name}"
             if value not in leaves:
                 leaves[value] = self._leaf_node(value, source, role, name)
-        target = f"op{operation}"
+        target = self._name(operation)
         outputs = trace.outputs_of(operation)
         carries = bool(dependence.carries[value])
         arrives = any(dependence.carries[v] for v in outputs)
@@ -217,7 +228,11 @@ class _Builder:
 
     @staticmethod
     def _add_edge(edges: dict[tuple[str, str, str], Edge], edge: Edge) -> None:
-        edges.setdefault((edge.source, edge.target, edge.kind), edge)
+        if edge.source != edge.target:
+            edges.setdefault((edge.source, edge.target, edge.kind), edge)
+
+    def _name(self, operation: int) -> str:
+        return f"op{self.merged.get(operation, operation)}"
 
     def _leaf_node(self, value: int, name_id: str, role: str, name: str) -> Node:
         trace, dependence = self.trace, self.dependence
@@ -242,7 +257,7 @@ class _Builder:
         for value in sorted(self.layer_values):
             producer = self.trace.values.producer[value]
             if producer in self.kept:
-                found.append(f"op{producer}")
+                found.append(self._name(producer))
             elif value in leaves:
                 found.append(leaves[value].id)
         return list(dict.fromkeys(found))
@@ -252,10 +267,10 @@ class _Builder:
         producer = trace.values.producer[group.value]
         span = trace.span_of(group.leave if group.leave >= 0 else group.operation)
         return Cut(
-            node=f"op{group.operation}",
+            node=self._name(group.operation),
             cause=group.cause,
             operation=trace.name_of(group.operation),
-            source=f"op{producer}" if producer >= 0 else "",
+            source=self._name(producer) if producer >= 0 else "",
             module=trace.module_of(group.operation),
             span=span,
             source_span=trace.span_of(producer) if producer >= 0 else None,
@@ -266,14 +281,14 @@ class _Builder:
     def _branches(self) -> list[Branch]:
         return [
             Branch(
-                fork=f"op{raw.fork}",
-                join=f"op{raw.join}",
+                fork=self._name(raw.fork),
+                join=self._name(raw.join),
                 kind=raw.kind,
                 module=raw.module,
                 span=self.trace.span_of(raw.join),
                 paths=tuple(
                     BranchPath(
-                        nodes=tuple(f"op{node}" for node in path.nodes),
+                        nodes=tuple(self._name(node) for node in path.nodes),
                         is_identity=path.is_identity,
                         carries_gradient=path.carries_gradient,
                         gradient_share=self.shares.get((raw.fork, raw.join, number)),
@@ -282,5 +297,5 @@ class _Builder:
                 ),
             )
             for raw in branches_between(self.trace, self.dependence, self.layer)
-            if raw.fork in self.kept and raw.join in self.kept
+            if raw.fork in self.kept and raw.join in self.kept and not {raw.fork, raw.join} & self.merged.keys()
         ]
