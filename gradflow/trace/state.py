@@ -9,6 +9,7 @@ the recorder sees and announces by :meth:`StateKeeper.before_write`.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -81,12 +82,28 @@ class StateKeeper:
             for entry in value:
                 self.before_write(entry)
 
-    def before_backward(self) -> None:
-        """Announce that the model itself calls ``backward()``, which accumulates into every ``.grad`` in place."""
-        with _unseen():
-            for state in self._grads:
-                if state.memory is not None:
-                    state.memory.save()
+    @contextlib.contextmanager
+    def backward_announced(self) -> Iterator[None]:
+        """Copy what the caller has accumulated in ``.grad`` when the model itself calls ``backward()``.
+
+        That accumulates in place, where no function mode sees it.
+        """
+        backward = torch.autograd.backward
+
+        @functools.wraps(backward)
+        def announced(*args: Any, **kwargs: Any) -> None:
+            with _unseen():
+                for state in self._grads:
+                    if state.memory is not None:
+                        state.memory.save()
+            backward(*args, **kwargs)
+
+        if self._grads:
+            torch.autograd.backward = announced
+        try:
+            yield
+        finally:
+            torch.autograd.backward = backward
 
     def rewind(self) -> None:
         """Let the next run start from where the first one did.
@@ -204,6 +221,7 @@ def preserved(model: nn.Module, tensors: Iterable[object] = ()) -> Iterator[Stat
     """
     keeper = StateKeeper(model, tensors)
     try:
-        yield keeper
+        with keeper.backward_announced():
+            yield keeper
     finally:
         keeper.restore()
