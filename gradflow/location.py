@@ -6,12 +6,13 @@ import functools
 import importlib.util
 import linecache
 import os
+import re
 import sys
 import sysconfig
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
-__all__ = ["SiteTable", "SourceSpan", "is_installed", "source_line"]
+__all__ = ["SiteTable", "SourceSpan", "is_installed", "makes_tensor", "source_line"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,16 @@ class SourceSpan:
 def source_line(path: str, line: int) -> str:
     """The text of one line of a file without its line end; empty where the file cannot be read."""
     return linecache.getline(path, line).rstrip("\n")
+
+
+_CONSTRUCTOR = re.compile(r"(torch\.)?(cuda\.)?[A-Z]\w*Tensor\(|(torch\.)?Tensor\(")
+
+
+def makes_tensor(span: SourceSpan | None) -> bool:
+    """Whether a place reads ``torch.Tensor(...)``, ``torch.FloatTensor(...)`` or the like, which nothing records."""
+    if span is None or span.column is None:
+        return False
+    return _CONSTRUCTOR.match(source_line(span.path, span.line)[span.column - 1 :]) is not None
 
 
 def _package_directories(*names: str) -> tuple[str, ...]:
@@ -190,6 +201,13 @@ class SiteTable:
         if span not in self._rows:
             self._rows.append(span)
         return self._rows.index(span)
+
+    def path_of(self, number: int) -> str:
+        """The file of a place; empty for -1."""
+        if number < 0:
+            return ""
+        row = self._rows[number]
+        return row.path if isinstance(row, SourceSpan) else row[0].co_filename
 
     def spans(self) -> tuple[SourceSpan, ...]:
         """The span of every number given out so far."""

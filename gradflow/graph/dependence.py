@@ -10,8 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from gradflow.location import makes_tensor
 from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import DETACHING, IMPORTS, REWRAPPING, SHAPE_ONLY, is_inplace_name
+from gradflow.trace.operation_kinds import (
+    CHANGED_THROUGH_VIEW,
+    DECISIONS,
+    DETACHING,
+    FROM_ARRAYS,
+    IMPORTS,
+    REWRAPPING,
+    SHAPE_ONLY,
+    is_inplace_name,
+)
 
 __all__ = ["Bridge", "CutGroup", "Dependence", "analyse"]
 
@@ -179,7 +189,7 @@ class _Analysis:
             keeps = bool(first) and bool(carries[first[0]])
         else:
             keeps = any(carries[value] for value in inputs)
-        if name in DETACHING or name in REWRAPPING:
+        if name in DETACHING or name in REWRAPPING or (name == CHANGED_THROUGH_VIEW and self._is_hidden(operation)):
             keeps = False
         for value in outputs:
             if value in self.sources:
@@ -214,7 +224,10 @@ class _Analysis:
             if not exit_inputs:
                 return
             best = min(exit_inputs, key=self._rank)
-            groups = (CutGroup(cause="numpy-roundtrip", operation=operation, value=best, leave=bridge.leave),)
+            # `torch.Tensor([a, b])` reads its elements one by one, as `float(a)` does, and is a copy all the same
+            copied = makes_tensor(self.trace.span_of(bridge.leave))
+            cause = "tensor-rewrap" if copied else "numpy-roundtrip"
+            groups = (CutGroup(cause=cause, operation=operation, value=best, leave=bridge.leave),)
         if best < 0:
             return
         last = self._last_group(best)
@@ -253,13 +266,15 @@ class _Analysis:
             if was_whole:
                 groups.append(CutGroup(cause="nondiff-op", operation=operation, value=source))
             return tuple(groups)
-        if columns.mode[operation] and not is_inplace_name(name):
+        first = trace.inputs_of(operation)[:1]
+        # what is written into a tensor while recording is off loses its history; the tensor's own history stays
+        if columns.mode[operation] and not (is_inplace_name(name) and first and first[0] == source):
             cause = "inference-mode" if columns.mode[operation] == 2 else "no-grad"
             region = columns.region[operation]
             groups.append(CutGroup(cause=cause, operation=operation, value=source, site=region))
         if name in DETACHING:
             groups.append(CutGroup(cause="detach", operation=operation, value=source))
-        elif name in ("from_numpy", "frombuffer") or (name in IMPORTS and self._leave_of(source, operation) >= 0):
+        elif name in FROM_ARRAYS or (name in IMPORTS and self._leave_of(source, operation) >= 0):
             groups = [group for group in groups if group.site >= 0]
             groups.append(
                 CutGroup(
@@ -269,7 +284,7 @@ class _Analysis:
                     leave=self._leave_of(source, operation),
                 )
             )
-        elif name in REWRAPPING:
+        elif name in REWRAPPING or name == CHANGED_THROUGH_VIEW:
             groups.append(CutGroup(cause="tensor-rewrap", operation=operation, value=source))
         elif lost and not groups:
             groups.append(CutGroup(cause=self._cause_of_loss(name), operation=operation, value=source))
@@ -283,7 +298,19 @@ class _Analysis:
             return "custom-function"
         if name in ("requires_grad_", "requires_grad="):
             return "requires-grad-off"
+        if name in IMPORTS:
+            return "tensor-rewrap"
         return "nondiff-op"
+
+    def _is_hidden(self, operation: int) -> bool:
+        """Whether values were written through ``.data`` or ``detach()``, which autograd does not see."""
+        trace = self.trace
+        before, value = trace.inputs_of(operation)
+        while value != before and (producer := trace.values.producer[value]) >= 0 and trace.inputs_of(producer):
+            if trace.name_of(producer) in DETACHING:
+                return True
+            value = trace.inputs_of(producer)[0]
+        return False
 
     def _leave_of(self, value: int, before: int) -> int:
         """The last operation before ``before`` at which ``value`` left torch, or -1."""
@@ -328,7 +355,11 @@ class _Analysis:
 
 
 def _merge(groups: list[CutGroup], trace: Trace) -> tuple[CutGroup, ...]:
-    """One thing to mend per cause: ``.detach()`` that only prepares ``.numpy()`` or a copy belongs to that."""
+    """One thing to mend per cause.
+
+    A ``.detach()`` that only prepares ``.numpy()`` or a copy belongs to that, and a comparison that only prepares
+    ``if`` belongs to the decision.
+    """
     merged: list[CutGroup] = []
     seen: set[tuple[str, int]] = set()
     for group in groups:
@@ -339,11 +370,20 @@ def _merge(groups: list[CutGroup], trace: Trace) -> tuple[CutGroup, ...]:
             prepares = group.cause == "numpy-roundtrip" or _line(trace, group) == _line(trace, merged[-1])
             if steps <= 4 and prepares:
                 seen.discard(merged.pop().key)
+        elif merged and merged[-1].cause == "nondiff-op" and _decides(trace, group):
+            if _line(trace, group) == _line(trace, merged[-1]):
+                seen.discard(merged.pop().key)
         seen.add(group.key)
         merged.append(group)
     return tuple(merged)
 
 
 def _line(trace: Trace, group: CutGroup) -> tuple[str, int] | None:
-    span = trace.span_of(group.operation)
+    """Where a cut stands; of a decision, where it was taken, not where its outcome came back."""
+    span = trace.span_of(group.leave if _decides(trace, group) else group.operation)
     return (span.path, span.line) if span else None
+
+
+def _decides(trace: Trace, group: CutGroup) -> bool:
+    """Whether the value left torch as the condition of a decision."""
+    return group.leave >= 0 and trace.name_of(group.leave) in DECISIONS

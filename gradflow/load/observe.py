@@ -58,9 +58,12 @@ class _NotingMode(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        was_enabled = torch.is_grad_enabled()
         result = func(*args, **kwargs) if kwargs else func(*args)
         if func is _set_grad_enabled:
-            self.notes.grad_mode_site = -1 if args[0] else self.notes.here()
+            # the end of a `with` block only puts back what was before
+            if was_enabled and not args[0] and sys._getframe(1).f_code.co_name != "__exit__":
+                self.notes.grad_mode_site = self.notes.here()
         elif func is _requires_grad_method:
             wanted = args[1] if len(args) > 1 else (kwargs or {}).get("requires_grad", True)
             self.notes.set_requires_grad(args[0], wanted, self.notes.here())

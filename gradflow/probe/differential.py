@@ -19,10 +19,11 @@ from gradflow.graph.dependence import Bridge
 from gradflow.location import SiteTable
 from gradflow.probe.evidence import Influence
 from gradflow.trace.capture import all_tensors
+from gradflow.trace.operation_kinds import DECISIONS
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run
 
-__all__ = ["ChecksumRecorder", "compare_runs", "moved"]
+__all__ = ["Alteration", "ChecksumRecorder", "compare_runs", "moved"]
 
 
 class ChecksumRecorder(Recorder):
@@ -104,10 +105,15 @@ def _plain(arguments: Any, depth: int = 0) -> list[object]:
     return found
 
 
-def moved(seed: int, index: Any = None) -> Callable[[str, int, torch.Tensor], torch.Tensor]:
+Alteration = Callable[[str, int, torch.Tensor], torch.Tensor]
+"""From a layer's name, the number of its call and its activation to the activation that takes its place."""
+
+
+def moved(seed: int, index: Any = None, direction: int = 0) -> Alteration:
     """An alteration that moves an activation by noise of half its spread and a shift of three times its spread.
 
-    The shift makes thresholds and arg-max flip that mere noise would leave alone.
+    The shift makes thresholds and arg-max flip that mere noise would leave alone. It goes up or down with the noise,
+    or for all entries alike where ``direction`` is 1 or -1.
     """
 
     def alter(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
@@ -118,7 +124,7 @@ def moved(seed: int, index: Any = None) -> Callable[[str, int, torch.Tensor], to
             spread = float(activation.detach().float().std(correction=0)) if activation.numel() > 1 else 0.0
             spread = spread if spread > 0 and math.isfinite(spread) else 1.0
             noise = torch.randn(activation.shape, generator=generator).to(activation.device, activation.dtype)
-            step = spread * (1.5 * noise + 3.0 * torch.sign(noise))
+            step = spread * (direction * (9.0 + noise) if direction else 1.5 * noise + 3.0 * torch.sign(noise))
             if index is not None:
                 mask = torch.zeros_like(step)
                 mask[index] = 1
@@ -177,7 +183,7 @@ def find_bridges(
         differs = base.output_sums.get(row) != changed.output_sums.get(row)
         if row in leaving or (reads_change and not outputs):
             leaving.add(row)
-            if trace.name_of(row) in ("__bool__", "is_nonzero"):
+            if trace.name_of(row) in DECISIONS:
                 last_decision = row
             else:
                 last_exit = row

@@ -10,7 +10,7 @@ from gradflow.probe.evidence import BackwardError
 from gradflow.probe.laboratory import Laboratory
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import failure_of
-from gradflow.trace.operation_kinds import INPLACE_CAPABLE, is_inplace_name
+from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW, INPLACE_CAPABLE, is_inplace_name
 from gradflow.trace.run import Run
 
 __all__ = ["explain_backward_error"]
@@ -18,7 +18,7 @@ __all__ = ["explain_backward_error"]
 _VIEWS = frozenset({
     "view", "reshape", "permute", "transpose", "__getitem__", "chunk", "split", "unbind", "flatten", "squeeze",
     "unsqueeze", "expand", "narrow", "select", "t", "T", "mT", "movedim", "swapaxes", "view_as", "detach", "data",
-    "unflatten", "diagonal", "tensor_split", "contiguous", "to", "real", "imag", "(changed through a view)",
+    "unflatten", "diagonal", "tensor_split", "contiguous", "to", "real", "imag", CHANGED_THROUGH_VIEW,
 })  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import torch
 from gradflow.load.workload import Workload
 from gradflow.location import SiteTable
 from gradflow.probe.backward_scan import scan_backward
-from gradflow.probe.differential import ChecksumRecorder, compare_runs, find_bridges, moved
+from gradflow.probe.differential import Alteration, ChecksumRecorder, compare_runs, find_bridges, moved
 from gradflow.probe.evidence import Influence, Measured, NodeFlow, RepairOutcome
 from gradflow.probe.gradient import Gradients, differentiate, measure
 from gradflow.probe.repairing import RepairingRecorder, RepairPlan
@@ -74,25 +74,28 @@ class Laboratory:
             again = self.forward(recorder=ChecksumRecorder(self.sites, self._keeper.before_write))
             self._checksums = base, recorder, again
         base, base_recorder, again = self._checksums
-        recorder = ChecksumRecorder(self.sites, self._keeper.before_write)
-        alter = moved(_SEED, index)
-        if target in self.parameters:
-            changed = self._with_moved_parameter(target, recorder, index)
-        else:
-            changed = self.forward(
-                recorder=recorder, alter=lambda name, call, value: alter(name, call, value) if name == target else value
-            )
-        outcome = compare_runs(base, again, changed, target)
-        if not outcome.matters:
-            return outcome
-        bridges = find_bridges(base_recorder, recorder, base, target, exits)
-        return Influence(matters=True, difference=outcome.difference, bridges=bridges)
+        outcome = Influence(matters=None)
+        # a Python condition on the values may not notice noise: then all values are moved up, and all down
+        for direction in (0, 1, -1) if exits else (0,):
+            recorder = ChecksumRecorder(self.sites, self._keeper.before_write)
+            alter = moved(_SEED, index, direction)
+            if target in self.parameters:
+                changed = self._with_moved_parameter(target, recorder, alter)
+            else:
+                changed = self.forward(recorder=recorder, alter=_only(target, alter))
+            outcome = compare_runs(base, again, changed, target)
+            if outcome.matters is None:
+                break
+            if outcome.matters:
+                bridges = find_bridges(base_recorder, recorder, base, target, exits)
+                return Influence(matters=True, difference=outcome.difference, bridges=bridges)
+        return outcome
 
-    def _with_moved_parameter(self, target: str, recorder: ChecksumRecorder, index: Any) -> Run:
+    def _with_moved_parameter(self, target: str, recorder: ChecksumRecorder, alter: Alteration) -> Run:
         tensor = self.parameters[target]
         with torch.no_grad():
             original = tensor.detach().clone()
-            tensor.copy_(moved(_SEED, index)(target, 0, tensor.detach().clone()))
+            tensor.copy_(alter(target, 0, tensor.detach().clone()))
         # rewinding would undo the change: the state is the initial one already after the copy
         self.forward_count += 1
         try:
@@ -169,6 +172,10 @@ class Laboratory:
             return (), "the second run gave no gradient edge"
         flows, _, reason = scan_backward(run, goals)
         return flows, reason
+
+
+def _only(target: str, alter: Alteration) -> Alteration:
+    return lambda name, call, value: alter(name, call, value) if name == target else value
 
 
 def _requiring_grad(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:

@@ -21,16 +21,25 @@ def region_site(sites: SiteTable, frame: FrameType | None) -> int:
     """The site that switched recording off, looked for upwards from ``frame``.
 
     A function decorated with ``@torch.no_grad()`` runs inside a wrapper of torch; the place a person must change is the
-    decorator, which no frame points at, so it is read from the source of the decorated function.
+    decorator, which no frame points at, so it is read from the source of the decorated function. A function that was
+    wrapped by a call, ``torch.no_grad()(function)``, is itself the place where no line of the user's calls it.
     """
     here = frame
+    wrapped: Callable[..., Any] | None = None
     while here is not None and is_machinery(here.f_code.co_filename):
         if here.f_code.co_filename.endswith("_contextlib.py") and "func" in here.f_locals:
-            span = _decorator_span(here.f_locals["func"])
+            wrapped = here.f_locals["func"]
+            span = _decorator_span(wrapped)
             if span is not None:
                 return sites.number_of_span(span)
         here = here.f_back
-    return sites.number(frame)
+    number = sites.number(frame)
+    if wrapped is not None and is_machinery(sites.path_of(number)):
+        code = getattr(inspect.unwrap(wrapped), "__code__", None)
+        if code is not None and not is_machinery(code.co_filename):
+            span = SourceSpan(path=code.co_filename, line=code.co_firstlineno, function=code.co_qualname)
+            return sites.number_of_span(span)
+    return number
 
 
 def _decorator_span(function: Callable[..., Any]) -> SourceSpan | None:

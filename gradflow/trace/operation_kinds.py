@@ -4,8 +4,11 @@ from __future__ import annotations
 
 __all__ = [
     "ALIASING",
+    "CHANGED_THROUGH_VIEW",
+    "DECISIONS",
     "DETACHING",
     "EXITS",
+    "FROM_ARRAYS",
     "GETTERS_RECORDED",
     "IGNORED",
     "IMPORTS",
@@ -18,7 +21,7 @@ __all__ = [
 DETACHING = frozenset({"detach", "detach_", "data"})
 """Return the same values without their history."""
 
-REWRAPPING = frozenset({"tensor", "new_tensor", "Parameter", "Tensor", "data="})
+REWRAPPING = frozenset({"tensor", "new_tensor", "Parameter", "Variable", "Tensor", "data="})
 """Copy values into a new leaf."""
 
 EXITS = frozenset({
@@ -26,6 +29,9 @@ EXITS = frozenset({
     "is_nonzero", "__dlpack__", "to_dlpack", "equal", "allclose", "__contains__", "_local_scalar_dense",
 })  # fmt: skip
 """Turn values into something that is not a tensor: from here on torch cannot follow them."""
+
+DECISIONS = frozenset({"__bool__", "is_nonzero"})
+"""Turn a value into a Python condition."""
 
 SHAPE_ONLY: dict[str, frozenset[int]] = {
     # the positions of the arguments whose *values* matter; the others give a shape, a dtype or a device
@@ -43,8 +49,17 @@ SHAPE_ONLY: dict[str, frozenset[int]] = {
     **dict.fromkeys(("expand_as", "view_as", "reshape_as", "type_as", "to", "broadcast_to"), frozenset({0})),
 }  # fmt: skip
 
-ALIASING = frozenset({"detach", "data", "alias", "as_tensor", "Parameter", "from_numpy", "numpy", "as_subclass"})
+ALIASING = frozenset({
+    "detach", "data", "alias", "as_tensor", "Parameter", "Variable", "from_numpy", "numpy", "as_subclass",
+    "from_dlpack",
+})  # fmt: skip
 """Their result may share memory with their first argument although autograd does not call it a view."""
+
+CHANGED_THROUGH_VIEW = "(changed through a view)"
+"""Stands for what an operation on another tensor did to this one, because both share memory."""
+
+FROM_ARRAYS = frozenset({"from_numpy", "frombuffer", "from_dlpack", "__array_wrap__"})
+"""Make a tensor of an array; ``__array_wrap__`` is how NumPy hands back what it computed from a tensor."""
 
 IMPORTS = frozenset({"tensor", "as_tensor", "asarray", "new_tensor", "_make_subclass"})
 """Take values from outside torch (arrays, lists) as well as from tensors."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.utils.dlpack
 
 from gradflow.trace.recorder import Recorder
 
@@ -17,12 +18,17 @@ _MISSING = object()
 
 @contextlib.contextmanager
 def watched(recorder: Recorder) -> Iterator[None]:
-    """Let ``recorder`` see array imports, custom Functions, ``inference_mode`` and new Parameters."""
+    """Let ``recorder`` see array imports, custom Functions, ``inference_mode``, new Parameters and Variables."""
     with contextlib.ExitStack() as stack:
         for name in ("from_numpy", "frombuffer"):
             _replace(stack, torch, name, _recorded_function(recorder, name, getattr(torch, name)))
+        capsules: dict[int, torch.Tensor] = {}
+        for owner in (torch, torch.utils.dlpack):
+            _replace(stack, owner, "from_dlpack", _recorded_import(recorder, capsules, torch.from_dlpack))
+        _replace(stack, torch.utils.dlpack, "to_dlpack", _recorded_export(recorder, capsules))
         _replace(stack, torch.autograd.Function, "apply", _recorded_apply(recorder))
         _replace(stack, torch.nn.Parameter, "__new__", _recorded_parameter(recorder))
+        _replace(stack, type(torch.autograd.Variable), "__call__", _recorded_variable(recorder))
         inference_mode = torch.inference_mode
         enter, leave = inference_mode.__enter__, inference_mode.__exit__
 
@@ -65,6 +71,32 @@ def _recorded_function(recorder: Recorder, name: str, function: Callable[..., An
     return call
 
 
+def _recorded_export(recorder: Recorder, capsules: dict[int, torch.Tensor]) -> Callable[..., Any]:
+    function = torch.utils.dlpack.to_dlpack
+
+    def to_dlpack(tensor: torch.Tensor) -> Any:
+        if recorder.suspended:
+            return function(tensor)
+        capsule = recorder.record_call("to_dlpack", lambda: function(tensor), (tensor,), depth=1)
+        capsules[id(capsule)] = tensor
+        return capsule
+
+    return to_dlpack
+
+
+def _recorded_import(
+    recorder: Recorder, capsules: dict[int, torch.Tensor], function: Callable[..., Any]
+) -> Callable[..., Any]:
+    def from_dlpack(source: Any, *args: Any, **kwargs: Any) -> Any:
+        if recorder.suspended:
+            return function(source, *args, **kwargs)
+        # a capsule is used up by the import, and says nothing about the tensor that it came from
+        read = capsules.pop(id(source), source)
+        return recorder.record_call("from_dlpack", lambda: function(source, *args, **kwargs), (read,), depth=1)
+
+    return from_dlpack
+
+
 def _recorded_apply(recorder: Recorder) -> Any:
     # in the class dictionary it is a classmethod or a C method descriptor, depending on the release of torch
     original = vars(torch.autograd.Function).get("apply") or torch.autograd.Function.__dict__["apply"]
@@ -96,3 +128,15 @@ def _recorded_parameter(recorder: Recorder) -> Any:
         return recorder.record_call("Parameter", lambda: original(cls, data, requires_grad), (data,), depth=1)
 
     return staticmethod(new)
+
+
+def _recorded_variable(recorder: Recorder) -> Any:
+    original = type(torch.autograd.Variable).__call__
+
+    def call(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        if recorder.suspended or cls is not torch.autograd.Variable:
+            return original(cls, *args, **kwargs)
+        inputs = (*args, *kwargs.values())
+        return recorder.record_call("Variable", lambda: original(cls, *args, **kwargs), inputs, depth=1)
+
+    return call

@@ -19,6 +19,7 @@ from gradflow.trace.data import ModuleCall, OperationColumns, Trace, ValueColumn
 from gradflow.trace.grad_mode import is_leaving, region_site
 from gradflow.trace.operation_kinds import (
     ALIASING,
+    CHANGED_THROUGH_VIEW,
     EXITS,
     GETTERS_RECORDED,
     IGNORED,
@@ -128,7 +129,7 @@ class Recorder(TorchFunctionMode):
 
     def _refresh(self, tensor: torch.Tensor, value: int, write: tuple[int, int, int]) -> int:
         """A tensor whose memory was changed through another tensor (a view, ``.data``) since it was last read."""
-        row = self._append_row("(changed through a view)", self.operations.site[write[0]])
+        row = self._append_row(CHANGED_THROUGH_VIEW, self.operations.site[write[0]])
         self._append_inputs(row, (value, write[1]), (0, 1))
         fresh = self._new_value(tensor, row, self._group[value])
         self.operations.outputs.append(fresh)
