@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.diagnose.rules.backward_error import backward_raised
+from gradflow.diagnose.rules.forward_error import forward_refused
+from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.cut import path_is_cut
 from gradflow.diagnose.rules.not_finite import gradient_is_not_finite
 from gradflow.diagnose.rules.partial import some_ways_are_cut
@@ -19,6 +21,7 @@ __all__ = ["ALL_RULES", "diagnose"]
 Rule = Callable[[Evidence], tuple[Diagnostic, ...]]
 
 ALL_RULES: tuple[Rule, ...] = (
+    forward_refused,
     backward_raised,
     layer_never_ran,
     nothing_requires_grad,
@@ -28,6 +31,7 @@ ALL_RULES: tuple[Rule, ...] = (
     gradient_is_not_finite,
     position_is_not_read,
     gradient_is_zero,
+    custom_function_is_no_derivative,
     some_ways_are_cut,
 )
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, PartialLoss
+from gradflow.probe.formula_check import wrong_formulas
 
 __all__ = ["Verdict", "harmful_losses", "verdict_of"]
 
@@ -14,7 +15,7 @@ Verdict = Literal["connected", "broken", "unused", "zero", "wrong", "nan", "stal
 
 def verdict_of(evidence: Evidence) -> Verdict:
     """What holds of the gradient that was asked for."""
-    if evidence.backward_error is not None:
+    if evidence.backward_error is not None or evidence.forward_failure is not None:
         return "error"
     if not evidence.call_count:
         return "unused"
@@ -27,7 +28,7 @@ def verdict_of(evidence: Evidence) -> Verdict:
     looked_at = [measured for measured in evidence.sliced if measured.arrived] or arrived
     if evidence.is_cancelled or all(measured.is_zero for measured in looked_at):
         return "zero"
-    if harmful_losses(evidence):
+    if harmful_losses(evidence) or wrong_formulas(evidence.formulas):
         return "wrong"
     return "connected"
 
@@ -35,8 +36,8 @@ def verdict_of(evidence: Evidence) -> Verdict:
 def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
     """The partial cuts that make the gradient wrong, the largest loss first.
 
-    A straight-through estimator is meant; a stop-gradient inside an installed package is its authors' decision, on which
-    the published model rests. Both are told, and neither makes the verdict.
+    A straight-through estimator is meant; a stop-gradient inside an installed package is its authors' decision, on
+    which the published model rests. Both are told, and neither makes the verdict.
     """
     losses = []
     for loss in evidence.partial:

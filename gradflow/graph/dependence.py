@@ -8,7 +8,7 @@ when the target's data went into it; it *carries* the gradient when, besides, au
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradflow.location import makes_tensor
 from gradflow.trace.data import Trace
@@ -41,7 +41,9 @@ class CutGroup:
     """One thing to mend: a single operation, or a whole region in which gradients are not recorded.
 
     ``operation`` is the first operation at which it bites and ``value`` the input whose gradient is lost there;
-    ``site`` is where the region was opened, or -1; ``leave`` the operation at which the value left torch, or -1.
+    ``site`` is where the region was opened, or -1; ``leave`` the operation at which the value left torch, or -1;
+    ``prepared_by`` are cuts that only prepare this one, as ``.detach()`` does before ``.numpy()``: to be mended with
+    it.
     """
 
     cause: str
@@ -49,6 +51,7 @@ class CutGroup:
     value: int
     site: int = -1
     leave: int = -1
+    prepared_by: tuple[int, ...] = ()
 
     @property
     def key(self) -> tuple[str, int]:
@@ -362,17 +365,24 @@ def _merge(groups: list[CutGroup], trace: Trace) -> tuple[CutGroup, ...]:
     """
     merged: list[CutGroup] = []
     seen: set[tuple[str, int]] = set()
-    for group in groups:
+    for found in groups:
+        group = found
         if group.key in seen:
             continue
         if merged and merged[-1].cause == "detach" and group.cause in ("numpy-roundtrip", "tensor-rewrap"):
             steps = group.operation - merged[-1].operation
             prepares = group.cause == "numpy-roundtrip" or _line(trace, group) == _line(trace, merged[-1])
             if steps <= 4 and prepares:
-                seen.discard(merged.pop().key)
-        elif merged and merged[-1].cause == "nondiff-op" and _decides(trace, group):
-            if _line(trace, group) == _line(trace, merged[-1]):
-                seen.discard(merged.pop().key)
+                before = merged.pop()
+                seen.discard(before.key)
+                group = replace(group, prepared_by=(*before.prepared_by, before.operation))
+        elif (
+            merged
+            and merged[-1].cause == "nondiff-op"
+            and _decides(trace, group)
+            and _line(trace, group) == _line(trace, merged[-1])
+        ):
+            seen.discard(merged.pop().key)
         seen.add(group.key)
         merged.append(group)
     return tuple(merged)

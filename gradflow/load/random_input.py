@@ -48,8 +48,8 @@ def parse_shape(text: str) -> tuple[tuple[int, ...], torch.dtype | None]:
     """
     sizes, colon, kind = text.partition(":")
     inner = sizes.strip().strip("[]()").strip()
-    words = [word for word in re.split(r"\s*[,x×\s]\s*", inner.rstrip(",")) if word]
-    if not all(word.isdecimal() for word in words) or (not words and inner):
+    words = re.split(r"\s*[,x×\s]\s*", inner.removesuffix(",")) if inner else []
+    if not all(word.isdecimal() for word in words):
         raise UsageError(
             f"`{text}` is not a shape",
             note="a shape is a list of sizes, with the batch first: `1,3,224,224`; a dtype can follow: `1,16:int64`",

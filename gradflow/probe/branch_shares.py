@@ -36,30 +36,39 @@ class _Fork:
         self.branch = branch
         self.facts = facts
         self.expected = 0
-        self.sums: dict[int, torch.Tensor] = {}
+        # by path and by output of the fork: what comes back to two outputs of a split has two shapes
+        self.sums: dict[tuple[int, int], torch.Tensor] = {}
+        self.is_odd = False
 
-    def add(self, path: int, gradient: torch.Tensor | None) -> None:
+    def add(self, path: int, output: int, gradient: torch.Tensor | None) -> None:
         self.expected -= 1
-        if gradient is not None and not gradient.is_sparse:
-            known = self.sums.get(path)
-            self.sums[path] = gradient if known is None else known + gradient
+        if gradient is not None:
+            known = self.sums.get((path, output))
+            if gradient.is_sparse or (known is not None and known.shape != gradient.shape):
+                self.is_odd = True
+            else:
+                self.sums[path, output] = gradient if known is None else known + gradient
         if not self.expected:
             self._finish()
 
     def _finish(self) -> None:
         sums, self.sums = self.sums, {}
-        shapes = {gradient.shape for gradient in sums.values()}
-        if len(shapes) != 1:
-            return
+        square = 0.0
+        products = dict.fromkeys(range(len(self.branch.paths)), 0.0)
         with torch.no_grad():
-            total = torch.stack([gradient.detach().flatten() for gradient in sums.values()]).sum(0)
-            square = float(total.square().sum(dtype=torch.float64))
-            if not 0.0 < square < float("inf"):
-                return
-            for path in range(len(self.branch.paths)):
-                part = sums.get(path)
-                share = 0.0 if part is None else float((part.flatten() * total).sum(dtype=torch.float64)) / square
-                self.facts.shares[self.branch.fork, self.branch.join, path] = share
+            for output in {output for _, output in sums}:
+                parts = {path: gradient for (path, number), gradient in sums.items() if number == output}
+                if len({gradient.shape for gradient in parts.values()}) != 1:
+                    self.is_odd = True
+                    continue
+                total = torch.stack([gradient.detach().flatten() for gradient in parts.values()]).sum(0)
+                square += float(total.square().sum(dtype=torch.float64))
+                for path, part in parts.items():
+                    products[path] += float((part.detach().flatten() * total).sum(dtype=torch.float64))
+        if self.is_odd or not 0.0 < square < float("inf"):
+            return
+        for path, product in products.items():
+            self.facts.shares[self.branch.fork, self.branch.join, path] = product / square
 
 
 @contextmanager
@@ -91,31 +100,30 @@ def measuring(
 def _register(
     way: set[Node], operation_of: Mapping[Node, int], branches: Sequence[RawBranch], facts: AutogradFacts
 ) -> list[Any]:
-    members: dict[int, list[tuple[_Fork, int]]] = {}
+    members: dict[tuple[int, int], list[tuple[_Fork, int]]] = {}
     for branch in branches:
         fork = _Fork(branch, facts)
         for number, path in enumerate(branch.paths):
             for operation in path.nodes or (branch.join,):
-                members.setdefault(operation, []).append((fork, number))
+                members.setdefault((operation, branch.fork), []).append((fork, number))
     handles = []
     for node in way:
-        slots: list[tuple[int, _Fork, int]] = []
-        for position, (following, _) in enumerate(node.next_functions):
+        slots: list[tuple[int, int, _Fork, int]] = []
+        for position, (following, output) in enumerate(node.next_functions):
             if following not in way:
                 continue
-            target = operation_of[following]
-            for fork, number in members.get(operation_of[node], ()):
-                if fork.branch.fork == target != operation_of[node]:
-                    fork.expected += 1
-                    slots.append((position, fork, number))
+            here, there = operation_of[node], operation_of[following]
+            for fork, number in members.get((here, there), ()) if here != there else ():
+                fork.expected += 1
+                slots.append((position, output, fork, number))
         if slots:
             handles.append(node.register_hook(_collector(slots)))
     return handles
 
 
-def _collector(slots: Sequence[tuple[int, _Fork, int]]) -> Callable[[Sequence[Any], Sequence[Any]], None]:
+def _collector(slots: Sequence[tuple[int, int, _Fork, int]]) -> Callable[[Sequence[Any], Sequence[Any]], None]:
     def hook(outgoing: Sequence[Any], incoming: Sequence[Any]) -> None:
-        for position, fork, number in slots:
-            fork.add(number, outgoing[position] if position < len(outgoing) else None)
+        for position, output, fork, number in slots:
+            fork.add(number, output, outgoing[position] if position < len(outgoing) else None)
 
     return hook

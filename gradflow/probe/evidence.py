@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from gradflow.graph.dependence import Bridge, CutGroup, Dependence
 from gradflow.location import SourceSpan
+from gradflow.probe.formula_check import FormulaCheck
 from gradflow.trace.data import Trace
+from gradflow.trace.failure import ForwardFailure
 
 if TYPE_CHECKING:
     from gradflow.probe.layer_view import NotCalled
@@ -170,8 +172,10 @@ class Evidence:
     repairs: Mapping[tuple[str, int], RepairOutcome] = field(default_factory=dict)
     repaired_together: RepairOutcome | None = None
     partial: tuple[PartialLoss, ...] = ()
+    formulas: tuple[FormulaCheck, ...] = ()
     flows: tuple[NodeFlow, ...] = ()
     backward_error: BackwardError | None = None
+    forward_failure: ForwardFailure | None = None
     not_called: NotCalled | None = None
     frozen_at: SourceSpan | None = None
     registered_at: Mapping[str, SourceSpan] = field(default_factory=dict)

@@ -8,8 +8,10 @@ import torch
 
 from gradflow.graph.dependence import CutGroup, Dependence, analyse, is_differentiable
 from gradflow.probe.custom_backward import function_spans
+from gradflow.probe.custom_functions import check_custom_functions
 from gradflow.probe.evidence import Evidence, Influence, NodeFlow, PartialLoss, RepairOutcome, SourceState
 from gradflow.probe.failed_backward import explain_backward_error
+from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.repairing import RepairPlan
@@ -17,6 +19,7 @@ from gradflow.probe.source_state import source_state
 from gradflow.probe.straight_through import is_straight_through
 from gradflow.probe.unused import explain_unused
 from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import TO_ARRAYS
 from gradflow.trace.run import Run
 
 __all__ = ["examine"]
@@ -61,11 +64,14 @@ class _Examination:
         repairs: dict[tuple[str, int], RepairOutcome] = {}
         together: RepairOutcome | None = None
         partial: tuple[PartialLoss, ...] = ()
+        formulas: tuple[FormulaCheck, ...] = ()
         arrived = any(m.arrived for m in measured)
         error = None
         flows: tuple[NodeFlow, ...] = ()
         is_cancelled = False
-        if self.gradients.error is not None:
+        if self.run.failure is not None:
+            pass  # nothing came back, and running it again would fail again
+        elif self.gradients.error is not None:
             error = explain_backward_error(laboratory, self.gradients.error, target)
         elif self.values and not arrived:
             if not dependence.score_depends:
@@ -85,6 +91,7 @@ class _Examination:
                 is_cancelled = any(flow.cancels for flow in flows)
             else:
                 partial = self._partial(dependence)
+                formulas = self._formulas(dependence)
         module = laboratory.layers.get(target)
         parameter = laboratory.parameters.get(target)
         activations = self.run.activations.get(target, [])
@@ -109,8 +116,10 @@ class _Examination:
             repairs=repairs,
             repaired_together=together,
             partial=partial,
+            formulas=formulas,
             flows=flows,
             backward_error=error,
+            forward_failure=self.run.failure,
             not_called=explain_unused(laboratory, trace, target),
             frozen_at=self._frozen_at(source),
             registered_at=laboratory.workload.provenance.registered_at,
@@ -134,15 +143,21 @@ class _Examination:
     def _plan(self, groups: tuple[CutGroup, ...]) -> RepairPlan:
         trace = self.trace
         operations = set()
+        followers = set()
         regions = set()
         for group in groups:
+            operations.update((trace.name_of(o), trace.operations.site[o]) for o in group.prepared_by)
             if group.cause in ("no-grad", "inference-mode"):
                 regions.add(group.site)
                 continue
-            operations.add((trace.name_of(group.operation), trace.operations.site[group.operation]))
+            place = (trace.name_of(group.operation), trace.operations.site[group.operation])
             if group.leave >= 0:
                 operations.add((trace.name_of(group.leave), trace.operations.site[group.leave]))
-        return RepairPlan(operations=frozenset(operations), regions=frozenset(regions))
+            if group.leave >= 0 and trace.name_of(group.leave) not in TO_ARRAYS:
+                followers.add(place)
+            else:
+                operations.add(place)
+        return RepairPlan(operations=frozenset(operations), followers=frozenset(followers), regions=frozenset(regions))
 
     def _source_group(self, source: SourceState) -> tuple[CutGroup, ...]:
         if source.recorded or source.operation < 0:
@@ -200,6 +215,15 @@ class _Examination:
                     PartialLoss(group=group, relative_difference=difference, is_straight_through=straight_through)
                 )
         return tuple(losses)
+
+    def _formulas(self, dependence: Dependence) -> tuple[FormulaCheck, ...]:
+        """The custom Functions on the way, each checked against its own forward."""
+        checks = check_custom_functions(self.laboratory, self.trace, dependence, self.run.functions)
+        reasons = {check.function: check.reason for check in checks if check.outcome == "undetermined"}
+        self.undetermined.extend(
+            f"whether the backward of `{name}` is right, because {reason}" for name, reason in reasons.items()
+        )
+        return checks
 
     def _relative_difference(self, mended: tuple[torch.Tensor | None, ...]) -> float | None:
         given = self.gradients.by_target[self.target]

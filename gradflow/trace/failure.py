@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gradflow.errors import ModelRaisedError
 from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
 
-__all__ = ["ForwardFailure", "failure_of"]
+__all__ = ["ForwardFailure", "failure_of", "model_raised"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,3 +38,16 @@ def failure_of(error: Exception) -> ForwardFailure:
         message=str(error).strip().splitlines()[0] if str(error).strip() else "",
         span=users or innermost,
     )
+
+
+def model_raised(failure: ForwardFailure) -> ModelRaisedError:
+    """The failure of a model as an error that the user is shown."""
+    place = f" at {failure.span} in {failure.span.function}" if failure.span is not None else ""
+    said = f": {failure.message}" if failure.message else ""
+    error = ModelRaisedError(
+        f"the model raised {failure.type_name} in its forward{place}{said}",
+        note="gradflow runs the model as it is; this exception comes from the model with this input",
+        hint="run the model once by hand with the same input; `--input` or `--input-shape` gives it another one",
+    )
+    error.__cause__ = failure.error
+    return error

@@ -12,9 +12,10 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
-from gradflow.errors import ModelRaisedError, UsageError
+from gradflow.errors import UsageError
 from gradflow.load.workload import Workload
 from gradflow.trace.capture import all_tensors, first_tensor
+from gradflow.trace.failure import failure_of, model_raised
 from gradflow.trace.operation_kinds import INPLACE_CAPABLE, is_inplace_name
 from gradflow.trace.run import eager_compilation
 from gradflow.trace.state import StateKeeper, preserved
@@ -79,9 +80,7 @@ def run_modules(workload: Workload) -> ModulePass:
             with _OperationWatch(watch, keeper):
                 output = workload.model(*workload.inputs, **workload.keyword_inputs)
         except Exception as error:
-            raise ModelRaisedError(
-                f"the model raised {type(error).__name__} while it ran", note=str(error).strip()
-            ) from error
+            raise model_raised(failure_of(error)) from error
         shapes = tuple(tuple(tensor.shape) for tensor in all_tensors(output))
         return ModulePass(calls=watch.finished, output_shapes=shapes, has_plain_output=isinstance(output, torch.Tensor))
 

@@ -15,6 +15,7 @@ __all__ = [
     "INPLACE_CAPABLE",
     "REWRAPPING",
     "SHAPE_ONLY",
+    "TO_ARRAYS",
     "is_inplace_name",
 ]
 
@@ -32,6 +33,9 @@ EXITS = frozenset({
 
 DECISIONS = frozenset({"__bool__", "is_nonzero"})
 """Turn a value into a Python condition."""
+
+TO_ARRAYS = frozenset({"numpy", "__array__"})
+"""Those of them that give a NumPy array."""
 
 SHAPE_ONLY: dict[str, frozenset[int]] = {
     # the positions of the arguments whose *values* matter; the others give a shape, a dtype or a device

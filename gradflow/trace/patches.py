@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import torch
 import torch.utils.dlpack
 
+from gradflow.location import is_installed
 from gradflow.trace.recorder import Recorder
 
 __all__ = ["watched"]
@@ -21,11 +24,13 @@ def watched(recorder: Recorder) -> Iterator[None]:
     """Let ``recorder`` see array imports, custom Functions, ``inference_mode``, new Parameters and Variables."""
     with contextlib.ExitStack() as stack:
         for name in ("from_numpy", "frombuffer"):
-            _replace(stack, torch, name, _recorded_function(recorder, name, getattr(torch, name)))
+            _replace_function(stack, torch, name, _recorded_function(recorder, name, getattr(torch, name)))
         capsules: dict[int, torch.Tensor] = {}
+        from_dlpack = _recorded_import(recorder, capsules, torch.utils.dlpack.from_dlpack)
         for owner in (torch, torch.utils.dlpack):
-            _replace(stack, owner, "from_dlpack", _recorded_import(recorder, capsules, torch.from_dlpack))
-        _replace(stack, torch.utils.dlpack, "to_dlpack", _recorded_export(recorder, capsules))
+            _replace_function(stack, owner, "from_dlpack", from_dlpack)
+        to_dlpack = _recorded_export(recorder, capsules, vars(torch.utils.dlpack)["to_dlpack"])
+        _replace_function(stack, torch.utils.dlpack, "to_dlpack", to_dlpack)
         _replace(stack, torch.autograd.Function, "apply", _recorded_apply(recorder))
         _replace(stack, torch.nn.Parameter, "__new__", _recorded_parameter(recorder))
         _replace(stack, type(torch.autograd.Variable), "__call__", _recorded_variable(recorder))
@@ -62,6 +67,18 @@ def _replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> 
         stack.callback(setattr, owner, name, original)
 
 
+def _replace_function(stack: contextlib.ExitStack, owner: ModuleType, name: str, value: Callable[..., Any]) -> None:
+    """Replace a function of torch, also where the user's own modules hold it by ``from torch import ...``."""
+    original = getattr(owner, name)
+    _replace(stack, owner, name, value)
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None)
+        if module.__name__ != "__main__" and (path is None or is_installed(path)):
+            continue
+        for bound in [key for key, held in vars(module).items() if held is original]:
+            _replace(stack, module, bound, value)
+
+
 def _recorded_function(recorder: Recorder, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         if recorder.suspended:
@@ -71,9 +88,9 @@ def _recorded_function(recorder: Recorder, name: str, function: Callable[..., An
     return call
 
 
-def _recorded_export(recorder: Recorder, capsules: dict[int, torch.Tensor]) -> Callable[..., Any]:
-    function = torch.utils.dlpack.to_dlpack
-
+def _recorded_export(
+    recorder: Recorder, capsules: dict[int, torch.Tensor], function: Callable[..., Any]
+) -> Callable[..., Any]:
     def to_dlpack(tensor: torch.Tensor) -> Any:
         if recorder.suspended:
             return function(tensor)

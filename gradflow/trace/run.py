@@ -145,5 +145,6 @@ def _name_leaves(recorder: Recorder, workload: Workload, parameters: Mapping[str
     for position, value in enumerate((*workload.inputs, *workload.keyword_inputs.values())):
         for index, tensor in enumerate(all_tensors(value)):
             recorder.name_leaf(tensor, "input", str(position) if index == 0 else f"{position}.{index}")
-    for tensor in parameters.values():
-        recorder.first_value[id(tensor)] = recorder.known_value(tensor)
+    for name, tensor in parameters.items():
+        # one that is not registered has no name of the model's own yet
+        recorder.first_value[id(tensor)] = recorder.name_leaf(tensor, "parameter", name)

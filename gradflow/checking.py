@@ -1,0 +1,345 @@
+"""The whole of gradflow on one page: load, trace, graph, probe, diagnose, cam, report."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+import gradflow
+from gradflow.cam.grad_cam import grad_cam
+from gradflow.cam.result import CamResult
+from gradflow.diagnose.diagnosing import diagnose
+from gradflow.diagnose.rules.forward_error import REFUSALS
+from gradflow.diagnose.verdict import verdict_of
+from gradflow.errors import GradflowError, NotConnectedError, UsageError
+from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
+from gradflow.graph.dependence import analyse
+from gradflow.graph.flow_graph import FlowGraph
+from gradflow.load.layers import resolve_layers, resolve_parameters
+from gradflow.load.loading import workload_from_objects
+from gradflow.load.slicing import parse_slice
+from gradflow.load.workload import Workload
+from gradflow.probe.branch_shares import AutogradFacts, measuring
+from gradflow.probe.evidence import Evidence, Measured
+from gradflow.probe.examine import examine
+from gradflow.probe.gradient import Gradients, differentiate
+from gradflow.probe.laboratory import Laboratory
+from gradflow.report import Environment, GradientStatistics, Report, Score, Target
+from gradflow.trace.auto_layer import choose_layer
+from gradflow.trace.capture import all_tensors
+from gradflow.trace.failure import model_raised
+from gradflow.trace.feature_map import input_size
+from gradflow.trace.run import Run
+from gradflow.trace.state import preserved
+
+__all__ = ["check", "check_workload"]
+
+MEASURED_OPERATIONS = 5_000
+"""Runs with more operations are analysed from the recording alone; no person looks at the branches of such a graph."""
+
+
+def check(
+    model: torch.nn.Module,
+    layer: str | Sequence[str] = "auto",
+    *,
+    inputs: Any = None,
+    target: int | str | None = None,
+    score: Callable[[Any], Any] | None = None,
+    output: str | None = None,
+    parameter: str | Sequence[str] = (),
+    slice: str = "",  # noqa: A002  (the name that the command line uses)
+    cam: bool = False,
+) -> Report:
+    """Say whether the gradient of a score reaches a layer of a model, and if not, why.
+
+    The model, its modes, ``.grad``, hooks, random state and torch's settings are left as they were found.
+
+    Parameters
+    ----------
+    model
+        Runs once, more often only where something is broken; on its own device and in its own mode.
+    layer
+        Qualified name(s) such as ``"layer4.1.conv2"``, globs, or ``"auto"``: the last layer that makes sense for
+        Grad-CAM.
+    inputs
+        A tensor, a tuple for ``model(*inputs)``, or a dictionary for ``model(**inputs)``; inferred from the model if
+        ``None``.
+    target
+        Class index or name; by default the largest entry of the first sample's output.
+    score
+        ``score(output)`` returning a tensor with one element, instead of ``target``.
+    output
+        Which part of a structured output the score is made from, such as ``"logits"`` or ``"0"``.
+    parameter
+        Qualified name(s) of parameters whose gradient is asked for, besides or instead of layers.
+    slice
+        A part of the activation, such as ``"[:, 1:]"``.
+    cam
+        Also compute the Grad-CAM, if the path is connected.
+
+    Raises
+    ------
+    GradflowError
+        When the request cannot be carried out: no such layer, no scalar score, or the model raised.
+    """
+    workload = workload_from_objects(model, inputs, target=target, score=score, output=output)
+    parameters = [parameter] if isinstance(parameter, str) else list(parameter)
+    layers = [layer] if isinstance(layer, str) else list(layer)
+    if parameters and layers == ["auto"]:
+        layers = []
+    return check_workload(workload, layers, parameters, slice_=slice, cam=cam)
+
+
+def check_workload(
+    workload: Workload,
+    layers: Sequence[str],
+    parameters: Sequence[str] = (),
+    *,
+    slice_: str = "",
+    cam: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
+    """Check a loaded workload; the stages of gradflow in their order. Arguments as for :func:`check`."""
+    started = time.perf_counter()
+    say = progress or (lambda text: None)
+    index = parse_slice(slice_) if slice_ else None
+    say("tracing")
+    with _recording_allowed(workload) as assumed:
+        names, chosen = _choose(workload, layers)
+        modules = {name: workload.model.get_submodule(name) for name in names}
+        tensors = _tensors(
+            workload.model, resolve_parameters(workload.model, parameters, model_name=workload.model_name)
+        )
+        inputs = (*workload.inputs, *workload.keyword_inputs.values())
+        with preserved(workload.model, inputs) as keeper:
+            laboratory = Laboratory(workload, keeper, modules, tensors)
+            run = laboratory.forward(keep=cam)
+            if run.failure is not None and not any(said in run.failure.message for said in REFUSALS):
+                raise model_raised(run.failure)
+            say("walking the gradient back")
+            facts, gradients = _gradients(run, tensors)
+            _require_fitting(slice_, index, gradients)
+            class_index, value = run.class_index, _value(run)
+            run.score = None
+            evidences = []
+            for name in (*names, *tensors):
+                say(f"looking at {name}")
+                evidences.append(examine(laboratory, run, gradients, name, slice_text=slice_, index=index))
+            cams = _cams(workload, run, gradients, evidences, class_index) if cam else {}
+        unrestored = keeper.unrestored
+    workload = replace(
+        workload,
+        assumptions=(
+            *workload.assumptions,
+            *chosen,
+            *assumed,
+            *(f"could not be put back: {name}" for name in unrestored),
+        ),
+    )
+    environment = _environment(workload, run, laboratory.forward_count, time.perf_counter() - started)
+    score = _score(workload, run, class_index, value)
+    reports = [
+        _report(workload, evidence, score, environment, facts.get(evidence.target), cams.get(evidence.target))
+        for evidence in evidences
+    ]
+    return _in_one(reports)
+
+
+@contextmanager
+def _recording_allowed(workload: Workload) -> Iterator[tuple[str, ...]]:
+    """Let autograd record, unless it was the model's own code that switched it off."""
+    if workload.provenance.grad_mode_at is not None or (
+        torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    ):
+        yield ()
+        return
+    what = "inference mode" if torch.is_inference_mode_enabled() else "no_grad"
+    with torch.inference_mode(False), torch.enable_grad():
+        yield (f"gradients: check was called under {what}; gradflow recorded gradients for its own run all the same",)
+
+
+def _choose(workload: Workload, layers: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if "auto" not in layers:
+        return resolve_layers(workload.model, layers, model_name=workload.model_name), ()
+    name, reason = choose_layer(workload)
+    named = [name if pattern == "auto" else pattern for pattern in layers]
+    return resolve_layers(workload.model, named, model_name=workload.model_name), (f"layer: `{name}`, {reason}",)
+
+
+def _tensors(model: torch.nn.Module, names: Sequence[str]) -> dict[str, torch.Tensor]:
+    known = {
+        **dict(model.named_buffers(remove_duplicate=False)),
+        **dict(model.named_parameters(remove_duplicate=False)),
+    }
+    return {name: known[name] for name in names}
+
+
+def _gradients(run: Run, parameters: Mapping[str, torch.Tensor]) -> tuple[dict[str, AutogradFacts], Gradients]:
+    """The one real backward; for the first layer, autograd's graph is walked and its branches are measured."""
+    trace = run.trace
+    name = next((name for name, taken in run.activations.items() if any(a.edge is not None for a in taken)), None)
+    if name is None or len(trace) > MEASURED_OPERATIONS:
+        return {}, differentiate(run, parameters)
+    dependence = analyse(trace, trace.layer_values[name])
+    branches = branches_between(trace, dependence, name)
+    goals = [activation.edge for activation in run.activations[name] if activation.edge is not None]
+    makers = layer_operations(trace, name)
+    with measuring(run, goals, max(makers, default=-1), branches) as facts:
+        return {name: facts}, differentiate(run, parameters)
+
+
+def _require_fitting(text: str, index: Any, gradients: Gradients) -> None:
+    for name, taken in gradients.by_target.items():
+        for gradient in taken:
+            if index is None or gradient is None:
+                continue
+            try:
+                empty = gradient[index].numel() == 0
+            except IndexError as error:
+                raise UsageError(
+                    f"the slice `{text}` does not fit `{name}`, whose shape is {list(gradient.shape)}", note=str(error)
+                ) from error
+            if empty:
+                raise UsageError(f"the slice `{text}` of `{name}`, whose shape is {list(gradient.shape)}, is empty")
+
+
+def _value(run: Run) -> float | None:
+    return None if run.score is None else float(run.score.detach())
+
+
+def _cams(
+    workload: Workload, run: Run, gradients: Gradients, evidences: Sequence[Evidence], class_index: int | None
+) -> Mapping[str, CamResult]:
+    """The Grad-CAM of each layer whose path is confirmed."""
+    size = input_size(workload.inputs, workload.keyword_inputs)
+    found = {}
+    for evidence in evidences:
+        if evidence.kind != "layer" or verdict_of(evidence) != "connected":
+            continue
+        activation = run.activations[evidence.target][-1].tensor
+        gradient = gradients.by_target[evidence.target][-1]
+        if activation is None or gradient is None:
+            continue
+        found[evidence.target] = grad_cam(
+            activation.detach(),
+            gradient,
+            layer=evidence.target,
+            target=class_index,
+            input_size=size,
+            image=workload.image,
+        )
+    return found
+
+
+def _environment(workload: Workload, run: Run, forward_count: int, duration_s: float) -> Environment:
+    parameters = list(workload.model.parameters())
+    sample = next(iter((*parameters, *all_tensors(workload.inputs))), None)
+    return Environment(
+        torch=torch.__version__,
+        python=platform.python_version(),
+        gradflow=gradflow.__version__,
+        device=str(sample.device) if sample is not None else "cpu",
+        dtype=str(sample.dtype).removeprefix("torch.") if sample is not None else "",
+        mode=_mode(workload.model),
+        seed=workload.seed,
+        model=workload.model_name,
+        input=workload.input_description,
+        parameter_count=sum(parameter.numel() for parameter in parameters),
+        operation_count=len(run.trace),
+        module_call_count=len(run.trace.calls),
+        forward_count=forward_count,
+        duration_s=duration_s,
+    )
+
+
+def _mode(model: torch.nn.Module) -> str:
+    modes = {module.training for module in model.modules()}
+    if len(modes) == 2:
+        return "mixed (some modules train, some eval)"
+    return "train" if modes == {True} else "eval"
+
+
+def _score(workload: Workload, run: Run, class_index: int | None, value: float | None) -> Score:
+    names = workload.class_names
+    known = class_index is not None and 0 <= class_index < len(names)
+    return Score(
+        description=run.description,
+        target=class_index,
+        class_name=names[class_index] if known and class_index is not None else "",
+        value=value,
+    )
+
+
+def _report(
+    workload: Workload,
+    evidence: Evidence,
+    score: Score,
+    environment: Environment,
+    facts: AutogradFacts | None,
+    cam: CamResult | None,
+) -> Report:
+    names, shares = (facts.names, facts.shares) if facts is not None else ({}, {})
+    trace, dependence, target = evidence.trace, evidence.dependence, evidence.target
+    return Report(
+        verdict=verdict_of(evidence),
+        target=Target(
+            name=target,
+            kind=evidence.kind,
+            type_name=evidence.type_name,
+            shape=evidence.shape,
+            slice=evidence.slice,
+            call_count=evidence.call_count,
+        ),
+        score=score,
+        diagnostics=diagnose(evidence),
+        flow=FlowGraph.deferred(
+            lambda: build_flow_graph(trace, dependence, target, gradient_names=names, shares=shares)
+        ),
+        gradients=tuple(_statistics(target, measured) for measured in evidence.sliced or evidence.measured),
+        environment=environment,
+        assumptions=(*workload.assumptions, *workload.limits),
+        undetermined=evidence.undetermined,
+        cam=cam,
+    )
+
+
+def _statistics(name: str, measured: Measured) -> GradientStatistics:
+    return GradientStatistics(
+        name=name,
+        arrived=measured.arrived,
+        shape=measured.shape,
+        l2_norm=measured.l2_norm,
+        max_abs=measured.max_abs,
+        entry_count=measured.entry_count,
+        zero_count=measured.zero_count,
+        nan_count=measured.nan_count,
+        inf_count=measured.inf_count,
+    )
+
+
+def _in_one(reports: Sequence[Report]) -> Report:
+    """Several targets in one report: the first that is not connected stands for all."""
+    if not reports:
+        raise GradflowError("nothing was asked for", hint="name a layer with `--layer` or a parameter with `--param`")
+    first = next((report for report in reports if not report.connected), reports[0])
+    return replace(first, others=tuple(report for report in reports if report is not first))
+
+
+def require_cam(report: Report) -> CamResult:
+    """The Grad-CAM of a report.
+
+    Raises
+    ------
+    NotConnectedError
+        When the path is not connected; the report's first diagnostic says why.
+    """
+    if report.cam is None:
+        reason = report.diagnostics[0].message if report.diagnostics else f"the verdict is `{report.verdict}`"
+        raise NotConnectedError(f"no Grad-CAM: {reason}")
+    return report.cam

@@ -1,0 +1,107 @@
+"""GF103, GF104, GF107, GF114, GF501, GF502: autograd refused an operation already in the forward pass."""
+
+from __future__ import annotations
+
+from gradflow.diagnose.codes import code_of
+from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
+from gradflow.location import SourceSpan
+from gradflow.probe.evidence import Evidence
+
+__all__ = ["REFUSALS", "forward_refused"]
+
+REFUSALS: dict[str, tuple[str, str, str, str]] = {
+    # what torch says: rule, label, why, what to do
+    "Inference tensors cannot be saved for backward": (
+        "inference-mode",
+        "everything computed in here can never take part in autograd",
+        "a tensor made under `torch.inference_mode()` met an operation that is recorded for backward, which torch refuses",
+        "remove `torch.inference_mode()` around this part of the model",
+    ),
+    "Inplace update to inference tensor": (
+        "inference-mode",
+        "everything computed in here can never take part in autograd",
+        "a tensor made under `torch.inference_mode()` is changed in place outside of it, which torch refuses",
+        "remove `torch.inference_mode()` around this part of the model",
+    ),
+    "you can only change requires_grad flags of leaf variables": (
+        "requires-grad-off",
+        "`requires_grad` of a computed tensor cannot be switched off",
+        "a computed tensor has a history, and dropping it by setting a flag is not allowed",
+        "remove this line; where the history is really not wanted, use `.detach()`",
+    ),
+    "only Tensors of floating point": (
+        "integer-input",
+        "an integer tensor cannot require grad",
+        "only floating-point and complex tensors can have a gradient",
+        "ask for the gradient of a floating-point tensor, such as the embedding of the ids",
+    ),
+    "a leaf Variable that requires grad": (
+        "inplace-modification",
+        "changed in place here",
+        "a parameter (or another leaf that requires grad) is changed in place while its gradient is recorded",
+        "write the result to a new tensor; an update of the weights belongs under `torch.no_grad()`",
+    ),
+    "a view of a leaf Variable that requires grad": (
+        "inplace-modification",
+        "changed in place here",
+        "a view of a parameter (or of another leaf that requires grad) is changed in place while its gradient is recorded",
+        "write the result to a new tensor; an update of the weights belongs under `torch.no_grad()`",
+    ),
+    "is a view and is being modified inplace": (
+        "inplace-modification",
+        "changed in place here",
+        "a view that autograd cannot trace back is changed in place",
+        "change a copy: `.clone()` before this line",
+    ),
+    "Can't call numpy() on Tensor that requires grad": (
+        "numpy-roundtrip",
+        "the value would leave torch here",
+        "NumPy does not record history, so torch refuses to hand over a value that has one",
+        "do this computation with torch operations; `.detach()` would only hide that the gradient ends here",
+    ),
+    "Trying to backward through the graph a second time": (
+        "graph-freed",
+        "runs through a graph whose buffers are freed",
+        "the forward itself runs backward, through values of an earlier pass",
+        "detach what is carried from one pass to the next, or pass `retain_graph=True` to the first backward",
+    ),
+}
+
+
+def forward_refused(evidence: Evidence) -> tuple[Diagnostic, ...]:
+    """The forward pass itself raised, and the reason lies in autograd."""
+    failure = evidence.forward_failure
+    if failure is None:
+        return ()
+    for said, (name, label, why, advice) in REFUSALS.items():
+        if said not in failure.message:
+            continue
+        region = _last_inference_region(evidence) if name == "inference-mode" else None
+        location = region or failure.span
+        annotations = ()
+        if region is not None and failure.span is not None and failure.span != region:
+            annotations = (Annotation(span=failure.span, label="torch refuses here"),)
+        return (
+            Diagnostic(
+                code=code_of(name),
+                name=name,
+                severity="error",
+                message=f"no gradient reaches `{evidence.target}`: autograd refuses the forward pass",
+                location=location,
+                label=label if region is not None or name != "inference-mode" else "torch refuses here",
+                annotations=annotations,
+                notes=(why, f"torch says: {failure.type_name}: {failure.message}"),
+                helps=(Help(text=advice),),
+                hides=(evidence.target,),
+            ),
+        )
+    return ()
+
+
+def _last_inference_region(evidence: Evidence) -> SourceSpan | None:
+    trace = evidence.trace
+    columns = trace.operations
+    for operation in range(len(trace) - 1, -1, -1):
+        if columns.mode[operation] == 2:
+            return trace.site_span(columns.region[operation])
+    return None

@@ -1,0 +1,90 @@
+"""What stands between each value and the score, for all values at once: an audit asks it of every parameter.
+
+:func:`gradflow.graph.dependence.analyse` answers in detail for one target, forward from it. Here one pass backward from
+the score gives every value a short signature of the cuts on its cheapest way, so that parameters that are lost for the
+same reason can be told together and only one of them has to be looked into. Linear in the size of the trace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradflow.graph.dependence import value_inputs
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import DETACHING, REWRAPPING, is_inplace_name
+
+__all__ = ["Obstacle", "WaysToScore", "upstream_of", "ways_to_score"]
+
+Obstacle = tuple[str, int]
+"""A line that cuts: the operation's name, or ``"region"`` where recording is off, and the number of its site."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaysToScore:
+    """The outcome of :func:`ways_to_score`; every list has one entry per value.
+
+    Attributes
+    ----------
+    obstacles
+        What cuts the cheapest way to the score, nearest to the value first; empty where nothing does, ``None`` where
+        the score does not depend on the value.
+    first_read, last_use
+        The first operation that reads the value, and the last one that anything made from it goes into; -1 without one.
+    """
+
+    obstacles: list[tuple[Obstacle, ...] | None]
+    first_read: list[int]
+    last_use: list[int]
+
+
+def ways_to_score(trace: Trace) -> WaysToScore:
+    """Go back from the score once and note for each value what is in the way."""
+    count = len(trace.values.producer)
+    ways = WaysToScore(obstacles=[None] * count, first_read=[-1] * count, last_use=[-1] * count)
+    if trace.score >= 0:
+        ways.obstacles[trace.score] = ()
+    for operation in range(len(trace) - 1, -1, -1):
+        outputs = trace.outputs_of(operation)
+        last_use = max((ways.last_use[value] for value in outputs), default=-1)
+        last_use = max(last_use, operation)
+        for value in trace.inputs_of(operation):
+            ways.first_read[value] = operation
+        for value in value_inputs(trace, operation):
+            ways.last_use[value] = max(ways.last_use[value], last_use)
+            for output in outputs:
+                _offer(trace, ways.obstacles, operation, value, output)
+    return ways
+
+
+def _offer(trace: Trace, obstacles: list[tuple[Obstacle, ...] | None], operation: int, value: int, output: int) -> None:
+    """Take the way through this operation if it has fewer obstacles than the one known so far."""
+    onwards = obstacles[output]
+    if onwards is None or value == output:
+        return
+    obstacle = _obstacle(trace, operation, value, output)
+    found = onwards if obstacle is None or onwards[:1] == (obstacle,) else (obstacle, *onwards)
+    known = obstacles[value]
+    if known is None or len(found) < len(known):
+        obstacles[value] = found
+
+
+def _obstacle(trace: Trace, operation: int, value: int, output: int) -> Obstacle | None:
+    columns, requires_grad = trace.operations, trace.values.requires_grad
+    name = trace.name_of(operation)
+    if columns.mode[operation] and not is_inplace_name(name):
+        return "region", columns.region[operation]
+    if name in DETACHING or name in REWRAPPING or (requires_grad[value] and not requires_grad[output]):
+        return name, columns.site[operation]
+    return None
+
+
+def upstream_of(trace: Trace, operation: int) -> bytearray:
+    """One byte per value: whether an operation depends on it."""
+    before = bytearray(len(trace.values.producer))
+    for value in value_inputs(trace, operation):
+        before[value] = 1
+    for earlier in range(operation - 1, -1, -1):
+        if any(before[value] for value in trace.outputs_of(earlier)):
+            for value in value_inputs(trace, earlier):
+                before[value] = 1
+    return before
