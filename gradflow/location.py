@@ -211,7 +211,12 @@ class SiteTable:
 
     def spans(self) -> tuple[SourceSpan, ...]:
         """The span of every number given out so far."""
-        return tuple(row if isinstance(row, SourceSpan) else span_of(*row) for row in self._rows)
+        return tuple(map(self.span, range(len(self._rows))))
+
+    def span(self, number: int) -> SourceSpan:
+        """The span of one number that was given out."""
+        row = self._rows[number]
+        return row if isinstance(row, SourceSpan) else span_of(*row)
 
 
 def caller_frame(depth: int = 1) -> FrameType | None:

@@ -9,6 +9,7 @@ import torch
 
 from gradflow.load.workload import Workload
 from gradflow.location import SiteTable
+from gradflow.probe.applications import Application, ArgumentRecorder
 from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.differential import Alteration, ChecksumRecorder, compare_runs, find_bridges, moved
 from gradflow.probe.evidence import Influence, Measured, NodeFlow, RepairOutcome
@@ -51,6 +52,7 @@ class Laboratory:
         self._keeper = keeper
         self._checksums: tuple[Run, ChecksumRecorder, Run] | None = None
         self._repairs: dict[tuple[RepairPlan, bool], tuple[Gradients | None, str]] = {}
+        self._applications: tuple[Application, ...] | None = None
 
     def forward(self, **options: Any) -> Run:
         """One more forward pass from the initial state; options as for :func:`run_forward`."""
@@ -65,6 +67,14 @@ class Laboratory:
             before_write=self._keeper.before_write,
             **options,
         )
+
+    def applications(self) -> tuple[Application, ...]:
+        """What custom autograd Functions are given in a run."""
+        if self._applications is None:
+            recorder = ArgumentRecorder(self.sites, self._keeper.before_write)
+            self.forward(recorder=recorder)
+            self._applications = tuple(recorder.applications)
+        return self._applications
 
     def influence(self, target: str, exits: tuple[int, ...], index: Any = None) -> Influence:
         """Move the target's activation and see whether the score moves, and where changes come back into torch."""
@@ -150,8 +160,9 @@ class Laboratory:
                 run = self.forward(recorder=recorder, alter=_requiring_grad if enable else None)
                 if run.failure is not None:
                     return None, f"the repaired run raised {run.failure.type_name}: {run.failure.message}"
-                if plan and not recorder.applied:
-                    return None, "gradflow cannot neutralise this operation"
+                if plan and (recorder.refused or not recorder.applied):
+                    named = " and ".join(f"`{name}`" for name in sorted(recorder.refused)) or "this operation"
+                    return None, f"gradflow cannot neutralise {named}"
                 gradients = differentiate(run, self.parameters)
         finally:
             for tensor in switched:

@@ -11,21 +11,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy
 import torch
 
-from gradflow.location import SiteTable
+from gradflow.location import SiteTable, SourceSpan
 from gradflow.trace.grad_mode import region_site
-from gradflow.trace.operation_kinds import DETACHING
+from gradflow.trace.operation_kinds import DETACHING, TO_ARRAYS
 from gradflow.trace.recorder import Recorder
 
 __all__ = ["RepairPlan", "RepairingRecorder"]
 
+_MANY = 10_000
+"""Lists of more numbers are not rebuilt from single tensors."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairPlan:
-    """What to neutralise: operations by ``(name, site)``, grad-mode regions by site."""
+    """What to neutralise: operations by ``(name, site)``, grad-mode regions by site.
+
+    ``followers`` are operations that come right of themselves once the others are neutralised, such as the
+    multiplication by a number that ``.item()`` gave; they are helped along where that is known how.
+    """
 
     operations: frozenset[tuple[str, int]] = frozenset()
+    followers: frozenset[tuple[str, int]] = frozenset()
     regions: frozenset[int] = frozenset()
 
     def __bool__(self) -> bool:
@@ -33,7 +42,10 @@ class RepairPlan:
 
 
 class RepairingRecorder(Recorder):
-    """Records like any other, but does at the planned places what the user meant; ``applied`` counts how often."""
+    """Records like any other, but does at the planned places what the user meant.
+
+    ``applied`` counts how often; ``refused`` holds the names of planned operations for which it is not known how.
+    """
 
     def __init__(
         self, sites: SiteTable, plan: RepairPlan, before_write: Callable[[torch.Tensor], None] | None = None
@@ -41,6 +53,11 @@ class RepairingRecorder(Recorder):
         super().__init__(sites, before_write)
         self.plan = plan
         self.applied = 0
+        self.refused: set[str] = set()
+        spans = sites.spans()
+        # `with set_grad_enabled(...)` switches twice, in the call and on entering: two instructions, one line
+        self._lines = frozenset(_line(spans[site]) for site in plan.regions if site >= 0)
+        self._arrays: dict[int, torch.Tensor] = {}
 
     def record(
         self,
@@ -52,50 +69,97 @@ class RepairingRecorder(Recorder):
         text: str,
     ) -> Any:
         """Neutralise the operation where it is planned; otherwise record it."""
-        if (text, self.sites.number(sys._getframe(2))) in self.plan.operations:
-            replacement = _neutral(text, args, kwargs)
+        place = (text, self.sites.number(sys._getframe(2)))
+        if place in self.plan.operations or place in self.plan.followers:
+            replacement = self._neutral(text, args, kwargs)
             if replacement is not None:
                 self.applied += 1
                 return replacement
+            if place in self.plan.operations:
+                self.refused.add(text)
+        elif text == "__deepcopy__" and not args[0].is_leaf:
+            # it could copy what was detached; what has a history again, it would refuse
+            return args[0].clone()
         return super().record(func, args, kwargs, kind, name, text)
 
     def record_call(
         self, name: str, function: Callable[[], Any], inputs: Any, *, depth: int = 1, inner: bool = False
     ) -> Any:
         """The same for what the function mode does not see."""
-        planned = (name, self.sites.number(sys._getframe(depth + 1))) in self.plan.operations
-        if planned and name == "Parameter" and isinstance(inputs[0], torch.Tensor):
-            self.applied += 1
-            return inputs[0]
+        place = (name, self.sites.number(sys._getframe(depth + 1)))
+        if place in self.plan.operations or place in self.plan.followers:
+            replacement = inputs[0] if name == "Parameter" else self._neutral(name, tuple(inputs), {})
+            if isinstance(replacement, torch.Tensor):
+                self.applied += 1
+                return replacement
+            if place in self.plan.operations:
+                self.refused.add(name)
         return super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
 
     def _change_grad_mode(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        if not args[0] and torch.is_grad_enabled() and region_site(self.sites, sys._getframe(2)) in self.plan.regions:
+        switches_off = not args[0] and torch.is_grad_enabled()
+        if switches_off and self._is_planned_region(region_site(self.sites, sys._getframe(2))):
             self.applied += 1
             return func(True)
         return super()._change_grad_mode(func, args)
 
     def refuses_inference(self) -> bool:
         """Whether the ``inference_mode`` region that is being entered is to be left out."""
-        if region_site(self.sites, sys._getframe(2)) in self.plan.regions:
+        if self._is_planned_region(region_site(self.sites, sys._getframe(2))):
             self.applied += 1
             return True
         return False
 
+    def _is_planned_region(self, site: int) -> bool:
+        if site in self.plan.regions:
+            return True
+        return site >= 0 and bool(self._lines) and _line(self.sites.span(site)) in self._lines
 
-def _neutral(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    if not args:
+    def _neutral(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """What the operation should have given, with its history; ``None`` where that is not known."""
+        first = args[0] if args else None
+        if isinstance(first, torch.Tensor):
+            if name in DETACHING:
+                return first
+            if name == "item":
+                return first.reshape(())
+            if name == "tolist" and first.numel() <= _MANY:
+                return _nested(first)
+            if name in TO_ARRAYS:
+                return self._array_of(first)
+        if name in ("tensor", "as_tensor", "new_tensor", "from_numpy", "frombuffer", "asarray"):
+            data = args[1] if name == "new_tensor" and len(args) > 1 else first
+            made = self._unchanged(data) if isinstance(data, numpy.ndarray) else _stack(data)
+            dtype = kwargs.get("dtype")
+            return made if made is None or dtype is None else made.to(dtype)
         return None
-    if name in DETACHING and isinstance(args[0], torch.Tensor):
-        return args[0]
-    if name == "item" and isinstance(args[0], torch.Tensor):
-        return args[0].reshape(())
-    if name in ("tensor", "as_tensor", "new_tensor"):
-        data = args[1] if name == "new_tensor" and len(args) > 1 else args[0]
-        stacked = _stack(data)
-        dtype = kwargs.get("dtype")
-        return stacked if stacked is None or dtype is None else stacked.to(dtype)
-    return None
+
+    def _array_of(self, tensor: torch.Tensor) -> numpy.ndarray[Any, Any]:
+        """An array of the tensor's values by which the tensor is found again."""
+        array = tensor.detach().cpu().clone().numpy()
+        self._arrays[_address(array)] = tensor
+        return array
+
+    def _unchanged(self, array: numpy.ndarray[Any, Any]) -> torch.Tensor | None:
+        """The tensor that an array was made from, if NumPy has not computed anything in between."""
+        tensor = self._arrays.get(_address(array))
+        if tensor is None or tuple(tensor.shape) != array.shape:
+            return None
+        same = numpy.array_equal(array, tensor.detach().cpu().numpy(), equal_nan=True)
+        return tensor.clone() if same else None
+
+
+def _line(span: SourceSpan) -> tuple[str, int]:
+    return span.path, span.line
+
+
+def _address(array: numpy.ndarray[Any, Any]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _nested(tensor: torch.Tensor) -> Any:
+    """What ``tolist()`` gives, with tensors of one element each in place of numbers."""
+    return tensor if tensor.dim() == 0 else [_nested(row) for row in tensor.unbind()]
 
 
 def _stack(data: Any) -> torch.Tensor | None:
