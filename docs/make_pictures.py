@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from gradflow.check import check_workload
+from gradflow.checking import check_workload
 from gradflow.load.loading import load_workload
 from gradflow.load.request import Request
 from gradflow.render.terminal_picture import export_terminal_svg

@@ -9,7 +9,7 @@ from gradflow.errors import NotConnectedError as NotConnectedError
 from gradflow.report import Report as Report
 
 if TYPE_CHECKING:
-    from gradflow.check import check as check
+    from gradflow.checking import check as check
 
 __version__ = "0.1.0"
 __all__ = ["GradflowError", "NotConnectedError", "Report", "check"]
@@ -18,7 +18,7 @@ __all__ = ["GradflowError", "NotConnectedError", "Report", "check"]
 def __getattr__(name: str) -> Any:
     # importing torch takes seconds: what needs it is loaded when it is first used
     if name == "check":
-        from gradflow.check import check
+        from gradflow.checking import check
 
         globals()["check"] = check
         return check

@@ -130,6 +130,6 @@ def _check_outputs(args: argparse.Namespace) -> None:
 def _report(args: argparse.Namespace) -> Report:
     layers = args.layer or ([] if args.param else ["auto"])
     with loaded(args) as (workload, say):
-        from gradflow.check import check_workload
+        from gradflow.checking import check_workload
 
         return check_workload(workload, layers, args.param, slice_=args.slice, cam=bool(args.cam), progress=say)

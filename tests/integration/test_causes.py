@@ -60,7 +60,7 @@ def name_of(expectation: Expectation) -> str:
 def check(expectation: Expectation):
     if expectation.needs_torchvision:
         pytest.importorskip("torchvision", exc_type=ImportError)
-    from gradflow.check import check_workload
+    from gradflow.checking import check_workload
     from gradflow.load.loading import load_workload
     from gradflow.load.request import Request
 

@@ -78,11 +78,11 @@ class Stages:
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stages:
     fake = Stages()
-    load, check = ModuleType("gradflow.load.loading"), ModuleType("gradflow.check")
+    load, check = ModuleType("gradflow.load.loading"), ModuleType("gradflow.checking")
     load.load_workload = fake.load_workload  # type: ignore[attr-defined]
     check.check_workload = fake.check_workload  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "gradflow.load.loading", load)
-    monkeypatch.setitem(sys.modules, "gradflow.check", check)
+    monkeypatch.setitem(sys.modules, "gradflow.checking", check)
     monkeypatch.chdir(tmp_path)
     return fake
 
