@@ -1,0 +1,74 @@
+"""Consoles for text output, and lines that are printed as they are."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterable
+from typing import TextIO
+
+from rich.console import Console
+from rich.text import Text
+
+from gradflow.render.theme import THEME
+
+__all__ = ["NARROWEST", "WIDEST_PROSE", "is_ascii_only", "make_console", "print_lines", "text_of"]
+
+NARROWEST, WIDEST_PROSE = 60, 110
+_PIPED_WIDTH = 100
+
+
+def make_console(file: TextIO | None = None, *, no_color: bool | None = None) -> Console:
+    """A console for reports: plain when piped, without colour where the user or the terminal wants none.
+
+    Parameters
+    ----------
+    file
+        Where to print; standard output by default.
+    no_color
+        ``True`` for no colour; by default as ``NO_COLOR`` and the terminal say.
+    """
+    stream = sys.stdout if file is None else file
+    interactive = stream.isatty() and os.environ.get("TERM") != "dumb"
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else _PIPED_WIDTH
+    return Console(
+        file=stream,
+        width=width,
+        theme=THEME,
+        force_terminal=interactive,
+        color_system="auto" if interactive else None,
+        no_color=True if no_color else None,
+        highlight=False,
+        emoji=False,
+        markup=False,
+    )
+
+
+def text_of(lines: Iterable[Text], *, width: int, color: bool) -> str:
+    """Lines as text with a final line end, with ANSI escape sequences where ``color`` asks for them."""
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=max(width, NARROWEST),
+        theme=THEME,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        legacy_windows=False,
+        highlight=False,
+        emoji=False,
+        _environ={},
+    )
+    print_lines(console, lines)
+    return buffer.getvalue()
+
+
+def print_lines(console: Console, lines: Iterable[Text]) -> None:
+    """Print lines that are as wide already as they may be."""
+    for one in lines:
+        console.print(one, soft_wrap=True, highlight=False, emoji=False, markup=False)
+
+
+def is_ascii_only(encoding: str) -> bool:
+    """Whether the characters that reports are drawn with may not come out right."""
+    return os.environ.get("TERM") == "dumb" or not encoding.lower().replace("-", "").startswith("utf")
