@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-import gradflow
 from gradflow.cam.grad_cam import grad_cam
 from gradflow.cam.result import CamResult
 from gradflow.diagnose.diagnosing import diagnose
@@ -31,8 +28,8 @@ from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
+from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.trace.auto_layer import choose_layer
-from gradflow.trace.capture import all_tensors
 from gradflow.trace.failure import model_raised
 from gradflow.trace.feature_map import input_size
 from gradflow.trace.run import Run
@@ -110,7 +107,7 @@ def check_workload(
     say = progress or (lambda text: None)
     index = parse_slice(slice_) if slice_ else None
     say("tracing")
-    with _recording_allowed(workload) as assumed:
+    with recording_allowed(workload) as assumed:
         names, chosen = _choose(workload, layers)
         modules = {name: workload.model.get_submodule(name) for name in names}
         tensors = _tensors(
@@ -142,26 +139,13 @@ def check_workload(
             *(f"could not be put back: {name}" for name in unrestored),
         ),
     )
-    environment = _environment(workload, run, laboratory.forward_count, time.perf_counter() - started)
+    environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
     score = _score(workload, run, class_index, value)
     reports = [
         _report(workload, evidence, score, environment, facts.get(evidence.target), cams.get(evidence.target))
         for evidence in evidences
     ]
     return _in_one(reports)
-
-
-@contextmanager
-def _recording_allowed(workload: Workload) -> Iterator[tuple[str, ...]]:
-    """Let autograd record, unless it was the model's own code that switched it off."""
-    if workload.provenance.grad_mode_at is not None or (
-        torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-    ):
-        yield ()
-        return
-    what = "inference mode" if torch.is_inference_mode_enabled() else "no_grad"
-    with torch.inference_mode(False), torch.enable_grad():
-        yield (f"gradients: check was called under {what}; gradflow recorded gradients for its own run all the same",)
 
 
 def _choose(workload: Workload, layers: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -235,34 +219,6 @@ def _cams(
             image=workload.image,
         )
     return found
-
-
-def _environment(workload: Workload, run: Run, forward_count: int, duration_s: float) -> Environment:
-    parameters = list(workload.model.parameters())
-    sample = next(iter((*parameters, *all_tensors(workload.inputs))), None)
-    return Environment(
-        torch=torch.__version__,
-        python=platform.python_version(),
-        gradflow=gradflow.__version__,
-        device=str(sample.device) if sample is not None else "cpu",
-        dtype=str(sample.dtype).removeprefix("torch.") if sample is not None else "",
-        mode=_mode(workload.model),
-        seed=workload.seed,
-        model=workload.model_name,
-        input=workload.input_description,
-        parameter_count=sum(parameter.numel() for parameter in parameters),
-        operation_count=len(run.trace),
-        module_call_count=len(run.trace.calls),
-        forward_count=forward_count,
-        duration_s=duration_s,
-    )
-
-
-def _mode(model: torch.nn.Module) -> str:
-    modes = {module.training for module in model.modules()}
-    if len(modes) == 2:
-        return "mixed (some modules train, some eval)"
-    return "train" if modes == {True} else "eval"
 
 
 def _score(workload: Workload, run: Run, class_index: int | None, value: float | None) -> Score:
