@@ -11,7 +11,7 @@ from typing import Any
 
 from gradflow.location import SourceSpan, is_machinery
 
-__all__ = ["function_spans", "missing_return"]
+__all__ = ["formula_spans", "function_spans", "missing_return"]
 
 
 class _Method:
@@ -69,6 +69,53 @@ def missing_return(cls: type, argument: int) -> SourceSpan | None:
         if guard is not None:
             return method.span(guard)
     return method.span(last)
+
+
+def formula_spans(cls: type, argument: int) -> tuple[SourceSpan | None, SourceSpan | None]:
+    """Where ``backward`` computes what it returns for an argument, and the ``return``; the same where it is one place.
+
+    ``None`` twice where there is no source.
+    """
+    method = _method(cls, "backward")
+    if method is None:
+        return None, None
+    values = [node.value for node in ast.walk(method.tree) if isinstance(node, ast.Return) and node.value is not None]
+    if not values:
+        return method.span(method.tree), None
+    value = values[-1]
+    if isinstance(value, ast.Tuple) and argument < len(value.elts):
+        value = value.elts[argument]
+    at_return = method.span(value)
+    computed = _last_change(method.tree, value.id) if isinstance(value, ast.Name) else None
+    return (method.span(computed) if computed is not None else at_return), at_return
+
+
+def _last_change(tree: ast.AST, name: str) -> ast.expr | ast.stmt | None:
+    """What was last assigned to a name, or written into it; the ``None`` that it may start with does not count."""
+    found: ast.expr | ast.stmt | None = None
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.AugAssign, ast.AnnAssign)):
+            targets: list[ast.expr] = [node.target]
+        elif isinstance(node, ast.Assign):
+            targets = node.targets
+        else:
+            continue
+        value = node.value
+        if value is None or (isinstance(value, ast.Constant) and value.value is None):
+            continue
+        if any(name in _names_written(target) for target in targets) and (found is None or node.lineno >= found.lineno):
+            plain = isinstance(node, ast.Assign) and all(isinstance(target, ast.Name) for target in targets)
+            found = value if plain else node
+    return found
+
+
+def _names_written(target: ast.expr) -> set[str]:
+    """``grad`` for ``grad``, ``grad[mask]`` and ``grad, other``."""
+    if isinstance(target, (ast.Tuple, ast.List)):
+        return {name for item in target.elts for name in _names_written(item)}
+    while isinstance(target, (ast.Subscript, ast.Starred)):
+        target = target.value
+    return {target.id} if isinstance(target, ast.Name) else set()
 
 
 def _wrong_guard(tree: ast.AST, name: str, argument: int) -> ast.expr | None:
