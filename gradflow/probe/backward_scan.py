@@ -15,6 +15,7 @@ import torch
 from gradflow.probe.autograd_walk import NODE_LIMIT, Node, link_operations, on_the_way, walk
 from gradflow.probe.custom_backward import missing_return
 from gradflow.probe.evidence import NodeFlow
+from gradflow.probe.last_nodes import NodeNote, with_ends
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
 
@@ -35,27 +36,29 @@ def scan_backward(run: Run, goals: Sequence[Any]) -> tuple[tuple[NodeFlow, ...],
     goal_nodes = {goal.node for goal in goals}
     way = on_the_way(nodes, goal_nodes)
     operation_of = link_operations(run.trace)
-    flows: list[NodeFlow] = []
+    notes: list[NodeNote] = []
     handles = [
-        node.register_hook(_note(node, way, flows, operation_of, run.trace)) for node in way if node not in goal_nodes
+        node.register_hook(_note(node, way, notes, operation_of, run.trace)) for node in way if node not in goal_nodes
     ]
     error: Exception | None = None
+    arrived: dict[tuple[Node, int], float | None] = {}
     try:
-        torch.autograd.grad(score, list(goals), allow_unused=True)
+        # saved tensors are asked about the nodes at which nothing goes on
+        gradients = torch.autograd.grad(score, list(goals), allow_unused=True, retain_graph=True)
+        arrived = {(goal.node, goal.output_nr): _largest([g])[0] for goal, g in zip(goals, gradients, strict=True)}
     except Exception as raised:  # noqa: BLE001  (whatever a user's backward raises is the finding)
         error = raised
     finally:
         for handle in handles:
             handle.remove()
-    return tuple(flows), error, ""
+    return with_ends(notes, score.grad_fn, arrived), error, ""
 
 
 def _note(
-    node: Node, way: set[Node], flows: list[NodeFlow], operation_of: Callable[[Node], int], trace: Trace
+    node: Node, way: set[Node], notes: list[NodeNote], operation_of: Callable[[Node], int], trace: Trace
 ) -> Callable[[Any, Any], None]:
     onwards = [position for position, (following, _) in enumerate(node.next_functions) if following in way]
     operation = operation_of(node)
-    name = node.name()
     function = getattr(node, "_forward_cls", None)
 
     def hook(outgoing: Sequence[Any], incoming: Sequence[Any]) -> None:
@@ -65,18 +68,18 @@ def _note(
         span = None
         if function is not None and missing and operation >= 0:
             span = missing_return(function, _argument_position(trace, operation, missing[0]))
-        flows.append(
-            NodeFlow(
-                name=name,
-                operation=operation,
-                incoming=came or 0.0,
-                outgoing=tuple(magnitude for magnitude, _ in went),
-                incoming_finite=came_finite,
-                outgoing_finite=all(finite for _, finite in went),
-                is_uniform=_is_uniform(incoming),
-                backward_span=span,
-            )
+        flow = NodeFlow(
+            name=node.name(),
+            operation=operation,
+            incoming=came or 0.0,
+            outgoing=tuple(magnitude for magnitude, _ in went),
+            incoming_finite=came_finite,
+            outgoing_finite=all(finite for _, finite in went),
+            is_uniform=_is_uniform(incoming),
+            backward_span=span,
         )
+        magnitudes = tuple(_largest([gradient])[0] for gradient in incoming)
+        notes.append(NodeNote(node=node, flow=flow, edges=tuple(onwards[: len(went)]), incoming=magnitudes))
 
     return hook
 
@@ -90,7 +93,10 @@ def _argument_position(trace: Trace, operation: int, tensor_position: int) -> in
 
 
 def _largest(gradients: Sequence[Any]) -> tuple[float | None, bool]:
-    """The largest finite magnitude, ``None`` without any gradient; and whether all is finite."""
+    """The largest finite magnitude, ``None`` without any gradient; and whether all is finite.
+
+    Infinite where nothing is finite: that is not zero.
+    """
     largest: float | None = None
     finite = True
     for gradient in gradients:
@@ -105,7 +111,7 @@ def _largest(gradients: Sequence[Any]) -> tuple[float | None, bool]:
             if not math.isfinite(value):
                 finite = False
                 good = magnitude[torch.isfinite(magnitude)]
-                value = float(good.amax()) if good.numel() else 0.0
+                value = (float(good.amax()) if good.numel() else 0.0) or math.inf
             largest = max(largest or 0.0, value)
     return largest, finite
 

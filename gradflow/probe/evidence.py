@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gradflow.probe.layer_view import NotCalled
 
 __all__ = [
+    "ROUNDING",
     "BackwardError",
     "Evidence",
     "Influence",
@@ -25,6 +26,10 @@ __all__ = [
     "RepairOutcome",
     "SourceState",
 ]
+
+
+ROUNDING = 2e-6
+"""Relative size below which the sum of float32 numbers that cancel is only their rounding error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +111,23 @@ class PartialLoss:
 class NodeFlow:
     """The gradient at one autograd node between score and target, in the order in which backward ran.
 
-    ``incoming`` is the largest finite magnitude that came in; ``outgoing`` the same for each edge that leads on
-    towards the
-    target, ``None`` where nothing was passed on. ``is_uniform``: what came in had one and the same value everywhere
-    along the last axis.
-    ``backward_span`` is where a custom Function fails to return a gradient, as far as its source tells.
+    Attributes
+    ----------
+    incoming, outgoing
+        The largest finite magnitude that came in, and that went on along each edge towards the target (``None`` where
+        nothing was passed on, infinite where nothing finite was).
+    is_uniform
+        Whether what came in had one and the same value everywhere along the last axis.
+    is_sum
+        Not what passes the node itself, but what its gradient adds up to with those of other users of the same value.
+    is_end
+        Whether the gradient got here and no further, while none got to the target on any way.
+    factor
+        At an end: the largest magnitude of what the derivative multiplies with, where that is known.
+    is_staircase
+        At an end: whether the derivative is zero whatever the input.
+    backward_span
+        Where a custom Function fails to return a gradient, as far as its source tells.
     """
 
     name: str
@@ -120,6 +137,10 @@ class NodeFlow:
     incoming_finite: bool = True
     outgoing_finite: bool = True
     is_uniform: bool = False
+    is_sum: bool = False
+    is_end: bool = False
+    factor: float | None = None
+    is_staircase: bool = False
     backward_span: SourceSpan | None = None
 
     @property
@@ -131,7 +152,7 @@ class NodeFlow:
     def cancels(self) -> bool:
         """Whether what went on is only the rounding error of a cancellation."""
         passed = max((magnitude or 0.0 for magnitude in self.outgoing), default=0.0)
-        return self.is_uniform and self.incoming > 0 and passed <= 2e-6 * self.incoming
+        return (self.is_uniform or self.is_sum) and self.incoming > 0 and passed <= ROUNDING * self.incoming
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

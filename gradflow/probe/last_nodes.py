@@ -1,0 +1,106 @@
+"""Finds, in what was seen of a backward pass, the last nodes that a gradient reached when none arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from gradflow.probe.evidence import ROUNDING, NodeFlow
+from gradflow.probe.node_facts import factor_of, is_staircase
+
+if TYPE_CHECKING:
+    from gradflow.probe.autograd_walk import Node
+
+__all__ = ["NodeNote", "with_ends"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeNote:
+    """What passed one node: ``edges`` are the numbers of the inputs that lead on, one per ``flow.outgoing``.
+
+    ``incoming`` is the largest magnitude that came to each of the node's outputs, ``None`` without a gradient.
+    """
+
+    node: Node
+    flow: NodeFlow
+    edges: tuple[int, ...]
+    incoming: tuple[float | None, ...]
+
+
+class _Arrivals:
+    """The gradients on their way to one output of one node, which are added up there."""
+
+    def __init__(self) -> None:
+        self.largest = 0.0
+        self.count = 0
+        self.latest: NodeFlow | None = None
+
+    def add(self, magnitude: float, flow: NodeFlow) -> None:
+        self.largest = max(self.largest, magnitude)
+        self.count += 1
+        if self.latest is None or flow.operation > self.latest.operation:
+            self.latest = flow
+
+    def cancelled(self, total: float | None) -> NodeFlow | None:
+        """The last operation of those whose gradients add up to nothing, if they do."""
+        if self.count < 2 or self.latest is None or (total or 0.0) > ROUNDING * self.largest:
+            return None
+        return replace(self.latest, incoming=self.largest, outgoing=(total or 0.0,), is_sum=True, is_end=True)
+
+
+def with_ends(
+    notes: Sequence[NodeNote], root: Node, arrived: Mapping[tuple[Node, int], float | None]
+) -> tuple[NodeFlow, ...]:
+    """The flows in the order in which backward ran, marked ``is_end`` where a gradient got to and no further.
+
+    A gradient gets along an edge when what was handed on is more than the rounding error of a cancellation. Nothing is
+    marked where it gets to a goal: then the other ways may end where they like. ``arrived`` is the largest magnitude at
+    each goal.
+    """
+    flows: list[NodeFlow] = []
+    reached = {root}
+    waiting: dict[tuple[Node, int], _Arrivals] = {}
+    for note in notes:
+        flow = note.flow
+        for number, total in enumerate(note.incoming):
+            summed = waiting.pop((note.node, number), None)
+            if summed is None:
+                continue
+            lost = summed.cancelled(total)
+            if lost is None:
+                reached.add(note.node)
+            else:
+                flows.append(lost)
+        if note.node in reached:
+            flow = _followed(note, waiting)
+        flows.append(flow)
+    gets_there = False
+    for goal, total in arrived.items():
+        summed = waiting.get(goal)
+        if summed is not None:
+            lost = summed.cancelled(total)
+            if lost is None:
+                gets_there = True
+            else:
+                flows.append(lost)
+    if gets_there or root in {node for node, _ in arrived}:
+        flows = [replace(flow, is_end=False) if flow.is_end else flow for flow in flows if not flow.is_sum]
+    return tuple(flows)
+
+
+def _followed(note: NodeNote, waiting: dict[tuple[Node, int], _Arrivals]) -> NodeFlow:
+    """Sends the gradient of a reached node on along its edges; marked where an edge leads nowhere."""
+    flow = note.flow
+    dead: list[int] = []
+    for edge, magnitude in zip(note.edges, flow.outgoing, strict=True):
+        if not magnitude or flow.cancels:
+            dead.append(edge)
+            continue
+        following, number = note.node.next_functions[edge]
+        if following is not None:
+            waiting.setdefault((following, number), _Arrivals()).add(magnitude, flow)
+    if not dead or not flow.incoming:
+        return flow
+    factors = [factor for edge in dead if (factor := factor_of(note.node, edge)) is not None]
+    return replace(flow, is_end=True, factor=max(factors, default=None), is_staircase=is_staircase(note.node))
