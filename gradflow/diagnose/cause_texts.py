@@ -9,7 +9,9 @@ __all__ = ["CauseText", "text_for"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CauseText:
-    """``label`` goes under the source line, ``note`` says why, ``helps`` are the ways out, the one that is tried first."""
+    """``label`` goes under the source line, ``note`` says why, ``helps`` are the ways out, the one that is tried
+    first.
+    """
 
     label: str
     note: str
@@ -73,7 +75,9 @@ def _rewrap(operation: str) -> CauseText:
         return CauseText(
             label="copied into a new parameter, which starts without history",
             note="`nn.Parameter(x)` makes a new leaf: gradients stop at it and never reach what `x` was computed from",
-            helps=("use the computed tensor directly, for example with `torch.nn.functional` or `torch.func.functional_call`",),
+            helps=(
+                "use the computed tensor directly, for example with `torch.nn.functional` or `torch.func.functional_call`",
+            ),
         )
     if operation == "data=":
         return CauseText(
@@ -125,7 +129,16 @@ def _off(operation: str) -> CauseText:
     )
 
 
+def _hook_detach(operation: str) -> CauseText:
+    return CauseText(
+        label="this hook hands on a copy without history",
+        note="what a forward hook returns takes the place of the layer's output, here without its gradient path",
+        helps=("return nothing from the hook, or the output itself; detach only what you store",),
+    )
+
+
 _TEXTS = {
+    "hook-detach": _hook_detach,
     "detach": _detach,
     "no-grad": _no_grad,
     "inference-mode": _inference_mode,

@@ -8,13 +8,14 @@ when the target's data went into it; it *carries* the gradient when, besides, au
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from gradflow.graph.cut_group import Bridge, CutGroup, merge_cuts
+from gradflow.graph.side_ways import side_ways
 from gradflow.location import makes_tensor
-from gradflow.trace.data import Trace
+from gradflow.trace.data import REGION_CAUSES, Trace
 from gradflow.trace.operation_kinds import (
     CHANGED_THROUGH_VIEW,
-    DECISIONS,
     DETACHING,
     FROM_ARRAYS,
     IMPORTS,
@@ -26,37 +27,6 @@ from gradflow.trace.operation_kinds import (
 __all__ = ["Bridge", "CutGroup", "Dependence", "analyse"]
 
 _DIFFERENTIABLE = ("float", "bfloat", "complex", "half", "double")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bridge:
-    """A value that left torch at one operation and came back at another, as an experiment showed."""
-
-    leave: int
-    enter: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutGroup:
-    """One thing to mend: a single operation, or a whole region in which gradients are not recorded.
-
-    ``operation`` is the first operation at which it bites and ``value`` the input whose gradient is lost there;
-    ``site`` is where the region was opened, or -1; ``leave`` the operation at which the value left torch, or -1;
-    ``prepared_by`` are cuts that only prepare this one, as ``.detach()`` does before ``.numpy()``: to be mended with
-    it.
-    """
-
-    cause: str
-    operation: int
-    value: int
-    site: int = -1
-    leave: int = -1
-    prepared_by: tuple[int, ...] = ()
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """What makes two of them the same thing to mend."""
-        return (self.cause, self.site if self.site >= 0 else self.operation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +44,8 @@ class Dependence:
         does, and where no way exists. In order from the target to the score.
     cuts
         Every cut whose value the score uses, in order of execution; includes the needed ones.
+    sides
+        For each way that the score uses and on which the gradient is lost: all that must be mended on it, in order.
     exits
         Operations at which a value that depends on the target left torch.
     way
@@ -87,6 +59,7 @@ class Dependence:
     score_carries: bool
     needed: tuple[CutGroup, ...]
     cuts: tuple[CutGroup, ...]
+    sides: tuple[tuple[CutGroup, ...], ...]
     exits: tuple[int, ...]
     way: tuple[int, ...]
 
@@ -148,6 +121,16 @@ class _Analysis:
         for group, outputs in self.cuts:
             if any(self.reaches[value] for value in outputs):
                 cuts.setdefault(group.key, group)
+        sides = side_ways(
+            trace,
+            cuts=self.cuts,
+            depends=self.depends,
+            carries=self.carries,
+            inputs_of=lambda operation: value_inputs(trace, operation),
+            groups_at=self._groups,
+            group_of=self._group_of,
+            bridges=self.bridges,
+        )
         return Dependence(
             depends=self.depends,
             carries=self.carries,
@@ -156,6 +139,7 @@ class _Analysis:
             score_carries=carries,
             needed=needed,
             cuts=tuple(sorted(cuts.values(), key=lambda group: group.operation)),
+            sides=sides,
             exits=tuple(self.exits),
             way=way,
         )
@@ -200,7 +184,18 @@ class _Analysis:
             depends[value] = 1
             carries[value] = keeps and trace.values.requires_grad[value]
             self._price(operation, value, inputs, bridge)
+            if mode and carries[value]:
+                self._note_unrecorded_write(operation, value, inputs)
+            if bridge is not None and inputs:
+                left = [v for v in value_inputs(trace, bridge.leave) if carries[v]]
+                self.cuts.extend((self._group_of(bridge, v), (value,)) for v in left)
             self._hand_to_stand_ins(value)
+
+    def _note_unrecorded_write(self, operation: int, value: int, inputs: list[int]) -> None:
+        """What is written while recording is off into a tensor with a history of its own: that one stays, this goes."""
+        for source in inputs:
+            if self.carries[source] and source != self.trace.inputs_of(operation)[0]:
+                self.cuts.extend((group, (value,)) for group in self._groups(operation, value, source))
 
     def _hand_to_stand_ins(self, value: int) -> None:
         """The clone that took the place of another target's output depends and carries like the output itself."""
@@ -227,10 +222,7 @@ class _Analysis:
             if not exit_inputs:
                 return
             best = min(exit_inputs, key=self._rank)
-            # `torch.Tensor([a, b])` reads its elements one by one, as `float(a)` does, and is a copy all the same
-            copied = makes_tensor(self.trace.span_of(bridge.leave))
-            cause = "tensor-rewrap" if copied else "numpy-roundtrip"
-            groups = (CutGroup(cause=cause, operation=operation, value=best, leave=bridge.leave),)
+            groups = (self._group_of(bridge, best),)
         if best < 0:
             return
         last = self._last_group(best)
@@ -241,6 +233,12 @@ class _Analysis:
         for group in fresh:
             if self.carries[best] or bridge is not None:
                 self.cuts.append((group, tuple(self.trace.outputs_of(operation))))
+
+    def _group_of(self, bridge: Bridge, value: int) -> CutGroup:
+        # `torch.Tensor([a, b])` reads its elements one by one, as `float(a)` does, and is a copy all the same
+        copied = makes_tensor(self.trace.span_of(bridge.leave))
+        cause = "tensor-rewrap" if copied else "numpy-roundtrip"
+        return CutGroup(cause=cause, operation=bridge.enter, value=value, leave=bridge.leave)
 
     def _rank(self, value: int) -> tuple[int, int]:
         """Fewest things to mend first, then the shortest way."""
@@ -272,11 +270,17 @@ class _Analysis:
         first = trace.inputs_of(operation)[:1]
         # what is written into a tensor while recording is off loses its history; the tensor's own history stays
         if columns.mode[operation] and not (is_inplace_name(name) and first and first[0] == source):
-            cause = "inference-mode" if columns.mode[operation] == 2 else "no-grad"
+            cause = REGION_CAUSES[columns.mode[operation]]
             region = columns.region[operation]
             groups.append(CutGroup(cause=cause, operation=operation, value=source, site=region))
         if name in DETACHING:
-            groups.append(CutGroup(cause="detach", operation=operation, value=source))
+            groups.append(
+                CutGroup(
+                    cause="hook-detach" if operation in trace.hook_operations else "detach",
+                    operation=operation,
+                    value=source,
+                )
+            )
         elif name in FROM_ARRAYS or (name in IMPORTS and self._leave_of(source, operation) >= 0):
             groups = [group for group in groups if group.site >= 0]
             groups.append(
@@ -353,47 +357,5 @@ class _Analysis:
             value, here = self.parent[value]
             way.append(value)
             groups.extend(reversed(here))
-        needed = _merge(list(reversed(groups)), self.trace)
+        needed = merge_cuts(list(reversed(groups)), self.trace)
         return tuple(reversed(way)), needed
-
-
-def _merge(groups: list[CutGroup], trace: Trace) -> tuple[CutGroup, ...]:
-    """One thing to mend per cause.
-
-    A ``.detach()`` that only prepares ``.numpy()`` or a copy belongs to that, and a comparison that only prepares
-    ``if`` belongs to the decision.
-    """
-    merged: list[CutGroup] = []
-    seen: set[tuple[str, int]] = set()
-    for found in groups:
-        group = found
-        if group.key in seen:
-            continue
-        if merged and merged[-1].cause == "detach" and group.cause in ("numpy-roundtrip", "tensor-rewrap"):
-            steps = group.operation - merged[-1].operation
-            prepares = group.cause == "numpy-roundtrip" or _line(trace, group) == _line(trace, merged[-1])
-            if steps <= 4 and prepares:
-                before = merged.pop()
-                seen.discard(before.key)
-                group = replace(group, prepared_by=(*before.prepared_by, before.operation))
-        elif (
-            merged
-            and merged[-1].cause == "nondiff-op"
-            and _decides(trace, group)
-            and _line(trace, group) == _line(trace, merged[-1])
-        ):
-            seen.discard(merged.pop().key)
-        seen.add(group.key)
-        merged.append(group)
-    return tuple(merged)
-
-
-def _line(trace: Trace, group: CutGroup) -> tuple[str, int] | None:
-    """Where a cut stands; of a decision, where it was taken, not where its outcome came back."""
-    span = trace.span_of(group.leave if _decides(trace, group) else group.operation)
-    return (span.path, span.line) if span else None
-
-
-def _decides(trace: Trace, group: CutGroup) -> bool:
-    """Whether the value left torch as the condition of a decision."""
-    return group.leave >= 0 and trace.name_of(group.leave) in DECISIONS

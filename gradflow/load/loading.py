@@ -13,6 +13,7 @@ from gradflow.errors import LoadError, UsageError
 from gradflow.load.input_guess import guess_inputs
 from gradflow.load.input_reference import as_call
 from gradflow.load.inputs import describe_inputs, obtain_inputs
+from gradflow.load.loss import with_loss
 from gradflow.load.model_source import obtain_model
 from gradflow.load.names import did_you_mean
 from gradflow.load.objective import make_objective
@@ -50,7 +51,7 @@ def load_workload(request: Request) -> Workload:
         target=request.target, output=request.output, score=score, class_names=source.class_names
     )
     inputs = obtain_inputs(request, source, user_code, dtype=dtype)
-    return Workload(
+    workload = Workload(
         model=source.model,
         model_name=source.name,
         inputs=inputs.arguments,
@@ -65,6 +66,9 @@ def load_workload(request: Request) -> Workload:
         image=inputs.image,
         seed=request.seed,
     )
+    if request.loss is None:
+        return workload
+    return with_loss(workload, user_code.object_at(request.loss, "loss function"), request.output)
 
 
 def workload_from_objects(

@@ -95,7 +95,11 @@ class BuildObserver:
             if is_frozen and id(parameter) not in notes.frozen:
                 notes.set_requires_grad(parameter, wanted=False, site=notes.here())
 
+        def buffer_registered(parent: torch.nn.Module, name: str, _buffer: object) -> None:
+            notes.registered[id(parent), name] = (weakref.ref(parent), notes.here())
+
         handles = (
+            module_hooks.register_module_buffer_registration_hook(buffer_registered),
             module_hooks.register_module_module_registration_hook(module_registered),
             module_hooks.register_module_parameter_registration_hook(parameter_registered),
         )
@@ -156,7 +160,7 @@ def _frozen_at(model: torch.nn.Module, notes: _Notes, spans: tuple[SourceSpan, .
 def _registered_at(model: torch.nn.Module, notes: _Notes, spans: tuple[SourceSpan, ...]) -> dict[str, SourceSpan]:
     found = {}
     for prefix, parent in model.named_modules(remove_duplicate=False):
-        for name in parent._modules:
+        for name in (*parent._modules.keys(), *parent._buffers.keys()):
             reference, site = notes.registered.get((id(parent), name), (None, -1))
             if reference is not None and reference() is parent and site >= 0:
                 found[f"{prefix}.{name}" if prefix else name] = spans[site]

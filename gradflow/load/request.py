@@ -36,6 +36,9 @@ class Request:
         Which part of the model's output is the score taken from: ``logits``, ``0``, ``aux.logits``, ``["out"][0]``.
     score
         ``file.py:function``, called with the model's output.
+    loss
+        ``file.py:function``, called with the model's output and, if it takes two arguments, its input; in the place of
+        a score.
     """
 
     model: str
@@ -49,6 +52,7 @@ class Request:
     target: str | None = None
     output: str | None = None
     score: str | None = None
+    loss: str | None = None
     device: str | None = None
     dtype: str | None = None
     seed: int | None = None

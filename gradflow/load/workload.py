@@ -24,7 +24,7 @@ class Provenance:
     frozen_at
         Parameter's qualified name to the place that last set its ``requires_grad`` to ``False``.
     registered_at
-        Module's qualified name to the place that attached it to its parent.
+        A module's or buffer's qualified name to the place that attached it to its parent.
     grad_mode_at
         The place that switched gradient recording off and left it off, if any.
     """

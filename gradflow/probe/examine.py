@@ -19,14 +19,17 @@ from gradflow.probe.source_state import source_state
 from gradflow.probe.straight_through import is_straight_through
 from gradflow.probe.unused import explain_unused
 from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import TO_ARRAYS
+from gradflow.trace.operation_kinds import TO_ARRAYS, VALUE_EXITS
 from gradflow.trace.run import Run
 
 __all__ = ["examine"]
 
-PARTIAL_CAUSES = frozenset({"detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
+PARTIAL_CAUSES = frozenset({"detach", "hook-detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
 SUSPICIOUSLY_SMALL = 1e-6
 """Largest entry below which a gradient may be only the rounding error of a cancellation, and is looked into."""
+
+MOST_SIDE_WAYS = 8
+"""So many cut side paths are tried; each costs a forward and a backward."""
 
 NEGLIGIBLE_LOSS = 1e-4
 """Relative change of the gradient below which a mended partial cut made no difference (float32 rounding)."""
@@ -88,8 +91,9 @@ class _Examination:
                 flows = self._scan()
             elif all((m.max_abs or 0.0) < SUSPICIOUSLY_SMALL for m in looked_at if m.arrived):
                 flows = self._scan()
-                is_cancelled = any(flow.cancels for flow in flows)
+                is_cancelled = any(flow.is_end for flow in flows)
             else:
+                dependence = self._with_values_that_came_back(dependence)
                 partial = self._partial(dependence)
                 formulas = self._formulas(dependence)
         module = laboratory.layers.get(target)
@@ -142,13 +146,16 @@ class _Examination:
 
     def _plan(self, groups: tuple[CutGroup, ...]) -> RepairPlan:
         trace = self.trace
-        operations = set()
-        followers = set()
+        operations: set[tuple[str, int]] = set()
+        followers: set[tuple[str, int]] = set()
         regions = set()
         for group in groups:
             operations.update((trace.name_of(o), trace.operations.site[o]) for o in group.prepared_by)
             if group.cause in ("no-grad", "inference-mode"):
                 regions.add(group.site)
+                continue
+            if group.cause == "reentrant-checkpoint":
+                operations.add(("CheckpointFunction.apply", group.site))
                 continue
             place = (trace.name_of(group.operation), trace.operations.site[group.operation])
             if group.leave >= 0:
@@ -182,39 +189,48 @@ class _Examination:
             self.undetermined.append(f"where the gradient is lost on its way back, because {reason}")
         return flows
 
+    def _with_values_that_came_back(self, dependence: Dependence) -> Dependence:
+        """The same, also through NumPy and Python numbers, where values left torch that can have a gradient."""
+        trace = self.trace
+        left = any(
+            trace.name_of(operation) in VALUE_EXITS
+            and any(is_differentiable(trace.dtype_of(value)) for value in trace.inputs_of(operation))
+            for operation in dependence.exits
+        )
+        if not left:
+            return dependence
+        bridges = self.laboratory.influence(self.target, dependence.exits, self.index).bridges
+        # what is decided by a value moves in steps: its derivative is zero, and nothing is missing
+        bridges = tuple(bridge for bridge in bridges if trace.name_of(bridge.leave) in VALUE_EXITS)
+        return analyse(trace, self.values, bridges) if bridges else dependence
+
     def _partial(self, dependence: Dependence) -> tuple[PartialLoss, ...]:
         """For each cut on a side path: how much of the gradient is missing because of it."""
         trace = self.trace
-        candidates = [
-            group
-            for group in dependence.cuts
-            if group.cause in PARTIAL_CAUSES
-            and group.value >= 0
-            and any(
-                dependence.reaches[value] and is_differentiable(trace.dtype_of(value))
-                for value in trace.outputs_of(group.operation)
-            )
-        ]
-        losses = []
+        losses: dict[tuple[str, int], PartialLoss] = {}
         seen: set[RepairPlan] = set()
-        for group in candidates[:8]:
-            plan = self._plan((group,))
-            if plan in seen:
+        for way in dependence.sides:
+            if not all(group.cause in PARTIAL_CAUSES and group.value >= 0 for group in way):
+                continue
+            plan = self._plan(way)
+            if plan in seen or len(seen) == MOST_SIDE_WAYS:
                 continue
             seen.add(plan)
-            straight_through = is_straight_through(trace, group)
-            mended = self.laboratory.repaired_gradient(plan, self.target)
-            difference = self._relative_difference(mended)
+            first = way[0]
+            difference = self._relative_difference(self.laboratory.repaired_gradient(plan, self.target))
             if difference is None:
                 self.undetermined.append(
-                    f"how much of the gradient is lost at {trace.span_of(group.operation) or 'a side path'}, "
+                    f"how much of the gradient is lost at {trace.span_of(first.operation) or 'a side path'}, "
                     "because the run without the cut failed"
                 )
             elif difference > NEGLIGIBLE_LOSS:
-                losses.append(
-                    PartialLoss(group=group, relative_difference=difference, is_straight_through=straight_through)
-                )
-        return tuple(losses)
+                straight_through = is_straight_through(trace, first)
+                for group in way:
+                    loss = PartialLoss(
+                        group=group, relative_difference=difference, is_straight_through=straight_through
+                    )
+                    losses.setdefault(group.key, loss)
+        return tuple(losses.values())
 
     def _formulas(self, dependence: Dependence) -> tuple[FormulaCheck, ...]:
         """The custom Functions on the way, each checked against its own forward."""

@@ -155,12 +155,15 @@ class Laboratory:
                 ):
                     tensor.requires_grad_(True)
                     switched.append(tensor)
+        was_enabled = torch.is_grad_enabled()
         try:
-            with torch.set_grad_enabled(enable or torch.is_grad_enabled()):
+            with torch.set_grad_enabled(enable or was_enabled):
                 run = self.forward(recorder=recorder, alter=_requiring_grad if enable else None)
                 if run.failure is not None:
                     return None, f"the repaired run raised {run.failure.type_name}: {run.failure.message}"
-                if plan and (recorder.refused or not recorder.applied):
+                # where recording was off from the start, switching it on is the repair
+                applied = recorder.applied or (enable and not was_enabled)
+                if plan and (recorder.refused or not applied):
                     named = " and ".join(f"`{name}`" for name in sorted(recorder.refused)) or "this operation"
                     return None, f"gradflow cannot neutralise {named}"
                 gradients = differentiate(run, self.parameters)

@@ -31,7 +31,7 @@ class NotCalled:
         The module that never ran: the layer itself, or the outermost module around it that never ran.
     """
 
-    kind: Literal["layer-not-called", "functional-bypass"]
+    kind: Literal["layer-not-called", "functional-bypass", "compiled-hooks"]
     location: SourceSpan | None
     label: str
     note: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gradflow.graph.dependence import is_differentiable, value_inputs
 from gradflow.probe.evidence import SourceState
-from gradflow.trace.data import Trace
+from gradflow.trace.data import REGION_CAUSES, Trace
 from gradflow.trace.operation_kinds import DETACHING, REWRAPPING
 
 __all__ = ["source_state"]
@@ -53,7 +53,7 @@ def _loss_at(trace: Trace, operation: int) -> SourceState | None:
     if not had_history:
         return None
     if columns.mode[operation]:
-        cause = "inference-mode" if columns.mode[operation] == 2 else "no-grad"
+        cause = REGION_CAUSES[columns.mode[operation]]
         return SourceState(recorded=False, cause=cause, operation=operation, site=columns.region[operation])
     if name in DETACHING:
         cause = "detach"

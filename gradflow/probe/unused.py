@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from gradflow.location import is_installed
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.layer_view import NotCalled
@@ -15,9 +17,9 @@ def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCall
     """Why the layer never ran, from the source of the classes above it; ``None`` for what did run."""
     if target in laboratory.parameters or trace.layer_values.get(target):
         return None
-    bypass = _bypass(trace, target)
-    if bypass is not None:
-        return bypass
+    found = _inside_script(laboratory, target) or _bypass(trace, target)
+    if found is not None:
+        return found
     model = laboratory.workload.model
     owners: list[tuple[str, type, str]] = []
     name = target
@@ -61,4 +63,24 @@ def _bypass(trace: Trace, target: str) -> NotCalled | None:
                     help=f"ask for {caller} itself, or for the parameter: `--param {name}`",
                     subject=target,
                 )
+    return None
+
+
+def _inside_script(laboratory: Laboratory, target: str) -> NotCalled | None:
+    """A layer inside a TorchScript module: it runs there as compiled code, which calls no hooks."""
+    model = laboratory.workload.model
+    parts = target.split(".")
+    for length in range(len(parts)):
+        outer = ".".join(parts[:length])
+        if isinstance(model.get_submodule(outer), torch.jit.ScriptModule):
+            return NotCalled(
+                kind="compiled-hooks",
+                location=laboratory.workload.provenance.registered_at.get(outer),
+                label=f"`{outer or 'the model'}` runs as compiled TorchScript from here",
+                note="no Python runs inside TorchScript: hooks on layers in it never fire, and their outputs cannot be seen",
+                help=f"ask for `{outer}` itself, or keep it a plain module while gradients are looked at"
+                if outer
+                else "load the model as a plain module while gradients are looked at",
+                subject=outer,
+            )
     return None

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 from gradflow.location import SourceSpan
 
-__all__ = ["ModuleCall", "Operation", "Trace", "ValueMeta"]
+__all__ = ["REGION_CAUSES", "ModuleCall", "Operation", "Trace", "ValueMeta"]
+
+REGION_CAUSES = {1: "no-grad", 2: "inference-mode", 3: "reentrant-checkpoint"}
+"""What keeps gradients from being recorded, by ``OperationColumns.mode``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +123,8 @@ class Trace:
         Value id of the score; -1 when no recorded operation made it.
     layer_values
         For each target layer, the value ids of its output, one per call.
+    hook_operations
+        Operations that stop a gradient and ran inside a module's hook.
     stand_ins
         A target layer's output to the clones that took its place in the run: the same value under another id.
     """
@@ -135,6 +140,7 @@ class Trace:
     layer_values: dict[str, tuple[int, ...]]
     initially_enabled: bool = True
     stand_ins: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    hook_operations: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.operations.name)

@@ -16,6 +16,7 @@ __all__ = [
     "REWRAPPING",
     "SHAPE_ONLY",
     "TO_ARRAYS",
+    "VALUE_EXITS",
     "is_inplace_name",
 ]
 
@@ -36,6 +37,9 @@ DECISIONS = frozenset({"__bool__", "is_nonzero"})
 
 TO_ARRAYS = frozenset({"numpy", "__array__"})
 """Those of them that give a NumPy array."""
+
+VALUE_EXITS = TO_ARRAYS | {"item", "tolist", "__float__", "__complex__", "_local_scalar_dense"}
+"""Those that give the values themselves, not a decision about them and not an index."""
 
 SHAPE_ONLY: dict[str, frozenset[int]] = {
     # the positions of the arguments whose *values* matter; the others give a shape, a dtype or a device

@@ -16,10 +16,12 @@ from torch.overrides import TorchFunctionMode
 
 from gradflow.location import SiteTable, SourceSpan
 from gradflow.trace.data import ModuleCall, OperationColumns, Trace, ValueColumns
+from gradflow.trace.frames import is_in_hook
 from gradflow.trace.grad_mode import is_leaving, region_site
 from gradflow.trace.operation_kinds import (
     ALIASING,
     CHANGED_THROUGH_VIEW,
+    DETACHING,
     EXITS,
     GETTERS_RECORDED,
     IGNORED,
@@ -59,6 +61,7 @@ class Recorder(TorchFunctionMode):
         self.leaf_names: dict[int, tuple[str, str]] = {}
         self.first_value: dict[int, int] = {}
         self.functions: dict[str, type] = {}
+        self.hook_operations: set[int] = set()
         self.stand_ins: dict[int, list[int]] = {}
         self.suspended = 0
         self.call = -1
@@ -73,6 +76,7 @@ class Recorder(TorchFunctionMode):
         self._written: dict[int, tuple[int, int, int]] = {}
         self._writes = 0
         self._inference_depth = 0
+        self._checkpoint_depth = 0
         self._outer_regions: list[int] = []
 
     # values
@@ -151,7 +155,7 @@ class Recorder(TorchFunctionMode):
         columns.site.append(site)
         columns.call.append(self.call)
         enabled = _is_grad_enabled()
-        columns.mode.append(0 if enabled else 2 if self._inference_depth else 1)
+        columns.mode.append(0 if enabled else self._region_mode())
         columns.region.append(-1 if enabled else self.region)
         number = _sequence_number()
         columns.sequence_start.append(number)
@@ -230,8 +234,10 @@ class Recorder(TorchFunctionMode):
             columns.mode.append(0)
             columns.region.append(-1)
         else:
-            columns.mode.append(2 if self._inference_depth else 1)
+            columns.mode.append(self._region_mode())
             columns.region.append(self.region)
+        if kind == _ALIASING and text in DETACHING and is_in_hook(sys._getframe(2)):
+            self.hook_operations.add(row)
         columns.sequence_start.append(before)
         columns.sequence_end.append(after)
         columns.inputs.extend(inputs)
@@ -303,12 +309,19 @@ class Recorder(TorchFunctionMode):
             self._collect(argument, position, values, positions)
         site = self.sites.number(sys._getframe(depth + 1))
         before = _sequence_number()
-        if not inner:
+        outer_region = self.region
+        if inner:
+            self._checkpoint_depth += 1
+            self.region = site
+        else:
             self.suspended += 1
         try:
             result = function()
         finally:
-            if not inner:
+            if inner:
+                self._checkpoint_depth -= 1
+                self.region = outer_region
+            else:
                 self.suspended -= 1
         if inner:
             for tensor in _tensors(result):
@@ -326,6 +339,10 @@ class Recorder(TorchFunctionMode):
         return result
 
     # grad mode
+
+    def _region_mode(self) -> int:
+        """Why gradients are not recorded now: a key of ``REGION_CAUSES``."""
+        return 2 if self._inference_depth else 3 if self._checkpoint_depth else 1
 
     def _change_grad_mode(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         was_enabled = _is_grad_enabled()
@@ -373,6 +390,7 @@ class Recorder(TorchFunctionMode):
             spans=self.sites.spans(),
             calls=tuple(ModuleCall(**call) for call in self.calls),
             leaf_names=self.leaf_names,
+            hook_operations=frozenset(self.hook_operations),
             stand_ins={original: tuple(values) for original, values in self.stand_ins.items()},
             score=score,
             layer_values=layer_values,

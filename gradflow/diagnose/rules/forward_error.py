@@ -78,7 +78,7 @@ def forward_refused(evidence: Evidence) -> tuple[Diagnostic, ...]:
             continue
         region = _last_inference_region(evidence) if name == "inference-mode" else None
         location = region or failure.span
-        annotations = ()
+        annotations: tuple[Annotation, ...] = ()
         if region is not None and failure.span is not None and failure.span != region:
             annotations = (Annotation(span=failure.span, label="torch refuses here"),)
         return (

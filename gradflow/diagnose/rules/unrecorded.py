@@ -40,12 +40,18 @@ def _repair(evidence: Evidence, text: str) -> Repair:
 def _nothing(evidence: Evidence) -> Diagnostic:
     frozen = evidence.source.frozen_parameters
     own = [name for name in frozen if name.startswith(f"{evidence.target}.")]
-    notes = ["autograd records an operation only when one of its inputs requires grad; here none does, so no graph is built"]
+    notes = [
+        "autograd records an operation only when one of its inputs requires grad; here none does, so no graph is built"
+    ]
     if frozen:
-        notes.append(f"{len(frozen)} frozen parameter{'s' * (len(frozen) != 1)} up to here, among them `{(own or list(frozen))[0]}`")
+        notes.append(
+            f"{len(frozen)} frozen parameter{'s' * (len(frozen) != 1)} up to here, among them `{(own or list(frozen))[0]}`"
+        )
     location = evidence.frozen_at or _call_site(evidence)
     if location is None:
-        notes.append("where the parameters were frozen is not determined, because gradflow did not see the model being built")
+        notes.append(
+            "where the parameters were frozen is not determined, because gradflow did not see the model being built"
+        )
     label = "frozen here" if evidence.frozen_at is not None else "nothing up to here requires grad"
     text = "let the input require grad, which leaves the parameters frozen: `x.requires_grad_(True)`"
     return Diagnostic(
@@ -90,7 +96,9 @@ def _not_trainable(evidence: Evidence) -> Diagnostic:
         name="not-trainable",
         severity="error",
         message=f"`{evidence.target}` gets no gradient: it is {what}",
-        location=evidence.frozen_at or evidence.registered_at.get(evidence.target.rpartition(".")[0]),
+        location=evidence.frozen_at
+        or evidence.registered_at.get(evidence.target)
+        or evidence.registered_at.get(evidence.target.rpartition(".")[0]),
         label="switched off here" if evidence.frozen_at is not None else "made here",
         module=evidence.target.rpartition(".")[0],
         path=score_path(evidence),
