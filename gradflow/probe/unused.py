@@ -77,7 +77,7 @@ def _inside_script(laboratory: Laboratory, target: str) -> NotCalled | None:
                 kind="compiled-hooks",
                 location=laboratory.workload.provenance.registered_at.get(outer),
                 label=f"`{outer or 'the model'}` runs as compiled TorchScript from here",
-                note="no Python runs inside TorchScript: hooks on layers in it never fire, and their outputs cannot be seen",
+                note="no Python runs inside TorchScript: hooks on layers in it never fire",
                 help=f"ask for `{outer}` itself, or keep it a plain module while gradients are looked at"
                 if outer
                 else "load the model as a plain module while gradients are looked at",
