@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,11 @@ __all__ = ["loaded"]
 
 
 @contextlib.contextmanager
-def loaded(args: argparse.Namespace) -> Iterator[tuple[Workload, Callable[[str], None]]]:
+def loaded(args: argparse.Namespace, *, loss: str | None = None) -> Iterator[tuple[Workload, Callable[[str], None]]]:
     """The workload that the options name, and a function to call with what is done now.
 
-    Whatever the user's own code did to grad mode, default dtype and the like holds inside the block only.
+    ``loss`` names a loss function that takes the place of the score. Whatever the user's own code did to grad mode,
+    default dtype and the like holds inside the block only.
 
     Raises
     ------
@@ -35,6 +37,6 @@ def loaded(args: argparse.Namespace) -> Iterator[tuple[Workload, Callable[[str],
         settings = Settings()
         try:
             say(f"loading {args.model}")
-            yield load_workload(request_of(args)), say
+            yield load_workload(dataclasses.replace(request_of(args), loss=loss)), say
         finally:
             settings.restore()

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 from gradflow import __version__
+from gradflow.cli.audit import Audit
 from gradflow.cli.check import Check
 from gradflow.cli.explain import Explain
 from gradflow.cli.failure import FAILED, report_failure
@@ -21,7 +22,7 @@ from gradflow.errors import GradflowError, UsageError
 
 __all__ = ["main"]
 
-_ALL: tuple[Verb, ...] = (Check(), Layers(), Render(), Explain())
+_ALL: tuple[Verb, ...] = (Check(), Audit(), Layers(), Render(), Explain())
 VERBS = {verb.name: verb for verb in _ALL}
 
 _BROKEN_PIPE = 141  # 128 + SIGPIPE

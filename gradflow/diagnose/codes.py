@@ -1,4 +1,6 @@
-"""The one list of codes: stable, never reused. Each name is the vocabulary of causes and has a page of the same code."""
+"""The one list of codes: stable, never reused. Each name is the vocabulary of causes and has a page of the same
+code.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +46,8 @@ CODES: dict[str, str] = {
     "GF405": "zero-multiplier",
     "GF406": "precision-underflow",
     "GF407": "nan-singularity",
+    "GF408": "vanishing-gradient",
+    "GF409": "exploding-gradient",
     # GF5xx: backward raises
     "GF501": "inplace-modification",
     "GF502": "graph-freed",

@@ -1,0 +1,167 @@
+"""The outcome of an audit as data: every parameter of a model, and why some of them get no gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.report import Environment, Score
+
+__all__ = ["Activity", "AuditReport", "DepthProfile", "ParameterGradient", "ParameterState"]
+
+SCHEMA_VERSION = "1.0"
+
+ParameterState = Literal["gradient", "none", "zero", "not finite", "frozen"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterGradient:
+    """What one parameter got.
+
+    Attributes
+    ----------
+    name, module
+        Qualified names of the parameter and of the module that owns it (``""`` for the model itself).
+    state
+        ``"gradient"``; ``"none"``: autograd has no path; ``"zero"``: every entry is exactly zero; ``"not finite"``:
+        some entry is NaN or infinite; ``"frozen"``: ``requires_grad`` is ``False``.
+    l2_norm
+        Of the finite entries of the gradient; ``None`` where none arrived.
+    order
+        Position of the first operation that reads it, ``-1`` where none does.
+    codes
+        Codes of the diagnostics that explain it.
+    shared_names
+        Further names under which the same parameter is registered (tied weights).
+    is_registered
+        Whether ``model.parameters()`` has it.
+    """
+
+    name: str
+    module: str
+    shape: tuple[int, ...]
+    entry_count: int
+    state: ParameterState
+    l2_norm: float | None = None
+    order: int = -1
+    codes: tuple[str, ...] = ()
+    shared_names: tuple[str, ...] = ()
+    is_registered: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """How many units of one rectifying activation gave exactly zero for every sample and every position.
+
+    A unit is a channel of a feature map, or a feature of a vector or token; ``place_count`` is the number of samples
+    times positions that each was seen at.
+    """
+
+    module: str
+    operation: str
+    unit_count: int
+    dead_count: int
+    place_count: int
+
+    @property
+    def dead_share(self) -> float:
+        """Between 0 and 1."""
+        return self.dead_count / self.unit_count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DepthProfile:
+    """How the gradients of the weights change from the first layers to the last, in the order in which they ran.
+
+    ``ratio`` is the typical size (root mean square of an entry, median over the layers) in the first quarter of the
+    weights divided by that in the last quarter: far below one, the gradient vanishes on its way back; far above, it
+    explodes. ``first`` and ``last`` are the sizes themselves. ``is_judged`` is ``False`` where they tell nothing about
+    training.
+    """
+
+    weight_count: int
+    first: float
+    last: float
+    ratio: float
+    is_judged: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditReport:
+    """Which parameters of a model get a gradient, and why the others do not.
+
+    Attributes
+    ----------
+    score
+        What was differentiated.
+    parameters
+        Every parameter once, in the model's order; those that the model does not know of come last.
+    diagnostics
+        Errors first; one per cause, ``hides`` names the parameters that it explains.
+    depth
+        ``None`` where there are too few weights, or their size tells nothing (``undetermined`` then says why).
+    activities
+        One for each rectifying activation that ran.
+    assumptions, undetermined
+        What was chosen because it was not given, and what could not be found out and why.
+    """
+
+    score: Score
+    parameters: tuple[ParameterGradient, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    depth: DepthProfile | None = None
+    activities: tuple[Activity, ...] = ()
+    environment: Environment = field(default_factory=Environment)
+    assumptions: tuple[str, ...] = ()
+    undetermined: tuple[str, ...] = ()
+    schema_version: str = SCHEMA_VERSION
+
+    @property
+    def trainable(self) -> tuple[ParameterGradient, ...]:
+        """The registered parameters that require grad."""
+        return tuple(one for one in self.parameters if one.is_registered and one.state != "frozen")
+
+    @property
+    def frozen(self) -> tuple[ParameterGradient, ...]:
+        """The registered parameters that do not require grad."""
+        return tuple(one for one in self.parameters if one.is_registered and one.state == "frozen")
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """Names of the trainable parameters without any gradient: those that DistributedDataParallel calls unused."""
+        return tuple(one.name for one in self.trainable if one.state == "none")
+
+    @property
+    def exit_code(self) -> int:
+        """The exit status of ``gradflow audit``: 1 with an error, or with a trainable parameter that gets none.
+
+        One that gets a gradient in train mode only is no fault of the model: a warning says so.
+        """
+        has_error = any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
+        warned = {name for one in self.diagnostics if one.severity == "warning" for name in one.hides}
+        return 1 if has_error or set(self.unused) - warned else 0
+
+    def save(self, path: str | Path) -> Path:
+        """Write the report in the format that the file's extension names: ``.json``, ``.md`` or ``.txt``.
+
+        Raises
+        ------
+        RenderError
+            When the extension is unknown or the file cannot be written.
+        """
+        from gradflow.render.audit_formats import save
+
+        return save(self, Path(path))
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON-compatible data."""
+        from gradflow.render.audit_json import audit_to_json
+
+        return audit_to_json(self)
+
+    def __str__(self) -> str:
+        from gradflow.render.audit_terminal import render_audit_text
+
+        return render_audit_text(self)

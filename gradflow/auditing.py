@@ -1,0 +1,271 @@
+"""All parameters of a model at once: which get no gradient, and why. The stages of gradflow in their order."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from gradflow.audit_report import Activity, AuditReport, DepthProfile, ParameterGradient, ParameterState
+from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.diagnose.parameter_findings import (
+    depth_finding,
+    frozen_parameters,
+    inactive_units,
+    unregistered_parameters,
+)
+from gradflow.diagnose.parameter_group import explain_group, explain_incomplete, merged, never_read, placed
+from gradflow.graph.ways_to_score import WaysToScore, upstream_of, ways_to_score
+from gradflow.load.loading import workload_from_objects
+from gradflow.load.loss import with_loss
+from gradflow.load.workload import Workload
+from gradflow.probe.activity import ActivityRecorder
+from gradflow.probe.audit_causes import GroupCause, examine_groups, examine_incomplete
+from gradflow.probe.audit_evidence import UnitCount
+from gradflow.probe.audit_groups import state_of
+from gradflow.probe.evidence import Measured
+from gradflow.probe.gradient import Gradients, differentiate
+from gradflow.probe.laboratory import Laboratory, measured_all
+from gradflow.probe.unregistered import find_unregistered
+from gradflow.report import Score
+from gradflow.run_setting import environment_of, recording_allowed
+from gradflow.trace.data import Trace
+from gradflow.trace.failure import model_raised
+from gradflow.trace.run import Run
+from gradflow.trace.state import preserved
+
+__all__ = ["audit", "audit_workload"]
+
+FEWEST_WEIGHTS = 6
+"""Networks with fewer weights have no depth along which a gradient could vanish."""
+
+_RANK = {"error": 0, "warning": 1, "info": 2}
+
+
+def audit(
+    model: torch.nn.Module,
+    *,
+    inputs: Any = None,
+    loss: Callable[..., Any] | None = None,
+    output: str | None = None,
+) -> AuditReport:
+    """Say which parameters of a model get a gradient from a loss, and why the others do not.
+
+    The model, its modes, ``.grad``, hooks, random state and torch's settings are left as they were found.
+
+    Parameters
+    ----------
+    model
+        Runs once, more often only where something is wrong; on its own device and in its own mode. Audit it in the
+        mode in which it is trained.
+    inputs
+        A tensor, a tuple for ``model(*inputs)``, or a dictionary for ``model(**inputs)``; inferred from the model if
+        ``None``.
+    loss
+        ``loss(output)`` or ``loss(output, batch)`` returning a tensor with one element, where ``batch`` is ``inputs``;
+        by default all outputs of the model count, each entry with a fixed random weight.
+    output
+        Which part of a structured output is used, such as ``"logits"`` or ``"0"``.
+
+    Raises
+    ------
+    GradflowError
+        When the request cannot be carried out: no loss, or the model raised.
+    """
+    return audit_workload(with_loss(workload_from_objects(model, inputs), loss, output))
+
+
+def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None = None) -> AuditReport:
+    """Audit a loaded workload, whose objective is the loss (see :func:`gradflow.load.loss.with_loss`)."""
+    started = time.perf_counter()
+    say = progress or (lambda text: None)
+    trainable = {name: one for name, one in workload.model.named_parameters() if one.requires_grad}
+    holders = find_unregistered(workload.model)
+    hidden = {name: tensor for _, tensors in holders for name, tensor in tensors.items()}
+    inputs = (*workload.inputs, *workload.keyword_inputs.values())
+    say("tracing")
+    with recording_allowed(workload) as assumed, preserved(workload.model, inputs) as keeper:
+        laboratory = Laboratory(workload, keeper, {}, {**trainable, **hidden})
+        recorder = ActivityRecorder(laboratory.sites, keeper.before_write)
+        run = laboratory.forward(recorder=recorder)
+        if run.failure is not None:
+            raise model_raised(run.failure)
+        value = None if run.score is None else float(run.score.detach())
+        say("walking the gradient back")
+        gradients = differentiate(run, laboratory.parameters)
+        run.score = None
+        measured = {name: measured_all(gradients, name)[0] for name in laboratory.parameters}
+        states: dict[str, ParameterState] = {name: state_of([one]) for name, one in measured.items()}
+        ways = ways_to_score(run.trace)
+        say("looking for causes")
+        of_model = {name: states[name] for name in trainable}
+        incomplete = _incomplete(laboratory, run, gradients, ways, of_model)
+        causes, undetermined = examine_groups(laboratory, run, gradients, of_model)
+        unrestored = keeper.unrestored
+    environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
+    depth, not_judged = _depth(workload, run.trace, ways, measured, of_model)
+    count = len(trainable)
+    reached = [[name for name in holder.names if states[name] not in ("none", "zero")] for holder, _ in holders]
+    explained = merged([found for cause in causes for found in _explained(cause, count)], count)
+    told = {(one.name, one.module) for one in explained}
+    diagnostics: tuple[Diagnostic, ...] = (
+        *explained,
+        *incomplete,
+        *(unregistered_parameters(holder, names) for (holder, _), names in zip(holders, reached, strict=True) if names),
+        *_of_depth(depth, run.trace, ways, of_model),
+        # units that are all inactive have been told already where the gradient dies of them
+        *(one for one in inactive_units(run.trace, recorder.counts) if (one.name, one.module) not in told),
+        *_frozen(workload),
+    )
+    diagnostics = tuple(placed(one, workload.provenance.registered_at) for one in diagnostics)
+    return AuditReport(
+        score=Score(description=run.description, value=value),
+        parameters=_parameters(workload, run.trace, ways, measured, hidden, diagnostics),
+        diagnostics=tuple(sorted(diagnostics, key=lambda found: _RANK[found.severity])),
+        depth=depth,
+        activities=tuple(_activity(run.trace, one) for one in recorder.counts),
+        environment=environment,
+        assumptions=(
+            *workload.assumptions,
+            *workload.limits,
+            *assumed,
+            *(f"could not be put back: {name}" for name in unrestored),
+        ),
+        undetermined=(*undetermined, *not_judged),
+    )
+
+
+def _explained(cause: GroupCause, total: int) -> tuple[Diagnostic, ...]:
+    if cause.evidence is None:
+        return (never_read(cause.group, cause.owner_type, cause.assigned_at, total, cause.trained_count),)
+    return explain_group(
+        cause.group, cause.evidence, total, zero_factor=cause.zero_factor, trained_count=cause.trained_count
+    )
+
+
+def _incomplete(
+    laboratory: Laboratory, run: Run, gradients: Gradients, ways: WaysToScore, states: Mapping[str, str]
+) -> tuple[Diagnostic, ...]:
+    """Whether a gradient arrives by some ways and is cut on others."""
+    arrived = [name for name, state in states.items() if state == "gradient"]
+    if not arrived:
+        return ()
+    first = min(arrived, key=lambda name: ways.first_read[run.trace.layer_values[name][0]])
+    everything = laboratory.parameters
+    evidence = examine_incomplete(laboratory, run, gradients, first)
+    laboratory.parameters = everything
+    if evidence is None:
+        return ()
+    found: list[Diagnostic] = []
+    for loss in evidence.partial:
+        before = upstream_of(run.trace, loss.group.operation)
+        members = tuple(name for name in arrived if before[run.trace.layer_values[name][0]])
+        found += explain_incomplete(replace(evidence, partial=(loss,)), members or (first,), len(states))
+    return tuple(found)
+
+
+def _depth(
+    workload: Workload, trace: Trace, ways: WaysToScore, measured: Mapping[str, Measured], states: Mapping[str, str]
+) -> tuple[DepthProfile | None, tuple[str, ...]]:
+    """How the gradients of the weights change along the depth; and why that is not judged."""
+    sizes = []
+    for name in _weights(trace, ways, states):
+        one = measured[name]
+        if one.l2_norm is not None and one.entry_count:
+            sizes.append(one.l2_norm / one.entry_count**0.5)
+    if len(sizes) < FEWEST_WEIGHTS:
+        return None, ()
+    quarter = max(len(sizes) // 4, 1)
+    first, last = statistics.median(sizes[:quarter]), statistics.median(sizes[-quarter:])
+    if not last:
+        return None, ()
+    profile = DepthProfile(weight_count=len(sizes), first=first, last=last, ratio=first / last)
+    fresh = _untrained_norms(workload.model)
+    if fresh and depth_finding(profile.ratio, "", "", len(sizes)):
+        reason = (
+            f"whether gradients vanish or explode, because {fresh} batch norm layers run in eval mode and have never "
+            "seen data (`--train` runs them as in training)"
+        )
+        return replace(profile, is_judged=False), (reason,)
+    return profile, ()
+
+
+def _weights(trace: Trace, ways: WaysToScore, states: Mapping[str, str]) -> list[str]:
+    """Weights of two or more dimensions that got a gradient, in the order in which they are read; no embeddings."""
+    found = []
+    for name, state in states.items():
+        value = trace.layer_values[name][0]
+        operation = ways.first_read[value]
+        is_matrix = len(trace.values.shape[value]) > 1
+        if is_matrix and state == "gradient" and operation >= 0 and "embedding" not in trace.name_of(operation):
+            found.append((operation, name))
+    return [name for _, name in sorted(found)]
+
+
+def _untrained_norms(model: torch.nn.Module) -> int:
+    counts = [getattr(module, "num_batches_tracked", None) for module in model.modules() if not module.training]
+    return sum(isinstance(count, torch.Tensor) and not count.is_meta and int(count) == 0 for count in counts)
+
+
+def _of_depth(
+    depth: DepthProfile | None, trace: Trace, ways: WaysToScore, states: Mapping[str, str]
+) -> tuple[Diagnostic, ...]:
+    if depth is None or not depth.is_judged:
+        return ()
+    names = _weights(trace, ways, states)
+    return depth_finding(depth.ratio, names[0], names[-1], depth.weight_count)
+
+
+def _frozen(workload: Workload) -> tuple[Diagnostic, ...]:
+    parameters = dict(workload.model.named_parameters())
+    names = [name for name, parameter in parameters.items() if not parameter.requires_grad]
+    return frozen_parameters(names, workload.provenance.frozen_at, len(parameters))
+
+
+def _activity(trace: Trace, count: UnitCount) -> Activity:
+    return Activity(
+        module=trace.module_of(count.operation),
+        operation=trace.name_of(count.operation),
+        unit_count=count.unit_count,
+        dead_count=count.dead_count,
+        place_count=count.place_count,
+    )
+
+
+def _parameters(
+    workload: Workload,
+    trace: Trace,
+    ways: WaysToScore,
+    measured: Mapping[str, Measured],
+    hidden: Mapping[str, torch.Tensor],
+    diagnostics: Sequence[Diagnostic],
+) -> tuple[ParameterGradient, ...]:
+    codes: dict[str, list[str]] = {}
+    for diagnostic in diagnostics:
+        for name in diagnostic.hides:
+            codes.setdefault(name, []).append(diagnostic.code)
+    shared: dict[int, list[str]] = {}
+    for name, parameter in workload.model.named_parameters(remove_duplicate=False):
+        shared.setdefault(id(parameter), []).append(name)
+    rows = []
+    for name, tensor in (*workload.model.named_parameters(), *hidden.items()):
+        one = measured.get(name)
+        rows.append(
+            ParameterGradient(
+                name=name,
+                module=name.rpartition(".")[0],
+                shape=tuple(tensor.shape),
+                entry_count=tensor.numel(),
+                state="frozen" if one is None else state_of([one]),
+                l2_norm=None if one is None else one.l2_norm,
+                order=-1 if one is None else ways.first_read[trace.layer_values[name][0]],
+                codes=tuple(dict.fromkeys(codes.get(name, ()))),
+                shared_names=tuple(shared.get(id(tensor), [name])[1:]),
+                is_registered=name not in hidden,
+            )
+        )
+    return tuple(rows)

@@ -1,0 +1,106 @@
+"""`gradflow audit`: every parameter at once; which get no gradient, and why."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gradflow.cli.files import check_writable, write_text
+from gradflow.cli.loaded import loaded
+from gradflow.cli.options import add_input_options, add_model_options, add_run_options
+from gradflow.cli.parser import one_of
+from gradflow.cli.printing import printing
+from gradflow.cli.verb import Subparsers
+from gradflow.render.audit_formats import AUDIT_FORMATS, audit_format_of
+
+if TYPE_CHECKING:
+    from gradflow.audit_report import AuditReport
+
+__all__ = ["Audit"]
+
+_DESCRIPTION = """
+Runs a model once, asks for the gradient of a loss at every parameter, and says which of them get none and why: frozen,
+never called, output not used, behind a cut (on which line), not registered, zero, or NaN. These are the parameters that
+DistributedDataParallel calls unused. Also shows the size of the gradients per module. The model is left as it was.
+"""
+_EPILOG = """
+examples:
+
+  gradflow audit train.py:build --train
+  gradflow audit train.py:build --loss train.py:loss \\
+      --input batch.pt
+  gradflow audit resnet50 --train --input-shape 4,3,64,64
+  gradflow audit net.py:Net --format json --output audit.json
+
+Exit status: 0 every trainable parameter gets a gradient, 1 one gets none, 2 the request could not be carried out.
+"""
+
+
+class Audit:
+    """Every parameter at once."""
+
+    name = "audit"
+
+    def add_parser(self, subparsers: Subparsers) -> None:
+        """Add the verb with its options."""
+        parser = subparsers.add_parser(
+            self.name,
+            usage="gradflow audit MODEL [--loss FILE:FUNCTION] [options]",
+            help="list the parameters that get no gradient, and why",
+            description=_DESCRIPTION,
+            epilog=_EPILOG,
+        )
+        add_model_options(parser)
+        add_input_options(parser)
+        _add_loss_options(parser)
+        add_run_options(parser)
+        _add_output_options(parser)
+        parser.set_defaults(target=None, score=None)
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Audit and show; the exit status is the report's."""
+        output: Path | None = args.output
+        if output is not None:
+            check_writable(output)
+        with loaded(args, loss=args.loss) as (workload, say):
+            from gradflow.auditing import audit_workload
+            from gradflow.load.loss import with_loss
+
+            with_its_loss = workload if args.loss else with_loss(workload, output=args.select)
+            report = audit_workload(with_its_loss, progress=say)
+        _show(report, args.format or audit_format_of(output), output)
+        return report.exit_code
+
+
+def _add_loss_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("its loss")
+    group.add_argument(
+        "--loss",
+        metavar="FILE:FUNCTION",
+        help="`loss(output)` or `loss(output, batch)`, `batch` being the model's input (default: every output counts)",
+    )
+    group.add_argument("--select", metavar="SELECTOR", help="which part of the model's result: `logits`, `0`, `out.0`")
+
+
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to show")
+    names = tuple(AUDIT_FORMATS)
+    group.add_argument("--format", type=one_of(names), metavar="FORMAT", help=f"{', '.join(names)} (default: text)")
+    group.add_argument("--output", type=Path, metavar="FILE", help="write the report here instead of stdout")
+
+
+def _show(report: AuditReport, format_: str, output: Path | None) -> None:
+    if output is not None:
+        write_text(output, AUDIT_FORMATS[format_](report))
+        print(f"wrote {output}", file=sys.stderr)
+        return
+    with printing():
+        if format_ == "text":
+            from gradflow.render.audit_terminal import print_audit
+            from gradflow.render.console import make_console
+
+            print_audit(report, make_console())
+        else:
+            sys.stdout.write(AUDIT_FORMATS[format_](report))

@@ -1,0 +1,237 @@
+"""Findings about a group of parameters: what the rules say of one of them, told once for all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from gradflow.diagnose.codes import code_of
+from gradflow.diagnose.diagnosing import diagnose
+from gradflow.diagnose.diagnostic import Diagnostic, Help, Severity
+from gradflow.diagnose.rules.partial import some_ways_are_cut
+from gradflow.location import SourceSpan, is_machinery
+from gradflow.probe.audit_evidence import ParameterGroup
+from gradflow.probe.evidence import Evidence
+
+__all__ = ["common_module", "counted", "explain_group", "explain_incomplete", "merged", "never_read", "placed"]
+
+# a zero gradient from these does not depend on the input at hand: such a parameter never learns
+_ALWAYS_ZERO = frozenset({"zero-derivative-op", "constant-score", "precision-underflow", "custom-function"})
+
+
+def explain_group(
+    group: ParameterGroup, evidence: Evidence, total: int, *, zero_factor: str = "", trained_count: int = 0
+) -> tuple[Diagnostic, ...]:
+    """What keeps the gradient from a group, from the evidence about its subject.
+
+    Parameters
+    ----------
+    group, evidence
+        The group, and what the experiments found out about ``group.subject``.
+    total
+        How many parameters could learn.
+    zero_factor
+        A parameter that multiplies what the group computes, starts at zero, and does get a gradient itself.
+    trained_count
+        How many of the group get a gradient when the model runs in train mode.
+    """
+    found = [one for one in diagnose(evidence) if one.severity == "error"]
+    return tuple(_for_all(group, one, total, zero_factor, trained_count) for one in found)
+
+
+def _for_all(group: ParameterGroup, found: Diagnostic, total: int, zero_factor: str, trained_count: int) -> Diagnostic:
+    severity: Severity = "error"
+    notes, helps = found.notes, found.helps
+    if group.kind == "error":
+        message = found.message.replace(
+            f"no gradient reaches `{group.subject}`",
+            f"{counted(len(group.members), total)} {_verb(group, 'get')} no gradient",
+        )
+    elif group.kind == "zero":
+        message = f"{counted(len(group.members), total)} {_verb(group, 'get')} a gradient of exactly zero"
+        message += f", {_reason(found)}" if _reason(found) else ""
+        if zero_factor:
+            return _behind_zero(group, found, total, zero_factor)
+        if found.name not in _ALWAYS_ZERO:
+            severity = "warning"
+    elif group.kind == "not finite":
+        message = f"the gradient of {counted(len(group.members), total)} is not finite{_tail(found.message)}"
+    else:
+        message = f"{counted(len(group.members), total)} {_verb(group, 'get')} no gradient: {_why(group, found)}"
+        if found.name == "output-discarded":
+            helps = (Help(text="use the result, or remove what computes it"),)
+        helps = (*helps, *_if_meant(group.members))
+    told = replace(
+        found,
+        severity=severity,
+        message=message,
+        notes=notes,
+        helps=helps,
+        hides=group.members,
+        path=found.path if severity == "error" else (),
+    )
+    return _in_eval_mode_only(told, trained_count) if trained_count else told
+
+
+def _in_eval_mode_only(found: Diagnostic, trained_count: int) -> Diagnostic:
+    of_them = "all" if trained_count == len(found.hides) else str(trained_count)
+    return replace(
+        found,
+        severity="warning",
+        message=found.message.replace(" no gradient", " no gradient in eval mode"),
+        notes=(*found.notes, f"tried: in train mode {of_them} of them get one"),
+        helps=(Help(text="audit the model as it is trained: `--train`"),),
+        path=(),
+    )
+
+
+def _behind_zero(group: ParameterGroup, found: Diagnostic, total: int, factor: str) -> Diagnostic:
+    return replace(
+        found,
+        code=code_of("zero-multiplier"),
+        name="zero-multiplier",
+        severity="info",
+        message=f"{counted(len(group.members), total)} {_verb(group, 'get')} a gradient of exactly zero, as long as "
+        f"`{factor}` is zero",
+        label=f"multiplied by `{factor}`, which is all zeros",
+        notes=(f"`{factor}` gets a gradient itself: the others learn as soon as it has moved",),
+        helps=(),
+        hides=group.members,
+        path=(),
+    )
+
+
+def explain_incomplete(evidence: Evidence, members: Sequence[str], total: int) -> tuple[Diagnostic, ...]:
+    """A cut on some of the ways by which a gradient should come: it arrives, but is not the true derivative."""
+    return tuple(
+        replace(
+            found,
+            message=f"the gradient of {counted(len(members), total)} is incomplete: one way from the loss is cut"
+            if found.severity == "error"
+            else found.message,
+            hides=tuple(members) if found.severity == "error" else (),
+        )
+        for found in some_ways_are_cut(evidence)
+    )
+
+
+def counted(count: int, total: int) -> str:
+    """``4 of 62 parameters``, ``all 62 parameters``."""
+    if count == total:
+        return f"all {total} parameters" if total > 1 else "the only parameter"
+    return f"{count} of {total} parameters"
+
+
+def _verb(group: ParameterGroup, verb: str) -> str:
+    return f"{verb}s" if len(group.members) == 1 else verb
+
+
+def _why(group: ParameterGroup, found: Diagnostic) -> str:
+    if group.kind == "module not called":
+        if found.name == "functional-bypass":
+            return f"`{group.subject}` is never called, its settings are used without it"
+        return f"`{group.subject}` never ran"
+    if found.name == "output-discarded":
+        return "what they compute is not used" if len(group.members) > 1 else "what it computes is not used"
+    if found.code.startswith("GF1") and "backward of" not in found.message:
+        return f"path cut by `{found.name}`"
+    return found.message.partition(": ")[2] or found.message
+
+
+def _reason(found: Diagnostic) -> str:
+    """What a rule says after the colon: ``it dies at `relu```."""
+    return found.message.partition(": ")[2]
+
+
+def _tail(message: str) -> str:
+    reason = message.partition(": ")[2]
+    return f": {reason}" if reason else ""
+
+
+def _if_meant(names: Sequence[str]) -> tuple[Help, ...]:
+    module = common_module(names)
+    if not module:
+        return ()
+    return (Help(text=f"if they are not meant to learn, say so: `model.{_written(module)}.requires_grad_(False)`"),)
+
+
+def common_module(names: Sequence[str]) -> str:
+    """The innermost module that all the parameters are in; empty for the model itself."""
+    paths = [name.split(".")[:-1] for name in names]
+    shared: list[str] = []
+    for parts in zip(*paths, strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return ".".join(shared)
+
+
+def _written(module: str) -> str:
+    """A qualified name as code writes it: ``layers.3.attn`` is ``layers[3].attn``."""
+    first, *rest = module.split(".")
+    return first + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in rest)
+
+
+def never_read(
+    group: ParameterGroup, owner_type: str, assigned_at: SourceSpan | None, total: int, trained_count: int = 0
+) -> Diagnostic:
+    """The module that owns the parameters ran, but no operation read them."""
+    names = ", ".join(f"`{name}`" for name in group.members[:4])
+    more = f" and {len(group.members) - 4} more" if len(group.members) > 4 else ""
+    they = "it" if len(group.members) == 1 else "them"
+    found = Diagnostic(
+        code=code_of("layer-not-called"),
+        name="layer-not-called",
+        severity="error",
+        message=f"{counted(len(group.members), total)} {_verb(group, 'get')} no gradient: no operation reads {they}",
+        location=assigned_at,
+        label="assigned here, but not used when the model runs" if assigned_at is not None else "",
+        module=common_module(group.members),
+        notes=(f"`{owner_type}` ran, and nothing that was recorded read {names}{more}",),
+        helps=(Help(text=f"use {they} in `forward`, or remove {they}"),),
+        hides=group.members,
+    )
+    return _in_eval_mode_only(found, trained_count) if trained_count else found
+
+
+def merged(found: Sequence[Diagnostic], total: int) -> tuple[Diagnostic, ...]:
+    """One finding per line and cause: parameters behind two cuts share the second one with those behind it alone."""
+    together: dict[tuple[str, SourceSpan | str], list[Diagnostic]] = {}
+    for one in found:
+        together.setdefault((one.name, one.location or one.message), []).append(one)
+    return tuple(_merge(same, total) for same in together.values())
+
+
+def _merge(same: Sequence[Diagnostic], total: int) -> Diagnostic:
+    if len(same) == 1:
+        return same[0]
+    # the one whose parameters need least mending tells what this line alone does
+    plainest = min(same, key=lambda one: len(one.notes))
+    members = tuple(dict.fromkeys(name for one in same for name in one.hides))
+    before, after = counted(len(plainest.hides), total), counted(len(members), total)
+    message = plainest.message.replace(f"{before} gets ", f"{before} get ").replace(before, after, 1)
+    rest = len(members) - len(plainest.hides)
+    note = f"{rest} of them are behind another cut as well, which has to be mended too"
+    ways_out = tuple(one for one in plainest.helps if one not in _if_meant(plainest.hides))
+    return replace(
+        plainest,
+        message=message,
+        hides=members,
+        notes=(*plainest.notes, note) if rest else plainest.notes,
+        helps=(*ways_out, *_if_meant(members)),
+    )
+
+
+def placed(found: Diagnostic, registered_at: Mapping[str, SourceSpan]) -> Diagnostic:
+    """The finding at a line that a person can look at: not inside torch, but where the module was attached."""
+    if found.location is None or not is_machinery(found.location.path):
+        return found
+    place = next((registered_at[name] for name in _outwards(found.module) if name in registered_at), None)
+    if place is None:
+        return replace(found, location=None, label="", annotations=(), notes=(found.label, *found.notes))
+    return replace(found, location=place, annotations=())
+
+
+def _outwards(module: str) -> list[str]:
+    parts = module.split(".")
+    return [".".join(parts[:depth]) for depth in range(len(parts), 0, -1)]

@@ -1,0 +1,142 @@
+"""The scalar that an audit differentiates: the user's own loss, or all outputs of the model together."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from gradflow.errors import ScoreError, UsageError
+from gradflow.load.output_tensor import choose_tensor
+from gradflow.load.score_function import call_score_function, span_of_score
+from gradflow.load.selector import Selector, parse_selector
+from gradflow.load.workload import Objective, Workload
+
+__all__ = ["with_loss"]
+
+_SEED = 0
+_DEEPEST = 6
+_DEFAULT_LOSS = "loss: every entry of every output counts, with fixed random weights (`--loss` for a loss of your own)"
+
+
+def with_loss(workload: Workload, loss: Callable[..., Any] | None = None, output: str | None = None) -> Workload:
+    """The workload with a training loss in the place of its score.
+
+    Parameters
+    ----------
+    workload
+        What is to be audited.
+    loss
+        ``loss(output)`` or ``loss(output, batch)``, returning a tensor with one element; ``batch`` is what the model
+        was given: its only argument, the tuple of its arguments, or the dictionary of its keyword arguments. Without
+        it, the sum of all floating-point entries that the model returns, each with a fixed random weight: a plain sum
+        would miss what a normalised output cannot change, such as the sum of a softmax.
+    output
+        A selector for the part of the model's result that is used, such as ``"logits"``.
+
+    Raises
+    ------
+    UsageError
+        When ``loss`` is not a function of one or two arguments.
+    """
+    selector = parse_selector(output) if output else None
+    kept = tuple(text for text in workload.assumptions if not text.startswith("score:"))
+    if loss is None:
+        objective = Objective(compute=_all_outputs(selector))
+        return replace(workload, objective=objective, assumptions=(*kept, _DEFAULT_LOSS))
+    if not callable(loss):
+        raise UsageError(f"the loss is a `{type(loss).__name__}`, not a function")
+    takes_batch = _takes_batch(loss)
+    batch = _batch(workload.inputs, workload.keyword_inputs)
+    name = getattr(loss, "__name__", type(loss).__name__)
+
+    def of_result(result: Any) -> Any:
+        return loss(result, batch) if takes_batch else loss(result)
+
+    of_result.__name__ = "loss" if name == "<lambda>" else name
+
+    def compute(result: Any) -> tuple[torch.Tensor, str, int | None]:
+        selected = selector.of(result)[0] if selector else result
+        value, description = call_score_function(of_result, selected)
+        return value, description.replace("(output)", "(output, batch)") if takes_batch else description, None
+
+    return replace(workload, objective=Objective(compute=compute, span=span_of_score(loss)), assumptions=kept)
+
+
+def _takes_batch(loss: Callable[..., Any]) -> bool:
+    """Whether the function wants a second argument; one with a default value for it does not."""
+    try:
+        parameters = inspect.signature(loss).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    required = [one for one in positional if one.default is one.empty]
+    if len(required) > 2:
+        names = ", ".join(one.name for one in required)
+        raise UsageError(
+            f"the loss wants {len(required)} arguments ({names}); it is called with one or two",
+            note="`loss(output)`, or `loss(output, batch)` where `batch` is what the model was given",
+            hint="wrap it: `def loss(output, batch): return criterion(output, batch[1], ...)`",
+        )
+    return len(required) == 2
+
+
+def _batch(inputs: tuple[Any, ...], keyword_inputs: Mapping[str, Any]) -> Any:
+    if keyword_inputs:
+        return dict(keyword_inputs) if not inputs else (*inputs, dict(keyword_inputs))
+    return inputs[0] if len(inputs) == 1 else inputs
+
+
+def _all_outputs(selector: Selector | None) -> Callable[[Any], tuple[torch.Tensor, str, int | None]]:
+    def compute(result: Any) -> tuple[torch.Tensor, str, int | None]:
+        selected, path = selector.of(result) if selector else (result, "output")
+        tensors = [tensor for tensor in _tensors(selected, 0) if tensor.numel() and _is_differentiable(tensor)]
+        if not tensors:
+            tensor, where = choose_tensor(selected, path)  # says what is wrong where there is no tensor at all
+            if not _is_differentiable(tensor):
+                raise ScoreError(
+                    f"`{where}` holds whole numbers ({str(tensor.dtype).removeprefix('torch.')}): no loss can be made",
+                    hint="give a loss of your own: `--loss file.py:function`",
+                )
+            tensors = [tensor]
+        if len(tensors) == 1 and tensors[0].numel() == 1:
+            return tensors[0].reshape(()), path, None
+        total = torch.stack([_weighted_sum(tensor, number) for number, tensor in enumerate(tensors)]).sum()
+        outputs = f"all {len(tensors)} outputs" if len(tensors) > 1 else f"`{path}`"
+        return total, f"a weighted sum of {outputs}", None
+
+    return compute
+
+
+def _is_differentiable(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _weighted_sum(tensor: torch.Tensor, number: int) -> torch.Tensor:
+    """The sum with normally distributed weights, scaled so that the size of the output does not matter."""
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor)
+    with torch._C.DisableTorchFunction(), torch.no_grad():
+        generator = torch.Generator().manual_seed(_SEED + number)
+        count = tensor.numel()
+        weights = torch.randn(count, generator=generator).div_(count**0.5).reshape(tensor.shape)
+        weights = weights.to(device=tensor.device, dtype=tensor.dtype)
+    return (tensor * weights).sum().to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _tensors(value: Any, depth: int) -> Iterator[torch.Tensor]:
+    """Every tensor that the model returns, also in dictionaries, lists and objects with attributes."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif depth < _DEEPEST:
+        if isinstance(value, Mapping):
+            parts: Any = value.values()
+        elif isinstance(value, (list, tuple)):
+            parts = value
+        else:
+            parts = [part for name, part in getattr(value, "__dict__", {}).items() if not name.startswith("_")]
+        for part in parts:
+            yield from _tensors(part, depth + 1)

@@ -1,0 +1,186 @@
+"""Looks into each group of parameters without a usable gradient, with the experiments that it calls for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+
+from gradflow.graph.ways_to_score import ways_to_score
+from gradflow.location import SourceSpan
+from gradflow.probe.audit_evidence import ParameterGroup
+from gradflow.probe.audit_groups import group_parameters
+from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.probe.examine import examine
+from gradflow.probe.gradient import Gradients, differentiate
+from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.unregistered import assignment_of
+from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
+from gradflow.trace.data import Trace
+from gradflow.trace.run import Run
+
+__all__ = ["GroupCause", "examine_groups", "examine_incomplete"]
+
+MOST_GROUPS = 16
+"""So many causes are looked into, the ones that explain most parameters first; each may cost a few forward passes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupCause:
+    """A group and what was found out about its subject.
+
+    ``evidence`` is ``None`` for parameters that nothing reads; ``owner_type`` and ``assigned_at`` then tell whose they
+    are and where. ``zero_factor`` is a parameter that multiplies what the group computes, starts at zero and gets a
+    gradient itself. ``trained_count`` of the members get a gradient when the model runs in train mode.
+    """
+
+    group: ParameterGroup
+    evidence: Evidence | None = None
+    owner_type: str = ""
+    assigned_at: SourceSpan | None = None
+    zero_factor: str = ""
+    trained_count: int = 0
+
+
+def examine_groups(
+    laboratory: Laboratory, run: Run, gradients: Gradients, states: Mapping[str, str]
+) -> tuple[tuple[GroupCause, ...], tuple[str, ...]]:
+    """One entry per cause, and what could not be determined.
+
+    Parameters
+    ----------
+    laboratory
+        Its ``parameters`` are those that are audited; afterwards only the ones that were looked into.
+    run, gradients
+        The base run and what arrived in it.
+    states
+        What holds of each parameter: ``"gradient"``, ``"none"``, ``"zero"`` or ``"not finite"``.
+    """
+    return _Examination(laboratory, run, gradients, states).causes()
+
+
+class _Examination:
+    def __init__(self, laboratory: Laboratory, run: Run, gradients: Gradients, states: Mapping[str, str]) -> None:
+        self.laboratory = laboratory
+        self.run = run
+        self.trace: Trace = run.trace
+        self.gradients = gradients
+        self.states = states
+        self.parameters = dict(laboratory.parameters)
+        self.deaths: tuple[NodeFlow, ...] = ()
+        self.nearest: list[int] = []
+        self.undetermined: list[str] = []
+
+    def causes(self) -> tuple[tuple[GroupCause, ...], tuple[str, ...]]:
+        if self.gradients.error is not None:
+            everything = tuple(self.states)
+            groups: tuple[ParameterGroup, ...] = (
+                ParameterGroup(kind="error", members=everything, subject=everything[-1]),
+            )
+        else:
+            self._find_deaths()
+            groups = group_parameters(self.trace, ways_to_score(self.trace), self.states, self._death_key)
+        left_out = groups[MOST_GROUPS:]
+        if left_out:
+            count = sum(len(group.members) for group in left_out)
+            self.undetermined.append(
+                f"why {count} more parameters get no gradient, among them `{left_out[0].members[0]}`: there are "
+                f"{len(groups)} causes, and the {MOST_GROUPS} largest were looked into"
+            )
+        groups = groups[:MOST_GROUPS]
+        # a repaired run need not hold the gradients of all parameters
+        subjects = {group.subject for group in groups}
+        self.laboratory.parameters = {name: tensor for name, tensor in self.parameters.items() if name in subjects}
+        trained = self._trained_in_train_mode(groups)
+        return tuple(self._cause(group, trained) for group in groups), tuple(self.undetermined)
+
+    def _cause(self, group: ParameterGroup, trained: frozenset[str]) -> GroupCause:
+        model = self.laboratory.workload.model
+        trained_count = sum(name in trained for name in group.members)
+        if group.kind == "never read":
+            owner_name, _, attribute = group.subject.rpartition(".")
+            owner = type(model.get_submodule(owner_name)) if not owner_name or _has(model, owner_name) else type(model)
+            return GroupCause(
+                group=group,
+                owner_type=owner.__name__,
+                assigned_at=assignment_of(owner, attribute),
+                trained_count=trained_count,
+            )
+        evidence = examine(self.laboratory, self.run, self.gradients, group.subject)
+        self.undetermined += evidence.undetermined
+        if group.kind == "zero":
+            death = self._death(group)
+            here = tuple(flow for flow in evidence.flows if flow.operation == death)
+            evidence = replace(evidence, flows=here or evidence.flows)
+            return GroupCause(group=group, evidence=evidence, zero_factor=self._zero_factor(death))
+        return GroupCause(group=group, evidence=evidence, trained_count=trained_count)
+
+    def _find_deaths(self) -> None:
+        zeros = [self.parameters[name] for name, state in self.states.items() if state == "zero"]
+        if zeros:
+            self.deaths, reason = scan_deaths(self.laboratory.forward(), zeros)
+            if reason:
+                self.undetermined.append(f"where the gradients that are zero become so, because {reason}")
+        self.nearest = nearest_deaths(self.trace, self.deaths)
+
+    def _death_key(self, value: int) -> tuple[str, int]:
+        """What the gradient dies of: the same line of a class that is used many times is one cause."""
+        operation = self.nearest[value]
+        if operation < 0:
+            return "", -1
+        return self.trace.name_of(operation), self.trace.operations.site[operation]
+
+    def _death(self, group: ParameterGroup) -> int:
+        return self.nearest[self.trace.layer_values[group.subject][0]]
+
+    def _zero_factor(self, operation: int) -> str:
+        if operation < 0:
+            return ""
+        for value in self.trace.inputs_of(operation):
+            role, name = self.trace.leaf_names.get(value, ("", ""))
+            if role == "parameter" and self.states.get(name) == "gradient" and not bool(self.parameters[name].any()):
+                return name
+        return ""
+
+    def _trained_in_train_mode(self, groups: Sequence[ParameterGroup]) -> frozenset[str]:
+        """Those that nothing reads in eval mode and that get a gradient in train mode, as auxiliary heads do."""
+        names = [
+            name for group in groups if group.kind in ("module not called", "never read") for name in group.members
+        ]
+        modules = [module for module in self.laboratory.workload.model.modules() if not module.training]
+        if not names or not modules:
+            return frozenset()
+        asked = {name: self.parameters[name] for name in names}
+        with _in_train_mode(modules):
+            run = self.laboratory.forward()
+            if run.failure is not None:
+                return frozenset()
+            gradients = differentiate(run, asked)
+        return frozenset(name for name in names if any(g is not None for g in gradients.by_target.get(name, ())))
+
+
+def _has(model: torch.nn.Module, name: str) -> bool:
+    return any(name == other for other, _ in model.named_modules(remove_duplicate=False))
+
+
+@contextmanager
+def _in_train_mode(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
+    for module in modules:
+        module.training = True
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.training = False
+
+
+def examine_incomplete(laboratory: Laboratory, run: Run, gradients: Gradients, name: str) -> Evidence | None:
+    """The evidence about a parameter that does get a gradient, if some of the ways it should come by are cut.
+
+    The one that is read first has nearly the whole network between itself and the loss.
+    """
+    laboratory.parameters = {name: laboratory.parameters[name]}
+    evidence = examine(laboratory, run, gradients, name)
+    return evidence if evidence.partial else None

@@ -1,0 +1,107 @@
+"""Finds parameters that a model does not know of: layers and tensors in plain lists and dictionaries."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from gradflow.location import SourceSpan
+from gradflow.probe.audit_evidence import Holder
+from gradflow.probe.class_source import class_source
+
+__all__ = ["assignment_of", "find_unregistered"]
+
+_DEEPEST = 4
+# what `nn.Module` itself keeps in an instance
+_OWN_ATTRIBUTES = frozenset(vars(torch.nn.Module()))
+
+
+def find_unregistered(model: torch.nn.Module) -> tuple[tuple[Holder, Mapping[str, torch.Tensor]], ...]:
+    """Every tensor that requires grad and hangs on a module's attribute, but is not in ``model.parameters()``.
+
+    One entry per attribute, with its tensors by name. What is registered elsewhere as well is left out.
+    """
+    known = {id(parameter) for parameter in model.parameters()} | {id(buffer) for buffer in model.buffers()}
+    modules = {id(module) for module in model.modules()}
+    found = []
+    for owner, module in model.named_modules():
+        for attribute, value in list(vars(module).items()):
+            if attribute in _OWN_ATTRIBUTES:
+                continue
+            tensors: dict[str, torch.Tensor] = {}
+            is_layers = False
+            for path, tensor, is_layer in _leaves(value, modules, 0):
+                if id(tensor) not in known:
+                    known.add(id(tensor))
+                    tensors[".".join(part for part in (owner, attribute, path) if part)] = tensor
+                    is_layers = is_layers or is_layer
+            if tensors:
+                holder = Holder(
+                    owner=owner,
+                    owner_type=type(module).__name__,
+                    attribute=attribute,
+                    container=type(value).__name__ if isinstance(value, (list, tuple, set, Mapping)) else "",
+                    is_layers=is_layers,
+                    names=tuple(tensors),
+                    span=assignment_of(type(module), attribute),
+                )
+                found.append((holder, tensors))
+    return tuple(found)
+
+
+def _leaves(value: Any, modules: set[int], depth: int) -> Iterator[tuple[str, torch.Tensor, bool]]:
+    """Path, tensor, and whether it belongs to a module, for each trainable leaf inside a value."""
+    if isinstance(value, torch.Tensor):
+        if value.is_leaf and value.requires_grad:
+            yield "", value, False
+    elif isinstance(value, torch.nn.Module):
+        # a module that is registered elsewhere is only referred to here
+        if id(value) not in modules:
+            for name, parameter in value.named_parameters():
+                if parameter.requires_grad:
+                    yield name, parameter, True
+    elif depth < _DEEPEST:
+        for key, item in _items(value):
+            for path, tensor, is_layer in _leaves(item, modules, depth + 1):
+                yield ".".join(part for part in (key, path) if part), tensor, is_layer
+
+
+def _items(value: Any) -> list[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        return [(str(key), item) for key, item in value.items()]
+    if isinstance(value, (list, tuple, set)):
+        return [(str(number), item) for number, item in enumerate(value)]
+    return []
+
+
+def assignment_of(owner: type, attribute: str) -> SourceSpan | None:
+    """Where the methods of a class set the attribute; else where they fill it, as by ``self.convs.append(...)``."""
+    source = class_source(owner)
+    if source is None:
+        return None
+    filled: SourceSpan | None = None
+    for method in source.methods:
+        for node in ast.walk(method.node):
+            match node:
+                case ast.Assign(targets=targets) | ast.AnnAssign(target=ast.Attribute() as targets) if any(
+                    _is_attribute(target, method.self_name, attribute)
+                    for target in (targets if isinstance(targets, list) else [targets])
+                ):
+                    return method.span(node)
+                case ast.Call(func=ast.Attribute(value=inner, attr="append" | "extend" | "insert" | "update")) if (
+                    _is_attribute(inner, method.self_name, attribute)
+                ):
+                    filled = filled or method.span(node)
+    return filled
+
+
+def _is_attribute(node: ast.expr, self_name: str, attribute: str) -> bool:
+    return (
+        isinstance(node, ast.Attribute)
+        and node.attr == attribute
+        and isinstance(node.value, ast.Name)
+        and node.value.id == self_name
+    )

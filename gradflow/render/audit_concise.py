@@ -1,0 +1,26 @@
+"""An audit as one line per finding, as editors understand it, and one for the whole."""
+
+from __future__ import annotations
+
+from gradflow.audit_report import AuditReport
+from gradflow.render.audit_words import headline
+from gradflow.render.source_place import place
+from gradflow.render.words import ranked
+
+__all__ = ["render_audit_concise"]
+
+_NO_PLACE = "gradflow"
+
+
+def render_audit_concise(report: AuditReport) -> str:
+    """The findings, errors first, and the count of parameters last; Vim's ``errorformat`` as for a check."""
+    lines = []
+    for one in ranked(report.diagnostics):
+        where = _NO_PLACE if one.location is None else place(one.location)
+        lines.append(f"{where}: {one.severity} {one.code} {one.name}: {one.message}")
+    lines.append(f"{_NO_PLACE}: {headline(report)}")
+    return "".join(f"{_one_line(text)}\n" for text in lines)
+
+
+def _one_line(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,0 +1,123 @@
+"""The modules of an audited model at a depth that fits on a page, with what their parameters got."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gradflow.audit_report import AuditReport, ParameterGradient, ParameterState
+
+__all__ = ["MOST_ROWS", "ModuleRow", "module_rows"]
+
+MOST_ROWS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleRow:
+    """A module (or a parameter that belongs to an opened one) and everything in it.
+
+    ``l2_norm`` is of all gradients taken together, ``typical`` the root mean square of their entries; ``None`` where
+    none arrived. ``codes`` of the errors and warnings that explain missing ones.
+    """
+
+    name: str
+    parameter_count: int
+    entry_count: int
+    reached_count: int
+    frozen_count: int
+    l2_norm: float | None
+    typical: float | None
+    states: frozenset[ParameterState]
+    codes: tuple[str, ...]
+    is_registered: bool = True
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether nothing in it can learn."""
+        return self.frozen_count == self.parameter_count
+
+
+@dataclass(slots=True)
+class _Branch:
+    """A module in the tree of names."""
+
+    name: str
+    members: list[ParameterGradient] = field(default_factory=list)
+    children: dict[str, _Branch] = field(default_factory=dict)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether opening it tells more: some of it got a gradient, some did not."""
+        return len({(one.state, one.codes) for one in self.members}) > 1
+
+
+def module_rows(report: AuditReport, most: int = MOST_ROWS) -> tuple[ModuleRow, ...]:
+    """At most about ``most`` rows, in the model's order: modules of which only a part got a gradient are opened first.
+
+    Raises
+    ------
+    ValueError
+        When ``most`` is not positive.
+    """
+    if most < 1:
+        raise ValueError(f"at least one row is needed, not {most}")
+    root = _tree(report.parameters)
+    shown = _opened(root)
+    while True:
+        # what is mixed tells most when it is opened, then what is largest
+        candidates = [
+            (branch.is_mixed, sum(one.entry_count for one in branch.members), -position)
+            for position, branch in enumerate(shown)
+            if branch.children and len(shown) - 1 + len(_opened(branch)) <= most
+        ]
+        if not candidates:
+            break
+        position = -max(candidates)[2]
+        shown[position : position + 1] = _opened(shown[position])
+    return tuple(_row(branch) for branch in shown)
+
+
+def _tree(parameters: Sequence[ParameterGradient]) -> _Branch:
+    root = _Branch("")
+    for parameter in parameters:
+        branch = root
+        branch.members.append(parameter)
+        for part in parameter.module.split(".") if parameter.module else ():
+            name = f"{branch.name}.{part}" if branch.name else part
+            branch = branch.children.setdefault(part, _Branch(name))
+            branch.members.append(parameter)
+    return root
+
+
+def _opened(branch: _Branch) -> list[_Branch]:
+    """Its children, and each of its own parameters, in the order in which they come."""
+    found: dict[str, _Branch] = {}
+    for parameter in branch.members:
+        if parameter.module == branch.name:
+            found.setdefault(parameter.name, _Branch(parameter.name, [parameter]))
+        else:
+            rest = parameter.module.removeprefix(f"{branch.name}." if branch.name else "")
+            part = rest.partition(".")[0]
+            found.setdefault(f"{branch.name}.{part}", branch.children[part])
+    return list(found.values())
+
+
+def _row(branch: _Branch) -> ModuleRow:
+    members = branch.members
+    arrived = [one for one in members if one.l2_norm is not None]
+    squares = sum((one.l2_norm or 0.0) ** 2 for one in arrived)
+    entries = sum(one.entry_count for one in arrived)
+    return ModuleRow(
+        name=branch.name,
+        parameter_count=len(members),
+        entry_count=sum(one.entry_count for one in members),
+        reached_count=sum(one.state == "gradient" for one in members),
+        frozen_count=sum(one.state == "frozen" for one in members),
+        l2_norm=squares**0.5 if arrived else None,
+        typical=(squares / entries) ** 0.5 if entries else None,
+        states=frozenset(one.state for one in members),
+        codes=tuple(
+            dict.fromkeys(code for one in members if one.state not in ("gradient", "frozen") for code in one.codes)
+        ),
+        is_registered=all(one.is_registered for one in members),
+    )
