@@ -1,0 +1,84 @@
+"""What there is to mend: single cuts and regions, and how several that belong together become one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import DECISIONS
+
+__all__ = ["Bridge", "CutGroup", "merge_cuts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """A value that left torch at one operation and came back at another, as an experiment showed."""
+
+    leave: int
+    enter: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutGroup:
+    """One thing to mend: a single operation, or a whole region in which gradients are not recorded.
+
+    ``operation`` is the first operation at which it bites and ``value`` the input whose gradient is lost there;
+    ``site`` is where the region was opened, or -1; ``leave`` the operation at which the value left torch, or -1;
+    ``prepared_by`` are cuts that only prepare this one, as ``.detach()`` does before ``.numpy()``: to be mended with
+    it.
+    """
+
+    cause: str
+    operation: int
+    value: int
+    site: int = -1
+    leave: int = -1
+    prepared_by: tuple[int, ...] = ()
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What makes two of them the same thing to mend."""
+        return (self.cause, self.site if self.site >= 0 else self.operation)
+
+
+def merge_cuts(groups: Sequence[CutGroup], trace: Trace) -> tuple[CutGroup, ...]:
+    """One thing to mend per cause.
+
+    A ``.detach()`` that only prepares ``.numpy()`` or a copy belongs to that, and a comparison that only prepares
+    ``if`` belongs to the decision.
+    """
+    merged: list[CutGroup] = []
+    seen: set[tuple[str, int]] = set()
+    for found in groups:
+        group = found
+        if group.key in seen:
+            continue
+        if merged and merged[-1].cause == "detach" and group.cause in ("numpy-roundtrip", "tensor-rewrap"):
+            steps = group.operation - merged[-1].operation
+            prepares = group.cause == "numpy-roundtrip" or _line(trace, group) == _line(trace, merged[-1])
+            if steps <= 4 and prepares:
+                before = merged.pop()
+                seen.discard(before.key)
+                group = replace(group, prepared_by=(*before.prepared_by, before.operation))
+        elif (
+            merged
+            and merged[-1].cause == "nondiff-op"
+            and _decides(trace, group)
+            and _line(trace, group) == _line(trace, merged[-1])
+        ):
+            seen.discard(merged.pop().key)
+        seen.add(group.key)
+        merged.append(group)
+    return tuple(merged)
+
+
+def _line(trace: Trace, group: CutGroup) -> tuple[str, int] | None:
+    """Where a cut stands; of a decision, where it was taken, not where its outcome came back."""
+    span = trace.span_of(group.leave if _decides(trace, group) else group.operation)
+    return (span.path, span.line) if span else None
+
+
+def _decides(trace: Trace, group: CutGroup) -> bool:
+    """Whether the value left torch as the condition of a decision."""
+    return group.leave >= 0 and trace.name_of(group.leave) in DECISIONS
