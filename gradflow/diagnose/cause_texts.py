@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gradflow.diagnose.written import written
+from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
+
 __all__ = ["CauseText", "text_for"]
+
+_COMPARISONS = frozenset({
+    "gt", "lt", "ge", "le", "eq", "ne", "greater", "less", "greater_equal", "less_equal", "not_equal", "isclose",
+    "__gt__", "__lt__", "__ge__", "__le__", "__eq__", "__ne__", "logical_and", "logical_or", "logical_not",
+})  # fmt: skip
+_CHOICES = frozenset({
+    "argmax", "argmin", "argsort", "sort", "topk", "kthvalue", "mode", "max", "min", "one_hot", "multinomial",
+    "nonzero", "argwhere", "searchsorted", "unique",
+})  # fmt: skip
+_CASTS = frozenset({"long", "int", "short", "char", "byte", "bool", "to", "type", "type_as"})
+_COUNTS = frozenset({"histc", "bincount", "histogram", "histogramdd", "bucketize"})
+
+STRAIGHT_THROUGH = "or pass the gradient through by hand (straight-through): `soft + (hard - soft).detach()`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CauseText:
-    """``label`` goes under the source line, ``note`` says why, ``helps`` are the ways out, the one that is tried
-    first.
+    """The words for one cause.
+
+    ``label`` goes under the source line, ``note`` says why, ``helps`` are the ways out; the first is what is tried.
     """
 
     label: str
@@ -19,11 +36,11 @@ class CauseText:
 
 
 def _detach(operation: str) -> CauseText:
-    written = {"data": "`.data`", "detach_": "`.detach_()`"}.get(operation, "`.detach()`")
-    first = "use the tensor itself instead of `.data`" if operation == "data" else f"remove {written}"
+    shown = {"data": "`.data`", "detach_": "`.detach_()`"}.get(operation, "`.detach()`")
+    first = "use the tensor itself instead of `.data`" if operation == "data" else f"remove {shown}"
     return CauseText(
         label="the value goes on, its gradient does not",
-        note=f"{written} gives the same numbers without their history, so nothing flows back through this line",
+        note=f"{shown} gives the same numbers without their history, so nothing flows back through this line",
         helps=(first,),
     )
 
@@ -42,25 +59,31 @@ def _inference_mode(operation: str) -> CauseText:
         note="tensors made under `torch.inference_mode()` are marked for good: not even `requires_grad_()` helps later",
         helps=(
             "remove `torch.inference_mode()` around this part",
-            "if gradients are never wanted here in production, switch it on outside the model, where inference is called",
+            "where gradients are never wanted, switch it on outside the model, around the call that runs it",
         ),
     )
 
 
+_LEAVING = {
+    "item": "`.item()`",
+    "tolist": "`.tolist()`",
+    "__float__": "`float(...)`",
+    "__int__": "`int(...)`",
+    "__index__": "using a tensor as an index",
+}
+
+
 def _numpy(operation: str) -> CauseText:
-    if operation in ("item", "__float__", "__int__", "__bool__", "__index__", "tolist", "is_nonzero"):
-        written = {
-            "item": "`.item()`",
-            "tolist": "`.tolist()`",
-            "__float__": "`float(...)`",
-            "__int__": "`int(...)`",
-            "__index__": "an index",
-            "__bool__": "a Python condition",
-            "is_nonzero": "a Python condition",
-        }[operation]
+    if operation in ("__bool__", "is_nonzero"):
+        return CauseText(
+            label="a decision is taken on the value here",
+            note="autograd follows the branch that was taken, and does not know that the value decided it",
+            helps=("choose between tensors instead: `torch.where(condition, a, b)`, or weigh them smoothly",),
+        )
+    if operation in _LEAVING:
         return CauseText(
             label="the value becomes a Python number here",
-            note=f"{written} turns the tensor into a Python value; autograd cannot follow it from there",
+            note=f"{_LEAVING[operation]} turns the tensor into a Python value; autograd cannot follow it from there",
             helps=("keep the value a tensor: use it directly in the computation",),
         )
     return CauseText(
@@ -75,32 +98,42 @@ def _rewrap(operation: str) -> CauseText:
         return CauseText(
             label="copied into a new parameter, which starts without history",
             note="`nn.Parameter(x)` makes a new leaf: gradients stop at it and never reach what `x` was computed from",
-            helps=(
-                "use the computed tensor directly, for example with `torch.nn.functional` or `torch.func.functional_call`",
-            ),
+            helps=("use the computed tensor itself, for example as a weight given to `torch.nn.functional`",),
         )
-    if operation == "data=":
+    if operation == "Variable":
+        return CauseText(
+            label="made into a new tensor without history",
+            note="`Variable(x)` is left over from PyTorch 0.3: today it only cuts off what `x` was computed from",
+            helps=("use the tensor itself instead of `Variable(...)`",),
+        )
+    if operation in ("data=", CHANGED_THROUGH_VIEW):
         return CauseText(
             label="only the numbers are copied, not their history",
-            note="assigning to `.data` replaces the values behind autograd's back",
-            helps=("use the computed tensor directly instead of storing it in a parameter",),
+            note="what is written by way of `.data` or `.detach()` goes past autograd, which does not see it",
+            helps=("use the computed tensor itself instead of storing it in another one",),
         )
     return CauseText(
         label="copied into a new tensor without history",
         note="building a tensor from values copies the numbers only; the result is a new leaf",
-        helps=("use `torch.stack` or `torch.cat` on the tensors, or the tensor itself, instead of building a new one",),
+        helps=("use the tensor itself, or `torch.stack` or `torch.cat` on a list of tensors, instead of a new tensor",),
     )
 
 
 def _nondiff(operation: str) -> CauseText:
-    shown = operation.removesuffix("_")
+    if operation in _COMPARISONS:
+        advice = "use a smooth step instead of the comparison: `torch.sigmoid((x - threshold) / temperature)`"
+    elif operation in _CHOICES:
+        advice = "use soft weights instead of a choice: `softmax`, or `torch.nn.functional.gumbel_softmax`"
+    elif operation in _CASTS:
+        advice = "keep the value in floating point: whole numbers and booleans cannot carry a gradient"
+    elif operation in _COUNTS:
+        advice = "use a soft count: a sum of smooth bumps, one per bin"
+    else:
+        advice = "compute the score from the value before this operation, or use a smooth stand-in for it"
     return CauseText(
         label="the result has no derivative",
-        note=f"`{shown}` gives a result that does not change smoothly with its input, so there is no gradient to pass on",
-        helps=(
-            "use a differentiable stand-in: `softmax` for an arg-max, a sigmoid for a comparison, an interpolation for an index",
-            "or pass the gradient through by hand (straight-through): `soft + (hard - soft).detach()`",
-        ),
+        note=f"`{written(operation)}` jumps from one result to the next, so there is no slope to pass back",
+        helps=(advice, STRAIGHT_THROUGH),
     )
 
 
@@ -116,7 +149,7 @@ def _custom(operation: str) -> CauseText:
 def _reentrant(operation: str) -> CauseText:
     return CauseText(
         label="reentrant checkpointing does not connect what runs inside it",
-        note="with `use_reentrant=True` the inside runs without recording, and only inputs that require grad are connected",
+        note="with `use_reentrant=True` the inside is not recorded; only inputs that require grad are connected",
         helps=("call `checkpoint(..., use_reentrant=False)`",),
     )
 
@@ -129,16 +162,7 @@ def _off(operation: str) -> CauseText:
     )
 
 
-def _hook_detach(operation: str) -> CauseText:
-    return CauseText(
-        label="this hook hands on a copy without history",
-        note="what a forward hook returns takes the place of the layer's output, here without its gradient path",
-        helps=("return nothing from the hook, or the output itself; detach only what you store",),
-    )
-
-
 _TEXTS = {
-    "hook-detach": _hook_detach,
     "detach": _detach,
     "no-grad": _no_grad,
     "inference-mode": _inference_mode,

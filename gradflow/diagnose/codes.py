@@ -1,6 +1,4 @@
-"""The one list of codes: stable, never reused. Each name is the vocabulary of causes and has a page of the same
-code.
-"""
+"""The one list of codes: stable, never reused. Each name is the vocabulary's, and each code has a page."""
 
 from __future__ import annotations
 

@@ -6,14 +6,16 @@ from collections.abc import Callable
 
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.diagnose.rules.backward_error import backward_raised
-from gradflow.diagnose.rules.forward_error import forward_refused
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.cut import path_is_cut
+from gradflow.diagnose.rules.forward_error import forward_refused
+from gradflow.diagnose.rules.lost_in_backward import gradient_is_lost_in_backward
 from gradflow.diagnose.rules.not_finite import gradient_is_not_finite
 from gradflow.diagnose.rules.partial import some_ways_are_cut
+from gradflow.diagnose.rules.position_not_read import position_is_not_read
 from gradflow.diagnose.rules.takes_no_part import layer_never_ran, output_is_discarded
 from gradflow.diagnose.rules.unrecorded import nothing_requires_grad
-from gradflow.diagnose.rules.vanished import gradient_is_lost_in_backward, gradient_is_zero, position_is_not_read
+from gradflow.diagnose.rules.zero import gradient_is_zero
 from gradflow.probe.evidence import Evidence
 
 __all__ = ["ALL_RULES", "diagnose"]

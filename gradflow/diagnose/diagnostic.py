@@ -24,8 +24,8 @@ class Annotation:
 class Repair:
     """A change that gradflow tried on a copy of the run, or could not try.
 
-    ``verified`` is ``True`` when the gradient then arrived, ``False`` when it still did not, ``None`` when the repair was
-    not tried; ``outcome`` says it in words ("the gradient then reaches `layer4`, L2 norm 0.0123").
+    ``verified`` is ``True`` when the gradient then arrived, ``False`` when it still did not, ``None`` when the repair
+    was not tried; ``outcome`` says it in words ("the gradient then reaches `layer4`, L2 norm 0.0123").
     """
 
     description: str
@@ -45,8 +45,8 @@ class Help:
 class PathStep:
     """One stop on the way from the score to the layer.
 
-    ``kind`` is ``"score"``, ``"step"``, ``"cut"`` or ``"layer"``; ``module`` is a qualified name, empty for the model itself;
-    ``operation`` is the operation's name as torch names it; ``shape`` is the shape of the value there.
+    ``kind`` is ``"score"``, ``"step"``, ``"cut"`` or ``"layer"``; ``module`` is a qualified name, empty for the model
+    itself; ``operation`` is the operation's name as torch names it; ``shape`` is the shape of the value there.
     """
 
     kind: Literal["score", "step", "cut", "layer"]
@@ -66,7 +66,8 @@ class Diagnostic:
     code, name
         Stable: ``GF101`` and ``detach``. ``name`` is the vocabulary of causes, kebab-case.
     severity
-        ``error`` only for what was shown to be so; ``warning`` for what is likely harmful; ``info`` for what is worth knowing.
+        ``error`` only for what was shown to be so; ``warning`` for what is likely harmful; ``info`` for what is worth
+        knowing.
     message
         The headline, one line, without a final stop: what is broken. Backticks mark code.
     location, label

@@ -1,40 +1,36 @@
-"""The way from the score back to the target, one step per module, with the cuts."""
+"""The way from the score back to the target, one step per module, with the places where the gradient stops."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from gradflow.diagnose.diagnostic import PathStep
+from gradflow.diagnose.zero_causes import explain_end
 from gradflow.graph.dependence import CutGroup
 from gradflow.probe.evidence import Evidence
 
 __all__ = ["score_path"]
 
 
-def score_path(evidence: Evidence, cuts: Iterable[CutGroup] = ()) -> tuple[PathStep, ...]:
-    """Steps from the score to the target along the cheapest way; empty where the score does not depend on it."""
+def score_path(evidence: Evidence, cuts: Iterable[CutGroup] = (), *, mark_ends: bool = True) -> tuple[PathStep, ...]:
+    """Steps from the score to the target along the cheapest way; empty where the score does not depend on it.
+
+    ``mark_ends`` also marks where the gradient becomes zero, or stops being a number.
+    """
     trace, way = evidence.trace, evidence.dependence.way
     if not way:
         return ()
-    cut_at = {group.operation: group for group in (*evidence.dependence.needed, *cuts)}
+    stops = _stops(evidence) if mark_ends else {}
+    stops.update({group.operation: group.cause for group in (*evidence.dependence.needed, *cuts)})
     steps = [PathStep(kind="score", label=evidence.score, shape=_shape(evidence, way[-1]))]
     last_module: str | None = None
     for value in reversed(way[1:]):
         operation = trace.values.producer[value]
         if operation < 0:
             continue
-        module, name = trace.module_of(operation), trace.name_of(operation)
-        if operation in cut_at:
-            steps.append(
-                PathStep(
-                    kind="cut",
-                    label=cut_at[operation].cause,
-                    module=module,
-                    operation=name,
-                    shape=_shape(evidence, value),
-                    span=trace.span_of(operation),
-                )
-            )
+        module = trace.module_of(operation)
+        if operation in stops:
+            steps.append(_stop(evidence, operation, stops[operation], _shape(evidence, value)))
             last_module = None
         elif module in ("", "(score)") or trace.operations.call[operation] < 0:
             last_module = None
@@ -44,7 +40,7 @@ def score_path(evidence: Evidence, cuts: Iterable[CutGroup] = ()) -> tuple[PathS
                     kind="step",
                     label=module,
                     module=module,
-                    operation=name,
+                    operation=trace.name_of(operation),
                     shape=_shape(evidence, value),
                     span=trace.span_of(operation),
                 )
@@ -52,10 +48,34 @@ def score_path(evidence: Evidence, cuts: Iterable[CutGroup] = ()) -> tuple[PathS
             last_module = module
     while len(steps) > 1 and steps[-1].kind == "step" and steps[-1].module == evidence.target:
         steps.pop()
-    steps.append(
-        PathStep(kind="layer", label=evidence.target, module=evidence.target, shape=_shape(evidence, way[0]))
-    )
+    source = evidence.source
+    if not source.recorded and source.operation >= 0 and source.cause != "integer-input":
+        outputs = trace.outputs_of(source.operation)
+        shape = _shape(evidence, outputs[0]) if outputs else None
+        steps.append(_stop(evidence, source.operation, source.cause, shape))
+    steps.append(PathStep(kind="layer", label=evidence.target, module=evidence.target, shape=_shape(evidence, way[0])))
     return tuple(steps)
+
+
+def _stops(evidence: Evidence) -> dict[int, str]:
+    """Operations at which a gradient came in and nothing of use went on, with the cause."""
+    stops = {flow.operation: explain_end(evidence, flow).name for flow in evidence.flows if flow.is_end}
+    birth = next((flow for flow in evidence.flows if flow.incoming_finite and not flow.outgoing_finite), None)
+    if birth is not None:
+        stops[birth.operation] = "nan-singularity"
+    return stops
+
+
+def _stop(evidence: Evidence, operation: int, cause: str, shape: tuple[int, ...] | None) -> PathStep:
+    trace = evidence.trace
+    return PathStep(
+        kind="cut",
+        label=cause,
+        module=trace.module_of(operation),
+        operation=trace.name_of(operation),
+        shape=shape,
+        span=trace.span_of(operation),
+    )
 
 
 def _shape(evidence: Evidence, value: int) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
+from gradflow.diagnose.written import written
 from gradflow.probe.evidence import BackwardError, Evidence
 
 __all__ = ["backward_raised"]
@@ -46,9 +47,7 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
                 "mend the `backward` of this `autograd.Function`",
             ),
         )
-    return (
-        _simple(evidence, error, "backward-raised", "backward raised", "see the message of torch above"),
-    )
+    return (_simple(evidence, error, "backward-raised", "backward raised", "see the message of torch above"),)
 
 
 def _inplace(evidence: Evidence, error: BackwardError) -> Diagnostic:
@@ -59,15 +58,15 @@ def _inplace(evidence: Evidence, error: BackwardError) -> Diagnostic:
     if error.saver >= 0:
         notes.insert(
             0,
-            f"`{trace.name_of(error.saver)}` keeps this tensor for its backward (`{error.node}`), "
+            f"`{written(trace.name_of(error.saver))}` keeps this tensor for its backward (`{error.node}`), "
             "and finds other numbers in it when backward runs",
         )
     if writer is None:
         notes.append("which line changed it is not determined, because the change was not seen by the recorder")
-    annotations = ()
+    annotations: tuple[Annotation, ...] = ()
     if saver is not None and writer is not None:
-        annotations = (Annotation(span=saver, label=f"`{trace.name_of(error.saver)}` saved the tensor here"),)
-    changed = trace.name_of(error.writer) if error.writer >= 0 else ""
+        annotations = (Annotation(span=saver, label=f"`{written(trace.name_of(error.saver))}` saved the tensor here"),)
+    changed = written(trace.name_of(error.writer)) if error.writer >= 0 else ""
     return Diagnostic(
         code=code_of("inplace-modification"),
         name="inplace-modification",
@@ -76,7 +75,9 @@ def _inplace(evidence: Evidence, error: BackwardError) -> Diagnostic:
         location=writer or saver,
         label=f"changed in place here (`{changed}`)" if changed else "saved here",
         annotations=annotations,
-        module=trace.module_of(error.writer if error.writer >= 0 else error.saver) if max(error.writer, error.saver) >= 0 else "",
+        module=trace.module_of(error.writer if error.writer >= 0 else error.saver)
+        if max(error.writer, error.saver) >= 0
+        else "",
         notes=tuple(notes),
         helps=(
             Help(text="write the result to a new tensor instead, for example `y = torch.cat(...)` or `y = y * 2`"),

@@ -6,6 +6,7 @@ from gradflow.diagnose.cause_texts import text_for
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair
 from gradflow.diagnose.score_path import score_path
+from gradflow.diagnose.written import written
 from gradflow.graph.dependence import CutGroup
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence, RepairOutcome
@@ -40,9 +41,9 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
     location = region or at_operation
     notes = [text.note]
     if group.cause in ("no-grad", "inference-mode") and region is None:
-        notes.append("gradient recording was off already before the model ran; where it was switched off is not determined")
-    if count > 1:
-        notes.append(f"there are {count} cuts in a row on this path: the gradient arrives only when all of them are mended")
+        notes.append(
+            "gradient recording was off already before the model ran; where it was switched off is not determined"
+        )
     return Diagnostic(
         code=code_of(group.cause),
         name=group.cause,
@@ -74,7 +75,9 @@ def _annotations(
         producer = trace.values.producer[group.value]
         span = trace.span_of(producer) if producer >= 0 else None
         if span is not None and span not in (location, at_operation) and evidence.dependence.carries[group.value]:
-            found.append(Annotation(span=span, label=f"last value with a gradient path (`{trace.name_of(producer)}`)"))
+            found.append(
+                Annotation(span=span, label=f"last value with a gradient path (`{written(trace.name_of(producer))}`)")
+            )
     return tuple(found)
 
 
@@ -96,6 +99,8 @@ def _repair(evidence: Evidence, text: str, outcome: RepairOutcome | None, count:
     if outcome.arrived:
         norm = f", L2 norm {outcome.l2_norm:.3g}" if outcome.l2_norm is not None else ""
         return Repair(
-            description=text, verified=True, outcome=f"{together} the gradient then reaches `{evidence.target}`{norm}".strip()
+            description=text,
+            verified=True,
+            outcome=f"{together} the gradient then reaches `{evidence.target}`{norm}".strip(),
         )
     return Repair(description=text, verified=False, outcome=f"{together} still no gradient".strip())

@@ -14,7 +14,7 @@ REFUSALS: dict[str, tuple[str, str, str, str]] = {
     "Inference tensors cannot be saved for backward": (
         "inference-mode",
         "everything computed in here can never take part in autograd",
-        "a tensor made under `torch.inference_mode()` met an operation that is recorded for backward, which torch refuses",
+        "a tensor made under `torch.inference_mode()` met an operation recorded for backward, which torch refuses",
         "remove `torch.inference_mode()` around this part of the model",
     ),
     "Inplace update to inference tensor": (
@@ -44,7 +44,7 @@ REFUSALS: dict[str, tuple[str, str, str, str]] = {
     "a view of a leaf Variable that requires grad": (
         "inplace-modification",
         "changed in place here",
-        "a view of a parameter (or of another leaf that requires grad) is changed in place while its gradient is recorded",
+        "a view of a parameter (or another leaf that requires grad) is changed in place while gradients are recorded",
         "write the result to a new tensor; an update of the weights belongs under `torch.no_grad()`",
     ),
     "is a view and is being modified inplace": (

@@ -7,47 +7,74 @@ from gradflow.diagnose.diagnostic import Diagnostic, Help
 from gradflow.diagnose.operation_place import operation_place
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.verdict import verdict_of
-from gradflow.probe.evidence import Evidence
+from gradflow.diagnose.written import written
+from gradflow.probe.evidence import Evidence, NodeFlow
 
 __all__ = ["gradient_is_not_finite"]
 
 
 def gradient_is_not_finite(evidence: Evidence) -> tuple[Diagnostic, ...]:
-    """Backward multiplies by an infinite or undefined slope."""
-    if verdict_of(evidence) != "nan":
+    """Backward multiplies by an infinite or undefined slope; what comes of it may be masked to zero afterwards."""
+    verdict = verdict_of(evidence)
+    if verdict not in ("nan", "zero"):
         return ()
-    counted = [m for m in evidence.measured if m.arrived and not m.is_finite]
-    bad = sum(m.nan_count + m.inf_count for m in counted)
-    total = sum(m.entry_count for m in counted)
     birth = next((flow for flow in evidence.flows if flow.incoming_finite and not flow.outgoing_finite), None)
+    if birth is None and verdict == "zero":
+        return ()
     if birth is None:
-        birth = next((flow for flow in evidence.flows if not flow.incoming_finite or not flow.outgoing_finite), None)
+        birth = next((flow for flow in evidence.flows if not flow.incoming_finite), None)
+    return (_diagnostic(evidence, birth, is_masked=verdict == "zero"),)
+
+
+def _diagnostic(evidence: Evidence, birth: NodeFlow | None, *, is_masked: bool) -> Diagnostic:
     operation = birth.operation if birth is not None else -1
     location, annotations = operation_place(evidence, operation)
-    name = evidence.trace.name_of(operation) if operation >= 0 else (birth.name if birth is not None else "")
-    notes = [f"{bad} of {total} entries of the gradient are NaN or infinite"]
-    if birth is not None and birth.incoming_finite:
-        notes.insert(
-            0, f"the gradient is finite when it comes to `{name}` and is not when it leaves (`{birth.name}`): its slope is infinite or undefined here"
-        )
-    elif birth is None:
-        notes.append("the operation at which it is born is not determined")
-    return (
-        Diagnostic(
-            code=code_of("nan-singularity"),
-            name="nan-singularity",
-            severity="error",
-            message=f"the gradient at `{evidence.target}` is not finite" + (f": NaN or infinity is born at `{name}`" if name else ""),
-            location=location,
-            label="infinite or undefined slope at this input",
-            annotations=annotations,
-            module=evidence.trace.module_of(operation) if operation >= 0 else "",
-            path=score_path(evidence),
-            notes=tuple(notes),
-            helps=(
-                Help(text="keep the input away from the singular point: add a small epsilon inside (`(x + 1e-12).sqrt()`), or clamp it"),
-                Help(text="mask such samples before this operation: `torch.where` after it does not help, because 0 * NaN is NaN"),
-            ),
-            hides=(evidence.target,),
+    name = ""
+    if birth is not None:
+        name = written(evidence.trace.name_of(operation)) if operation >= 0 else birth.name
+    target = f"`{evidence.target}`"
+    if is_masked:
+        message = f"the gradient turns into NaN or infinity at `{name}`, and only zeros of it get to {target}"
+    elif name:
+        message = f"the gradient at {target} is not finite: NaN or infinity is born at `{name}`"
+    else:
+        message = f"the gradient at {target} is not finite"
+    return Diagnostic(
+        code=code_of("nan-singularity"),
+        name="nan-singularity",
+        severity="error",
+        message=message,
+        location=location,
+        label="infinite or undefined slope at this input"
+        if birth is None or birth.incoming_finite
+        else "not finite here",
+        annotations=annotations,
+        module=evidence.trace.module_of(operation) if operation >= 0 else "",
+        path=score_path(evidence),
+        notes=_notes(evidence, birth, name, is_masked=is_masked),
+        helps=(
+            Help(text="keep the input away from this point: clamp it, or add a small number (`(x + 1e-12).sqrt()`)"),
+            Help(text="mask such entries before this line: `torch.where` after it does not help, as 0 * NaN is NaN"),
         ),
+        hides=(evidence.target,),
     )
+
+
+def _notes(evidence: Evidence, birth: NodeFlow | None, name: str, *, is_masked: bool) -> tuple[str, ...]:
+    notes = []
+    if birth is not None and birth.incoming_finite:
+        notes.append(
+            f"the gradient is finite when it comes to `{name}` and is not when it leaves (`{birth.name}`): "
+            "the slope is infinite or undefined here"
+        )
+    elif birth is not None:
+        notes.append("the score itself is not a finite number, and neither is its gradient")
+    else:
+        notes.append("the operation at which it is born is not determined")
+    if is_masked:
+        notes.append("an operation before it then replaces NaN by zero, so the layer gets zeros instead")
+    else:
+        counted = [measured for measured in evidence.measured if measured.arrived and not measured.is_finite]
+        bad = sum(measured.nan_count + measured.inf_count for measured in counted)
+        notes.append(f"{bad:,} of {sum(m.entry_count for m in counted):,} entries of the gradient are NaN or infinite")
+    return tuple(notes)

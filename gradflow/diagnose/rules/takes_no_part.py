@@ -64,7 +64,9 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
     place = _where_it_ends(evidence)
     notes = [place.note]
     if evidence.influence is not None and evidence.influence.matters is False:
-        notes.append(f"tried: with the {evidence.kind}'s values moved far away, {evidence.score} stays exactly the same")
+        notes.append(
+            f"tried: with the {evidence.kind}'s values moved far away, {evidence.score} stays exactly the same"
+        )
     if evidence.other_output_arrived:
         notes.append(f"another output of `{evidence.target}` does get a gradient: the first one is what was asked for")
     what = "output" if evidence.kind == "layer" else "value"
@@ -98,18 +100,24 @@ def _where_it_ends(evidence: Evidence) -> _Place:
     trace, dependence = evidence.trace, evidence.dependence
     sources = set(trace.layer_values.get(evidence.target, ()))
     last = max(
-        (operation for operation in range(len(trace)) if any(dependence.depends[v] for v in trace.inputs_of(operation))),
+        (
+            operation
+            for operation in range(len(trace))
+            if any(dependence.depends[v] for v in trace.inputs_of(operation))
+        ),
         default=-1,
     )
-    values = {v for v in trace.outputs_of(last)} if last >= 0 else sources
+    values = set(trace.outputs_of(last)) if last >= 0 else sources
     root = trace.calls[0] if trace.calls else None
     returned = root is not None and any(dependence.depends[v] for v in root.outputs)
     if returned and root is not None:
         positions = [str(i) for i, v in enumerate(root.outputs) if dependence.depends[v]]
-        note = (
-            f"the model returns it (output {', '.join(positions)} of {len(root.outputs)}), but the score is made from another output"
+        which = f"output {', '.join(positions)} of {len(root.outputs)}"
+        note = f"the model returns it ({which}), but the score is made from another output"
+        advice = (
+            "make the score from the output that this layer feeds (`--select`, `--score`), "
+            "or ask for a layer before the one that is read"
         )
-        advice = "make the score from the output that this layer feeds (`--select`, `--score`), or ask for a layer before the one that is read"
         return _Place(evidence.objective_span, "the score reads another output", note, advice)
     # the outermost call that hands the data out although nobody takes it
     for call in trace.calls:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Diagnostic, Help, Repair
 from gradflow.diagnose.score_path import score_path
+from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 
 __all__ = ["nothing_requires_grad"]
@@ -44,9 +45,8 @@ def _nothing(evidence: Evidence) -> Diagnostic:
         "autograd records an operation only when one of its inputs requires grad; here none does, so no graph is built"
     ]
     if frozen:
-        notes.append(
-            f"{len(frozen)} frozen parameter{'s' * (len(frozen) != 1)} up to here, among them `{(own or list(frozen))[0]}`"
-        )
+        example = (own or list(frozen))[0]
+        notes.append(f"{len(frozen)} frozen parameter{'s' * (len(frozen) != 1)} up to here, among them `{example}`")
     location = evidence.frozen_at or _call_site(evidence)
     if location is None:
         notes.append(
@@ -72,7 +72,7 @@ def _nothing(evidence: Evidence) -> Diagnostic:
     )
 
 
-def _call_site(evidence: Evidence):  # type: ignore[no-untyped-def]
+def _call_site(evidence: Evidence) -> SourceSpan | None:
     calls = evidence.trace.calls_by_module.get(evidence.target, ())
     return evidence.trace.site_span(calls[-1].site) if calls else None
 

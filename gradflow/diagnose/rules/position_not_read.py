@@ -1,0 +1,53 @@
+"""GF303: the layer gets a gradient, but not at the positions that were asked for."""
+
+from __future__ import annotations
+
+from gradflow.diagnose.codes import code_of
+from gradflow.diagnose.diagnostic import Diagnostic, Help
+from gradflow.diagnose.narrowest_read import narrowest_read
+from gradflow.diagnose.operation_place import operation_place
+from gradflow.diagnose.score_path import score_path
+from gradflow.diagnose.verdict import verdict_of
+from gradflow.probe.evidence import Evidence
+
+__all__ = ["position_is_not_read"]
+
+
+def position_is_not_read(evidence: Evidence) -> tuple[Diagnostic, ...]:
+    """The part that was asked for gets zero, the rest does not."""
+    if not evidence.slice or verdict_of(evidence) != "zero":
+        return ()
+    if not any(measured.arrived and not measured.is_zero for measured in evidence.measured):
+        return ()
+    operation = narrowest_read(evidence)
+    location, annotations = operation_place(evidence, operation)
+    notes = ["the rest of the layer's output does get a gradient, so the path itself is whole"]
+    if operation >= 0:
+        label = "only other positions are read from here on"
+        helps = (
+            "ask for a layer before the last one that mixes positions, such as the norm before the last attention",
+            "or read all positions (for example their mean) instead of one",
+        )
+    else:
+        location, label = evidence.objective_span, "the score reads other positions"
+        notes.append(f"no line of the model drops them: {evidence.score} itself is made from other positions only")
+        helps = (
+            "ask for positions that the score is made from: by default it belongs to the first sample of the batch",
+            "or make a score from all of them, with a function given to `--score`",
+        )
+    return (
+        Diagnostic(
+            code=code_of("position-not-read"),
+            name="position-not-read",
+            severity="error",
+            message=f"the gradient at `{evidence.target}{evidence.slice}` is zero: these positions are not read",
+            location=location,
+            label=label,
+            annotations=annotations,
+            module=evidence.trace.module_of(operation) if operation >= 0 else "",
+            path=score_path(evidence, mark_ends=False),
+            notes=tuple(notes),
+            helps=tuple(Help(text=text) for text in helps),
+            hides=(evidence.target,),
+        ),
+    )

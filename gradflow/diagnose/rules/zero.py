@@ -1,0 +1,78 @@
+"""GF303, GF402 to GF406, GF111: a path exists, and the gradient that comes along it is zero."""
+
+from __future__ import annotations
+
+from gradflow.diagnose.codes import code_of
+from gradflow.diagnose.diagnostic import Diagnostic, Help
+from gradflow.diagnose.narrowest_read import narrowest_read
+from gradflow.diagnose.operation_place import operation_place
+from gradflow.diagnose.score_path import score_path
+from gradflow.diagnose.verdict import verdict_of
+from gradflow.diagnose.written import written
+from gradflow.diagnose.zero_causes import explain_end
+from gradflow.location import SourceSpan
+from gradflow.probe.evidence import Evidence, NodeFlow
+
+__all__ = ["gradient_is_zero"]
+
+_MOST = 4
+"""So many ends are told; whoever mends these sees the next."""
+
+
+def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
+    """The operations that a gradient reached and at which it ended, nearest to the score first."""
+    if verdict_of(evidence) != "zero":
+        return ()
+    if evidence.slice and any(measured.arrived and not measured.is_zero for measured in evidence.measured):
+        return ()
+    found: dict[tuple[str, SourceSpan | None], Diagnostic] = {}
+    for flow in evidence.flows:
+        if flow.is_end:
+            diagnostic = _at(evidence, flow)
+            found.setdefault((diagnostic.name, diagnostic.location), diagnostic)
+    return tuple(found.values())[:_MOST] or (_unexplained(evidence),)
+
+
+def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
+    trace = evidence.trace
+    cause = explain_end(evidence, flow)
+    name = written(trace.name_of(flow.operation)) if flow.operation >= 0 else flow.name
+    location, annotations = operation_place(evidence, flow.operation)
+    read = narrowest_read(evidence, after=flow.operation) if cause.name == "position-not-read" else -1
+    if read >= 0 and trace.name_of(flow.operation) not in ("__setitem__", "where"):
+        location, annotations = operation_place(evidence, read)
+    if cause.name == "custom-function" and flow.backward_span is not None:
+        location = flow.backward_span
+    if flow.is_sum:
+        passed = "but the ways by which it goes on cancel each other"
+    else:
+        passed = "only rounding error goes on" if flow.cancels and not flow.dies else "exactly zero goes on"
+    return Diagnostic(
+        code=code_of(cause.name),
+        name=cause.name,
+        severity="error",
+        message=f"the gradient at `{evidence.target}` is zero: it dies at `{name}`",
+        location=location,
+        label=cause.label,
+        annotations=annotations,
+        module=trace.module_of(flow.operation) if flow.operation >= 0 else "",
+        path=score_path(evidence),
+        notes=(cause.note, f"measured: {flow.incoming:.3g} (largest entry) comes in from the score, {passed}"),
+        helps=tuple(Help(text=text) for text in cause.helps),
+        hides=(evidence.target,),
+    )
+
+
+def _unexplained(evidence: Evidence) -> Diagnostic:
+    count = sum(measured.entry_count for measured in evidence.measured if measured.arrived)
+    return Diagnostic(
+        code=code_of("zero-multiplier"),
+        name="zero-multiplier",
+        severity="warning",
+        message=f"the gradient at `{evidence.target}` is exactly zero in all {count:,} entries",
+        module=evidence.target,
+        path=score_path(evidence),
+        notes=("the operation at which it becomes zero is not determined",),
+        helps=(Help(text="try another input: a gradient can be zero at one input and not at others"),),
+        hides=(evidence.target,),
+    )

@@ -1,0 +1,181 @@
+"""Why a gradient ends at an operation although autograd follows it: the cause, told from what was measured there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradflow.diagnose.cause_texts import text_for
+from gradflow.diagnose.written import written
+from gradflow.probe.evidence import Evidence, NodeFlow
+
+__all__ = ["READING", "ZeroCause", "explain_end"]
+
+READING = frozenset({
+    "__getitem__", "select", "narrow", "index_select", "gather", "take", "unbind", "split", "chunk", "max", "min",
+    "amax", "amin", "topk", "take_along_dim", "masked_select", "tensor_split", "adaptive_max_pool2d", "max_pool2d",
+})  # fmt: skip
+"""Hand on some of the positions that they are given."""
+
+_PLACING = frozenset({
+    "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "pad", "roll", "constant_pad_nd",
+})  # fmt: skip
+_REPLACING = frozenset({
+    "__setitem__", "where", "masked_fill", "masked_fill_", "masked_scatter", "masked_scatter_", "copy_", "fill_",
+    "zero_", "index_put", "index_put_", "index_fill", "index_fill_", "scatter", "scatter_", "(changed through a view)",
+})  # fmt: skip
+_BOUNDED = frozenset({
+    "relu", "relu_", "relu6", "clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_", "clamp_max",
+    "clamp_max_", "hardtanh", "hardtanh_", "hardsigmoid", "hardswish", "threshold", "sigmoid", "sigmoid_", "tanh",
+    "tanh_", "softmax", "log_softmax", "logsigmoid", "gelu", "silu", "elu", "selu", "celu", "hardshrink", "softshrink",
+    "maximum", "minimum", "softplus", "leaky_relu", "exp", "erf", "rrelu", "prelu", "glu", "mish", "cross_entropy",
+    "nll_loss", "hinge_embedding_loss", "nan_to_num", "grid_sample",
+})  # fmt: skip
+_MULTIPLYING = frozenset({
+    "mul", "mul_", "__mul__", "__rmul__", "__imul__", "multiply", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm",
+    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose2d", "einsum", "dropout", "dropout1d", "dropout2d",
+    "dropout3d", "alpha_dropout", "feature_dropout", "addmm", "baddbmm", "lerp", "addcmul", "prod", "bilinear",
+    "tensordot", "dot", "mv", "scaled_dot_product_attention",
+})  # fmt: skip
+_NORMALISING = frozenset({
+    "layer_norm", "batch_norm", "instance_norm", "group_norm", "normalize", "rms_norm", "softmax", "log_softmax",
+    "std", "var",
+})  # fmt: skip
+
+_SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149}
+"""The smallest number above zero that a dtype holds; half of it and less is rounded to zero."""
+
+_SMALL_IN_HALF = 6.1e-5
+"""Below its smallest normal number, float16 has fewer and fewer digits left."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZeroCause:
+    """The name of the rule, and its words."""
+
+    name: str
+    label: str
+    note: str
+    helps: tuple[str, ...]
+
+
+def explain_end(evidence: Evidence, flow: NodeFlow) -> ZeroCause:
+    """The cause of a zero gradient at the node at which it ended."""
+    name = evidence.trace.name_of(flow.operation) if flow.operation >= 0 else flow.name
+    shape, dtype = _output(evidence, flow.operation)
+    shown = written(name)
+    one_entry = bool(shape) and shape[-1] == 1 and name in ("softmax", "log_softmax")
+    if flow.is_staircase:
+        return _staircase(shown)
+    if _is_too_small(flow, dtype):
+        return _underflow(dtype)
+    if flow.is_sum or (flow.cancels and name in _NORMALISING) or one_entry:
+        return _constant(shown)
+    if name in _REPLACING:
+        return _replaced(shown)
+    if name in READING or name in _PLACING:
+        return _not_read(evidence, shown)
+    if flow.factor == 0.0 or name in _MULTIPLYING:
+        return _multiplied(name, shown)
+    if name.endswith(".apply"):
+        text = text_for("custom-function", name)
+        return ZeroCause(name="custom-function", label="its backward returns zeros", note=text.note, helps=text.helps)
+    if name in _NORMALISING - _BOUNDED:
+        return _constant(shown)
+    if name in _BOUNDED:
+        return _saturated(shown)
+    return ZeroCause(
+        name="saturation",
+        label="a gradient comes in, zero goes on",
+        note=f"the slope of `{shown}` is zero at this input",
+        helps=("look at the values that go in here, and try another input: the slope may be zero at this one only",),
+    )
+
+
+def _output(evidence: Evidence, operation: int) -> tuple[tuple[int, ...], str]:
+    outputs = evidence.trace.outputs_of(operation) if operation >= 0 else ()
+    if not outputs:
+        return (), ""
+    return tuple(evidence.trace.values.shape[outputs[0]]), evidence.trace.dtype_of(outputs[0])
+
+
+def _is_too_small(flow: NodeFlow, dtype: str) -> bool:
+    if flow.factor is not None:
+        return 0.0 < flow.incoming * flow.factor < _SMALLEST.get(dtype, 0.0)
+    return dtype == "float16" and 0.0 < flow.incoming < _SMALL_IN_HALF
+
+
+def _staircase(shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="zero-derivative-op",
+        label="flat everywhere: its derivative is zero",
+        note=f"`{shown}` gives a staircase; between the steps it does not change, so its derivative is zero",
+        helps=(
+            "use a straight-through estimator: `x + (x.round() - x).detach()`",
+            "or a smooth stand-in, such as bilinear instead of nearest sampling",
+        ),
+    )
+
+
+def _underflow(dtype: str) -> ZeroCause:
+    smallest = f" ({_SMALLEST[dtype]:.0e})" if dtype in _SMALLEST else ""
+    return ZeroCause(
+        name="precision-underflow",
+        label=f"too small for {dtype} from here on",
+        note=f"gradients smaller than {dtype} can hold{smallest} become zero",
+        helps=("scale the loss (`torch.amp.GradScaler`), or compute this part in float32",),
+    )
+
+
+def _constant(shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="constant-score",
+        label="what is read from here is the same, whatever comes in",
+        note=f"what the score reads from `{shown}` is constant, as the sum of a softmax is always 1: "
+        "moving the input changes nothing",
+        helps=("make the score from values before this normalisation, for example from the logits",),
+    )
+
+
+def _replaced(shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="position-not-read",
+        label="its values are replaced by others here",
+        note=f"`{shown}` puts other values in the place of all those that the score reads",
+        helps=("check the mask or the index: it covers every position that matters for the score",),
+    )
+
+
+def _not_read(evidence: Evidence, shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="position-not-read",
+        label="only other positions are read from here on",
+        note=f"`{shown}` hands on other positions than those that come from `{evidence.target}`",
+        helps=("read these positions too, or ask for a layer whose positions are read",),
+    )
+
+
+def _multiplied(name: str, shown: str) -> ZeroCause:
+    if "dropout" in name:
+        return ZeroCause(
+            name="zero-multiplier",
+            label="everything is dropped here",
+            note="dropout multiplies what it drops by zero, and the gradient with it",
+            helps=("use a probability below 1",),
+        )
+    normalises = name in _NORMALISING
+    which = "weight" if normalises else "other factor"
+    return ZeroCause(
+        name="zero-multiplier",
+        label="its weight is exactly zero" if normalises else "multiplied by exactly zero",
+        note=f"the {which} of `{shown}` is zero, and it scales the gradient as well",
+        helps=("start the factor (gate, weight, mask, loss weight) from something other than zero",),
+    )
+
+
+def _saturated(shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="saturation",
+        label="every value sits on the flat part",
+        note=f"`{shown}` is flat where its input lies here, so no change gets through",
+        helps=("look at the values that go in: scale them down, start from other weights, or use a leaky activation",),
+    )
