@@ -60,7 +60,7 @@ def merge_cuts(groups: Sequence[CutGroup], trace: Trace) -> tuple[CutGroup, ...]
             if steps <= 4 and prepares:
                 before = merged.pop()
                 seen.discard(before.key)
-                group = replace(group, prepared_by=(*before.prepared_by, before.operation))
+                group = replace(group, prepared_by=(*before.prepared_by, before.operation, *group.prepared_by))
         elif (
             merged
             and merged[-1].cause == "nondiff-op"

@@ -176,7 +176,7 @@ class _Analysis:
             keeps = bool(first) and bool(carries[first[0]])
         else:
             keeps = any(carries[value] for value in inputs)
-        if name in DETACHING or name in REWRAPPING or (name == CHANGED_THROUGH_VIEW and self._is_hidden(operation)):
+        if name in DETACHING or name in REWRAPPING or (name == CHANGED_THROUGH_VIEW and self._hidden_by(operation)):
             keeps = False
         for value in outputs:
             if value in self.sources:
@@ -292,7 +292,8 @@ class _Analysis:
                 )
             )
         elif name in REWRAPPING or name == CHANGED_THROUGH_VIEW:
-            groups.append(CutGroup(cause="tensor-rewrap", operation=operation, value=source))
+            hidden_by = self._hidden_by(operation) if name == CHANGED_THROUGH_VIEW else ()
+            groups.append(CutGroup(cause="tensor-rewrap", operation=operation, value=source, prepared_by=hidden_by))
         elif lost and not groups:
             groups.append(CutGroup(cause=self._cause_of_loss(name), operation=operation, value=source))
         return tuple(groups)
@@ -309,15 +310,15 @@ class _Analysis:
             return "tensor-rewrap"
         return "nondiff-op"
 
-    def _is_hidden(self, operation: int) -> bool:
-        """Whether values were written through ``.data`` or ``detach()``, which autograd does not see."""
+    def _hidden_by(self, operation: int) -> tuple[int, ...]:
+        """The ``.data`` or ``detach()`` through which values were written, so that autograd did not see it."""
         trace = self.trace
         before, value = trace.inputs_of(operation)
         while value != before and (producer := trace.values.producer[value]) >= 0 and trace.inputs_of(producer):
             if trace.name_of(producer) in DETACHING:
-                return True
+                return (producer,)
             value = trace.inputs_of(producer)[0]
-        return False
+        return ()
 
     def _leave_of(self, value: int, before: int) -> int:
         """The last operation before ``before`` at which ``value`` left torch, or -1."""

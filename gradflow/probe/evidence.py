@@ -100,11 +100,16 @@ class RepairOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialLoss:
-    """How the gradient changes when a partial cut is mended: ``||g_mended - g|| / ||g_mended||``."""
+    """How the gradient changes when a partial cut is mended: ``||g_mended - g|| / ||g_mended||``.
+
+    Where gradflow cannot mend it, ``is_mended`` is ``False`` and the difference is that between how the score moved
+    when the layer's values were moved and what the gradient predicts.
+    """
 
     group: CutGroup
     relative_difference: float
     is_straight_through: bool = False
+    is_mended: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,17 +29,29 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
     at_operation = trace.span_of(operation)
     location = region or at_operation
     share = _share(loss.relative_difference)
-    notes = [f"tried: with this cut mended, the gradient at `{evidence.target}` changes by {share} of its L2 norm"]
+    if loss.is_mended:
+        notes = [f"tried: with this cut mended, the gradient at `{evidence.target}` changes by {share} of its L2 norm"]
+        repair = Repair(
+            description=text.helps[0],
+            verified=True,
+            outcome=f"the gradient then changes by {share} of its L2 norm",
+        )
+    else:
+        moved = f"with the values of `{evidence.target}` moved a little, {evidence.score} does not follow its gradient"
+        notes = [f"measured: {moved}; they differ by {share}"]
+        repair = Repair(description=text.helps[0], outcome="not tried: gradflow cannot do this computation in torch")
     if loss.is_straight_through:
         message = f"straight-through estimator on the way to `{evidence.target}`"
-        notes.append("the detached value cancels in the sum, so the gradient is taken from the smooth part: this is usually meant")
+        notes.append(
+            "the detached value cancels in the sum, so the gradient is that of the smooth part: usually this is meant"
+        )
     elif severity == "info":
         message = f"an installed package stops part of the gradient of `{evidence.target}`"
         notes.append("taken as its authors' decision, because the line is not yours")
     else:
         message = f"the gradient at `{evidence.target}` is incomplete: one way from {evidence.score} is cut"
         notes.append(text.note)
-    annotations = ()
+    annotations: tuple[Annotation, ...] = ()
     if at_operation is not None and at_operation != location:
         annotations = (Annotation(span=at_operation, label="first operation that is not recorded"),)
     return Diagnostic(
@@ -56,11 +68,11 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
         helps=(
             Help(
                 text=text.helps[0],
-                repair=Repair(
-                    description=text.helps[0], verified=True, outcome=f"the gradient then changes by {share} of its L2 norm"
-                ),
+                repair=repair,
             ),
-            Help(text="if the stop is meant, it needs no mending: the gradient asked for is then not the true derivative"),
+            Help(
+                text="if the stop is meant, it needs no mending: the gradient asked for is then not the true derivative"
+            ),
         )
         if severity == "error"
         else (),
@@ -68,4 +80,6 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
 
 
 def _share(relative: float) -> str:
-    return "all" if relative == float("inf") else f"{100 * relative:.0f}%" if relative >= 0.01 else f"{100 * relative:.2g}%"
+    if relative == float("inf"):
+        return "all"
+    return f"{100 * relative:.0f}%" if relative >= 0.01 else f"{100 * relative:.2g}%"

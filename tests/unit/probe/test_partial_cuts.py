@@ -46,6 +46,17 @@ def numpy_that_computes_nothing(x):
     return torch.from_numpy(x.detach().numpy())
 
 
+def numpy_computation(x):
+    array = x.detach().numpy()
+    return torch.from_numpy(3.0 * np.tanh(array))
+
+
+def written_behind_autograd(x):
+    blank = torch.zeros_like(x)
+    blank.data.copy_(x.data)
+    return blank
+
+
 def number_in_a_product(x):
     scale = x.mean().item()
     return x * scale
@@ -60,6 +71,8 @@ LINES = {
     two_in_a_row: ["detach", "tensor("],
     written_without_recording: ["no_grad"],
     numpy_that_computes_nothing: ["numpy"],
+    numpy_computation: [".numpy"],
+    written_behind_autograd: [".data"],
     number_in_a_product: ["item"],
     list_of_numbers: ["tolist"],
 }

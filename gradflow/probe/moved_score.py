@@ -1,0 +1,65 @@
+"""Moves a layer's activation a little and compares how the score moves with what the gradient predicts.
+
+For ways on which nothing can be mended, such as a computation in NumPy: whether a gradient is missing there can only be
+seen from the score itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from gradflow.probe.central_differences import SINGLE_STEPS, Comparison, Quotient, compare
+from gradflow.probe.laboratory import Laboratory
+
+__all__ = ["score_against_gradient"]
+
+_SEED = 20_261
+_STEPS = SINGLE_STEPS[:2]
+"""Each costs two forwards."""
+
+_TOLERANCE = 0.05
+"""Below this share, curvature and rounding in float32 cannot be told from a gradient that is missing."""
+
+
+def score_against_gradient(laboratory: Laboratory, target: str, gradients: Sequence[torch.Tensor | None]) -> Comparison:
+    """Compare the slope of the score with the gradient, along one random direction.
+
+    ``gradients`` is the gradient at each call of the layer ``target``.
+    """
+    predicted = 0.0
+    scale: list[float] = []
+
+    def direction(call: int, activation: torch.Tensor) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(_SEED + call)
+        noise = torch.randn(activation.shape, generator=generator)
+        return noise.to(activation.device, activation.dtype)
+
+    def look(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
+        nonlocal predicted
+        if layer == target and call < len(gradients):
+            size = float(activation.detach().double().square().mean().sqrt()) or 1.0
+            scale.append(size)
+            gradient = gradients[call]
+            if gradient is not None:
+                predicted += size * float((gradient.double() * direction(call, activation).double()).sum())
+        return activation
+
+    laboratory.forward(alter=look)
+
+    def moved(step: float) -> float:
+        def alter(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
+            if layer != target or call >= len(scale):
+                return activation
+            return activation + step * scale[call] * direction(call, activation)
+
+        run = laboratory.forward(alter=alter)
+        return float("nan") if run.score is None else float(run.score.detach().double())
+
+    def quotient(_: int, step: float) -> Quotient:
+        higher, lower = moved(step), moved(-step)
+        rounding = torch.finfo(torch.float32).eps * max(abs(higher), abs(lower)) / step
+        return Quotient(value=(higher - lower) / (2 * step), rounding=rounding)
+
+    return compare([predicted], quotient, steps=_STEPS, tolerance=_TOLERANCE)
