@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from gradflow.graph.dependence import CutGroup, Dependence, analyse, is_differentiable
+from gradflow.probe.central_differences import Comparison
 from gradflow.probe.custom_backward import function_spans
 from gradflow.probe.custom_functions import check_custom_functions
 from gradflow.probe.evidence import Evidence, Influence, NodeFlow, PartialLoss, RepairOutcome, SourceState
@@ -14,6 +15,7 @@ from gradflow.probe.failed_backward import explain_backward_error
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory, measured_all
+from gradflow.probe.moved_score import score_against_gradient
 from gradflow.probe.repairing import RepairPlan
 from gradflow.probe.source_state import source_state
 from gradflow.probe.straight_through import is_straight_through
@@ -208,6 +210,7 @@ class _Examination:
         """For each cut on a side path: how much of the gradient is missing because of it."""
         trace = self.trace
         losses: dict[tuple[str, int], PartialLoss] = {}
+        not_mended: list[tuple[CutGroup, ...]] = []
         seen: set[RepairPlan] = set()
         for way in dependence.sides:
             if not all(group.cause in PARTIAL_CAUSES and group.value >= 0 for group in way):
@@ -216,21 +219,44 @@ class _Examination:
             if plan in seen or len(seen) == MOST_SIDE_WAYS:
                 continue
             seen.add(plan)
-            first = way[0]
             difference = self._relative_difference(self.laboratory.repaired_gradient(plan, self.target))
             if difference is None:
-                self.undetermined.append(
-                    f"how much of the gradient is lost at {trace.span_of(first.operation) or 'a side path'}, "
-                    "because the run without the cut failed"
-                )
+                not_mended.append(way)
             elif difference > NEGLIGIBLE_LOSS:
-                straight_through = is_straight_through(trace, first)
+                straight_through = is_straight_through(trace, way[0])
                 for group in way:
                     loss = PartialLoss(
                         group=group, relative_difference=difference, is_straight_through=straight_through
                     )
                     losses.setdefault(group.key, loss)
+        if not_mended and not losses:
+            return self._losses_seen_in_the_score(not_mended)
+        self._leave_undetermined(not_mended)
         return tuple(losses.values())
+
+    def _losses_seen_in_the_score(self, ways: list[tuple[CutGroup, ...]]) -> tuple[PartialLoss, ...]:
+        """Whether anything is missing on ways on which gradflow can mend nothing."""
+        comparison = Comparison(outcome="unclear")
+        if not self.is_parameter:
+            given = self.gradients.by_target[self.target]
+            comparison = score_against_gradient(self.laboratory, self.target, given)
+        if comparison.outcome == "unclear":
+            self._leave_undetermined(ways)
+        if comparison.outcome != "differs":
+            return ()
+        groups = {group.key: group for way in ways for group in way}
+        return tuple(
+            PartialLoss(group=group, relative_difference=comparison.relative_error, is_mended=False)
+            for group in groups.values()
+        )
+
+    def _leave_undetermined(self, ways: list[tuple[CutGroup, ...]]) -> None:
+        for way in ways:
+            operation = way[0].leave if way[0].leave >= 0 else way[0].operation
+            self.undetermined.append(
+                f"how much of the gradient is lost at {self.trace.span_of(operation) or 'a side path'}, "
+                "because gradflow could not run it without the cut"
+            )
 
     def _formulas(self, dependence: Dependence) -> tuple[FormulaCheck, ...]:
         """The custom Functions on the way, each checked against its own forward."""
