@@ -10,20 +10,33 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
+import numpy
 import torch
 
 from gradflow.graph.dependence import Bridge
 from gradflow.location import SiteTable
 from gradflow.probe.evidence import Influence
 from gradflow.trace.capture import all_tensors
+from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DECISIONS
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run
 
-__all__ = ["Alteration", "ChecksumRecorder", "compare_runs", "moved"]
+__all__ = [
+    "Alteration",
+    "ChecksumRecorder",
+    "Entries",
+    "compare_runs",
+    "entries_of_change",
+    "find_bridges",
+    "moved",
+    "score_of",
+]
 
 
 class ChecksumRecorder(Recorder):
@@ -96,12 +109,14 @@ class ChecksumRecorder(Recorder):
 def _plain(arguments: Any, depth: int = 0) -> list[object]:
     found: list[object] = []
     for argument in arguments:
-        if isinstance(argument, (bool, int, float, complex, str)):
+        if isinstance(argument, (Number, str)):
             found.append(argument)
+        elif isinstance(argument, numpy.ndarray):
+            found.append(zlib.crc32(repr((argument.dtype, argument.shape)).encode() + argument.tobytes()))
         elif isinstance(argument, (list, tuple)) and depth < 4:
             found.extend(_plain(argument, depth + 1))
         elif isinstance(argument, slice):
-            found.append(str(argument) if not isinstance(argument.start, torch.Tensor) else "slice")
+            found.extend(_plain((argument.start, argument.stop, argument.step), depth + 1))
     return found
 
 
@@ -117,7 +132,7 @@ def moved(seed: int, index: Any = None, direction: int = 0) -> Alteration:
     """
 
     def alter(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
-        if not activation.is_floating_point():
+        if not activation.is_floating_point() or activation.is_meta:
             return activation
         generator = torch.Generator().manual_seed(seed + call)
         with torch.no_grad():
@@ -136,7 +151,7 @@ def moved(seed: int, index: Any = None, direction: int = 0) -> Alteration:
 
 def compare_runs(base: Run, again: Run, changed: Run, layer: str) -> Influence:
     """Conclude from the three runs."""
-    first, second, third = (_number(run) for run in (base, again, changed))
+    first, second, third = (score_of(run) for run in (base, again, changed))
     if first is None or second is None:
         return Influence(matters=None)
     if not _same(first, second):
@@ -150,47 +165,103 @@ def _same(one: float, other: float) -> bool:
     return one == other or (math.isnan(one) and math.isnan(other))
 
 
-def _number(run: Run) -> float | None:
-    return None if run.score is None else float(run.score.detach().double())
+def score_of(run: Run) -> float | None:
+    """The score as a number; ``None`` where the run failed, or has no values (meta tensors)."""
+    return None if run.score is None or run.score.is_meta else float(run.score.detach().double())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entries:
+    """Operations at which a change came back into torch; ``parting`` is where the two runs stop doing the same."""
+
+    rows: tuple[int, ...]
+    parting: int = -1
+
+
+def entries_of_change(
+    base: ChecksumRecorder,
+    again: ChecksumRecorder,
+    changed: ChecksumRecorder,
+    trace: Trace,
+    moved_values: Iterable[int] = (),
+) -> Entries:
+    """Compare a changed run with the base run, row by row, as long as both do the same.
+
+    Parameters
+    ----------
+    base, again, changed
+        The recorders of the base run, of its repetition (what differs there is noise), and of the changed run.
+    trace
+        Of the base run.
+    moved_values
+        Values that were moved on purpose.
+    """
+    names = tuple(changed._names)
+    other = changed.operations
+    differing = set(moved_values)
+    found: list[int] = []
+    for row in range(len(trace)):
+        if (
+            row >= len(other.name)
+            or trace.name_of(row) != names[other.name[row]]
+            or trace.operations.site[row] != other.site[row]
+        ):
+            return Entries(rows=tuple(found), parting=row)
+        outputs = trace.outputs_of(row)
+        if _is_noise(base, again, row):
+            continue
+        inputs = trace.inputs_of(row)
+        reads_change = any(value in differing for value in inputs)
+        outside = any(_differs(base.outside_sums, changed.outside_sums, value) for value in inputs)
+        arguments = _differs(base.argument_sums, changed.argument_sums, row)
+        # rows that stand for what happened through a view have no checksum of their own
+        known = row in base.output_sums and row in changed.output_sums
+        differs = _differs(base.output_sums, changed.output_sums, row) if known else reads_change
+        if differs and outputs:
+            if outside or arguments or not reads_change:
+                found.append(row)
+            for value in outputs:
+                differing.add(value)
+                differing.update(trace.stand_ins.get(value, ()))
+    return Entries(rows=tuple(found), parting=len(trace) if len(other.name) > len(trace) else -1)
+
+
+def _differs(one: Mapping[int, int], other: Mapping[int, int], key: int) -> bool:
+    return key in one and key in other and one[key] != other[key]
+
+
+def _is_noise(base: ChecksumRecorder, again: ChecksumRecorder, row: int) -> bool:
+    return any(_differs(getattr(base, sums), getattr(again, sums), row) for sums in ("output_sums", "argument_sums"))
 
 
 def find_bridges(
-    base: ChecksumRecorder, changed: ChecksumRecorder, base_run: Run, layer: str, exits: tuple[int, ...]
+    base: ChecksumRecorder,
+    again: ChecksumRecorder,
+    changed: ChecksumRecorder,
+    trace: Trace,
+    layer: str,
+    exits: Sequence[int],
 ) -> tuple[Bridge, ...]:
-    """Where the change came back into torch; where the two runs part, the decision that made them part."""
-    trace, other = base_run.trace, changed.operations
-    rows = min(len(trace), len(other.name))
-    names = tuple(changed._names)
-    tainted = set(trace.layer_values.get(layer, ()))
-    values_outside = changed.outside_sums
-    bridges: list[Bridge] = []
-    leaving = set(exits)
-    last_exit = last_decision = -1
-    for row in range(rows):
-        if trace.name_of(row) != names[other.name[row]] or trace.operations.site[row] != other.site[row]:
-            leave = last_decision if last_decision >= 0 else last_exit
-            if leave >= 0:
-                bridges.append(Bridge(leave=leave, enter=row))
-            break
-        inputs = trace.inputs_of(row)
-        outputs = trace.outputs_of(row)
-        reads_change = any(value in tainted for value in inputs)
-        outside = any(
-            value in values_outside and value in base.outside_sums and values_outside[value] != base.outside_sums[value]
-            for value in inputs
-        )
-        arguments = base.argument_sums.get(row) != changed.argument_sums.get(row)
-        differs = base.output_sums.get(row) != changed.output_sums.get(row)
-        if row in leaving or (reads_change and not outputs):
-            leaving.add(row)
-            if trace.name_of(row) in DECISIONS:
-                last_decision = row
-            else:
-                last_exit = row
-        if outputs and (differs or reads_change):
-            enters = outside or arguments or not reads_change
-            if enters and (differs or outside) and (last_exit >= 0 or last_decision >= 0):
-                bridges.append(Bridge(leave=last_exit if last_exit >= 0 else last_decision, enter=row))
-            if differs:
-                tainted.update(outputs)
+    """Where the change of a layer's activation came back into torch; where the two runs part, the decision behind it.
+
+    What came back is taken to have left at the last exit before it whose own value differs; ``is_nonzero`` and
+    Python conditions count only where nothing else left, or where the runs part.
+    """
+    entries = entries_of_change(base, again, changed, trace, trace.layer_values.get(layer, ()))
+    end = entries.parting if entries.parting >= 0 else len(trace)
+    decisions = [row for row in exits if trace.name_of(row) in DECISIONS and row < end]
+    values = [row for row in exits if trace.name_of(row) not in DECISIONS and row < end]
+    bridges = []
+    for enter in entries.rows:
+        leave = _last_before(enter, values) if _last_before(enter, values) >= 0 else _last_before(enter, decisions)
+        if leave >= 0:
+            bridges.append(Bridge(leave=leave, enter=enter))
+    if 0 <= entries.parting < len(trace):
+        leave = decisions[-1] if decisions else _last_before(entries.parting, values)
+        if leave >= 0:
+            bridges.append(Bridge(leave=leave, enter=entries.parting))
     return tuple(bridges)
+
+
+def _last_before(row: int, rows: Sequence[int]) -> int:
+    return max((candidate for candidate in rows if candidate < row), default=-1)

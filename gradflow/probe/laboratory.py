@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from gradflow.load.workload import Workload
 from gradflow.location import SiteTable
 from gradflow.probe.applications import Application, ArgumentRecorder
 from gradflow.probe.backward_scan import scan_backward
-from gradflow.probe.differential import Alteration, ChecksumRecorder, compare_runs, find_bridges, moved
+from gradflow.probe.differential import Alteration, ChecksumRecorder, compare_runs, find_bridges, moved, score_of
 from gradflow.probe.evidence import Influence, Measured, NodeFlow, RepairOutcome
 from gradflow.probe.gradient import Gradients, differentiate, measure
 from gradflow.probe.repairing import RepairingRecorder, RepairPlan
@@ -22,6 +23,14 @@ from gradflow.trace.state import StateKeeper
 __all__ = ["Laboratory"]
 
 _SEED = 20_260
+
+
+@dataclass(slots=True, kw_only=True)
+class Checksummed:
+    """A run and the recorder that reduced it to checksums."""
+
+    run: Run
+    recorder: ChecksumRecorder
 
 
 class Laboratory:
@@ -49,64 +58,80 @@ class Laboratory:
         self.parameters = parameters
         self.sites = SiteTable()
         self.forward_count = 0
+        inputs = all_tensors((*workload.inputs, *workload.keyword_inputs.values()))
+        self.has_values = not any(tensor.is_meta for tensor in (*workload.model.parameters(), *inputs))
+        self.first_score: float | None = None
+        self.before_write = keeper.before_write
         self._keeper = keeper
-        self._checksums: tuple[Run, ChecksumRecorder, Run] | None = None
+        self._checksums: tuple[Checksummed, Checksummed] | None = None
         self._repairs: dict[tuple[RepairPlan, bool], tuple[Gradients | None, str]] = {}
         self._applications: tuple[Application, ...] | None = None
 
     def forward(self, **options: Any) -> Run:
         """One more forward pass from the initial state; options as for :func:`run_forward`."""
-        if self.forward_count:
+        is_first = not self.forward_count
+        if not is_first:
             self._keeper.rewind()
         self.forward_count += 1
-        return run_forward(
+        run = run_forward(
             self.workload,
             self.layers,
             self.parameters,
             sites=self.sites,
-            before_write=self._keeper.before_write,
+            before_write=self.before_write,
             **options,
         )
+        if is_first:
+            self.first_score = score_of(run)
+        return run
 
     def applications(self) -> tuple[Application, ...]:
         """What custom autograd Functions are given in a run."""
         if self._applications is None:
-            recorder = ArgumentRecorder(self.sites, self._keeper.before_write)
+            recorder = ArgumentRecorder(self.sites, self.before_write)
             self.forward(recorder=recorder)
             self._applications = tuple(recorder.applications)
         return self._applications
 
+    def checksums(self) -> tuple[Checksummed, Checksummed]:
+        """The unchanged run with checksums, twice: what differs between the two is noise."""
+        if self._checksums is None:
+            self._checksums = self._checksummed(), self._checksummed()
+        return self._checksums
+
+    def _checksummed(self) -> Checksummed:
+        recorder = ChecksumRecorder(self.sites, self.before_write)
+        run = self.forward(recorder=recorder)
+        return Checksummed(run=run, recorder=recorder)
+
     def influence(self, target: str, exits: tuple[int, ...], index: Any = None) -> Influence:
         """Move the target's activation and see whether the score moves, and where changes come back into torch."""
-        if self._checksums is None:
-            recorder = ChecksumRecorder(self.sites, self._keeper.before_write)
-            base = self.forward(recorder=recorder)
-            again = self.forward(recorder=ChecksumRecorder(self.sites, self._keeper.before_write))
-            self._checksums = base, recorder, again
-        base, base_recorder, again = self._checksums
+        base, again = self.checksums()
         outcome = Influence(matters=None)
         # a Python condition on the values may not notice noise: then all values are moved up, and all down
         for direction in (0, 1, -1) if exits else (0,):
-            recorder = ChecksumRecorder(self.sites, self._keeper.before_write)
+            recorder = ChecksumRecorder(self.sites, self.before_write)
             alter = moved(_SEED, index, direction)
             if target in self.parameters:
                 changed = self._with_moved_parameter(target, recorder, alter)
             else:
                 changed = self.forward(recorder=recorder, alter=_only(target, alter))
-            outcome = compare_runs(base, again, changed, target)
+            outcome = compare_runs(base.run, again.run, changed, target)
             if outcome.matters is None:
                 break
             if outcome.matters:
-                bridges = find_bridges(base_recorder, recorder, base, target, exits)
+                bridges = find_bridges(base.recorder, again.recorder, recorder, base.run.trace, target, exits)
                 return Influence(matters=True, difference=outcome.difference, bridges=bridges)
         return outcome
 
     def _with_moved_parameter(self, target: str, recorder: ChecksumRecorder, alter: Alteration) -> Run:
         tensor = self.parameters[target]
+        # before the change, which rewinding would undo
+        self._keeper.rewind()
+        self.before_write(tensor)
         with torch.no_grad():
             original = tensor.detach().clone()
             tensor.copy_(alter(target, 0, tensor.detach().clone()))
-        # rewinding would undo the change: the state is the initial one already after the copy
         self.forward_count += 1
         try:
             return run_forward(self.workload, self.layers, self.parameters, sites=self.sites, recorder=recorder)
@@ -140,7 +165,7 @@ class Laboratory:
         return () if gradients is None else gradients.by_target.get(target, ())
 
     def _run_repair(self, plan: RepairPlan, enable: bool) -> tuple[Gradients | None, str]:
-        recorder = RepairingRecorder(self.sites, plan, self._keeper.before_write)
+        recorder = RepairingRecorder(self.sites, plan, self.before_write)
         switched: list[torch.Tensor] = []
         if enable:
             for tensor in (

@@ -1,0 +1,88 @@
+"""Values that leave torch on a side way and come back as numbers or arrays: which do, and where.
+
+One forward more tells whether any of them is used by the score; only then is each place looked into by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gradflow.graph.dependence import Bridge, Dependence, is_differentiable
+from gradflow.probe.differential import entries_of_change, score_of
+from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.shifted_exits import Place, ShiftedChecksums, ShiftedExits
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import VALUE_EXITS
+
+__all__ = ["ReturnedValues", "find_returned_values", "number_exits"]
+
+_MOST_PLACES = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnedValues:
+    """For each place at which values left, where they came back; ``reason`` says why that is not known."""
+
+    bridges: Mapping[Place, tuple[Bridge, ...]]
+    reason: str = ""
+
+
+def number_exits(trace: Trace, dependence: Dependence) -> dict[Place, list[int]]:
+    """Where values that could have a gradient left torch, while the score was still being made; rows by place."""
+    last = _last_that_counts(trace, dependence)
+    found: dict[Place, list[int]] = {}
+    for row in dependence.exits:
+        if row < last and trace.name_of(row) in VALUE_EXITS:
+            values = trace.inputs_of(row)
+            if any(dependence.depends[v] and is_differentiable(trace.dtype_of(v)) for v in values):
+                found.setdefault((trace.name_of(row), trace.operations.site[row]), []).append(row)
+    return found
+
+
+def _last_that_counts(trace: Trace, dependence: Dependence) -> int:
+    """The last operation that has part in the score: nothing that leaves after it can come back into it."""
+    for row in range(len(trace) - 1, -1, -1):
+        if any(dependence.reaches[value] for value in trace.outputs_of(row)):
+            return row
+    return -1
+
+
+def find_returned_values(laboratory: Laboratory, exits: Mapping[Place, list[int]]) -> ReturnedValues:
+    """Shift what leaves at the ``exits`` and see whether the score moves, and where the shift comes back.
+
+    One forward where nothing does; else two more, and one for each place.
+    """
+    if not exits:
+        return ReturnedValues(bridges={})
+    recorder = ShiftedExits(laboratory.sites, frozenset(exits), laboratory.before_write)
+    moved = laboratory.forward(recorder=recorder)
+    if not recorder.shift_count or score_of(moved) == laboratory.first_score:
+        return ReturnedValues(bridges={})
+    base, again = laboratory.checksums()
+    if score_of(base.run) != score_of(again.run):
+        return ReturnedValues(bridges={}, reason="two runs of the model give different scores")
+    entries: dict[Place, tuple[int, ...]] = {}
+    for place in list(exits)[:_MOST_PLACES]:
+        changed = ShiftedChecksums(laboratory.sites, (place,), laboratory.before_write)
+        run_moved = laboratory.forward(recorder=changed)
+        if score_of(run_moved) != score_of(base.run):
+            entries[place] = entries_of_change(base.recorder, again.recorder, changed, base.run.trace).rows
+    return ReturnedValues(bridges={place: _bridges(exits, entries, place) for place in entries})
+
+
+def _bridges(
+    exits: Mapping[Place, list[int]], entries: Mapping[Place, tuple[int, ...]], place: Place
+) -> tuple[Bridge, ...]:
+    """From the exits of one place to where their shift came back, and did not leave and come back once more."""
+    found = []
+    for enter in entries[place]:
+        leave = max((row for row in exits[place] if row < enter), default=-1)
+        is_passed_on = any(
+            enter in rows and any(leave < row < enter for row in exits[other])
+            for other, rows in entries.items()
+            if other != place
+        )
+        if leave >= 0 and not is_passed_on:
+            found.append(Bridge(leave=leave, enter=enter))
+    return tuple(found)
