@@ -194,7 +194,7 @@ def _require_fitting(text: str, index: Any, gradients: Gradients) -> None:
 
 
 def _value(run: Run) -> float | None:
-    return None if run.score is None else float(run.score.detach())
+    return None if run.score is None or run.score.is_meta else float(run.score.detach())
 
 
 def _cams(

@@ -37,36 +37,44 @@ class ActivityRecorder(Recorder):
         text: str,
     ) -> Any:
         """Record, and count the units of an activation."""
+        if text not in RECTIFYING or not args or not _is_countable(args[0]):
+            return super().record(func, args, kwargs, kind, name, text)
+        axis = self._unit_axis(args[0])
+        had_input = _has_values(args[0], axis)  # before: an in-place activation changes it
         result = super().record(func, args, kwargs, kind, name, text)
-        if text in RECTIFYING and isinstance(result, torch.Tensor) and result.dim() > 1 and not result.is_meta:
-            self._count(len(self.operations.name) - 1, result)
+        if _is_countable(result) and result.numel():
+            # a unit whose input is zero everywhere is not held back by the activation
+            dead = int(torch.count_nonzero(had_input & ~_has_values(result, axis)))
+            units = result.shape[axis]
+            self.counts.append(
+                UnitCount(
+                    operation=len(self.operations.name) - 1,
+                    unit_count=units,
+                    dead_count=dead,
+                    place_count=result.numel() // units,
+                )
+            )
         return result
 
-    def _count(self, operation: int, result: torch.Tensor) -> None:
-        axis = self._unit_axis(operation, result.dim())
-        others = [dimension for dimension in range(result.dim()) if dimension != axis]
-        units = result.shape[axis]
-        if not result.numel():
-            return
-        # neither recorded nor seen by autograd: the result itself is not touched
-        with torch._C.DisableTorchFunction(), torch.no_grad():
-            alive = int(torch.count_nonzero(result.detach().abs().amax(dim=others)))
-        self.counts.append(
-            UnitCount(
-                operation=operation,
-                unit_count=units,
-                dead_count=units - alive,
-                place_count=result.numel() // units,
-            )
-        )
-
-    def _unit_axis(self, operation: int, dimensions: int) -> int:
-        if dimensions != 3:
+    def _unit_axis(self, given: torch.Tensor) -> int:
+        """Which dimension counts the units: channels of maps and signals, features of vectors and tokens."""
+        if given.dim() != 3:
             return 1
-        columns = self.operations
-        for value in columns.inputs[columns.input_start[operation] : columns.input_start[operation + 1]]:
-            producer = self.values.producer[value]
-            if producer >= 0:
-                made_by = next(name for name, number in self._names.items() if number == columns.name[producer])
-                return 1 if made_by in _OF_SIGNALS else 2
-        return 2
+        value = self.known_value(given)
+        producer = self.values.producer[value] if value >= 0 else -1
+        if producer < 0:
+            return 2
+        number = self.operations.name[producer]
+        made_by = next(name for name, known in self._names.items() if known == number)
+        return 1 if made_by in _OF_SIGNALS else 2
+
+
+def _is_countable(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dim() > 1 and not value.is_meta and value.is_floating_point()
+
+
+def _has_values(tensor: torch.Tensor, axis: int) -> torch.Tensor:
+    """For each unit whether it is anything but zero somewhere; neither recorded nor seen by autograd."""
+    with torch._C.DisableTorchFunction(), torch.no_grad():
+        others = [dimension for dimension in range(tensor.dim()) if dimension != axis]
+        return tensor.detach().abs().amax(dim=others) > 0

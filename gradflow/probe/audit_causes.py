@@ -8,18 +8,21 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from gradflow.graph.dependence import analyse
 from gradflow.graph.ways_to_score import ways_to_score
 from gradflow.location import SourceSpan
 from gradflow.probe.audit_evidence import ParameterGroup
 from gradflow.probe.audit_groups import group_parameters
+from gradflow.probe.awakening import awakened, zero_factors
 from gradflow.probe.evidence import Evidence, NodeFlow
-from gradflow.probe.examine import examine
+from gradflow.probe.examine import PARTIAL_CAUSES, examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.unregistered import assignment_of
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
+from gradflow.trace.state import StateKeeper
 
 __all__ = ["GroupCause", "examine_groups", "examine_incomplete"]
 
@@ -32,20 +35,20 @@ class GroupCause:
     """A group and what was found out about its subject.
 
     ``evidence`` is ``None`` for parameters that nothing reads; ``owner_type`` and ``assigned_at`` then tell whose they
-    are and where. ``zero_factor`` is a parameter that multiplies what the group computes, starts at zero and gets a
-    gradient itself. ``trained_count`` of the members get a gradient when the model runs in train mode.
+    are and where. ``zero_factors`` are parameters that start at zero and get a gradient themselves: as soon as they have
+    moved, the group gets one too. ``trained_count`` of the members get a gradient when the model runs in train mode.
     """
 
     group: ParameterGroup
     evidence: Evidence | None = None
     owner_type: str = ""
     assigned_at: SourceSpan | None = None
-    zero_factor: str = ""
+    zero_factors: tuple[str, ...] = ()
     trained_count: int = 0
 
 
 def examine_groups(
-    laboratory: Laboratory, run: Run, gradients: Gradients, states: Mapping[str, str]
+    laboratory: Laboratory, keeper: StateKeeper, run: Run, gradients: Gradients, states: Mapping[str, str]
 ) -> tuple[tuple[GroupCause, ...], tuple[str, ...]]:
     """One entry per cause, and what could not be determined.
 
@@ -53,17 +56,27 @@ def examine_groups(
     ----------
     laboratory
         Its ``parameters`` are those that are audited; afterwards only the ones that were looked into.
+    keeper
+        Of the state from which the laboratory's runs start.
     run, gradients
         The base run and what arrived in it.
     states
         What holds of each parameter: ``"gradient"``, ``"none"``, ``"zero"`` or ``"not finite"``.
     """
-    return _Examination(laboratory, run, gradients, states).causes()
+    return _Examination(laboratory, keeper, run, gradients, states).causes()
 
 
 class _Examination:
-    def __init__(self, laboratory: Laboratory, run: Run, gradients: Gradients, states: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        laboratory: Laboratory,
+        keeper: StateKeeper,
+        run: Run,
+        gradients: Gradients,
+        states: Mapping[str, str],
+    ) -> None:
         self.laboratory = laboratory
+        self.keeper = keeper
         self.run = run
         self.trace: Trace = run.trace
         self.gradients = gradients
@@ -71,6 +84,8 @@ class _Examination:
         self.parameters = dict(laboratory.parameters)
         self.deaths: tuple[NodeFlow, ...] = ()
         self.nearest: list[int] = []
+        self.factors: tuple[str, ...] = ()
+        self.waiting: frozenset[str] = frozenset()
         self.undetermined: list[str] = []
 
     def causes(self) -> tuple[tuple[GroupCause, ...], tuple[str, ...]]:
@@ -114,20 +129,27 @@ class _Examination:
             death = self._death(group)
             here = tuple(flow for flow in evidence.flows if flow.operation == death)
             evidence = replace(evidence, flows=here or evidence.flows)
-            return GroupCause(group=group, evidence=evidence, zero_factor=self._zero_factor(death))
+            factors = self._factors_first(death) if group.subject in self.waiting else ()
+            return GroupCause(group=group, evidence=evidence, zero_factors=factors)
         return GroupCause(group=group, evidence=evidence, trained_count=trained_count)
 
     def _find_deaths(self) -> None:
-        zeros = [self.parameters[name] for name, state in self.states.items() if state == "zero"]
+        zeros = {name: self.parameters[name] for name, state in self.states.items() if state == "zero"}
         if zeros:
-            self.deaths, reason = scan_deaths(self.laboratory.forward(), zeros)
+            self.factors = zero_factors(self.parameters, self.states)
+            if self.factors:
+                moved = {name: self.parameters[name] for name in self.factors}
+                self.waiting = awakened(self.laboratory, self.keeper, moved, zeros)
+            self.deaths, reason = scan_deaths(self.laboratory.forward(), list(zeros.values()))
             if reason:
                 self.undetermined.append(f"where the gradients that are zero become so, because {reason}")
         self.nearest = nearest_deaths(self.trace, self.deaths)
 
-    def _death_key(self, value: int) -> tuple[str, int]:
+    def _death_key(self, name: str) -> tuple[str, int]:
         """What the gradient dies of: the same line of a class that is used many times is one cause."""
-        operation = self.nearest[value]
+        if name in self.waiting:
+            return "waits", -1
+        operation = self.nearest[self.trace.layer_values[name][0]]
         if operation < 0:
             return "", -1
         return self.trace.name_of(operation), self.trace.operations.site[operation]
@@ -135,21 +157,22 @@ class _Examination:
     def _death(self, group: ParameterGroup) -> int:
         return self.nearest[self.trace.layer_values[group.subject][0]]
 
-    def _zero_factor(self, operation: int) -> str:
-        if operation < 0:
-            return ""
-        for value in self.trace.inputs_of(operation):
-            role, name = self.trace.leaf_names.get(value, ("", ""))
-            if role == "parameter" and self.states.get(name) == "gradient" and not bool(self.parameters[name].any()):
-                return name
-        return ""
+    def _factors_first(self, operation: int) -> tuple[str, ...]:
+        """The parameters that start at zero, first the one that multiplies at the operation."""
+        read = {self.trace.leaf_names.get(value, ("", ""))[1] for value in self.trace.inputs_of(operation)}
+        return tuple(sorted(self.factors, key=lambda name: name not in read))
 
     def _trained_in_train_mode(self, groups: Sequence[ParameterGroup]) -> frozenset[str]:
         """Those that nothing reads in eval mode and that get a gradient in train mode, as auxiliary heads do."""
         names = [
             name for group in groups if group.kind in ("module not called", "never read") for name in group.members
         ]
-        modules = [module for module in self.laboratory.workload.model.modules() if not module.training]
+        # a batch norm in train mode refuses a single sample, and decides nothing about what runs
+        modules = [
+            module
+            for module in self.laboratory.workload.model.modules()
+            if not module.training and not isinstance(module, torch.nn.modules.batchnorm._NormBase)
+        ]
         if not names or not modules:
             return frozenset()
         asked = {name: self.parameters[name] for name in names}
@@ -181,6 +204,9 @@ def examine_incomplete(laboratory: Laboratory, run: Run, gradients: Gradients, n
 
     The one that is read first has nearly the whole network between itself and the loss.
     """
+    cuts = analyse(run.trace, run.trace.layer_values[name]).cuts
+    if not any(cut.cause in PARTIAL_CAUSES for cut in cuts):
+        return None
     laboratory.parameters = {name: laboratory.parameters[name]}
     evidence = examine(laboratory, run, gradients, name)
     return evidence if evidence.partial else None

@@ -28,7 +28,7 @@ def group_parameters(
     trace: Trace,
     ways: WaysToScore,
     states: Mapping[str, str],
-    death_of: Callable[[int], Hashable],
+    death_of: Callable[[str], Hashable],
 ) -> tuple[ParameterGroup, ...]:
     """Group the parameters whose state is not ``"gradient"``, the largest group first.
 
@@ -39,7 +39,7 @@ def group_parameters(
     states
         Qualified name of each trainable parameter to its :func:`state_of`.
     death_of
-        Value to what keeps its gradient from being more than zero, for telling zero gradients apart.
+        Name to what keeps its gradient from being more than zero, for telling zero gradients apart.
     """
     ran = {call.module for call in trace.calls}
     found: dict[tuple[Hashable, ...], list[str]] = {}
@@ -49,7 +49,7 @@ def group_parameters(
         value = trace.layer_values[name][0]
         key: tuple[Hashable, ...]
         if state == "zero":
-            key = ("zero", death_of(value))
+            key = ("zero", death_of(name))
         elif state == "not finite":
             key = ("not finite",)
         elif ways.first_read[value] < 0:

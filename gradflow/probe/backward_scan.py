@@ -19,7 +19,7 @@ from gradflow.probe.last_nodes import NodeNote, with_ends
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
 
-__all__ = ["scan_backward"]
+__all__ = ["note_flow", "scan_backward"]
 
 
 def scan_backward(run: Run, goals: Sequence[Any]) -> tuple[tuple[NodeFlow, ...], Exception | None, str]:
@@ -38,7 +38,9 @@ def scan_backward(run: Run, goals: Sequence[Any]) -> tuple[tuple[NodeFlow, ...],
     operation_of = link_operations(run.trace)
     notes: list[NodeNote] = []
     handles = [
-        node.register_hook(_note(node, way, notes, operation_of, run.trace)) for node in way if node not in goal_nodes
+        node.register_hook(note_flow(node, way, notes, operation_of, run.trace))
+        for node in way
+        if node not in goal_nodes
     ]
     error: Exception | None = None
     arrived: dict[tuple[Node, int], float | None] = {}
@@ -54,9 +56,10 @@ def scan_backward(run: Run, goals: Sequence[Any]) -> tuple[tuple[NodeFlow, ...],
     return with_ends(notes, score.grad_fn, arrived), error, ""
 
 
-def _note(
+def note_flow(
     node: Node, way: set[Node], notes: list[NodeNote], operation_of: Callable[[Node], int], trace: Trace
 ) -> Callable[[Any, Any], None]:
+    """A hook for ``node`` that appends what passes it on the edges into ``way``."""
     onwards = [position for position, (following, _) in enumerate(node.next_functions) if following in way]
     operation = operation_of(node)
     function = getattr(node, "_forward_cls", None)

@@ -80,7 +80,7 @@ def measuring(
     score = run.score
     goal_nodes = {goal.node for goal in goals}
     nodes = walk(score.grad_fn, goal_nodes) if score is not None and score.grad_fn is not None and goals else None
-    if nodes is None:
+    if nodes is None or (score is not None and score.is_meta):
         yield facts
         return
     facts.is_walked = True

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from gradflow.graph.dependence import CutGroup, Dependence, analyse, is_differentiable
+from gradflow.graph.dependence import CutGroup, Dependence, analyse
 from gradflow.probe.central_differences import Comparison
 from gradflow.probe.custom_backward import function_spans
 from gradflow.probe.custom_functions import check_custom_functions
@@ -17,11 +18,12 @@ from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.moved_score import score_against_gradient
 from gradflow.probe.repairing import RepairPlan
+from gradflow.probe.returned_values import find_returned_values, number_exits
 from gradflow.probe.source_state import source_state
 from gradflow.probe.straight_through import is_straight_through
 from gradflow.probe.unused import explain_unused
 from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import TO_ARRAYS, VALUE_EXITS
+from gradflow.trace.operation_kinds import TO_ARRAYS
 from gradflow.trace.run import Run
 
 __all__ = ["examine"]
@@ -79,7 +81,11 @@ class _Examination:
         elif self.gradients.error is not None:
             error = explain_backward_error(laboratory, self.gradients.error, target)
         elif self.values and not arrived:
-            if not dependence.score_depends:
+            if not dependence.score_depends and not laboratory.has_values:
+                self.undetermined.append(
+                    "whether the score depends on it by a detour, because meta tensors have no values"
+                )
+            elif not dependence.score_depends:
                 influence = laboratory.influence(target, dependence.exits, self.index)
                 if influence.matters and influence.bridges:
                     dependence = analyse(trace, self.values, influence.bridges)
@@ -87,6 +93,10 @@ class _Examination:
                 repairs, together = self._repairs(dependence, source)
                 if source.recorded and dependence.score_carries:
                     flows = self._scan()
+        elif arrived and not laboratory.has_values:
+            self.undetermined.append(
+                "whether the gradient is zero, finite and whole, because meta tensors have no values"
+            )
         elif arrived:
             looked_at = sliced or measured
             if all(m.is_zero for m in looked_at if m.arrived) or any(not m.is_finite for m in measured if m.arrived):
@@ -192,19 +202,21 @@ class _Examination:
         return flows
 
     def _with_values_that_came_back(self, dependence: Dependence) -> Dependence:
-        """The same, also through NumPy and Python numbers, where values left torch that can have a gradient."""
-        trace = self.trace
-        left = any(
-            trace.name_of(operation) in VALUE_EXITS
-            and any(is_differentiable(trace.dtype_of(value)) for value in trace.inputs_of(operation))
-            for operation in dependence.exits
-        )
-        if not left:
+        """The same, also through NumPy and Python numbers, where values left torch that can have a gradient.
+
+        Each place is followed by itself, so that the loss is put down to the line at which the value leaves.
+        """
+        exits = number_exits(self.trace, dependence)
+        returned = find_returned_values(self.laboratory, exits)
+        if returned.reason:
+            where = ", ".join(str(self.trace.site_span(site)) for _, site in exits)
+            self.undetermined.append(f"whether what leaves torch at {where} is missing, because {returned.reason}")
+        found = [analyse(self.trace, self.values, bridges) for bridges in returned.bridges.values() if bridges]
+        if not found:
             return dependence
-        bridges = self.laboratory.influence(self.target, dependence.exits, self.index).bridges
-        # what is decided by a value moves in steps: its derivative is zero, and nothing is missing
-        bridges = tuple(bridge for bridge in bridges if trace.name_of(bridge.leave) in VALUE_EXITS)
-        return analyse(trace, self.values, bridges) if bridges else dependence
+        bridges = tuple(bridge for each in returned.bridges.values() for bridge in each)
+        sides = tuple(dict.fromkeys(way for each in found for way in each.sides))
+        return replace(analyse(self.trace, self.values, bridges), sides=sides)
 
     def _partial(self, dependence: Dependence) -> tuple[PartialLoss, ...]:
         """For each cut on a side path: how much of the gradient is missing because of it."""

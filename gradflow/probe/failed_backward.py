@@ -35,6 +35,9 @@ def explain_backward_error(laboratory: Laboratory, error: Exception, target: str
             writer=_writer_after(run.trace, saver) if saver >= 0 else -1,
             node=node,
         )
+    if "is not implemented" in message:
+        run = laboratory.forward()
+        return BackwardError(type_name=type(error).__name__, message=message, saver=_without_derivative(run))
     run_trace: Trace | None = None
     if "checkpoint" in message.lower():
         run_trace = laboratory.forward().trace
@@ -57,6 +60,15 @@ def _broken_saver(run: Run) -> tuple[int, str]:
             if attribute.startswith("_saved_") and _is_spoiled(node, attribute):
                 return operation_of(node), node.name()
     return -1, ""
+
+
+def _without_derivative(run: Run) -> int:
+    """The operation nearest to the score for which torch has no derivative formula, -1 where there is none."""
+    if run.score is None or run.score.grad_fn is None:
+        return -1
+    operation_of = link_operations(run.trace)
+    nodes = walk(run.score.grad_fn) or ()
+    return next((operation_of(node) for node in nodes if node.name().endswith("NotImplemented")), -1)
 
 
 def _is_spoiled(node: Any, attribute: str) -> bool:

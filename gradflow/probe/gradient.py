@@ -79,6 +79,9 @@ def measure(gradient: torch.Tensor | None, index: Any = None) -> Measured:
     count = part.numel()
     if not count:
         return Measured(arrived=True, shape=tuple(gradient.shape), l2_norm=0.0, max_abs=0.0)
+    if part.is_meta:
+        # connectivity needs no values, and there are none
+        return Measured(arrived=True, shape=tuple(gradient.shape), entry_count=count)
     if part.is_complex():
         part = torch.view_as_real(part)
         count = part.numel()
