@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.diagnose.written import written
 from gradflow.graph.contract import group_name
 from gradflow.graph.elements import Cut, Node
 from gradflow.graph.focus import shown_cuts
@@ -30,7 +31,7 @@ def heading(group: Group, held: Sequence[Node], enclosing: str) -> tuple[str, st
     match group.kind:
         case "operation":
             node = held[0]
-            return (relative(node.name, enclosing), node.kind) if node.kind != "operation" else (node.name, "")
+            return (relative(node.name, enclosing), node.kind) if node.kind != "operation" else (written(node.name), "")
         case "module":
             call = f" · call {first.call}" if first.call > 1 and first.size > 1 else ""
             return f"{relative(first.module, enclosing)}{call}", first.type_name

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Literal
 
 from gradflow.diagnose.diagnostic import Diagnostic, PathStep
+from gradflow.diagnose.written import written
 from gradflow.graph.elements import Node
 from gradflow.render.source_place import place
 from gradflow.render.words import plural, shape_text
@@ -136,7 +137,7 @@ def _what(step: PathStep, types: dict[str, str], report: Report) -> str:
     if step.kind == "score":
         return ""
     type_name = report.target.type_name if step.kind == "layer" else types.get(step.module, "")
-    operation = "" if step.operation == step.label else step.operation
+    operation = "" if step.operation == step.label else written(step.operation)
     if step.kind == "cut" or step.label != step.module:
         return operation or (type_name if step.label == step.module or step.kind == "layer" else "")
     return type_name or operation

@@ -47,7 +47,20 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
                 "mend the `backward` of this `autograd.Function`",
             ),
         )
-    return (_simple(evidence, error, "backward-raised", "backward raised", "see the message of torch above"),)
+    if error.saver >= 0:
+        name = written(evidence.trace.name_of(error.saver))
+        return (
+            _simple(
+                evidence,
+                error,
+                "backward-raised",
+                f"torch has no derivative for `{name}`",
+                f"use differentiable operations instead of `{name}`, or `.detach()` it where no gradient is wanted",
+            ),
+        )
+    return (
+        _simple(evidence, error, "backward-raised", "backward raised", "mend what torch says above, then check again"),
+    )
 
 
 def _inplace(evidence: Evidence, error: BackwardError) -> Diagnostic:
