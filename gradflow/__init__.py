@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from gradflow.audit_report import AuditReport as AuditReport
 from gradflow.errors import GradflowError as GradflowError
 from gradflow.errors import NotConnectedError as NotConnectedError
-from gradflow.report import Report as Report
 
 if TYPE_CHECKING:
+    from gradflow.audit_report import AuditReport as AuditReport
     from gradflow.auditing import audit as audit
     from gradflow.checking import check as check
+    from gradflow.report import Report as Report
 
 __version__ = "0.1.0"
 __all__ = ["AuditReport", "GradflowError", "NotConnectedError", "Report", "audit", "check"]
 
+# Importing torch takes seconds, and the pytest plugin imports this file in every test run of every project: what is
+# not free is loaded when it is first used.
+_HOMES = {"AuditReport": "audit_report", "Report": "report", "audit": "auditing", "check": "checking"}
+
 
 def __getattr__(name: str) -> Any:
-    # importing torch takes seconds: what needs it is loaded when it is first used
-    if name == "check":
-        from gradflow.checking import check
-
-        globals()["check"] = check
-        return check
-    if name == "audit":
-        from gradflow.auditing import audit
-
-        globals()["audit"] = audit
-        return audit
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(f"gradflow.{home}"), name)
+    return found

@@ -104,7 +104,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         say("looking for causes")
         of_model = {name: states[name] for name in trainable}
         incomplete = _incomplete(laboratory, run, gradients, ways, of_model)
-        causes, undetermined = examine_groups(laboratory, run, gradients, of_model)
+        causes, undetermined = examine_groups(laboratory, keeper, run, gradients, of_model)
         unrestored = keeper.unrestored
     environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
     depth, not_judged = _depth(workload, run.trace, ways, measured, of_model)
@@ -143,7 +143,7 @@ def _explained(cause: GroupCause, total: int) -> tuple[Diagnostic, ...]:
     if cause.evidence is None:
         return (never_read(cause.group, cause.owner_type, cause.assigned_at, total, cause.trained_count),)
     return explain_group(
-        cause.group, cause.evidence, total, zero_factor=cause.zero_factor, trained_count=cause.trained_count
+        cause.group, cause.evidence, total, zero_factors=cause.zero_factors, trained_count=cause.trained_count
     )
 
 

@@ -20,7 +20,7 @@ _ALWAYS_ZERO = frozenset({"zero-derivative-op", "constant-score", "precision-und
 
 
 def explain_group(
-    group: ParameterGroup, evidence: Evidence, total: int, *, zero_factor: str = "", trained_count: int = 0
+    group: ParameterGroup, evidence: Evidence, total: int, *, zero_factors: Sequence[str] = (), trained_count: int = 0
 ) -> tuple[Diagnostic, ...]:
     """What keeps the gradient from a group, from the evidence about its subject.
 
@@ -30,16 +30,18 @@ def explain_group(
         The group, and what the experiments found out about ``group.subject``.
     total
         How many parameters could learn.
-    zero_factor
-        A parameter that multiplies what the group computes, starts at zero, and does get a gradient itself.
+    zero_factors
+        Parameters that start at zero and get a gradient themselves; once they have moved, the group gets one too.
     trained_count
         How many of the group get a gradient when the model runs in train mode.
     """
     found = [one for one in diagnose(evidence) if one.severity == "error"]
-    return tuple(_for_all(group, one, total, zero_factor, trained_count) for one in found)
+    return tuple(_for_all(group, one, total, zero_factors, trained_count) for one in found)
 
 
-def _for_all(group: ParameterGroup, found: Diagnostic, total: int, zero_factor: str, trained_count: int) -> Diagnostic:
+def _for_all(
+    group: ParameterGroup, found: Diagnostic, total: int, zero_factors: Sequence[str], trained_count: int
+) -> Diagnostic:
     severity: Severity = "error"
     notes, helps = found.notes, found.helps
     if group.kind == "error":
@@ -50,8 +52,8 @@ def _for_all(group: ParameterGroup, found: Diagnostic, total: int, zero_factor: 
     elif group.kind == "zero":
         message = f"{counted(len(group.members), total)} {_verb(group, 'get')} a gradient of exactly zero"
         message += f", {_reason(found)}" if _reason(found) else ""
-        if zero_factor:
-            return _behind_zero(group, found, total, zero_factor)
+        if zero_factors:
+            return _behind_zero(group, found, total, zero_factors)
         if found.name not in _ALWAYS_ZERO:
             severity = "warning"
     elif group.kind == "not finite":
@@ -85,20 +87,28 @@ def _in_eval_mode_only(found: Diagnostic, trained_count: int) -> Diagnostic:
     )
 
 
-def _behind_zero(group: ParameterGroup, found: Diagnostic, total: int, factor: str) -> Diagnostic:
+def _behind_zero(group: ParameterGroup, found: Diagnostic, total: int, factors: Sequence[str]) -> Diagnostic:
+    more = f" and {len(factors) - 1} more parameters are" if len(factors) > 1 else " is"
+    they, have = ("they", "have") if len(factors) > 1 else ("it", "has")
     return replace(
         found,
         code=code_of("zero-multiplier"),
         name="zero-multiplier",
         severity="info",
         message=f"{counted(len(group.members), total)} {_verb(group, 'get')} a gradient of exactly zero, as long as "
-        f"`{factor}` is zero",
-        label=f"multiplied by `{factor}`, which is all zeros",
-        notes=(f"`{factor}` gets a gradient itself: the others learn as soon as it has moved",),
+        f"`{factors[0]}`{more} zero",
+        label=f"multiplied by what `{factors[0]}` makes zero",
+        notes=(
+            f"tried: once {they} {have} moved off zero, {_all_of(group)} a gradient, so {they} {have} to learn first",
+        ),
         helps=(),
         hides=group.members,
         path=(),
     )
+
+
+def _all_of(group: ParameterGroup) -> str:
+    return "it gets" if len(group.members) == 1 else f"all {len(group.members)} get"
 
 
 def explain_incomplete(evidence: Evidence, members: Sequence[str], total: int) -> tuple[Diagnostic, ...]:
