@@ -172,10 +172,15 @@ def score_of(run: Run) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entries:
-    """Operations at which a change came back into torch; ``parting`` is where the two runs stop doing the same."""
+    """Operations at which a change came back into torch.
+
+    ``parting`` is where the two runs stop doing the same, -1 where they never do; ``differing`` holds the values that
+    are not the same in both.
+    """
 
     rows: tuple[int, ...]
     parting: int = -1
+    differing: frozenset[int] = frozenset()
 
 
 def entries_of_change(
@@ -206,7 +211,7 @@ def entries_of_change(
             or trace.name_of(row) != names[other.name[row]]
             or trace.operations.site[row] != other.site[row]
         ):
-            return Entries(rows=tuple(found), parting=row)
+            return Entries(rows=tuple(found), parting=row, differing=frozenset(differing))
         outputs = trace.outputs_of(row)
         if _is_noise(base, again, row):
             continue
@@ -223,7 +228,8 @@ def entries_of_change(
             for value in outputs:
                 differing.add(value)
                 differing.update(trace.stand_ins.get(value, ()))
-    return Entries(rows=tuple(found), parting=len(trace) if len(other.name) > len(trace) else -1)
+    parting = len(trace) if len(other.name) > len(trace) else -1
+    return Entries(rows=tuple(found), parting=parting, differing=frozenset(differing))
 
 
 def _differs(one: Mapping[int, int], other: Mapping[int, int], key: int) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gradflow.graph.dependence import Bridge, Dependence, is_differentiable
-from gradflow.probe.differential import entries_of_change, score_of
+from gradflow.probe.differential import Entries, entries_of_change, score_of
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.shifted_exits import Place, ShiftedChecksums, ShiftedExits
 from gradflow.trace.data import Trace
@@ -62,27 +62,30 @@ def find_returned_values(laboratory: Laboratory, exits: Mapping[Place, list[int]
     base, again = laboratory.checksums()
     if score_of(base.run) != score_of(again.run):
         return ReturnedValues(bridges={}, reason="two runs of the model give different scores")
-    entries: dict[Place, tuple[int, ...]] = {}
+    entries: dict[Place, Entries] = {}
     for place in list(exits)[:_MOST_PLACES]:
         changed = ShiftedChecksums(laboratory.sites, (place,), laboratory.before_write)
-        run_moved = laboratory.forward(recorder=changed)
-        if score_of(run_moved) != score_of(base.run):
-            entries[place] = entries_of_change(base.recorder, again.recorder, changed, base.run.trace).rows
-    return ReturnedValues(bridges={place: _bridges(exits, entries, place) for place in entries})
+        run = laboratory.forward(recorder=changed)
+        if score_of(run) != score_of(base.run):
+            entries[place] = entries_of_change(base.recorder, again.recorder, changed, base.run.trace)
+    return ReturnedValues(bridges={place: _bridges(base.run.trace, exits, entries, place) for place in entries})
 
 
 def _bridges(
-    exits: Mapping[Place, list[int]], entries: Mapping[Place, tuple[int, ...]], place: Place
+    trace: Trace, exits: Mapping[Place, list[int]], entries: Mapping[Place, Entries], place: Place
 ) -> tuple[Bridge, ...]:
     """From the exits of one place to where their shift came back, and did not leave and come back once more."""
-    found = []
-    for enter in entries[place]:
-        leave = max((row for row in exits[place] if row < enter), default=-1)
-        is_passed_on = any(
-            enter in rows and any(leave < row < enter for row in exits[other])
-            for other, rows in entries.items()
-            if other != place
+    differing = entries[place].differing
+
+    def is_passed_on(leave: int, enter: int, other: Place) -> bool:
+        between = [row for row in exits[other] if leave < row < enter]
+        return enter in entries[other].rows and any(
+            value in differing for row in between for value in trace.inputs_of(row)
         )
-        if leave >= 0 and not is_passed_on:
+
+    found = []
+    for enter in entries[place].rows:
+        leave = max((row for row in exits[place] if row < enter), default=-1)
+        if leave >= 0 and not any(is_passed_on(leave, enter, other) for other in entries if other != place):
             found.append(Bridge(leave=leave, enter=enter))
     return tuple(found)
