@@ -116,6 +116,8 @@ def check_workload(
         inputs = (*workload.inputs, *workload.keyword_inputs.values())
         with preserved(workload.model, inputs) as keeper:
             laboratory = Laboratory(workload, keeper, modules, tensors)
+            if cam and not laboratory.has_values:
+                raise UsageError("a Grad-CAM needs values, and the meta device has none", hint="use another `--device`")
             run = laboratory.forward(keep=cam)
             if run.failure is not None and not any(said in run.failure.message for said in REFUSALS):
                 raise model_raised(run.failure)

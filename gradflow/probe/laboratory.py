@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -154,7 +155,8 @@ class Laboratory:
         arrived = [m for m in measured if m.arrived]
         if not arrived:
             return RepairOutcome(tried=True, arrived=False)
-        return RepairOutcome(tried=True, arrived=True, l2_norm=sum((m.l2_norm or 0.0) ** 2 for m in arrived) ** 0.5)
+        norms = [m.l2_norm for m in arrived if m.l2_norm is not None]
+        return RepairOutcome(tried=True, arrived=True, l2_norm=math.hypot(*norms) if norms else None)
 
     def repaired_gradient(self, plan: RepairPlan, target: str) -> tuple[torch.Tensor | None, ...]:
         """The gradient at the target with the plan's places neutralised; empty when that run failed."""
