@@ -38,8 +38,11 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
     text = text_for(group.cause, name)
     at_operation = trace.span_of(operation)
     region = trace.site_span(group.site)
-    location = region or at_operation
+    declared = evidence.function_spans.get(name) if group.cause == "custom-function" else None
+    location = declared or region or at_operation
     notes = [text.note]
+    if declared is not None:
+        notes = [f"`{name.removesuffix('.apply')}` itself declares that its result has no gradient"]
     if group.cause in ("no-grad", "inference-mode") and region is None:
         notes.append(
             "gradient recording was off already before the model ran; where it was switched off is not determined"
@@ -50,12 +53,12 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
         severity="error",
         message=f"no gradient reaches `{evidence.target}` from {evidence.score}",
         location=location,
-        label=text.label,
+        label=text.label if declared is None else "declared not differentiable here",
         annotations=_annotations(evidence, group, location, at_operation),
         module=trace.module_of(operation),
         path=score_path(evidence, (group,)),
         notes=tuple(notes),
-        helps=_helps(evidence, group, text.helps, count),
+        helps=_helps(evidence, group, text.helps if declared is None else ("remove this declaration",), count),
         hides=(evidence.target,),
     )
 
@@ -66,7 +69,9 @@ def _annotations(
     trace = evidence.trace
     found: list[Annotation] = []
     if at_operation is not None and at_operation != location:
-        found.append(Annotation(span=at_operation, label="first operation that is not recorded"))
+        applied = group.cause == "custom-function"
+        label = "applied here" if applied else "first operation that is not recorded"
+        found.append(Annotation(span=at_operation, label=label))
     if group.leave >= 0 and group.leave != group.operation:
         back = trace.span_of(group.operation)
         if back is not None and back != location:

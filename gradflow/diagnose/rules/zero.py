@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradflow.diagnose.codes import code_of
-from gradflow.diagnose.diagnostic import Diagnostic, Help
+from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.narrowest_read import narrowest_read
 from gradflow.diagnose.operation_place import operation_place
 from gradflow.diagnose.score_path import score_path
@@ -42,6 +42,7 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
     if read >= 0 and trace.name_of(flow.operation) not in ("__setitem__", "where"):
         location, annotations = operation_place(evidence, read)
     if cause.name == "custom-function" and flow.backward_span is not None:
+        annotations = (Annotation(span=location, label="applied here"),) if location is not None else ()
         location = flow.backward_span
     if flow.is_sum:
         passed = "but the ways by which it goes on cancel each other"
