@@ -67,10 +67,13 @@ def note_flow(
     def hook(outgoing: Sequence[Any], incoming: Sequence[Any]) -> None:
         came, came_finite = _largest(incoming)
         went = [_largest([outgoing[i]]) for i in onwards if i < len(outgoing)]
-        missing = [i for i, (magnitude, _) in zip(onwards, went, strict=False) if magnitude is None]
+        # nothing at all, or zeros although something came in
+        lost = [
+            i for i, (magnitude, _) in zip(onwards, went, strict=False) if not magnitude and (came or magnitude is None)
+        ]
         span = None
-        if function is not None and missing and operation >= 0:
-            span = missing_return(function, _argument_position(trace, operation, missing[0]))
+        if function is not None and lost and operation >= 0:
+            span = missing_return(function, _argument_position(trace, operation, lost[0]))
         flow = NodeFlow(
             name=node.name(),
             operation=operation,
