@@ -1,0 +1,66 @@
+"""The end of a run that made gradient checks: what is written, and what the terminal says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradflow.declared.lock_file import LOCK_NAME, Sections, lock_text, read_lock
+from gradflow.declared.reading import read_declared_models
+from gradflow.errors import UsageError
+from gradflow.pytest_support.report_files import write_summary
+from gradflow.pytest_support.workflow_commands import error_commands
+from gradflow.render.words import plural
+
+__all__ = ["finish", "show"]
+
+
+def finish(findings: Sequence[dict[str, Any]], root: Path, folder: str | None) -> list[str]:
+    """Write the summary and the lock; returns a line for each file."""
+    written = []
+    if folder is not None:
+        written.append(f"wrote {_shown(write_summary(Path(folder), findings))}")
+    locks = {name: sections for one in findings for name, sections in one.get("lock", {}).items()}
+    if locks:
+        written.append(f"wrote {_update(root, locks)}")
+    return written
+
+
+def _update(root: Path, found: dict[str, Sections]) -> str:
+    """Put what was found into the lock; models that were not checked keep what they had."""
+    path = root / LOCK_NAME
+    try:
+        known = read_lock(path)
+    except UsageError:  # there is none yet, or an unreadable one: that is what updating is for
+        known = {}
+    declared = {model.name for model in read_declared_models(root / "pyproject.toml")}
+    kept = {name: sections for name, sections in known.items() if name in declared}
+    path.write_text(lock_text(kept | found), encoding="utf-8", newline="")
+    return _shown(path)
+
+
+def show(
+    reporter: pytest.TerminalReporter, findings: Sequence[dict[str, Any]], written: Sequence[str], root: Path
+) -> None:
+    """One line when all is well; else each finding with its line in the model."""
+    failed = [one for one in findings if "reason" in one]
+    count = sum(one["check_count"] for one in findings)
+    reporter.section("gradflow", sep="=")
+    outcome = f"{len(failed)} of {plural(count, 'gradient check')} failed" if failed else "all passed"
+    reporter.write_line(outcome if failed else f"{plural(count, 'gradient check')}, {outcome}")
+    for one in failed:
+        where = f"{one['place']}: " if "place" in one else ""
+        reporter.write_line(f"  {where}{one['reason']}  ({one['test']})")
+    for line in written:
+        reporter.write_line(line)
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in error_commands(failed, root):
+            reporter.write_line(line)
+
+
+def _shown(path: Path) -> str:
+    return path.relative_to(Path.cwd()).as_posix() if path.is_relative_to(Path.cwd()) else str(path)
