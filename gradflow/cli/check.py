@@ -47,12 +47,12 @@ class Check:
         """Add the verb with its options."""
         parser = subparsers.add_parser(
             self.name,
-            usage="gradflow check MODEL [--layer LAYER] [options]",
+            usage="gradflow check [MODEL] [--layer LAYER] [options]",
             help="check that the gradient of a score reaches a layer",
             description=_DESCRIPTION,
             epilog=_EPILOG,
         )
-        add_model_options(parser)
+        add_model_options(parser, otherwise="the models that pyproject.toml declares")
         _add_layer_options(parser)
         add_input_options(parser)
         add_score_options(parser)
@@ -61,6 +61,10 @@ class Check:
 
     def run(self, args: argparse.Namespace) -> int:
         """Check, show, write; the exit status is the report's, or 1 when a Grad-CAM was refused."""
+        if args.model is None:
+            from gradflow.cli.declared import check_declared
+
+            return check_declared(args)
         from gradflow.cli.results import present
 
         _check_outputs(args)

@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 __all__ = ["add_input_options", "add_model_options", "add_run_options", "add_score_options", "request_of"]
 
 
-def add_model_options(parser: argparse.ArgumentParser) -> None:
-    """MODEL and how to obtain it."""
+def add_model_options(parser: argparse.ArgumentParser, *, otherwise: str = "") -> None:
+    """MODEL and how to obtain it; ``otherwise`` says what is run without one, where it may be left out."""
     group = parser.add_argument_group("the model")
     group.add_argument(
         "model",
         metavar="MODEL",
+        nargs="?" if otherwise else None,
         help="`resnet50` or `torchvision:NAME`, `timm:NAME`, `train.py:build`, `pkg.module:model`, "
-        "or a file: .pt .pth .safetensors .pt2",
+        f"or a file: .pt .pth .safetensors .pt2{f' (default: {otherwise})' if otherwise else ''}",
     )
     group.add_argument("--weights", metavar="NAME", help="DEFAULT, none, or a name of torchvision's (default: none)")
     group.add_argument(
