@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,8 +17,8 @@ MOST_ROWS = 20
 class ModuleRow:
     """A module (or a parameter that belongs to an opened one) and everything in it.
 
-    ``l2_norm`` is of all gradients taken together, ``typical`` the root mean square of their entries; ``None`` where
-    none arrived. ``codes`` of the errors and warnings that explain missing ones.
+    ``l2_norm`` is of all gradients taken together, ``typical`` the root mean square of an entry in those of the weights
+    (of everything where there are no weights); ``None`` where none arrived. ``codes`` of what explains missing ones.
     """
 
     name: str
@@ -105,19 +106,24 @@ def _opened(branch: _Branch) -> list[_Branch]:
 def _row(branch: _Branch) -> ModuleRow:
     members = branch.members
     arrived = [one for one in members if one.l2_norm is not None]
-    squares = sum((one.l2_norm or 0.0) ** 2 for one in arrived)
-    entries = sum(one.entry_count for one in arrived)
+    # a bias has gradients of another size than the weights, which would hide how those compare
+    weights = [one for one in arrived if len(one.shape) > 1] or arrived
+    entries = sum(one.entry_count for one in weights)
     return ModuleRow(
         name=branch.name,
         parameter_count=len(members),
         entry_count=sum(one.entry_count for one in members),
         reached_count=sum(one.state == "gradient" for one in members),
         frozen_count=sum(one.state == "frozen" for one in members),
-        l2_norm=squares**0.5 if arrived else None,
-        typical=(squares / entries) ** 0.5 if entries else None,
+        l2_norm=_norm(arrived) if arrived else None,
+        typical=_norm(weights) / entries**0.5 if entries else None,
         states=frozenset(one.state for one in members),
         codes=tuple(
             dict.fromkeys(code for one in members if one.state not in ("gradient", "frozen") for code in one.codes)
         ),
         is_registered=all(one.is_registered for one in members),
     )
+
+
+def _norm(members: Sequence[ParameterGradient]) -> float:
+    return math.hypot(*(one.l2_norm or 0.0 for one in members))

@@ -128,14 +128,14 @@ def _row(
     glyphs = layout.glyphs
     name = middle(glyphs.prose(texts[0]), widths[0], glyphs)
     pieces = [(set_cell_size(name, widths[0]), "gf.dim" if row.is_frozen else "gf.plain")]
-    style = "gf.plain" if row.reached_count + row.frozen_count == row.parameter_count else "gf.error"
+    bad = not row.is_frozen and (bool(row.states & {"none", "not finite"}) or not row.is_registered)
+    style = "gf.error" if bad else "gf.plain"
     styles = ("", style, "gf.dim", "gf.plain")
     pieces += [(f"  {texts[i]:>{widths[i]}}", styles[i]) for i in columns[1:]]
     bar = _bar(row.typical, scale, glyphs.ascii_only)
     pieces.append((f"  {bar:{_BAR_WIDTH}}", "gf.carries"))
     note = texts[4]
     if note:
-        bad = not row.is_frozen and bool(row.states & {"none", "not finite"} or not row.is_registered)
         mark = glyphs.not_arrived if bad else " "
         pieces.append((f"  {mark} {note}", "gf.error" if bad else "gf.dim"))
     text = line(*pieces)

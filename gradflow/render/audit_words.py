@@ -26,7 +26,8 @@ def headline(report: AuditReport) -> str:
         who = f"all {reached:,} trainable parameters get" if reached > 1 else "the only trainable parameter gets"
     else:
         who = f"{reached:,} of {plural(len(trainable), 'trainable parameter')} get{'s' * (reached == 1)}"
-    frozen = f" ({len(report.frozen):,} more are frozen)" if report.frozen else ""
+    count = len(report.frozen)
+    frozen = f" ({count:,} more {'is' if count == 1 else 'are'} frozen)" if count else ""
     return f"{who} a gradient from {report.score.description or 'the loss'}{frozen}"
 
 
