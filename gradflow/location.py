@@ -154,13 +154,14 @@ class SiteTable:
     standard library are skipped; where gradflow called a torch module directly, the innermost torch frame is taken.
     """
 
-    __slots__ = ("_codes", "_numbers", "_roles", "_rows")
+    __slots__ = ("_codes", "_numbers", "_places", "_roles", "_rows")
 
     def __init__(self) -> None:
         # keyed by id(code): hashing a code object hashes its constants and costs ten times more
         self._roles: dict[int, int] = {}
         self._codes: list[CodeType] = []
         self._numbers: dict[tuple[int, int], int] = {}
+        self._places: dict[tuple[int, object], int] = {}
         self._rows: list[tuple[CodeType, int] | SourceSpan] = []
 
     def _classify(self, code: CodeType) -> int:
@@ -192,8 +193,23 @@ class SiteTable:
         key = (id(frame.f_code), frame.f_lasti)
         number = self._numbers.get(key)
         if number is None:
-            number = self._numbers[key] = len(self._rows)
-            self._rows.append((frame.f_code, frame.f_lasti))
+            number = self._numbers[key] = self._number_of_place(frame.f_code, frame.f_lasti)
+        return number
+
+    def _number_of_place(self, code: CodeType, instruction: int) -> int:
+        """One number for all instructions of one stretch of source.
+
+        A call is made by one instruction while a function is new, and by the one before it once Python has specialised
+        it: the place is the same.
+        """
+        positions = _positions(code)
+        stretch = positions[instruction // 2] if 0 <= instruction // 2 < len(positions) else (None,) * 4
+        if None in stretch:
+            self._rows.append((code, instruction))
+            return len(self._rows) - 1
+        number = self._places.setdefault((id(code), stretch), len(self._rows))
+        if number == len(self._rows):
+            self._rows.append((code, instruction))
         return number
 
     def number_of_span(self, span: SourceSpan) -> int:
