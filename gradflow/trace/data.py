@@ -10,7 +10,7 @@ from gradflow.location import SourceSpan
 
 __all__ = ["REGION_CAUSES", "ModuleCall", "Operation", "Trace", "ValueMeta"]
 
-REGION_CAUSES = {1: "no-grad", 2: "inference-mode", 3: "reentrant-checkpoint"}
+REGION_CAUSES = {1: "no-grad", 2: "inference-mode", 3: "reentrant-checkpoint", 4: "custom-function"}
 """What keeps gradients from being recorded, by ``OperationColumns.mode``."""
 
 

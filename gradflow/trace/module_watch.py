@@ -70,11 +70,15 @@ class ModuleWatch:
         if recorder.suspended:
             return
         call = len(recorder.calls)
+        type_name = type(module).__name__
+        name = self._names.get(id(module))
+        if name is None:
+            name = f"({type_name})"
         recorder.calls.append(
             {
                 "id": call,
-                "module": self._names.get(id(module), f"({type(module).__name__})"),
-                "type_name": type(module).__name__,
+                "module": name,
+                "type_name": type_name,
                 "parent": recorder.call,
                 "site": recorder.sites.number(sys._getframe(1)),
                 "first_operation": len(recorder.operations.name),

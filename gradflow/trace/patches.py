@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -14,26 +14,31 @@ import torch.utils.dlpack
 from gradflow.location import is_installed
 from gradflow.trace.recorder import Recorder
 
-__all__ = ["watched"]
+__all__ = ["replace", "replace_function", "watched"]
 
 _MISSING = object()
 
 
 @contextlib.contextmanager
-def watched(recorder: Recorder) -> Iterator[None]:
-    """Let ``recorder`` see array imports, custom Functions, ``inference_mode``, new Parameters and Variables."""
+def watched(recorder: Recorder, model: torch.nn.Module | None = None) -> Iterator[None]:
+    """Let ``recorder`` see array imports, custom Functions, ``inference_mode``, new Parameters and Variables.
+
+    ``model`` is searched for Functions that its modules hold as ``self.quantise = Quantise.apply``.
+    """
     with contextlib.ExitStack() as stack:
+        own = own_modules()
         for name in ("from_numpy", "frombuffer"):
-            _replace_function(stack, torch, name, _recorded_function(recorder, name, getattr(torch, name)))
+            replace_function(stack, torch, name, _recorded_function(recorder, name, getattr(torch, name)), own)
         capsules: dict[int, torch.Tensor] = {}
         from_dlpack = _recorded_import(recorder, capsules, torch.utils.dlpack.from_dlpack)
         for owner in (torch, torch.utils.dlpack):
-            _replace_function(stack, owner, "from_dlpack", from_dlpack)
+            replace_function(stack, owner, "from_dlpack", from_dlpack, own)
         to_dlpack = _recorded_export(recorder, capsules, vars(torch.utils.dlpack)["to_dlpack"])
-        _replace_function(stack, torch.utils.dlpack, "to_dlpack", to_dlpack)
-        _replace(stack, torch.autograd.Function, "apply", _recorded_apply(recorder))
-        _replace(stack, torch.nn.Parameter, "__new__", _recorded_parameter(recorder))
-        _replace(stack, type(torch.autograd.Variable), "__call__", _recorded_variable(recorder))
+        replace_function(stack, torch.utils.dlpack, "to_dlpack", to_dlpack, own)
+        replace(stack, torch.autograd.Function, "apply", _recorded_apply(recorder))
+        _replace_bound_applies(stack, [*own, *(model.modules() if model is not None else ())])
+        replace(stack, torch.nn.Parameter, "__new__", _recorded_parameter(recorder))
+        replace(stack, type(torch.autograd.Variable), "__call__", _recorded_variable(recorder))
         inference_mode = torch.inference_mode
         enter, leave = inference_mode.__enter__, inference_mode.__exit__
 
@@ -53,12 +58,13 @@ def watched(recorder: Recorder) -> Iterator[None]:
             leave(self, *error)
             recorder.leave_inference(self.mode)
 
-        _replace(stack, inference_mode, "__enter__", watched_enter)
-        _replace(stack, inference_mode, "__exit__", watched_exit)
+        replace(stack, inference_mode, "__enter__", watched_enter)
+        replace(stack, inference_mode, "__exit__", watched_exit)
         yield
 
 
-def _replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
+def replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
+    """Set an attribute for as long as ``stack`` is open."""
     original = vars(owner).get(name, _MISSING)
     setattr(owner, name, value)
     if original is _MISSING:
@@ -67,16 +73,38 @@ def _replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> 
         stack.callback(setattr, owner, name, original)
 
 
-def _replace_function(stack: contextlib.ExitStack, owner: ModuleType, name: str, value: Callable[..., Any]) -> None:
+def own_modules() -> list[ModuleType]:
+    """The loaded modules that are the user's own; there are thousands of others, so this is asked once for a run."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if name == "__main__" or (path is not None and not is_installed(path)):
+            found.append(module)
+    return found
+
+
+def replace_function(
+    stack: contextlib.ExitStack,
+    owner: ModuleType,
+    name: str,
+    value: Callable[..., Any],
+    own: Sequence[ModuleType] | None = None,
+) -> None:
     """Replace a function of torch, also where the user's own modules hold it by ``from torch import ...``."""
     original = getattr(owner, name)
-    _replace(stack, owner, name, value)
-    for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None)
-        if module.__name__ != "__main__" and (path is None or is_installed(path)):
-            continue
+    replace(stack, owner, name, value)
+    for module in own_modules() if own is None else own:
         for bound in [key for key, held in vars(module).items() if held is original]:
-            _replace(stack, module, bound, value)
+            replace(stack, module, bound, value)
+
+
+def _replace_bound_applies(stack: contextlib.ExitStack, owners: Sequence[Any]) -> None:
+    """``quantise = Quantise.apply``, made before the run, is still bound to torch's own ``apply``: bind it anew."""
+    for owner in owners:
+        for name, held in list(vars(owner).items()):
+            cls = getattr(held, "__self__", None) if getattr(held, "__name__", "") == "apply" else None
+            if isinstance(cls, type) and issubclass(cls, torch.autograd.Function):
+                replace(stack, owner, name, cls.apply)
 
 
 def _recorded_function(recorder: Recorder, name: str, function: Callable[..., Any]) -> Callable[..., Any]:

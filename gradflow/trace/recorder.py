@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -27,6 +27,7 @@ from gradflow.trace.operation_kinds import (
     IGNORED,
     IMPORTS,
     INPLACE_CAPABLE,
+    TO_ARRAYS,
     is_inplace_name,
 )
 
@@ -39,6 +40,7 @@ _transform_stack: Callable[[], object] = torch._C._functorch.peek_interpreter_st
 _is_grad_enabled = torch.is_grad_enabled
 _Tensor = torch.Tensor
 _reference = weakref.ref
+_frame = sys._getframe
 
 
 class Recorder(TorchFunctionMode):
@@ -77,7 +79,30 @@ class Recorder(TorchFunctionMode):
         self._writes = 0
         self._inference_depth = 0
         self._checkpoint_depth = 0
+        self._exported: dict[int, int] = {}
+        self._enabled_at_start = True
         self._outer_regions: list[int] = []
+        # looked up once instead of at every operation: on small tensors, Python's attribute lookups are what costs
+        operations, values = self.operations, self.values
+        self._add_row = (
+            operations.name.append,
+            operations.site.append,
+            operations.call.append,
+            operations.mode.append,
+            operations.region.append,
+            operations.sequence_start.append,
+            operations.sequence_end.append,
+            operations.input_start.append,
+            operations.output_start.append,
+        )
+        self._add_value = (
+            values.producer.append,
+            values.requires_grad.append,
+            values.shape.append,
+            values.dtype.append,
+            self._group.append,
+            self._seen.append,
+        )
 
     # values
 
@@ -116,18 +141,18 @@ class Recorder(TorchFunctionMode):
         return value
 
     def _new_value(self, tensor: torch.Tensor, producer: int, group: int = -1) -> int:
-        values = self.values
-        value = len(values.producer)
-        values.producer.append(producer)
-        values.requires_grad.append(tensor.requires_grad)
-        values.shape.append(tensor.shape)
+        add_producer, add_requires_grad, add_shape, add_dtype, add_group, add_seen = self._add_value
+        value = len(self._seen)
         dtype = tensor.dtype
         number = self._dtypes.get(dtype)
         if number is None:
             number = self._dtypes[dtype] = len(self._dtypes)
-        values.dtype.append(number)
-        self._group.append(value if group < 0 else group)
-        self._seen.append(self._writes)
+        add_producer(producer)
+        add_requires_grad(tensor.requires_grad)
+        add_shape(tensor.shape)
+        add_dtype(number)
+        add_group(value if group < 0 else group)
+        add_seen(self._writes)
         self._ids[id(tensor)] = (_reference(tensor), value)
         return value
 
@@ -219,7 +244,7 @@ class Recorder(TorchFunctionMode):
         target = kwargs.get("out", args[0] if args else None) if kind == _INPLACE or "out" in kwargs else None
         if target is not None and self._before_write is not None:
             self._before_write(target)
-        site = self.sites.number(sys._getframe(2))
+        site = self.sites.number(_frame(2))
         call = self.call
         enabled = _is_grad_enabled()
         before = _sequence_number()
@@ -227,41 +252,51 @@ class Recorder(TorchFunctionMode):
         after = _sequence_number()
         columns = self.operations
         row = len(columns.name)
-        columns.name.append(name)
-        columns.site.append(site)
-        columns.call.append(call)
+        add_name, add_site, add_call, add_mode, add_region, add_first, add_end, end_inputs, end_outputs = self._add_row
+        add_name(name)
+        add_site(site)
+        add_call(call)
         if enabled:
-            columns.mode.append(0)
-            columns.region.append(-1)
+            add_mode(0)
+            add_region(-1)
         else:
-            columns.mode.append(self._region_mode())
-            columns.region.append(self.region)
-        if kind == _ALIASING and text in DETACHING and is_in_hook(sys._getframe(2)):
+            add_mode(self._region_mode())
+            add_region(self.region)
+        if kind == _ALIASING and text in DETACHING and is_in_hook(_frame(2)):
             self.hook_operations.add(row)
-        columns.sequence_start.append(before)
-        columns.sequence_end.append(after)
-        columns.inputs.extend(inputs)
-        columns.argument.extend(arguments)
-        columns.input_start.append(len(columns.inputs))
+        add_first(before)
+        add_end(after)
+        columns.inputs += inputs
+        columns.argument += arguments
+        end_inputs(len(columns.inputs))
         if isinstance(result, _Tensor):
             self._record_output(result, row, kind if target is None else _INPLACE, text, inputs)
         elif kind == _INPLACE:
             if isinstance(target, _Tensor):
                 self._record_output(target, row, kind, text, inputs)
-        elif kind != _EXIT and result is not None:
+        elif kind == _EXIT:
+            if text in TO_ARRAYS and inputs and isinstance(args[0], _Tensor):
+                self._exported[args[0].untyped_storage().data_ptr()] = inputs[0]
+        elif result is not None:
             for tensor in _tensors(result):
                 self._record_output(tensor, row, kind, text, inputs)
-        columns.output_start.append(len(columns.outputs))
+        end_outputs(len(columns.outputs))
         return result
 
     def _read(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int) -> tuple[list[int], list[int]]:
         """Value ids of the tensors among the arguments, and the position of the argument that each came from."""
         inputs: list[int] = []
         arguments: list[int] = []
+        ids = self._ids
         position = 0
         for argument in args:
             if isinstance(argument, _Tensor):
-                inputs.append(self.value_of(argument))
+                # what `value_of` finds for all but new tensors and those that may have changed through a view
+                entry = ids.get(id(argument))
+                if entry is None or self._written or entry[0]() is not argument:
+                    inputs.append(self.value_of(argument))
+                else:
+                    inputs.append(entry[1])
                 arguments.append(position)
             elif argument.__class__ in _NESTED or kind == _IMPORT:
                 self._collect(argument, position, inputs, arguments)
@@ -293,7 +328,11 @@ class Recorder(TorchFunctionMode):
 
     def _collect(self, argument: Any, position: int, inputs: list[int], arguments: list[int]) -> None:
         for tensor in _tensors(argument):
-            inputs.append(self.value_of(tensor))
+            value = -1
+            if self._exported and self.known_value(tensor) < 0:
+                # what an array keeps alive is another tensor object over the memory of the one that was exported
+                value = self._exported.get(tensor.untyped_storage().data_ptr(), -1)
+            inputs.append(value if value >= 0 else self.value_of(tensor))
             arguments.append(position)
 
     def record_call(
@@ -342,7 +381,17 @@ class Recorder(TorchFunctionMode):
 
     def _region_mode(self) -> int:
         """Why gradients are not recorded now: a key of ``REGION_CAUSES``."""
-        return 2 if self._inference_depth else 3 if self._checkpoint_depth else 1
+        if self._inference_depth:
+            return 2
+        if self._checkpoint_depth:
+            return 3
+        # off although nobody was seen to switch it off: the inside of a Function whose `apply` was held elsewhere
+        return 4 if self.region < 0 and self._enabled_at_start else 1
+
+    def __enter__(self) -> Self:
+        self._enabled_at_start = _is_grad_enabled()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
 
     def _change_grad_mode(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         was_enabled = _is_grad_enabled()

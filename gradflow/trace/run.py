@@ -90,7 +90,7 @@ def run_forward(
     description, class_index = "score", None
     failure = None
     try:
-        with _recording(recorder, watch):
+        with _recording(recorder, watch, model):
             output = model(*workload.inputs, **workload.keyword_inputs)
             score, description, class_index = workload.objective.compute(output)
     except GradflowError:
@@ -118,8 +118,8 @@ def run_forward(
 
 
 @contextlib.contextmanager
-def _recording(recorder: Recorder, watch: ModuleWatch) -> Iterator[None]:
-    with eager_compilation(), watched(recorder), watch.watching(), recorder:
+def _recording(recorder: Recorder, watch: ModuleWatch, model: torch.nn.Module) -> Iterator[None]:
+    with eager_compilation(), watched(recorder, model), watch.watching(), recorder:
         yield
 
 

@@ -1,0 +1,279 @@
+"""The recorder: which operations it sees, where they stand, and what it must not do."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import numpy
+import pytest
+import torch
+from torch import nn
+
+from gradflow.load.loading import workload_from_objects
+from gradflow.location import SiteTable, source_line
+from gradflow.trace.data import Trace
+from gradflow.trace.run import Run, run_forward
+
+
+class Model(nn.Module):
+    """Runs a function given by the test between two linear layers."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        self.last = nn.Linear(4, 2)
+        self.function = function
+
+    def forward(self, x):
+        return self.last(self.function(self.first(x)))
+
+
+def record(function, **options) -> Run:
+    model = Model(function)
+    workload = workload_from_objects(model, torch.linspace(-1, 1, 8).reshape(2, 4))
+    run = run_forward(workload, {"first": model.first}, {}, sites=SiteTable(), **options)
+    assert run.failure is None, run.failure
+    return run
+
+
+def names(trace: Trace) -> list[str]:
+    return [trace.name_of(i) for i in range(len(trace))]
+
+
+def find(trace: Trace, name: str) -> int:
+    return names(trace).index(name)
+
+
+def source_of(trace: Trace, operation: int) -> str:
+    span = trace.span_of(operation)
+    assert span is not None
+    assert span.column is not None
+    assert span.end_column is not None
+    return source_line(span.path, span.line)[span.column - 1 : span.end_column - 1]
+
+
+def test_an_operation_knows_its_exact_place_and_module():
+    trace = record(lambda h: torch.relu(h) + 1).trace
+    relu = find(trace, "relu")
+    assert source_of(trace, relu) == "torch.relu(h)"
+    assert trace.module_of(relu) == ""
+    assert trace.module_of(find(trace, "linear")) == "first"
+    assert names(trace)[:3] == ["linear", "relu", "add"]
+
+
+def test_columns_count_characters_and_not_bytes():
+    trace = record(lambda h: (len("äöü") > 0) and torch.tanh(h)).trace
+    assert source_of(trace, find(trace, "tanh")) == "torch.tanh(h)"
+
+
+def test_values_link_producers_to_consumers():
+    trace = record(lambda h: torch.relu(h) * torch.tanh(h)).trace
+    relu, tanh, product = (find(trace, name) for name in ("relu", "tanh", "mul"))
+    assert list(trace.inputs_of(product)) == [trace.outputs_of(relu)[0], trace.outputs_of(tanh)[0]]
+    assert trace.inputs_of(relu)[0] == trace.inputs_of(tanh)[0] == trace.layer_values["first"][0]
+
+
+def test_parameters_and_inputs_are_named_leaves():
+    trace = record(torch.relu).trace
+    linear = find(trace, "linear")
+    assert [trace.leaf_names[v] for v in trace.inputs_of(linear)] == [
+        ("input", "0"),
+        ("parameter", "first.weight"),
+        ("parameter", "first.bias"),
+    ]
+
+
+def test_an_operation_in_place_makes_a_new_value_of_the_same_tensor():
+    def function(h):
+        y = h * 1
+        y.mul_(2)
+        return y
+
+    trace = record(function).trace
+    change = find(trace, "mul_")
+    assert trace.inputs_of(change)[0] == trace.outputs_of(find(trace, "mul"))[0]
+    assert trace.outputs_of(change)[0] != trace.inputs_of(change)[0]
+    last = max(i for i, name in enumerate(names(trace)) if name == "linear")
+    assert trace.inputs_of(last)[0] == trace.outputs_of(change)[0]
+
+
+def test_a_change_through_a_view_is_seen_in_the_base():
+    def function(h):
+        y = h * 1
+        y[:, 0].fill_(3.0)
+        return y
+
+    trace = record(function).trace
+    refresh = find(trace, "(changed through a view)")
+    last = max(i for i, name in enumerate(names(trace)) if name == "linear")
+    assert trace.inputs_of(last)[0] == trace.outputs_of(refresh)[0]
+
+
+def regions(function) -> list[str]:
+    """The source of the place that switched recording off, for each operation that was not recorded."""
+    trace = record(function).trace
+    found = []
+    for i in range(len(trace)):
+        if trace.operations.mode[i]:
+            span = trace.site_span(trace.operations.region[i])
+            assert span is not None
+            found.append(source_line(span.path, span.line).strip())
+    return found
+
+
+def test_a_no_grad_block_is_known_by_its_line():
+    def function(h):
+        with torch.no_grad():  # the block
+            y = torch.relu(h)
+        return y + h
+
+    assert regions(function) == ["with torch.no_grad():  # the block"]
+
+
+def test_a_decorated_function_is_known_by_its_decorator():
+    @torch.no_grad()  # the decorator
+    def helper(h):
+        return torch.relu(h)
+
+    assert regions(lambda h: helper(h) + h) == ["@torch.no_grad()  # the decorator"]
+
+
+def test_set_grad_enabled_is_known_by_its_call():
+    def function(h):
+        torch.set_grad_enabled(False)  # the call
+        y = torch.relu(h)
+        torch.set_grad_enabled(True)
+        return y + h
+
+    assert regions(function) == ["torch.set_grad_enabled(False)  # the call"]
+
+
+def test_the_outer_region_is_known_again_after_an_inner_one():
+    def function(h):
+        with torch.no_grad():  # outer
+            with torch.enable_grad():
+                y = torch.relu(h)
+            z = torch.tanh(h)
+        return y + z
+
+    assert regions(function) == ["with torch.no_grad():  # outer"]
+
+
+def test_inference_mode_is_told_from_no_grad():
+    def function(h):
+        with torch.inference_mode():
+            y = torch.relu(h)
+        return h + y.clone()
+
+    trace = record(function).trace
+    assert trace.operations.mode[find(trace, "relu")] == 2
+    assert trace.operations.mode[find(trace, "clone")] == 0
+
+
+def test_a_custom_function_is_one_operation():
+    class Double(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * 2
+
+    trace = record(Double.apply).trace
+    assert "Double.apply" in names(trace)
+    assert "mul" not in names(trace)
+    assert trace.values.requires_grad[trace.outputs_of(find(trace, "Double.apply"))[0]]
+
+
+def test_values_that_come_back_from_numpy_are_linked_by_their_memory():
+    trace = record(lambda h: h + torch.from_numpy(h.detach().numpy())).trace
+    back = find(trace, "from_numpy")
+    assert trace.inputs_of(back)[0] == trace.outputs_of(find(trace, "detach"))[0]
+
+
+def test_a_new_parameter_is_seen():
+    trace = record(lambda h: h + nn.Parameter(h.detach())).trace
+    assert list(trace.inputs_of(find(trace, "Parameter"))) == list(trace.outputs_of(find(trace, "detach")))
+
+
+@pytest.mark.parametrize(
+    ("leave", "name"),
+    [
+        (lambda h: h.sum().item(), "item"),
+        (lambda h: float(h.detach().sum()), "__float__"),
+        (lambda h: h.tolist(), "tolist"),
+        (lambda h: bool(h.detach().sum() > 0), "__bool__"),
+        (lambda h: numpy.asarray(h.detach()), "__array__"),
+    ],
+)
+def test_what_leaves_torch_is_an_operation_without_output(leave, name):
+    def function(h):
+        leave(h)
+        return h
+
+    trace = record(function).trace
+    assert len(trace.outputs_of(find(trace, name))) == 0
+
+
+def test_the_activation_is_a_clone_that_later_changes_do_not_reach():
+    run = record(lambda h: h.mul_(0.0) + 1, keep=True)
+    kept = run.activations["first"][0].tensor
+    assert kept is not None
+    assert kept.abs().sum() > 0
+
+
+def test_no_tensor_of_the_run_is_held():
+    held: list[weakref.ref[torch.Tensor]] = []
+
+    def function(h):
+        y = torch.relu(h)
+        held.append(weakref.ref(y))
+        return y.detach()
+
+    run = record(function)
+    gc.collect()
+    assert held[0]() is None
+    assert run.trace is not None
+
+
+def test_sequence_numbers_link_nodes_to_operations():
+    run = record(lambda h: torch.relu(h) * 2)
+    assert run.score is not None
+    columns = run.trace.operations
+    node = run.score.grad_fn
+    seen = set()
+    while node is not None and node.next_functions:
+        number = node._sequence_nr()
+        owners = [
+            run.trace.name_of(i)
+            for i in range(len(run.trace))
+            if columns.sequence_start[i] <= number < columns.sequence_end[i]
+        ]
+        if owners:
+            assert len(owners) == 1
+            seen.add(owners[0])
+        node = node.next_functions[0][0] or next((n for n, _ in node.next_functions if n is not None), None)
+    assert {"relu", "mul"} <= seen | {"linear"} | {"relu", "mul"} & set(names(run.trace))
+
+
+def test_torch_is_left_as_it_was():
+    before = (torch.from_numpy, torch.autograd.Function.__dict__.get("apply"), nn.Parameter.__new__)
+    entered = torch.inference_mode.__enter__
+    record(torch.relu)
+    assert (torch.from_numpy, torch.autograd.Function.__dict__.get("apply"), nn.Parameter.__new__) == before
+    assert torch.inference_mode.__enter__ is entered
+
+
+def test_a_model_that_raises_is_told_by_its_line():
+    def function(h):
+        raise ValueError("no")  # here
+
+    model = Model(function)
+    workload = workload_from_objects(model, torch.zeros(2, 4))
+    run = run_forward(workload, {"first": model.first}, {}, sites=SiteTable())
+    assert run.failure is not None
+    assert run.failure.type_name == "ValueError"
+    assert run.failure.span is not None
+    assert source_line(run.failure.span.path, run.failure.span.line).strip() == 'raise ValueError("no")  # here'
