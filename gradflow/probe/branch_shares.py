@@ -47,7 +47,9 @@ class _Fork:
             if gradient.is_sparse or (known is not None and known.shape != gradient.shape):
                 self.is_odd = True
             else:
-                self.sums[path, output] = gradient if known is None else known + gradient
+                # autograd adds gradients up in place where nobody else holds them; holding one would change how the sum
+                # lies in memory, and with it what layout-dependent backwards compute
+                self.sums[path, output] = gradient.clone() if known is None else known.add_(gradient)
         if not self.expected:
             self._finish()
 
