@@ -40,7 +40,6 @@ _transform_stack: Callable[[], object] = torch._C._functorch.peek_interpreter_st
 _is_grad_enabled = torch.is_grad_enabled
 _Tensor = torch.Tensor
 _reference = weakref.ref
-_frame = sys._getframe
 
 
 class Recorder(TorchFunctionMode):
@@ -82,27 +81,6 @@ class Recorder(TorchFunctionMode):
         self._exported: dict[int, int] = {}
         self._enabled_at_start = True
         self._outer_regions: list[int] = []
-        # looked up once instead of at every operation: on small tensors, Python's attribute lookups are what costs
-        operations, values = self.operations, self.values
-        self._add_row = (
-            operations.name.append,
-            operations.site.append,
-            operations.call.append,
-            operations.mode.append,
-            operations.region.append,
-            operations.sequence_start.append,
-            operations.sequence_end.append,
-            operations.input_start.append,
-            operations.output_start.append,
-        )
-        self._add_value = (
-            values.producer.append,
-            values.requires_grad.append,
-            values.shape.append,
-            values.dtype.append,
-            self._group.append,
-            self._seen.append,
-        )
 
     # values
 
@@ -141,18 +119,18 @@ class Recorder(TorchFunctionMode):
         return value
 
     def _new_value(self, tensor: torch.Tensor, producer: int, group: int = -1) -> int:
-        add_producer, add_requires_grad, add_shape, add_dtype, add_group, add_seen = self._add_value
-        value = len(self._seen)
+        values = self.values
+        value = len(values.producer)
+        values.producer.append(producer)
+        values.requires_grad.append(tensor.requires_grad)
+        values.shape.append(tensor.shape)
         dtype = tensor.dtype
         number = self._dtypes.get(dtype)
         if number is None:
             number = self._dtypes[dtype] = len(self._dtypes)
-        add_producer(producer)
-        add_requires_grad(tensor.requires_grad)
-        add_shape(tensor.shape)
-        add_dtype(number)
-        add_group(value if group < 0 else group)
-        add_seen(self._writes)
+        values.dtype.append(number)
+        self._group.append(value if group < 0 else group)
+        self._seen.append(self._writes)
         self._ids[id(tensor)] = (_reference(tensor), value)
         return value
 
@@ -244,7 +222,7 @@ class Recorder(TorchFunctionMode):
         target = kwargs.get("out", args[0] if args else None) if kind == _INPLACE or "out" in kwargs else None
         if target is not None and self._before_write is not None:
             self._before_write(target)
-        site = self.sites.number(_frame(2))
+        site = self.sites.number(sys._getframe(2))
         call = self.call
         enabled = _is_grad_enabled()
         before = _sequence_number()
@@ -252,23 +230,22 @@ class Recorder(TorchFunctionMode):
         after = _sequence_number()
         columns = self.operations
         row = len(columns.name)
-        add_name, add_site, add_call, add_mode, add_region, add_first, add_end, end_inputs, end_outputs = self._add_row
-        add_name(name)
-        add_site(site)
-        add_call(call)
+        columns.name.append(name)
+        columns.site.append(site)
+        columns.call.append(call)
         if enabled:
-            add_mode(0)
-            add_region(-1)
+            columns.mode.append(0)
+            columns.region.append(-1)
         else:
-            add_mode(self._region_mode())
-            add_region(self.region)
-        if kind == _ALIASING and text in DETACHING and is_in_hook(_frame(2)):
+            columns.mode.append(self._region_mode())
+            columns.region.append(self.region)
+        if kind == _ALIASING and text in DETACHING and is_in_hook(sys._getframe(2)):
             self.hook_operations.add(row)
-        add_first(before)
-        add_end(after)
-        columns.inputs += inputs
-        columns.argument += arguments
-        end_inputs(len(columns.inputs))
+        columns.sequence_start.append(before)
+        columns.sequence_end.append(after)
+        columns.inputs.extend(inputs)
+        columns.argument.extend(arguments)
+        columns.input_start.append(len(columns.inputs))
         if isinstance(result, _Tensor):
             self._record_output(result, row, kind if target is None else _INPLACE, text, inputs)
         elif kind == _INPLACE:
@@ -280,7 +257,7 @@ class Recorder(TorchFunctionMode):
         elif result is not None:
             for tensor in _tensors(result):
                 self._record_output(tensor, row, kind, text, inputs)
-        end_outputs(len(columns.outputs))
+        columns.output_start.append(len(columns.outputs))
         return result
 
     def _read(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int) -> tuple[list[int], list[int]]:
