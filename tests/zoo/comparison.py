@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,51 +10,95 @@ from dataclasses import dataclass
 import torch
 
 import gradflow
-from tests.zoo.models import SEED, Case
-from tests.zoo.reference import called_layers, gradient_status, spread
+from tests.zoo.case import SEED, Case, tensors_in
+from tests.zoo.reference import Truth, called_layers, spread, true_gradient
 
 AGREEING_VERDICTS = {
     "arrives": {"connected"},
     "zero": {"zero"},
     "nan": {"nan"},
     "none": {"broken", "unused"},
+    "raises": {"error"},
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One layer of one model. ``status`` is autograd's word, ``verdict`` and ``errors`` (codes) are gradflow's."""
+    """One layer of one model.
+
+    ``truth`` is autograd's word, in a plain run that took ``plain_s`` seconds. ``verdict``, ``norm`` (of the gradient),
+    ``errors`` (codes), ``infos`` (names) and ``undetermined`` are gradflow's, which took ``check_s``. ``leaves_traces``
+    tells that the model computes something else after the check.
+    """
 
     model: str
+    family: str
     layer: str
-    status: str
+    truth: Truth
     verdict: str
-    errors: tuple[str, ...]
-    duration_s: float
+    norm: float
+    errors: tuple[str, ...] = ()
+    infos: tuple[str, ...] = ()
+    undetermined: tuple[str, ...] = ()
+    leaves_traces: bool = False
+    plain_s: float
+    check_s: float
+
+    @property
+    def objections(self) -> tuple[str, ...]:
+        """What is wrong with gradflow's answer, in words; nothing where it is right."""
+        found = []
+        if self.verdict not in AGREEING_VERDICTS[self.truth.status]:
+            found.append(f"the gradient is {self.truth.status}, gradflow says {self.verdict}")
+        elif self.truth.status == "arrives" and not math.isclose(self.truth.norm, self.norm, rel_tol=1e-3):
+            found.append(f"the gradient has norm {self.truth.norm:.4g}, gradflow says {self.norm:.4g}")
+        if self.truth.status == "arrives" and self.errors:
+            found.append(f"a gradient arrives, gradflow reports {', '.join(self.errors)}")
+        if self.undetermined:
+            found.append(f"not determined: {'; '.join(self.undetermined)}")
+        if self.leaves_traces:
+            found.append("the model computes something else after the check")
+        return tuple(found)
 
     @property
     def agrees(self) -> bool:
-        """Whether the verdict is autograd's, and no error is reported where a gradient arrives."""
-        false_alarm = self.status == "arrives" and self.errors
-        return self.verdict in AGREEING_VERDICTS[self.status] and not false_alarm
+        """Whether there is nothing to object to."""
+        return not self.objections
 
     def __str__(self) -> str:
-        errors = f" with {', '.join(self.errors)}" if self.errors else ""
-        return f"{self.model}, layer {self.layer}: gradient {self.status}, gradflow says {self.verdict}{errors}"
+        return f"{self.model}, layer {self.layer}: {'; '.join(self.objections) or 'agrees'}"
 
 
 def compare(case: Case, layer_count: int) -> Iterator[Comparison]:
     """Check some layers of a model, each beside a plain reference run."""
-    for layer in spread(called_layers(case.model, case.inputs), layer_count):
-        status = gradient_status(case.model, case.inputs, layer)
+    before = tensors_in(case.run())
+    for layer in spread(called_layers(case), layer_count):
         start = time.perf_counter()
+        truth = true_gradient(case, layer)
+        plain_s = time.perf_counter() - start
         torch.manual_seed(SEED)
-        report = gradflow.check(case.model, layer, inputs=case.inputs, target=0)
+        start = time.perf_counter()
+        report = gradflow.check(case.model, layer, inputs=case.inputs, target=case.target)
+        check_s = time.perf_counter() - start
+        after = tensors_in(case.run())
         yield Comparison(
             model=case.name,
+            family=case.family,
             layer=layer,
-            status=status,
+            truth=truth,
             verdict=report.verdict,
+            norm=math.hypot(*(gradient.l2_norm or 0.0 for gradient in report.gradients)),
             errors=tuple(found.code for found in report.diagnostics if found.severity == "error"),
-            duration_s=time.perf_counter() - start,
+            infos=tuple(found.name for found in report.diagnostics if found.severity == "info"),
+            undetermined=report.undetermined,
+            leaves_traces=not _are_equal(before, after),
+            plain_s=plain_s,
+            check_s=check_s,
         )
+
+
+def _are_equal(before: list[torch.Tensor], after: list[torch.Tensor]) -> bool:
+    """Bit by bit; two NaN are equal."""
+    return len(before) == len(after) and all(
+        torch.allclose(one, other, rtol=0.0, atol=0.0, equal_nan=True) for one, other in zip(before, after, strict=True)
+    )

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from tests.zoo.models import SEED
+from tests.zoo.case import Case
 
 
-def called_layers(model: nn.Module, inputs: tuple[Any, ...]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Whether the gradient arrives (or backward raises), and its L2 norm over all calls of the layer."""
+
+    status: Literal["arrives", "zero", "nan", "none", "raises"]
+    norm: float = 0.0
+
+
+def called_layers(case: Case) -> list[str]:
     """Names of the submodules whose output is one float tensor that requires grad, in the order of their first call."""
     found: dict[str, None] = {}
 
@@ -22,10 +32,9 @@ def called_layers(model: nn.Module, inputs: tuple[Any, ...]) -> list[str]:
 
         return hook
 
-    handles = [module.register_forward_hook(note(name)) for name, module in model.named_modules() if name]
+    handles = [module.register_forward_hook(note(name)) for name, module in case.model.named_modules() if name]
     try:
-        torch.manual_seed(SEED)
-        model(*inputs)
+        case.run()
     finally:
         for handle in handles:
             handle.remove()
@@ -41,8 +50,8 @@ def spread(names: list[str], count: int) -> list[str]:
     return [names[round(number * (len(names) - 1) / (count - 1))] for number in range(count)]
 
 
-def gradient_status(model: nn.Module, inputs: tuple[Any, ...], layer: str) -> str:
-    """``"none"``, ``"zero"``, ``"nan"`` or ``"arrives"``: the gradient of output ``[0, 0]`` at all calls of a layer.
+def true_gradient(case: Case, layer: str) -> Truth:
+    """The gradient of the score at all calls of a layer.
 
     The layer's output is replaced by a clone of itself, and the clone's edge is taken at once, so that an in-place
     operation behind the layer can neither change nor orphan it.
@@ -54,17 +63,20 @@ def gradient_status(model: nn.Module, inputs: tuple[Any, ...], layer: str) -> st
         edges.append(get_gradient_edge(clone))
         return clone
 
-    handle = model.get_submodule(layer).register_forward_hook(hook)
+    handle = case.model.get_submodule(layer).register_forward_hook(hook)
     try:
-        torch.manual_seed(SEED)
-        score = model(*inputs)[0, 0]
+        score = case.score(case.run())
     finally:
         handle.remove()
     if not score.requires_grad:
-        return "none"
-    arrived = [grad for grad in torch.autograd.grad(score, edges, allow_unused=True) if grad is not None]
+        return Truth("none")
+    try:
+        arrived = [grad for grad in torch.autograd.grad(score, edges, allow_unused=True) if grad is not None]
+    except RuntimeError:
+        return Truth("raises")
     if not arrived:
-        return "none"
-    if any(grad.isnan().any() for grad in arrived):
-        return "nan"
-    return "arrives" if any(grad.any() for grad in arrived) else "zero"
+        return Truth("none")
+    norm = float(sum(grad.double().square().sum() for grad in arrived)) ** 0.5
+    if math.isnan(norm):
+        return Truth("nan", norm)
+    return Truth("arrives" if any(grad.any() for grad in arrived) else "zero", norm)

@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 
-SEED = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """A model of the zoo with random weights, in evaluation mode.
-
-    ``inputs`` are its positional arguments; the output of ``model`` is always a float tensor ``[N, C]`` whose entry
-    ``[0, 0]`` is the score.
-    """
-
-    name: str
-    family: str
-    model: nn.Module
-    inputs: tuple[Any, ...]
+from tests.zoo.case import SEED, Case, SumOfOutput
 
 
 def model_names() -> list[str]:
@@ -41,24 +26,6 @@ def build(name: str) -> Case:
     if family == "vision_transformer":
         nn.init.normal_(model.heads.head.weight, std=0.02)  # zeros, as built, would let no gradient through
     return Case(name=name, family=family, model=wrap(model).eval(), inputs=make_inputs())
-
-
-class SumOfOutput(nn.Module):
-    """Makes a ``[1, 1]`` score of whatever a model returns: the sum of its floating-point tensors."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, *inputs: Any) -> Tensor:
-        return torch.stack([tensor.sum() for tensor in _float_tensors(self.model(*inputs))]).sum().reshape(1, 1)
-
-
-def _float_tensors(value: Any) -> list[Tensor]:
-    if isinstance(value, Tensor):
-        return [value] if value.is_floating_point() else []
-    entries = value.values() if isinstance(value, dict) else value
-    return [tensor for entry in entries for tensor in _float_tensors(entry)]
 
 
 def _image(size: int) -> Callable[[], tuple[Any, ...]]:
