@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.nn.parameter import UninitializedParameter
 
 from gradflow.audit_report import Activity, AuditReport, DepthProfile, ParameterGradient, ParameterState
 from gradflow.diagnose.diagnostic import Diagnostic
@@ -16,9 +17,11 @@ from gradflow.diagnose.parameter_findings import (
     depth_finding,
     frozen_parameters,
     inactive_units,
+    unknown_leaves,
     unregistered_parameters,
 )
 from gradflow.diagnose.parameter_group import explain_group, explain_incomplete, merged, never_read, placed
+from gradflow.errors import UsageError
 from gradflow.graph.ways_to_score import WaysToScore, upstream_of, ways_to_score
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.loss import with_loss
@@ -83,6 +86,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     """Audit a loaded workload, whose objective is the loss (see :func:`gradflow.load.loss.with_loss`)."""
     started = time.perf_counter()
     say = progress or (lambda text: None)
+    _require_values(workload.model)
     trainable = {name: one for name, one in workload.model.named_parameters() if one.requires_grad}
     holders = find_unregistered(workload.model)
     hidden = {name: tensor for _, tensors in holders for name, tensor in tensors.items()}
@@ -116,6 +120,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         *explained,
         *incomplete,
         *(unregistered_parameters(holder, names) for (holder, _), names in zip(holders, reached, strict=True) if names),
+        *unknown_leaves(run.trace, ways),
         *_of_depth(depth, run.trace, ways, of_model),
         # units that are all inactive have been told already where the gradient dies of them
         *(one for one in inactive_units(run.trace, recorder.counts) if (one.name, one.module) not in told),
@@ -137,6 +142,22 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         ),
         undetermined=(*undetermined, *not_judged),
     )
+
+
+def _require_values(model: torch.nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, UninitializedParameter):
+            raise UsageError(
+                f"`{name}` has no shape yet, so there is nothing to audit",
+                note="a lazy layer gets its weights when it runs for the first time",
+                hint="run the model once where it is built",
+            )
+        if parameter.is_meta:
+            raise UsageError(
+                f"`{name}` is on the `meta` device, where tensors have no values",
+                note="an audit measures gradients",
+                hint="build the model on the CPU, with fewer layers if it does not fit",
+            )
 
 
 def _explained(cause: GroupCause, total: int) -> tuple[Diagnostic, ...]:

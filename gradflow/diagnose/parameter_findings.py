@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Diagnostic, Help
 from gradflow.diagnose.parameter_group import common_module
+from gradflow.graph.ways_to_score import WaysToScore
 from gradflow.location import SourceSpan
 from gradflow.probe.audit_evidence import Holder, UnitCount
 from gradflow.trace.data import Trace
 
-__all__ = ["depth_finding", "frozen_parameters", "inactive_units", "unregistered_parameters"]
+__all__ = ["depth_finding", "frozen_parameters", "inactive_units", "unknown_leaves", "unregistered_parameters"]
 
 VANISHING, EXPLODING = 1e-4, 1e5
 """Ratios of the gradients' size, first layers to last, beyond which it is worth a warning.
@@ -90,6 +91,47 @@ def unregistered_parameters(holder: Holder, reached: Sequence[str]) -> Diagnosti
     )
 
 
+def unknown_leaves(trace: Trace, ways: WaysToScore) -> tuple[Diagnostic, ...]:
+    """Tensors that get a gradient, although neither the model nor any of its attributes has them, by line."""
+    found: dict[tuple[SourceSpan | None, bool], list[int]] = {}
+    for value, producer in enumerate(trace.values.producer):
+        if not trace.values.requires_grad[value] or ways.obstacles[value] != ():
+            continue
+        if producer < 0:
+            if value not in trace.leaf_names and ways.first_read[value] >= 0:
+                found.setdefault((trace.span_of(ways.first_read[value]), False), []).append(value)
+        elif trace.name_of(producer) == "Parameter" and not any(
+            trace.values.requires_grad[read] for read in trace.inputs_of(producer)
+        ):
+            found.setdefault((trace.span_of(producer), True), []).append(value)
+    return tuple(_unknown(trace, span, is_new, values) for (span, is_new), values in found.items())
+
+
+def _unknown(trace: Trace, span: SourceSpan | None, is_new: bool, values: Sequence[int]) -> Diagnostic:
+    count, them = len(values), "them" if len(values) > 1 else "it"
+    shapes = ", ".join(str(list(trace.values.shape[value])) for value in values[:4])
+    if is_new:
+        message = f"{count} parameters are made" if count > 1 else "a parameter is made"
+        message += f" anew in every forward: no optimizer trains {them}"
+        label = "made here, and gone when the forward is over"
+        advice = "make the layer once, in `__init__`, and keep it in an attribute of the model"
+    else:
+        message = f"{count} tensors outside the model take" if count > 1 else "a tensor outside the model takes"
+        message += f" part and would learn: no optimizer that is given `model.parameters()` trains {them}"
+        label = "reads what the model does not know of"
+        advice = "register it: keep the layer, or an `nn.Parameter`, in an attribute of the model itself"
+    return Diagnostic(
+        code=code_of("unregistered-params"),
+        name="unregistered-params",
+        severity="warning",
+        message=message,
+        location=span,
+        label=label,
+        notes=(f"shapes: {shapes}{', ...' if count > 4 else ''}; requires grad, and a gradient reaches {them}",),
+        helps=(Help(text=advice), Help(text=f"if not meant to learn, say so: call `requires_grad_(False)` on {them}")),
+    )
+
+
 def _what_hides(holder: Holder, kind: str) -> str:
     if holder.span is None:
         return ""
@@ -121,7 +163,7 @@ def depth_finding(ratio: float, first: str, last: str, count: int) -> tuple[Diag
     if VANISHING <= ratio <= EXPLODING:
         return ()
     name = "vanishing-gradient" if ratio < VANISHING else "exploding-gradient"
-    times = f"{1 / ratio:.2g} times smaller" if ratio < 1 else f"{ratio:.2g} times larger"
+    times = f"{ratio:.2g} times larger" if ratio > 1 else f"{1 / ratio:.2g} times smaller" if ratio else "far smaller"
     helps = _AGAINST_VANISHING if ratio < 1 else _AGAINST_EXPLODING
     return (
         Diagnostic(

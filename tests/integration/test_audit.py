@@ -171,8 +171,6 @@ def test_units_that_get_nothing_are_not_called_dead() -> None:
 def test_the_loss_may_take_the_batch(mistakes) -> None:
     report = audit(mistakes.Net(), loss=mistakes.squared_error)
     assert report.score.description == "squared_error(output, batch)"
-    with torch.no_grad():
-        torch.manual_seed(0)
     assert report.exit_code == 0
 
 
@@ -239,6 +237,57 @@ def test_an_in_place_change_that_stops_backward_is_one_finding() -> None:
     assert found.name == "inplace-modification"
     assert set(found.hides) == {"first.weight", "first.bias"}
     assert report.exit_code == 1
+
+
+def test_layers_made_in_forward_are_told_where() -> None:
+    class Forgets(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.Linear(4, 2)(self.first(x))
+
+    report = gradflow.audit(Forgets(), inputs=torch.randn(2, 4))
+    (found,) = report.diagnostics
+    assert (found.name, found.severity) == ("unregistered-params", "warning")
+    assert found.message.startswith("2 parameters are made anew")
+    assert found.location is not None
+    assert found.location.function.endswith("Forgets.forward")
+
+
+def test_layers_inside_another_object_are_told_where_they_are_read() -> None:
+    class Holder:
+        def __init__(self) -> None:
+            self.layer = nn.Linear(4, 4, bias=False)
+
+    class Hides(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(4, 4)
+            self.holder = Holder()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.holder.layer(self.first(x))
+
+    (found,) = gradflow.audit(Hides(), inputs=torch.randn(2, 4)).diagnostics
+    assert (found.name, found.severity) == ("unregistered-params", "warning")
+    assert found.message.startswith("a tensor outside the model takes part")
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [(nn.LazyLinear(2), "has no shape yet"), (nn.Linear(4, 2, device="meta"), "on the `meta` device")],
+)
+def test_parameters_without_values_are_refused(model: nn.Module, reason: str) -> None:
+    with pytest.raises(gradflow.GradflowError, match=reason):
+        gradflow.audit(model, inputs=torch.randn(2, 4))
+
+
+def test_a_model_without_parameters_is_no_fault() -> None:
+    report = gradflow.audit(nn.ReLU(), inputs=torch.randn(2, 4))
+    assert report.exit_code == 0
+    assert str(report).startswith("no parameters")
 
 
 def test_command_line_json_and_exit_status(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
