@@ -38,6 +38,9 @@ def explain_backward_error(laboratory: Laboratory, error: Exception, target: str
     if "is not implemented" in message:
         run = laboratory.forward()
         return BackwardError(type_name=type(error).__name__, message=message, saver=_without_derivative(run))
+    if "second time" in message:
+        reader = _reads_from_before(laboratory.forward().trace)
+        return BackwardError(type_name=type(error).__name__, message=message, saver=reader)
     run_trace: Trace | None = None
     if "checkpoint" in message.lower():
         run_trace = laboratory.forward().trace
@@ -62,13 +65,33 @@ def _broken_saver(run: Run) -> tuple[int, str]:
     return -1, ""
 
 
+def _reads_from_before(trace: Trace) -> int:
+    """The first operation that reads a value with a history that this run did not make, -1 where none does."""
+    for operation in range(len(trace)):
+        for value in trace.inputs_of(operation):
+            if trace.leaf_names.get(value, ("", ""))[0] == "opaque" and trace.values.requires_grad[value]:
+                return operation
+    return -1
+
+
 def _without_derivative(run: Run) -> int:
-    """The operation nearest to the score for which torch has no derivative formula, -1 where there is none."""
+    """The operation nearest to the score for which torch has no derivative formula, -1 where it is not found.
+
+    Its node has no sequence number, so the operation is the one that made an input of the node before, and took none.
+    """
     if run.score is None or run.score.grad_fn is None:
         return -1
-    operation_of = link_operations(run.trace)
-    nodes = walk(run.score.grad_fn) or ()
-    return next((operation_of(node) for node in nodes if node.name().endswith("NotImplemented")), -1)
+    trace = run.trace
+    columns = trace.operations
+    operation_of = link_operations(trace)
+    for node in walk(run.score.grad_fn) or ():
+        names = [following.name() for following, _ in node.next_functions if following is not None]
+        user = operation_of(node) if any(name.endswith("NotImplemented") for name in names) else -1
+        for value in trace.inputs_of(user) if user >= 0 else ():
+            producer = trace.values.producer[value]
+            if producer >= 0 and columns.sequence_start[producer] == columns.sequence_end[producer]:
+                return producer
+    return -1
 
 
 def _is_spoiled(node: Any, attribute: str) -> bool:

@@ -54,13 +54,17 @@ def _bypass(trace: Trace, target: str) -> NotCalled | None:
             # a sub-module that was called read its own parameters: then the layer's forward was called directly
             if role == "parameter" and f"{owner}.".startswith(f"{target}.") and owner not in called:
                 call = columns.call[operation]
-                caller = f"`{trace.calls[call].module or 'the model'}`" if call >= 0 else "the model"
+                module = trace.calls[call].module if call >= 0 else ""
+                caller = f"`{module}`" if module else "the model"
+                parameter = f"ask for the parameter: `--param {name}`"
                 return NotCalled(
                     kind="functional-bypass",
                     location=trace.span_of(operation),
                     label=f"`{trace.name_of(operation)}` reads `{name}` here",
                     note=f"{caller} uses the weights of `{target}` without calling it, so hooks on it never fire",
-                    help=f"ask for {caller} itself, or for the parameter: `--param {name}`",
+                    help=f"{parameter}, or for the whole of {caller}"
+                    if module
+                    else f"{parameter}, or call the layer itself",
                     subject=target,
                 )
     return None

@@ -45,7 +45,8 @@ def _step(node: Node, report: Report) -> PathStep:
     kind: Literal["score", "step", "cut", "layer"] = (
         "score" if node.is_score else "layer" if node.is_layer else "cut" if node.cut else "step"
     )
-    label = {"score": report.score.description, "layer": report.target.name}.get(kind) or node.module or node.name
+    names = {"score": report.score.description, "layer": report.target.name}
+    label = names.get(kind) or node.module or written(node.name)
     return PathStep(kind=kind, label=label, module=node.module, operation=node.name, shape=node.shape, span=node.span)
 
 
@@ -117,7 +118,7 @@ def path_rows(steps: tuple[PathStep, ...], report: Report, most: int = MAX_ROWS)
             rows.append(PathRow(kind="gap", label=plural(step, "more step"), carries=carries))
             continue
         # the cut may lie within the layer itself, so that no step before it shows one
-        if step.kind == "cut" or (step.kind == "layer" and report.verdict in ("broken", "unused")):
+        if step.kind == "cut" or (step.kind == "layer" and report.verdict in ("broken", "unused", "error")):
             carries = False
         rows.append(
             PathRow(
@@ -137,7 +138,8 @@ def _what(step: PathStep, types: dict[str, str], report: Report) -> str:
     if step.kind == "score":
         return ""
     type_name = report.target.type_name if step.kind == "layer" else types.get(step.module, "")
-    operation = "" if step.operation == step.label else written(step.operation)
+    operation = written(step.operation)
+    operation = "" if operation == step.label else operation
     if step.kind == "cut" or step.label != step.module:
         return operation or (type_name if step.label == step.module or step.kind == "layer" else "")
     return type_name or operation

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.written import written
@@ -18,49 +20,50 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
     if "modified by an inplace operation" in error.message:
         return (_inplace(evidence, error),)
     if "checkpoint" in error.message.lower():
-        return (
-            _simple(
-                evidence,
-                error,
-                "reentrant-checkpoint",
-                "reentrant checkpointing does not work with `torch.autograd.grad`",
-                "call `checkpoint(..., use_reentrant=False)`",
-            ),
+        words = _Words(
+            name="reentrant-checkpoint",
+            message="reentrant checkpointing does not work with `torch.autograd.grad`",
+            label="checkpointed here",
+            help="call `checkpoint(..., use_reentrant=False)`",
         )
-    if "second time" in error.message:
-        return (
-            _simple(
-                evidence,
-                error,
-                "graph-freed",
-                "the model keeps a tensor of an earlier pass whose graph is freed already",
-                "detach what is carried from one pass to the next, or run the parts in one pass",
-            ),
+    elif "second time" in error.message:
+        words = _Words(
+            name="graph-freed",
+            message="the model keeps a tensor of an earlier pass, whose graph is freed already",
+            label="reads a tensor that an earlier pass left behind",
+            help="detach what is carried from one pass to the next, or run the parts in one pass",
         )
-    if error.span is not None:
-        return (
-            _simple(
-                evidence,
-                error,
-                "custom-function",
-                "a custom backward raised",
-                "mend the `backward` of this `autograd.Function`",
-            ),
+    elif error.span is not None:
+        words = _Words(
+            name="custom-function",
+            message="a custom backward raised",
+            label="raised here",
+            help="mend the `backward` of this `autograd.Function`",
         )
-    if error.saver >= 0:
+    elif error.saver >= 0:
         name = written(evidence.trace.name_of(error.saver))
-        return (
-            _simple(
-                evidence,
-                error,
-                "backward-raised",
-                f"torch has no derivative for `{name}`",
-                f"use differentiable operations instead of `{name}`, or `.detach()` it where no gradient is wanted",
-            ),
+        words = _Words(
+            name="backward-raised",
+            message=f"torch has no derivative for `{name}`",
+            label="torch cannot differentiate this operation",
+            help=f"use differentiable operations instead of `{name}`, or `.detach()` it where no gradient is wanted",
         )
-    return (
-        _simple(evidence, error, "backward-raised", "backward raised", "mend what torch says above, then check again"),
-    )
+    else:
+        words = _Words(
+            name="backward-raised",
+            message="backward raised",
+            label="",
+            help="mend what torch says above, then check again",
+        )
+    return (_diagnostic(evidence, error, words),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Words:
+    name: str
+    message: str
+    label: str
+    help: str
 
 
 def _inplace(evidence: Evidence, error: BackwardError) -> Diagnostic:
@@ -100,19 +103,19 @@ def _inplace(evidence: Evidence, error: BackwardError) -> Diagnostic:
     )
 
 
-def _simple(evidence: Evidence, error: BackwardError, name: str, message: str, advice: str) -> Diagnostic:
+def _diagnostic(evidence: Evidence, error: BackwardError, words: _Words) -> Diagnostic:
     span = error.span or (evidence.trace.span_of(error.saver) if error.saver >= 0 else None)
-    notes = [f"torch says: {error.type_name}: {error.message}"]
+    notes = [f"torch says: {error.type_name}: {error.message.partition('. ')[0]}"]
     if span is None:
         notes.append("the line is not determined, because the exception does not tell which operation it belongs to")
     return Diagnostic(
-        code=code_of(name),
-        name=name,
+        code=code_of(words.name),
+        name=words.name,
         severity="error",
-        message=f"no gradient reaches `{evidence.target}`: {message}",
+        message=f"no gradient reaches `{evidence.target}`: {words.message}",
         location=span,
-        label="here",
+        label=words.label,
         notes=tuple(notes),
-        helps=(Help(text=advice),),
+        helps=(Help(text=words.help),),
         hides=(evidence.target,),
     )

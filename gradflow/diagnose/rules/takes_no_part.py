@@ -56,6 +56,7 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
     if (
         not evidence.call_count
         or evidence.backward_error is not None
+        or evidence.forward_failure is not None
         or any(measured.arrived for measured in evidence.measured)
         or evidence.dependence.score_depends
         or matters
@@ -123,7 +124,8 @@ def _where_it_ends(evidence: Evidence) -> _Place:
     for call in trace.calls:
         if call.parent >= 0 and any(v in values or v in sources for v in call.outputs) and call.end_operation > last:
             span = trace.site_span(call.site)
-            note = f"what `{call.module}` returns contains it, and nothing after this line reads it"
+            kept = "" if call.module == evidence.target else f", with the output of `{evidence.target}` in it"
+            note = f"nothing after this line reads what `{call.module}` returns{kept}"
             return _Place(
                 span,
                 "its result is not used from here on",
