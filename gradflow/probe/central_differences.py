@@ -25,6 +25,9 @@ SINGLE_STEPS = (1e-2, 3e-3, 3e-2, 1e-3)
 _NOISE = 0.1
 """Largest share of the tolerance that rounding may make up where a quotient is trusted."""
 
+_FIRMLY = 1e-3
+"""Largest distance of two quotients, as a share of the error, at which no further step is tried."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quotient:
@@ -52,6 +55,7 @@ def compare(
     *,
     steps: Sequence[float] = STEPS,
     tolerance: float = 1e-3,
+    enough: int = 3,
 ) -> Comparison:
     """Compare directional derivatives with difference quotients.
 
@@ -65,6 +69,8 @@ def compare(
         Step sizes, in the order in which they are tried; the first that agrees ends the search.
     tolerance
         Largest relative error that counts as agreement.
+    enough
+        After so many trusted steps, of which two are very near to each other, the search for agreement ends.
     """
     trusted: dict[float, list[float]] = {}
     count = 0
@@ -79,13 +85,17 @@ def compare(
             return Comparison(outcome="agrees", evaluation_count=count)
         if _norm([quotient.rounding for quotient in quotients]) <= _NOISE * tolerance * size:
             trusted[step] = measured
+        if len(trusted) >= enough and _settled_error(predicted, trusted, _FIRMLY) is not None:
+            break
     error = _settled_error(predicted, trusted)
     if error is None:
         return Comparison(outcome="unclear", evaluation_count=count)
     return Comparison(outcome="differs", relative_error=error, evaluation_count=count)
 
 
-def _settled_error(predicted: Sequence[float], trusted: dict[float, list[float]]) -> float | None:
+def _settled_error(
+    predicted: Sequence[float], trusted: dict[float, list[float]], share: float = _NOISE
+) -> float | None:
     """The error where the quotients of two neighbouring steps are much closer to each other than to what is predicted.
 
     Where no two are, the function has kinks or jumps at every step, and its derivative is not known.
@@ -97,7 +107,7 @@ def _settled_error(predicted: Sequence[float], trusted: dict[float, list[float]]
         size = max(_norm(one), _norm(predicted))
         error = _distance(one, predicted) / size
         spread = _distance(one, other) / size
-        if spread <= _NOISE * error and (best is None or spread < best[0]):
+        if spread <= share * error and (best is None or spread < best[0]):
             best = spread, error
     return best[1] if best is not None else None
 

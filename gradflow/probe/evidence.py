@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gradflow.graph.dependence import Bridge, CutGroup, Dependence
 from gradflow.location import SourceSpan
+from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import ForwardFailure
@@ -199,6 +200,7 @@ class Evidence:
     repaired_together: RepairOutcome | None = None
     partial: tuple[PartialLoss, ...] = ()
     formulas: tuple[FormulaCheck, ...] = ()
+    derivative: DerivativeCheck | None = None
     flows: tuple[NodeFlow, ...] = ()
     backward_error: BackwardError | None = None
     forward_failure: ForwardFailure | None = None

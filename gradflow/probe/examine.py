@@ -8,15 +8,15 @@ from typing import Any
 import torch
 
 from gradflow.graph.dependence import CutGroup, Dependence, analyse
-from gradflow.probe.central_differences import Comparison
 from gradflow.probe.custom_backward import function_spans
 from gradflow.probe.custom_functions import check_custom_functions
+from gradflow.probe.derivative_check import DerivativeCheck
+from gradflow.probe.directional import check_derivative, locate_difference, modules_on_the_way
 from gradflow.probe.evidence import Evidence, Influence, NodeFlow, PartialLoss, RepairOutcome, SourceState
 from gradflow.probe.failed_backward import explain_backward_error
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory, measured_all
-from gradflow.probe.moved_score import score_against_gradient
 from gradflow.probe.repairing import RepairPlan
 from gradflow.probe.returned_values import find_returned_values, number_exits
 from gradflow.probe.source_state import source_state
@@ -40,15 +40,32 @@ NEGLIGIBLE_LOSS = 1e-4
 
 
 def examine(
-    laboratory: Laboratory, run: Run, gradients: Gradients, target: str, *, slice_text: str = "", index: Any = None
+    laboratory: Laboratory,
+    run: Run,
+    gradients: Gradients,
+    target: str,
+    *,
+    slice_text: str = "",
+    index: Any = None,
+    verify: bool = False,
 ) -> Evidence:
-    """Collect the evidence about one target from the base run and the experiments that it calls for."""
-    return _Examination(laboratory, run, gradients, target, slice_text, index).evidence()
+    """Collect the evidence about one target from the base run and the experiments that it calls for.
+
+    With ``verify``, a gradient that arrives is also compared with how the score moves.
+    """
+    return _Examination(laboratory, run, gradients, target, slice_text, index, verify).evidence()
 
 
 class _Examination:
     def __init__(
-        self, laboratory: Laboratory, run: Run, gradients: Gradients, target: str, slice_text: str, index: Any
+        self,
+        laboratory: Laboratory,
+        run: Run,
+        gradients: Gradients,
+        target: str,
+        slice_text: str,
+        index: Any,
+        verify: bool,
     ) -> None:
         self.laboratory = laboratory
         self.trace: Trace = run.trace
@@ -59,6 +76,8 @@ class _Examination:
         self.index = index
         self.values = self.trace.layer_values.get(target, ())
         self.is_parameter = target in laboratory.parameters
+        self.verify = verify
+        self.derivative: DerivativeCheck | None = None
         self.undetermined: list[str] = []
 
     def evidence(self) -> Evidence:
@@ -108,6 +127,9 @@ class _Examination:
                 dependence = self._with_values_that_came_back(dependence)
                 partial = self._partial(dependence)
                 formulas = self._formulas(dependence)
+                if self.verify:
+                    odd = any(formula.outcome not in ("right", "undetermined") for formula in formulas)
+                    self._verify(dependence, is_explained=bool(partial) or odd)
         module = laboratory.layers.get(target)
         parameter = laboratory.parameters.get(target)
         activations = self.run.activations.get(target, [])
@@ -133,6 +155,7 @@ class _Examination:
             repaired_together=together,
             partial=partial,
             formulas=formulas,
+            derivative=self.derivative if self.verify else None,
             flows=flows,
             backward_error=error,
             forward_failure=self.run.failure,
@@ -243,32 +266,43 @@ class _Examination:
                     losses.setdefault(group.key, loss)
         if not_mended and not losses:
             return self._losses_seen_in_the_score(not_mended)
-        self._leave_undetermined(not_mended)
+        self._leave_undetermined(not_mended, "gradflow could not run it without the cut")
         return tuple(losses.values())
 
     def _losses_seen_in_the_score(self, ways: list[tuple[CutGroup, ...]]) -> tuple[PartialLoss, ...]:
         """Whether anything is missing on ways on which gradflow can mend nothing."""
-        comparison = Comparison(outcome="unclear")
-        if not self.is_parameter:
-            given = self.gradients.by_target[self.target]
-            comparison = score_against_gradient(self.laboratory, self.target, given)
-        if comparison.outcome == "unclear":
-            self._leave_undetermined(ways)
-        if comparison.outcome != "differs":
+        check = self._derivative()
+        if check.outcome == "unclear":
+            self._leave_undetermined(ways, f"gradflow could not run it without the cut, and {check.reason}")
+        if check.outcome != "differs":
             return ()
         groups = {group.key: group for way in ways for group in way}
         return tuple(
-            PartialLoss(group=group, relative_difference=comparison.relative_error, is_mended=False)
+            PartialLoss(group=group, relative_difference=check.relative_error, is_mended=False)
             for group in groups.values()
         )
 
-    def _leave_undetermined(self, ways: list[tuple[CutGroup, ...]]) -> None:
+    def _leave_undetermined(self, ways: list[tuple[CutGroup, ...]], reason: str) -> None:
         for way in ways:
             operation = way[0].leave if way[0].leave >= 0 else way[0].operation
-            self.undetermined.append(
-                f"how much of the gradient is lost at {self.trace.span_of(operation) or 'a side path'}, "
-                "because gradflow could not run it without the cut"
-            )
+            where = self.trace.span_of(operation) or "a side path"
+            self.undetermined.append(f"how much of the gradient is lost at {where}, because {reason}")
+
+    def _derivative(self) -> DerivativeCheck:
+        """The gradient against how the score moves, measured once."""
+        if self.derivative is None:
+            self.derivative = check_derivative(self.laboratory, self.target, self.index, thorough=self.verify)
+        return self.derivative
+
+    def _verify(self, dependence: Dependence, *, is_explained: bool) -> None:
+        """Compare with the score's own movements; what differs and is not explained is looked for along the way."""
+        check = self._derivative()
+        if check.outcome != "differs" or is_explained:
+            return
+        after, before, count = locate_difference(self.laboratory, modules_on_the_way(self.trace, dependence))
+        self.derivative = replace(
+            check, after=after or self.target, before=before, forward_count=check.forward_count + count
+        )
 
     def _formulas(self, dependence: Dependence) -> tuple[FormulaCheck, ...]:
         """The custom Functions on the way, each checked against its own forward."""

@@ -86,6 +86,10 @@ class Laboratory:
             self.first_score = score_of(run)
         return run
 
+    def rewind(self) -> None:
+        """Let what runs next start from the initial state, as every forward does."""
+        self._keeper.rewind()
+
     def applications(self) -> tuple[Application, ...]:
         """What custom autograd Functions are given in a run."""
         if self._applications is None:

@@ -1,0 +1,96 @@
+"""Runs a float32 model in float64 without touching it.
+
+Parameters, buffers and inputs are replaced by copies for the time of a call. Tensors that a module keeps as plain
+attributes, tensors that it makes, and casts to lower precision are caught on the way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from gradflow.trace.operation_kinds import is_inplace_name
+
+__all__ = ["DoubleCopies", "DoublePrecision", "in_double"]
+
+_LOWER = frozenset({torch.float32, torch.float16, torch.bfloat16})
+_CASTS = frozenset({"float", "half", "bfloat16"})
+
+
+class DoublePrecision(TorchFunctionMode):
+    """Gives every operation float64 where it was to work with less."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = str(getattr(func, "__name__", ""))
+        if name in ("__get__", "__set__", "requires_grad_"):
+            return func(*args, **(kwargs or {}))
+        if name in _CASTS and args:
+            return args[0].double()
+        # what is changed in place has to stay the same object
+        kept = args[:1] if is_inplace_name(name) else ()
+        rest = tuple(in_double(value) for value in args[len(kept) :])
+        return func(*kept, *rest, **{key: in_double(value) for key, value in (kwargs or {}).items()})
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Also what is made without any tensor at hand is float64."""
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            with self:
+                yield
+        finally:
+            torch.set_default_dtype(before)
+
+
+def in_double(value: Any) -> Any:
+    """The same with float64 in place of lower precision: tensors, dtypes, and nested lists, tuples and mappings."""
+    if isinstance(value, torch.Tensor):
+        if value.dtype not in _LOWER:
+            return value
+        return value.to(torch.float64)
+    if isinstance(value, torch.dtype):
+        return torch.float64 if value in _LOWER else value
+    if type(value) in (list, tuple):
+        return type(value)(in_double(item) for item in value)
+    if type(value) is dict:
+        return {key: in_double(item) for key, item in value.items()}
+    return value
+
+
+class DoubleCopies:
+    """Parameters and buffers of a model by name, as copies in float64 where they are floating point.
+
+    Parameters are copied once, buffers, which a forward may change, each time that they are asked for.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._parameters: dict[str, torch.Tensor] = {}
+        self._versions: list[int] = []
+
+    def fresh(self) -> dict[str, torch.Tensor]:
+        """All of them by name, shared ones as one tensor."""
+        if self._versions != [tensor._version for tensor in self._parameters.values()]:
+            self._parameters = _copies(self._model.named_parameters(remove_duplicate=False))
+            self._versions = [tensor._version for tensor in self._parameters.values()]
+        return {**self._parameters, **_copies(self._model.named_buffers(remove_duplicate=False))}
+
+
+def _copies(named: Iterable[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    copies: dict[int, torch.Tensor] = {}
+    found = {}
+    for name, tensor in named:
+        if id(tensor) not in copies:
+            plain = tensor.detach()
+            copy = plain.double() if plain.dtype in _LOWER else plain.clone()
+            copies[id(tensor)] = copy.requires_grad_(tensor.requires_grad)
+        found[name] = copies[id(tensor)]
+    return found
