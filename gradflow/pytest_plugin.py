@@ -6,7 +6,6 @@ with gradients is imported by the first test that asks for it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,11 +163,7 @@ class _Controller:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         failed = any("reason" in finding for finding in self._findings)
-        if failed or self._written or (self._findings and not _is_quiet(self._config)):
+        if failed or self._written or (self._findings and self._config.getoption("verbose") > 0):
             from gradflow.pytest_support.summary import show
 
             show(terminalreporter, self._findings, self._written, self._config.rootpath)
-
-
-def _is_quiet(config: pytest.Config) -> bool:
-    return bool(config.getoption("verbose", 0) < 0) and "GITHUB_ACTIONS" not in os.environ

@@ -35,6 +35,15 @@ class _Leak:
     own: float
 
 
+@dataclass(slots=True)
+class _Call:
+    """A call of a layer without layers of its own: what it was given, and what it returned."""
+
+    layer: str
+    given: torch.Tensor | None
+    returned: torch.Tensor
+
+
 @assertion
 def assert_no_batch_leakage(model: torch.nn.Module, inputs: Any = None, *, output: str | None = None) -> Report:
     """Assert that the output for one sample does not depend on the other samples of the batch.
@@ -57,11 +66,10 @@ def assert_no_batch_leakage(model: torch.nn.Module, inputs: Any = None, *, outpu
         When the check cannot be carried out.
     """
     workload = with_loss(workload_from_objects(model, inputs), None, output)
-    with _run(workload, output) as (source, result, layers):
+    with _run(workload, output) as (source, result, calls):
         leak = _leak(result, source)
-        where = _first_leaking(layers, source) if leak is not None else None
-    names = [where] if where is not None else ["auto"]
-    report = check_workload(workload, names)
+        culprit = _first_mixed(calls, source) if leak is not None else None
+    report = check_workload(workload, [culprit.layer] if culprit is not None else ["auto"])
     if leak is None:
         return report
     share = f", {leak.norm / leak.own:.1%} of that to its own" if leak.own else ""
@@ -69,11 +77,15 @@ def assert_no_batch_leakage(model: torch.nn.Module, inputs: Any = None, *, outpu
         f"the output of sample {leak.sample} has a gradient in the input of sample {leak.other} "
         f"(L2 norm {number(leak.norm)}{share})"
     )
-    if where is not None:
-        module = model.get_submodule(where)
-        reason += f": `{where}` ({type(module).__name__}) is the first layer that mixes samples"
-        raise GradientAssertionError(reason, report, detail=_explanation(module))
-    raise GradientAssertionError(f"{reason}: the mixing is in code outside of any layer", report)
+    if culprit is None:
+        raise GradientAssertionError(f"{reason}: the code after the last layer mixes samples", report)
+    module = model.get_submodule(culprit.layer)
+    named = f"`{culprit.layer}` ({type(module).__name__})"
+    if _leaks(culprit.given, source):
+        raise GradientAssertionError(f"{reason}: the code before {named} mixes samples", report)
+    raise GradientAssertionError(
+        f"{reason}: {named} is the first layer that mixes samples", report, detail=_explanation(module)
+    )
 
 
 def _explanation(module: torch.nn.Module) -> str:
@@ -88,32 +100,37 @@ def _explanation(module: torch.nn.Module) -> str:
 
 
 @contextlib.contextmanager
-def _run(
-    workload: Workload, output: str | None
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[tuple[str, torch.Tensor]]]]:
-    """The batch as a leaf that requires grad, the output, and the outputs of the innermost layers in order."""
-    layers: list[tuple[str, torch.Tensor]] = []
+def _run(workload: Workload, output: str | None) -> Iterator[tuple[torch.Tensor, torch.Tensor, list[_Call]]]:
+    """The batch as a leaf that requires grad, the output, and the calls of the innermost layers in order."""
+    calls: list[_Call] = []
+    given: list[torch.Tensor | None] = []
     sources: list[torch.Tensor] = []
     arguments = (*workload.inputs, *workload.keyword_inputs.values())
     with recording_allowed(workload), preserved(workload.model, arguments) as keeper, contextlib.ExitStack() as hooks:
         entered, found = _entered(workload)
         sources += found
 
+        def enter(value: Any) -> None:
+            tensor = first_tensor(value)
+            # clones: later in-place operations must not change what a layer got and gave
+            given.append(None if tensor is None else tensor.clone())
+
         def keep(name: str, value: Any) -> Any:
             tensor = first_tensor(value)
+            before = given.pop()
             if tensor is None or not tensor.is_floating_point():
                 return None
             if not sources and isinstance(workload.model.get_submodule(name), torch.nn.Embedding):
                 leaf = tensor.detach().clone().requires_grad_(True)
                 sources.append(leaf)
                 return leaf
-            # a clone: a later in-place operation must not change what the layer gave
-            layers.append((name, tensor.clone()))
+            calls.append(_Call(name, before, tensor.clone()))
             return None
 
         for name, module in workload.model.named_modules():
             if name and not any(module.children()):
-                hook = module.register_forward_hook(lambda _m, _i, value, name=name: keep(name, value))
+                hooks.callback(module.register_forward_pre_hook(lambda _module, value: enter(value)).remove)
+                hook = module.register_forward_hook(lambda _module, _inputs, value, name=name: keep(name, value))
                 hooks.callback(hook.remove)
         for value in arguments:
             keeper.before_write(value)
@@ -128,7 +145,7 @@ def _run(
                 f"a batch of two or more samples is needed, and an output for each: the input has the shape "
                 f"{list(sources[0].shape)}, the output {list(tensor.shape)}"
             )
-        yield sources[0], tensor, layers
+        yield sources[0], tensor, calls
 
 
 def _entered(workload: Workload) -> tuple[Workload, list[torch.Tensor]]:
@@ -171,8 +188,11 @@ def _leak(result: torch.Tensor, source: torch.Tensor) -> _Leak | None:
     return worst
 
 
-def _first_leaking(layers: list[tuple[str, torch.Tensor]], source: torch.Tensor) -> str | None:
-    for name, tensor in layers:
-        if tensor.dim() and tensor.shape[0] == source.shape[0] and _leak(tensor, source) is not None:
-            return name
-    return None
+def _first_mixed(calls: list[_Call], source: torch.Tensor) -> _Call | None:
+    return next((call for call in calls if _leaks(call.returned, source)), None)
+
+
+def _leaks(tensor: torch.Tensor | None, source: torch.Tensor) -> bool:
+    if tensor is None or not tensor.dim() or tensor.shape[0] != source.shape[0]:
+        return False
+    return _leak(tensor, source) is not None

@@ -102,8 +102,8 @@ def _require_share(report: Report, block: str, branch: Branch, path: BranchPath,
         )
     if path.gradient_share < at_least:
         raise GradientAssertionError(
-            f"the skip of `{block}`{where} carries {path.gradient_share:.1%} of the gradient, "
-            f"and {at_least:.1%} should come back on it",
+            f"the skip of `{block}`{where} carries {100 * path.gradient_share:.2g}% of the gradient, "
+            f"and {100 * at_least:.2g}% should come back on it",
             report,
         )
 
