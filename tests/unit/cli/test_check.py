@@ -129,6 +129,7 @@ def test_every_loading_option_arrives(stages: Stages) -> None:
         "target": "-1",
         "output": "logits",
         "score": "s.py:f",
+        "loss": None,
         "device": "cuda:1",
         "dtype": "float64",
         "seed": 7,
