@@ -88,6 +88,7 @@ def check_program(tmp_path: Path) -> Iterator[Callable[..., Checked]]:
         head: str = "return self.head(h)",
         dtype: str = "float32",
         slice_: str = "",
+        layer: str = "body",
     ) -> Checked:
         source = _TEMPLATE.format(
             top=textwrap.dedent(top).strip(),
@@ -103,7 +104,7 @@ def check_program(tmp_path: Path) -> Iterator[Callable[..., Checked]]:
         lines = source.splitlines()
         line = next((number for number, text in enumerate(lines, start=1) if text.endswith(HERE)), None)
         workload = load_workload(Request(model=f"{path}:build", inputs=(f"{path}:example_input",)))
-        return Checked(report=check_workload(workload, ["body"], slice_=slice_), line=line)
+        return Checked(report=check_workload(workload, [layer], slice_=slice_), line=line)
 
     yield check
     torch.set_grad_enabled(True)  # some of the programs leave it off

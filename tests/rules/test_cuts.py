@@ -213,3 +213,23 @@ def test_cuts_in_a_row_are_all_named_in_order_from_the_layer(check_program) -> N
     line = checked.line
     assert checked.found == [("detach", line), ("no-grad", line + 1), ("tensor-rewrap", line + 3)], str(checked.report)
     assert all(each.helps[0].repair.verified for each in checked.report.diagnostics)
+
+
+def test_a_cut_inside_the_layer_stands_before_it_on_the_path(check_program) -> None:
+    neck = """
+        class Neck(nn.Module):
+            def forward(self, h):
+                h = h.detach()  # <- here
+                return torch.relu(h)
+    """
+    parts = {"top": neck, "init": "self.neck = Neck()", "forward": "h = torch.tensor(self.neck(h))", "layer": "neck"}
+    checked = check_program(**parts)
+    assert [name for name, _ in checked.found] == ["detach", "tensor-rewrap"], str(checked.report)
+    first = checked.report.diagnostics[0]
+    assert first.location.line == checked.line
+    assert [(step.kind, step.label) for step in first.path][-3:] == [
+        ("cut", "tensor-rewrap"),
+        ("cut", "detach"),
+        ("layer", "neck"),
+    ]
+    assert "2 cuts must be mended before the gradient arrives" in first.notes

@@ -47,6 +47,9 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
         notes.append(
             "gradient recording was off already before the model ran; where it was switched off is not determined"
         )
+    if count > len(evidence.dependence.needed) > 0:
+        # one of them lies inside the target, which the graph from the target to the score does not show
+        notes.append(f"{count} cuts must be mended before the gradient arrives")
     return Diagnostic(
         code=code_of(group.cause),
         name=group.cause,
