@@ -52,6 +52,7 @@ def check(
     parameter: str | Sequence[str] = (),
     slice: str = "",  # noqa: A002  (the name that the command line uses)
     cam: bool = False,
+    verify: bool = False,
 ) -> Report:
     """Say whether the gradient of a score reaches a layer of a model, and if not, why.
 
@@ -79,6 +80,9 @@ def check(
         A part of the activation, such as ``"[:, 1:]"``.
     cam
         Also compute the Grad-CAM, if the path is connected.
+    verify
+        Also compare the gradient with how the score moves, in float64: five more forward passes, which take twice as
+        long and need a copy of the parameters; about thirty, and some to find the place, where they differ.
 
     Raises
     ------
@@ -90,7 +94,7 @@ def check(
     layers = [layer] if isinstance(layer, str) else list(layer)
     if parameters and layers == ["auto"]:
         layers = []
-    return check_workload(workload, layers, parameters, slice_=slice, cam=cam)
+    return check_workload(workload, layers, parameters, slice_=slice, cam=cam, verify=verify)
 
 
 def check_workload(
@@ -100,6 +104,7 @@ def check_workload(
     *,
     slice_: str = "",
     cam: bool = False,
+    verify: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Report:
     """Check a loaded workload; the stages of gradflow in their order. Arguments as for :func:`check`."""
@@ -129,7 +134,9 @@ def check_workload(
             evidences = []
             for name in (*names, *tensors):
                 say(f"looking at {name}")
-                evidences.append(examine(laboratory, run, gradients, name, slice_text=slice_, index=index))
+                evidences.append(
+                    examine(laboratory, run, gradients, name, slice_text=slice_, index=index, verify=verify)
+                )
             cams = _cams(workload, run, gradients, evidences, class_index) if cam else {}
         unrestored = keeper.unrestored
     workload = replace(

@@ -91,6 +91,12 @@ def _add_layer_options(parser: argparse.ArgumentParser) -> None:
         "--param", action="append", default=[], metavar="NAME", help="a parameter instead of an activation; repeats"
     )
     group.add_argument("--slice", default="", metavar="SLICE", help='part of the activation: "[:, 1:]"')
+    group.add_argument(
+        "--verify",
+        action="store_true",
+        help="compare the gradient with how the score moves, in float64: five more forward passes, some thirty where "
+        "they differ",
+    )
 
 
 def _add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -136,4 +142,6 @@ def _report(args: argparse.Namespace) -> Report:
     with loaded(args) as (workload, say):
         from gradflow.checking import check_workload
 
-        return check_workload(workload, layers, args.param, slice_=args.slice, cam=bool(args.cam), progress=say)
+        return check_workload(
+            workload, layers, args.param, slice_=args.slice, cam=bool(args.cam), verify=args.verify, progress=say
+        )

@@ -46,6 +46,7 @@ CODES: dict[str, str] = {
     "GF407": "nan-singularity",
     "GF408": "vanishing-gradient",
     "GF409": "exploding-gradient",
+    "GF410": "wrong-derivative",
     # GF5xx: backward raises
     "GF501": "inplace-modification",
     "GF502": "graph-freed",

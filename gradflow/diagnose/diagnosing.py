@@ -15,6 +15,7 @@ from gradflow.diagnose.rules.partial import some_ways_are_cut
 from gradflow.diagnose.rules.position_not_read import position_is_not_read
 from gradflow.diagnose.rules.takes_no_part import layer_never_ran, output_is_discarded
 from gradflow.diagnose.rules.unrecorded import nothing_requires_grad
+from gradflow.diagnose.rules.wrong_derivative import gradient_is_verified
 from gradflow.diagnose.rules.zero import gradient_is_zero
 from gradflow.probe.evidence import Evidence
 
@@ -35,6 +36,7 @@ ALL_RULES: tuple[Rule, ...] = (
     gradient_is_zero,
     custom_function_is_no_derivative,
     some_ways_are_cut,
+    gradient_is_verified,
 )
 
 _RANK = {"error": 0, "warning": 1, "info": 2}

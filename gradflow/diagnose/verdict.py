@@ -8,7 +8,7 @@ from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, PartialLoss
 from gradflow.probe.formula_check import wrong_formulas
 
-__all__ = ["Verdict", "harmful_losses", "verdict_of"]
+__all__ = ["Verdict", "harmful_losses", "is_off_on_purpose", "verdict_of"]
 
 Verdict = Literal["connected", "broken", "unused", "zero", "wrong", "nan", "stale", "error"]
 
@@ -28,9 +28,21 @@ def verdict_of(evidence: Evidence) -> Verdict:
     looked_at = [measured for measured in evidence.sliced if measured.arrived] or arrived
     if evidence.is_cancelled or all(measured.is_zero for measured in looked_at):
         return "zero"
-    if harmful_losses(evidence) or wrong_formulas(evidence.formulas):
+    if harmful_losses(evidence) or wrong_formulas(evidence.formulas) or _is_shown_wrong(evidence):
         return "wrong"
     return "connected"
+
+
+def _is_shown_wrong(evidence: Evidence) -> bool:
+    check = evidence.derivative
+    return check is not None and check.outcome == "differs" and not is_off_on_purpose(evidence)
+
+
+def is_off_on_purpose(evidence: Evidence) -> bool:
+    """Whether something on the way is known to replace the derivative by another: a straight-through estimator, say."""
+    return bool(evidence.partial) or any(
+        formula.outcome not in ("right", "undetermined") for formula in evidence.formulas
+    )
 
 
 def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:

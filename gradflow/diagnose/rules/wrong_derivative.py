@@ -1,0 +1,73 @@
+"""GF410: with ``--verify``, the gradient against how the score really moves."""
+
+from __future__ import annotations
+
+from gradflow.diagnose.codes import code_of
+from gradflow.diagnose.diagnostic import Diagnostic, Help
+from gradflow.diagnose.score_path import score_path
+from gradflow.diagnose.verdict import harmful_losses, is_off_on_purpose
+from gradflow.location import SourceSpan
+from gradflow.probe.derivative_check import DerivativeCheck
+from gradflow.probe.evidence import Evidence
+from gradflow.probe.formula_check import wrong_formulas
+
+__all__ = ["gradient_is_verified"]
+
+
+def gradient_is_verified(evidence: Evidence) -> tuple[Diagnostic, ...]:
+    """What the comparison brought: said also where all is well, because it was asked for."""
+    check = evidence.derivative
+    if check is None:
+        return ()
+    cost = f"measured in float64 with {check.forward_count} more forward passes"
+    if check.outcome == "agrees":
+        message = f"verified: the gradient at `{evidence.target}` is the derivative of {evidence.score}"
+        return (_info(message, f"{cost}: autograd and central differences along random directions agree to 0.1%"),)
+    if check.outcome == "unclear":
+        return (_info(f"the gradient at `{evidence.target}` could not be verified", f"because {check.reason}"),)
+    share = f"{100 * check.relative_error:.2g}%"
+    measured = f"{cost}: central differences along random directions are off from autograd by {share} (relative L2)"
+    if harmful_losses(evidence) or wrong_formulas(evidence.formulas):
+        return (_info(f"verified: the gradient at `{evidence.target}` is wrong", measured),)
+    if is_off_on_purpose(evidence):
+        message = f"the gradient at `{evidence.target}` is not the derivative, as is meant where it is replaced"
+        return (_info(message, measured),)
+    return (_error(evidence, check, measured),)
+
+
+def _info(message: str, note: str) -> Diagnostic:
+    return Diagnostic(
+        code=code_of("wrong-derivative"), name="wrong-derivative", severity="info", message=message, notes=(note,)
+    )
+
+
+def _error(evidence: Evidence, check: DerivativeCheck, measured: str) -> Diagnostic:
+    notes = [measured]
+    if check.before:
+        notes.append(f"it is wrong still at the output of `{check.after}`, and right at that of `{check.before}`")
+    elif check.after:
+        notes.append(f"it is wrong still at the output of `{check.after}`: the cause lies between there and the score")
+    module = check.before or check.after
+    return Diagnostic(
+        code=code_of("wrong-derivative"),
+        name="wrong-derivative",
+        severity="error",
+        message=f"the gradient at `{evidence.target}` is not the derivative of {evidence.score}",
+        location=_ran_at(evidence, module),
+        label="the difference arises up to here" if check.before else "the difference arises behind this",
+        module=module,
+        path=score_path(evidence),
+        notes=tuple(notes),
+        helps=(
+            Help(
+                text="look there for a hand-written backward, a tensor hook that returns something else, or numbers "
+                "that are kept from another call"
+            ),
+        ),
+        hides=(evidence.target,),
+    )
+
+
+def _ran_at(evidence: Evidence, module: str) -> SourceSpan | None:
+    calls = evidence.trace.calls_by_module.get(module, ())
+    return evidence.trace.site_span(calls[0].site) if calls else None
