@@ -47,7 +47,7 @@ class Audit:
         """Add the verb with its options."""
         parser = subparsers.add_parser(
             self.name,
-            usage="gradflow audit MODEL [--loss FILE:FUNCTION] [options]",
+            usage="gradflow audit MODEL [--loss FUNCTION] [options]",
             help="list the parameters that get no gradient, and why",
             description=_DESCRIPTION,
             epilog=_EPILOG,
