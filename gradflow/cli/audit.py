@@ -32,7 +32,7 @@ examples:
   gradflow audit train.py:build --loss train.py:loss \\
       --input batch.pt
   gradflow audit resnet50 --train --input-shape 4,3,64,64
-  gradflow audit net.py:Net --format json --output audit.json
+  gradflow audit net.py:Net --output audit.json
 
 Exit status: 0 every trainable parameter gets a gradient, 1 one gets none, 2 the request could not be carried out.
 """
