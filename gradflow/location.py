@@ -139,7 +139,9 @@ def _role_of(path: str) -> int:
     """Whether a frame of this file is the user's, is passed over, or ends the search (gradflow called the model)."""
     own = _own_directory()
     if path.startswith(own):
-        recording = path.startswith((f"{own}trace{os.sep}", f"{own}probe{os.sep}", f"{own}load{os.sep}observe"))
+        recording = path.startswith(
+            (f"{own}trace{os.sep}", f"{own}probe{os.sep}", f"{own}watch{os.sep}", f"{own}load{os.sep}observe")
+        )
         return _SKIP if recording and not path.endswith(f"trace{os.sep}run.py") else _BOUNDARY
     if not is_machinery(path):
         return _USER

@@ -17,12 +17,13 @@ from gradflow.cli.failure import FAILED, report_failure
 from gradflow.cli.layers import Layers
 from gradflow.cli.parser import Parser
 from gradflow.cli.render import Render
+from gradflow.cli.run import Run
 from gradflow.cli.verb import Verb
 from gradflow.errors import GradflowError, UsageError
 
 __all__ = ["main"]
 
-_ALL: tuple[Verb, ...] = (Check(), Audit(), Layers(), Render(), Explain())
+_ALL: tuple[Verb, ...] = (Check(), Audit(), Run(), Layers(), Render(), Explain())
 VERBS = {verb.name: verb for verb in _ALL}
 
 _BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -34,6 +35,7 @@ _EPILOG = """
 Start with one of these:
 
   gradflow check train.py:build --layer backbone.layer4
+  gradflow run train.py
   gradflow layers resnet50
   gradflow explain GF101
 

@@ -1,0 +1,103 @@
+"""`gradflow run`: runs the user's own program and explains what happens to its gradients."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from gradflow.cli.files import check_writable
+from gradflow.cli.formats import FORMATS, format_of
+from gradflow.cli.parser import one_of
+from gradflow.cli.verb import Subparsers
+from gradflow.errors import UsageError
+from gradflow.report import Report
+
+__all__ = ["Run"]
+
+_DESCRIPTION = """
+Runs a program unchanged and watches what it asks of autograd. Its output, its exceptions and its exit status are its
+own; what gradflow found is printed afterwards, on stderr.
+"""
+_EPILOG = """
+examples:
+
+  gradflow run train.py --epochs 1
+  gradflow run -m package.module
+  gradflow run -m pytest tests/test_model.py
+  gradflow run --steps 20 train.py
+  gradflow run --format json --output report.json cam.py
+
+Exit status: that of the program; with --strict 1 where it would be 0 and a gradient is missing or wrong.
+"""
+
+
+class Run:
+    """What happens to the gradients of a program."""
+
+    name = "run"
+
+    def add_parser(self, subparsers: Subparsers) -> None:
+        """Add the verb with its options."""
+        parser = subparsers.add_parser(
+            self.name,
+            usage="gradflow run [options] PROGRAM.py [argument ...]",
+            help="run a program and explain its gradients",
+            description=_DESCRIPTION,
+            epilog=_EPILOG,
+        )
+        parser.add_argument("-m", dest="is_module", action="store_true", help="PROGRAM is a module, as in `python -m`")
+        parser.add_argument(
+            "--format", type=one_of(tuple(FORMATS)), metavar="FORMAT", help=f"{', '.join(FORMATS)} (default: text)"
+        )
+        parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here instead of stderr")
+        parser.add_argument("--strict", action="store_true", help="exit with 1 when a gradient is missing or wrong")
+        parser.add_argument(
+            "--steps", type=_count, metavar="N", help="watch the first N backward passes, then step aside"
+        )
+        parser.add_argument("program", metavar="PROGRAM", help="the program: a file, or a module with -m")
+        parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its own arguments")
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Run, explain; the exit status is the program's own unless ``--strict``."""
+        if args.output is not None:
+            check_writable(args.output)
+        if not args.is_module and not Path(args.program).is_file():
+            raise UsageError(
+                f"there is no file `{args.program}`",
+                hint="for a module, as in `python -m`, write `gradflow run -m MODULE`",
+            )
+        from gradflow.watch.explaining import explain_observation
+        from gradflow.watch.running import run_program
+        from gradflow.watch.watching import Watch
+
+        watch = Watch(steps=args.steps)
+        started = time.perf_counter()
+        status = run_program(watch, args.program, args.arguments, is_module=args.is_module)
+        report = explain_observation(
+            watch.observation(), program=args.program, duration_s=time.perf_counter() - started
+        )
+        _show(report, args.format or format_of(args.output), args.output)
+        return status or (report.exit_code if args.strict else 0)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"`{text}` is not a number of steps")
+    return int(text)
+
+
+def _show(report: Report, format_: str, output: Path | None) -> None:
+    """Write the report to its file, or print it on stderr: stdout is the program's."""
+    if output is not None:
+        from gradflow.cli.formats import show
+
+        show(report, format_, output)
+        return
+    sys.stdout.flush()
+    if format_ == "text" and not report.diagnostics:
+        asked = report.assumptions[0].removeprefix("watched: ")
+        print(f"gradflow: nothing wrong with the gradients ({asked})", file=sys.stderr)
+        return
+    print(FORMATS[format_](report).rstrip("\n"), file=sys.stderr)

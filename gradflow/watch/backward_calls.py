@@ -1,0 +1,131 @@
+"""Watches ``backward`` and ``torch.autograd.grad``: what was asked for, and what came."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from gradflow.trace.patches import replace_function
+from gradflow.watch.backward_notes import BackwardNotes
+from gradflow.watch.events import Backward
+from gradflow.watch.log import Log
+from gradflow.watch.recording import ProgramRecorder, measure
+
+__all__ = ["BackwardCalls"]
+
+_LEAVES_WATCHED = 512
+
+
+class BackwardCalls:
+    """Patches for the time of a program; a call that one of them makes through the other is seen once."""
+
+    def __init__(self, recorder: ProgramRecorder, log: Log, on_step: Callable[[], None]) -> None:
+        self._recorder = recorder
+        self._log = log
+        self._on_step = on_step
+        self._busy = False
+        self._left: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], int]] = {}
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Put the patches on, and off again."""
+        with contextlib.ExitStack() as stack:
+            replace_function(stack, torch.autograd, "backward", self._watched(torch.autograd.backward, "backward"))
+            replace_function(stack, torch.autograd, "grad", self._watched(torch.autograd.grad, "grad"))
+            yield
+
+    def _watched(self, original: Callable[..., Any], kind: Any) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self._busy or self._recorder.suspended:
+                return original(*args, **kwargs)
+            self._busy = True
+            try:
+                return self._call(original, kind, args, kwargs)
+            finally:
+                self._busy = False
+                self._on_step()
+
+        call.__wrapped__ = original  # type: ignore[attr-defined]
+        call.__name__ = kind
+        # torch hands a function mode whatever goes by this name in its module
+        self._recorder.passed_through.add(call)
+        return call
+
+    def _call(self, original: Callable[..., Any], kind: Any, args: Any, kwargs: Any) -> Any:
+        recorder, log = self._recorder, self._log
+        names = ("tensors", "grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs")
+        if kind == "grad":
+            names = ("outputs", "inputs", "grad_outputs", "retain_graph", "create_graph", "only_inputs")
+        given = dict(zip(names, args, strict=False)) | kwargs
+        roots = _tensors(given.get(names[0]))
+        inputs = _tensors(given.get("inputs"))
+        event = Backward(
+            kind=kind,
+            site=recorder.sites.number(sys._getframe(2)),
+            operation=len(recorder.operations.name),
+            roots=tuple(recorder.value_of(root) for root in roots),
+            roots_require_grad=any(root.requires_grad for root in roots),
+            root_is_leaf=bool(roots) and all(root.is_leaf for root in roots),
+            inputs=tuple(recorder.value_of(tensor) for tensor in inputs),
+            inputs_require_grad=tuple(tensor.requires_grad for tensor in inputs),
+            create_graph=bool(given.get("create_graph")),
+            kept=self._still_there() if kind == "backward" else (),
+        )
+        notes = BackwardNotes(recorder, roots, inputs, number=len(log.backwards))
+        log.backwards.append(event)
+        try:
+            result = original(*args, **kwargs)
+        except BaseException as error:
+            event.error_type, event.error = type(error).__name__, " ".join(str(error).split())
+            notes.drop()
+            raise
+        if kind == "grad":
+            results = list(result)
+            event.results = tuple(measure(gradient) for gradient in results)
+            event.result_values = recorder.record_gradients(event.site, (*event.roots, *event.inputs), results)
+            for value, of in zip(event.result_values, event.inputs, strict=False):
+                if value >= 0:
+                    log.gradient_of[value] = of
+        notes.finish(event)
+        if kind == "backward":
+            self._remember(notes.leaves)
+        return result
+
+    def _still_there(self) -> tuple[int, ...]:
+        """The tensors whose ``.grad`` is what an earlier backward left, unchanged since."""
+        kept = []
+        for key, (tensor_reference, gradient_reference, version) in list(self._left.items()):
+            tensor = tensor_reference()
+            gradient = gradient_reference()
+            if tensor is None:
+                del self._left[key]
+                continue
+            with torch._C.DisableTorchFunction():
+                same = gradient is not None and tensor.grad is gradient and gradient._version == version
+            if same:
+                kept.append(self._recorder.value_of(tensor))
+        return tuple(kept)
+
+    def kept_now(self) -> tuple[int, ...]:
+        """The same, for an optimizer that has just stepped."""
+        return self._still_there()
+
+    def _remember(self, leaves: Sequence[torch.Tensor]) -> None:
+        for leaf in leaves[:_LEAVES_WATCHED]:
+            with torch._C.DisableTorchFunction():
+                gradient = leaf.grad
+            if gradient is not None:
+                self._left[id(leaf)] = (weakref.ref(leaf), weakref.ref(gradient), gradient._version)
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, Sequence):
+        return [item for item in value if isinstance(item, torch.Tensor)]
+    return []

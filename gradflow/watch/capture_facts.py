@@ -1,0 +1,99 @@
+"""Which forward pass and which hook a tensor belongs to; shared by the rules about captured activations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import DETACHING, INPLACE_CAPABLE, REWRAPPING, is_inplace_name
+from gradflow.watch.events import Hook, HookRun, Observation
+from gradflow.watch.questions import call_of_value
+
+__all__ = ["Copy", "copied_from", "hook_around", "hook_that_stored", "is_rewritten", "other_calls"]
+
+_SAME = frozenset({"clone", "contiguous", "to", "float", "double", "half", "cpu", "cuda", "alias", "view_as"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """``operation`` made a tensor without history out of the value ``origin``."""
+
+    operation: int
+    origin: int
+
+
+def copied_from(trace: Trace, value: int) -> Copy | None:
+    """The detaching or rewrapping operation that a tensor goes back to without any computation in between."""
+    operation = -1
+    for _ in range(32):
+        producer = trace.values.producer[value]
+        if producer < 0:
+            break
+        name = trace.name_of(producer)
+        inputs = trace.inputs_of(producer)
+        if name in DETACHING or name in REWRAPPING:
+            operation = producer if operation < 0 else operation
+        elif name not in _SAME:
+            break
+        if not inputs:
+            break
+        value = inputs[0]
+    return Copy(operation=operation, origin=value) if operation >= 0 else None
+
+
+def hook_around(observation: Observation, operation: int) -> tuple[Hook, HookRun] | None:
+    """The forward hook inside whose body an operation ran."""
+    for hook in observation.hooks:
+        for run in hook.runs:
+            if run.first_operation <= operation < run.end_operation and hook.kind != "backward":
+                return hook, run
+    return None
+
+
+def hook_that_stored(observation: Observation, value: int, names: frozenset[str] = frozenset()) -> Hook | None:
+    """The forward hook that was given a value; of several the last one that knows one of ``names``, else the last."""
+    found = [
+        hook for hook in observation.hooks if hook.kind == "forward" and any(value in run.outputs for run in hook.runs)
+    ]
+    named = [hook for hook in found if hook.names & names]
+    chosen = named or found
+    return chosen[-1] if chosen else None
+
+
+def is_rewritten(observation: Observation, value: int) -> tuple[int, int] | None:
+    """Whether a tensor that a hook was given has been written to since: the operation, and the value it had."""
+    trace = observation.trace
+    for hook in observation.hooks:
+        for run in hook.runs:
+            if hook.kind == "forward" and value in run.outputs:
+                return None
+    producer = trace.values.producer[value]
+    seen = 0
+    while producer >= 0 and seen < 16:
+        name, inputs = trace.name_of(producer), trace.inputs_of(producer)
+        if not inputs or not (is_inplace_name(name) or name in INPLACE_CAPABLE):
+            return None
+        before = inputs[0]
+        for hook in observation.hooks:
+            if hook.kind == "forward" and any(before in run.outputs for run in hook.runs):
+                return producer, before
+        producer = trace.values.producer[before]
+        seen += 1
+    return None
+
+
+def other_calls(observation: Observation, value: int, reaches: bytearray) -> tuple[int, tuple[int, ...]]:
+    """The module call that a value came from, and the calls of the same module whose outputs the score uses."""
+    trace = observation.trace
+    call = call_of_value(trace, value)
+    if call < 0:
+        return -1, ()
+    key = observation.call_modules[call]
+    others = tuple(
+        other.id
+        for other in trace.calls
+        if other.id != call
+        and observation.call_modules[other.id] == key
+        and any(reaches[output] for output in other.outputs)
+    )
+    return call, others

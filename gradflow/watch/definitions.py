@@ -1,0 +1,103 @@
+"""Where a name in the program's source got its value: the line to look at when a later line only uses it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from gradflow.location import SourceSpan
+from gradflow.probe.class_source import parse_file, span_of_node
+
+__all__ = ["argument_at", "assignment_before", "definition_of", "expression_at", "receiver_at"]
+
+_Scope = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def expression_at(span: SourceSpan | None) -> ast.expr | None:
+    """The expression that stands exactly at a place, else the first that starts there."""
+    tree = parse_file(span.path) if span is not None else None
+    if tree is None or span is None or span.column is None:
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr) and (node.lineno, node.end_lineno) == (span.line, span.end_line):
+            found = span_of_node(span.path, node)
+            if (found.column, found.end_column) == (span.column, span.end_column):
+                return node
+    return None
+
+
+def argument_at(span: SourceSpan | None, position: int) -> ast.expr | None:
+    """The operand number ``position`` of the operation at a place: ``a * b``, ``torch.mul(a, b)``, ``a.mul(b)``."""
+    node = expression_at(span)
+    match node:
+        case ast.BinOp(left=left, right=right):
+            return (left, right)[position] if position < 2 else None
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="torch" | "F")), args=arguments):
+            return arguments[position] if position < len(arguments) else None
+        case ast.Call(func=ast.Attribute(value=receiver), args=arguments):
+            operands = [receiver, *arguments]
+            return operands[position] if position < len(operands) else None
+    return None
+
+
+def receiver_at(span: SourceSpan | None) -> ast.expr | None:
+    """The object whose method is called at a place."""
+    match expression_at(span):
+        case ast.Call(func=ast.Attribute(value=receiver)):
+            return receiver
+    return None
+
+
+def definition_of(span: SourceSpan, node: ast.expr | None) -> SourceSpan | None:
+    """The assignment that gave a plain name, or a key of a named dictionary, its value before a place."""
+    match node:
+        case ast.Name(id=name):
+            return assignment_before(span, name)
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=key)):
+            found = _assignment(span, name)
+            if found is not None and isinstance(found.value, ast.Dict):
+                keys = [item.value if isinstance(item, ast.Constant) else None for item in found.value.keys]
+                if key in keys:
+                    return span_of_node(span.path, found.value.values[keys.index(key)], span.function)
+    return None
+
+
+def assignment_before(span: SourceSpan, name: str) -> SourceSpan | None:
+    """The last assignment to a name before a place, in the same function, else in the module."""
+    found = _assignment(span, name)
+    return span_of_node(span.path, found, span.function) if found is not None else None
+
+
+def _assignment(span: SourceSpan, name: str) -> ast.Assign | ast.AnnAssign | None:
+    tree = parse_file(span.path)
+    if tree is None:
+        return None
+    for scope in _scopes(tree, span.line):
+        found = [node for node in _assignments(scope, name) if node.lineno < span.line]
+        if found:
+            return max(found, key=lambda node: node.lineno)
+    return None
+
+
+def _scopes(tree: ast.Module, line: int) -> Iterator[_Scope]:
+    """The functions around a line from the inside out, then the module."""
+    around = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.lineno <= line <= (node.end_lineno or 0)
+    ]
+    yield from sorted(around, key=lambda node: -node.lineno)
+    yield tree
+
+
+def _assignments(scope: _Scope, name: str) -> Iterator[ast.Assign | ast.AnnAssign]:
+    waiting: list[ast.AST] = list(scope.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
+            continue
+        if isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(part, ast.Name) and part.id == name for target in targets for part in ast.walk(target)):
+                yield node
+        waiting.extend(ast.iter_child_nodes(node))

@@ -1,0 +1,217 @@
+"""What happened to gradients while a program ran, as plain data: no tensor, no module is held.
+
+Tensors are value ids of the recording, modules are keys of :attr:`Observation.modules`, places are site numbers, and
+``operation`` is how many operations had been recorded when the event happened: it orders events and operations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gradflow.location import SourceSpan
+from gradflow.probe.evidence import Measured, NodeFlow
+from gradflow.trace.data import Trace
+
+__all__ = [
+    "Backward",
+    "Failure",
+    "FlagChange",
+    "GradRead",
+    "Hook",
+    "HookRun",
+    "Observation",
+    "Optimizer",
+    "Replacement",
+    "TensorHook",
+    "WatchedModule",
+]
+
+
+@dataclass(slots=True, kw_only=True)
+class Backward:
+    """One call of ``backward`` or ``torch.autograd.grad``.
+
+    ``kept`` are parameters and other tensors whose ``.grad`` still held what an earlier call had left there.
+    ``results`` are the measured gradients of ``inputs``, ``result_values`` their value ids (-1 for ``None``).
+    """
+
+    kind: Literal["backward", "grad"]
+    site: int
+    operation: int
+    roots: tuple[int, ...]
+    roots_require_grad: bool
+    root_is_leaf: bool
+    root_text: str = ""
+    inputs: tuple[int, ...] = ()
+    inputs_require_grad: tuple[bool, ...] = ()
+    results: tuple[Measured, ...] = ()
+    result_values: tuple[int, ...] = ()
+    create_graph: bool = False
+    error_type: str = ""
+    error: str = ""
+    flows: tuple[NodeFlow, ...] = ()
+    arrived: dict[int, tuple[float, bool]] = field(default_factory=dict)
+    kept: tuple[int, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class GradRead:
+    """The program's own code read ``tensor.grad``; ``backwards`` is how many backward calls had been made before."""
+
+    value: int
+    site: int
+    operation: int
+    backwards: int
+    measured: Measured
+    is_leaf: bool
+    requires_grad: bool
+    retains_grad: bool
+    is_guard: bool
+    result: int = -1
+
+
+@dataclass(slots=True, kw_only=True)
+class FlagChange:
+    """``requires_grad`` was switched on a tensor; ``error`` where torch refused."""
+
+    value: int
+    site: int
+    operation: int
+    on: bool
+    was: bool
+    is_leaf: bool
+    error: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class TensorHook:
+    """A hook that the program registered on a tensor; ``backwards`` is how many backward calls had been made before."""
+
+    value: int
+    site: int
+    operation: int
+    backwards: int
+    runs: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class HookRun:
+    """One run of a module's forward hook: the operations inside it, and whether it put something else in place.
+
+    ``outputs`` are the values of the module's output, ``returned`` those that took their place.
+    """
+
+    call: int
+    first_operation: int
+    end_operation: int
+    outputs: tuple[int, ...]
+    replaced: bool = False
+    returned: tuple[int, ...] = ()
+    returned_type: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Hook:
+    """A hook that the program registered on a module."""
+
+    kind: Literal["forward", "forward-pre", "backward"]
+    module: int
+    site: int
+    operation: int
+    first_call: int
+    names: frozenset[str] = frozenset()
+    is_lambda: bool = False
+    defined: SourceSpan | None = None
+    removed_at_call: int = -1
+    runs: list[HookRun] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class WatchedModule:
+    """A module that was called, or that has a hook. ``root`` is the outermost module that it was found in.
+
+    ``is_reachable`` tells whether that root still holds it at the end. ``backward_span`` is a method ``backward`` that
+    its class defines although only ``autograd.Function`` has one.
+    """
+
+    key: int
+    type_name: str
+    name: str = ""
+    root: int = -1
+    made_at: int = -1
+    is_reachable: bool = True
+    is_compiled: bool = False
+    has_parameters: bool = False
+    is_trainable: bool = False
+    parameters: tuple[int, ...] = ()
+    backward_span: SourceSpan | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Optimizer:
+    """An optimizer: the values of its parameters, and when it stepped."""
+
+    type_name: str
+    site: int
+    operation: int
+    parameters: tuple[int, ...]
+    steps: list[tuple[int, int]] = field(default_factory=list)
+    kept_steps: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Replacement:
+    """A parameter or module took the place of another one in a module; ``old`` are the parameters that left."""
+
+    site: int
+    operation: int
+    name: str
+    old: tuple[int, ...]
+    module: int = -1
+
+
+@dataclass(slots=True, kw_only=True)
+class Failure:
+    """An exception of torch that the program met; ``is_last`` when it ended the program.
+
+    ``attribute`` and ``module`` are set where an attribute was asked of a module that has none of that name.
+    """
+
+    type_name: str
+    message: str
+    span: SourceSpan | None
+    operation: int
+    is_last: bool = True
+    attribute: str = ""
+    module: int = -1
+    calls: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """Everything that was seen of a program; what the rules look at."""
+
+    trace: Trace
+    call_modules: tuple[int, ...]
+    modules: dict[int, WatchedModule]
+    backwards: tuple[Backward, ...]
+    reads: tuple[GradRead, ...]
+    flags: tuple[FlagChange, ...]
+    hooks: tuple[Hook, ...]
+    tensor_hooks: tuple[TensorHook, ...]
+    optimizers: tuple[Optimizer, ...]
+    replacements: tuple[Replacement, ...]
+    failures: tuple[Failure, ...]
+    unregistered: dict[int, SourceSpan | None]
+    gradient_of: dict[int, int]
+    zero_parts: tuple[tuple[int, int], ...] = ()
+    low_precision: tuple[tuple[int, int], ...] = ()
+    stepped_aside: str = ""
+
+    def pass_of_call(self, call: int) -> int:
+        """The outermost module call that a call belongs to: one forward pass."""
+        calls = self.trace.calls
+        while call >= 0 and calls[call].parent >= 0:
+            call = calls[call].parent
+        return call

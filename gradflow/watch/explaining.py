@@ -1,0 +1,152 @@
+"""From what was observed to what is said: asks all rules, ranks what they find, and makes the report."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib import metadata
+
+import gradflow
+from gradflow.report import Environment, GradientStatistics, Report, Score, Target
+from gradflow.watch.events import Observation
+from gradflow.watch.finding import Finding
+from gradflow.watch.questions import Question, evidence_for, name_of_value, questions_in, score_text
+from gradflow.watch.rules.answered import a_gradient_came
+from gradflow.watch.rules.backward_raised import backward_raised
+from gradflow.watch.rules.captured import captured_tensor_is_another
+from gradflow.watch.rules.failures import program_failed
+from gradflow.watch.rules.hook_use import hook_never_ran, hook_replaces_output
+from gradflow.watch.rules.mixing import gradient_and_activation_differ
+from gradflow.watch.rules.module_backward import module_defines_backward
+from gradflow.watch.rules.parameters import gradients_pile_up, optimizer_is_stale, parameters_unregistered
+from gradflow.watch.rules.unanswered import grad_of_non_leaf, no_gradient_came, score_without_history
+
+__all__ = ["explain_observation", "findings_in"]
+
+_WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
+    program_failed,
+    hook_replaces_output,
+    hook_never_ran,
+    gradient_and_activation_differ,
+    optimizer_is_stale,
+    gradients_pile_up,
+    parameters_unregistered,
+    module_defines_backward,
+)
+"""Rules about the program as a whole."""
+
+_QUESTIONS_EXPLAINED = 40
+_SEVERITY = {"error": 0, "warning": 1, "info": 2}
+
+
+def findings_in(observation: Observation) -> tuple[Finding, ...]:
+    """Everything that the rules find: what ended the program first, errors before warnings, then in order of time."""
+    found: list[Finding] = []
+    for rule in _WHOLE:
+        found.extend(rule(observation))
+    explained = 0
+    for question in questions_in(observation):
+        new = _about(observation, question)
+        found.extend(new)
+        explained += bool(new)
+        if explained >= _QUESTIONS_EXPLAINED:
+            break
+    unique: dict[tuple[str, object], Finding] = {}
+    for one in sorted(found, key=_order):
+        unique.setdefault((one.diagnostic.name, one.diagnostic.location), one)
+    return tuple(unique.values())
+
+
+def _order(found: Finding) -> tuple[int, int, int]:
+    return _SEVERITY[found.diagnostic.severity], found.rank, found.operation
+
+
+def _about(observation: Observation, question: Question) -> tuple[Finding, ...]:
+    if question.score < 0:
+        return ()
+    raised = backward_raised(observation, question) if question.error else ()
+    if raised:
+        return raised
+    refused = bool(question.error) and not question.backward.roots_require_grad
+    if refused:
+        captured: tuple[Finding, ...] = ()
+        if question.target >= 0:
+            captured = captured_tensor_is_another(observation, question, evidence_for(observation, question))
+        return (*score_without_history(observation, question), *captured)
+    if question.target < 0:
+        return ()
+    evidence = evidence_for(observation, question)
+    captured = captured_tensor_is_another(observation, question, evidence)
+    if question.measured.arrived:
+        return captured or a_gradient_came(observation, question, evidence)
+    non_leaf = grad_of_non_leaf(observation, question, evidence)
+    if non_leaf is not None:
+        return (non_leaf, *(one for one in captured if one.diagnostic.name != "stale-activation"))
+    if captured:
+        return captured
+    if question.backward.root_is_leaf:
+        return score_without_history(observation, question)
+    return no_gradient_came(observation, question, evidence)
+
+
+def explain_observation(observation: Observation, *, program: str = "", duration_s: float = 0.0) -> Report:
+    """The report about a program, in the form that ``gradflow check`` gives too."""
+    found = findings_in(observation)
+    # what is only likely to be harmful says what was seen, not that all is well
+    first = found[0] if found else None
+    asked = questions_in(observation)
+    last = next((question for question in reversed(asked) if question.target >= 0), None)
+    name, kind = name_of_value(observation, last.target) if last is not None else ("the program", "layer")
+    if first is not None and first.target:
+        name, kind = first.target, "parameter" if first.is_parameter else "layer"
+    score = first.score if first is not None and first.score else score_text(observation, last.backward) if last else ""
+    measured = last.measured if last is not None and first is None else None
+    return Report(
+        verdict=first.verdict if first is not None else "connected",
+        target=Target(name=name, kind="parameter" if kind == "parameter" else "layer"),
+        score=Score(description=score.strip("`") or "the score"),
+        diagnostics=tuple(one.diagnostic for one in found),
+        gradients=(
+            GradientStatistics(
+                name=name,
+                arrived=measured.arrived,
+                shape=measured.shape,
+                l2_norm=measured.l2_norm,
+                max_abs=measured.max_abs,
+                entry_count=measured.entry_count,
+                zero_count=measured.zero_count,
+                nan_count=measured.nan_count,
+                inf_count=measured.inf_count,
+            ),
+        )
+        if measured is not None
+        else (),
+        environment=Environment(
+            torch=metadata.version("torch"),
+            python=platform.python_version(),
+            gradflow=gradflow.__version__,
+            model=program,
+            operation_count=len(observation.trace),
+            module_call_count=len(observation.trace.calls),
+            duration_s=duration_s,
+        ),
+        assumptions=(watched_text(observation),),
+        undetermined=(f"what happened later: gradflow stepped aside {observation.stepped_aside}",)
+        if observation.stepped_aside
+        else (),
+    )
+
+
+def watched_text(observation: Observation) -> str:
+    """What was looked at, in one line."""
+    parts = [
+        (len(observation.trace), "operation"),
+        (len({call.id for call in observation.trace.calls if call.parent < 0}), "forward pass"),
+        (len(observation.backwards), "backward pass"),
+        (len(observation.hooks), "hook"),
+        (len(observation.optimizers), "optimizer"),
+    ]
+    words = [
+        f"{count:,} {noun}{('es' if noun.endswith('s') else 's') * (count != 1)}" for count, noun in parts if count
+    ]
+    return f"watched: {', '.join(words) or 'no torch operation'}"

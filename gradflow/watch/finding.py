@@ -1,0 +1,67 @@
+"""One thing that went wrong in the program: what to say of it, and what it means for the gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradflow.diagnose.codes import code_of
+from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Severity
+from gradflow.diagnose.verdict import Verdict
+from gradflow.location import SourceSpan
+
+__all__ = ["Finding", "finding"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """``rank`` orders findings: what ended the program first, then what was looked at, then the rest."""
+
+    diagnostic: Diagnostic
+    verdict: Verdict
+    target: str = ""
+    is_parameter: bool = False
+    score: str = ""
+    rank: int = 1
+    operation: int = 0
+
+
+def finding(
+    name: str,
+    verdict: Verdict,
+    message: str,
+    location: SourceSpan | None,
+    *,
+    label: str = "here",
+    notes: tuple[str, ...] = (),
+    helps: tuple[str, ...] = (),
+    annotations: tuple[tuple[SourceSpan | None, str], ...] = (),
+    severity: Severity = "error",
+    target: str = "",
+    is_parameter: bool = False,
+    score: str = "",
+    rank: int = 1,
+    operation: int = 0,
+) -> Finding:
+    """A finding with its diagnostic; annotations without a place, or at the place itself, are left out."""
+    return Finding(
+        diagnostic=Diagnostic(
+            code=code_of(name),
+            name=name,
+            severity=severity,
+            message=message,
+            location=location,
+            label=label if location is not None else "",
+            annotations=tuple(
+                Annotation(span=span, label=text) for span, text in annotations if span is not None and span != location
+            ),
+            notes=notes if location is not None else (*notes, "the line is not determined"),
+            helps=tuple(Help(text=text) for text in helps),
+            hides=(target,) if target else (),
+        ),
+        verdict=verdict,
+        target=target,
+        is_parameter=is_parameter,
+        score=score,
+        rank=rank,
+        operation=operation,
+    )

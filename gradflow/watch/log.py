@@ -1,0 +1,75 @@
+"""The log that all observers of a program write to."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass, field
+from typing import Any
+
+from gradflow.location import SourceSpan
+from gradflow.watch.events import (
+    Backward,
+    Failure,
+    FlagChange,
+    GradRead,
+    Hook,
+    Optimizer,
+    Replacement,
+    TensorHook,
+    WatchedModule,
+)
+
+__all__ = ["Log", "ModuleKeys"]
+
+
+class ModuleKeys:
+    """Numbers modules without keeping them alive."""
+
+    def __init__(self) -> None:
+        self._keys: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self.modules: dict[int, WatchedModule] = {}
+        self.references: dict[int, weakref.ref[Any]] = {}
+        self.made_at: dict[int, tuple[weakref.ref[Any], int]] = {}
+
+    def key_of(self, module: Any) -> int:
+        """The number of a module; a new one for a module not seen before."""
+        entry = self._keys.get(id(module))
+        if entry is not None and entry[0]() is module:
+            return entry[1]
+        key = len(self.references)
+        reference = weakref.ref(module)
+        self._keys[id(module)] = (reference, key)
+        self.references[key] = reference
+        made = self.made_at.get(id(module))
+        self.modules[key] = WatchedModule(
+            key=key,
+            type_name=type(module).__name__,
+            made_at=made[1] if made is not None and made[0]() is module else -1,
+        )
+        return key
+
+    def note_made(self, module: Any, site: int) -> None:
+        """A module is being constructed."""
+        self.made_at[id(module)] = (weakref.ref(module), site)
+
+
+@dataclass(slots=True)
+class Log:
+    """Events in the order in which they happened."""
+
+    keys: ModuleKeys = field(default_factory=ModuleKeys)
+    backwards: list[Backward] = field(default_factory=list)
+    reads: list[GradRead] = field(default_factory=list)
+    flags: list[FlagChange] = field(default_factory=list)
+    hooks: list[Hook] = field(default_factory=list)
+    tensor_hooks: list[TensorHook] = field(default_factory=list)
+    optimizers: list[Optimizer] = field(default_factory=list)
+    replacements: list[Replacement] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    call_modules: list[int] = field(default_factory=list)
+    roots: set[int] = field(default_factory=set)
+    gradient_of: dict[int, int] = field(default_factory=dict)
+    unregistered: dict[int, SourceSpan | None] = field(default_factory=dict)
+    zero_parts: list[tuple[int, int]] = field(default_factory=list)
+    low_precision: list[tuple[int, int]] = field(default_factory=list)
+    stepped_aside: str = ""

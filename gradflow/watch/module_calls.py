@@ -1,0 +1,147 @@
+"""Follows every module call of a program, and names the modules within the outermost one."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+
+from gradflow.location import SourceSpan, is_installed
+from gradflow.probe.unregistered import find_unregistered
+from gradflow.trace.capture import all_tensors
+from gradflow.watch.log import Log
+from gradflow.watch.recording import ProgramRecorder
+
+__all__ = ["ModuleCalls"]
+
+
+class ModuleCalls:
+    """Global hooks for the time of a program."""
+
+    def __init__(self, recorder: ProgramRecorder, log: Log) -> None:
+        self._recorder = recorder
+        self._log = log
+        self._stack: list[tuple[int, int]] = []
+        self._names: dict[int, tuple[weakref.ref[Any], str, int]] = {}
+        self._known: dict[int, int] = {}
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Register the hooks; they are gone afterwards."""
+        handles = (
+            register_module_forward_pre_hook(self.enter),
+            register_module_forward_hook(self.leave, always_call=True),
+        )
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def enter(self, module: torch.nn.Module, inputs: Any) -> None:
+        """A module's forward begins."""
+        recorder, log = self._recorder, self._log
+        if recorder.suspended:
+            return
+        key = log.keys.key_of(module)
+        if recorder.call < 0:
+            self._name_all(module, key)
+        call = len(recorder.calls)
+        recorder.calls.append(
+            {
+                "id": call,
+                "module": self._name_of(module, key),
+                "type_name": type(module).__name__,
+                "parent": recorder.call,
+                "site": recorder.sites.number(sys._getframe(1)),
+                "first_operation": len(recorder.operations.name),
+                "end_operation": -1,
+                "outputs": (),
+            }
+        )
+        log.call_modules.append(key)
+        self._stack.append((id(module), call))
+        recorder.call = call
+
+    def leave(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
+        """A module's forward has ended."""
+        recorder = self._recorder
+        if recorder.suspended:
+            return
+        # a module that raised and was caught leaves its entry behind: unwind to the call that ends here
+        while self._stack and self._stack[-1][0] != id(module):
+            self._stack.pop()
+        if not self._stack:
+            return
+        _, number = self._stack.pop()
+        call = recorder.calls[number]
+        recorder.call = call["parent"]
+        call["end_operation"] = len(recorder.operations.name)
+        call["outputs"] = tuple(value for value in map(recorder.known_value, all_tensors(output)[:8]) if value >= 0)
+
+    def _name_of(self, module: torch.nn.Module, key: int) -> str:
+        entry = self._names.get(id(module))
+        if entry is not None and entry[0]() is module:
+            return entry[1]
+        if key not in self._log.unregistered and self._stack:
+            self._look_for_holder(module, key)
+        return f"({type(module).__name__})"
+
+    def _look_for_holder(self, module: torch.nn.Module, key: int) -> None:
+        """A module that runs inside another one without being registered in it: find the attribute that holds it."""
+        root_key = self._log.call_modules[self._stack[0][1]]
+        root = self._log.keys.references[root_key]()
+        if root is None:
+            return
+        own = {id(parameter) for parameter in module.parameters()}
+        for holder, tensors in find_unregistered(root):
+            if any(id(tensor) in own for tensor in tensors.values()):
+                self._log.unregistered[key] = holder.span
+                facts = self._log.keys.modules[key]
+                facts.name = ".".join(filter(None, (holder.owner, holder.attribute)))
+                facts.parameters = tuple(map(self._recorder.value_of, module.parameters()))
+                facts.is_trainable = any(parameter.requires_grad for parameter in module.parameters())
+                return
+
+    def _name_all(self, root: torch.nn.Module, root_key: int) -> None:
+        """Names for the modules and parameters of an outermost module; once, and again when it has changed."""
+        modules = dict(root.named_modules())
+        mark = hash(tuple(map(id, modules.values())))
+        if self._known.get(root_key) == mark:
+            return
+        self._known[root_key] = mark
+        log, recorder = self._log, self._recorder
+        log.roots.add(root_key)
+        for name, module in modules.items():
+            entry = self._names.get(id(module))
+            if entry is not None and entry[0]() is module and entry[2] != root_key and len(entry[1]) >= len(name):
+                continue  # known by its name in a larger module
+            self._names[id(module)] = (weakref.ref(module), name, root_key)
+            facts = log.keys.modules[log.keys.key_of(module)]
+            facts.name, facts.root = name, root_key
+            own = list(module.named_parameters(recurse=False))
+            facts.has_parameters = bool(own)
+            facts.parameters = tuple(recorder.value_of(parameter) for _, parameter in own)
+            facts.backward_span = _own_backward(type(module))
+            for short, parameter in own:
+                full = f"{name}.{short}" if name else short
+                recorder.leaf_names[recorder.value_of(parameter)] = ("parameter", full)
+
+
+def _own_backward(cls: type) -> SourceSpan | None:
+    """A method ``backward(self, grad...)`` that the program's own module class defines."""
+    method = vars(cls).get("backward")
+    code = getattr(method, "__code__", None)
+    if code is None or is_installed(code.co_filename):
+        return None
+    if any("backward" in vars(base) for base in cls.__mro__[1:] if base is not object):
+        return None
+    arguments = code.co_varnames[1 : code.co_argcount]
+    if not arguments or not ("grad" in arguments[0] or arguments[0] in ("g", "dy", "dout", "gy")):
+        return None
+    return SourceSpan(path=code.co_filename, line=code.co_firstlineno, function=code.co_qualname)

@@ -1,0 +1,90 @@
+"""Watches optimizers: which parameters they hold, and when they step."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from gradflow.trace.patches import replace
+from gradflow.watch.events import Optimizer
+from gradflow.watch.log import Log
+from gradflow.watch.recording import ProgramRecorder
+
+__all__ = ["OptimizerWatch"]
+
+_PARAMETERS_KEPT = 2_000
+_STEPS_KEPT = 1_000
+
+
+class OptimizerWatch:
+    """A patch on the constructor and global step hooks; nothing is recorded inside a step."""
+
+    def __init__(self, recorder: ProgramRecorder, log: Log, kept: Callable[[], tuple[int, ...]]) -> None:
+        self._recorder = recorder
+        self._log = log
+        self._kept = kept
+        self._known: dict[int, tuple[weakref.ref[Any], Optimizer]] = {}
+        self._inside: list[int] = []
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch for the time of the block."""
+        handles = (
+            register_optimizer_step_pre_hook(self._before),
+            register_optimizer_step_post_hook(self._after),
+        )
+        with contextlib.ExitStack() as stack:
+            replace(stack, torch.optim.Optimizer, "__init__", self._making(torch.optim.Optimizer.__init__))
+            try:
+                yield
+            finally:
+                for handle in handles:
+                    handle.remove()
+
+    def _making(self, original: Callable[..., None]) -> Callable[..., None]:
+        def init(optimizer: Any, *args: Any, **kwargs: Any) -> None:
+            original(optimizer, *args, **kwargs)
+            if not self._recorder.suspended:
+                self._event_of(optimizer, self._recorder.sites.number(sys._getframe(1)))
+
+        init.__wrapped__ = original  # type: ignore[attr-defined]
+        return init
+
+    def _event_of(self, optimizer: Any, site: int) -> Optimizer:
+        entry = self._known.get(id(optimizer))
+        if entry is not None and entry[0]() is optimizer:
+            return entry[1]
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        event = Optimizer(
+            type_name=type(optimizer).__name__,
+            site=site,
+            operation=len(self._recorder.operations.name),
+            parameters=tuple(self._recorder.value_of(p) for p in parameters[:_PARAMETERS_KEPT]),
+        )
+        self._known[id(optimizer)] = (weakref.ref(optimizer), event)
+        self._log.optimizers.append(event)
+        return event
+
+    def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        recorder = self._recorder
+        while self._inside:  # a step that raised never told that it ended
+            recorder.suspended -= self._inside.pop()
+        if recorder.suspended:
+            return
+        event = self._event_of(optimizer, recorder.sites.number(sys._getframe(1)))
+        if len(event.steps) < _STEPS_KEPT:
+            event.steps.append((recorder.sites.number(sys._getframe(1)), len(recorder.operations.name)))
+        # a closure computes the loss again: that is to be seen
+        has_closure = any(callable(argument) for argument in (*args[1:], *kwargs.values()))
+        self._inside.append(0 if has_closure else 1)
+        recorder.suspended += self._inside[-1]
+
+    def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        if self._inside:
+            self._recorder.suspended -= self._inside.pop()

@@ -1,0 +1,273 @@
+"""The recorder of a whole program: besides operations it sees reads of ``.grad`` and switches of ``requires_grad``."""
+
+from __future__ import annotations
+
+import contextlib
+import dis
+import functools
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from types import CodeType, FrameType
+from typing import Any
+
+import torch
+
+from gradflow.location import SiteTable, is_installed
+from gradflow.probe.evidence import Measured
+from gradflow.trace.recorder import Recorder
+from gradflow.watch.events import FlagChange, GradRead, TensorHook
+from gradflow.watch.log import Log
+
+__all__ = ["ProgramRecorder", "measure"]
+
+_GRAD_GET: Any = vars(torch._C.TensorBase)["grad"].__get__
+_FLAG_SET: Any = vars(torch._C.TensorBase)["requires_grad"].__set__
+_INDEX = torch.Tensor.__getitem__
+_PARTS_KEPT = 100
+_READS_PER_PLACE = 50
+_TENSOR_HOOKS_KEPT = 1_000
+_LOW = (torch.float16, torch.bfloat16)
+
+
+class ProgramRecorder(Recorder):
+    """A recorder for a program that knows nothing of gradflow.
+
+    Parameters
+    ----------
+    sites
+        Numbers the places in the program.
+    log
+        Gets the events.
+    """
+
+    def __init__(self, sites: SiteTable, log: Log) -> None:
+        super().__init__(sites)
+        self._log = log
+        self.passed_through: set[Any] = {torch.autograd.grad, torch.Tensor.backward}
+        self._reads: dict[int, int] = {}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if self.suspended:
+            return func(*args, **(kwargs or {}))
+        if func == _GRAD_GET:
+            return self._read_grad(args[0], sys._getframe(1))
+        if func in self.passed_through:
+            return func(*args, **(kwargs or {}))
+        if func is torch.Tensor.register_hook:
+            return self._register_hook(func, args, kwargs)
+        if func == _FLAG_SET:
+            return self._switch(func, args, kwargs, bool(args[1]), sys._getframe(1))
+        if func is torch.Tensor.requires_grad_:
+            on = args[1] if len(args) > 1 else (kwargs or {}).get("requires_grad", True)
+            return self._switch(func, args, kwargs, bool(on), sys._getframe(1))
+        result = super().__torch_function__(func, types, args, kwargs)
+        if func is _INDEX and self._log.gradient_of:
+            self._note_part(args[0], result, sys._getframe(1))
+        return result
+
+    def record(  # noqa: D102  (as in Recorder)
+        self, func: Any, args: Any, kwargs: Any, kind: int, name: int, text: str
+    ) -> Any:
+        if text == "data=" and args[1].dtype in _LOW and args[0].dtype not in _LOW and not self._log.low_precision:
+            self._log.low_precision.append((self.sites.number(sys._getframe(2)), len(self.operations.name)))
+        return super().record(func, args, kwargs, kind, name, text)
+
+    def _note_part(self, gradient: torch.Tensor, part: torch.Tensor, frame: FrameType) -> None:
+        """The program looks at a part of a gradient: note where there is nothing in it."""
+        whole = self.known_value(gradient)
+        if whole not in self._log.gradient_of or len(self._log.zero_parts) >= _PARTS_KEPT:
+            return
+        measured = measure(part)
+        if measured.is_zero and measured.entry_count > 1:
+            self._log.zero_parts.append((whole, self.sites.number(frame)))
+
+    def record_gradients(
+        self, site: int, inputs: Sequence[int], gradients: Sequence[torch.Tensor | None]
+    ) -> tuple[int, ...]:
+        """Log what ``torch.autograd.grad`` returned as an operation of that name; gives the values, -1 for none."""
+        row = self._append_row("autograd.grad", site)
+        self._append_inputs(row, inputs, range(len(inputs)))
+        values = [-1 if gradient is None else self._new_value(gradient, row) for gradient in gradients]
+        self.operations.outputs.extend(value for value in values if value >= 0)
+        self.operations.output_start.append(len(self.operations.outputs))
+        return tuple(values)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Record also where torch has put function modes aside, as it does during a backward pass."""
+        if self in torch.overrides._get_current_function_mode_stack():  # type: ignore[no-untyped-call]
+            yield
+        else:
+            with self:
+                yield
+
+    def _record_output(self, tensor: torch.Tensor, row: int, kind: int, text: str, inputs: list[int]) -> None:
+        value = self.known_value(tensor)
+        if value >= 0 and self._is_updated(tensor, inputs, value):
+            # an optimizer's or initialiser's update: the leaf stays the same variable
+            self.operations.outputs.append(self._new_value_of_leaf(value))
+            return
+        if text == "Parameter" and not any(map(self._has_history, inputs)):
+            self._new_value(tensor, -1)
+            return
+        super()._record_output(tensor, row, kind, text, inputs)
+
+    def _is_updated(self, tensor: torch.Tensor, inputs: Sequence[int], value: int) -> bool:
+        if not tensor.is_leaf or not (tensor.requires_grad or isinstance(tensor, torch.nn.Parameter)):
+            return False
+        return not any(self._has_history(read) for read in inputs if read != value)
+
+    def _has_history(self, value: int) -> bool:
+        """Whether a value was computed from something that requires grad; copies of leaves were not."""
+        values, columns = self.values, self.operations
+        for _ in range(16):
+            producer = values.producer[value]
+            if producer < 0:
+                return False
+            if values.requires_grad[value]:
+                return True
+            inputs = columns.inputs[columns.input_start[producer] : columns.input_start[producer + 1]]
+            if len(inputs) != 1:
+                return any(values.requires_grad[read] and values.producer[read] >= 0 for read in inputs)
+            value = inputs[0]
+        return False
+
+    def _new_value_of_leaf(self, value: int) -> int:
+        """A value that nobody reads: what an update writes does not become part of the path."""
+        fresh = len(self.values.producer)
+        self.values.producer.append(len(self.operations.name) - 1)
+        self.values.requires_grad.append(False)
+        self.values.shape.append(self.values.shape[value])
+        self.values.dtype.append(self.values.dtype[value])
+        self._group.append(fresh)
+        self._seen.append(self._writes)
+        return fresh
+
+    def _refresh(self, tensor: torch.Tensor, value: int, write: tuple[int, int, int]) -> int:
+        if tensor.is_leaf and (tensor.requires_grad or isinstance(tensor, torch.nn.Parameter)):
+            columns = self.operations
+            start, end = columns.input_start[write[0]], columns.input_start[write[0] + 1]
+            sources = [v for v in columns.inputs[start:end] if self._group[v] != self._group[value]]
+            if not any(map(self._has_history, sources)):
+                self._seen[value] = self._writes
+                return value
+        return super()._refresh(tensor, value, write)
+
+    def _register_hook(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """The gradient that a hook is given belongs to the tensor that the hook sits on."""
+        tensor, *rest = args
+        hook: Any = rest[0] if rest else (kwargs or {})["hook"]
+        value = self.value_of(tensor)
+        event = TensorHook(
+            value=value,
+            site=self.sites.number(sys._getframe(2)),
+            operation=len(self.operations.name),
+            backwards=len(self._log.backwards),
+        )
+        if len(self._log.tensor_hooks) < _TENSOR_HOOKS_KEPT:
+            self._log.tensor_hooks.append(event)
+
+        def noted(gradient: Any) -> Any:
+            event.runs += 1
+            if self.suspended or not isinstance(gradient, torch.Tensor):
+                return hook(gradient)
+            with self.listening():
+                self._log.gradient_of[self.value_of(gradient)] = value
+                return hook(gradient)
+
+        return func(tensor, noted)
+
+    def mark_requires_grad(self, value: int, on: bool) -> None:
+        """The flag of a leaf was switched; operations before this moment saw the old one."""
+        self.values.requires_grad[value] = on
+
+    def _switch(self, func: Any, args: Any, kwargs: Any, on: bool, frame: FrameType) -> Any:
+        tensor = args[0]
+        value = self.value_of(tensor)
+        change = FlagChange(
+            value=value,
+            site=self.sites.number(frame),
+            operation=len(self.operations.name),
+            on=on,
+            was=tensor.requires_grad,
+            is_leaf=tensor.is_leaf,
+        )
+        try:
+            result = func(*args, **(kwargs or {}))
+        except RuntimeError as error:
+            change.error = str(error)
+            self._log.flags.append(change)
+            raise
+        if change.was != on:
+            self._log.flags.append(change)
+            self.mark_requires_grad(value, on)
+        return result
+
+    def _read_grad(self, tensor: torch.Tensor, frame: FrameType) -> Any:
+        gradient = _GRAD_GET(tensor)
+        if is_installed(frame.f_code.co_filename):
+            return gradient
+        site = self.sites.number(frame)
+        seen = self._reads[site] = self._reads.get(site, 0) + 1
+        if seen > _READS_PER_PLACE:
+            return gradient
+        value = self.value_of(tensor)
+        read = GradRead(
+            value=value,
+            site=site,
+            operation=len(self.operations.name),
+            backwards=len(self._log.backwards),
+            measured=measure(gradient),
+            is_leaf=tensor.is_leaf,
+            requires_grad=tensor.requires_grad,
+            retains_grad=tensor.retains_grad,
+            is_guard=_is_guard(frame.f_code, frame.f_lasti),
+            result=-1 if gradient is None else self.value_of(gradient),
+        )
+        self._log.reads.append(read)
+        if gradient is not None:
+            self._log.gradient_of[read.result] = value
+        return gradient
+
+
+@functools.lru_cache(maxsize=2048)
+def _is_guard(code: CodeType, offset: int) -> bool:
+    """Whether what was read is only asked for being there, as in ``if p.grad is not None``."""
+    following = [step for step in dis.get_instructions(code) if step.offset > offset and step.opname != "CACHE"][:4]
+    for step in following:
+        if step.opname.startswith("POP_JUMP") and "NONE" in step.opname:
+            return True
+        if step.opname.startswith("POP_JUMP"):
+            return True
+        if step.opname not in ("LOAD_CONST", "IS_OP", "TO_BOOL", "COPY", "NOP"):
+            return False
+    return False
+
+
+def measure(gradient: torch.Tensor | None) -> Measured:
+    """A gradient in numbers; plain facts, the tensor is not kept."""
+    if gradient is None:
+        return Measured(arrived=False)
+    with torch._C.DisableTorchFunction(), torch.no_grad():
+        dense = gradient.detach()
+        if dense.is_sparse:
+            dense = dense.coalesce().values()
+        count = dense.numel()
+        shape = tuple(gradient.shape)
+        if not count or not (dense.is_floating_point() or dense.is_complex()):
+            return Measured(arrived=True, shape=shape, entry_count=count, zero_count=0)
+        magnitude = dense.abs().float()
+        largest = float(magnitude.amax())
+        zeros = count - int(torch.count_nonzero(magnitude))
+        norm = float(magnitude.norm())
+        if math.isfinite(largest):
+            return Measured(
+                arrived=True, shape=shape, l2_norm=norm, max_abs=largest, entry_count=count, zero_count=zeros
+            )
+        bad_nan, bad_inf = int(magnitude.isnan().sum()), int(magnitude.isinf().sum())
+        return Measured(
+            arrived=True, shape=shape, entry_count=count, zero_count=zeros, nan_count=bad_nan, inf_count=bad_inf
+        )

@@ -1,0 +1,1 @@
+"""Rules for what only a running program shows: pure functions over an :class:`Observation`."""

@@ -1,0 +1,155 @@
+"""GF501, GF502, GF112: autograd raised although everything was connected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradflow.graph.dependence import analyse
+from gradflow.location import SourceSpan
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW, INPLACE_CAPABLE, is_inplace_name
+from gradflow.watch.events import Observation
+from gradflow.watch.finding import Finding, finding
+from gradflow.watch.questions import Question, name_of_value, score_text
+
+__all__ = ["backward_raised"]
+
+
+def backward_raised(observation: Observation, question: Question) -> tuple[Finding, ...]:
+    """The graph was freed, a saved tensor was changed, or a reentrant checkpoint was in the way."""
+    said = question.error
+    if "second time" in said or "already been freed" in said:
+        return (_freed(observation, question),)
+    if "modified by an inplace operation" in said:
+        return (_changed(observation, question),)
+    if "checkpoint" in said:
+        return (_checkpoint(observation, question),)
+    return ()
+
+
+def _common(observation: Observation, question: Question) -> dict[str, object]:
+    name = name_of_value(observation, question.target)[0] if question.target >= 0 else ""
+    return {
+        "target": name,
+        "score": score_text(observation, question.backward),
+        "rank": 0,
+        "operation": question.operation,
+    }
+
+
+def _freed(observation: Observation, question: Question) -> Finding:
+    trace = observation.trace
+    here = trace.site_span(question.backward.site)
+    first: SourceSpan | None = None
+    mine = analyse(_scored(observation, question.score), ()).reaches
+    for earlier in observation.backwards[: question.backward_number]:
+        if earlier.error or not earlier.roots:
+            continue
+        theirs = analyse(_scored(observation, earlier.roots[0]), ()).reaches
+        made = trace.values.producer
+        if any(a and b and made[v] >= 0 for v, (a, b) in enumerate(zip(mine, theirs, strict=True))):
+            first = trace.site_span(earlier.site)
+    same = "in an earlier turn of the loop" if first == here else "here"
+    return finding(
+        "graph-freed",
+        "error",
+        "the graph is gone: an earlier backward has freed what this one needs",
+        here,
+        label="needs the graph again",
+        annotations=((first, "freed by this backward"),),
+        notes=(
+            f"the first backward {same} has freed the intermediate values, as it does unless told otherwise",
+            "a value carried over from an earlier step (a hidden state, a running loss) brings its old graph along",
+        ),
+        helps=(
+            "if the same forward is differentiated several times, pass `retain_graph=True` to all but the last",
+            "if a value is carried from step to step, carry `value.detach()`",
+        ),
+        **_common(observation, question),  # type: ignore[arg-type]
+    )
+
+
+def _scored(observation: Observation, score: int) -> Trace:
+    return replace(observation.trace, score=score)
+
+
+def _changed(observation: Observation, question: Question) -> Finding:
+    trace = observation.trace
+    writer, saver = _writer(observation, question)
+    step = None
+    if writer < 0:
+        step = _step_before(observation, question)
+    location = trace.span_of(writer) if writer >= 0 else step
+    changed = (
+        f"changed in place here (`{trace.name_of(writer)}`)" if writer >= 0 else "the optimizer changes parameters here"
+    )
+    return finding(
+        "inplace-modification",
+        "error",
+        "backward cannot run: a tensor that it needs was changed in place",
+        location or trace.site_span(question.backward.site),
+        label=changed if location is not None else "found by this backward",
+        annotations=((trace.span_of(saver) if saver >= 0 else None, "needed with the numbers that it had here"),),
+        notes=(f"torch says: {question.error.split('. Hint')[0]}",),
+        helps=(
+            "write the result to a new tensor instead: `y = y + 1` and not `y += 1`",
+            "or change a copy: `.clone()` before this line",
+            "if it was `optimizer.step()`: call it after all backward passes that use the old parameters",
+        ),
+        **_common(observation, question),  # type: ignore[arg-type]
+    )
+
+
+def _writer(observation: Observation, question: Question) -> tuple[int, int]:
+    """The in-place operation behind it, and the operation that needed the old numbers."""
+    trace = observation.trace
+    reaches = analyse(_scored(observation, question.score), ()).reaches
+    shape = _shape_in(question.error)
+    for operation in range(len(trace) - 1, -1, -1):
+        name, inputs = trace.name_of(operation), trace.inputs_of(operation)
+        if not inputs or not (is_inplace_name(name) or name in INPLACE_CAPABLE or name == CHANGED_THROUGH_VIEW):
+            continue
+        outputs = trace.outputs_of(operation)
+        old = inputs[0]
+        if shape is not None and tuple(trace.values.shape[old]) != shape:
+            continue
+        if name in INPLACE_CAPABLE and not (outputs and trace.values.shape[outputs[0]] == trace.values.shape[old]):
+            continue
+        readers = [
+            reader
+            for reader in range(operation)
+            if old in (*trace.inputs_of(reader), *trace.outputs_of(reader))
+            and any(reaches[v] for v in trace.outputs_of(reader))
+        ]
+        if readers:
+            return operation, readers[-1]
+    return -1, -1
+
+
+def _shape_in(message: str) -> tuple[int, ...] | None:
+    """The shape that torch names: ``[torch.FloatTensor [3, 4]]``."""
+    _, found, rest = message.partition("Tensor [")
+    inside, closed, _ = rest.partition("]")
+    numbers = [part.strip() for part in inside.split(",") if part.strip()]
+    return tuple(map(int, numbers)) if found and closed and all(n.isdigit() for n in numbers) else None
+
+
+def _step_before(observation: Observation, question: Question) -> SourceSpan | None:
+    steps = [step for optimizer in observation.optimizers for step in optimizer.steps if step[1] <= question.operation]
+    return observation.trace.site_span(max(steps, key=lambda step: step[1])[0]) if steps else None
+
+
+def _checkpoint(observation: Observation, question: Question) -> Finding:
+    trace = observation.trace
+    applied = next((o for o in range(len(trace)) if trace.name_of(o) == "CheckpointFunction.apply"), -1)
+    return finding(
+        "reentrant-checkpoint",
+        "error",
+        "reentrant checkpointing does not work with `torch.autograd.grad`",
+        trace.span_of(applied) if applied >= 0 else trace.site_span(question.backward.site),
+        label="checkpointed with `use_reentrant=True`",
+        annotations=((trace.site_span(question.backward.site), "differentiated with `autograd.grad` here"),),
+        notes=(f"torch says: {question.error.split('. ')[0]}",),
+        helps=("call `checkpoint(..., use_reentrant=False)`",),
+        **_common(observation, question),  # type: ignore[arg-type]
+    )

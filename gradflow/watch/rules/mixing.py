@@ -1,0 +1,122 @@
+"""GF204, GF201: a map is put together from a gradient and an activation that do not belong together."""
+
+from __future__ import annotations
+
+from gradflow.graph.dependence import analyse
+from gradflow.location import SourceSpan
+from gradflow.watch.definitions import argument_at, definition_of
+from gradflow.watch.events import Observation
+from gradflow.watch.finding import Finding, finding
+from gradflow.watch.questions import call_of_value
+
+__all__ = ["gradient_and_activation_differ"]
+
+_PRODUCTS = frozenset(
+    {"mul", "__mul__", "__rmul__", "multiply", "mul_", "einsum", "matmul", "__matmul__", "bmm", "tensordot"}
+)
+
+
+def gradient_and_activation_differ(observation: Observation) -> tuple[Finding, ...]:
+    """Follow each gradient that the program holds to the products that it enters."""
+    origin = _gradients_onwards(observation)
+    found: dict[SourceSpan | None, Finding] = {}
+    trace = observation.trace
+    for operation in range(len(trace)):
+        if trace.name_of(operation) not in _PRODUCTS:
+            continue
+        inputs = trace.inputs_of(operation)
+        for value in inputs:
+            if value not in origin:
+                continue
+            for other_position, other in enumerate(inputs):
+                if other in origin or other == value:
+                    continue
+                one = _weight_gradient(observation, operation, origin[value], other) or _other_pass(
+                    observation, operation, origin[value], other, other_position
+                )
+                if one is not None:
+                    found.setdefault(one.diagnostic.location, one)
+    return tuple(found.values())
+
+
+def _gradients_onwards(observation: Observation) -> dict[int, int]:
+    """Every value computed from one gradient alone, with the value whose gradient it is."""
+    trace = observation.trace
+    origin = dict(observation.gradient_of)
+    if not origin:
+        return origin
+    for operation in range(len(trace)):
+        inputs = trace.inputs_of(operation)
+        sources = {origin[value] for value in inputs if value in origin}
+        if len(sources) == 1 and trace.name_of(operation) != "autograd.grad" and all(v in origin for v in inputs):
+            for value in trace.outputs_of(operation):
+                origin.setdefault(value, next(iter(sources)))
+    return origin
+
+
+def _weight_gradient(observation: Observation, operation: int, of: int, other: int) -> Finding | None:
+    """Grad-CAM weights taken from ``layer.weight.grad``."""
+    trace = observation.trace
+    role, name = trace.leaf_names.get(of, ("", ""))
+    if role != "parameter" or len(trace.values.shape[of]) < 3 or len(trace.values.shape[other]) < 2:
+        return None
+    key = next((m.key for m in observation.modules.values() if of in m.parameters), -1)
+    outputs = [v for call in trace.calls if observation.call_modules[call.id] == key for v in call.outputs]
+    if key < 0 or not outputs or not analyse(trace, outputs).depends[other]:
+        return None
+    read = next((r for r in observation.reads if r.value == of and r.operation <= operation), None)
+    if read is None:
+        return None
+    layer = name.rpartition(".")[0] or observation.modules[key].type_name
+    return finding(
+        "wrong-grad-source",
+        "wrong",
+        f"`{name}.grad` is used as if it were the gradient of the activation of `{layer}`",
+        trace.site_span(read.site),
+        label="the gradient of the weights",
+        annotations=((trace.span_of(operation), "multiplied with an activation here"),),
+        notes=(
+            (
+                "the gradient of the weights says how the filters should change; Grad-CAM needs how the score changes with the "
+                "activation, `[N, C, H, W]`, averaged over positions"
+            ),
+        ),
+        helps=(
+            "call `activation.retain_grad()` before backward, and use `activation.grad.mean(dim=(2, 3))`",
+            "or `torch.autograd.grad(score, activation)`",
+        ),
+        target=layer,
+        operation=operation,
+    )
+
+
+def _other_pass(observation: Observation, operation: int, of: int, other: int, position: int) -> Finding | None:
+    """A gradient of one forward times the activation of another."""
+    trace = observation.trace
+    mine, theirs = call_of_value(trace, of), call_of_value(trace, other)
+    if mine < 0 or theirs < 0 or observation.call_modules[mine] != observation.call_modules[theirs]:
+        return None
+    if observation.pass_of_call(mine) == observation.pass_of_call(theirs):
+        return None
+    here = trace.span_of(operation)
+    taken = definition_of(here, argument_at(here, position)) if here is not None else None
+    layer = trace.calls[mine].module or trace.calls[mine].type_name
+    return finding(
+        "stale-activation",
+        "stale",
+        f"the gradient at `{layer}` is combined with its activation of another forward pass",
+        taken or here,
+        label="an activation of an earlier forward" if theirs < mine else "an activation of a later forward",
+        annotations=(
+            (here, "combined here"),
+            (
+                trace.site_span(trace.calls[observation.pass_of_call(theirs)].site),
+                "the activation was made in this forward",
+            ),
+            (trace.site_span(trace.calls[observation.pass_of_call(mine)].site), "the gradient belongs to this one"),
+        ),
+        notes=("the map mixes two inputs: nothing raises, and the numbers look plausible",),
+        helps=("take the newest activation (`acts[-1]`), or clear the list before each forward",),
+        target=layer,
+        operation=operation,
+    )

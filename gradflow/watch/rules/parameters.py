@@ -1,0 +1,103 @@
+"""GF305, GF209, GF304: the optimizer holds other parameters than the model, or steps along a sum of gradients."""
+
+from __future__ import annotations
+
+from gradflow.watch.events import Observation, Optimizer
+from gradflow.watch.finding import Finding, finding
+from gradflow.watch.rules.failures import unregistered
+
+__all__ = ["gradients_pile_up", "optimizer_is_stale", "parameters_unregistered"]
+
+
+def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
+    """Parameters were replaced in the model after the optimizer had been given the old ones."""
+    found = []
+    trace = observation.trace
+    for optimizer in observation.optimizers:
+        if not optimizer.steps:
+            continue
+        held = set(optimizer.parameters)
+        for replaced in observation.replacements:
+            gone = held & set(replaced.old)
+            if (
+                not gone
+                or replaced.operation < optimizer.operation
+                or _got_gradient(observation, gone, replaced.operation)
+            ):
+                continue
+            found.append(
+                finding(
+                    "optimizer-stale-params",
+                    "connected",
+                    f"the optimizer `{optimizer.type_name}` holds parameters that the model no longer uses",
+                    trace.site_span(replaced.site),
+                    label=f"`{replaced.name}` is replaced by a new object here",
+                    annotations=((trace.site_span(optimizer.site), "the optimizer was given the old parameters here"),),
+                    notes=("gradients arrive at the new parameters; the optimizer steps on the old ones",),
+                    helps=("make the optimizer after everything that replaces parameters",),
+                    target=trace.leaf_names.get(min(gone), ("", replaced.name))[1],
+                    is_parameter=True,
+                    rank=2,
+                    operation=replaced.operation,
+                )
+            )
+            break
+    return tuple(found)
+
+
+def _got_gradient(observation: Observation, values: set[int], since: int) -> bool:
+    return any(values & set(backward.arrived) for backward in observation.backwards if backward.operation >= since)
+
+
+def gradients_pile_up(observation: Observation) -> tuple[Finding, ...]:
+    """An optimizer steps again along a gradient to which an older one, already used, was added."""
+    for optimizer in observation.optimizers:
+        site = _uncleared(observation, optimizer)
+        if site is not None:
+            return (
+                finding(
+                    "grad-accumulated",
+                    "wrong",
+                    f"`{optimizer.type_name}` steps along the sum of all gradients so far, not along the last one",
+                    observation.trace.site_span(site),
+                    label="adds to what is there already",
+                    annotations=(
+                        (observation.trace.site_span(optimizer.steps[0][0]), "this step has used it already"),
+                    ),
+                    notes=("`backward()` adds to `.grad`; between two steps nothing has cleared it",),
+                    helps=("call `optimizer.zero_grad()` before each backward, or right after each step",),
+                    is_parameter=True,
+                    rank=2,
+                ),
+            )
+    return ()
+
+
+def _uncleared(observation: Observation, optimizer: Optimizer) -> int | None:
+    held = set(optimizer.parameters)
+    count = 0
+    for (_, before), (_, after) in zip(optimizer.steps, optimizer.steps[1:], strict=False):
+        between = [b for b in observation.backwards if before <= b.operation < after and b.kind == "backward"]
+        # each of them must have found the old gradient still there
+        reaching = [b for b in between if held & set(b.arrived)] or between
+        if reaching and all(held & set(b.kept) for b in reaching):
+            count += 1
+            if count == 2 or len(optimizer.steps) == 2:
+                return reaching[0].site
+        else:
+            count = 0
+    return None
+
+
+def parameters_unregistered(observation: Observation) -> tuple[Finding, ...]:
+    """Layers in a plain list run and learn nothing, because the optimizer was never given them."""
+    if not observation.optimizers:
+        return ()
+    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
+    found = []
+    for key, span in observation.unregistered.items():
+        module = observation.modules[key]
+        if span is not None and module.is_trainable and not held & set(module.parameters):
+            found.append(unregistered(observation, key, span, "connected"))
+    names = {f.diagnostic.location: f for f in reversed(found)}
+    return tuple(names.values())

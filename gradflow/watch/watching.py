@@ -1,0 +1,146 @@
+"""Puts all observers on a program, takes them off again, and gathers what they saw."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from types import TracebackType
+
+import torch
+
+from gradflow.location import SiteTable, SourceSpan, is_installed, is_machinery, span_of
+from gradflow.trace.patches import watched
+from gradflow.watch.backward_calls import BackwardCalls
+from gradflow.watch.compiled import CompiledCalls
+from gradflow.watch.construction import Construction
+from gradflow.watch.events import Failure, Observation
+from gradflow.watch.hooks import HookWatch
+from gradflow.watch.log import Log
+from gradflow.watch.module_calls import ModuleCalls
+from gradflow.watch.optimizers import OptimizerWatch
+from gradflow.watch.recording import ProgramRecorder
+
+__all__ = ["OPERATIONS_KEPT", "Watch"]
+
+OPERATIONS_KEPT = 200_000
+"""So many operations are recorded; then gradflow steps aside and the program runs on at its own speed."""
+
+
+class Watch:
+    """Observes everything that runs inside :meth:`watching`.
+
+    Parameters
+    ----------
+    steps
+        Step aside after so many backward passes; ``None`` for no such bound.
+    """
+
+    def __init__(self, *, steps: int | None = None) -> None:
+        self.log = Log()
+        self.recorder = ProgramRecorder(SiteTable(), self.log)
+        self._steps = steps
+        self._initially_enabled = torch.is_grad_enabled()
+        self._stack = contextlib.ExitStack()
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Observe; torch is as it was afterwards, whatever happens inside."""
+        recorder, log = self.recorder, self.log
+        calls = ModuleCalls(recorder, log)
+        backwards = BackwardCalls(recorder, log, self._count)
+        with self._stack:
+            for observer in (
+                watched(recorder),
+                calls.watching(),
+                backwards.watching(),
+                HookWatch(recorder, log).watching(),
+                Construction(recorder, log).watching(),
+                OptimizerWatch(recorder, log, backwards.kept_now).watching(),
+                CompiledCalls(recorder, log, calls).watching(),
+                recorder,
+            ):
+                self._stack.enter_context(observer)
+            try:
+                yield
+            finally:
+                recorder.suspended += 1
+
+    def note_failure(self, error: BaseException, *, is_last: bool = True) -> None:
+        """An exception ended the program."""
+        keys = self.log.keys
+        module = getattr(error, "obj", None) if isinstance(error, AttributeError) else None
+        is_module = isinstance(module, torch.nn.Module)
+        self.log.failures.append(
+            Failure(
+                type_name=type(error).__name__,
+                message=" ".join(str(error).split()),
+                span=_place_of(error.__traceback__),
+                operation=len(self.recorder.operations.name),
+                is_last=is_last,
+                attribute=str(getattr(error, "name", "") or "") if isinstance(error, AttributeError) else "",
+                module=keys.key_of(module) if is_module else -1,
+            )
+        )
+
+    def observation(self) -> Observation:
+        """What was seen, as plain data."""
+        log, recorder = self.log, self.recorder
+        self._check_reachable()
+        return Observation(
+            trace=recorder.finish(score=-1, layer_values={}, initially_enabled=self._initially_enabled),
+            call_modules=tuple(log.call_modules),
+            modules=log.keys.modules,
+            backwards=tuple(log.backwards),
+            reads=tuple(log.reads),
+            flags=tuple(log.flags),
+            hooks=tuple(log.hooks),
+            tensor_hooks=tuple(log.tensor_hooks),
+            optimizers=tuple(log.optimizers),
+            replacements=tuple(log.replacements),
+            failures=tuple(log.failures),
+            unregistered=log.unregistered,
+            gradient_of=log.gradient_of,
+            zero_parts=tuple(log.zero_parts),
+            low_precision=tuple(log.low_precision),
+            stepped_aside=log.stepped_aside,
+        )
+
+    def _check_reachable(self) -> None:
+        """Which of the modules seen hang on an outermost module that ran."""
+        keys = self.log.keys
+        held: set[int] = set()
+        for key in self.log.roots:
+            root = keys.references[key]()
+            if root is not None:
+                held.update(id(module) for module in root.modules())
+        for key, facts in keys.modules.items():
+            module = keys.references[key]()
+            facts.is_reachable = module is not None and id(module) in held
+
+    def _count(self) -> None:
+        """After each backward pass, see whether it is enough."""
+        log = self.log
+        if log.stepped_aside:
+            return
+        if self._steps is not None and len(log.backwards) >= self._steps:
+            self._step_aside(f"after {self._steps} backward passes")
+        elif len(self.recorder.operations.name) > OPERATIONS_KEPT:
+            self._step_aside(f"after {OPERATIONS_KEPT:,} operations")
+
+    def _step_aside(self, reason: str) -> None:
+        self.log.stepped_aside = reason
+        self.recorder.suspended += 1
+
+
+def _place_of(traceback: TracebackType | None) -> SourceSpan | None:
+    """The innermost line of the program's own code; else of any code that is not torch's."""
+    own: SourceSpan | None = None
+    other: SourceSpan | None = None
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if not is_installed(code.co_filename) and not code.co_filename.startswith("<frozen"):
+            own = span_of(code, traceback.tb_lasti)
+        elif not is_machinery(code.co_filename):
+            other = span_of(code, traceback.tb_lasti)
+        traceback = traceback.tb_next
+    return own or other
