@@ -16,7 +16,6 @@ from gradflow.diagnose.rules.forward_error import REFUSALS
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.errors import GradflowError, NotConnectedError, UsageError
 from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
-from gradflow.graph.dependence import analyse
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.load.layers import resolve_layers, resolve_parameters
 from gradflow.load.loading import workload_from_objects
@@ -127,7 +126,7 @@ def check_workload(
             if run.failure is not None and not any(said in run.failure.message for said in REFUSALS):
                 raise model_raised(run.failure)
             say("walking the gradient back")
-            facts, gradients = _gradients(run, tensors)
+            facts, gradients = _gradients(laboratory, run)
             _require_fitting(slice_, index, gradients)
             class_index, value = run.class_index, _value(run)
             run.score = None
@@ -173,18 +172,18 @@ def _tensors(model: torch.nn.Module, names: Sequence[str]) -> dict[str, torch.Te
     return {name: known[name] for name in names}
 
 
-def _gradients(run: Run, parameters: Mapping[str, torch.Tensor]) -> tuple[dict[str, AutogradFacts], Gradients]:
+def _gradients(laboratory: Laboratory, run: Run) -> tuple[dict[str, AutogradFacts], Gradients]:
     """The one real backward; for the first layer, autograd's graph is walked and its branches are measured."""
     trace = run.trace
     name = next((name for name, taken in run.activations.items() if any(a.edge is not None for a in taken)), None)
     if name is None or len(trace) > MEASURED_OPERATIONS:
-        return {}, differentiate(run, parameters)
-    dependence = analyse(trace, trace.layer_values[name])
+        return {}, differentiate(run, laboratory.parameters)
+    dependence = laboratory.dependence(trace, trace.layer_values[name])
     branches = branches_between(trace, dependence, name)
     goals = [activation.edge for activation in run.activations[name] if activation.edge is not None]
     makers = layer_operations(trace, name)
     with measuring(run, goals, max(makers, default=-1), branches) as facts:
-        return {name: facts}, differentiate(run, parameters)
+        return {name: facts}, differentiate(run, laboratory.parameters)
 
 
 def _require_fitting(text: str, index: Any, gradients: Gradients) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gradflow.graph.branch_kind import PathSummary, branch_kind
 from gradflow.graph.branch_region import Arm, Flow, Region, trace_region
@@ -23,8 +24,7 @@ _MOST_OVERLAPPING_JOINS = 128
 _STEPS_PER_OPERATION = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationView:
+class OperationView(NamedTuple):
     """An operation's name as torch names it (``conv2d``, ``add_``) and the qualified name of its module."""
 
     name: str

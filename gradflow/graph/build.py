@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 from gradflow.graph.branches import OperationView, RawBranch, find_branches
@@ -48,32 +49,37 @@ def layer_operations(trace: Trace, layer: str) -> frozenset[int]:
 def branches_between(trace: Trace, dependence: Dependence, layer: str) -> tuple[RawBranch, ...]:
     """The branches between the target and the score; none in runs too long to be looked at by a person."""
     makers = layer_operations(trace, layer)
-    order = [
-        operation
-        for operation in range(len(trace))
-        if operation in makers
-        or any(dependence.depends[v] and dependence.reaches[v] for v in trace.outputs_of(operation))
-    ]
+    members = {
+        trace.values.producer[value]
+        for value, (depends, reaches) in enumerate(zip(dependence.depends, dependence.reaches, strict=True))
+        if depends and reaches
+    }
+    order = sorted((members | makers) - {-1})
     if len(order) > NODE_LIMIT:
         return ()
     members = set(order)
-    inputs: dict[int, list[int]] = {}
-    carrying: set[tuple[int, int]] = set()
-    for operation in order:
-        inputs[operation] = []
-        if operation in makers and operation == order[0]:
-            continue
-        arrives = any(dependence.carries[v] for v in trace.outputs_of(operation))
-        for value in value_inputs(trace, operation):
-            producer = trace.values.producer[value]
-            if producer in members and dependence.depends[value]:
-                inputs[operation].append(producer)
-                if arrives and dependence.carries[value]:
-                    carrying.add((producer, operation))
+    producers = trace.values.producer
+    inputs: dict[int, list[int]] = {operation: [] for operation in order[:1] if operation in makers}
+    for operation in order[len(inputs) :]:
+        inputs[operation] = [
+            producers[value]
+            for value in value_inputs(trace, operation)
+            if dependence.depends[value] and producers[value] in members
+        ]
+    if all(len(found) < 2 for found in inputs.values()):
+        return ()  # a single chain
+
+    @functools.cache
+    def carries(producer: int, consumer: int) -> bool:
+        return any(dependence.carries[v] for v in trace.outputs_of(consumer)) and any(
+            dependence.depends[v] and dependence.carries[v] and producers[v] == producer
+            for v in value_inputs(trace, consumer)
+        )
+
     return find_branches(
         order,
         inputs,
-        lambda producer, consumer: (producer, consumer) in carrying,
+        carries,
         lambda operation: OperationView(name=trace.name_of(operation), module=trace.module_of(operation)),
     )
 

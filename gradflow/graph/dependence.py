@@ -76,12 +76,12 @@ def analyse(trace: Trace, sources: Sequence[int], bridges: Iterable[Bridge] = ()
 
 def value_inputs(trace: Trace, operation: int) -> Sequence[int]:
     """The inputs whose *values* an operation uses: ``zeros_like(x)`` uses none, ``x.expand_as(y)`` only ``x``."""
-    inputs = trace.inputs_of(operation)
-    relevant = SHAPE_ONLY.get(trace.name_of(operation))
-    if relevant is None:
-        return inputs
     columns = trace.operations
     start = columns.input_start[operation]
+    inputs = columns.inputs[start : columns.input_start[operation + 1]]
+    relevant = SHAPE_ONLY.get(trace.names[columns.name[operation]])
+    if relevant is None:
+        return inputs
     return [value for offset, value in enumerate(inputs) if columns.argument[start + offset] in relevant]
 
 
@@ -225,8 +225,9 @@ class _Analysis:
             groups = (self._group_of(bridge, best),)
         if best < 0:
             return
-        last = self._last_group(best)
-        fresh = tuple(group for group in groups if last is None or group.key != last.key)
+        fresh = groups
+        if groups and (last := self._last_group(best)) is not None:
+            fresh = tuple(group for group in groups if group.key != last.key)
         self.cost[value] = self.cost[best] + len(fresh)
         self.length[value] = self.length.get(best, 0) + 1
         self.parent[value] = (best, fresh)

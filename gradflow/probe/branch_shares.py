@@ -102,6 +102,8 @@ def measuring(
 def _register(
     way: set[Node], operation_of: Mapping[Node, int], branches: Sequence[RawBranch], facts: AutogradFacts
 ) -> list[Any]:
+    if not branches:
+        return []
     members: dict[tuple[int, int], list[tuple[_Fork, int]]] = {}
     for branch in branches:
         fork = _Fork(branch, facts)

@@ -84,7 +84,7 @@ class _Examination:
         laboratory, target, trace = self.laboratory, self.target, self.trace
         measured = measured_all(self.gradients, target)
         sliced = measured_all(self.gradients, target, self.index) if self.index is not None else ()
-        dependence = analyse(trace, self.values)
+        dependence = laboratory.dependence(trace, self.values)
         source = source_state(trace, self.values)
         influence: Influence | None = None
         repairs: dict[tuple[str, int], RepairOutcome] = {}

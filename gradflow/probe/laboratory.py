@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from gradflow.graph.dependence import Dependence, analyse
 from gradflow.load.workload import Workload
 from gradflow.location import SiteTable
 from gradflow.probe.applications import Application, ArgumentRecorder
@@ -18,6 +19,7 @@ from gradflow.probe.evidence import Influence, Measured, NodeFlow, RepairOutcome
 from gradflow.probe.gradient import Gradients, differentiate, measure
 from gradflow.probe.repairing import RepairingRecorder, RepairPlan
 from gradflow.trace.capture import all_tensors
+from gradflow.trace.data import Trace
 from gradflow.trace.run import Run, run_forward
 from gradflow.trace.state import StateKeeper
 
@@ -67,6 +69,13 @@ class Laboratory:
         self._checksums: tuple[Checksummed, Checksummed] | None = None
         self._repairs: dict[tuple[RepairPlan, bool], tuple[Gradients | None, str]] = {}
         self._applications: tuple[Application, ...] | None = None
+        self._analysed: tuple[Trace, tuple[int, ...], Dependence] | None = None
+
+    def dependence(self, trace: Trace, values: tuple[int, ...]) -> Dependence:
+        """What depends on the values of one target; asked for before and after the backward, analysed once."""
+        if self._analysed is None or self._analysed[0] is not trace or self._analysed[1] != values:
+            self._analysed = trace, values, analyse(trace, values)
+        return self._analysed[2]
 
     def forward(self, **options: Any) -> Run:
         """One more forward pass from the initial state; options as for :func:`run_forward`."""
