@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from gradflow.errors import UsageError
+from gradflow.load.configured_input import configured_inputs
 from gradflow.load.random_input import random_tensor
 
 __all__ = ["GuessedInputs", "guess_inputs"]
@@ -66,6 +67,9 @@ def guess_inputs(model: nn.Module, *, input_size: Sequence[int] | None, seed: in
         return GuessedInputs(
             arguments=(tensor(1, 3, 16, height, width),), reason="16 frames, as video models take them"
         )
+    configured = configured_inputs(model, seed=seed)
+    if configured is not None:
+        return GuessedInputs(arguments=(), keywords=configured, reason="as the model's configuration describes it")
     size, said = _declared_size(model, input_size)
     if size is not None:
         return GuessedInputs(arguments=(tensor(1, *size),), reason=said)
