@@ -10,7 +10,7 @@ from gradflow.errors import NoSpatialAxesError
 from gradflow.load.workload import Workload
 from gradflow.trace.feature_map import FeatureLayout, batch_size, feature_layout, input_size
 from gradflow.trace.module_pass import ModuleCall, ModulePass, run_modules
-from gradflow.trace.module_role import is_attention, is_passive
+from gradflow.trace.module_role import class_role, is_attention, is_convolution, is_passive
 
 __all__ = ["choose_layer", "layer_of"]
 
@@ -41,6 +41,11 @@ def layer_of(seen: ModulePass, size: tuple[int, int] | None, batch: int | None) 
     """The choice itself, from what was seen; ``size`` is the input picture's, ``batch`` the number of samples."""
     calls = [call for call in seen.calls if call.name]
     maps = [call for call in calls if _is_feature_map(call, size, batch)]
+    if size is None:
+        # without a picture, four axes may as well be the heads of an attention; only convolutions make places
+        maps = [call for call in maps if _has_convolved(call, calls)]
+    maps = [call for call in maps if not _tells_positions(call)]
+    maps = _trainable(maps, calls) or maps
     maps = [call for call in maps if _fits_input(call, size)] or maps
     attentions = [call for call in calls if is_attention(call.module)]
     maps = [call for call in maps if not _is_inside(call, attentions)] or maps
@@ -50,10 +55,11 @@ def layer_of(seen: ModulePass, size: tuple[int, int] | None, batch: int | None) 
         return _last_hidden(calls)
     once = _called_once(useful, calls)
     pyramid = None if seen.has_plain_output else _pyramid(calls, batch)
+    inside = [call for call in once if pyramid is not None and _is_inside(call, [pyramid])]
     if any(_is_map(shape, batch) for shape in seen.output_shapes):
         return _for_dense_output(once, seen, size)
-    if pyramid is not None:
-        return _for_pyramid(once, pyramid, calls, size, batch)
+    if pyramid is not None and inside:
+        return _for_pyramid(inside, pyramid, calls, size, batch)
     last = once[-1]
     if (layout := _layout(last, size)) is not None and layout.extra_tokens:
         return _before_last_attention(last, once, attentions)
@@ -80,6 +86,21 @@ def _is_feature_map(call: ModuleCall, size: tuple[int, int] | None, batch: int |
         return False
     layout = _layout(call, size)
     return layout is not None and layout.is_spatial
+
+
+def _has_convolved(call: ModuleCall, calls: list[ModuleCall]) -> bool:
+    return any(is_convolution(other.module) and other.ended <= call.ended for other in calls)
+
+
+def _tells_positions(call: ModuleCall) -> bool:
+    """Whether the map comes from an embedding that learns nothing: it tells where a place is, not what is there."""
+    return class_role(call.module) == "embedding" and next(call.module.parameters(), None) is None
+
+
+def _trainable(maps: list[ModuleCall], calls: list[ModuleCall]) -> list[ModuleCall]:
+    """Those with a parameter to train at or before them: what stands before the first is recorded by nobody."""
+    ends = [call.ended for call in calls if any(p.requires_grad for p in call.module.parameters(recurse=False))]
+    return [call for call in maps if ends and call.ended >= min(ends)]
 
 
 def _fits_input(call: ModuleCall, size: tuple[int, int] | None) -> bool:
@@ -157,14 +178,13 @@ def _pyramid(calls: list[ModuleCall], batch: int | None) -> ModuleCall | None:
 
 
 def _for_pyramid(
-    useful: list[ModuleCall],
+    inside: list[ModuleCall],
     pyramid: ModuleCall,
     calls: list[ModuleCall],
     size: tuple[int, int] | None,
     batch: int | None,
 ) -> tuple[str, str]:
     """Detection: the map that all levels of the pyramid rest on, whichever level the best box comes from."""
-    inside = [call for call in useful if call.begun > pyramid.begun and call.ended < pyramid.ended] or useful
     is_mixed_again = any(
         call.begun > pyramid.ended and sum(_is_map(shape, batch) for shape in call.shapes) > 1 for call in calls
     )
@@ -174,7 +194,9 @@ def _for_pyramid(
             f"the coarsest map of the backbone ({_shape(chosen)}): the levels of the pyramid above it all read it, "
             "whichever of them the detection comes from"
         )
-    finest = max((shape[2:] for shape in pyramid.shapes if len(shape) == 4), key=lambda grid: grid[0] * grid[1])
+    handed_on = {shape[2:] for shape in pyramid.shapes if len(shape) == 4}
+    grids = {(call.shape or ())[2:] for call in inside} & handed_on or handed_on
+    finest = max(grids, key=lambda grid: grid[0] * grid[1])
     chosen = ([call for call in inside if (call.shape or ())[2:] == finest] or inside)[-1]
     return chosen.name, (
         f"the finest map that the backbone hands on ({_shape(chosen)}): every coarser level is computed from it, "
@@ -208,6 +230,8 @@ def _last_hidden(calls: list[ModuleCall]) -> tuple[str, str]:
     hidden = [
         call for call in calls if call.ended < last.begun and call.shape and call.is_floating and not _hands_on(call)
     ]
+    # where a module of modules returns several tensors, nobody may read the first
+    hidden = [call for call in hidden if call.is_single or next(call.module.children(), None) is None] or hidden
     if not hidden:
         return last.name, f"the only layer with weights that ran ({_shape(last)})"
     chosen = hidden[-1]

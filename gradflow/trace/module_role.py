@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-__all__ = ["class_role", "is_attention", "is_passive"]
+__all__ = ["class_role", "is_attention", "is_convolution", "is_passive"]
 
 _ROLE_BY_FILE = {
     "torch.nn.modules.activation": "activation",
@@ -61,6 +61,12 @@ def class_role(module: nn.Module) -> str:
 def is_attention(module: nn.Module) -> bool:
     """Whether the module mixes tokens by attention; a whole transformer block with attention in its name counts too."""
     return class_role(module) == "attention"
+
+
+def is_convolution(module: nn.Module) -> bool:
+    """Whether the module slides a window over a plane or a volume."""
+    kinds = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    return isinstance(module, kinds)
 
 
 def is_passive(module: nn.Module) -> bool:

@@ -270,6 +270,57 @@ def test_text_of_a_square_number_of_tokens_is_no_picture() -> None:
     assert "no layer's output has height and width" in reason
 
 
+class Heads(nn.Module):
+    """Attention heads make a tensor with four axes, without any place in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(10, 12)
+        self.norm = nn.LayerNorm(6)
+        self.mix = nn.Linear(12, 12)
+        self.head = nn.Linear(12, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        heads = self.norm(self.embed(x).unflatten(2, (2, 6)))
+        return self.head(self.mix(heads.flatten(2)).mean(1))
+
+
+def test_heads_of_a_text_model_are_no_map() -> None:
+    assert choice(Heads(), torch.zeros(2, 16, dtype=torch.int64)) == "mix"
+
+
+class Encoder(nn.Module):
+    """Returns its tokens, and what it made of them; only the second is read by those who classify."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(10, 12)
+        self.pooler = nn.Linear(12, 12)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        tokens = self.embed(x)
+        return tokens, self.pooler(tokens[:, 0])
+
+
+def test_a_module_of_modules_with_several_outputs_is_passed_over() -> None:
+    class Text(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = Encoder()
+            self.head = nn.Linear(12, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.encoder(x)[1])
+
+    assert choice(Text(), torch.zeros(2, 16, dtype=torch.int64)) == "encoder.pooler"
+
+
+def test_of_a_detector_with_a_frozen_beginning_what_still_gets_a_gradient() -> None:
+    model = Detector(mixes=False)
+    model.body.fine.requires_grad_(False)
+    assert choice(model, [torch.zeros(3, 32, 32)] * 2) == "body.coarse"
+
+
 def test_a_single_layer_is_all_there_is() -> None:
     assert choice(nn.Sequential(nn.Linear(4, 2)), torch.zeros(1, 4)) == "0"
     assert choice(nn.Linear(4, 2), torch.zeros(1, 4)) == ""
