@@ -70,7 +70,7 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
         )
     if evidence.other_output_arrived:
         notes.append(f"another output of `{evidence.target}` does get a gradient: the first one is what was asked for")
-    what = "output" if evidence.kind == "layer" else "value"
+    what = "value" if evidence.kind != "layer" else "first output" if evidence.other_output_arrived else "output"
     return (
         Diagnostic(
             code=code_of("output-discarded"),
