@@ -26,8 +26,8 @@ TORCHVISION_FAMILIES = """
     vgg11 vit_b_32 wide_resnet50_2
 """.split()
 
-# what torchvision does not have: gated and linear attention, state spaces, token mixers, reparametrised and hand-written
-# layers, class attention, several patch sizes at once
+# what torchvision does not have: gated and linear attention, state spaces, token mixers, reparametrised and
+# hand-written layers, class attention, several patch sizes at once
 TIMM_FAMILIES = """
     beit_base_patch16_224 convit_tiny efficientvim_m1 efficientvit_b0 fastvit_t8 gmlp_ti16_224 levit_128s mobilevit_xxs
     naflexvit_base_patch16_gap poolformerv2_s12 repghostnet_050 resnest14d samvit_base_patch16_224 starnet_s050
@@ -35,8 +35,8 @@ TIMM_FAMILIES = """
 """.split()
 
 TRANSFORMERS = """
-    albert bert-eager clip convnext deberta-v2 detr fnet gpt2 llama longformer mamba mixtral segformer swin t5 vit wav2vec2
-    whisper xlnet
+    albert bert-eager clip convnext deberta-v2 detr fnet gpt2 llama longformer mamba mixtral segformer swin t5 vit
+    wav2vec2 whisper xlnet
 """.split()
 
 

@@ -190,6 +190,7 @@ RECIPES: dict[str, Recipe] = {
             "max_position_embeddings": 40,
             "word_embed_proj_dim": 32,
         },
+        target=5,
     ),
     "perceiver": Recipe(
         architecture="PerceiverForSequenceClassification",
