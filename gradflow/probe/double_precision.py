@@ -78,7 +78,7 @@ class DoubleCopies:
 
     def fresh(self) -> dict[str, torch.Tensor]:
         """All of them by name, shared ones as one tensor."""
-        if self._versions != [tensor._version for tensor in self._parameters.values()]:
+        if not self._parameters or self._versions != [tensor._version for tensor in self._parameters.values()]:
             self._parameters = _copies(self._model.named_parameters(remove_duplicate=False))
             self._versions = [tensor._version for tensor in self._parameters.values()]
         return {**self._parameters, **_copies(self._model.named_buffers(remove_duplicate=False))}

@@ -58,7 +58,7 @@ def test_page_has_its_parts_in_order(code: str) -> None:
     assert blank == ""
     assert sentence.endswith(".")
     assert (
-        re.search(r"^Reported by `gradflow (check|audit)`\.", text, re.MULTILINE)
+        re.search(r"^Reported by `gradflow (check|check --verify|audit)`\.", text, re.MULTILINE)
         or "Not reported in this release" in text
     )
     assert re.findall(r"^## (.*)$", text, flags=re.MULTILINE) == HEADINGS
