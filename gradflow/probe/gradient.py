@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,10 @@ import torch
 from gradflow.probe.evidence import Measured
 from gradflow.trace.run import Run
 
-__all__ = ["Gradients", "differentiate", "measure"]
+__all__ = ["Gradients", "differentiate", "measure", "measure_each"]
+
+_SMALL = 4_096
+"""Gradients of so few entries are measured together: ten small operations for each would cost more than the run."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +72,41 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
     )
 
 
+def measure_each(gradients: Sequence[torch.Tensor | None], index: Any = None) -> tuple[Measured, ...]:
+    """The statistics of one gradient per call of a layer, or of the part of each that ``index`` selects."""
+    arrived = [gradient for gradient in gradients if gradient is not None]
+    if len(arrived) > 1 and index is None and all(_is_like(gradient, arrived[0]) for gradient in arrived):
+        together = torch.stack([gradient.detach().flatten() for gradient in arrived])
+        largest = together.abs().amax(1).tolist()
+        if all(map(math.isfinite, largest)):
+            zeros = (together == 0).sum(1).tolist()
+            norms = torch.linalg.vector_norm(together, dim=1, dtype=torch.float64).tolist()
+            shape, count = tuple(arrived[0].shape), arrived[0].numel()
+            rows = zip(largest, zeros, norms, strict=True)
+            return tuple(
+                Measured(arrived=False) if gradient is None else _measured(shape, count, *next(rows))
+                for gradient in gradients
+            )
+    return tuple(measure(gradient, index) for gradient in gradients)
+
+
+def _is_like(gradient: torch.Tensor, first: torch.Tensor) -> bool:
+    """Whether two gradients can be measured together: small, dense and of one kind."""
+    return (
+        type(gradient) is torch.Tensor
+        and 0 < gradient.numel() <= _SMALL
+        and gradient.layout == torch.strided
+        and gradient.is_floating_point()
+        and gradient.shape == first.shape
+        and gradient.dtype == first.dtype
+        and gradient.device == first.device
+    )
+
+
+def _measured(shape: tuple[int, ...], count: int, largest: float, zeros: int, norm: float) -> Measured:
+    return Measured(arrived=True, shape=shape, l2_norm=norm, max_abs=largest, entry_count=count, zero_count=zeros)
+
+
 def measure(gradient: torch.Tensor | None, index: Any = None) -> Measured:
     """The statistics of one gradient, or of the part of it that ``index`` selects."""
     if gradient is None:
@@ -92,14 +130,7 @@ def measure(gradient: torch.Tensor | None, index: Any = None) -> Measured:
         norm = float(torch.linalg.vector_norm(part, dtype=torch.float64 if part.dtype != torch.float32 else None))
         if norm == float("inf"):
             norm = float(torch.linalg.vector_norm(part, dtype=torch.float64))
-        return Measured(
-            arrived=True,
-            shape=tuple(gradient.shape),
-            l2_norm=norm,
-            max_abs=largest,
-            entry_count=count,
-            zero_count=zeros,
-        )
+        return _measured(tuple(gradient.shape), count, largest, zeros, norm)
     finite = part[torch.isfinite(part)].double()
     return Measured(
         arrived=True,

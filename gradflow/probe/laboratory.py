@@ -16,7 +16,7 @@ from gradflow.probe.applications import Application, ArgumentRecorder
 from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.differential import Alteration, ChecksumRecorder, compare_runs, find_bridges, moved, score_of
 from gradflow.probe.evidence import Influence, Measured, NodeFlow, RepairOutcome
-from gradflow.probe.gradient import Gradients, differentiate, measure
+from gradflow.probe.gradient import Gradients, differentiate, measure, measure_each
 from gradflow.probe.repairing import RepairingRecorder, RepairPlan
 from gradflow.trace.capture import all_tensors
 from gradflow.trace.data import Trace
@@ -240,4 +240,4 @@ def _requiring_grad(layer: str, call: int, activation: torch.Tensor) -> torch.Te
 
 def measured_all(gradients: Gradients, target: str, index: Any = None) -> tuple[Measured, ...]:
     """The statistics of a target's gradients, one per call."""
-    return tuple(measure(gradient, index) for gradient in gradients.by_target.get(target, ()))
+    return measure_each(gradients.by_target.get(target, ()), index)

@@ -1,0 +1,60 @@
+"""Gradients measured together say what each of them says alone."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from gradflow.probe.evidence import Measured
+from gradflow.probe.gradient import measure, measure_each
+
+
+def _assert_same(together: tuple[Measured, ...], gradients: list[torch.Tensor | None]) -> None:
+    alone = [measure(gradient) for gradient in gradients]
+    for one, other in zip(together, alone, strict=True):
+        assert (one.l2_norm or 0.0) == pytest.approx(other.l2_norm or 0.0, rel=1e-6)
+        assert (one.arrived, one.shape, one.max_abs) == (other.arrived, other.shape, other.max_abs)
+        assert (one.entry_count, one.zero_count) == (other.entry_count, other.zero_count)
+        assert (one.nan_count, one.inf_count) == (other.nan_count, other.inf_count)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+def test_calls_of_one_shape(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    gradients: list[torch.Tensor | None] = [
+        torch.randn(2, 3, generator=generator).mul(10.0 ** -(i % 5)).relu().to(dtype) for i in range(20)
+    ]
+    gradients[4] = None
+    gradients[7] = torch.zeros(2, 3, dtype=dtype)
+    _assert_same(measure_each(gradients), gradients)
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_one_call_that_is_not_finite(odd: float) -> None:
+    gradients: list[torch.Tensor | None] = [torch.ones(4) for _ in range(3)]
+    gradients[1] = torch.tensor([1.0, odd, 0.0, 2.0])
+    together = measure_each(gradients)
+    assert together[1].nan_count + together[1].inf_count == 1
+    assert together[0].is_finite
+    _assert_same(together, gradients)
+
+
+def test_calls_of_different_kinds() -> None:
+    gradients: list[torch.Tensor | None] = [
+        torch.ones(4),
+        torch.ones(2, 2),
+        torch.ones(4, dtype=torch.float64),
+        torch.ones(0),
+        torch.ones(3, dtype=torch.complex64),
+        torch.ones(3).to_sparse(),
+    ]
+    _assert_same(measure_each(gradients), gradients)
+
+
+def test_a_slice_of_each_call() -> None:
+    gradients = [torch.arange(6.0).reshape(2, 3), torch.zeros(2, 3)]
+    first, second = measure_each(gradients, (slice(None), 0))
+    assert (first.max_abs, first.zero_count) == (3.0, 1)
+    assert (second.max_abs, second.zero_count) == (0.0, 2)
