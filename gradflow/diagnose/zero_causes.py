@@ -44,8 +44,8 @@ _NORMALISING = frozenset({
 _SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149}
 """The smallest number above zero that a dtype holds; half of it and less is rounded to zero."""
 
-_SMALL_IN_HALF = 6.1e-5
-"""Below its smallest normal number, float16 has fewer and fewer digits left."""
+_SMALL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126}
+"""Below its smallest normal number, a dtype has fewer and fewer digits left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def explain_end(evidence: Evidence, flow: NodeFlow) -> ZeroCause:
         return _staircase(shown)
     if _is_too_small(flow, dtype):
         return _underflow(dtype)
-    if flow.is_sum or (flow.cancels and name in _NORMALISING) or one_entry:
+    if flow.is_sum or (flow.cancels and name in _NORMALISING and flow.factor != 0.0) or one_entry:
         return _constant(shown)
     if name in _REPLACING:
         return _replaced(shown)
@@ -101,7 +101,7 @@ def _output(evidence: Evidence, operation: int) -> tuple[tuple[int, ...], str]:
 def _is_too_small(flow: NodeFlow, dtype: str) -> bool:
     if flow.factor is not None:
         return 0.0 < flow.incoming * flow.factor < _SMALLEST.get(dtype, 0.0)
-    return dtype == "float16" and 0.0 < flow.incoming < _SMALL_IN_HALF
+    return 0.0 < flow.incoming < _SMALL.get(dtype, 0.0)
 
 
 def _staircase(shown: str) -> ZeroCause:

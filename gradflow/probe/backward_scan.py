@@ -130,6 +130,8 @@ def _is_uniform(gradients: Sequence[Any]) -> bool:
             dense = _dense(gradient)
             if dense.is_complex() or dense.dim() == 0:
                 return dense.dim() == 0
+            if dense.shape[-1] == 1:
+                return False  # of one value nothing can be told
             spread = float((dense.amax(-1) - dense.amin(-1)).abs().amax())
             return spread <= 1e-6 * float(dense.abs().amax())
     return False
