@@ -67,6 +67,15 @@ def test_transformers(name: str) -> None:
     assert_agrees("transformers", name)
 
 
+def test_a_stop_gradient_of_an_installed_package_is_told_and_no_fault() -> None:
+    pytest.importorskip("transformers", exc_type=(ImportError, RuntimeError))
+    # each decoder layer starts from the detached boxes of the one before it
+    first, *_ = compare(source_module("transformers").build("deformable-detr"), 3)
+    assert first.verdict == "connected"
+    assert first.infos == ("partial-detach",)
+    assert first.agrees
+
+
 def test_a_backward_that_raises_is_no_verdict_of_ours() -> None:
     pytest.importorskip("transformers", exc_type=(ImportError, RuntimeError))
     comparisons = list(compare(source_module("transformers").build("rwkv"), 3))

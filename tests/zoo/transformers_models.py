@@ -74,6 +74,31 @@ SPEECH = {
 }
 
 
+def _backbone(*stages: str) -> Any:
+    return transformers.ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 16, 24, 32],
+        depths=[1, 1, 1, 1],
+        layer_type="basic",
+        out_features=list(stages),
+    )
+
+
+DETECTOR = {
+    "use_timm_backbone": False,
+    "use_pretrained_backbone": False,
+    "backbone": None,
+    "num_queries": 5,
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 48,
+    "decoder_ffn_dim": 48,
+}
+
+
 def _picture(size: int = 32) -> Callable[[], Mapping[str, Any]]:
     return lambda: {"pixel_values": picture(size)}
 
@@ -116,28 +141,20 @@ RECIPES: dict[str, Recipe] = {
         architecture="DebertaV2ForSequenceClassification",
         options=TEXT | {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 8},
     ),
+    "deformable-detr": Recipe(
+        architecture="DeformableDetrForObjectDetection",
+        options=DETECTOR
+        | {
+            "backbone_config": _backbone("stage2", "stage3", "stage4"),
+            "num_feature_levels": 3,
+            "with_box_refine": True,
+            "disable_custom_kernels": True,
+        },
+        inputs=_picture(96),
+    ),
     "detr": Recipe(
         architecture="DetrForObjectDetection",
-        options={
-            "use_timm_backbone": False,
-            "use_pretrained_backbone": False,
-            "backbone": None,
-            "backbone_config": transformers.ResNetConfig(
-                embedding_size=8,
-                hidden_sizes=[8, 16, 24, 32],
-                depths=[1, 1, 1, 1],
-                layer_type="basic",
-                out_features=["stage4"],
-            ),
-            "num_queries": 5,
-            "d_model": 32,
-            "encoder_layers": 2,
-            "decoder_layers": 2,
-            "encoder_attention_heads": 4,
-            "decoder_attention_heads": 4,
-            "encoder_ffn_dim": 48,
-            "decoder_ffn_dim": 48,
-        },
+        options=DETECTOR | {"backbone_config": _backbone("stage4")},
         inputs=_picture(96),
     ),
     "dinov2": Recipe(
@@ -210,6 +227,25 @@ RECIPES: dict[str, Recipe] = {
     "qwen3-moe": Recipe(
         architecture="Qwen3MoeForCausalLM",
         options=DECODER | {"head_dim": 8, "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24},
+    ),
+    "reformer": Recipe(
+        architecture="ReformerForSequenceClassification",
+        options={
+            "vocab_size": VOCABULARY,
+            "hidden_size": 32,
+            "num_attention_heads": 4,
+            "attention_head_size": 8,
+            "feed_forward_size": 48,
+            "attn_layers": ["local", "lsh"],
+            "local_attn_chunk_length": 4,
+            "lsh_attn_chunk_length": 4,
+            "num_buckets": 2,
+            "axial_pos_shape": [4, 4],
+            "axial_pos_embds_dim": [16, 16],
+            "max_position_embeddings": 16,
+            "is_decoder": False,
+        },
+        inputs=lambda: {"input_ids": tokens(16)},
     ),
     "resnet": Recipe(
         architecture="ResNetForImageClassification",
