@@ -1,4 +1,7 @@
-"""What `gradflow check` takes from start to end beyond importing torch and torchvision, on a model of two layers."""
+"""What `gradflow check` takes from start to end beyond importing torch and torchvision, on a model of two layers.
+
+The model's file imports both, as the user's would.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,14 @@ import tempfile
 from pathlib import Path
 
 MODEL = """
-import torch
+import torch, torchvision
 
 
 def build():
     return torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Linear(4, 2))
 """
 IMPORTS = "import torch, torchvision"
-CHECK = (
-    "import torchvision, sys; from gradflow.cli import main; sys.exit(main(['check', 'tiny.py:build', '--layer', '0']))"
-)
+CHECK = "import sys; from gradflow.cli import main; sys.exit(main(['check', 'tiny.py:build', '--layer', '0']))"
 
 
 def _cpu_seconds(code: str, directory: str) -> float:

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from gradflow.cli.lasting import loading_torch
 from gradflow.cli.options import request_of
 from gradflow.cli.progress import progress
 
@@ -31,8 +32,9 @@ def loaded(args: argparse.Namespace, *, loss: str | None = None) -> Iterator[tup
     """
     with progress() as say:
         say("loading torch")
-        from gradflow.load.loading import load_workload
-        from gradflow.trace.state_settings import Settings
+        with loading_torch():
+            from gradflow.load.loading import load_workload
+            from gradflow.trace.state_settings import Settings
 
         settings = Settings()
         try:
