@@ -107,6 +107,10 @@ class BackwardNotes:
         for edge, measured in zip(self._edges, event.results, strict=False):
             if measured.arrived and (not measured.is_finite or (measured.max_abs or 0.0) < SMALL):
                 goals[edge.node, edge.output_nr] = measured.max_abs
+        # in the graph, and still nothing came: some backward on the way returned no gradient
+        silent = [n for n in self._nodes if n.name().endswith("AccumulateGrad") and n not in self._arrived]
+        if not event.error:
+            goals.update({(node, 0): None for node in silent})
         if not goals:
             return
         way = on_the_way(self._nodes, {node for node, _ in goals})

@@ -205,6 +205,7 @@ class Observation:
     failures: tuple[Failure, ...]
     unregistered: dict[int, SourceSpan | None]
     gradient_of: dict[int, int]
+    function_spans: dict[str, SourceSpan] = field(default_factory=dict)
     zero_parts: tuple[tuple[int, int], ...] = ()
     low_precision: tuple[tuple[int, int], ...] = ()
     stepped_aside: str = ""

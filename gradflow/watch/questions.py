@@ -7,14 +7,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gradflow.graph.dependence import analyse, is_differentiable
+from gradflow.graph.cut_group import Bridge
+from gradflow.graph.dependence import Dependence, analyse, is_differentiable
 from gradflow.location import SourceSpan, source_line
 from gradflow.probe.evidence import Evidence, Measured
 from gradflow.probe.source_state import source_state
 from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import FROM_ARRAYS, IMPORTS, VALUE_EXITS
 from gradflow.watch.events import Backward, GradRead, Observation
 
-__all__ = ["Question", "call_of_value", "evidence_for", "layer_of", "leaves_behind", "name_of_value", "questions_in"]
+__all__ = [
+    "Question",
+    "call_of_value",
+    "evidence_for",
+    "is_leaf_value",
+    "layer_of",
+    "leaves_behind",
+    "name_of_value",
+    "questions_in",
+    "score_text",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +148,11 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
     base = observation.trace
     trace = replace(base, score=question.score, layer_values={name: values})
     dependence = analyse(trace, values)
-    is_leaf = target >= 0 and base.values.producer[target] < 0
+    if not question.measured.arrived and not dependence.score_depends and dependence.exits:
+        bridges = _bridges(trace, dependence)
+        if bridges:
+            dependence = analyse(trace, values, bridges)
+    is_leaf = target >= 0 and is_leaf_value(base, target)
     small = (question.measured.max_abs or 0.0) < 1e-6
     return Evidence(
         target=name,
@@ -152,6 +168,7 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
         is_trainable=not is_leaf or (target >= 0 and base.values.requires_grad[target]),
         flows=question.backward.flows,
         objective_span=base.site_span(question.backward.site),
+        function_spans=observation.function_spans,
         module_types={call.module: call.type_name for call in base.calls},
         is_cancelled=question.measured.arrived and small and any(flow.is_end for flow in question.backward.flows),
     )
@@ -163,12 +180,39 @@ def leaves_behind(observation: Observation, question: Question, *, trainable: bo
     reaches = analyse(replace(trace, score=question.score), ()).reaches
     return tuple(
         value
-        for value, producer in enumerate(trace.values.producer)
+        for value in range(len(trace.values.producer))
         if reaches[value]
         and is_differentiable(trace.dtype_of(value))
-        and (value in trace.leaf_names or producer < 0)
+        and is_leaf_value(trace, value)
         and trace.values.requires_grad[value] == trainable
     )
+
+
+def is_leaf_value(trace: Trace, value: int) -> bool:
+    """Whether a value was not computed from other tensors: a parameter, an input, what ``torch.randn`` made."""
+    producer = trace.values.producer[value]
+    return producer < 0 or value in trace.leaf_names or not trace.inputs_of(producer)
+
+
+def _bridges(trace: Trace, dependence: Dependence) -> tuple[Bridge, ...]:
+    """Where a value that left torch most likely came back: a tensor made of plain numbers, after something had left.
+
+    Nothing proves it, as ``gradflow check`` does by running again with other numbers: a program runs once.
+    """
+    columns = trace.operations
+    leaving = [operation for operation in dependence.exits if trace.name_of(operation) in VALUE_EXITS]
+    found = []
+    for operation in range(len(trace)):
+        if trace.name_of(operation) not in FROM_ARRAYS | IMPORTS:
+            continue
+        if not any(dependence.reaches[value] for value in trace.outputs_of(operation)):
+            continue
+        if columns.input_start[operation] != columns.input_start[operation + 1]:
+            continue
+        before = [leave for leave in leaving if leave < operation]
+        if before:
+            found.append(Bridge(leave=before[-1], enter=operation))
+    return tuple(found)
 
 
 def call_of_value(trace: Trace, value: int) -> int:

@@ -9,6 +9,7 @@ from types import TracebackType
 import torch
 
 from gradflow.location import SiteTable, SourceSpan, is_installed, is_machinery, span_of
+from gradflow.probe.custom_backward import function_spans
 from gradflow.trace.patches import watched
 from gradflow.watch.backward_calls import BackwardCalls
 from gradflow.watch.compiled import CompiledCalls
@@ -100,6 +101,7 @@ class Watch:
             failures=tuple(log.failures),
             unregistered=log.unregistered,
             gradient_of=log.gradient_of,
+            function_spans=dict(function_spans(recorder.functions)),
             zero_parts=tuple(log.zero_parts),
             low_precision=tuple(log.low_precision),
             stepped_aside=log.stepped_aside,

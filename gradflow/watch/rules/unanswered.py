@@ -14,7 +14,7 @@ from gradflow.probe.evidence import Evidence
 from gradflow.watch.capture_facts import hook_around
 from gradflow.watch.events import FlagChange, Observation
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.questions import Question, evidence_for, leaves_behind
+from gradflow.watch.questions import Question, evidence_for, is_leaf_value, leaves_behind
 
 __all__ = ["engine_findings", "grad_of_non_leaf", "no_gradient_came", "score_without_history"]
 
@@ -37,7 +37,22 @@ def score_without_history(observation: Observation, question: Question) -> tuple
     else:
         found += _region(observation, question)
         found += _frozen(observation, question)
+        found += () if found else _out_of_torch(observation, question)
     return tuple(found)
+
+
+def _out_of_torch(observation: Observation, question: Question) -> tuple[Finding, ...]:
+    """No tensor leads to the score: perhaps plain numbers do."""
+    trace = observation.trace
+    trainable = tuple(
+        value
+        for value, (role, _) in trace.leaf_names.items()
+        if role == "parameter" and trace.values.requires_grad[value]
+    )
+    if not trainable:
+        return ()
+    evidence = evidence_for(observation, replace(question, target=-1), trainable)
+    return engine_findings(observation, question, evidence) if evidence.dependence.score_depends else ()
 
 
 def _region(observation: Observation, question: Question) -> list[Finding]:
@@ -100,7 +115,7 @@ def no_gradient_came(observation: Observation, question: Question, evidence: Evi
     """``None`` at a tensor, or autograd refuses because it is not in the graph."""
     trace, target = observation.trace, question.target
     frozen = _frozen_flag(observation, target)
-    if trace.values.producer[target] < 0 or target in trace.leaf_names:
+    if is_leaf_value(trace, target):
         if not trace.values.requires_grad[target]:
             return (_not_trainable(observation, question, evidence, frozen),) if _takes_part(evidence) else ()
         late = _late_flag(observation, target)
@@ -193,7 +208,7 @@ def _late_flag(observation: Observation, value: int) -> FlagChange | None:
             return flag
         used_before = any(value in trace.inputs_of(o) for o in range(flag.operation))
         used_after = any(value in trace.inputs_of(o) for o in later)
-        if used_before and not used_after and producer < 0:
+        if used_before and not used_after and is_leaf_value(trace, value):
             return flag
     return None
 
