@@ -92,11 +92,23 @@ def _declared_size(model: nn.Module, input_size: Sequence[int] | None) -> tuple[
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None)
     size = config.get("input_size") if isinstance(config, dict) else None
     if isinstance(size, (tuple, list)) and len(size) == 3:
+        built = _built_for(model)
+        if built is not None and built != tuple(size[1:]):
+            return (int(size[0]), *built), "the size it was built for"
         return tuple(int(length) for length in size), "the size its trained weights were made for"
     if type(model).__module__.startswith("torchvision.models."):
         length = getattr(model, "image_size", 299 if type(model).__name__ == "Inception3" else 224)
         return (3, int(length), int(length)), "the size its trained weights were made for"
     return None, ""
+
+
+def _built_for(model: nn.Module) -> tuple[int, int] | None:
+    """The picture that a model with position embeddings was built for: timm's patch embeddings note it."""
+    for module in model.modules():
+        size = getattr(module, "img_size", None)
+        if isinstance(size, tuple) and len(size) == 2 and all(isinstance(length, int) for length in size):
+            return size
+    return None
 
 
 def _candidates(module: nn.Module, model: nn.Module) -> tuple[_Candidate, ...]:  # noqa: PLR0911 - one per kind
