@@ -126,10 +126,12 @@ def pytest_runtest_makereport(
     test = item.stash.get(_TEST, None)
     if test is None or not (test.outcomes or test.lock):
         return (yield)
-    error = call.excinfo.value if call.excinfo is not None else None
-    if error is not None and any(error is outcome.error for outcome in test.outcomes):
-        error.is_brief = True  # type: ignore[attr-defined]  # a section has the rest
+    for outcome in test.outcomes:
+        if hasattr(outcome.error, "is_brief"):  # a section has the rest
+            outcome.error.is_brief = True  # type: ignore[union-attr]
     report = yield
+    # only now is it known what happened to a `unittest.TestCase`
+    error = call.excinfo.value if call.excinfo is not None else None
     outcomes, test.outcomes = test.outcomes, []
     lock, test.lock = test.lock, {}
     from gradflow.pytest_support.telling import tell
