@@ -14,6 +14,9 @@ from gradflow.trace.module_role import class_role, is_attention, is_convolution,
 
 __all__ = ["choose_layer", "layer_of"]
 
+_ATTENTION_NAMES = (".attn", ".attention", ".self_attn", ".self_attention")
+"""What people call an attention whose class is called otherwise (MHSA, for example)."""
+
 
 def choose_layer(workload: Workload) -> tuple[str, str]:
     """The layer that a Grad-CAM of this model is best made of, and why, in words.
@@ -47,7 +50,7 @@ def layer_of(seen: ModulePass, size: tuple[int, int] | None, batch: int | None) 
     maps = [call for call in maps if not _tells_positions(call)]
     maps = _trainable(maps, calls) or maps
     maps = [call for call in maps if _fits_input(call, size)] or maps
-    attentions = [call for call in calls if is_attention(call.module)]
+    attentions = [call for call in calls if is_attention(call.module) or call.name.endswith(_ATTENTION_NAMES)]
     maps = [call for call in maps if not _is_inside(call, attentions)] or maps
     before_head = [call for call in maps if _is_read_by_a_layer(call, calls)]
     useful = [call for call in before_head or maps if not _hands_on(call)]

@@ -159,6 +159,22 @@ def test_of_a_transformer_with_a_class_token_what_the_last_attention_reads() -> 
     assert patch_gradient(model, "norm") == 0.0, "the reason would not be true"
 
 
+def test_an_attention_is_known_by_its_name_too() -> None:
+    class MHSA(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.qkv = nn.Linear(12, 36)
+
+        def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **_: bool) -> tuple[torch.Tensor]:
+            q, k, v = self.qkv(q).chunk(3, -1)
+            return ((q @ k.mT).softmax(-1) @ v,)
+
+    model = Transformer(has_class_token=True)
+    for block in model.blocks:
+        block.attention = MHSA()
+    assert choice(model, PICTURES) == "blocks.1.norm1"
+
+
 def test_of_a_transformer_that_averages_its_patches_the_last_layer() -> None:
     assert choice(Transformer(has_class_token=False), PICTURES) == "norm"
 
