@@ -13,13 +13,31 @@ if TYPE_CHECKING:
     from gradflow.auditing import audit as audit
     from gradflow.checking import check as check
     from gradflow.report import Report as Report
+    from gradflow.watch.explain import explain as explain
+    from gradflow.watch.explain import explain_last_error as explain_last_error
 
 __version__ = "0.1.0"
-__all__ = ["AuditReport", "GradflowError", "NotConnectedError", "Report", "audit", "check"]
+__all__ = [
+    "AuditReport",
+    "GradflowError",
+    "NotConnectedError",
+    "Report",
+    "audit",
+    "check",
+    "explain",
+    "explain_last_error",
+]
 
 # Importing torch takes seconds, and the pytest plugin imports this file in every test run of every project: what is
 # not free is loaded when it is first used.
-_HOMES = {"AuditReport": "audit_report", "Report": "report", "audit": "auditing", "check": "checking"}
+_HOMES = {
+    "AuditReport": "audit_report",
+    "Report": "report",
+    "audit": "auditing",
+    "check": "checking",
+    "explain": "watch.explain",
+    "explain_last_error": "watch.explain",
+}
 
 
 def __getattr__(name: str) -> Any:

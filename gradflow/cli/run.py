@@ -97,7 +97,8 @@ def _show(report: Report, format_: str, output: Path | None) -> None:
         return
     sys.stdout.flush()
     if format_ == "text" and not report.diagnostics:
-        asked = report.assumptions[0].removeprefix("watched: ")
-        print(f"gradflow: nothing wrong with the gradients ({asked})", file=sys.stderr)
+        from gradflow.watch.explaining import summary
+
+        print(summary(report), file=sys.stderr)
         return
     print(FORMATS[format_](report).rstrip("\n"), file=sys.stderr)

@@ -16,12 +16,13 @@ from gradflow.watch.rules.backward_raised import backward_raised
 from gradflow.watch.rules.captured import captured_tensor_is_another
 from gradflow.watch.rules.failures import program_failed
 from gradflow.watch.rules.hook_use import hook_never_ran, hook_replaces_output
+from gradflow.watch.rules.message_only import message_only
 from gradflow.watch.rules.mixing import gradient_and_activation_differ
 from gradflow.watch.rules.module_backward import module_defines_backward
 from gradflow.watch.rules.parameters import gradients_pile_up, optimizer_is_stale, parameters_unregistered
 from gradflow.watch.rules.unanswered import grad_of_non_leaf, no_gradient_came, score_without_history
 
-__all__ = ["explain_observation", "findings_in"]
+__all__ = ["explain_observation", "findings_in", "summary"]
 
 _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     program_failed,
@@ -51,6 +52,8 @@ def findings_in(observation: Observation) -> tuple[Finding, ...]:
         explained += bool(new)
         if explained >= _QUESTIONS_EXPLAINED:
             break
+    if not found:
+        found.extend(message_only(observation))
     unique: dict[tuple[str, object], Finding] = {}
     for one in sorted(found, key=_order):
         unique.setdefault((one.diagnostic.name, one.diagnostic.location), one)
@@ -135,6 +138,15 @@ def explain_observation(observation: Observation, *, program: str = "", duration
         if observation.stepped_aside
         else (),
     )
+
+
+def summary(report: Report) -> str:
+    """The report as text; one line where there is nothing to say."""
+    if report.diagnostics:
+        return str(report).rstrip("\n")
+    watched = report.assumptions[0].removeprefix("watched: ") if report.assumptions else ""
+    later = f"; {report.undetermined[0]}" if report.undetermined else ""
+    return f"gradflow: nothing wrong with the gradients ({watched}{later})"
 
 
 def watched_text(observation: Observation) -> str:

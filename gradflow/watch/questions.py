@@ -144,7 +144,7 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
     """The recording about one question in the form that the rules of ``gradflow check`` take."""
     target = question.target
     values = sources or ((target,) if target >= 0 else ())
-    name, kind = name_of_value(observation, target) if target >= 0 else ("the parameters", "parameter")
+    name, kind = name_of_value(observation, values[0]) if values else ("the parameters", "parameter")
     base = observation.trace
     trace = replace(base, score=question.score, layer_values={name: values})
     dependence = analyse(trace, values)

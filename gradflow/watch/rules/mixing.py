@@ -76,10 +76,8 @@ def _weight_gradient(observation: Observation, operation: int, of: int, other: i
         label="the gradient of the weights",
         annotations=((trace.span_of(operation), "multiplied with an activation here"),),
         notes=(
-            (
-                "the gradient of the weights says how the filters should change; Grad-CAM needs how the score changes with the "
-                "activation, `[N, C, H, W]`, averaged over positions"
-            ),
+            "the gradient of the weights says how the filters should change",
+            "Grad-CAM needs how the score changes with the activation, `[N, C, H, W]`, averaged over positions",
         ),
         helps=(
             "call `activation.retain_grad()` before backward, and use `activation.grad.mean(dim=(2, 3))`",

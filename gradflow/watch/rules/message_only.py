@@ -1,0 +1,65 @@
+"""GF503: an exception of autograd of which nothing but the message is known."""
+
+from __future__ import annotations
+
+from gradflow.watch.events import Observation
+from gradflow.watch.finding import Finding, finding
+
+__all__ = ["message_only"]
+
+_MEANINGS = (
+    (
+        "does not require grad and does not have a grad_fn",
+        "backward is called on a tensor without any history",
+        "the score was computed under `no_grad`, or from detached or frozen tensors, or it is an index or a count",
+    ),
+    (
+        "One of the differentiated Tensors does not require grad",
+        "a gradient is asked of a tensor without any history",
+        "that tensor was detached, made under `no_grad`, or made from nothing that requires grad",
+    ),
+    (
+        "appears to not have been used in the graph",
+        "a gradient is asked of a tensor that the score was not computed from",
+        "often it was captured in another forward pass than the one that made the score",
+    ),
+    (
+        "modified by an inplace operation",
+        "a tensor that backward needs was changed in place",
+        "an operation such as `+=` or `ReLU(inplace=True)`, or an optimizer step between forward and backward",
+    ),
+    (
+        "second time",
+        "the graph is gone: an earlier backward has freed it",
+        "pass `retain_graph=True` to all but the last backward, or detach what is carried from step to step",
+    ),
+    (
+        "grad can be implicitly created only for scalar outputs",
+        "backward is called on a tensor with more than one element",
+        "choose one element, or reduce it: `score[0, 3].backward()`, `loss.mean().backward()`",
+    ),
+)
+
+
+def message_only(observation: Observation) -> tuple[Finding, ...]:
+    """What torch's message means, for want of a recording."""
+    for failure in observation.failures:
+        for said, message, why in _MEANINGS:
+            if said in failure.message:
+                return (
+                    finding(
+                        "backward-raised",
+                        "error",
+                        message,
+                        failure.span,
+                        label="raised here",
+                        notes=(why, f"torch says: {failure.message.split('. ')[0]}"),
+                        helps=(
+                            "for the line that is to blame, run the program with `gradflow run`",
+                            "or put forward and backward inside `with gradflow.explain():`",
+                        ),
+                        rank=0,
+                        operation=failure.operation,
+                    ),
+                )
+    return ()
