@@ -11,7 +11,7 @@ import torch
 
 from gradflow.cam.grad_cam import grad_cam
 from gradflow.cam.result import CamResult
-from gradflow.diagnose.diagnosing import diagnose
+from gradflow.diagnose.diagnosing import diagnose, unexplained
 from gradflow.diagnose.rules.forward_error import REFUSALS
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.errors import GradflowError, NotConnectedError, UsageError
@@ -250,6 +250,7 @@ def _report(
 ) -> Report:
     names, shares = (facts.names, facts.shares) if facts is not None else ({}, {})
     trace, dependence, target = evidence.trace, evidence.dependence, evidence.target
+    diagnostics = diagnose(evidence)
     return Report(
         verdict=verdict_of(evidence),
         target=Target(
@@ -261,14 +262,14 @@ def _report(
             call_count=evidence.call_count,
         ),
         score=score,
-        diagnostics=diagnose(evidence),
+        diagnostics=diagnostics,
         flow=FlowGraph.deferred(
             lambda: build_flow_graph(trace, dependence, target, gradient_names=names, shares=shares)
         ),
         gradients=tuple(_statistics(target, measured) for measured in evidence.sliced or evidence.measured),
         environment=environment,
         assumptions=(*workload.assumptions, *workload.limits),
-        undetermined=evidence.undetermined,
+        undetermined=(*evidence.undetermined, *unexplained(evidence, diagnostics)),
         cam=cam,
     )
 

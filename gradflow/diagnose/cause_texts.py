@@ -162,7 +162,16 @@ def _off(operation: str) -> CauseText:
     )
 
 
+def _hook_detach(operation: str) -> CauseText:
+    return CauseText(
+        label="this hook hands on a copy without history",
+        note="what a forward hook returns takes the place of the layer's output, here without its gradient path",
+        helps=("return nothing from the hook, or the output itself; detach only what you store",),
+    )
+
+
 _TEXTS = {
+    "hook-detach": _hook_detach,
     "detach": _detach,
     "no-grad": _no_grad,
     "inference-mode": _inference_mode,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.diagnose.rules.backward_error import backward_raised
@@ -17,9 +17,10 @@ from gradflow.diagnose.rules.takes_no_part import layer_never_ran, output_is_dis
 from gradflow.diagnose.rules.unrecorded import nothing_requires_grad
 from gradflow.diagnose.rules.wrong_derivative import gradient_is_verified
 from gradflow.diagnose.rules.zero import gradient_is_zero
+from gradflow.diagnose.verdict import verdict_of
 from gradflow.probe.evidence import Evidence
 
-__all__ = ["ALL_RULES", "diagnose"]
+__all__ = ["ALL_RULES", "diagnose", "unexplained"]
 
 Rule = Callable[[Evidence], tuple[Diagnostic, ...]]
 
@@ -50,3 +51,21 @@ def diagnose(evidence: Evidence) -> tuple[Diagnostic, ...]:
             if all((d.name, d.location) != (diagnostic.name, diagnostic.location) for d in found):
                 found.append(diagnostic)
     return tuple(sorted(found, key=lambda diagnostic: _RANK[diagnostic.severity]))
+
+
+def unexplained(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tuple[str, ...]:
+    """What could not be found out about a gradient that is not right, where no rule explains it."""
+    verdict = verdict_of(evidence)
+    influence = evidence.influence
+    if influence is not None and influence.matters is None:
+        return (
+            f"whether {evidence.score} depends on `{evidence.target}`, because two runs of the same program differ",
+        )
+    if verdict == "connected" or any(diagnostic.severity != "info" for diagnostic in diagnostics):
+        return ()
+    if verdict == "broken" and not evidence.dependence.score_depends:
+        where = "it may run where gradflow cannot look (compiled code, another thread or process)"
+        return (f"which line cuts the path, because no recorded operation brings the value back: {where}",)
+    if verdict == "broken":
+        return ("which step loses the gradient, because every step that was recorded can pass it on",)
+    return (f"why the gradient is {verdict}, because none of the causes that gradflow knows fits",)
