@@ -93,7 +93,7 @@ class RepairingRecorder(Recorder):
             run, _, *arguments = inputs
             return run(*arguments)
         if place in self.plan.operations or place in self.plan.followers:
-            replacement = inputs[0] if name == "Parameter" else self._neutral(name, tuple(inputs), {})
+            replacement = inputs[0] if name in ("Parameter", "Variable") else self._neutral(name, tuple(inputs), {})
             if isinstance(replacement, torch.Tensor):
                 self.applied += 1
                 return replacement

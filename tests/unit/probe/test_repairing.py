@@ -37,6 +37,7 @@ def through_lists(x):
 MENDED = {
     "copy of a detached value": lambda x: torch.tensor(x.detach()),
     "parameter of a detached value": lambda x: nn.Parameter(x.detach()),
+    "variable of a detached value": lambda x: torch.autograd.Variable(x.data, requires_grad=True),
     "deepcopy of a detached value": lambda x: copy.deepcopy(x.detach()),
     "set_grad_enabled as a block": switched_by_call,
     "NumPy that computes nothing": lambda x: torch.from_numpy(x.detach().numpy()),
