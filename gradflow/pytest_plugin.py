@@ -48,9 +48,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Know the marker, find declared models, and listen to the tests where the run is controlled."""
     config.addinivalue_line("markers", _MARKER)
-    folder = config.getoption("gradflow_report") or config.getini("gradflow_report")
-    if folder:  # workers get this option: it must mean the same folder there
-        config.option.gradflow_report = str(config.invocation_params.dir / folder)
+    given, preset = config.getoption("gradflow_report"), config.getini("gradflow_report")
+    folder = config.invocation_params.dir / given if given else config.rootpath / preset if preset else None
+    if folder is not None:  # workers get this option: it must mean the same folder there
+        config.option.gradflow_report = str(folder)
     if hasattr(config, "workerinput"):
         return
     config.pluginmanager.register(_Controller(config), "gradflow-controller")
