@@ -51,5 +51,7 @@ def write_summary(folder: Path, findings: Sequence[dict[str, Any]]) -> Path:
 
 def _file_name(test: str) -> str:
     """Readable, the same in each run, and another one for each test, also where parameters differ in odd letters."""
-    readable = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in test.rpartition("/")[2])
+    path, _, rest = test.partition("::")
+    named = f"{path.rpartition('/')[2]}::{rest}"
+    readable = "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in named)
     return f"{readable[:_LONGEST]}-{hashlib.sha256(test.encode()).hexdigest()[:8]}"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from gradflow.pytest_support.report_files import write_files, write_summary
-from gradflow.report import Report, Target
+from gradflow.report import Report, Score, Target
 
 
 def test_files_of_tests_with_odd_parameters_do_not_meet(tmp_path: Path) -> None:
-    report = Report(verdict="unused", target=Target(name="a"))
-    names = [
-        path.name for test in ("t.py::f[a/b]", "t.py::f[a:b]") for path in write_files(report, tmp_path / "out", test)
-    ]
+    report = Report(verdict="unused", target=Target(name="a"), score=Score(description="score[1]"))
+    tests = ("tests/t.py::f[a/b]", "tests/t.py::f[a:b]")
+    names = [path.name for test in tests for path in write_files(report, tmp_path / "out", test)]
     assert len(set(names)) == 4
+    assert all(name.startswith("t.py--f-a-b-") for name in names)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(names)
 
 
