@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import platform
 import sys
@@ -126,6 +127,9 @@ def _recording_cost(subject: Subject, repeats: int) -> tuple[int, float]:
 
 
 def _memory_table(built: list[Subject]) -> Iterator[str]:
+    for method in METHODS:
+        if method.is_installed:  # what is measured is a call, not that a tool is loaded
+            importlib.import_module(method.package)
     yield "## Peak memory\n"
     yield "Growth of the resident set at its peak, ratio to the plain forward + backward.\n"
     yield _header(built, "")

@@ -86,7 +86,7 @@ class Method:
 
 
 PLAIN = Method(name="plain forward + backward", run=plain)
-CHECK = Method(name="`gradflow.check` (with Grad-CAM)", run=gradflow_check, package="gradflow")
+CHECK = Method(name="`gradflow.check` (with Grad-CAM)", run=gradflow_check, package="gradflow.checking")
 TRACE = Method(name="gradflow, tracing only", run=gradflow_trace, package="gradflow")
 OTHERS = (
     Method(name="captum `LayerGradCam`", run=captum_grad_cam, package="captum", needs_feature_map=True),
