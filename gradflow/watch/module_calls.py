@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -23,9 +23,10 @@ __all__ = ["ModuleCalls"]
 class ModuleCalls:
     """Global hooks for the time of a program."""
 
-    def __init__(self, recorder: ProgramRecorder, log: Log) -> None:
+    def __init__(self, recorder: ProgramRecorder, log: Log, leave: Callable[[], None]) -> None:
         self._recorder = recorder
         self._log = log
+        self._step_out = leave
         self._stack: list[tuple[int, int]] = []
         self._names: dict[int, tuple[weakref.ref[Any], str, int]] = {}
         self._known: dict[int, int] = {}
@@ -47,6 +48,8 @@ class ModuleCalls:
         """A module's forward begins."""
         recorder, log = self._recorder, self._log
         if recorder.suspended:
+            if log.stepped_aside:
+                self._step_out()
             return
         key = log.keys.key_of(module)
         if recorder.call < 0:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import runpy
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from gradflow.watch.watching import Watch
@@ -47,8 +48,20 @@ def run_program(watch: Watch, program: str, arguments: Sequence[str], *, is_modu
 
 
 def _run_script(program: str) -> None:
-    """Like ``python program``: the globals of ``__main__`` live on until the end, as exit handlers expect."""
-    runpy.run_path(program, run_name="__main__")
+    """Like ``python program``, as the module ``__main__``."""
+    path = os.path.abspath(program)  # noqa: PTH100  (links stay as they are, as in Python)
+    if Path(program).is_dir() or program.endswith((".zip", ".pyz")):
+        runpy.run_path(program, run_name="__main__")
+        return
+    main = ModuleType("__main__")
+    main.__file__ = path
+    vars(main).update(__builtins__=builtins, __spec__=None, __cached__=None)
+    before = sys.modules["__main__"]
+    sys.modules["__main__"] = main
+    try:
+        exec(compile(Path(path).read_bytes(), path, "exec"), vars(main))  # noqa: S102  (the program)
+    finally:
+        sys.modules["__main__"] = before
 
 
 def _status(code: Any) -> int:

@@ -42,12 +42,13 @@ class Watch:
         self._steps = steps
         self._initially_enabled = torch.is_grad_enabled()
         self._stack = contextlib.ExitStack()
+        self._is_gone = False
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Observe; torch is as it was afterwards, whatever happens inside."""
         recorder, log = self.recorder, self.log
-        calls = ModuleCalls(recorder, log)
+        calls = ModuleCalls(recorder, log, self._leave)
         backwards = BackwardCalls(recorder, log, self._count)
         with self._stack:
             for observer in (
@@ -58,13 +59,32 @@ class Watch:
                 Construction(recorder, log).watching(),
                 OptimizerWatch(recorder, log, backwards.kept_now).watching(),
                 CompiledCalls(recorder, log, calls).watching(),
-                recorder,
+                self._recording(),
             ):
                 self._stack.enter_context(observer)
             try:
                 yield
             finally:
                 recorder.suspended += 1
+
+    @contextlib.contextmanager
+    def _recording(self) -> Iterator[None]:
+        """The recorder on torch's stack of function modes, unless it has left before the end."""
+        self.recorder.__enter__()
+        try:
+            yield
+        finally:
+            if not self._is_gone:
+                self.recorder.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    def _leave(self) -> None:
+        """Having stepped aside, also stop torch from asking the recorder about every operation."""
+        if not self._is_gone and torch._C._len_torch_function_stack():
+            top = torch._C._pop_torch_function_stack()
+            if top is self.recorder:
+                self._is_gone = True
+            else:
+                torch._C._push_on_torch_function_stack(top)
 
     def note_failure(self, error: BaseException, *, is_last: bool = True) -> None:
         """An exception ended the program."""
