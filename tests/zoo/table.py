@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from tests.zoo.comparison import Comparison
 
@@ -19,7 +19,16 @@ LONG_S = 1.0
 
 def overview(results: Results, failures: Sequence[tuple[str, str]]) -> Table:
     """Counts for each source."""
-    table = Table("source", "families", "models", "layers", "agree", "failed", "plain runs", "checks")
+    table = Table(
+        Column("source", no_wrap=True, min_width=12),
+        "families",
+        "models",
+        "layers",
+        "agree",
+        "failed",
+        "plain runs",
+        "checks",
+    )
     for source in dict.fromkeys(source for source, _ in [*results, *failures]):
         own = [result for origin, result in results if origin == source]
         table.add_row(
