@@ -15,26 +15,16 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from gradflow.location import SiteTable, SourceSpan
+from gradflow.trace.classify import Kind, classify
 from gradflow.trace.data import ModuleCall, OperationColumns, Trace, ValueColumns
 from gradflow.trace.frames import is_in_hook
 from gradflow.trace.grad_mode import is_leaving, region_site
-from gradflow.trace.operation_kinds import (
-    ALIASING,
-    CHANGED_THROUGH_VIEW,
-    DETACHING,
-    EXITS,
-    GETTERS_RECORDED,
-    IGNORED,
-    IMPORTS,
-    INPLACE_CAPABLE,
-    TO_ARRAYS,
-    is_inplace_name,
-)
+from gradflow.trace.nested import NESTED, nested_tensors
+from gradflow.trace.operation_kinds import ALIASING, CHANGED_THROUGH_VIEW, DETACHING, INPLACE_CAPABLE, TO_ARRAYS
 
 __all__ = ["Recorder"]
 
-_PLAIN, _IGNORE, _GRAD_MODE, _EXIT, _INPLACE, _ALIASING, _IMPORT = range(7)
-
+_NO_KEYWORDS: dict[str, Any] = {}
 _sequence_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
 _transform_stack: Callable[[], object] = torch._C._functorch.peek_interpreter_stack
 _is_grad_enabled = torch.is_grad_enabled
@@ -172,27 +162,7 @@ class Recorder(TorchFunctionMode):
         columns.input_start.append(len(columns.inputs))
 
     def _classify(self, func: Any) -> tuple[int, int, str]:
-        name = str(getattr(func, "__name__", func))
-        if name in ("__get__", "__set__"):
-            name = getattr(getattr(func, "__self__", None), "__name__", "?") + ("=" if name == "__set__" else "")
-            if name not in GETTERS_RECORDED and name != "data=":
-                kind = _IGNORE
-            else:
-                kind = _INPLACE if name == "data=" else _ALIASING
-        elif name == "_set_grad_enabled":
-            kind = _GRAD_MODE
-        elif name in IGNORED:
-            kind = _IGNORE
-        elif name in EXITS:
-            kind = _EXIT
-        elif is_inplace_name(name) and name != "requires_grad_":
-            kind = _INPLACE
-        elif name in IMPORTS:
-            kind = _IMPORT
-        elif name in ALIASING:
-            kind = _ALIASING
-        else:
-            kind = _PLAIN
+        kind, name = classify(func)
         found = self._kinds[func] = (kind, self._number_of_name(name), name)
         return found
 
@@ -202,9 +172,9 @@ class Recorder(TorchFunctionMode):
         if kwargs is None:
             kwargs = _NO_KEYWORDS
         kind, name, text = self._kinds.get(func) or self._classify(func)
-        if kind == _IGNORE or self.suspended or _transform_stack() is not None:
+        if kind == Kind.IGNORE or self.suspended or _transform_stack() is not None:
             return func(*args, **kwargs)
-        if kind == _GRAD_MODE:
+        if kind == Kind.GRAD_MODE:
             return self._change_grad_mode(func, args)
         return self.record(func, args, kwargs, kind, name, text)
 
@@ -219,7 +189,7 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         """Run one operation and log it."""
         inputs, arguments = self._read(args, kwargs, kind)
-        target = kwargs.get("out", args[0] if args else None) if kind == _INPLACE or "out" in kwargs else None
+        target = kwargs.get("out", args[0] if args else None) if kind == Kind.INPLACE or "out" in kwargs else None
         if target is not None and self._before_write is not None:
             self._before_write(target)
         site = self.sites.number(sys._getframe(2))
@@ -239,7 +209,7 @@ class Recorder(TorchFunctionMode):
         else:
             columns.mode.append(self._region_mode())
             columns.region.append(self.region)
-        if kind == _ALIASING and text in DETACHING and is_in_hook(sys._getframe(2)):
+        if kind == Kind.ALIASING and text in DETACHING and is_in_hook(sys._getframe(2)):
             self.hook_operations.add(row)
         columns.sequence_start.append(before)
         columns.sequence_end.append(after)
@@ -247,15 +217,15 @@ class Recorder(TorchFunctionMode):
         columns.argument.extend(arguments)
         columns.input_start.append(len(columns.inputs))
         if isinstance(result, _Tensor):
-            self._record_output(result, row, kind if target is None else _INPLACE, text, inputs)
-        elif kind == _INPLACE:
+            self._record_output(result, row, kind if target is None else Kind.INPLACE, text, inputs)
+        elif kind == Kind.INPLACE:
             if isinstance(target, _Tensor):
                 self._record_output(target, row, kind, text, inputs)
-        elif kind == _EXIT:
+        elif kind == Kind.EXIT:
             if text in TO_ARRAYS and inputs and isinstance(args[0], _Tensor):
                 self._exported[args[0].untyped_storage().data_ptr()] = inputs[0]
         elif result is not None:
-            for tensor in _tensors(result):
+            for tensor in nested_tensors(result):
                 self._record_output(tensor, row, kind, text, inputs)
         columns.output_start.append(len(columns.outputs))
         return result
@@ -275,12 +245,12 @@ class Recorder(TorchFunctionMode):
                 else:
                     inputs.append(entry[1])
                 arguments.append(position)
-            elif argument.__class__ in _NESTED or kind == _IMPORT:
+            elif argument.__class__ in NESTED or kind == Kind.IMPORT:
                 self._collect(argument, position, inputs, arguments)
             position += 1
         if kwargs:
             for argument in kwargs.values():
-                if isinstance(argument, _Tensor) or argument.__class__ in _NESTED:
+                if isinstance(argument, _Tensor) or argument.__class__ in NESTED:
                     self._collect(argument, position, inputs, arguments)
                 position += 1
         return inputs, arguments
@@ -290,11 +260,11 @@ class Recorder(TorchFunctionMode):
         if entry is not None and entry[0]() is tensor:
             # the operation returned a tensor that was there before: changed in place, or handed through
             group = self._group[entry[1]]
-            writes = kind == _INPLACE or text in INPLACE_CAPABLE
+            writes = kind == Kind.INPLACE or text in INPLACE_CAPABLE
         else:
             writes = False
             group = -1
-            if inputs and (kind == _ALIASING or text == "as_tensor" or bool(tensor._is_view())):
+            if inputs and (kind == Kind.ALIASING or text == "as_tensor" or bool(tensor._is_view())):
                 group = self._group[inputs[0]]
         if writes:
             self._writes += 1
@@ -304,7 +274,7 @@ class Recorder(TorchFunctionMode):
         self.operations.outputs.append(value)
 
     def _collect(self, argument: Any, position: int, inputs: list[int], arguments: list[int]) -> None:
-        for tensor in _tensors(argument):
+        for tensor in nested_tensors(argument):
             value = -1
             if self._exported and self.known_value(tensor) < 0:
                 # what an array keeps alive is another tensor object over the memory of the one that was exported
@@ -340,7 +310,7 @@ class Recorder(TorchFunctionMode):
             else:
                 self.suspended -= 1
         if inner:
-            for tensor in _tensors(result):
+            for tensor in nested_tensors(result):
                 made = self.known_value(tensor)
                 if made >= 0:
                     values.append(made)
@@ -348,8 +318,8 @@ class Recorder(TorchFunctionMode):
         row = self._append_row(name, site)
         self.operations.sequence_start[row] = before
         self._append_inputs(row, values, positions)
-        kind = _ALIASING if name in ALIASING else _PLAIN
-        for tensor in _tensors(result):
+        kind = Kind.ALIASING if name in ALIASING else Kind.PLAIN
+        for tensor in nested_tensors(result):
             self._record_output(tensor, row, kind, name, values)
         self.operations.output_start.append(len(self.operations.outputs))
         return result
@@ -426,30 +396,3 @@ class Recorder(TorchFunctionMode):
     def set_initial_region(self, span: SourceSpan) -> None:
         """Gradient recording is off already when the run begins, since ``span``."""
         self.region = self.sites.number_of_span(span)
-
-
-_NO_KEYWORDS: dict[str, Any] = {}
-_NESTED: frozenset[type] = frozenset({list, tuple, dict})
-
-
-def _tensors(value: Any, depth: int = 0) -> Iterable[torch.Tensor]:
-    """The tensors in nested lists, tuples and dicts, in order; also behind arrays that show a tensor's memory."""
-    if isinstance(value, _Tensor):
-        yield value
-    elif isinstance(value, (list, tuple)):
-        if depth < 8 and not (value and value[0].__class__ in (int, float)):
-            for item in value:
-                yield from _tensors(item, depth + 1)
-    elif isinstance(value, dict):
-        if depth < 8:
-            for item in value.values():
-                yield from _tensors(item, depth + 1)
-    else:
-        # a NumPy array made by Tensor.numpy() keeps its tensor as `base`
-        base = getattr(value, "base", None)
-        while base is not None and depth < 8:
-            if isinstance(base, _Tensor):
-                yield base
-                return
-            base = getattr(base, "base", None)
-            depth += 1
