@@ -65,7 +65,7 @@ def _title(code: str) -> str:
 def _write_cli_help() -> None:
     """The command line says itself what it can do."""
     CLI_FOLDER.mkdir(exist_ok=True)
-    for verb in ("", "check", "audit", "layers", "render", "explain"):
+    for verb in ("", "check", "audit", "run", "layers", "render", "explain"):
         arguments = [verb, "--help"] if verb else ["--help"]
         shown = subprocess.run(
             [sys.executable, "-m", "gradflow", *arguments],

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -41,7 +44,7 @@ class BackwardCalls:
 
     def _watched(self, original: Callable[..., Any], kind: Any) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            if self._busy or self._recorder.suspended:
+            if self._busy or self._recorder.suspended or _is_internal(sys._getframe(1)):
                 return original(*args, **kwargs)
             self._busy = True
             try:
@@ -121,6 +124,17 @@ class BackwardCalls:
                 gradient = leaf.grad
             if gradient is not None:
                 self._left[id(leaf)] = (weakref.ref(leaf), weakref.ref(gradient), gradient._version)
+
+
+def _is_internal(caller: FrameType) -> bool:
+    """Whether torch asks for its own purposes (`torch.func`, `gradcheck`, `jacobian`), or numbers cannot be read now."""
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return True
+    path = caller.f_code.co_filename
+    return path.startswith(_TORCH) and not path.endswith("_tensor.py")
+
+
+_TORCH = str(Path(torch.__file__).parent) + os.sep
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

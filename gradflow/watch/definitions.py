@@ -76,6 +76,8 @@ def _assignment(span: SourceSpan, name: str) -> ast.Assign | ast.AnnAssign | Non
         found = [node for node in _assignments(scope, name) if node.lineno < span.line]
         if found:
             return max(found, key=lambda node: node.lineno)
+        if not isinstance(scope, ast.Module) and name in _arguments(scope):
+            return None  # given by the caller
     return None
 
 
@@ -88,6 +90,12 @@ def _scopes(tree: ast.Module, line: int) -> Iterator[_Scope]:
     ]
     yield from sorted(around, key=lambda node: -node.lineno)
     yield tree
+
+
+def _arguments(scope: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    given = scope.args
+    named = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
+    return {argument.arg for argument in named if argument is not None}
 
 
 def _assignments(scope: _Scope, name: str) -> Iterator[ast.Assign | ast.AnnAssign]:

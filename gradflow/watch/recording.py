@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dis
 import functools
+import itertools
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -233,16 +234,24 @@ class ProgramRecorder(Recorder):
         return gradient
 
 
+_REWRITTEN = "@py_"
+"""How pytest names the variables that its rewritten assertions keep."""
+
+
 @functools.lru_cache(maxsize=2048)
 def _is_guard(code: CodeType, offset: int) -> bool:
     """Whether what was read is only asked for being there, as in ``if p.grad is not None``."""
-    following = [step for step in dis.get_instructions(code) if step.offset > offset and step.opname != "CACHE"][:4]
-    for step in following:
-        if step.opname.startswith("POP_JUMP") and "NONE" in step.opname:
-            return True
+    following = [step for step in dis.get_instructions(code) if step.offset > offset and step.opname != "CACHE"][:12]
+    for step, after in itertools.pairwise(following):
+        if step.opname == "POP_JUMP_FORWARD_IF_NOT_NONE" or step.opname == "POP_JUMP_IF_NOT_NONE":
+            # `assert p.grad is not None` wants the gradient itself
+            return after.opname != "LOAD_ASSERTION_ERROR"
         if step.opname.startswith("POP_JUMP"):
             return True
-        if step.opname not in ("LOAD_CONST", "IS_OP", "TO_BOOL", "COPY", "NOP"):
+        if step.opname == "IS_OP" and str(after.argval).startswith(_REWRITTEN):
+            return step.arg == 0
+        is_rewritten = str(step.argval).startswith(_REWRITTEN)
+        if step.opname not in ("LOAD_CONST", "IS_OP", "TO_BOOL", "COPY", "NOP") and not is_rewritten:
             return False
     return False
 

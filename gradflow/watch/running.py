@@ -32,6 +32,7 @@ def run_program(watch: Watch, program: str, arguments: Sequence[str], *, is_modu
         with watch.watching():
             try:
                 if is_module:
+                    _prepare_for_pytest()
                     runpy.run_module(program, run_name="__main__", alter_sys=True)
                 else:
                     _run_script(program)
@@ -45,6 +46,13 @@ def run_program(watch: Watch, program: str, arguments: Sequence[str], *, is_modu
     finally:
         sys.stdout.flush()
         sys.argv, sys.path[:] = argv, path
+
+
+def _prepare_for_pytest() -> None:
+    """pytest warns of every plugin's package that was imported before it; this word is its own way to stop that."""
+    package = sys.modules[__name__.partition(".")[0]]
+    if "PYTEST_DONT_REWRITE" not in (package.__doc__ or ""):
+        package.__doc__ = f"{package.__doc__ or ''}\n\nPYTEST_DONT_REWRITE\n"
 
 
 def _run_script(program: str) -> None:

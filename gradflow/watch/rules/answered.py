@@ -146,14 +146,20 @@ def _summed_up(observation: Observation, question: Question, evidence: Evidence)
         for other in observation.reads
         if other.value == question.target
         and other.operation < question.operation
-        and other.backwards <= number
+        and 0 < other.backwards <= number
         and other.measured.arrived
         and not other.is_guard
-        and other.backwards > 0
+        # never cleared since: reading once per step, after several backward passes of that step, is as it should be
+        and all(_keeps(observation, question.target, between) for between in range(other.backwards, number + 1))
     ]
     if not earlier:
         return ()
     return (_accumulated(observation, question, evidence.target, question.backward.site),)
+
+
+def _keeps(observation: Observation, value: int, number: int) -> bool:
+    backward = observation.backwards[number]
+    return value in backward.kept or backward.kind == "grad"
 
 
 def _accumulated(observation: Observation, question: Question, target: str, site: int) -> Finding:

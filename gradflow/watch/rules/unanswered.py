@@ -14,7 +14,7 @@ from gradflow.probe.evidence import Evidence
 from gradflow.watch.capture_facts import hook_around
 from gradflow.watch.events import FlagChange, Observation
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.questions import Question, evidence_for, is_leaf_value, leaves_behind
+from gradflow.watch.questions import Question, evidence_for, is_leaf_value, leaves_behind, name_of_value
 
 __all__ = ["engine_findings", "grad_of_non_leaf", "no_gradient_came", "score_without_history"]
 
@@ -30,6 +30,13 @@ def score_without_history(observation: Observation, question: Question) -> tuple
     wanted = question.target
     if wanted >= 0 and wanted in leaves:
         leaves = (wanted,)
+    if late is None and leaves:
+        flags = [_late_flag(observation, leaf) for leaf in leaves]
+        if all(flag is not None for flag in flags):
+            name, _ = name_of_value(observation, leaves[0])
+            late = flags[0]
+            found.append(_too_late(observation, question, late, f"`{name}`"))  # type: ignore[arg-type]
+            return tuple(found)
     if leaves:
         asked = replace(question, target=-1) if wanted not in leaves else question
         evidence = evidence_for(observation, asked, leaves)
