@@ -52,11 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = config.invocation_params.dir / given if given else config.rootpath / preset if preset else None
     if folder is not None:  # workers get this option: it must mean the same folder there
         config.option.gradflow_report = str(folder)
-    if hasattr(config, "workerinput"):
-        return
-    config.pluginmanager.register(_Controller(config), "gradflow-controller")
     if _wants_models(config):
         config.args.append(str(config.rootpath / "pyproject.toml"))
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Controller(config), "gradflow-controller")
 
 
 def _wants_models(config: pytest.Config) -> bool:

@@ -100,6 +100,7 @@ def test_declared_models_are_tests_where_the_run_is_not_narrowed(tutorial: pytes
     Path("tests").mkdir()
     Path("pytest.ini").write_text("[pytest]\ntestpaths = tests\n", encoding="utf-8")
     assert collected() == 3
+    tutorial.runpytest_subprocess("-n", "2").assert_outcomes(failed=3)
 
 
 def test_a_mistake_in_the_declaration_is_told(tutorial: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,8 @@ def test_the_question_can_be_answered_yes() -> None:
         "import gradflow",
         "import gradflow.cli",
         "import gradflow.report",
+        "import gradflow.testing, gradflow.pytest_plugin",
+        "import gradflow.declared.expectations, gradflow.declared.reading, gradflow.declared.lock_file",
         "import gradflow.diagnose.codes",
         "import gradflow.graph.flow_graph",
         "import " + ", ".join(RENDERERS),

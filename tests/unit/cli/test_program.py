@@ -93,7 +93,7 @@ def test_help_of_check_has_every_documented_option(capsys: pytest.CaptureFixture
     [
         (["chek", "x"], "there is no verb `chek`", "did you mean `gradflow check`?"),
         (["resnet50"], "there is no verb `resnet50`", "`gradflow check resnet50 --layer LAYER`"),
-        (["check"], "the following arguments are required: MODEL", "`gradflow check --help` shows"),
+        (["layers"], "the following arguments are required: MODEL", "`gradflow layers --help` shows"),
         (["check", "m", "--lyer", "a"], "`gradflow check` has no option `--lyer`", "did you mean `--layer`?"),
         (["check", "m", "--zzz=1"], "`gradflow check` has no option `--zzz`", "`gradflow check --help` shows all"),
         (["check", "m", "n"], "`n` is one argument too many", "`gradflow check --help`"),
