@@ -127,7 +127,7 @@ class BackwardCalls:
 
 
 def _is_internal(caller: FrameType) -> bool:
-    """Whether torch asks for its own purposes (`torch.func`, `gradcheck`, `jacobian`), or numbers cannot be read now."""
+    """Whether torch asks for its own purposes (`torch.func`, `jacobian`), or numbers cannot be read now."""
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return True
     path = caller.f_code.co_filename

@@ -28,6 +28,9 @@ __all__ = [
     "score_text",
 ]
 
+_TURNS = 8
+_QUESTIONS = 200
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
@@ -50,8 +53,16 @@ class Question:
 
 
 def questions_in(observation: Observation) -> tuple[Question, ...]:
-    """All questions, in the order in which their answers were looked at."""
-    return tuple(sorted(_questions(observation), key=lambda question: question.operation))
+    """The questions in the order in which their answers were looked at; of a loop, the first turns of each kind."""
+    kept = []
+    counts: dict[object, int] = {}
+    for question in sorted(_questions(observation), key=lambda question: question.operation):
+        measured = question.measured
+        kind = (question.site, question.target >= 0, measured.arrived, measured.is_zero, measured.is_finite)
+        counts[kind] = counts.get(kind, 0) + 1
+        if counts[kind] <= (_TURNS if measured.arrived else 3 * _TURNS):
+            kept.append(question)
+    return tuple(kept[:_QUESTIONS])
 
 
 def _questions(observation: Observation) -> Iterator[Question]:
