@@ -114,10 +114,6 @@ class BackwardCalls:
                 kept.append(self._recorder.value_of(tensor))
         return tuple(kept)
 
-    def kept_now(self) -> tuple[int, ...]:
-        """The same, for an optimizer that has just stepped."""
-        return self._still_there()
-
     def _remember(self, leaves: Sequence[torch.Tensor]) -> None:
         for leaf in leaves[:_LEAVES_WATCHED]:
             with torch._C.DisableTorchFunction():

@@ -157,7 +157,6 @@ class Optimizer:
     operation: int
     parameters: tuple[int, ...]
     steps: list[tuple[int, int]] = field(default_factory=list)
-    kept_steps: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)

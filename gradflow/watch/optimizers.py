@@ -25,10 +25,9 @@ _STEPS_KEPT = 1_000
 class OptimizerWatch:
     """A patch on the constructor and global step hooks; nothing is recorded inside a step."""
 
-    def __init__(self, recorder: ProgramRecorder, log: Log, kept: Callable[[], tuple[int, ...]]) -> None:
+    def __init__(self, recorder: ProgramRecorder, log: Log) -> None:
         self._recorder = recorder
         self._log = log
-        self._kept = kept
         self._known: dict[int, tuple[weakref.ref[Any], Optimizer]] = {}
         self._inside: list[int] = []
 

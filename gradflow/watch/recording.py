@@ -243,7 +243,7 @@ def _is_guard(code: CodeType, offset: int) -> bool:
     """Whether what was read is only asked for being there, as in ``if p.grad is not None``."""
     following = [step for step in dis.get_instructions(code) if step.offset > offset and step.opname != "CACHE"][:12]
     for step, after in itertools.pairwise(following):
-        if step.opname == "POP_JUMP_FORWARD_IF_NOT_NONE" or step.opname == "POP_JUMP_IF_NOT_NONE":
+        if step.opname in {"POP_JUMP_FORWARD_IF_NOT_NONE", "POP_JUMP_IF_NOT_NONE"}:
             # `assert p.grad is not None` wants the gradient itself
             return after.opname != "LOAD_ASSERTION_ERROR"
         if step.opname.startswith("POP_JUMP"):

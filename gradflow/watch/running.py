@@ -49,7 +49,7 @@ def run_program(watch: Watch, program: str, arguments: Sequence[str], *, is_modu
 
 
 def _prepare_for_pytest() -> None:
-    """pytest warns of every plugin's package that was imported before it; this word is its own way to stop that."""
+    """Pytest warns of every plugin's package that was imported before it; this word is its own way to stop that."""
     package = sys.modules[__name__.partition(".")[0]]
     if "PYTEST_DONT_REWRITE" not in (package.__doc__ or ""):
         package.__doc__ = f"{package.__doc__ or ''}\n\nPYTEST_DONT_REWRITE\n"

@@ -57,7 +57,7 @@ class Watch:
                 backwards.watching(),
                 HookWatch(recorder, log).watching(),
                 Construction(recorder, log).watching(),
-                OptimizerWatch(recorder, log, backwards.kept_now).watching(),
+                OptimizerWatch(recorder, log).watching(),
                 CompiledCalls(recorder, log, calls).watching(),
                 self._recording(),
             ):
