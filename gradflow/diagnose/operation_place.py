@@ -27,8 +27,15 @@ def operation_place(evidence: Evidence, operation: int) -> tuple[SourceSpan | No
     call = trace.calls[number]
     parent = trace.calls[call.parent].type_name if call.parent >= 0 else ""
     made_at = evidence.registered_at.get(call.module)
-    if parent in _CONTAINERS and made_at is not None:
+    if parent in _CONTAINERS and made_at is not None and not _stands_in_own_code(ran_at, trace.site_span(call.site)):
         if ran_at is None or ran_at == made_at:
             return made_at, ()
         return made_at, (Annotation(span=ran_at, label=f"`{call.module}` ran from here"),)
     return ran_at, ()
+
+
+def _stands_in_own_code(ran_at: SourceSpan | None, called_at: SourceSpan | None) -> bool:
+    """Whether the module's own ``forward`` is the user's: then its operations stand on other lines than its call."""
+    if ran_at is None or called_at is None:
+        return False
+    return (ran_at.path, ran_at.line) != (called_at.path, called_at.line)

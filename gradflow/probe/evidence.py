@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -158,7 +159,7 @@ class NodeFlow:
     def cancels(self) -> bool:
         """Whether what went on is only the rounding error of a cancellation."""
         passed = max((magnitude or 0.0 for magnitude in self.outgoing), default=0.0)
-        return (self.is_uniform or self.is_sum) and self.incoming > 0 and passed <= ROUNDING * self.incoming
+        return (self.is_uniform or self.is_sum) and 0 < self.incoming < math.inf and passed <= ROUNDING * self.incoming
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

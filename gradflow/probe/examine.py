@@ -85,7 +85,7 @@ class _Examination:
         measured = measured_all(self.gradients, target)
         sliced = measured_all(self.gradients, target, self.index) if self.index is not None else ()
         dependence = laboratory.dependence(trace, self.values)
-        source = source_state(trace, self.values)
+        source = source_state(trace, self._values_used(dependence))
         influence: Influence | None = None
         repairs: dict[tuple[str, int], RepairOutcome] = {}
         together: RepairOutcome | None = None
@@ -168,6 +168,15 @@ class _Examination:
             module_types={call.module: call.type_name for call in trace.calls},
             undetermined=tuple(self.undetermined),
         )
+
+    def _values_used(self, dependence: Dependence) -> tuple[int, ...]:
+        """The target's values that the score uses, where it uses only those of some calls; else all."""
+        used = tuple(
+            value
+            for value in self.values
+            if any(dependence.reaches[each] for each in (value, *self.trace.stand_ins.get(value, ())))
+        )
+        return used or self.values
 
     def _frozen_at(self, source: SourceState) -> Any:
         frozen_at = self.laboratory.workload.provenance.frozen_at

@@ -20,7 +20,8 @@ class NotCalled:
     Attributes
     ----------
     kind
-        ``"layer-not-called"``, or ``"functional-bypass"`` where its weights or settings are used without calling it.
+        ``"layer-not-called"``, or ``"functional-bypass"`` where its weights or settings are used without calling it,
+        ``"wrong-module-instance"`` where a copy of it ran.
     location, label
         The line to look at and a short text for under its carets; ``None`` where no code could be found.
     note
@@ -29,14 +30,17 @@ class NotCalled:
         The change to make.
     subject
         The module that never ran: the layer itself, or the outermost module around it that never ran.
+    is_called_somewhere
+        ``False`` where no code was found that calls the layer or uses its weights.
     """
 
-    kind: Literal["layer-not-called", "functional-bypass", "compiled-hooks"]
+    kind: Literal["layer-not-called", "functional-bypass", "compiled-hooks", "wrong-module-instance"]
     location: SourceSpan | None
     label: str
     note: str
     help: str
     subject: str
+    is_called_somewhere: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

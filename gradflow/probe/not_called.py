@@ -191,7 +191,7 @@ def _no_call(
         fix = f"if it is meant to replace `{last}`, assign it to that name, which `forward` calls"
     return NotCalled(
         kind="layer-not-called", location=assigned, subject="", note=note, help=fix,
-        label="assigned here, but no code calls it" if assigned else "",
+        label="assigned here, but no code calls it" if assigned else "", is_called_somewhere=False,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from gradflow.location import is_installed
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.not_called import explain_not_called
+from gradflow.probe.twin import explain_copy
 from gradflow.trace.data import Trace
 
 __all__ = ["explain_unused"]
@@ -34,13 +35,16 @@ def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCall
     user_files = dict.fromkeys(
         span.path for span in (*provenance.registered_at.values(), *trace.spans) if not is_installed(span.path)
     )
-    return explain_not_called(
+    explained = explain_not_called(
         owners,
         executed,
         provenance.registered_at.get(target),
         ran=frozenset(call.module for call in trace.calls),
         user_files=tuple(user_files),
     )
+    # code that would call the layer explains more than a module that happens to be equal
+    copied = None if explained.is_called_somewhere else explain_copy(model, trace, target, provenance.registered_at)
+    return copied or explained
 
 
 def _bypass(trace: Trace, target: str) -> NotCalled | None:
@@ -57,17 +61,42 @@ def _bypass(trace: Trace, target: str) -> NotCalled | None:
                 module = trace.calls[call].module if call >= 0 else ""
                 caller = f"`{module}`" if module else "the model"
                 parameter = f"ask for the parameter: `--param {name}`"
+                used = _meets_data(trace, operation)
+                place, read_at = trace.span_of(used), trace.span_of(operation)
+                verb = "reads" if used == operation else "uses"
+                note = f"{caller} uses the weights of `{target}` without calling it, so hooks on it never fire"
+                if used != operation and read_at is not None and read_at != place:
+                    note += f"; they are read on line {read_at.line}"
                 return NotCalled(
                     kind="functional-bypass",
-                    location=trace.span_of(operation),
-                    label=f"`{trace.name_of(operation)}` reads `{name}` here",
-                    note=f"{caller} uses the weights of `{target}` without calling it, so hooks on it never fire",
+                    location=place,
+                    label=f"`{trace.name_of(used)}` {verb} `{name}` here",
+                    note=note,
                     help=f"{parameter}, or for the whole of {caller}"
                     if module
                     else f"{parameter}, or call the layer itself",
                     subject=target,
                 )
     return None
+
+
+def _meets_data(trace: Trace, reader: int) -> int:
+    """The operation at which what was read from a weight meets the data, as ``linear(x, w - w.mean())``.
+
+    The layer's own work is done there; what comes before only prepares the weight.
+    """
+    data = {value for value, (role, _) in trace.leaf_names.items() if role == "input"}
+    prepared: set[int] = set()
+    for operation in range(len(trace)):
+        inputs = set(trace.inputs_of(operation))
+        from_weight = operation == reader or not prepared.isdisjoint(inputs)
+        if not data.isdisjoint(inputs):
+            if from_weight:
+                return operation
+            data.update(trace.outputs_of(operation))
+        elif from_weight:
+            prepared.update(trace.outputs_of(operation))
+    return reader
 
 
 def _inside_script(laboratory: Laboratory, target: str) -> NotCalled | None:

@@ -6,6 +6,7 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
+from gradflow.probe.overwritten import find_overwrite
 
 __all__ = ["layer_never_ran", "output_is_discarded"]
 
@@ -124,6 +125,9 @@ def _where_it_ends(evidence: Evidence) -> _Place:
     for call in trace.calls:
         if call.parent >= 0 and any(v in values or v in sources for v in call.outputs) and call.end_operation > last:
             span = trace.site_span(call.site)
+            lost = _overwritten(evidence, span)
+            if lost is not None:
+                return lost
             kept = "" if call.module == evidence.target else f", with the output of `{evidence.target}` in it"
             note = f"nothing after this line reads what `{call.module}` returns{kept}"
             return _Place(
@@ -136,9 +140,23 @@ def _where_it_ends(evidence: Evidence) -> _Place:
     if span is None:
         calls = trace.calls_by_module.get(evidence.target, ())
         span = trace.site_span(calls[-1].site) if calls else None
-    return _Place(
+    return _overwritten(evidence, span) or _Place(
         span,
         "the last operation that uses it; its result goes nowhere",
         "the data of this layer ends here: no operation on the way to the score reads the result",
         "use the result, or ask for a layer whose output the score depends on",
+    )
+
+
+def _overwritten(evidence: Evidence, span: SourceSpan | None) -> _Place | None:
+    executed = {(each.path, each.line) for each in evidence.trace.spans}
+    again = find_overwrite(span, executed) if span is not None else None
+    if span is None or again is None:
+        return None
+    return _Place(
+        again,
+        "the variable is set again here, and what it held is lost",
+        f"no code reads the variable between line {span.line}, which sets it, and this line",
+        "use the result of the first line here, or give the two results two names",
+        (Annotation(span=span, label=f"made from the output of `{evidence.target}`, never read"),),
     )
