@@ -22,7 +22,7 @@ from gradflow.trace.grad_mode import is_leaving, region_site
 from gradflow.trace.nested import NESTED, nested_tensors
 from gradflow.trace.operation_kinds import ALIASING, CHANGED_THROUGH_VIEW, DETACHING, INPLACE_CAPABLE, TO_ARRAYS
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "is_leaf"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
 _sequence_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
@@ -85,7 +85,7 @@ class Recorder(TorchFunctionMode):
                     return self._refresh(tensor, value, write)
             return value
         value = self._new_value(tensor, -1)
-        if not (tensor.is_leaf or value in self.leaf_names):
+        if not (is_leaf(tensor) or value in self.leaf_names):
             self.leaf_names[value] = ("opaque", "")
         return value
 
@@ -396,3 +396,11 @@ class Recorder(TorchFunctionMode):
     def set_initial_region(self, span: SourceSpan) -> None:
         """Gradient recording is off already when the run begins, since ``span``."""
         self.region = self.sites.number_of_span(span)
+
+
+def is_leaf(tensor: torch.Tensor) -> bool:
+    """Like ``tensor.is_leaf``, which raises of a view made under ``no_grad`` once its base has been written to."""
+    try:
+        return tensor.is_leaf
+    except RuntimeError:
+        return False

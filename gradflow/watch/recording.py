@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from gradflow.location import SiteTable, is_installed
+from gradflow.location import SiteTable, is_installed, is_machinery
 from gradflow.probe.evidence import Measured
-from gradflow.trace.recorder import Recorder
+from gradflow.trace.recorder import Recorder, is_leaf
 from gradflow.watch.events import FlagChange, GradRead, TensorHook
 from gradflow.watch.log import Log
 
@@ -117,7 +117,7 @@ class ProgramRecorder(Recorder):
         super()._record_output(tensor, row, kind, text, inputs)
 
     def _is_updated(self, tensor: torch.Tensor, inputs: Sequence[int], value: int) -> bool:
-        if not tensor.is_leaf or not (tensor.requires_grad or isinstance(tensor, torch.nn.Parameter)):
+        if not is_leaf(tensor) or not (tensor.requires_grad or isinstance(tensor, torch.nn.Parameter)):
             return False
         return not any(self._has_history(read) for read in inputs if read != value)
 
@@ -148,7 +148,7 @@ class ProgramRecorder(Recorder):
         return fresh
 
     def _refresh(self, tensor: torch.Tensor, value: int, write: tuple[int, int, int]) -> int:
-        if tensor.is_leaf and (tensor.requires_grad or isinstance(tensor, torch.nn.Parameter)):
+        if is_leaf(tensor) and (tensor.requires_grad or isinstance(tensor, torch.nn.Parameter)):
             columns = self.operations
             start, end = columns.input_start[write[0]], columns.input_start[write[0] + 1]
             sources = [v for v in columns.inputs[start:end] if self._group[v] != self._group[value]]
@@ -168,7 +168,7 @@ class ProgramRecorder(Recorder):
             operation=len(self.operations.name),
             backwards=len(self._log.backwards),
         )
-        if len(self._log.tensor_hooks) < _TENSOR_HOOKS_KEPT:
+        if not _is_within_torch(sys._getframe(2)) and len(self._log.tensor_hooks) < _TENSOR_HOOKS_KEPT:
             self._log.tensor_hooks.append(event)
 
         def noted(gradient: Any) -> Any:
@@ -194,7 +194,7 @@ class ProgramRecorder(Recorder):
             operation=len(self.operations.name),
             on=on,
             was=tensor.requires_grad,
-            is_leaf=tensor.is_leaf,
+            is_leaf=is_leaf(tensor),
         )
         try:
             result = func(*args, **(kwargs or {}))
@@ -222,7 +222,7 @@ class ProgramRecorder(Recorder):
             operation=len(self.operations.name),
             backwards=len(self._log.backwards),
             measured=measure(gradient),
-            is_leaf=tensor.is_leaf,
+            is_leaf=is_leaf(tensor),
             requires_grad=tensor.requires_grad,
             retains_grad=tensor.retains_grad,
             is_guard=_is_guard(frame.f_code, frame.f_lasti),
@@ -232,6 +232,13 @@ class ProgramRecorder(Recorder):
         if gradient is not None:
             self._log.gradient_of[read.result] = value
         return gradient
+
+
+def _is_within_torch(frame: FrameType | None) -> bool:
+    """Whether torch itself registers a hook, as ``gradcheck`` does."""
+    while frame is not None and frame.f_code.co_filename.endswith(("overrides.py", "_tensor.py")):
+        frame = frame.f_back
+    return frame is not None and is_machinery(frame.f_code.co_filename)
 
 
 _REWRITTEN = "@py_"
