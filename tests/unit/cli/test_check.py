@@ -64,10 +64,11 @@ class Stages:
         parameters: Sequence[str] = (),
         slice_: str = "",
         cam: bool = False,
+        verify: bool = False,
         progress: Callable[[str], None] | None = None,
     ) -> Report:
         assert workload == "the workload"
-        self.arguments = (list(layers), list(parameters), slice_, cam)
+        self.arguments = (list(layers), list(parameters), slice_, cam, verify)
         assert progress is not None
         progress("tracing")
         if isinstance(self.report, Exception):
@@ -92,22 +93,29 @@ def names() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("options", "layers", "parameters", "slice_", "cam"),
+    ("options", "layers", "parameters", "slice_", "cam", "verify"),
     [
-        ([], ["auto"], [], "", False),
-        (["--layer", "a", "--layer", "b*"], ["a", "b*"], [], "", False),
-        (["--param", "fc.weight"], [], ["fc.weight"], "", False),
-        (["--param", "fc.weight", "--layer", "fc"], ["fc"], ["fc.weight"], "", False),
-        (["--layer", "a", "--slice", "[:, 1:]"], ["a"], [], "[:, 1:]", False),
-        (["--layer", "a", "--slice=-1"], ["a"], [], "-1", False),
-        (["--layer", "a", "--cam", "cam.png"], ["a"], [], "", True),
+        ([], ["auto"], [], "", False, False),
+        (["--layer", "a", "--layer", "b*"], ["a", "b*"], [], "", False, False),
+        (["--param", "fc.weight"], [], ["fc.weight"], "", False, False),
+        (["--param", "fc.weight", "--layer", "fc"], ["fc"], ["fc.weight"], "", False, False),
+        (["--layer", "a", "--slice", "[:, 1:]"], ["a"], [], "[:, 1:]", False, False),
+        (["--layer", "a", "--slice=-1"], ["a"], [], "-1", False, False),
+        (["--layer", "a", "--cam", "cam.png"], ["a"], [], "", True, False),
+        (["--layer", "a", "--verify"], ["a"], [], "", False, True),
     ],
 )
 def test_what_is_asked_of_the_check(
-    stages: Stages, options: list[str], layers: list[str], parameters: list[str], slice_: str, cam: bool
+    stages: Stages,
+    options: list[str],
+    layers: list[str],
+    parameters: list[str],
+    slice_: str,
+    cam: bool,
+    verify: bool,
 ) -> None:
     main(["check", "net.py:Net", *options])
-    assert stages.arguments == (layers, parameters, slice_, cam)
+    assert stages.arguments == (layers, parameters, slice_, cam, verify)
 
 
 def test_every_loading_option_arrives(stages: Stages) -> None:

@@ -93,7 +93,8 @@ def test_what_is_no_report_is_told_so(
     (tmp_path / "bad.json").write_bytes(content)
     assert main(["render", "bad.json", "-o", "out.svg"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {message}")
+    # the message is wrapped to the width of the terminal
+    assert " ".join(error.split()).startswith(f"error: {message}")
     assert "help: " in error
     assert not (tmp_path / "out.svg").exists()
 
