@@ -44,10 +44,12 @@ class BackwardCalls:
 
     def _watched(self, original: Callable[..., Any], kind: Any) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            if self._busy or self._recorder.suspended or _is_internal(sys._getframe(1)):
+            if self._busy or self._recorder.suspended:
                 return original(*args, **kwargs)
             self._busy = True
             try:
+                if _is_internal(sys._getframe(1)):
+                    return original(*args, **kwargs)
                 return self._call(original, kind, args, kwargs)
             finally:
                 self._busy = False

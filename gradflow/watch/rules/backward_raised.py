@@ -54,9 +54,9 @@ def _freed(observation: Observation, question: Question) -> Finding:
         "graph-freed",
         "error",
         "the graph is gone: an earlier backward has freed what this one needs",
-        here,
-        label="needs the graph again",
-        annotations=((first, "freed by this backward"),),
+        first or here,
+        label="needs the graph again" if first in (None, here) else "frees the graph, which is needed again",
+        annotations=((here, "needs it again here"),),
         notes=(
             f"the first backward {same} has freed the intermediate values, as it does unless told otherwise",
             "a value carried over from an earlier step (a hidden state, a running loss) brings its old graph along",

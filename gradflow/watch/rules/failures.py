@@ -20,7 +20,15 @@ def program_failed(observation: Observation) -> tuple[Finding, ...]:
     """What is behind the exceptions that ended the program, apart from those that backward raised."""
     found: list[Finding] = []
     for failure in observation.failures:
-        for rule in (_module_attribute, _integer, _flag_refused, _hook_view, _dtype_differs, _distributed):
+        for rule in (
+            _module_attribute,
+            _integer,
+            _flag_refused,
+            _hook_refused,
+            _hook_view,
+            _dtype_differs,
+            _distributed,
+        ):
             one = rule(observation, failure)
             if one is not None:
                 found.append(one)
@@ -98,6 +106,37 @@ def _flag_refused(observation: Observation, failure: Failure) -> Finding | None:
         rank=0,
         operation=failure.operation,
     )
+
+
+def _hook_refused(observation: Observation, failure: Failure) -> Finding | None:
+    """``register_hook`` or ``retain_grad`` on a tensor without history: what made it so decides."""
+    if not any(said in failure.message for said in _REFUSALS):
+        return None
+    frozen = [flag for flag in observation.flags if not flag.on and flag.was and not flag.error and flag.is_leaf]
+    is_off = bool(len(observation.trace)) and observation.trace.operations.mode[-1] != 0
+    if is_off or not frozen:
+        return None
+    return finding(
+        "nothing-requires-grad",
+        "broken",
+        "a gradient is asked of a tensor without history: nothing before it requires grad",
+        observation.trace.site_span(frozen[0].site),
+        label="frozen here",
+        annotations=((failure.span, "its gradient is asked for here"),),
+        notes=(
+            "autograd records an operation only when one of its inputs requires grad; here none does",
+            f"torch says: {failure.message}",
+        ),
+        helps=("let the input require grad, which leaves the parameters frozen: `x.requires_grad_(True)`",),
+        rank=0,
+        operation=failure.operation,
+    )
+
+
+_REFUSALS = (
+    "cannot register a hook on a tensor that doesn't require gradient",
+    "can't retain_grad on Tensor that has requires_grad=False",
+)
 
 
 def _hook_view(observation: Observation, failure: Failure) -> Finding | None:
@@ -196,3 +235,6 @@ def _distributed(observation: Observation, failure: Failure) -> Finding | None:
         rank=0,
         operation=failure.operation,
     )
+
+
+_RULES = (_module_attribute, _integer, _flag_refused, _hook_refused, _hook_view, _dtype_differs, _distributed)

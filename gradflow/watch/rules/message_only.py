@@ -34,6 +34,16 @@ _MEANINGS = (
         "pass `retain_graph=True` to all but the last backward, or detach what is carried from step to step",
     ),
     (
+        "on a tensor that doesn't require gradient",
+        "a hook is registered on a tensor without any history",
+        "it was made under `no_grad`, detached, or computed from nothing that requires grad",
+    ),
+    (
+        "can't retain_grad on Tensor",
+        "`retain_grad()` is called on a tensor without any history",
+        "it was made under `no_grad`, detached, or computed from nothing that requires grad",
+    ),
+    (
         "grad can be implicitly created only for scalar outputs",
         "backward is called on a tensor with more than one element",
         "choose one element, or reduce it: `score[0, 3].backward()`, `loss.mean().backward()`",

@@ -8,7 +8,7 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnosing import diagnose
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.diagnose.verdict import verdict_of
-from gradflow.graph.dependence import analyse
+from gradflow.graph.dependence import analyse, is_differentiable
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 from gradflow.watch.capture_facts import hook_around
@@ -123,6 +123,8 @@ def no_gradient_came(observation: Observation, question: Question, evidence: Evi
     trace, target = observation.trace, question.target
     frozen = _frozen_flag(observation, target)
     if is_leaf_value(trace, target):
+        if not is_differentiable(trace.dtype_of(target)):
+            return (_whole_numbers(observation, question, evidence),)
         if not trace.values.requires_grad[target]:
             return (_not_trainable(observation, question, evidence, frozen),) if _takes_part(evidence) else ()
         late = _late_flag(observation, target)
@@ -257,6 +259,25 @@ def grad_of_non_leaf(observation: Observation, question: Question, evidence: Evi
         ),
         target=evidence.target,
         score=evidence.score,
+        operation=question.operation,
+    )
+
+
+def _whole_numbers(observation: Observation, question: Question, evidence: Evidence) -> Finding:
+    return finding(
+        "integer-input",
+        "error",
+        f"a gradient is asked of `{evidence.target}`, which holds whole numbers",
+        observation.trace.site_span(question.site),
+        label="an integer tensor has no gradient",
+        notes=("a whole number cannot move a little, so there is no derivative with respect to it",),
+        helps=(
+            "of token ids, ask at the output of the embedding",
+            "if they are pixel values or the like, convert them first: `x = x.float().requires_grad_()`",
+        ),
+        target=evidence.target,
+        score=evidence.score,
+        rank=0 if question.error else 1,
         operation=question.operation,
     )
 
