@@ -194,7 +194,7 @@ def _position(observation: Observation, question: Question, evidence: Evidence) 
     reading = next(
         (
             producer
-            for value in reversed(way)
+            for value in way
             if (producer := trace.values.producer[value]) >= 0 and trace.name_of(producer) in _READING
         ),
         -1,
