@@ -19,10 +19,11 @@ from gradflow.trace.classify import Kind, classify
 from gradflow.trace.data import ModuleCall, OperationColumns, Trace, ValueColumns
 from gradflow.trace.frames import is_in_hook
 from gradflow.trace.grad_mode import is_leaving, region_site
+from gradflow.trace.leaf import is_leaf
 from gradflow.trace.nested import NESTED, nested_tensors
 from gradflow.trace.operation_kinds import ALIASING, CHANGED_THROUGH_VIEW, DETACHING, INPLACE_CAPABLE, TO_ARRAYS
 
-__all__ = ["Recorder", "is_leaf"]
+__all__ = ["Recorder"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
 _sequence_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
@@ -396,11 +397,3 @@ class Recorder(TorchFunctionMode):
     def set_initial_region(self, span: SourceSpan) -> None:
         """Gradient recording is off already when the run begins, since ``span``."""
         self.region = self.sites.number_of_span(span)
-
-
-def is_leaf(tensor: torch.Tensor) -> bool:
-    """Like ``tensor.is_leaf``, which raises of a view made under ``no_grad`` once its base has been written to."""
-    try:
-        return tensor.is_leaf
-    except RuntimeError:
-        return False

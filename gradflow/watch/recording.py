@@ -16,7 +16,8 @@ import torch
 
 from gradflow.location import SiteTable, is_installed, is_machinery
 from gradflow.probe.evidence import Measured
-from gradflow.trace.recorder import Recorder, is_leaf
+from gradflow.trace.leaf import is_leaf
+from gradflow.trace.recorder import Recorder
 from gradflow.watch.events import FlagChange, GradRead, TensorHook
 from gradflow.watch.log import Log
 
