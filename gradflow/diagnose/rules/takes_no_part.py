@@ -29,12 +29,11 @@ def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
                 hides=(evidence.target,),
             ),
         )
-    bypassed = found.kind == "functional-bypass"
-    message = (
-        f"`{evidence.target}` is never called: its weights or settings are used without it"
-        if bypassed
-        else f"`{evidence.target}` never ran, so there is no activation and no gradient"
-    )
+    messages = {
+        "functional-bypass": f"`{evidence.target}` is never called: its weights or settings are used without it",
+        "compiled-hooks": f"`{evidence.target}` cannot be seen: it runs inside compiled code, where no hook fires",
+    }
+    message = messages.get(found.kind, f"`{evidence.target}` never ran, so there is no activation and no gradient")
     return (
         Diagnostic(
             code=code_of(found.kind),
