@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 HERE = Path(__file__).parent
 OPTIONAL = ("torchvision", "timm", "captum")
@@ -30,3 +34,13 @@ def pytest_report_header() -> str:
     if not missing:
         return ""
     return f"not installed: {', '.join(missing)}; {len(collect_ignore)} files of tests that import them are left out"
+
+
+@pytest.fixture(autouse=True)
+def _no_module_outlives_its_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Many tests write a `net.py` of their own and import it: none may be handed to the next."""
+    yield
+    temporary = str(tmp_path_factory.getbasetemp())
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(temporary):
+            del sys.modules[name]

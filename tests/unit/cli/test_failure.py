@@ -77,7 +77,10 @@ def test_control_characters_cannot_drive_the_terminal(capsys: pytest.CaptureFixt
     assert "\x1b" not in capsys.readouterr().err
 
 
-def test_an_unexpected_exception_is_called_a_bug_with_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_exception_is_called_a_bug_with_its_place(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # the path of this file may be long
     with pytest.raises(KeyError) as caught:
         {}["missing"]
     assert report_failure(caught.value) == 2
