@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gradflow.errors import GradflowError as GradflowError
-from gradflow.errors import NotConnectedError as NotConnectedError
 
 if TYPE_CHECKING:
     from gradflow.audit_report import AuditReport as AuditReport
@@ -20,7 +19,6 @@ __version__ = "0.1.0"
 __all__ = [
     "AuditReport",
     "GradflowError",
-    "NotConnectedError",
     "Report",
     "audit",
     "check",

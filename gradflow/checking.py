@@ -14,7 +14,7 @@ from gradflow.cam.result import CamResult
 from gradflow.diagnose.diagnosing import diagnose, unexplained
 from gradflow.diagnose.rules.forward_error import REFUSALS
 from gradflow.diagnose.verdict import verdict_of
-from gradflow.errors import GradflowError, NotConnectedError, UsageError
+from gradflow.errors import GradflowError, UsageError
 from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.load.layers import resolve_layers, resolve_parameters
@@ -294,17 +294,3 @@ def _in_one(reports: Sequence[Report]) -> Report:
         raise GradflowError("nothing was asked for", hint="name a layer with `--layer` or a parameter with `--param`")
     first = next((report for report in reports if not report.connected), reports[0])
     return replace(first, others=tuple(report for report in reports if report is not first))
-
-
-def require_cam(report: Report) -> CamResult:
-    """The Grad-CAM of a report.
-
-    Raises
-    ------
-    NotConnectedError
-        When the path is not connected; the report's first diagnostic says why.
-    """
-    if report.cam is None:
-        reason = report.diagnostics[0].message if report.diagnostics else f"the verdict is `{report.verdict}`"
-        raise NotConnectedError(f"no Grad-CAM: {reason}")
-    return report.cam

@@ -79,15 +79,6 @@ class RenderError(GradflowError):
     reference = "render"
 
 
-class NotConnectedError(GradflowError):
-    """A Grad-CAM was asked for while no correct gradient reaches the layer; carries the report.
-
-    The ``report`` attribute holds the :class:`gradflow.Report` whose first diagnostic says why.
-    """
-
-    reference = "not-connected"
-
-
 class NoSpatialAxesError(GradflowError):
     """A class activation map was asked of a layer whose output has no height and width to lay it out on."""
 

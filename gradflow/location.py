@@ -7,7 +7,6 @@ import importlib.util
 import linecache
 import os
 import re
-import sys
 import sysconfig
 from dataclasses import dataclass
 from types import CodeType, FrameType
@@ -235,11 +234,3 @@ class SiteTable:
         """The span of one number that was given out."""
         row = self._rows[number]
         return row if isinstance(row, SourceSpan) else span_of(*row)
-
-
-def caller_frame(depth: int = 1) -> FrameType | None:
-    """The innermost user frame above the caller, or ``None``."""
-    frame: FrameType | None = sys._getframe(depth + 1)
-    while frame is not None and is_machinery(frame.f_code.co_filename):
-        frame = frame.f_back
-    return frame

@@ -26,7 +26,6 @@ class AutogradFacts:
 
     names: dict[int, str] = field(default_factory=dict)
     shares: dict[tuple[int, int, int], float] = field(default_factory=dict)
-    is_walked: bool = False
 
 
 class _Fork:
@@ -85,7 +84,6 @@ def measuring(
     if nodes is None or (score is not None and score.is_meta):
         yield facts
         return
-    facts.is_walked = True
     way = on_the_way(nodes, goal_nodes)
     linked = link_operations(run.trace)
     operation_of = {node: layer_operation if node in goal_nodes else linked(node) for node in nodes}

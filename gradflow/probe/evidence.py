@@ -211,5 +211,4 @@ class Evidence:
     objective_span: SourceSpan | None = None
     function_spans: Mapping[str, SourceSpan] = field(default_factory=dict)
     is_cancelled: bool = False
-    module_types: Mapping[str, str] = field(default_factory=dict)
     undetermined: tuple[str, ...] = ()

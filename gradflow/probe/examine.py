@@ -165,7 +165,6 @@ class _Examination:
             objective_span=laboratory.workload.objective.span,
             function_spans=function_spans(self.run.functions),
             is_cancelled=is_cancelled,
-            module_types={call.module: call.type_name for call in trace.calls},
             undetermined=tuple(self.undetermined),
         )
 

@@ -180,7 +180,6 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
         flows=question.backward.flows,
         objective_span=base.site_span(question.backward.site),
         function_spans=observation.function_spans,
-        module_types={call.module: call.type_name for call in base.calls},
         is_cancelled=question.measured.arrived and small and any(flow.is_end for flow in question.backward.flows),
     )
 
