@@ -18,6 +18,7 @@ from gradflow.watch.rules.failures import program_failed
 from gradflow.watch.rules.hook_use import hook_never_ran, hook_replaces_output
 from gradflow.watch.rules.message_only import message_only
 from gradflow.watch.rules.mixing import gradient_and_activation_differ
+from gradflow.watch.rules.mixing_in_arrays import weight_gradient_in_arrays
 from gradflow.watch.rules.module_backward import module_defines_backward
 from gradflow.watch.rules.parameters import gradients_pile_up, optimizer_is_stale, parameters_unregistered
 from gradflow.watch.rules.unanswered import grad_of_non_leaf, no_gradient_came, score_without_history
@@ -29,6 +30,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     hook_replaces_output,
     hook_never_ran,
     gradient_and_activation_differ,
+    weight_gradient_in_arrays,
     optimizer_is_stale,
     gradients_pile_up,
     parameters_unregistered,

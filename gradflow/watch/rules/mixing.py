@@ -5,11 +5,11 @@ from __future__ import annotations
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.watch.definitions import argument_at, definition_of
-from gradflow.watch.events import Observation
+from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.questions import call_of_value
 
-__all__ = ["gradient_and_activation_differ"]
+__all__ = ["gradient_and_activation_differ", "gradients_onwards", "weight_gradient_taken"]
 
 _PRODUCTS = frozenset(
     {"mul", "__mul__", "__rmul__", "multiply", "mul_", "einsum", "matmul", "__matmul__", "bmm", "tensordot"}
@@ -18,7 +18,7 @@ _PRODUCTS = frozenset(
 
 def gradient_and_activation_differ(observation: Observation) -> tuple[Finding, ...]:
     """Follow each gradient that the program holds to the products that it enters."""
-    origin = _gradients_onwards(observation)
+    origin = gradients_onwards(observation)
     found: dict[SourceSpan | None, Finding] = {}
     trace = observation.trace
     for operation in range(len(trace)):
@@ -39,7 +39,7 @@ def gradient_and_activation_differ(observation: Observation) -> tuple[Finding, .
     return tuple(found.values())
 
 
-def _gradients_onwards(observation: Observation) -> dict[int, int]:
+def gradients_onwards(observation: Observation) -> dict[int, int]:
     """Every value computed from one gradient alone, with the value whose gradient it is."""
     trace = observation.trace
     origin = dict(observation.gradient_of)
@@ -67,17 +67,25 @@ def _weight_gradient(observation: Observation, operation: int, of: int, other: i
     read = next((r for r in observation.reads if r.value == of and r.operation <= operation), None)
     if read is None:
         return None
-    layer = name.rpartition(".")[0] or observation.modules[key].type_name
+    return weight_gradient_taken(observation, read, name, trace.span_of(operation), operation)
+
+
+def weight_gradient_taken(
+    observation: Observation, read: GradRead, name: str, product: SourceSpan | None, operation: int, *notes: str
+) -> Finding:
+    """The gradient of the parameter ``name`` stands where that of the activation belongs."""
+    layer = name.rpartition(".")[0] or "the layer"
     return finding(
         "wrong-grad-source",
         "wrong",
         f"`{name}.grad` is used as if it were the gradient of the activation of `{layer}`",
-        trace.site_span(read.site),
+        observation.trace.site_span(read.site),
         label="the gradient of the weights",
-        annotations=((trace.span_of(operation), "multiplied with an activation here"),),
+        annotations=((product, "multiplied with an activation here"),),
         notes=(
             "the gradient of the weights says how the filters should change",
             "Grad-CAM needs how the score changes with the activation, `[N, C, H, W]`, averaged over positions",
+            *notes,
         ),
         helps=(
             "call `activation.retain_grad()` before backward, and use `activation.grad.mean(dim=(2, 3))`",
