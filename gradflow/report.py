@@ -72,7 +72,10 @@ class GradientStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """What the check ran with; all strings are ready to show."""
+    """What the check ran with; all strings are ready to show.
+
+    ``watched`` is what a program did while it was watched: "33 operations, 2 forward passes".
+    """
 
     torch: str = ""
     python: str = ""
@@ -83,6 +86,7 @@ class Environment:
     seed: int | None = None
     model: str = ""
     input: str = ""
+    watched: str = ""
     parameter_count: int = 0
     operation_count: int = 0
     module_call_count: int = 0

@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from gradflow.cli.files import check_writable
-from gradflow.cli.formats import FORMATS, format_of
-from gradflow.cli.parser import one_of
+from gradflow.cli.formats import FORMATS, PICTURES, format_of
+from gradflow.cli.parser import one_of, path_with
 from gradflow.cli.verb import Subparsers
 from gradflow.errors import UsageError
 from gradflow.report import Report
@@ -52,6 +52,14 @@ class Run:
             "--format", type=one_of(tuple(FORMATS)), metavar="FORMAT", help=f"{', '.join(FORMATS)} (default: text)"
         )
         parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here instead of stderr")
+        parser.add_argument(
+            "--svg",
+            type=path_with(PICTURES),
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="draw the graph of the gradient that is wrong: .svg, .dot, .png or .pdf; repeats",
+        )
         parser.add_argument("--strict", action="store_true", help="exit with 1 when a gradient is missing or wrong")
         parser.add_argument(
             "--steps", type=_count, metavar="N", help="watch the first N backward passes, then step aside"
@@ -61,8 +69,8 @@ class Run:
 
     def run(self, args: argparse.Namespace) -> int:
         """Run, explain; the exit status is the program's own unless ``--strict``."""
-        if args.output is not None:
-            check_writable(args.output)
+        for path in (*([args.output] if args.output else []), *args.svg):
+            check_writable(path)
         if not args.is_module and not Path(args.program).is_file():
             raise UsageError(
                 f"there is no file `{args.program}`",
@@ -78,6 +86,7 @@ class Run:
         report = explain_observation(
             watch.observation(), program=args.program, duration_s=time.perf_counter() - started
         )
+        _draw(report, args.svg)
         _show(report, args.format or format_of(args.output), args.output)
         return status or (report.exit_code if args.strict else 0)
 
@@ -86,6 +95,16 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"`{text}` is not a number of steps")
     return int(text)
+
+
+def _draw(report: Report, pictures: list[Path]) -> None:
+    """Draw the graph; say so where there is none, rather than leave an empty picture."""
+    if pictures and not len(report.flow):
+        why = "nothing is wrong with a gradient" if report.connected else "what went wrong is not about one gradient"
+        print(f"gradflow: no graph was drawn, because {why}", file=sys.stderr)
+        return
+    for path in pictures:
+        report.save(path)
 
 
 def _show(report: Report, format_: str, output: Path | None) -> None:

@@ -220,6 +220,8 @@ def run_text(report: Report) -> str:
     parts = [environment.model, f"input {environment.input}" if environment.input else "", mode]
     if environment.device not in ("", "cpu"):
         parts.append(environment.device)
+    if environment.watched:
+        parts.append(f"watched: {environment.watched}")
     if environment.duration_s > 0:
         parts.append(f"{environment.duration_s:.2f} s")
     return "; ".join(part for part in parts if part)

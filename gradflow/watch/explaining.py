@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
 
 import gradflow
+from gradflow.graph.flow_graph import FlowGraph
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.watch.events import Observation
 from gradflow.watch.finding import Finding
+from gradflow.watch.picture import draw_question
 from gradflow.watch.questions import Question, evidence_for, name_of_value, questions_in, score_text
 from gradflow.watch.rules.answered import a_gradient_came
 from gradflow.watch.rules.backward_raised import backward_raised
 from gradflow.watch.rules.captured import captured_tensor_is_another
 from gradflow.watch.rules.failures import program_failed
-from gradflow.watch.rules.hook_use import hook_never_ran, hook_replaces_output
+from gradflow.watch.rules.hook_use import hook_never_ran
 from gradflow.watch.rules.message_only import message_only
 from gradflow.watch.rules.mixing import gradient_and_activation_differ
 from gradflow.watch.rules.mixing_in_arrays import weight_gradient_in_arrays
 from gradflow.watch.rules.module_backward import module_defines_backward
+from gradflow.watch.rules.pairing import gradient_of_another_call
 from gradflow.watch.rules.parameters import gradients_pile_up, optimizer_is_stale, parameters_unregistered
+from gradflow.watch.rules.replaced_output import hook_replaces_output
 from gradflow.watch.rules.unanswered import grad_of_non_leaf, no_gradient_came, score_without_history
 
 __all__ = ["explain_observation", "findings_in", "summary"]
@@ -30,6 +35,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     hook_replaces_output,
     hook_never_ran,
     gradient_and_activation_differ,
+    gradient_of_another_call,
     weight_gradient_in_arrays,
     optimizer_is_stale,
     gradients_pile_up,
@@ -49,7 +55,7 @@ def findings_in(observation: Observation) -> tuple[Finding, ...]:
         found.extend(rule(observation))
     explained = 0
     for question in questions_in(observation):
-        new = _about(observation, question)
+        new = tuple(replace(one, question=question) for one in _about(observation, question))
         found.extend(new)
         explained += bool(new)
         if explained >= _QUESTIONS_EXPLAINED:
@@ -111,6 +117,7 @@ def explain_observation(observation: Observation, *, program: str = "", duration
         target=Target(name=name, kind="parameter" if kind == "parameter" else "layer"),
         score=Score(description=score.strip("`") or "the score"),
         diagnostics=tuple(one.diagnostic for one in found),
+        flow=_picture(observation, first),
         gradients=(
             GradientStatistics(
                 name=name,
@@ -131,11 +138,11 @@ def explain_observation(observation: Observation, *, program: str = "", duration
             python=platform.python_version(),
             gradflow=gradflow.__version__,
             model=program,
+            watched=watched_text(observation),
             operation_count=len(observation.trace),
             module_call_count=len(observation.trace.calls),
             duration_s=duration_s,
         ),
-        assumptions=(watched_text(observation),),
         undetermined=(f"what happened later: gradflow stepped aside {observation.stepped_aside}",)
         if observation.stepped_aside
         else (),
@@ -146,16 +153,22 @@ def summary(report: Report) -> str:
     """The report as text; one line where there is nothing to say."""
     if report.diagnostics:
         return str(report).rstrip("\n")
-    watched = report.assumptions[0].removeprefix("watched: ") if report.assumptions else ""
     later = f"; {report.undetermined[0]}" if report.undetermined else ""
-    return f"gradflow: nothing wrong with the gradients ({watched}{later})"
+    return f"gradflow: nothing wrong with the gradients ({report.environment.watched}{later})"
+
+
+def _picture(observation: Observation, first: Finding | None) -> FlowGraph:
+    """Of the first finding; empty where it is not about one gradient, and where nothing is wrong."""
+    if first is None or first.question is None or first.question.target < 0:
+        return FlowGraph()
+    return draw_question(observation, first.question)
 
 
 def watched_text(observation: Observation) -> str:
     """What was looked at, in one line."""
     parts = [
         (len(observation.trace), "operation"),
-        (len({call.id for call in observation.trace.calls if call.parent < 0}), "forward pass"),
+        (_forward_passes(observation), "forward pass"),
         (len(observation.backwards), "backward pass"),
         (len(observation.hooks), "hook"),
         (len(observation.optimizers), "optimizer"),
@@ -163,4 +176,12 @@ def watched_text(observation: Observation) -> str:
     words = [
         f"{count:,} {noun}{('es' if noun.endswith('s') else 's') * (count != 1)}" for count, noun in parts if count
     ]
-    return f"watched: {', '.join(words) or 'no torch operation'}"
+    return ", ".join(words) or "no torch operation"
+
+
+def _forward_passes(observation: Observation) -> int:
+    """Outermost calls of what holds parameters: a loss function or a transform that is a module makes no pass."""
+    with_parameters = {module.root for module in observation.modules.values() if module.has_parameters}
+    return sum(
+        call.parent < 0 and observation.call_modules[call.id] in with_parameters for call in observation.trace.calls
+    )

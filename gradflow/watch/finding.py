@@ -8,13 +8,17 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Severity
 from gradflow.diagnose.verdict import Verdict
 from gradflow.location import SourceSpan
+from gradflow.watch.questions import Question
 
 __all__ = ["Finding", "finding"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """``rank`` orders findings: what ended the program first, then what was looked at, then the rest."""
+    """``rank`` orders findings: what ended the program first, then what was looked at, then the rest.
+
+    ``question`` is the gradient that the finding is about, where it is about one.
+    """
 
     diagnostic: Diagnostic
     verdict: Verdict
@@ -23,6 +27,7 @@ class Finding:
     score: str = ""
     rank: int = 1
     operation: int = 0
+    question: Question | None = None
 
 
 def finding(

@@ -130,6 +130,7 @@ ENVIRONMENT = Environment(
     operation_count=12,
     module_call_count=13,
     forward_count=2,
+    watched="33 operations",
     duration_s=0.25,
 )
 REPORT = Report(
