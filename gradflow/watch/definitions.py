@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gradflow.location import SourceSpan
 from gradflow.probe.class_source import parse_file, span_of_node
 
-__all__ = ["argument_at", "assignment_before", "definition_of", "expression_at", "receiver_at"]
+__all__ = ["argument_at", "assignment_before", "definition_of", "expression_at", "loop_with_zip", "receiver_at"]
 
 _Scope = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -59,6 +59,24 @@ def definition_of(span: SourceSpan, node: ast.expr | None) -> SourceSpan | None:
                 keys = [item.value if isinstance(item, ast.Constant) else None for item in found.value.keys]
                 if key in keys:
                     return span_of_node(span.path, found.value.values[keys.index(key)], span.function)
+    return None
+
+
+def loop_with_zip(span: SourceSpan, arguments: Sequence[ast.expr | None]) -> SourceSpan | None:
+    """The ``zip(...)`` of the loop or comprehension around a place that binds the names used in ``arguments``."""
+    tree = parse_file(span.path)
+    names = {part.id for node in arguments if node is not None for part in ast.walk(node) if isinstance(part, ast.Name)}
+    for node in ast.walk(tree) if tree is not None else ():
+        if not isinstance(node, (ast.For, ast.comprehension)):
+            continue
+        iterated = next(
+            (n for n in ast.walk(node.iter) if isinstance(n, ast.Call) and ast.unparse(n.func) == "zip"), None
+        )
+        bound = {part.id for part in ast.walk(node.target) if isinstance(part, ast.Name)}
+        end = (node.end_lineno or 0) if isinstance(node, ast.For) else node.iter.lineno + 1
+        start = node.iter.lineno if isinstance(node, ast.For) else node.iter.lineno - 3
+        if iterated is not None and bound & names and start <= span.line <= end:
+            return span_of_node(span.path, iterated, span.function)
     return None
 
 

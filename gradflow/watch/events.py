@@ -97,9 +97,13 @@ class TensorHook:
 
 @dataclass(slots=True, kw_only=True)
 class HookRun:
-    """One run of a module's forward hook: the operations inside it, and whether it put something else in place.
+    """One run of a module's hook: the operations inside it, and whether it put something else in place.
 
-    ``outputs`` are the values of the module's output, ``returned`` those that took their place.
+    ``call`` is the module call that it belongs to, of a backward hook the call whose gradient it was given (-1 where
+    that is not known). ``outputs`` are the values of the module's output (for a backward hook, of the gradient at it),
+    ``inputs`` those of the gradient at the module's input, ``returned`` those that took the place of the output.
+    ``inputs_equal`` tells that the first gradient at the input holds the very numbers of the first one at the output.
+    ``is_silent`` tells that it returned nothing; ``is_capture`` marks a run while TorchScript recorded the model.
     """
 
     call: int
@@ -109,11 +113,16 @@ class HookRun:
     replaced: bool = False
     returned: tuple[int, ...] = ()
     returned_type: str = ""
+    output_type: str = ""
+    is_silent: bool = True
+    inputs: tuple[int, ...] = ()
+    inputs_equal: bool = False
+    is_capture: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
 class Hook:
-    """A hook that the program registered on a module."""
+    """A hook that the program registered on a module; ``arguments`` are the names of what torch passes to it."""
 
     kind: Literal["forward", "forward-pre", "backward"]
     module: int
@@ -122,6 +131,7 @@ class Hook:
     first_call: int
     names: frozenset[str] = frozenset()
     is_lambda: bool = False
+    arguments: tuple[str, ...] = ()
     defined: SourceSpan | None = None
     removed_at_call: int = -1
     runs: list[HookRun] = field(default_factory=list)
@@ -204,6 +214,7 @@ class Observation:
     failures: tuple[Failure, ...]
     unregistered: dict[int, SourceSpan | None]
     gradient_of: dict[int, int]
+    gradient_ties: frozenset[int] = frozenset()
     function_spans: dict[str, SourceSpan] = field(default_factory=dict)
     zero_parts: tuple[tuple[int, int], ...] = ()
     low_precision: tuple[tuple[int, int], ...] = ()

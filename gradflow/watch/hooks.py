@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
 import torch
+from torch.utils.hooks import BackwardHook
 
 from gradflow.location import SourceSpan
 from gradflow.trace.capture import all_tensors
@@ -20,6 +23,7 @@ from gradflow.watch.recording import ProgramRecorder
 __all__ = ["HookWatch"]
 
 _RUNS_KEPT = 1_000
+_RUNS_COMPARED = 20
 _KINDS = {
     "register_forward_hook": "forward",
     "register_forward_pre_hook": "forward-pre",
@@ -44,7 +48,23 @@ class HookWatch:
                 replace(stack, torch.nn.Module, name, self._registration(getattr(torch.nn.Module, name), kind))
             handle = torch.utils.hooks.RemovableHandle
             replace(stack, handle, "remove", self._removal(handle.remove))
+            replace(stack, BackwardHook, "__init__", self._binding(BackwardHook.__init__))
+            replace(stack, BackwardHook, "setup_input_hook", _noting_inputs(BackwardHook.setup_input_hook))
             yield
+
+    def _binding(self, original: Callable[..., None]) -> Callable[..., None]:
+        """Torch makes one ``BackwardHook`` for each call of a module: tell its hooks which call that is."""
+        recorder = self._recorder
+
+        def init(self: Any, module: Any, user_hooks: Any, user_pre_hooks: Any) -> None:
+            if not recorder.suspended:
+                call = _ForwardCall(recorder=recorder, number=recorder.call)
+                self._gradflow_call = call
+                user_hooks = [_bound(hook, call) for hook in user_hooks]
+                user_pre_hooks = [_bound(hook, call) for hook in user_pre_hooks]
+            original(self, module, user_hooks, user_pre_hooks)
+
+        return init
 
     def _registration(self, original: Callable[..., Any], kind: Any) -> Callable[..., Any]:
         recorder, log = self._recorder, self._log
@@ -61,6 +81,7 @@ class HookWatch:
                 first_call=len(recorder.calls),
                 names=_names(code) if code is not None else frozenset(),
                 is_lambda=code is not None and code.co_name == "<lambda>",
+                arguments=_arguments(hook, 4 if kwargs.get("with_kwargs") else 3),
                 defined=_defined(code) if code is not None else None,
             )
             log.hooks.append(event)
@@ -100,6 +121,10 @@ class _WatchedHook:
         return self
 
     def __call__(self, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return self.run(None, module, *args, **kwargs)
+
+    def run(self, bound: _ForwardCall | None, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        """Call the hook; ``bound`` is the forward call that a backward hook belongs to, where torch tells."""
         recorder, event = self.recorder, self.event
         if recorder.suspended or len(event.runs) >= _RUNS_KEPT:
             return self.hook(module, *args, **kwargs)
@@ -110,30 +135,85 @@ class _WatchedHook:
             first_operation=len(recorder.operations.name),
             end_operation=-1,
             outputs=tuple(value_of(tensor) for tensor in all_tensors(output)[:8]),
+            output_type=type(output).__name__,
+            is_capture=self.log.is_capturing,
         )
         event.runs.append(run)
         if event.kind == "backward":
             with recorder.listening():
-                self._note_gradients(module, output)
+                self._note_gradients(run, bound, module, args)
+                run.first_operation = len(recorder.operations.name)
                 result = self.hook(module, *args, **kwargs)
         else:
             result = self.hook(module, *args, **kwargs)
         run.end_operation = len(recorder.operations.name)
+        run.is_silent = result is None
         if result is not None and result is not output:
             run.replaced = True
             run.returned = tuple(value_of(tensor) for tensor in all_tensors(result)[:8])
             run.returned_type = type(result).__name__
         return result
 
-    def _note_gradients(self, module: torch.nn.Module, grad_output: Any) -> None:
-        key = self.log.keys.key_of(module)
-        for number in range(len(self.recorder.calls) - 1, -1, -1):
-            if self.log.call_modules[number] == key:
-                outputs = self.recorder.calls[number]["outputs"]
-                for tensor in all_tensors(grad_output)[:1]:
-                    if outputs:
-                        self.log.gradient_of[self.recorder.value_of(tensor)] = outputs[0]
-                return
+    def _note_gradients(self, run: HookRun, bound: _ForwardCall | None, module: torch.nn.Module, args: Any) -> None:
+        """Whose gradients the hook is given."""
+        recorder, log = self.recorder, self.log
+        run.call = bound.number if bound is not None else self._only_call(module)
+        if run.call < 0:
+            return
+        grad_output = all_tensors(args[-1])
+        made = recorder.calls[run.call]["outputs"]
+        for tensor, output in zip(grad_output, made[: len(grad_output)] if len(made) > 1 else made, strict=False):
+            log.note_gradient(recorder.value_of(tensor), output)
+        if len(args) < 2 or bound is None or not isinstance(args[0], tuple):
+            return
+        run.inputs = tuple(-1 if gradient is None else recorder.value_of(gradient) for gradient in args[0])
+        for gradient, value in zip(run.inputs, bound.inputs, strict=False):
+            if gradient >= 0 and value >= 0:
+                log.note_gradient(gradient, value)
+        first = args[0][0] if args[0] else None
+        if len(self.event.runs) > _RUNS_COMPARED:
+            run.inputs_equal = self.event.runs[0].inputs_equal
+        elif grad_output and isinstance(first, torch.Tensor) and first.shape == grad_output[0].shape:
+            with torch._C.DisableTorchFunction():
+                run.inputs_equal = bool(torch.equal(first, grad_output[0]))
+
+    def _only_call(self, module: torch.nn.Module) -> int:
+        """The call of a module that was called once since the last backward; -1 where there are several."""
+        key, log = self.log.keys.key_of(module), self.log
+        start = log.backwards[-2].operation if len(log.backwards) > 1 else 0
+        calls = [n for n in range(len(log.call_modules)) if log.call_modules[n] == key]
+        recent = [n for n in calls if self.recorder.calls[n]["first_operation"] >= start]
+        return recent[0] if len(recent) == 1 else calls[0] if len(calls) == 1 else -1
+
+
+@dataclass(slots=True)
+class _ForwardCall:
+    """The call of a module that one of torch's ``BackwardHook`` objects belongs to, with the values that went in."""
+
+    recorder: ProgramRecorder
+    number: int
+    inputs: tuple[int, ...] = ()
+
+
+def _bound(hook: Any, call: _ForwardCall) -> Any:
+    if not isinstance(hook, _WatchedHook):
+        return hook
+
+    def run(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        return hook.run(call, module, *args, **kwargs)
+
+    return run
+
+
+def _noting_inputs(original: Callable[..., Any]) -> Callable[..., Any]:
+    def setup_input_hook(self: Any, args: Any) -> Any:
+        call = vars(self).get("_gradflow_call")
+        if isinstance(call, _ForwardCall) and not call.recorder.suspended:
+            value_of = call.recorder.value_of
+            call.inputs = tuple(value_of(arg) if isinstance(arg, torch.Tensor) else -1 for arg in args)
+        return original(self, args)
+
+    return setup_input_hook
 
 
 def _itself(hook: Any) -> Any:
@@ -155,6 +235,16 @@ def _names(code: CodeType) -> frozenset[str]:
         if isinstance(constant, CodeType):
             found |= _names(constant)
     return frozenset(found)
+
+
+def _arguments(hook: Any, count: int) -> tuple[str, ...]:
+    """The names under which a hook knows what torch passes to it by position; empty where Python cannot tell."""
+    try:
+        parameters = inspect.signature(hook).parameters.values()
+    except (TypeError, ValueError):
+        return ()
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return tuple(positional[:count])
 
 
 def _defined(code: CodeType) -> SourceSpan:

@@ -69,7 +69,16 @@ class Log:
     call_modules: list[int] = field(default_factory=list)
     roots: set[int] = field(default_factory=set)
     gradient_of: dict[int, int] = field(default_factory=dict)
+    gradient_ties: set[int] = field(default_factory=set)
     unregistered: dict[int, SourceSpan | None] = field(default_factory=dict)
     zero_parts: list[tuple[int, int]] = field(default_factory=list)
     low_precision: list[tuple[int, int]] = field(default_factory=list)
+    is_capturing: bool = False
     stepped_aside: str = ""
+
+    def note_gradient(self, gradient: int, of: int) -> None:
+        """A gradient belongs to a value; one that autograd hands on unchanged may belong to several."""
+        known = self.gradient_of.setdefault(gradient, of)
+        if known != of:
+            self.gradient_ties.add(gradient)
+            self.gradient_of[gradient] = of

@@ -177,7 +177,7 @@ class ProgramRecorder(Recorder):
             if self.suspended or not isinstance(gradient, torch.Tensor):
                 return hook(gradient)
             with self.listening():
-                self._log.gradient_of[self.value_of(gradient)] = value
+                self._log.note_gradient(self.value_of(gradient), value)
                 return hook(gradient)
 
         return func(tensor, noted)

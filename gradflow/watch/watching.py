@@ -121,6 +121,7 @@ class Watch:
             failures=tuple(log.failures),
             unregistered=log.unregistered,
             gradient_of=log.gradient_of,
+            gradient_ties=frozenset(log.gradient_ties),
             function_spans=dict(function_spans(recorder.functions)),
             zero_parts=tuple(log.zero_parts),
             low_precision=tuple(log.low_precision),

@@ -1,19 +1,12 @@
-"""GF203, GF206, GF113, GF301: a hook never ran, or what it returned took the place of the output."""
+"""GF206, GF208, GF113, GF301: a hook was registered, a model ran, and the hook was not called."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Sequence
-
-from gradflow.location import SourceSpan
-from gradflow.probe.class_source import parse_file, span_of_node
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import EXITS
 from gradflow.watch.definitions import definition_of, receiver_at
-from gradflow.watch.events import Hook, HookRun, Observation, WatchedModule
+from gradflow.watch.events import Hook, Observation, WatchedModule
 from gradflow.watch.finding import Finding, finding
 
-__all__ = ["hook_never_ran", "hook_replaces_output"]
+__all__ = ["hook_never_ran"]
 
 
 def hook_never_ran(observation: Observation) -> tuple[Finding, ...]:
@@ -129,86 +122,3 @@ def _not_called(observation: Observation, hook: Hook, module: WatchedModule) -> 
         rank=2,
         operation=hook.operation,
     )
-
-
-def hook_replaces_output(observation: Observation) -> tuple[Finding, ...]:
-    """A forward hook returned something, which then took the place of the layer's output."""
-    found = []
-    for hook in observation.hooks:
-        if hook.kind != "forward":
-            continue
-        for run in hook.runs:
-            why = _unintended(observation, hook, run) if run.replaced else ""
-            if why:
-                found.append(_replaces(observation, hook, run, why))
-                break
-    return tuple(found)
-
-
-def _unintended(observation: Observation, hook: Hook, run: HookRun) -> str:
-    """Why the replacement can hardly be meant; empty where it may well be."""
-    trace = observation.trace
-    if not run.returned:
-        return f"it returns a `{run.returned_type}`, not a tensor" if run.outputs else ""
-    inside = range(run.first_operation, run.end_operation)
-    made = {value for operation in inside for value in trace.outputs_of(operation)}
-    if not made & set(run.returned) and not set(run.returned) & set(run.outputs):
-        return "what it returns was not made from this output: it is an older tensor"
-    leaving = [
-        operation
-        for operation in inside
-        if trace.name_of(operation) in EXITS
-        and _comes_from(trace, trace.inputs_of(operation), {*run.returned, *run.outputs})
-    ]
-    if leaving:
-        return "the hook reads numbers out of the tensor, as one that only looks does, and returns it all the same"
-    return ""
-
-
-def _comes_from(trace: Trace, values: Sequence[int], sources: set[int]) -> bool:
-    waiting, steps = list(values), 0
-    while waiting and steps < 64:
-        value = waiting.pop()
-        steps += 1
-        if value in sources:
-            return True
-        producer = trace.values.producer[value]
-        if producer >= 0:
-            waiting.extend(trace.inputs_of(producer))
-    return False
-
-
-def _replaces(observation: Observation, hook: Hook, run: HookRun, why: str) -> Finding:
-    module = observation.modules[hook.module]
-    return finding(
-        "hook-replaces-output",
-        "wrong",
-        f"the hook on `{module.name or module.type_name}` returns a value, which takes the place of the layer's output",
-        _return_of(hook) or observation.trace.site_span(hook.site),
-        label="returned to the model as the new output",
-        annotations=((observation.trace.site_span(hook.site), "the hook is registered here"),),
-        notes=(
-            "what a forward hook returns, unless it is `None`, replaces the output: the model computes something else",
-            why,
-        ),
-        helps=("return nothing from a hook that only looks", "in a `lambda`, end with `... and None`"),
-        target=module.name or module.type_name,
-        operation=run.first_operation,
-    )
-
-
-def _return_of(hook: Hook) -> SourceSpan | None:
-    """The hook's return statement with a value, the last one."""
-    if hook.defined is None or hook.is_lambda:
-        return None
-    tree = parse_file(hook.defined.path)
-    if tree is None:
-        return None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and hook.defined.line in (
-            node.lineno,
-            *(decorator.lineno for decorator in node.decorator_list),
-        ):
-            returns = [n for n in ast.walk(node) if isinstance(n, ast.Return) and n.value is not None]
-            return span_of_node(hook.defined.path, returns[-1], hook.defined.function) if returns else None
-    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.watch.definitions import argument_at, definition_of
@@ -9,9 +11,9 @@ from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.questions import call_of_value
 
-__all__ = ["gradient_and_activation_differ", "gradients_onwards", "weight_gradient_taken"]
+__all__ = ["PRODUCTS", "gradient_and_activation_differ", "gradients_onwards", "in_one_score", "weight_gradient_taken"]
 
-_PRODUCTS = frozenset(
+PRODUCTS = frozenset(
     {"mul", "__mul__", "__rmul__", "multiply", "mul_", "einsum", "matmul", "__matmul__", "bmm", "tensordot"}
 )
 
@@ -22,7 +24,7 @@ def gradient_and_activation_differ(observation: Observation) -> tuple[Finding, .
     found: dict[SourceSpan | None, Finding] = {}
     trace = observation.trace
     for operation in range(len(trace)):
-        if trace.name_of(operation) not in _PRODUCTS:
+        if trace.name_of(operation) not in PRODUCTS:
             continue
         inputs = trace.inputs_of(operation)
         for value in inputs:
@@ -102,7 +104,7 @@ def _other_pass(observation: Observation, operation: int, of: int, other: int, p
     mine, theirs = call_of_value(trace, of), call_of_value(trace, other)
     if mine < 0 or theirs < 0 or observation.call_modules[mine] != observation.call_modules[theirs]:
         return None
-    if observation.pass_of_call(mine) == observation.pass_of_call(theirs):
+    if in_one_score(observation, operation, mine, theirs):
         return None
     here = trace.span_of(operation)
     taken = definition_of(here, argument_at(here, position)) if here is not None else None
@@ -126,3 +128,15 @@ def _other_pass(observation: Observation, operation: int, of: int, other: int, p
         target=layer,
         operation=operation,
     )
+
+
+def in_one_score(observation: Observation, operation: int, mine: int, theirs: int) -> bool:
+    """Whether two module calls belong to one forward pass, or to one score: the last one differentiated before."""
+    if observation.pass_of_call(mine) == observation.pass_of_call(theirs):
+        return True
+    trace = observation.trace
+    backward = next((b for b in reversed(observation.backwards) if b.operation <= operation and b.roots), None)
+    if backward is None:
+        return False
+    reaches = analyse(replace(trace, score=backward.roots[0]), ()).reaches
+    return all(any(reaches[value] for value in trace.calls[call].outputs) for call in (mine, theirs))

@@ -1,0 +1,147 @@
+"""The source of a hook: its syntax tree, what it does with the tensors that it is given, and what its name promises."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from gradflow.location import SourceSpan
+from gradflow.probe.class_source import parse_file, span_of_node
+from gradflow.watch.events import Hook
+
+__all__ = ["keeps_something", "looks_by_name", "means_to_change", "place_of_keeping", "place_of_return", "place_of_use"]
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+
+_KEEPING = frozenset({
+    "append", "appendleft", "extend", "update", "insert", "add", "setdefault", "__setitem__", "put", "write", "push",
+    "add_scalar", "add_histogram", "add_image", "log", "info", "debug", "print", "setattr", "save",
+})  # fmt: skip
+"""Calls by which a hook keeps or shows what it has seen."""
+
+_LOOKING = re.compile(
+    r"(^|_)(log|print|record|save|store|monitor|capture|get|collect|watch|track|stats?|observe|inspect|debug|show|plot"
+    r"|visuali[sz]e|grab|keep|probe|fetch|extract|peek|dump|hist\w*|report|snapshot|spy|listen)(_|$|er|or|s$|d$)",
+    re.IGNORECASE,
+)
+_CHANGING = re.compile(
+    r"steer|ablat|patch|interven|clip|clamp|scale|quant|noise|noisy|mask|perturb|edit|zero|replac|inject|modif|add|drop"
+    r"|prun|freez|stop|damp|boost|amplif|normali[sz]|(^|_)norm|adapt|lora|gate|spars|topk|swap|overrid|cast|fix|correct"
+    r"|chang|transform|limit|squash|cut|detach|relu|pool|shift|mean_|cent(er|re)",
+    re.IGNORECASE,
+)
+
+
+def looks_by_name(hook: Hook) -> bool:
+    """Whether the function is called what one calls a hook that only looks: ``save_activation``, ``monitor``."""
+    return bool(_LOOKING.search(_name(hook))) and not means_to_change(hook)
+
+
+def means_to_change(hook: Hook) -> bool:
+    """Whether the function is called what one calls a hook that changes the output: ``steer``, ``clip_outliers``."""
+    return bool(_CHANGING.search(_name(hook)))
+
+
+def _name(hook: Hook) -> str:
+    return "" if hook.is_lambda or hook.defined is None else hook.defined.function.replace(".<locals>", "")
+
+
+def keeps_something(hook: Hook) -> bool:
+    """Whether the hook stores, prints or logs something besides returning."""
+    function = _function(hook)
+    return function is not None and any(_is_keeping(node, function) for node in ast.walk(function))
+
+
+def place_of_keeping(hook: Hook, position: int) -> SourceSpan | None:
+    """The statement in which the hook stores its argument number ``position`` (of the three of a forward hook)."""
+    function = _function(hook)
+    if function is None or isinstance(function, ast.Lambda) or hook.defined is None:
+        return None
+    known = {_argument(hook, position)}
+    for statement in _statements(function):
+        names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+        if not known & names:
+            continue
+        if any(_is_keeping(node, function) for node in ast.walk(statement)):
+            return span_of_node(hook.defined.path, statement, hook.defined.function)
+        if isinstance(statement, ast.Assign):
+            known |= {target.id for target in statement.targets if isinstance(target, ast.Name)}
+    return None
+
+
+def place_of_use(hook: Hook, position: int) -> SourceSpan | None:
+    """The first place at which the hook uses its argument number ``position``."""
+    function = _function(hook)
+    name = _argument(hook, position)
+    if function is None or not name or hook.defined is None:
+        return None
+    body = function.body if isinstance(function, ast.Lambda) else ast.Module(body=function.body, type_ignores=[])
+    parents = {child: node for node in ast.walk(body) for child in ast.iter_child_nodes(node)}
+    uses = [node for node in ast.walk(body) if isinstance(node, ast.Name) and node.id == name]
+    if not uses:
+        return None
+    use: ast.expr = min(uses, key=lambda node: (node.lineno, node.col_offset))
+    above = parents.get(use)
+    if isinstance(above, ast.Subscript) and above.value is use:
+        use = above
+    return span_of_node(hook.defined.path, use, hook.defined.function)
+
+
+def place_of_return(hook: Hook) -> SourceSpan | None:
+    """The hook's last return statement with a value."""
+    function = _function(hook)
+    if function is None or isinstance(function, ast.Lambda) or hook.defined is None:
+        return None
+    returns = [n for n in ast.walk(function) if isinstance(n, ast.Return) and n.value is not None]
+    return span_of_node(hook.defined.path, returns[-1], hook.defined.function) if returns else None
+
+
+def _function(hook: Hook) -> _Function | None:
+    tree = parse_file(hook.defined.path) if hook.defined is not None else None
+    if tree is None or hook.defined is None:
+        return None
+    for node in ast.walk(tree):
+        if hook.is_lambda:
+            if isinstance(node, ast.Lambda) and node.lineno == hook.defined.line:
+                names = {part.id for part in ast.walk(node.body) if isinstance(part, ast.Name)}
+                # of several on one line, the one that knows the same names
+                if hook.names <= names | {p.attr for p in ast.walk(node.body) if isinstance(p, ast.Attribute)}:
+                    return node
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and hook.defined.line in (
+            node.lineno,
+            *(decorator.lineno for decorator in node.decorator_list),
+        ):
+            return node
+    return None
+
+
+def _argument(hook: Hook, position: int) -> str:
+    return hook.arguments[position] if position < len(hook.arguments) else ""
+
+
+def _statements(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.stmt]:
+    """The simple statements of a function, in order."""
+    simple = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr)
+    found = [node for node in ast.walk(function) if isinstance(node, simple)]
+    return sorted(found, key=lambda node: node.lineno)
+
+
+def _is_keeping(node: ast.AST, function: _Function) -> bool:
+    match node:
+        case ast.Assign(targets=targets):
+            outer = _outer_names(function)
+            return any(
+                isinstance(target, (ast.Subscript, ast.Attribute))
+                or (isinstance(target, ast.Name) and target.id in outer)
+                for target in targets
+            )
+        case ast.AugAssign(target=target):
+            outer = _outer_names(function)
+            return isinstance(target, ast.Attribute) or (isinstance(target, ast.Name) and target.id in outer)
+        case ast.Call(func=ast.Attribute(attr=name)) | ast.Call(func=ast.Name(id=name)):
+            return name in _KEEPING
+    return False
+
+
+def _outer_names(function: _Function) -> set[str]:
+    return {name for node in ast.walk(function) if isinstance(node, (ast.Global, ast.Nonlocal)) for name in node.names}

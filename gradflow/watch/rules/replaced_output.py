@@ -1,0 +1,261 @@
+"""GF203, GF202: a forward hook that only looks returned something, which then took the place of the output.
+
+Steering, ablation, patching, noise and quantisation replace an output deliberately. They bring something in from
+outside (a direction, a mask, another run's activation), or their name says what they do. A hook that only looks gives
+itself away: it returns what one draws or prints, made of nothing but the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import DETACHING, EXITS
+from gradflow.watch.events import Hook, HookRun, Observation
+from gradflow.watch.finding import Finding, finding
+from gradflow.watch.hook_source import keeps_something, looks_by_name, means_to_change, place_of_return
+
+__all__ = ["hook_replaces_output"]
+
+_EXTREMES = frozenset({"max", "min", "amax", "amin", "aminmax"})
+_STATISTICS = _EXTREMES | {"norm", "linalg_norm", "vector_norm", "linalg_vector_norm", "std", "var", "mean", "sum"}
+_DIVISION = frozenset({"div", "__truediv__", "div_", "__itruediv__", "true_divide", "divide"})
+_PRODUCT = frozenset({"mul", "__mul__", "__rmul__", "mul_", "multiply"})
+_CONSTANT = _PRODUCT | _DIVISION | {"add", "__add__", "__radd__", "sub", "__sub__", "neg", "__neg__"}
+_COPYING = DETACHING | {"clone", "cpu", "to", "float", "double", "contiguous", "cuda", "half"}
+_SHOWING = (
+    _STATISTICS
+    | _CONSTANT
+    | _COPYING
+    | {
+        "__rsub__", "__rtruediv__", "abs", "relu", "clamp", "clamp_min", "clip", "__getitem__", "squeeze", "unsqueeze",
+        "flatten", "view", "reshape", "permute", "transpose", "softmax", "sigmoid", "normalize", "pow", "__pow__",
+        "square", "sqrt", "interpolate", "relu_", "clamp_", "maximum",
+    }
+)  # fmt: skip
+"""What one does to a tensor in order to draw or print it."""
+
+_STEPS = 256
+
+
+def hook_replaces_output(observation: Observation) -> tuple[Finding, ...]:
+    """A forward hook returned something that can hardly be meant as the layer's new output."""
+    found = []
+    for hook in observation.hooks:
+        if hook.kind != "forward":
+            continue
+        for run in hook.runs:
+            one = _unintended(observation, hook, run) if run.replaced else None
+            if one is not None:
+                found.append(one)
+                break
+    return tuple(found)
+
+
+def _unintended(observation: Observation, hook: Hook, run: HookRun) -> Finding | None:
+    """What is wrong with the replacement; nothing where it may well be meant."""
+    trace = observation.trace
+    if not run.returned:
+        return (
+            _replaces(observation, hook, run, f"it returns a `{run.returned_type}`, not a tensor")
+            if run.outputs
+            else None
+        )
+    made = _made_of(trace, run)
+    if made.is_older:
+        if _kept_by_itself(observation, hook, run):
+            return _replaces(
+                observation, hook, run, "what it returns was not made from this output: it is an older tensor"
+            )
+        return None
+    if run.output_type == "Tensor" and run.returned_type in ("list", "dict") and _ends_program(observation, run):
+        why = f"it returns a `{run.returned_type}` in place of a tensor, and the next layer cannot take that"
+        return _replaces(observation, hook, run, why)
+    if made.is_from_elsewhere or not made.names or not made.names <= _SHOWING or means_to_change(hook):
+        return None
+    return _only_looks(observation, hook, run, made)
+
+
+def _only_looks(observation: Observation, hook: Hook, run: HookRun, made: _Making) -> Finding | None:
+    """What it returns is made of nothing but the output, by what one does to look at a tensor."""
+    by_name = looks_by_name(hook)
+    if made.divides_by(_EXTREMES) and not made.multiplies_tensors:
+        return _replaces(
+            observation, hook, run, "it divides by the largest value of the output, as one does to draw it"
+        )
+    keeps = keeps_something(hook)
+    if keeps and made.names <= _COPYING and made.names & DETACHING:
+        return _returns_copy(observation, hook, run)
+    is_display = not made.names <= _CONSTANT
+    if _reads_numbers(observation.trace, run) and (by_name or is_display):
+        why = "the hook reads numbers out of the tensor, as one that only looks does, and returns it all the same"
+        return _replaces(observation, hook, run, why)
+    if keeps and (made.divides_by(_STATISTICS) or made.names & DETACHING or "normalize" in made.names or by_name):
+        return _replaces(
+            observation,
+            hook,
+            run,
+            "the hook keeps what it sees, as one that only looks does, and returns it all the same",
+        )
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Making:
+    """How the returned tensors were made: the operations inside the hook that lead from the output to them.
+
+    ``divisors`` are the operations that made what is divided by, ``is_from_elsewhere`` tells that something else than
+    the output went in, ``is_older`` that nothing of it was made in this run.
+    """
+
+    names: frozenset[str]
+    divisors: frozenset[str]
+    multiplies_tensors: bool
+    is_from_elsewhere: bool
+    is_older: bool
+
+    def divides_by(self, names: frozenset[str]) -> bool:
+        return bool(self.divisors & names)
+
+
+def _made_of(trace: Trace, run: HookRun) -> _Making:
+    inside = range(run.first_operation, run.end_operation)
+    operations, elsewhere = _back(trace, run.returned, set(run.outputs), inside)
+    divisors: set[str] = set()
+    multiplies = False
+    for operation in operations:
+        name, inputs = trace.name_of(operation), trace.inputs_of(operation)
+        if name in _DIVISION and len(inputs) > 1:
+            below, _ = _back(trace, inputs[1:], set(run.outputs), inside)
+            divisors |= {trace.name_of(one) for one in below}
+        multiplies |= name in _PRODUCT and len(inputs) > 1
+    is_old = not operations and not set(run.returned) & set(run.outputs)
+    return _Making(
+        names=frozenset(map(trace.name_of, operations)),
+        divisors=frozenset(divisors),
+        multiplies_tensors=multiplies,
+        is_from_elsewhere=elsewhere,
+        is_older=is_old,
+    )
+
+
+def _back(trace: Trace, values: Sequence[int], sources: set[int], inside: range) -> tuple[set[int], bool]:
+    """The operations inside a hook that lead from ``sources`` to ``values``, and whether anything else leads there."""
+    waiting, operations, elsewhere = list(values), set[int](), False
+    while waiting and len(operations) < _STEPS:
+        value = waiting.pop()
+        producer = trace.values.producer[value]
+        if value in sources:
+            continue
+        if producer not in inside:
+            elsewhere = True
+        elif producer not in operations:
+            operations.add(producer)
+            inputs = trace.inputs_of(producer)
+            elsewhere |= not inputs
+            waiting.extend(inputs)
+    return operations, elsewhere
+
+
+def _kept_by_itself(observation: Observation, hook: Hook, run: HookRun) -> bool:
+    """Whether an older tensor is what the same hook was given before, and returned then too: ``setdefault(...)``.
+
+    A cached activation that another hook, or the same one in another mode, puts in place is patched in deliberately.
+    """
+    origins = {origin for value in run.returned for origin in _origins(observation.trace, value)}
+    return any(
+        origins & {*earlier.outputs, *earlier.returned} and not earlier.is_silent and earlier is not run
+        for other in observation.hooks
+        if other.kind == "forward" and other.defined == hook.defined and other.site == hook.site
+        for earlier in other.runs
+        if earlier.first_operation <= run.first_operation
+    )
+
+
+def _origins(trace: Trace, value: int) -> set[int]:
+    found = {value}
+    for _ in range(8):
+        producer = trace.values.producer[value]
+        inputs = trace.inputs_of(producer) if producer >= 0 else ()
+        if len(inputs) != 1 or trace.name_of(producer) not in _COPYING:
+            break
+        value = inputs[0]
+        found.add(value)
+    return found
+
+
+def _ends_program(observation: Observation, run: HookRun) -> bool:
+    return any(
+        failure.is_last
+        and failure.operation >= run.end_operation
+        and failure.type_name in ("TypeError", "AttributeError")
+        for failure in observation.failures
+    )
+
+
+def _reads_numbers(trace: Trace, run: HookRun) -> bool:
+    inside = range(run.first_operation, run.end_operation)
+    sources = {*run.returned, *run.outputs}
+    return any(
+        trace.name_of(operation) in EXITS and _comes_from(trace, trace.inputs_of(operation), sources)
+        for operation in inside
+    )
+
+
+def _comes_from(trace: Trace, values: Sequence[int], sources: set[int]) -> bool:
+    waiting, steps = list(values), 0
+    while waiting and steps < _STEPS:
+        value = waiting.pop()
+        steps += 1
+        if value in sources:
+            return True
+        producer = trace.values.producer[value]
+        if producer >= 0:
+            waiting.extend(trace.inputs_of(producer))
+    return False
+
+
+def _replaces(observation: Observation, hook: Hook, run: HookRun, why: str) -> Finding:
+    module = observation.modules[hook.module]
+    return finding(
+        "hook-replaces-output",
+        "wrong",
+        f"the hook on `{module.name or module.type_name}` returns a value, which takes the place of the layer's output",
+        place_of_return(hook) or observation.trace.site_span(hook.site),
+        label="returned to the model as the new output",
+        annotations=((observation.trace.site_span(hook.site), "the hook is registered here"),),
+        notes=(
+            "what a forward hook returns, unless it is `None`, replaces the output: the model computes something else",
+            why,
+        ),
+        helps=("return nothing from a hook that only looks", "in a `lambda`, end with `... and None`"),
+        target=module.name or module.type_name,
+        operation=run.first_operation,
+    )
+
+
+def _returns_copy(observation: Observation, hook: Hook, run: HookRun) -> Finding:
+    module = observation.modules[hook.module]
+    trace = observation.trace
+    copies = [
+        operation
+        for operation in range(run.first_operation, run.end_operation)
+        if trace.name_of(operation) in DETACHING
+    ]
+    name = module.name or module.type_name
+    return finding(
+        "hook-detach",
+        "broken",
+        f"the hook on `{name}` returns a detached copy, which takes the place of the layer's output",
+        trace.span_of(copies[0]) or trace.site_span(hook.site),
+        label="a copy without history, returned to the model",
+        annotations=(
+            (place_of_return(hook), "returned here"),
+            (trace.site_span(hook.site), "the hook is registered here"),
+        ),
+        notes=("the model goes on with the same numbers, and no gradient comes back to what is before this layer",),
+        helps=("return nothing from a hook that only looks", "keep the output itself, and detach only what is drawn"),
+        target=name,
+        operation=run.first_operation,
+    )
