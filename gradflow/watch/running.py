@@ -96,10 +96,12 @@ def _without_gradflow(found: TracebackType | None) -> TracebackType | None:
     kept: list[TracebackType] = []
     is_started = False
     while found is not None:
-        path = found.tb_frame.f_code.co_filename
-        is_ours = path.startswith(_OWN) or found.tb_frame.f_code.co_name == "handle_torch_function"
-        is_started = is_started or not (is_ours or "runpy" in path)
-        if is_started and not is_ours:
+        code = found.tb_frame.f_code
+        is_ours = code.co_filename.startswith(_OWN)
+        is_started = is_started or not (is_ours or "runpy" in code.co_filename)
+        if code.co_name == "handle_torch_function" and kept:
+            kept.pop()  # the function that asked the recorder, which then called it once more
+        elif is_started and not is_ours:
             kept.append(found)
         found = found.tb_next
     shown: TracebackType | None = None
