@@ -9,11 +9,12 @@ import contextlib
 import io
 import os
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("torchvision")
 
 from gradflow.watch.explaining import explain_observation, summary
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "thirteen-examples.md"
 ANSWERS = PAGE.parent / "examples"
 PROGRAMS = sorted(ROOT.glob("fixtures/programs/example_*.py"))
-IS_DOCUMENTED_VERSION = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 15)
+IS_DOCUMENTED_VERSION = tuple(map(int, metadata.version("torch").split(".")[:2])) >= (2, 15)
 
 
 @pytest.mark.skipif(not IS_DOCUMENTED_VERSION, reason="torch's own messages and sources differ between versions")
