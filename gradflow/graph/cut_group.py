@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DECISIONS
@@ -13,10 +14,14 @@ __all__ = ["Bridge", "CutGroup", "merge_cuts"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bridge:
-    """A value that left torch at one operation and came back at another, as an experiment showed."""
+    """A value that left torch at one operation and came back at another.
+
+    ``how`` is what says so: numbers that were compared, names in the source, or only the order of execution.
+    """
 
     leave: int
     enter: int
+    how: Literal["numbers", "source", "order"] = "numbers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

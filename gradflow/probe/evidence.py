@@ -211,4 +211,5 @@ class Evidence:
     objective_span: SourceSpan | None = None
     function_spans: Mapping[str, SourceSpan] = field(default_factory=dict)
     is_cancelled: bool = False
+    bridges: tuple[Bridge, ...] = ()
     undetermined: tuple[str, ...] = ()

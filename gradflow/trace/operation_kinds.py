@@ -87,7 +87,7 @@ IGNORED = frozenset({
     "__len__", "untyped_storage", "element_size", "get_device", "__hash__", "__repr__", "__str__", "__format__",
     "ndimension", "nelement", "numel", "register_hook", "retain_grad", "_is_view", "is_same_size", "has_names",
     "is_signed", "is_inference", "storage", "typed_storage", "is_pinned", "is_shared", "is_conj", "is_neg",
-    "is_tensor", "result_type", "_typed_storage", "is_set_to", "type", "dense_dim", "sparse_dim", "is_coalesced",
+    "is_tensor", "result_type", "_typed_storage", "is_set_to", "dense_dim", "sparse_dim", "is_coalesced",
     "__dir__", "__setstate__", "__reduce_ex__", "is_distributed", "register_post_accumulate_grad_hook",
     "_has_symbolic_sizes_strides", "manual_seed", "is_cuda", "can_cast", "promote_types", "get_default_dtype",
     "is_storage", "__dlpack_device__", "grad_fn", "backward", "_backward_hooks", "has_torch_function",

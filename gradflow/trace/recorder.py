@@ -198,6 +198,8 @@ class Recorder(TorchFunctionMode):
         enabled = _is_grad_enabled()
         before = _sequence_number()
         result = func(*args, **kwargs)
+        if result.__class__ is str:
+            return result  # `x.type()` asks for a name, `x.type(torch.float64)` converts
         after = _sequence_number()
         columns = self.operations
         row = len(columns.name)

@@ -22,6 +22,7 @@ __all__ = [
     "HookRun",
     "Observation",
     "Optimizer",
+    "PlainTensor",
     "Replacement",
     "TensorHook",
     "WatchedModule",
@@ -160,7 +161,7 @@ class WatchedModule:
 
 @dataclass(slots=True, kw_only=True)
 class Optimizer:
-    """An optimizer: the values of its parameters, and when it stepped."""
+    """An optimizer: the values of its parameters, when it stepped, and which of them ever had a gradient then."""
 
     type_name: str
     site: int
@@ -171,6 +172,17 @@ class Optimizer:
 
 @dataclass(slots=True, kw_only=True)
 class Replacement:
+    filled: set[int] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainTensor:
+    """A trainable tensor that a module holds as a plain attribute, where ``parameters()`` does not see it."""
+
+    value: int
+    name: str
+    owner: str
+    span: SourceSpan | None
     """A parameter or module took the place of another one in a module; ``old`` are the parameters that left."""
 
     site: int
@@ -199,7 +211,11 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """Everything that was seen of a program; what the rules look at."""
+    """Everything that was seen of a program; what the rules look at.
+
+    ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``made_at`` at which
+    site a parameter was made, ``copies`` of which value a parameter is a copy.
+    """
 
     trace: Trace
     call_modules: tuple[int, ...]
@@ -223,6 +239,10 @@ class Observation:
     def pass_of_call(self, call: int) -> int:
         """The outermost module call that a call belongs to: one forward pass."""
         calls = self.trace.calls
+    returned: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    made_at: dict[int, int] = field(default_factory=dict)
+    copies: dict[int, int] = field(default_factory=dict)
+    plain_tensors: tuple[PlainTensor, ...] = ()
         while call >= 0 and calls[call].parent >= 0:
             call = calls[call].parent
         return call

@@ -18,6 +18,7 @@ from gradflow.watch.events import (
     TensorHook,
     WatchedModule,
 )
+from gradflow.watch.numbers import Numbers
 
 __all__ = ["Log", "ModuleKeys"]
 
@@ -73,6 +74,9 @@ class Log:
     unregistered: dict[int, SourceSpan | None] = field(default_factory=dict)
     zero_parts: list[tuple[int, int]] = field(default_factory=list)
     low_precision: list[tuple[int, int]] = field(default_factory=list)
+    numbers: Numbers = field(default_factory=Numbers)
+    made_at: dict[int, int] = field(default_factory=dict)
+    copies: dict[int, int] = field(default_factory=dict)
     is_capturing: bool = False
     stepped_aside: str = ""
 

@@ -79,10 +79,21 @@ class OptimizerWatch:
         event = self._event_of(optimizer, recorder.sites.number(sys._getframe(1)))
         if len(event.steps) < _STEPS_KEPT:
             event.steps.append((recorder.sites.number(sys._getframe(1)), len(recorder.operations.name)))
+            self._note_filled(optimizer, event)
         # a closure computes the loss again: that is to be seen
         has_closure = any(callable(argument) for argument in (*args[1:], *kwargs.values()))
         self._inside.append(0 if has_closure else 1)
         recorder.suspended += self._inside[-1]
+
+    def _note_filled(self, optimizer: Any, event: Optimizer) -> None:
+        """Which of its parameters have a gradient now; those that had one before are not asked again."""
+        if len(event.filled) == len(event.parameters):
+            return
+        parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+        with torch._C.DisableTorchFunction():
+            for value, parameter in zip(event.parameters, parameters, strict=False):
+                if value not in event.filled and parameter.grad is not None:
+                    event.filled.add(value)
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         if self._inside:

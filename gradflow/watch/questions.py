@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
-from gradflow.graph.cut_group import Bridge
-from gradflow.graph.dependence import Dependence, analyse, is_differentiable
-from gradflow.location import SourceSpan, source_line
-from gradflow.probe.evidence import Evidence, Measured
-from gradflow.probe.source_state import source_state
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import FROM_ARRAYS, IMPORTS, VALUE_EXITS
+from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Backward, GradRead, Observation
+from gradflow.watch.evidence import evidence_for, is_leaf_value, leaves_behind
+from gradflow.watch.names import call_of_value, layer_of, name_of_value, score_text
 
 __all__ = [
     "Question",
@@ -149,141 +143,3 @@ def _backward_meant(observation: Observation, read: GradRead) -> int:
         if backward.kind == "backward" and not backward.error:
             return number
     return read.backwards - 1
-
-
-def evidence_for(observation: Observation, question: Question, sources: tuple[int, ...] = ()) -> Evidence:
-    """The recording about one question in the form that the rules of ``gradflow check`` take."""
-    target = question.target
-    values = sources or ((target,) if target >= 0 else ())
-    name, kind = name_of_value(observation, values[0]) if values else ("the parameters", "parameter")
-    base = observation.trace
-    trace = replace(base, score=question.score, layer_values={name: values})
-    dependence = analyse(trace, values)
-    if not question.measured.arrived and not dependence.score_depends and dependence.exits:
-        bridges = _bridges(trace, dependence)
-        if bridges:
-            dependence = analyse(trace, values, bridges)
-    is_leaf = target >= 0 and is_leaf_value(base, target)
-    small = (question.measured.max_abs or 0.0) < 1e-6
-    return Evidence(
-        target=name,
-        kind=kind,
-        type_name="Parameter" if kind == "parameter" else "Tensor",
-        score=score_text(observation, question.backward),
-        trace=trace,
-        dependence=dependence,
-        source=source_state(trace, values),
-        measured=(question.measured,),
-        call_count=1,
-        shape=tuple(base.values.shape[target]) if target >= 0 else None,
-        is_trainable=not is_leaf or (target >= 0 and base.values.requires_grad[target]),
-        flows=question.backward.flows,
-        objective_span=base.site_span(question.backward.site),
-        function_spans=observation.function_spans,
-        is_cancelled=question.measured.arrived and small and any(flow.is_end for flow in question.backward.flows),
-    )
-
-
-def leaves_behind(observation: Observation, question: Question, *, trainable: bool) -> tuple[int, ...]:
-    """The leaves that the score was computed from, by whatever way, cuts included."""
-    trace = observation.trace
-    reaches = analyse(replace(trace, score=question.score), ()).reaches
-    return tuple(
-        value
-        for value in range(len(trace.values.producer))
-        if reaches[value]
-        and is_differentiable(trace.dtype_of(value))
-        and is_leaf_value(trace, value)
-        and trace.values.requires_grad[value] == trainable
-    )
-
-
-def is_leaf_value(trace: Trace, value: int) -> bool:
-    """Whether a value was not computed from other tensors: a parameter, an input, what ``torch.randn`` made."""
-    producer = trace.values.producer[value]
-    return producer < 0 or value in trace.leaf_names or not trace.inputs_of(producer)
-
-
-def _bridges(trace: Trace, dependence: Dependence) -> tuple[Bridge, ...]:
-    """Where a value that left torch most likely came back: a tensor made of plain numbers, after something had left.
-
-    Nothing proves it, as ``gradflow check`` does by running again with other numbers: a program runs once.
-    """
-    columns = trace.operations
-    leaving = [operation for operation in dependence.exits if trace.name_of(operation) in VALUE_EXITS]
-    found = []
-    for operation in range(len(trace)):
-        if trace.name_of(operation) not in FROM_ARRAYS | IMPORTS:
-            continue
-        if not any(dependence.reaches[value] for value in trace.outputs_of(operation)):
-            continue
-        if columns.input_start[operation] != columns.input_start[operation + 1]:
-            continue
-        before = [leave for leave in leaving if leave < operation]
-        if before:
-            found.append(Bridge(leave=before[-1], enter=operation))
-    return tuple(found)
-
-
-def call_of_value(trace: Trace, value: int) -> int:
-    """The innermost module call that returned a value, or a view, copy or slice of it; -1 for none."""
-    made = {output: call.id for call in reversed(trace.calls) for output in call.outputs}
-    for _ in range(64):
-        if value in made:
-            return made[value]
-        producer = trace.values.producer[value]
-        inputs = trace.inputs_of(producer) if producer >= 0 else ()
-        if len(inputs) != 1:
-            return -1
-        value = inputs[0]
-    return -1
-
-
-def layer_of(observation: Observation, value: int) -> tuple[str, str]:
-    """Qualified name and class of the module that a value came from; empty for none."""
-    call = call_of_value(observation.trace, value)
-    if call < 0:
-        return "", ""
-    made = observation.trace.calls[call]
-    return made.module or made.type_name, made.type_name
-
-
-def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["layer", "parameter"]]:
-    """How to call a value: a parameter's name, the layer that made it, or its shape."""
-    role, name = observation.trace.leaf_names.get(value, ("", ""))
-    if role == "parameter" and name:
-        return name, "parameter"
-    layer, _ = layer_of(observation, value)
-    if layer:
-        return layer, "layer"
-    for read in observation.reads:
-        if read.value == value:
-            text = _text_at(observation.trace.site_span(read.site)).removesuffix(".grad")
-            if text:
-                return text, "parameter" if read.is_leaf else "layer"
-    shape = ", ".join(map(str, observation.trace.values.shape[value]))
-    return f"a tensor [{shape}]", "layer"
-
-
-def score_text(observation: Observation, backward: Backward) -> str:
-    """The score as the program's own source calls it."""
-    text = _text_at(observation.trace.site_span(backward.site))
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
-        return "the score"
-    if not isinstance(tree, ast.Call):
-        return "the score"
-    if isinstance(tree.func, ast.Attribute) and tree.func.attr == "backward" and not _is_autograd(tree.func.value):
-        return f"`{ast.unparse(tree.func.value)}`"
-    return f"`{ast.unparse(tree.args[0])}`" if tree.args else "the score"
-
-
-def _is_autograd(node: ast.expr) -> bool:
-    return ast.unparse(node).endswith("autograd")
-
-
-def _text_at(span: SourceSpan | None) -> str:
-    if span is None or span.column is None or span.end_column is None or span.end_line != span.line:
-        return ""
-    return source_line(span.path, span.line)[span.column - 1 : span.end_column - 1]

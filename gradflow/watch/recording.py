@@ -16,7 +16,9 @@ import torch
 
 from gradflow.location import SiteTable, is_installed, is_machinery
 from gradflow.probe.evidence import Measured
+from gradflow.trace.classify import Kind
 from gradflow.trace.leaf import is_leaf
+from gradflow.trace.operation_kinds import FROM_ARRAYS, VALUE_EXITS
 from gradflow.trace.recorder import Recorder
 from gradflow.watch.events import FlagChange, GradRead, TensorHook
 from gradflow.watch.log import Log
@@ -75,7 +77,35 @@ class ProgramRecorder(Recorder):
     ) -> Any:
         if text == "data=" and args[1].dtype in _LOW and args[0].dtype not in _LOW and not self._log.low_precision:
             self._log.low_precision.append((self.sites.number(sys._getframe(2)), len(self.operations.name)))
-        return super().record(func, args, kwargs, kind, name, text)
+        result = super().record(func, args, kwargs, kind, name, text)
+        if kind == Kind.EXIT or self._log.numbers.any_left:
+            self._follow_numbers(kind, text, args, kwargs, result)
+        return result
+
+    def record_call(  # noqa: D102  (as in Recorder)
+        self, name: str, function: Any, inputs: Any, *, depth: int = 1, inner: bool = False
+    ) -> Any:
+        result = super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
+        if name in FROM_ARRAYS and isinstance(result, torch.Tensor):
+            self._log.numbers.enter(len(self.operations.name) - 1, result)
+        return result
+
+    def _follow_numbers(self, kind: int, text: str, args: Any, kwargs: Any, result: Any) -> None:
+        row, numbers = len(self.operations.name) - 1, self._log.numbers
+        if kind == Kind.EXIT:
+            if text in VALUE_EXITS:
+                numbers.leave(row, result)
+        elif kind == Kind.IMPORT and isinstance(result, torch.Tensor):
+            numbers.enter(row, result)
+        else:
+            numbers.use(row, (*args, *kwargs.values()))
+
+    def _new_value(self, tensor: torch.Tensor, producer: int, group: int = -1) -> int:
+        value = super()._new_value(tensor, producer, group)
+        if producer < 0 and self._log.numbers.any_left:
+            # nothing recorded made it: perhaps `torch.FloatTensor(...)` did, of numbers that had left
+            self._log.numbers.enter(len(self.operations.name), tensor)
+        return value
 
     def _note_part(self, gradient: torch.Tensor, part: torch.Tensor, frame: FrameType) -> None:
         """The program looks at a part of a gradient: note where there is nothing in it."""
@@ -112,9 +142,15 @@ class ProgramRecorder(Recorder):
             # an optimizer's or initialiser's update: the leaf stays the same variable
             self.operations.outputs.append(self._new_value_of_leaf(value))
             return
-        if text == "Parameter" and not any(map(self._has_history, inputs)):
-            self._new_value(tensor, -1)
-            return
+        if value in inputs and (text in _HANDED_THROUGH or (self._version >= 0 and tensor._version == self._version)):
+            return  # the very tensor that went in: `x.to(device)` where it is there already, dropout in eval mode
+        if text == "Parameter":
+            self._log.made_at[len(self.values.producer)] = self.operations.site[row]
+            if not any(map(self._has_history, inputs)):
+                made = self._new_value(tensor, -1)
+                if inputs and (original := self._leaf_behind(inputs[0])) >= 0:
+                    self._log.copies[made] = original
+                return
         super()._record_output(tensor, row, kind, text, inputs)
 
     def _is_updated(self, tensor: torch.Tensor, inputs: Sequence[int], value: int) -> bool:
@@ -143,6 +179,19 @@ class ProgramRecorder(Recorder):
         self.values.producer.append(len(self.operations.name) - 1)
         self.values.requires_grad.append(False)
         self.values.shape.append(self.values.shape[value])
+    def _leaf_behind(self, value: int) -> int:
+        """The parameter that a value is a mere copy of, as `copy.deepcopy` makes it; -1 for none."""
+        columns = self.operations
+        for _ in range(8):
+            producer = self.values.producer[value]
+            if producer < 0:
+                return value if value in self._log.made_at else -1
+            inputs = columns.inputs[columns.input_start[producer] : columns.input_start[producer + 1]]
+            if len(inputs) != 1:
+                return -1
+            value = inputs[0]
+        return -1
+
         self.values.dtype.append(self.values.dtype[value])
         self._group.append(fresh)
         self._seen.append(self._writes)

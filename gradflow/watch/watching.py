@@ -14,11 +14,12 @@ from gradflow.trace.patches import watched
 from gradflow.watch.backward_calls import BackwardCalls
 from gradflow.watch.compiled import CompiledCalls
 from gradflow.watch.construction import Construction
-from gradflow.watch.events import Failure, Observation
+from gradflow.watch.events import Failure, Observation, PlainTensor
 from gradflow.watch.hooks import HookWatch
 from gradflow.watch.log import Log
 from gradflow.watch.module_calls import ModuleCalls
 from gradflow.watch.optimizers import OptimizerWatch
+from gradflow.watch.plain_tensors import plain_tensors
 from gradflow.watch.recording import ProgramRecorder
 
 __all__ = ["OPERATIONS_KEPT", "Watch"]
@@ -126,6 +127,10 @@ class Watch:
             zero_parts=tuple(log.zero_parts),
             low_precision=tuple(log.low_precision),
             stepped_aside=log.stepped_aside,
+            returned=log.numbers.returned,
+            made_at=log.made_at,
+            copies=log.copies,
+            plain_tensors=self._plain_tensors(),
         )
 
     def _check_reachable(self) -> None:
@@ -141,6 +146,11 @@ class Watch:
             facts.is_reachable = module is not None and id(module) in held
 
     def _count(self) -> None:
+    def _plain_tensors(self) -> tuple[PlainTensor, ...]:
+        """Trainable tensors on plain attributes of the models that ran and are still there."""
+        roots = [self.log.keys.references[key]() for key in sorted(self.log.roots)]
+        return plain_tensors([root for root in roots if root is not None], self.recorder.known_value)
+
         """After each backward pass, see whether it is enough."""
         log = self.log
         if log.stepped_aside:

@@ -1,0 +1,78 @@
+"""The recording about one question in the form that the rules of ``gradflow check`` take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from gradflow.graph.cut_group import Bridge
+from gradflow.graph.dependence import analyse, is_differentiable
+from gradflow.probe.evidence import Evidence
+from gradflow.probe.source_state import source_state
+from gradflow.trace.data import Trace
+from gradflow.watch.events import Observation
+from gradflow.watch.joins import joins_of
+from gradflow.watch.names import name_of_value, score_text
+
+if TYPE_CHECKING:
+    from gradflow.watch.questions import Question
+
+__all__ = ["evidence_for", "is_leaf_value", "leaves_behind"]
+
+
+def evidence_for(observation: Observation, question: Question, sources: tuple[int, ...] = ()) -> Evidence:
+    """The recording about one question in the form that the rules of ``gradflow check`` take."""
+    target = question.target
+    values = sources or ((target,) if target >= 0 else ())
+    name, kind = name_of_value(observation, values[0]) if values else ("the parameters", "parameter")
+    base = observation.trace
+    trace = replace(base, score=question.score, layer_values={name: values})
+    dependence = analyse(trace, values)
+    bridges: tuple[Bridge, ...] = ()
+    if dependence.exits and (question.measured.arrived or not dependence.score_depends):
+        bridges = joins_of(observation, dependence)
+        if question.measured.arrived:
+            # of a gradient that came, only what is proven can be said to be missing
+            bridges = tuple(bridge for bridge in bridges if bridge.how == "numbers")
+        if bridges:
+            dependence = analyse(trace, values, bridges)
+    is_leaf = target >= 0 and is_leaf_value(base, target)
+    small = (question.measured.max_abs or 0.0) < 1e-6
+    return Evidence(
+        target=name,
+        kind=kind,
+        type_name="Parameter" if kind == "parameter" else "Tensor",
+        score=score_text(observation, question.backward),
+        trace=trace,
+        dependence=dependence,
+        source=source_state(trace, values),
+        measured=(question.measured,),
+        call_count=1,
+        shape=tuple(base.values.shape[target]) if target >= 0 else None,
+        is_trainable=not is_leaf or (target >= 0 and base.values.requires_grad[target]),
+        flows=question.backward.flows,
+        objective_span=base.site_span(question.backward.site),
+        function_spans=observation.function_spans,
+        bridges=bridges,
+        is_cancelled=question.measured.arrived and small and any(flow.is_end for flow in question.backward.flows),
+    )
+
+
+def leaves_behind(observation: Observation, question: Question, *, trainable: bool) -> tuple[int, ...]:
+    """The leaves that the score was computed from, by whatever way, cuts included."""
+    trace = observation.trace
+    reaches = analyse(replace(trace, score=question.score), ()).reaches
+    return tuple(
+        value
+        for value in range(len(trace.values.producer))
+        if reaches[value]
+        and is_differentiable(trace.dtype_of(value))
+        and is_leaf_value(trace, value)
+        and trace.values.requires_grad[value] == trainable
+    )
+
+
+def is_leaf_value(trace: Trace, value: int) -> bool:
+    """Whether a value was not computed from other tensors: a parameter, an input, what ``torch.randn`` made."""
+    producer = trace.values.producer[value]
+    return producer < 0 or value in trace.leaf_names or not trace.inputs_of(producer)

@@ -1,0 +1,100 @@
+"""Where a value that left torch as an array or a number came back, and how sure that is: a program runs only once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradflow.graph.cut_group import Bridge
+from gradflow.graph.dependence import Dependence
+from gradflow.location import SourceSpan
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import FROM_ARRAYS, IMPORTS, TO_ARRAYS, VALUE_EXITS
+from gradflow.watch.events import Observation
+from gradflow.watch.source_flow import is_written_out, leads_to
+
+__all__ = ["how_joined", "joins_of"]
+
+_EXITS_TRIED = 200
+_LISTS = TO_ARRAYS | {"tolist"}
+
+_HOW = {
+    "source": "followed by name through the source: what leaves here is what the tensor made there is computed from",
+    "order": (
+        "joined by order of execution, not proven: it is the last value that left torch before this tensor was made "
+        "of plain numbers"
+    ),
+}
+
+
+def joins_of(observation: Observation, dependence: Dependence) -> tuple[Bridge, ...]:
+    """One for each operation at which a value that depends on the target comes back on its way to the score.
+
+    In the order of what they rest on: the same numbers; the words of the source; where neither can tell, the order of
+    execution.
+    """
+    trace = observation.trace
+    leaving = [operation for operation in dependence.exits if trace.name_of(operation) in VALUE_EXITS]
+    if not leaving:
+        return ()
+    found: dict[int, Bridge] = {}
+    for operation, rows in observation.returned.items():
+        same = [row for row in rows if row in set(leaving)]
+        if same and _is_used(trace, dependence, operation):
+            found[operation] = Bridge(leave=same[-1], enter=operation)
+    for operation, leave in _within(trace, dependence, leaving):
+        found.setdefault(operation, Bridge(leave=leave, enter=operation))
+    for operation in _made_of_plain_numbers(trace, dependence):
+        if operation not in found and (bridge := _by_source_or_order(trace, leaving, operation)) is not None:
+            found[operation] = bridge
+    return tuple(found[operation] for operation in sorted(found))
+
+
+def how_joined(bridge: Bridge) -> str:
+    """What a join rests on, where that is less than a proof; empty where it is one."""
+    return _HOW.get(bridge.how, "")
+
+
+def _is_used(trace: Trace, dependence: Dependence, operation: int) -> bool:
+    return any(dependence.reaches[value] for value in trace.outputs_of(operation))
+
+
+def _within(trace: Trace, dependence: Dependence, leaving: list[int]) -> Iterator[tuple[int, int]]:
+    """``x / t.item()``: the number leaves inside the very expression that uses it."""
+    for leave in leaving[-_EXITS_TRIED:]:
+        inner = trace.span_of(leave)
+        for operation in range(leave + 1, min(leave + 32, len(trace))):
+            outer = trace.span_of(operation)
+            if trace.outputs_of(operation) and _contains(outer, inner):
+                if _is_used(trace, dependence, operation):
+                    yield operation, leave
+                break
+
+
+def _contains(outer: SourceSpan | None, inner: SourceSpan | None) -> bool:
+    if outer is None or inner is None or None in (outer.column, inner.column, outer.end_column, inner.end_column):
+        return False
+    if outer.path != inner.path or outer == inner:
+        return False
+    start, end = (outer.line, outer.column), (outer.end_line, outer.end_column)
+    return start <= (inner.line, inner.column) and (inner.end_line, inner.end_column) <= end
+
+
+def _made_of_plain_numbers(trace: Trace, dependence: Dependence) -> Iterator[int]:
+    columns = trace.operations
+    for operation in range(len(trace)):
+        if columns.input_start[operation] != columns.input_start[operation + 1]:
+            continue
+        if trace.name_of(operation) in FROM_ARRAYS | IMPORTS and _is_used(trace, dependence, operation):
+            yield operation
+
+
+def _by_source_or_order(trace: Trace, leaving: list[int], enter: int) -> Bridge | None:
+    before = [leave for leave in leaving if leave < enter][-_EXITS_TRIED:]
+    there = trace.span_of(enter)
+    if not before or is_written_out(there):
+        return None
+    for leave in reversed(before):
+        if leads_to(trace.span_of(leave), there):
+            return Bridge(leave=leave, enter=enter, how="source")
+    lists = [leave for leave in before if trace.name_of(leave) in _LISTS]
+    return Bridge(leave=lists[-1], enter=enter, how="order") if lists else None

@@ -1,0 +1,76 @@
+"""How to call a value: by its parameter, its layer, or the words of the program's own source."""
+
+from __future__ import annotations
+
+import ast
+from typing import Literal
+
+from gradflow.location import SourceSpan, source_line
+from gradflow.trace.data import Trace
+from gradflow.watch.events import Backward, Observation
+
+__all__ = ["call_of_value", "layer_of", "name_of_value", "score_text"]
+
+
+def call_of_value(trace: Trace, value: int) -> int:
+    """The innermost module call that returned a value, or a view, copy or slice of it; -1 for none."""
+    made = {output: call.id for call in reversed(trace.calls) for output in call.outputs}
+    for _ in range(64):
+        if value in made:
+            return made[value]
+        producer = trace.values.producer[value]
+        inputs = trace.inputs_of(producer) if producer >= 0 else ()
+        if len(inputs) != 1:
+            return -1
+        value = inputs[0]
+    return -1
+
+
+def layer_of(observation: Observation, value: int) -> tuple[str, str]:
+    """Qualified name and class of the module that a value came from; empty for none."""
+    call = call_of_value(observation.trace, value)
+    if call < 0:
+        return "", ""
+    made = observation.trace.calls[call]
+    return made.module or made.type_name, made.type_name
+
+
+def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["layer", "parameter"]]:
+    """How to call a value: a parameter's name, the layer that made it, or its shape."""
+    role, name = observation.trace.leaf_names.get(value, ("", ""))
+    if role == "parameter" and name:
+        return name, "parameter"
+    layer, _ = layer_of(observation, value)
+    if layer:
+        return layer, "layer"
+    for read in observation.reads:
+        if read.value == value:
+            text = _text_at(observation.trace.site_span(read.site)).removesuffix(".grad")
+            if text:
+                return text, "parameter" if read.is_leaf else "layer"
+    shape = ", ".join(map(str, observation.trace.values.shape[value]))
+    return f"a tensor [{shape}]", "layer"
+
+
+def score_text(observation: Observation, backward: Backward) -> str:
+    """The score as the program's own source calls it."""
+    text = _text_at(observation.trace.site_span(backward.site))
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError:
+        return "the score"
+    if not isinstance(tree, ast.Call):
+        return "the score"
+    if isinstance(tree.func, ast.Attribute) and tree.func.attr == "backward" and not _is_autograd(tree.func.value):
+        return f"`{ast.unparse(tree.func.value)}`"
+    return f"`{ast.unparse(tree.args[0])}`" if tree.args else "the score"
+
+
+def _is_autograd(node: ast.expr) -> bool:
+    return ast.unparse(node).endswith("autograd")
+
+
+def _text_at(span: SourceSpan | None) -> str:
+    if span is None or span.column is None or span.end_column is None or span.end_line != span.line:
+        return ""
+    return source_line(span.path, span.line)[span.column - 1 : span.end_column - 1]

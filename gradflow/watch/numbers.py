@@ -1,0 +1,82 @@
+"""Recognises numbers that left torch where they come back: as a tensor's entries, or as a Python number."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy
+import torch
+
+__all__ = ["Numbers"]
+
+_READ = 256
+_KEPT = 100_000
+
+
+class Numbers:
+    """Which row brings back a number that an earlier row took out of torch.
+
+    Only numbers that hardly anybody would write by hand count: 0.5, 3 or 0.001 may be equal by chance.
+
+    Attributes
+    ----------
+    returned
+        For an operation, or the first operation that reads a new tensor: the operations at which its numbers had left.
+    """
+
+    def __init__(self) -> None:
+        self.returned: dict[int, tuple[int, ...]] = {}
+        self.any_left = False
+        self._left_at: dict[float, int] = {}
+
+    def leave(self, row: int, result: Any) -> None:
+        """An operation gave ``result``, a number, a list or an array."""
+        self.any_left = True
+        if len(self._left_at) < _KEPT:
+            for number in _numbers_in(result):
+                self._left_at[number] = row
+
+    def enter(self, row: int, tensor: torch.Tensor) -> None:
+        """A tensor was made of something that is not a tensor."""
+        if self._left_at:
+            self._note(row, _numbers_in(tensor))
+
+    def use(self, row: int, arguments: Iterable[Any]) -> None:
+        """An operation was given Python numbers among its arguments."""
+        plain = [argument for argument in arguments if argument.__class__ is float]
+        if plain and self._left_at:
+            self._note(row, plain)
+
+    def _note(self, row: int, numbers: Iterable[float]) -> None:
+        rows = {self._left_at[number] for number in numbers if number in self._left_at}
+        if rows:
+            self.returned[row] = tuple(sorted(rows.union(self.returned.get(row, ()))))
+
+
+def _numbers_in(value: Any) -> Iterator[float]:
+    return (number for number in itertools.islice(_plain(value), _READ) if _is_telling(number))
+
+
+def _plain(value: Any) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _plain(item)
+    elif isinstance(value, numpy.ndarray):
+        if value.dtype.kind == "f":
+            yield from (float(number) for number in value.flat[:_READ])
+    elif isinstance(value, torch.Tensor):
+        with torch._C.DisableTorchFunction(), torch.no_grad():
+            if value.is_floating_point() and value.layout is torch.strided and not value.is_meta:
+                yield from value.detach().reshape(-1)[:_READ].double().tolist()
+
+
+def _is_telling(number: float) -> bool:
+    """Neither a short decimal fraction nor a sum of a few powers of two."""
+    size = abs(number)
+    if not 1e-30 < size < 1e30:
+        return False
+    return abs(size - round(size, 3)) > 1e-6 * size and (size * 1024) % 1.0 != 0.0
