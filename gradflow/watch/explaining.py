@@ -180,8 +180,8 @@ def watched_text(observation: Observation) -> str:
 
 
 def _forward_passes(observation: Observation) -> int:
-    """Outermost calls of what holds parameters: a loss function or a transform that is a module makes no pass."""
-    with_parameters = {module.root for module in observation.modules.values() if module.has_parameters}
-    return sum(
-        call.parent < 0 and observation.call_modules[call.id] in with_parameters for call in observation.trace.calls
-    )
+    """Outermost calls, without those of a loss function or a transform that is a module without parameters."""
+    modules = observation.modules
+    with_parameters = {module.root for module in modules.values() if module.has_parameters}
+    outermost = [observation.call_modules[call.id] for call in observation.trace.calls if call.parent < 0]
+    return sum(key in with_parameters or modules[key].root not in (-1, key) for key in outermost)

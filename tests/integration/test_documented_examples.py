@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("torchvision")
 
+from gradflow.render.terminal import render_text
 from gradflow.watch.explaining import explain_observation, summary
 from gradflow.watch.running import run_program
 from gradflow.watch.watching import Watch
@@ -24,6 +25,7 @@ from gradflow.watch.watching import Watch
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "thirteen-examples.md"
 ANSWERS = PAGE.parent / "examples"
+WIDTH = 80
 PROGRAMS = sorted(ROOT.glob("fixtures/programs/example_*.py"))
 IS_DOCUMENTED_VERSION = tuple(map(int, metadata.version("torch").split(".")[:2])) >= (2, 15)
 
@@ -38,7 +40,7 @@ def test_the_answer_in_the_documentation_is_the_real_one(path: Path, monkeypatch
         run_program(watch, str(path), [], is_module=False)
     report = explain_observation(watch.observation(), program=path.name)
     report = replace(report, environment=replace(report.environment, duration_s=0.0))
-    said = summary(report) + "\n"
+    said = render_text(report, width=WIDTH) if report.diagnostics else summary(report) + "\n"
     answer = ANSWERS / f"{path.stem}.txt"
     if os.environ.get("GRADFLOW_UPDATE_SNAPSHOTS"):
         answer.write_text(said, encoding="utf-8")
