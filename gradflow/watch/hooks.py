@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from gradflow.watch.events import Hook, HookRun
 from gradflow.watch.log import Log
 from gradflow.watch.recording import ProgramRecorder
 
-__all__ = ["HookWatch"]
+__all__ = ["HookWatch", "WatchedHook"]
 
 _RUNS_KEPT = 1_000
 _RUNS_COMPARED = 20
@@ -85,7 +86,7 @@ class HookWatch:
                 defined=_defined(code) if code is not None else None,
             )
             log.hooks.append(event)
-            handle = original(module, _WatchedHook(hook, event, recorder, log), *args, **kwargs)
+            handle = original(module, WatchedHook(hook, event, recorder, log), *args, **kwargs)
             handle._gradflow_hook = event
             return handle
 
@@ -104,7 +105,7 @@ class HookWatch:
         return remove
 
 
-class _WatchedHook:
+class WatchedHook:
     """The program's hook; pickles and copies as the hook itself."""
 
     def __init__(self, hook: Callable[..., Any], event: Hook, recorder: ProgramRecorder, log: Log) -> None:
@@ -114,13 +115,25 @@ class _WatchedHook:
         self.log = log
         self.__name__ = getattr(hook, "__name__", type(hook).__name__)
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        """A hook that is an object answers for its own class: pruning and weight norm look for theirs in the tables."""
+        return WatchedHook if _code_of_function(self.hook) is not None else type(self.hook)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.hook, name)
+
     def __reduce__(self) -> Any:
         return _itself, (self.hook,)
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return self
+        # a bound method is copied together with the object that it belongs to
+        return WatchedHook(copy.deepcopy(self.hook, memo), self.event, self.recorder, self.log)
 
     def __call__(self, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        """As torch calls it."""
         return self.run(None, module, *args, **kwargs)
 
     def run(self, bound: _ForwardCall | None, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -196,7 +209,7 @@ class _ForwardCall:
 
 
 def _bound(hook: Any, call: _ForwardCall) -> Any:
-    if not isinstance(hook, _WatchedHook):
+    if not isinstance(hook, WatchedHook):
         return hook
 
     def run(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
@@ -220,11 +233,19 @@ def _itself(hook: Any) -> Any:
     return hook
 
 
-def _code_of(hook: Any) -> CodeType | None:
+def _code_of_function(hook: Any) -> CodeType | None:
+    """The code of a function, a method or a partial; ``None`` for an object that can be called."""
     for candidate in (hook, getattr(hook, "__func__", None), getattr(hook, "func", None)):
         code = getattr(candidate, "__code__", None)
         if isinstance(code, CodeType):
             return code
+    return None
+
+
+def _code_of(hook: Any) -> CodeType | None:
+    code = _code_of_function(hook)
+    if code is not None:
+        return code
     code = getattr(vars(type(hook)).get("__call__"), "__code__", None)
     return code if isinstance(code, CodeType) else None
 
