@@ -168,10 +168,6 @@ class Optimizer:
     operation: int
     parameters: tuple[int, ...]
     steps: list[tuple[int, int]] = field(default_factory=list)
-
-
-@dataclass(slots=True, kw_only=True)
-class Replacement:
     filled: set[int] = field(default_factory=set)
 
 
@@ -183,6 +179,10 @@ class PlainTensor:
     name: str
     owner: str
     span: SourceSpan | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Replacement:
     """A parameter or module took the place of another one in a module; ``old`` are the parameters that left."""
 
     site: int
@@ -234,15 +234,15 @@ class Observation:
     function_spans: dict[str, SourceSpan] = field(default_factory=dict)
     zero_parts: tuple[tuple[int, int], ...] = ()
     low_precision: tuple[tuple[int, int], ...] = ()
+    returned: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    made_at: dict[int, int] = field(default_factory=dict)
+    copies: dict[int, int] = field(default_factory=dict)
+    plain_tensors: tuple[PlainTensor, ...] = ()
     stepped_aside: str = ""
 
     def pass_of_call(self, call: int) -> int:
         """The outermost module call that a call belongs to: one forward pass."""
         calls = self.trace.calls
-    returned: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    made_at: dict[int, int] = field(default_factory=dict)
-    copies: dict[int, int] = field(default_factory=dict)
-    plain_tensors: tuple[PlainTensor, ...] = ()
         while call >= 0 and calls[call].parent >= 0:
             call = calls[call].parent
         return call

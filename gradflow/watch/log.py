@@ -78,6 +78,7 @@ class Log:
     made_at: dict[int, int] = field(default_factory=dict)
     copies: dict[int, int] = field(default_factory=dict)
     is_capturing: bool = False
+    captured_calls: set[int] = field(default_factory=set)
     stepped_aside: str = ""
 
     def note_gradient(self, gradient: int, of: int) -> None:

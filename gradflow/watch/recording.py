@@ -173,12 +173,6 @@ class ProgramRecorder(Recorder):
             value = inputs[0]
         return False
 
-    def _new_value_of_leaf(self, value: int) -> int:
-        """A value that nobody reads: what an update writes does not become part of the path."""
-        fresh = len(self.values.producer)
-        self.values.producer.append(len(self.operations.name) - 1)
-        self.values.requires_grad.append(False)
-        self.values.shape.append(self.values.shape[value])
     def _leaf_behind(self, value: int) -> int:
         """The parameter that a value is a mere copy of, as `copy.deepcopy` makes it; -1 for none."""
         columns = self.operations
@@ -192,6 +186,12 @@ class ProgramRecorder(Recorder):
             value = inputs[0]
         return -1
 
+    def _new_value_of_leaf(self, value: int) -> int:
+        """A value that nobody reads: what an update writes does not become part of the path."""
+        fresh = len(self.values.producer)
+        self.values.producer.append(len(self.operations.name) - 1)
+        self.values.requires_grad.append(False)
+        self.values.shape.append(self.values.shape[value])
         self.values.dtype.append(self.values.dtype[value])
         self._group.append(fresh)
         self._seen.append(self._writes)

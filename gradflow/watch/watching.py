@@ -126,11 +126,11 @@ class Watch:
             function_spans=dict(function_spans(recorder.functions)),
             zero_parts=tuple(log.zero_parts),
             low_precision=tuple(log.low_precision),
-            stepped_aside=log.stepped_aside,
             returned=log.numbers.returned,
             made_at=log.made_at,
             copies=log.copies,
             plain_tensors=self._plain_tensors(),
+            stepped_aside=log.stepped_aside,
         )
 
     def _check_reachable(self) -> None:
@@ -145,12 +145,12 @@ class Watch:
             module = keys.references[key]()
             facts.is_reachable = module is not None and id(module) in held
 
-    def _count(self) -> None:
     def _plain_tensors(self) -> tuple[PlainTensor, ...]:
         """Trainable tensors on plain attributes of the models that ran and are still there."""
         roots = [self.log.keys.references[key]() for key in sorted(self.log.roots)]
         return plain_tensors([root for root in roots if root is not None], self.recorder.known_value)
 
+    def _count(self) -> None:
         """After each backward pass, see whether it is enough."""
         log = self.log
         if log.stepped_aside:
