@@ -1,4 +1,4 @@
-"""Runs what ``torch.compile`` made without any of gradflow inside, and notes the call as one operation."""
+"""Runs what ``torch.compile`` made without any of gradflow inside, and follows what TorchScript and fx copy."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch.nn.modules.module as module_machinery
 
 from gradflow.trace.capture import all_tensors
 from gradflow.trace.patches import replace_function
+from gradflow.watch.hooks import WatchedHook
 from gradflow.watch.log import Log
 from gradflow.watch.module_calls import ModuleCalls
 from gradflow.watch.recording import ProgramRecorder
@@ -29,10 +30,36 @@ class CompiledCalls:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Put the patch on ``torch.compile``, and off again."""
+        """Put the patches on ``torch.compile``, ``torch.jit.trace`` and ``torch.jit.script``, and off again."""
         with contextlib.ExitStack() as stack:
             replace_function(stack, torch, "compile", self._compile(torch.compile))
+            for name in ("trace", "script"):
+                replace_function(stack, torch.jit, name, self._scripted(getattr(torch.jit, name)))
             yield
+
+    def _scripted(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """TorchScript makes a program of its own: hooks of the model's modules are not part of it."""
+        log = self._log
+
+        @functools.wraps(original)
+        def script(model: Any, *args: Any, **kwargs: Any) -> Any:
+            outer, log.is_capturing = log.is_capturing, True
+            before = len(log.call_modules)
+            try:
+                with _own_hooks(model):
+                    made = original(model, *args, **kwargs)
+            finally:
+                log.is_capturing = outer
+            if isinstance(model, torch.nn.Module) and isinstance(made, torch.nn.Module) and made is not model:
+                copy = log.keys.key_of(made)
+                for module in model.modules():
+                    facts = log.keys.modules[log.keys.key_of(module)]
+                    facts.compiled_into = copy
+                    # scripting compiles the hooks that are there; tracing keeps only what they compute
+                    facts.hooks_compiled_until = before if original.__name__ == "script" else -1
+            return made
+
+        return script
 
     def _compile(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -42,8 +69,9 @@ class CompiledCalls:
             compiled = original(model, **kwargs)
             if isinstance(compiled, torch.nn.Module):
                 keys = self._log.keys
+                root = keys.key_of(model)
                 for module in model.modules():
-                    keys.modules[keys.key_of(module)].is_compiled = True
+                    keys.modules[keys.key_of(module)].compiled_into = root
                 compiled.__class__ = self._opaque_class(type(compiled))
                 return compiled
 
@@ -85,6 +113,25 @@ class CompiledCalls:
                 return run()
 
         return recorder.record_call("(compiled)", aside, all_tensors([inputs]), depth=2)
+
+
+@contextlib.contextmanager
+def _own_hooks(model: Any) -> Iterator[None]:
+    """The program's hooks as they are: ``torch.jit.script`` reads their source."""
+    changed = []
+    for module in model.modules() if isinstance(model, torch.nn.Module) else ():
+        for table in (module._forward_hooks, module._forward_pre_hooks):
+            for number, hook in table.items():
+                if isinstance(hook, WatchedHook):
+                    changed.append((table, number, hook))
+    for table, number, hook in changed:
+        table[number] = hook.hook
+    try:
+        yield
+    finally:
+        for table, number, hook in changed:
+            if number in table:
+                table[number] = hook
 
 
 @contextlib.contextmanager

@@ -142,6 +142,9 @@ class Hook:
 class WatchedModule:
     """A module that was called, or that has a hook. ``root`` is the outermost module that it was found in.
 
+    ``compiled_into`` is the module that runs a captured program in its place: the model given to ``torch.compile``,
+    or what TorchScript made; ``hooks_compiled_until`` the module call before which scripting compiled its hooks too.
+
     ``is_reachable`` tells whether that root still holds it at the end. ``backward_span`` is a method ``backward`` that
     its class defines although only ``autograd.Function`` has one.
     """
@@ -152,7 +155,8 @@ class WatchedModule:
     root: int = -1
     made_at: int = -1
     is_reachable: bool = True
-    is_compiled: bool = False
+    compiled_into: int = -1
+    hooks_compiled_until: int = -1
     has_parameters: bool = False
     is_trainable: bool = False
     parameters: tuple[int, ...] = ()
@@ -231,6 +235,7 @@ class Observation:
     unregistered: dict[int, SourceSpan | None]
     gradient_of: dict[int, int]
     gradient_ties: frozenset[int] = frozenset()
+    captured_calls: frozenset[int] = frozenset()
     function_spans: dict[str, SourceSpan] = field(default_factory=dict)
     zero_parts: tuple[tuple[int, int], ...] = ()
     low_precision: tuple[tuple[int, int], ...] = ()

@@ -68,6 +68,8 @@ class ModuleCalls:
             }
         )
         log.call_modules.append(key)
+        if log.is_capturing:
+            log.captured_calls.add(call)
         self._stack.append((id(module), call))
         recorder.call = call
 

@@ -18,7 +18,7 @@ from gradflow.location import SiteTable, is_installed, is_machinery
 from gradflow.probe.evidence import Measured
 from gradflow.trace.classify import Kind
 from gradflow.trace.leaf import is_leaf
-from gradflow.trace.operation_kinds import FROM_ARRAYS, VALUE_EXITS
+from gradflow.trace.operation_kinds import FROM_ARRAYS, INPLACE_CAPABLE, VALUE_EXITS
 from gradflow.trace.recorder import Recorder
 from gradflow.watch.events import FlagChange, GradRead, TensorHook
 from gradflow.watch.log import Log
@@ -31,6 +31,11 @@ _INDEX = torch.Tensor.__getitem__
 _PARTS_KEPT = 100
 _READS_PER_PLACE = 50
 _TENSOR_HOOKS_KEPT = 1_000
+_HANDED_THROUGH = frozenset({
+    "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "contiguous", "flatten", "reshape",
+    "as_tensor", "asarray", "alias", "resolve_conj", "resolve_neg", "dequantize",
+})  # fmt: skip
+"""Operations that may return the very tensor that they were given."""
 _LOW = (torch.float16, torch.bfloat16)
 
 
@@ -50,6 +55,7 @@ class ProgramRecorder(Recorder):
         self._log = log
         self.passed_through: set[Any] = {torch.autograd.grad, torch.Tensor.backward}
         self._reads: dict[int, int] = {}
+        self._version = -1
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -77,6 +83,9 @@ class ProgramRecorder(Recorder):
     ) -> Any:
         if text == "data=" and args[1].dtype in _LOW and args[0].dtype not in _LOW and not self._log.low_precision:
             self._log.low_precision.append((self.sites.number(sys._getframe(2)), len(self.operations.name)))
+        self._version = -1
+        if text in INPLACE_CAPABLE and args and isinstance(args[0], torch.Tensor) and not args[0].is_inference():
+            self._version = args[0]._version
         result = super().record(func, args, kwargs, kind, name, text)
         if kind == Kind.EXIT or self._log.numbers.any_left:
             self._follow_numbers(kind, text, args, kwargs, result)

@@ -123,6 +123,7 @@ class Watch:
             unregistered=log.unregistered,
             gradient_of=log.gradient_of,
             gradient_ties=frozenset(log.gradient_ties),
+            captured_calls=frozenset(log.captured_calls),
             function_spans=dict(function_spans(recorder.functions)),
             zero_parts=tuple(log.zero_parts),
             low_precision=tuple(log.low_precision),

@@ -13,26 +13,35 @@ def hook_never_ran(observation: Observation) -> tuple[Finding, ...]:
     """A hook was registered, a model ran, and the hook was not called."""
     found = []
     for hook in observation.hooks:
-        if hook.runs:
+        if any(not run.is_capture for run in hook.runs):
             continue
         end = hook.removed_at_call if hook.removed_at_call >= 0 else len(observation.trace.calls)
-        calls = range(hook.first_call, end)
-        if not calls:
-            continue
+        calls = [call for call in range(hook.first_call, end) if call not in observation.captured_calls]
+        called = {observation.call_modules[call] for call in calls}
         module = observation.modules[hook.module]
-        ran = any(observation.call_modules[call] == hook.module for call in calls)
-        if ran:
+        if not calls or hook.module in called:
             continue
-        if module.is_compiled:
-            found.append(_compiled(observation, hook, module))
+        if module.compiled_into in called:
+            if not _is_part_of_it(observation, hook, module):
+                found.append(_compiled(observation, hook, module))
         elif not module.is_reachable:
             found.append(_other_instance(observation, hook, module, calls))
-        elif module.root >= 0 and any(observation.call_modules[call] == module.root for call in calls):
+        elif module.root >= 0 and module.root in called:
             found.append(_not_called(observation, hook, module))
     return tuple(found)
 
 
+def _is_part_of_it(observation: Observation, hook: Hook, module: WatchedModule) -> bool:
+    """Whether a hook was there when the model was captured: it runs inside, where nothing is seen."""
+    if module.compiled_into != module.root:
+        # of a hook that TorchScript traced, what it returned is part of the program
+        return hook.first_call <= module.hooks_compiled_until or any(run.replaced for run in hook.runs)
+    first = next(n for n, key in enumerate(observation.call_modules) if key == module.compiled_into)
+    return hook.first_call <= first
+
+
 def _compiled(observation: Observation, hook: Hook, module: WatchedModule) -> Finding:
+    is_script = module.compiled_into != module.root
     return finding(
         "compiled-hooks",
         "unused",
@@ -41,18 +50,20 @@ def _compiled(observation: Observation, hook: Hook, module: WatchedModule) -> Fi
         label="registered on a layer whose calls are compiled away",
         notes=(
             "a compiled model runs a captured program; hooks that were not there at its capture are not part of it",
+            *(("the hook ran once, while TorchScript recorded the model, and not again",) if hook.runs else ()),
         ),
         helps=(
-            "register the hook before the first call of the compiled model",
-            "or use the uncompiled model for this: `model._orig_mod`",
+            "use the model itself for this, not the one that `torch.jit` made of it"
+            if is_script
+            else "register the hook before the first call of the compiled model, or use `model._orig_mod`",
         ),
         target=module.name or module.type_name,
-        rank=2,
+        rank=0 if hook.runs else 2,
         operation=hook.operation,
     )
 
 
-def _other_instance(observation: Observation, hook: Hook, module: WatchedModule, calls: range) -> Finding:
+def _other_instance(observation: Observation, hook: Hook, module: WatchedModule, calls: list[int]) -> Finding:
     trace = observation.trace
     at = trace.site_span(hook.site)
     taken = definition_of(at, receiver_at(at)) if at is not None else None
