@@ -23,6 +23,7 @@ from gradflow.diagnose.parameter_findings import (
 from gradflow.diagnose.parameter_group import explain_group, explain_incomplete, merged, never_read, placed
 from gradflow.errors import UsageError
 from gradflow.graph.ways_to_score import WaysToScore, upstream_of, ways_to_score
+from gradflow.load.lazy import with_lazy_layers_initialised
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.loss import with_loss
 from gradflow.load.workload import Workload
@@ -87,6 +88,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     started = time.perf_counter()
     say = progress or (lambda text: None)
     _require_values(workload.model)
+    workload = with_lazy_layers_initialised(workload)
     trainable = {name: one for name, one in workload.model.named_parameters() if one.requires_grad}
     holders = find_unregistered(workload.model)
     hidden = {name: tensor for _, tensors in holders for name, tensor in tensors.items()}

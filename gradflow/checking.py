@@ -18,6 +18,7 @@ from gradflow.errors import GradflowError, UsageError
 from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.load.layers import resolve_layers, resolve_parameters
+from gradflow.load.lazy import with_lazy_layers_initialised
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.slicing import parse_slice
 from gradflow.load.workload import Workload
@@ -111,6 +112,7 @@ def check_workload(
     say = progress or (lambda text: None)
     index = parse_slice(slice_) if slice_ else None
     say("tracing")
+    workload = with_lazy_layers_initialised(workload)
     with recording_allowed(workload) as assumed:
         names, chosen = _choose(workload, layers)
         modules = {name: workload.model.get_submodule(name) for name in names}

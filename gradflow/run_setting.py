@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 
 import gradflow
+from gradflow.load.lazy import is_uninitialised
 from gradflow.load.workload import Workload
 from gradflow.report import Environment
 from gradflow.trace.capture import all_tensors
@@ -32,7 +33,7 @@ def recording_allowed(workload: Workload) -> Iterator[tuple[str, ...]]:
 
 def environment_of(workload: Workload, trace: Trace, forward_count: int, duration_s: float) -> Environment:
     """Versions, device, mode and sizes."""
-    parameters = list(workload.model.parameters())
+    parameters = [parameter for parameter in workload.model.parameters() if not is_uninitialised(parameter)]
     sample = next(iter((*parameters, *all_tensors(workload.inputs))), None)
     return Environment(
         torch=torch.__version__,

@@ -14,6 +14,7 @@ import torch
 
 from gradflow.probe.autograd_walk import NODE_LIMIT, Node, link_operations, on_the_way, walk
 from gradflow.probe.custom_backward import missing_return
+from gradflow.probe.dense_values import dense_values
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.last_nodes import NodeNote, with_ends
 from gradflow.trace.data import Trace
@@ -109,7 +110,7 @@ def _largest(gradients: Sequence[Any]) -> tuple[float | None, bool]:
         if not isinstance(gradient, torch.Tensor):
             continue
         with torch.no_grad():
-            magnitude = _dense(gradient).abs()
+            magnitude = dense_values(gradient.detach()).abs()
             if not magnitude.numel():
                 largest = max(largest or 0.0, 0.0)
                 continue
@@ -127,7 +128,7 @@ def _is_uniform(gradients: Sequence[Any]) -> bool:
         if not isinstance(gradient, torch.Tensor) or not gradient.numel():
             continue
         with torch.no_grad():
-            dense = _dense(gradient)
+            dense = dense_values(gradient.detach())
             if dense.is_complex() or dense.dim() == 0:
                 return dense.dim() == 0
             if dense.shape[-1] == 1:
@@ -135,7 +136,3 @@ def _is_uniform(gradients: Sequence[Any]) -> bool:
             spread = float((dense.amax(-1) - dense.amin(-1)).abs().amax())
             return spread <= 1e-6 * float(dense.abs().amax())
     return False
-
-
-def _dense(gradient: torch.Tensor) -> torch.Tensor:
-    return gradient.detach().coalesce().values() if gradient.is_sparse else gradient.detach()

@@ -43,7 +43,7 @@ class _Fork:
         self.expected -= 1
         if gradient is not None:
             known = self.sums.get((path, output))
-            if gradient.is_sparse or (known is not None and known.shape != gradient.shape):
+            if gradient.is_sparse or gradient.is_nested or (known is not None and known.shape != gradient.shape):
                 self.is_odd = True
             else:
                 # autograd adds gradients up in place where nobody else holds them; holding one would change how the sum

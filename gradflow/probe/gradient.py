@@ -9,7 +9,9 @@ from typing import Any
 
 import torch
 
+from gradflow.probe.dense_values import dense_values
 from gradflow.probe.evidence import Measured
+from gradflow.trace.capture import shape_of
 from gradflow.trace.run import Run
 
 __all__ = ["Gradients", "differentiate", "measure", "measure_each"]
@@ -96,6 +98,7 @@ def _is_like(gradient: torch.Tensor, first: torch.Tensor) -> bool:
         type(gradient) is torch.Tensor
         and 0 < gradient.numel() <= _SMALL
         and gradient.layout == torch.strided
+        and not gradient.is_nested
         and gradient.is_floating_point()
         and gradient.shape == first.shape
         and gradient.dtype == first.dtype
@@ -112,14 +115,13 @@ def measure(gradient: torch.Tensor | None, index: Any = None) -> Measured:
     if gradient is None:
         return Measured(arrived=False)
     part = gradient.detach() if index is None else gradient.detach()[index]
-    if part.is_sparse:
-        part = part.coalesce().values()
+    part = dense_values(part)
     count = part.numel()
     if not count:
-        return Measured(arrived=True, shape=tuple(gradient.shape), l2_norm=0.0, max_abs=0.0)
+        return Measured(arrived=True, shape=shape_of(gradient), l2_norm=0.0, max_abs=0.0)
     if part.is_meta:
         # connectivity needs no values, and there are none
-        return Measured(arrived=True, shape=tuple(gradient.shape), entry_count=count)
+        return Measured(arrived=True, shape=shape_of(gradient), entry_count=count)
     if part.is_complex():
         part = torch.view_as_real(part)
         count = part.numel()
@@ -130,11 +132,11 @@ def measure(gradient: torch.Tensor | None, index: Any = None) -> Measured:
         norm = float(torch.linalg.vector_norm(part, dtype=torch.float64 if part.dtype != torch.float32 else None))
         if norm == float("inf"):
             norm = float(torch.linalg.vector_norm(part, dtype=torch.float64))
-        return _measured(tuple(gradient.shape), count, largest, zeros, norm)
+        return _measured(shape_of(gradient), count, largest, zeros, norm)
     finite = part[torch.isfinite(part)].double()
     return Measured(
         arrived=True,
-        shape=tuple(gradient.shape),
+        shape=shape_of(gradient),
         l2_norm=float(torch.linalg.vector_norm(finite)) if finite.numel() else None,
         max_abs=float(finite.abs().amax()) if finite.numel() else None,
         entry_count=count,

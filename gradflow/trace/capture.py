@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Activation", "first_tensor", "replace_tensor"]
+__all__ = ["Activation", "all_tensors", "first_tensor", "replace_tensor", "shape_of"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +41,22 @@ def first_tensor(value: Any) -> torch.Tensor | None:
         if found is not None:
             return found
     return None
+
+
+def shape_of(tensor: torch.Tensor) -> tuple[int, ...]:
+    """The shape; -1 along what differs between the parts of a nested tensor."""
+    if not tensor.is_nested:
+        return tuple(tensor.shape)
+    return tuple(_size(tensor, dimension) for dimension in range(tensor.dim()))
+
+
+def _size(nested: torch.Tensor, dimension: int) -> int:
+    try:
+        size = nested.size(dimension)
+    except RuntimeError:
+        # the older layout refuses to answer, the newer one gives a symbol
+        return -1
+    return size if type(size) is int else -1
 
 
 def all_tensors(value: Any) -> list[torch.Tensor]:

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from gradflow.errors import UsageError
 from gradflow.load.workload import Workload
-from gradflow.trace.capture import all_tensors, first_tensor
+from gradflow.trace.capture import all_tensors, first_tensor, shape_of
 from gradflow.trace.failure import failure_of, model_raised
 from gradflow.trace.operation_kinds import INPLACE_CAPABLE, is_inplace_name
 from gradflow.trace.run import eager_compilation
@@ -81,7 +81,7 @@ def run_modules(workload: Workload) -> ModulePass:
                 output = workload.model(*workload.inputs, **workload.keyword_inputs)
         except Exception as error:
             raise model_raised(failure_of(error)) from error
-        shapes = tuple(tuple(tensor.shape) for tensor in all_tensors(output))
+        shapes = tuple(shape_of(tensor) for tensor in all_tensors(output))
         return ModulePass(calls=watch.finished, output_shapes=shapes, has_plain_output=isinstance(output, torch.Tensor))
 
 
@@ -128,9 +128,9 @@ class _Watch:
         call.ended = self._tick()
         tensor = first_tensor(output)
         call.is_single = isinstance(output, torch.Tensor)
-        call.shapes = tuple(tuple(item.shape) for item in all_tensors(output))
+        call.shapes = tuple(shape_of(item) for item in all_tensors(output))
         if tensor is not None:
-            call.shape = tuple(tensor.shape)
+            call.shape = shape_of(tensor)
             call.is_floating = tensor.is_floating_point()
             call.maker = self._maker(tensor, call)
             self._last = (weakref.ref(tensor), _version(tensor), call)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from gradflow.trace.capture import Activation, all_tensors, replace_tensor
+from gradflow.trace.capture import Activation, all_tensors, replace_tensor, shape_of
 from gradflow.trace.recorder import Recorder
 
 __all__ = ["ModuleWatch"]
@@ -127,7 +127,7 @@ class ModuleWatch:
         taken.append(
             Activation(
                 value=value,
-                shape=tuple(activation.shape),
+                shape=shape_of(activation),
                 dtype=str(activation.dtype).removeprefix("torch."),
                 requires_grad=activation.requires_grad,
                 edge=_edge(activation),

@@ -15,6 +15,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from gradflow.location import SiteTable, SourceSpan
+from gradflow.trace.capture import shape_of
 from gradflow.trace.classify import Kind, classify
 from gradflow.trace.data import ModuleCall, OperationColumns, Trace, ValueColumns
 from gradflow.trace.frames import is_in_hook
@@ -114,7 +115,7 @@ class Recorder(TorchFunctionMode):
         value = len(values.producer)
         values.producer.append(producer)
         values.requires_grad.append(tensor.requires_grad)
-        values.shape.append(tensor.shape)
+        values.shape.append(shape_of(tensor) if tensor.is_nested else tensor.shape)
         dtype = tensor.dtype
         number = self._dtypes.get(dtype)
         if number is None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import torch
 
 from gradflow.errors import GradflowError
+from gradflow.load.lazy import is_uninitialised
 from gradflow.load.workload import Workload
 from gradflow.location import SiteTable
 from gradflow.trace.capture import Activation, all_tensors
@@ -139,9 +140,11 @@ def eager_compilation() -> Iterator[None]:
 
 def _name_leaves(recorder: Recorder, workload: Workload, parameters: Mapping[str, torch.Tensor]) -> None:
     for name, parameter in workload.model.named_parameters():
-        recorder.name_leaf(parameter, "parameter", name)
+        if not is_uninitialised(parameter):
+            recorder.name_leaf(parameter, "parameter", name)
     for name, buffer in workload.model.named_buffers():
-        recorder.name_leaf(buffer, "buffer", name)
+        if not is_uninitialised(buffer):
+            recorder.name_leaf(buffer, "buffer", name)
     for position, value in enumerate((*workload.inputs, *workload.keyword_inputs.values())):
         for index, tensor in enumerate(all_tensors(value)):
             recorder.name_leaf(tensor, "input", str(position) if index == 0 else f"{position}.{index}")

@@ -41,6 +41,7 @@ def test_one_call_that_is_not_finite(odd: float) -> None:
     _assert_same(together, gradients)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
 def test_calls_of_different_kinds() -> None:
     gradients: list[torch.Tensor | None] = [
         torch.ones(4),
@@ -49,6 +50,8 @@ def test_calls_of_different_kinds() -> None:
         torch.ones(0),
         torch.ones(3, dtype=torch.complex64),
         torch.ones(3).to_sparse(),
+        torch.nested.nested_tensor([torch.ones(2), torch.zeros(3)]),
+        torch.nested.nested_tensor([torch.ones(2), torch.zeros(3)], layout=torch.jagged),
     ]
     _assert_same(measure_each(gradients), gradients)
 
@@ -58,3 +61,12 @@ def test_a_slice_of_each_call() -> None:
     first, second = measure_each(gradients, (slice(None), 0))
     assert (first.max_abs, first.zero_count) == (3.0, 1)
     assert (second.max_abs, second.zero_count) == (0.0, 2)
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_a_nested_gradient_is_measured_by_its_parts(layout: torch.layout) -> None:
+    parts = [torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0, 0.0])]
+    measured = measure_each([torch.nested.nested_tensor(parts, layout=layout)])[0]
+    assert (measured.entry_count, measured.zero_count) == (5, 3)
+    assert measured.l2_norm == pytest.approx(5.0)

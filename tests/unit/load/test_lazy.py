@@ -1,0 +1,57 @@
+"""Lazy layers are initialised on a copy, and nothing else of the copy differs."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+import gradflow
+from gradflow.load.lazy import is_uninitialised, with_lazy_layers_initialised
+from gradflow.load.loading import workload_from_objects
+
+
+def _model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.LazyConv2d(5, 3), nn.LazyBatchNorm2d(), nn.Flatten(), nn.LazyLinear(2)
+    )
+
+
+def test_the_gradient_reaches_a_lazy_layer_and_the_model_stays_lazy() -> None:
+    model = _model()
+    report = gradflow.check(model, "2", inputs=torch.rand(2, 3, 8, 8))
+    assert report.verdict == "connected"
+    assert any("lazy" in assumption for assumption in report.assumptions)
+    assert any(is_uninitialised(parameter) for parameter in model.parameters())
+
+
+def test_the_first_run_leaves_no_trace_in_the_copy() -> None:
+    model = _model()
+    workload = workload_from_objects(model, torch.rand(2, 3, 8, 8))
+    state = torch.random.get_rng_state()
+    copy = with_lazy_layers_initialised(workload).model
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for name in ("1", "3"):
+        layer = copy.get_submodule(name)
+        assert isinstance(layer, nn.BatchNorm2d)
+        assert int(layer.num_batches_tracked) == 0
+        assert not layer.running_mean.any()
+
+
+def test_a_lazy_layer_that_never_runs_does_no_harm() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Linear(3, 2)
+            self.spare = nn.LazyLinear(2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.body(x)
+
+    assert gradflow.check(Net(), "body", inputs=torch.rand(1, 3)).verdict == "connected"
+    assert gradflow.check(Net(), "spare", inputs=torch.rand(1, 3)).verdict == "unused"
+
+
+def test_what_is_not_lazy_is_not_copied() -> None:
+    workload = workload_from_objects(nn.Linear(3, 2), torch.rand(1, 3))
+    assert with_lazy_layers_initialised(workload) is workload
