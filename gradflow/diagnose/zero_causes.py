@@ -8,7 +8,7 @@ from gradflow.diagnose.cause_texts import text_for
 from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence, NodeFlow
 
-__all__ = ["READING", "ZeroCause", "explain_end"]
+__all__ = ["READING", "ZeroCause", "clamped_to_zero", "explain_end"]
 
 READING = frozenset({
     "__getitem__", "select", "narrow", "index_select", "gather", "take", "unbind", "split", "chunk", "max", "min",
@@ -41,6 +41,8 @@ _NORMALISING = frozenset({
     "std", "var",
 })  # fmt: skip
 
+_DRAWING = frozenset({"normal", "bernoulli", "poisson"})
+
 _SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149}
 """The smallest number above zero that a dtype holds; half of it and less is rounded to zero."""
 
@@ -61,15 +63,30 @@ class ZeroCause:
 def explain_end(evidence: Evidence, flow: NodeFlow) -> ZeroCause:
     """The cause of a zero gradient at the node at which it ended."""
     name = evidence.trace.name_of(flow.operation) if flow.operation >= 0 else flow.name
-    shape, dtype = _output(evidence, flow.operation)
-    shown = written(name)
-    one_entry = bool(shape) and shape[-1] == 1 and name in ("softmax", "log_softmax")
+    return _told_by_the_node(evidence, flow, name) or _told_by_the_name(evidence, flow, name)
+
+
+def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCause | None:
+    """From what was read in the autograd node, or measured there."""
+    dtype, shown = _dtype(evidence, flow.operation), written(name)
+    if name.rstrip("_") in _DRAWING:
+        return _drawn(name, shown)
     if flow.is_staircase:
         return _staircase(shown)
+    if flow.ignores_all:
+        return _ignored(shown)
+    if flow.is_of_one_entry:
+        return _single(shown)
     if _is_too_small(flow, dtype):
         return _underflow(dtype)
-    if flow.is_sum or (flow.cancels and name in _NORMALISING and flow.factor != 0.0) or one_entry:
+    if flow.is_sum or (flow.cancels and name in _NORMALISING and flow.factor != 0.0):
         return _constant(shown)
+    return None
+
+
+def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCause:
+    """From what operations of this name do."""
+    shown = written(name)
     if name in _REPLACING:
         return _replaced(shown)
     if name in READING or name in _PLACING:
@@ -91,11 +108,9 @@ def explain_end(evidence: Evidence, flow: NodeFlow) -> ZeroCause:
     )
 
 
-def _output(evidence: Evidence, operation: int) -> tuple[tuple[int, ...], str]:
+def _dtype(evidence: Evidence, operation: int) -> str:
     outputs = evidence.trace.outputs_of(operation) if operation >= 0 else ()
-    if not outputs:
-        return (), ""
-    return tuple(evidence.trace.values.shape[outputs[0]]), evidence.trace.dtype_of(outputs[0])
+    return evidence.trace.dtype_of(outputs[0]) if outputs else ""
 
 
 def _is_too_small(flow: NodeFlow, dtype: str) -> bool:
@@ -112,6 +127,53 @@ def _staircase(shown: str) -> ZeroCause:
         helps=(
             "use a straight-through estimator: `x + (x.round() - x).detach()`",
             "or a smooth stand-in, such as bilinear instead of nearest sampling",
+        ),
+    )
+
+
+def _drawn(name: str, shown: str) -> ZeroCause:
+    normal = name.startswith("normal")
+    return ZeroCause(
+        name="zero-derivative-op",
+        label="draws at random: torch takes the derivative for zero",
+        note=f"`{shown}` draws numbers; autograd does not ask how the draw would change with its parameters",
+        helps=(
+            "draw what has no parameters, and compute the rest: `mean + std * torch.randn_like(mean)` "
+            "(`.rsample()` of a distribution does it)"
+            if normal
+            else "use a soft draw (`torch.nn.functional.gumbel_softmax`, `RelaxedBernoulli(...).rsample()`), "
+            "or weigh the loss with `log_prob` of what was drawn",
+        ),
+    )
+
+
+def _ignored(shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="zero-multiplier",
+        label="every label is the one that it ignores",
+        note=f"`{shown}` leaves out what is labelled `ignore_index` (-100 by default), and here that is everything",
+        helps=("give it at least one label that counts, and skip batches that have none",),
+    )
+
+
+def _single(shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="constant-score",
+        label="normalises a single entry: its share is 1, whatever comes in",
+        note=f"`{shown}` compares the entries along one dimension, and here there is only one entry along it",
+        helps=("give it something to compare with (more classes, more samples in the batch), or use a sigmoid",),
+    )
+
+
+def clamped_to_zero(origin: str, end: str) -> ZeroCause:
+    """The words for zeros that one operation makes and another multiplies the gradient with."""
+    return ZeroCause(
+        name="saturation",
+        label="gives nothing but zeros here, and is flat there",
+        note=f"`{written(origin)}` cuts every value off at zero; `{written(end)}` then multiplies the gradient by it",
+        helps=(
+            "move the values that go in here above zero, or use an operation that has a slope there too",
+            "for boxes that do not overlap, a generalised IoU has a gradient",
         ),
     )
 

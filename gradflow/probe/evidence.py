@@ -133,6 +133,10 @@ class NodeFlow:
         At an end: the largest magnitude of what the derivative multiplies with, where that is known.
     is_staircase
         At an end: whether the derivative is zero whatever the input.
+    is_of_one_entry, ignores_all
+        At an end: a softmax over a single entry; a loss all of whose labels are the one to ignore.
+    zero_operands
+        At an end: which inputs of a product or quotient are all zero and make that nothing goes on.
     backward_span
         Where a custom Function fails to return a gradient, as far as its source tells.
     """
@@ -148,6 +152,9 @@ class NodeFlow:
     is_end: bool = False
     factor: float | None = None
     is_staircase: bool = False
+    is_of_one_entry: bool = False
+    ignores_all: bool = False
+    zero_operands: tuple[int, ...] = ()
     backward_span: SourceSpan | None = None
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gradflow.probe.evidence import ROUNDING, NodeFlow
-from gradflow.probe.node_facts import factor_of, is_staircase
+from gradflow.probe.node_facts import factor_of, ignores_all, is_of_one_entry, is_staircase, zero_operands
 
 if TYPE_CHECKING:
     from gradflow.probe.autograd_walk import Node
@@ -20,12 +20,19 @@ class NodeNote:
     """What passed one node: ``edges`` are the numbers of the inputs that lead on, one per ``flow.outgoing``.
 
     ``incoming`` is the largest magnitude that came to each of the node's outputs, ``None`` without a gradient.
+    ``factors`` are what the gradient is multiplied with along some edges, where that had to be read in time; without
+    them the node is asked, which must then still hold its saved tensors.
     """
 
     node: Node
     flow: NodeFlow
     edges: tuple[int, ...]
     incoming: tuple[float | None, ...]
+    factors: Mapping[int, float] | None = None
+
+    def factor(self, edge: int) -> float | None:
+        """The largest magnitude of what the gradient along an edge is multiplied with, where that is known."""
+        return factor_of(self.node, edge) if self.factors is None else self.factors.get(edge)
 
 
 class _Arrivals:
@@ -102,5 +109,13 @@ def _followed(note: NodeNote, waiting: dict[tuple[Node, int], _Arrivals]) -> Nod
             waiting.setdefault((following, number), _Arrivals()).add(magnitude, flow)
     if not dead or not flow.incoming:
         return flow
-    factors = [factor for edge in dead if (factor := factor_of(note.node, edge)) is not None]
-    return replace(flow, is_end=True, factor=max(factors, default=None), is_staircase=is_staircase(note.node))
+    factors = [factor for edge in dead if (factor := note.factor(edge)) is not None]
+    return replace(
+        flow,
+        is_end=True,
+        factor=max(factors, default=None),
+        is_staircase=is_staircase(note.node),
+        is_of_one_entry=is_of_one_entry(note.node),
+        ignores_all=ignores_all(note.node),
+        zero_operands=zero_operands(note.node, dead),
+    )

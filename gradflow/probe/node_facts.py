@@ -1,14 +1,15 @@
-"""What an autograd node tells of its own derivative: by what it multiplies, and whether it is a staircase."""
+"""What an autograd node tells of its own derivative: by what it multiplies, and whether it is zero for any input."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
-__all__ = ["factor_of", "is_staircase"]
+__all__ = ["factor_of", "ignores_all", "is_of_one_entry", "is_staircase", "zero_operands"]
 
-_STAIRCASES = ("Round", "Floor", "Ceil", "Trunc", "Sign", "Sgn", "Bernoulli", "Poisson")
+_STAIRCASES = ("Round", "Floor", "Ceil", "Trunc", "Sign", "Sgn", "Bernoulli", "Poisson", "Normal")
 
 _FACTORS: dict[str, dict[int, str]] = {
     # for each input of the forward, the saved tensor that its gradient is multiplied with
@@ -26,6 +27,7 @@ _FACTORS: dict[str, dict[int, str]] = {
     "NativeGroupNorm": {0: "weight"},
 }
 _NEAREST = 1
+_UNSIGNED = 2**64
 
 
 def is_staircase(node: Any) -> bool:
@@ -34,6 +36,40 @@ def is_staircase(node: Any) -> bool:
     if name.startswith(_STAIRCASES) or getattr(node, "_saved_rounding_mode", None) is not None:
         return True
     return name.startswith("GridSampler") and getattr(node, "_saved_interpolation_mode", None) == _NEAREST
+
+
+def is_of_one_entry(node: Any) -> bool:
+    """Whether a softmax is over a single entry, whose share is 1 whatever it is."""
+    if not node.name().startswith(("Softmax", "LogSoftmax")):
+        return False
+    shares = _saved(node, "result")
+    if shares is None or not shares.dim():
+        return shares is not None
+    # torch hands out negative numbers as unsigned ones
+    dimension = (int(node._saved_dim) + _UNSIGNED // 2) % _UNSIGNED - _UNSIGNED // 2
+    return bool(shares.shape[dimension] == 1)
+
+
+def ignores_all(node: Any) -> bool:
+    """Whether a loss over classes leaves every position out, because its label is the one to ignore."""
+    if not node.name().startswith("NllLoss"):
+        return False
+    labels = _saved(node, "target")
+    ignored = (int(node._saved_ignore_index) + _UNSIGNED // 2) % _UNSIGNED - _UNSIGNED // 2
+    with torch.no_grad():
+        return labels is not None and labels.numel() > 0 and bool((labels == ignored).all())
+
+
+def zero_operands(node: Any, edges: Iterable[int]) -> tuple[int, ...]:
+    """Which inputs of a product or quotient are all zero, so that nothing goes on along ``edges``."""
+    kind = node.name().partition("Backward")[0]
+    found = []
+    for edge in edges:
+        operand = {"Mul": 1 - edge, "Div": 0 if edge == 1 else -1}.get(kind, -1)
+        saved = _saved(node, "self" if operand == 0 else "other") if operand >= 0 else None
+        if saved is not None and saved.numel() and not bool(saved.detach().any()):
+            found.append(operand)
+    return tuple(found)
 
 
 def factor_of(node: Any, edge: int) -> float | None:
@@ -45,12 +81,17 @@ def factor_of(node: Any, edge: int) -> float | None:
     attribute = _FACTORS.get(kind, {}).get(edge)
     if attribute is None:
         return None
-    try:
-        factor = getattr(node, f"_saved_{attribute}", None)
-    except RuntimeError:
-        # changed in place since, or freed: torch does not hand it out
-        return None
-    if not isinstance(factor, torch.Tensor) or not factor.numel():
+    factor = _saved(node, attribute)
+    if factor is None or not factor.numel():
         return None
     with torch.no_grad():
         return float(factor.detach().abs().amax())
+
+
+def _saved(node: Any, attribute: str) -> torch.Tensor | None:
+    try:
+        saved = getattr(node, f"_saved_{attribute}", None)
+    except RuntimeError:
+        # changed in place since, or freed: torch does not hand it out
+        return None
+    return saved if isinstance(saved, torch.Tensor) else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
+from gradflow.diagnose.flat_origin import flat_origin
 from gradflow.diagnose.narrowest_read import narrowest_read
 from gradflow.diagnose.operation_place import operation_place
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.diagnose.written import written
-from gradflow.diagnose.zero_causes import explain_end
+from gradflow.diagnose.zero_causes import clamped_to_zero, explain_end
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence, NodeFlow
 
@@ -37,9 +38,14 @@ def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
 
 def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
     trace = evidence.trace
+    origin = flat_origin(evidence, flow)
     cause = explain_end(evidence, flow)
     name = written(trace.name_of(flow.operation)) if flow.operation >= 0 else flow.name
     location, annotations = operation_place(evidence, flow.operation)
+    if origin >= 0:
+        cause = clamped_to_zero(trace.name_of(origin), trace.name_of(flow.operation))
+        name = written(trace.name_of(origin))
+        location, annotations = operation_place(evidence, origin)
     read = narrowest_read(evidence, after=flow.operation) if cause.name == "position-not-read" else -1
     if read >= 0 and trace.name_of(flow.operation) not in ("__setitem__", "where"):
         location, annotations = operation_place(evidence, read)

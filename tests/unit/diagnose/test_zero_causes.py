@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -43,3 +46,81 @@ def test_a_gradient_that_is_too_small_is_not_taken_for_saturation() -> None:
     nn.init.zeros_(model.body.weight)
     nn.init.constant_(model.body.bias, -1.0)  # silu's slope is 0.07 there
     assert names(model, "body", torch.ones(1, 3)) == ["precision-underflow"]
+
+
+class OneLinear(nn.Module):
+    """A layer, and a score that the test gives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+def found(score: Callable[[Tensor], Tensor], inputs: Tensor) -> list[tuple[str, int]]:
+    """Names and lines (counted from that of ``score``) of the errors."""
+    report = gradflow.check(OneLinear(), "body", inputs=inputs, score=score)
+    assert report.verdict == "zero"
+    first = score.__code__.co_firstlineno
+    errors = [one for one in report.diagnostics if one.severity == "error"]
+    return [(one.name, one.location.line - first if one.location else -1) for one in errors]
+
+
+def test_a_softmax_over_one_entry_is_a_constant_and_not_saturated() -> None:
+    def contrast(output: Tensor) -> Tensor:
+        return functional.cross_entropy(output @ output.t(), torch.arange(len(output)))
+
+    assert found(contrast, torch.rand(1, 4)) == [("constant-score", 1)]
+
+
+def test_a_softmax_along_another_dimension_of_one_entry() -> None:
+    def share(output: Tensor) -> Tensor:
+        return output.softmax(0)[0, 2]
+
+    assert found(share, torch.rand(1, 4)) == [("constant-score", 1)]
+
+
+def test_a_sure_softmax_is_saturated_and_no_constant() -> None:
+    def sure(output: Tensor) -> Tensor:
+        return (output * 1e4).softmax(-1)[0].max()
+
+    assert found(sure, torch.rand(1, 4)) == [("saturation", 1)]
+
+
+@pytest.mark.parametrize("ignored", [-100, 2])
+def test_a_loss_that_ignores_every_label(ignored: int) -> None:
+    def loss(output: Tensor) -> Tensor:
+        return functional.cross_entropy(output, torch.full((2,), ignored), ignore_index=ignored, reduction="sum")
+
+    assert found(loss, torch.rand(2, 4)) == [("zero-multiplier", 1)]
+
+
+def test_random_draws_are_told_from_rounding() -> None:
+    def drawn(output: Tensor) -> Tensor:
+        return torch.normal(output, 1.0).sum()
+
+    report = gradflow.check(OneLinear(), "body", inputs=torch.rand(2, 4), score=drawn)
+    assert [one.name for one in report.diagnostics] == ["zero-derivative-op"]
+    assert "randn_like" in report.diagnostics[0].helps[0].text
+
+
+def test_zeros_that_a_bound_made_are_put_down_to_the_bound() -> None:
+    def overlap(output: Tensor) -> Tensor:
+        side = (output.sigmoid() - 5.0).clamp(min=0)
+        inter = side[:, 0] * side[:, 1]
+        return (inter / (output.sigmoid().sum() - inter)).sum()
+
+    assert found(overlap, torch.rand(1, 4)) == [("saturation", 1)]
+
+
+def test_zeros_of_another_factor_are_not_put_down_to_a_relu_beside_it() -> None:
+    gate = torch.zeros(4)
+
+    def gated(output: Tensor) -> Tensor:
+        features = (output.abs() + 1.0).relu()
+        return (features * (features * gate)).sum()
+
+    assert {name for name, _ in found(gated, torch.rand(1, 4))} == {"zero-multiplier"}
