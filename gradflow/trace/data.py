@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from gradflow.location import SourceSpan
 
-__all__ = ["REGION_CAUSES", "ModuleCall", "Operation", "Trace", "ValueMeta"]
+__all__ = ["REGION_CAUSES", "CallRow", "ModuleCall", "Operation", "Trace", "ValueMeta"]
 
 REGION_CAUSES = {1: "no-grad", 2: "inference-mode", 3: "reentrant-checkpoint", 4: "custom-function"}
 """What keeps gradients from being recorded, by ``OperationColumns.mode``."""
@@ -43,6 +43,33 @@ class ModuleCall:
     first_operation: int
     end_operation: int
     outputs: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class CallRow:
+    """A :class:`ModuleCall` while it is recorded; ``end_operation`` is -1 until it ends."""
+
+    id: int
+    module: str
+    type_name: str
+    parent: int
+    site: int
+    first_operation: int
+    end_operation: int = -1
+    outputs: tuple[int, ...] = ()
+
+    def finished(self) -> ModuleCall:
+        """The call as it is now."""
+        return ModuleCall(
+            id=self.id,
+            module=self.module,
+            type_name=self.type_name,
+            parent=self.parent,
+            site=self.site,
+            first_operation=self.first_operation,
+            end_operation=self.end_operation,
+            outputs=self.outputs,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

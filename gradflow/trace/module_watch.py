@@ -11,6 +11,7 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from gradflow.trace.capture import Activation, all_tensors, replace_tensor, shape_of
+from gradflow.trace.data import CallRow
 from gradflow.trace.recorder import Recorder
 
 __all__ = ["ModuleWatch"]
@@ -74,18 +75,8 @@ class ModuleWatch:
         name = self._names.get(id(module))
         if name is None:
             name = f"({type_name})"
-        recorder.calls.append(
-            {
-                "id": call,
-                "module": name,
-                "type_name": type_name,
-                "parent": recorder.call,
-                "site": recorder.sites.number(sys._getframe(1)),
-                "first_operation": len(recorder.operations.name),
-                "end_operation": -1,
-                "outputs": (),
-            }
-        )
+        site = recorder.sites.number(sys._getframe(1))
+        recorder.calls.append(CallRow(call, name, type_name, recorder.call, site, len(recorder.operations.name)))
         self._stack.append((id(module), call))
         recorder.call = call
 
@@ -100,12 +91,12 @@ class ModuleWatch:
             return None
         _, number = self._stack.pop()
         call = recorder.calls[number]
-        recorder.call = call["parent"]
-        call["end_operation"] = len(recorder.operations.name)
+        recorder.call = call.parent
+        call.end_operation = len(recorder.operations.name)
         target = self._targets.get(id(module))
         if target is not None:
             output = self._take(target, output)
-        call["outputs"] = tuple(value for value in map(recorder.known_value, all_tensors(output)[:8]) if value >= 0)
+        call.outputs = recorder.known_values(output)
         return output if target is not None else None
 
     def _take(self, layer: str, output: Any) -> Any:

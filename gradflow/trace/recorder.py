@@ -7,22 +7,20 @@ touched overflows the C stack when it is freed (a chain of 50,000 is enough), an
 from __future__ import annotations
 
 import sys
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from gradflow.location import SiteTable, SourceSpan
-from gradflow.trace.capture import shape_of
 from gradflow.trace.classify import Kind, classify
-from gradflow.trace.data import ModuleCall, OperationColumns, Trace, ValueColumns
+from gradflow.trace.data import Trace
 from gradflow.trace.frames import is_in_hook
 from gradflow.trace.grad_mode import is_leaving, region_site
-from gradflow.trace.leaf import is_leaf
 from gradflow.trace.nested import NESTED, nested_tensors
-from gradflow.trace.operation_kinds import ALIASING, CHANGED_THROUGH_VIEW, DETACHING, INPLACE_CAPABLE, TO_ARRAYS
+from gradflow.trace.operation_kinds import ALIASING, DETACHING, INPLACE_CAPABLE, TO_ARRAYS
+from gradflow.trace.tables import Tables
 
 __all__ = ["Recorder"]
 
@@ -31,10 +29,14 @@ _sequence_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: i
 _transform_stack: Callable[[], object] = torch._C._functorch.peek_interpreter_stack
 _is_grad_enabled = torch.is_grad_enabled
 _Tensor = torch.Tensor
-_reference = weakref.ref
+_Parameter = torch.nn.Parameter
+_SCALARS = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device})
+# looked up once: this runs for every operation
+_PLAIN, _IGNORE, _GRAD_MODE, _EXIT = Kind.PLAIN, Kind.IGNORE, Kind.GRAD_MODE, Kind.EXIT
+_INPLACE, _ALIASING, _IMPORT = Kind.INPLACE, Kind.ALIASING, Kind.IMPORT
 
 
-class Recorder(TorchFunctionMode):
+class Recorder(Tables, TorchFunctionMode):
     """A ``TorchFunctionMode`` that appends one row per operation to plain columns.
 
     Parameters
@@ -46,122 +48,18 @@ class Recorder(TorchFunctionMode):
     """
 
     def __init__(self, sites: SiteTable, before_write: Callable[[Any], None] | None = None) -> None:
-        super().__init__()
-        self.sites = sites
-        self.operations = OperationColumns()
-        self.values = ValueColumns()
-        self.calls: list[dict[str, Any]] = []
-        self.leaf_names: dict[int, tuple[str, str]] = {}
+        super().__init__(sites)
         self.first_value: dict[int, int] = {}
         self.functions: dict[str, type] = {}
         self.hook_operations: set[int] = set()
-        self.stand_ins: dict[int, list[int]] = {}
         self.suspended = 0
-        self.call = -1
-        self.region = -1
         self._before_write = before_write
-        self._names: dict[str, int] = {}
-        self._dtypes: dict[torch.dtype, int] = {}
         self._kinds: dict[Any, tuple[int, int, str]] = {}
-        self._ids: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
-        self._group: list[int] = []
-        self._seen: list[int] = []
-        self._written: dict[int, tuple[int, int, int]] = {}
-        self._writes = 0
         self._inference_depth = 0
         self._checkpoint_depth = 0
         self._exported: dict[int, int] = {}
         self._enabled_at_start = True
         self._outer_regions: list[int] = []
-
-    # values
-
-    def value_of(self, tensor: torch.Tensor) -> int:
-        """The value id of a tensor; a tensor never seen before becomes a value without a producer."""
-        entry = self._ids.get(id(tensor))
-        if entry is not None and entry[0]() is tensor:
-            value = entry[1]
-            if self._written:
-                write = self._written.get(self._group[value])
-                if write is not None and write[2] > self._seen[value]:
-                    return self._refresh(tensor, value, write)
-            return value
-        value = self._new_value(tensor, -1)
-        if not (is_leaf(tensor) or value in self.leaf_names):
-            self.leaf_names[value] = ("opaque", "")
-        return value
-
-    def known_value(self, tensor: torch.Tensor) -> int:
-        """The value id of a tensor that was seen before, else -1."""
-        entry = self._ids.get(id(tensor))
-        return entry[1] if entry is not None and entry[0]() is tensor else -1
-
-    def adopt(self, tensor: torch.Tensor, original: int) -> int:
-        """Register a tensor that took the place of the value ``original``, as made by the same operation."""
-        value = self._new_value(tensor, self.values.producer[original])
-        self.stand_ins.setdefault(original, []).append(value)
-        return value
-
-    def name_leaf(self, tensor: torch.Tensor, role: str, name: str) -> int:
-        """Register a tensor that exists before the run under a name."""
-        value = self.known_value(tensor)
-        if value < 0:
-            value = self._new_value(tensor, -1)
-            self.leaf_names[value] = (role, name)
-        return value
-
-    def _new_value(self, tensor: torch.Tensor, producer: int, group: int = -1) -> int:
-        values = self.values
-        value = len(values.producer)
-        values.producer.append(producer)
-        values.requires_grad.append(tensor.requires_grad)
-        values.shape.append(shape_of(tensor) if tensor.is_nested else tensor.shape)
-        dtype = tensor.dtype
-        number = self._dtypes.get(dtype)
-        if number is None:
-            number = self._dtypes[dtype] = len(self._dtypes)
-        values.dtype.append(number)
-        self._group.append(value if group < 0 else group)
-        self._seen.append(self._writes)
-        self._ids[id(tensor)] = (_reference(tensor), value)
-        return value
-
-    def _refresh(self, tensor: torch.Tensor, value: int, write: tuple[int, int, int]) -> int:
-        """A tensor whose memory was changed through another tensor (a view, ``.data``) since it was last read."""
-        row = self._append_row(CHANGED_THROUGH_VIEW, self.operations.site[write[0]])
-        self._append_inputs(row, (value, write[1]), (0, 1))
-        fresh = self._new_value(tensor, row, self._group[value])
-        self.operations.outputs.append(fresh)
-        self.operations.output_start.append(len(self.operations.outputs))
-        return fresh
-
-    # rows
-
-    def _number_of_name(self, name: str) -> int:
-        number = self._names.get(name)
-        if number is None:
-            number = self._names[name] = len(self._names)
-        return number
-
-    def _append_row(self, name: str, site: int) -> int:
-        columns = self.operations
-        row = len(columns.name)
-        columns.name.append(self._number_of_name(name))
-        columns.site.append(site)
-        columns.call.append(self.call)
-        enabled = _is_grad_enabled()
-        columns.mode.append(0 if enabled else self._region_mode())
-        columns.region.append(-1 if enabled else self.region)
-        number = _sequence_number()
-        columns.sequence_start.append(number)
-        columns.sequence_end.append(number)
-        return row
-
-    def _append_inputs(self, row: int, inputs: Iterable[int], arguments: Iterable[int]) -> None:
-        columns = self.operations
-        columns.inputs.extend(inputs)
-        columns.argument.extend(arguments)
-        columns.input_start.append(len(columns.inputs))
 
     def _classify(self, func: Any) -> tuple[int, int, str]:
         kind, name = classify(func)
@@ -171,14 +69,12 @@ class Recorder(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if kwargs is None:
-            kwargs = _NO_KEYWORDS
         kind, name, text = self._kinds.get(func) or self._classify(func)
-        if kind == Kind.IGNORE or self.suspended or _transform_stack() is not None:
-            return func(*args, **kwargs)
-        if kind == Kind.GRAD_MODE:
+        if kind == _IGNORE or self.suspended or _transform_stack() is not None:
+            return func(*args, **kwargs) if kwargs else func(*args)
+        if kind == _GRAD_MODE:
             return self._change_grad_mode(func, args)
-        return self.record(func, args, kwargs, kind, name, text)
+        return self.record(func, args, kwargs or _NO_KEYWORDS, kind, name, text)
 
     def record(
         self,
@@ -191,17 +87,20 @@ class Recorder(TorchFunctionMode):
     ) -> Any:
         """Run one operation and log it."""
         inputs, arguments = self._read(args, kwargs, kind)
-        target = kwargs.get("out", args[0] if args else None) if kind == Kind.INPLACE or "out" in kwargs else None
-        if target is not None and self._before_write is not None:
-            self._before_write(target)
+        target = None
+        if kind == _INPLACE or (kwargs and "out" in kwargs):
+            target = kwargs.get("out", args[0] if args else None)
+            if target is not None and self._before_write is not None:
+                self._before_write(target)
         site = self.sites.number(sys._getframe(2))
         call = self.call
         enabled = _is_grad_enabled()
         before = _sequence_number()
-        result = func(*args, **kwargs)
-        if result.__class__ is str:
-            return result  # `x.type()` asks for a name, `x.type(torch.float64)` converts
+        result = func(*args, **kwargs) if kwargs else func(*args)
         after = _sequence_number()
+        is_tensor = type(result) is _Tensor or isinstance(result, _Tensor)
+        if not is_tensor and result.__class__ is str:
+            return result  # `x.type()` asks for a name, `x.type(torch.float64)` converts
         columns = self.operations
         row = len(columns.name)
         columns.name.append(name)
@@ -213,19 +112,20 @@ class Recorder(TorchFunctionMode):
         else:
             columns.mode.append(self._region_mode())
             columns.region.append(self.region)
-        if kind == Kind.ALIASING and text in DETACHING and is_in_hook(sys._getframe(2)):
+        if kind == _ALIASING and text in DETACHING and is_in_hook(sys._getframe(2)):
             self.hook_operations.add(row)
         columns.sequence_start.append(before)
-        columns.sequence_end.append(after)
+        # one number, not two equal ones, where autograd made nothing
+        columns.sequence_end.append(before if after == before else after)
         columns.inputs.extend(inputs)
         columns.argument.extend(arguments)
         columns.input_start.append(len(columns.inputs))
-        if isinstance(result, _Tensor):
-            self._record_output(result, row, kind if target is None else Kind.INPLACE, text, inputs)
-        elif kind == Kind.INPLACE:
+        if is_tensor:
+            self._record_output(result, row, kind if target is None else _INPLACE, text, inputs)
+        elif kind == _INPLACE:
             if isinstance(target, _Tensor):
                 self._record_output(target, row, kind, text, inputs)
-        elif kind == Kind.EXIT:
+        elif kind == _EXIT:
             if text in TO_ARRAYS and inputs and isinstance(args[0], _Tensor):
                 self._exported[args[0].untyped_storage().data_ptr()] = inputs[0]
         elif result is not None:
@@ -241,7 +141,8 @@ class Recorder(TorchFunctionMode):
         ids = self._ids
         position = 0
         for argument in args:
-            if isinstance(argument, _Tensor):
+            cls = type(argument)
+            if cls is _Tensor or cls is _Parameter or (cls not in _SCALARS and isinstance(argument, _Tensor)):
                 # what `value_of` finds for all but new tensors and those that may have changed through a view
                 entry = ids.get(id(argument))
                 if entry is None or self._written or entry[0]() is not argument:
@@ -249,12 +150,12 @@ class Recorder(TorchFunctionMode):
                 else:
                     inputs.append(entry[1])
                 arguments.append(position)
-            elif argument.__class__ in NESTED or kind == Kind.IMPORT:
+            elif cls in NESTED or kind == _IMPORT:
                 self._collect(argument, position, inputs, arguments)
             position += 1
         if kwargs:
             for argument in kwargs.values():
-                if isinstance(argument, _Tensor) or argument.__class__ in NESTED:
+                if isinstance(argument, _Tensor) or type(argument) in NESTED:
                     self._collect(argument, position, inputs, arguments)
                 position += 1
         return inputs, arguments
@@ -264,11 +165,11 @@ class Recorder(TorchFunctionMode):
         if entry is not None and entry[0]() is tensor:
             # the operation returned a tensor that was there before: changed in place, or handed through
             group = self._group[entry[1]]
-            writes = kind == Kind.INPLACE or text in INPLACE_CAPABLE
+            writes = kind == _INPLACE or text in INPLACE_CAPABLE
         else:
             writes = False
             group = -1
-            if inputs and (kind == Kind.ALIASING or text == "as_tensor" or bool(tensor._is_view())):
+            if inputs and (kind == _ALIASING or text == "as_tensor" or bool(tensor._is_view())):
                 group = self._group[inputs[0]]
         if writes:
             self._writes += 1
@@ -322,7 +223,7 @@ class Recorder(TorchFunctionMode):
         row = self._append_row(name, site)
         self.operations.sequence_start[row] = before
         self._append_inputs(row, values, positions)
-        kind = Kind.ALIASING if name in ALIASING else Kind.PLAIN
+        kind = _ALIASING if name in ALIASING else _PLAIN
         for tensor in nested_tensors(result):
             self._record_output(tensor, row, kind, name, values)
         self.operations.output_start.append(len(self.operations.outputs))
@@ -388,7 +289,7 @@ class Recorder(TorchFunctionMode):
             names=tuple(self._names),
             dtypes=tuple(str(dtype).removeprefix("torch.") for dtype in self._dtypes),
             spans=self.sites.spans(),
-            calls=tuple(ModuleCall(**call) for call in self.calls),
+            calls=tuple(call.finished() for call in self.calls),
             leaf_names=self.leaf_names,
             hook_operations=frozenset(self.hook_operations),
             stand_ins={original: tuple(values) for original, values in self.stand_ins.items()},

@@ -174,7 +174,7 @@ class WatchedHook:
         if run.call < 0:
             return
         grad_output = all_tensors(args[-1])
-        made = recorder.calls[run.call]["outputs"]
+        made = recorder.calls[run.call].outputs
         for tensor, output in zip(grad_output, made[: len(grad_output)] if len(made) > 1 else made, strict=False):
             log.note_gradient(recorder.value_of(tensor), output)
         if len(args) < 2 or bound is None or not isinstance(args[0], tuple):
@@ -195,7 +195,7 @@ class WatchedHook:
         key, log = self.log.keys.key_of(module), self.log
         start = log.backwards[-2].operation if len(log.backwards) > 1 else 0
         calls = [n for n in range(len(log.call_modules)) if log.call_modules[n] == key]
-        recent = [n for n in calls if self.recorder.calls[n]["first_operation"] >= start]
+        recent = [n for n in calls if self.recorder.calls[n].first_operation >= start]
         return recent[0] if len(recent) == 1 else calls[0] if len(calls) == 1 else -1
 
 

@@ -13,7 +13,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.unregistered import find_unregistered
-from gradflow.trace.capture import all_tensors
+from gradflow.trace.data import CallRow
 from gradflow.watch.log import Log
 from gradflow.watch.recording import ProgramRecorder
 
@@ -55,18 +55,9 @@ class ModuleCalls:
         if recorder.call < 0:
             self._name_all(module, key)
         call = len(recorder.calls)
-        recorder.calls.append(
-            {
-                "id": call,
-                "module": self._name_of(module, key),
-                "type_name": type(module).__name__,
-                "parent": recorder.call,
-                "site": recorder.sites.number(sys._getframe(1)),
-                "first_operation": len(recorder.operations.name),
-                "end_operation": -1,
-                "outputs": (),
-            }
-        )
+        site = recorder.sites.number(sys._getframe(1))
+        name, type_name = self._name_of(module, key), type(module).__name__
+        recorder.calls.append(CallRow(call, name, type_name, recorder.call, site, len(recorder.operations.name)))
         log.call_modules.append(key)
         if log.is_capturing:
             log.captured_calls.add(call)
@@ -85,9 +76,9 @@ class ModuleCalls:
             return
         _, number = self._stack.pop()
         call = recorder.calls[number]
-        recorder.call = call["parent"]
-        call["end_operation"] = len(recorder.operations.name)
-        call["outputs"] = tuple(value for value in map(recorder.known_value, all_tensors(output)[:8]) if value >= 0)
+        recorder.call = call.parent
+        call.end_operation = len(recorder.operations.name)
+        call.outputs = recorder.known_values(output)
 
     def _name_of(self, module: torch.nn.Module, key: int) -> str:
         entry = self._names.get(id(module))

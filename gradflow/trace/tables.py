@@ -1,0 +1,160 @@
+"""Operations and values of a recording as they are added: which tensor is which value, and what shares its memory."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+
+from gradflow.location import SiteTable
+from gradflow.trace.capture import all_tensors, shape_of
+from gradflow.trace.data import CallRow, OperationColumns, ValueColumns
+from gradflow.trace.leaf import is_leaf
+from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
+
+__all__ = ["Tables"]
+
+_sequence_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
+_is_grad_enabled = torch.is_grad_enabled
+_reference = weakref.ref
+_DENSE = frozenset({torch.Tensor, torch.nn.Parameter})
+
+
+class Tables:
+    """The columns of a recording, and what is needed to fill them; tensors are referred to weakly.
+
+    Parameters
+    ----------
+    sites
+        Numbers the places in the user's code; shared between runs so that they can be compared.
+    """
+
+    def __init__(self, sites: SiteTable) -> None:
+        super().__init__()
+        self.sites = sites
+        self.operations = OperationColumns()
+        self.values = ValueColumns()
+        self.calls: list[CallRow] = []
+        self.leaf_names: dict[int, tuple[str, str]] = {}
+        self.stand_ins: dict[int, list[int]] = {}
+        self.call = -1
+        self.region = -1
+        self._names: dict[str, int] = {}
+        self._dtypes: dict[torch.dtype, int] = {}
+        self._shapes: dict[Any, tuple[int, ...]] = {}
+        self._ids: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
+        self._group: list[int] = []
+        self._seen: list[int] = []
+        self._written: dict[int, tuple[int, int, int]] = {}
+        self._writes = 0
+
+    # values
+
+    def value_of(self, tensor: torch.Tensor) -> int:
+        """The value id of a tensor; a tensor never seen before becomes a value without a producer."""
+        entry = self._ids.get(id(tensor))
+        if entry is not None and entry[0]() is tensor:
+            value = entry[1]
+            if self._written:
+                write = self._written.get(self._group[value])
+                if write is not None and write[2] > self._seen[value]:
+                    return self._refresh(tensor, value, write)
+            return value
+        value = self._new_value(tensor, -1)
+        if not (is_leaf(tensor) or value in self.leaf_names):
+            self.leaf_names[value] = ("opaque", "")
+        return value
+
+    def known_value(self, tensor: torch.Tensor) -> int:
+        """The value id of a tensor that was seen before, else -1."""
+        entry = self._ids.get(id(tensor))
+        return entry[1] if entry is not None and entry[0]() is tensor else -1
+
+    def known_values(self, output: Any) -> tuple[int, ...]:
+        """The value ids of the first eight tensors that a module returned, as far as they were seen before."""
+        if isinstance(output, torch.Tensor):
+            value = self.known_value(output)
+            return (value,) if value >= 0 else ()
+        return tuple(value for value in map(self.known_value, all_tensors(output)[:8]) if value >= 0)
+
+    def adopt(self, tensor: torch.Tensor, original: int) -> int:
+        """Register a tensor that took the place of the value ``original``, as made by the same operation."""
+        value = self._new_value(tensor, self.values.producer[original])
+        self.stand_ins.setdefault(original, []).append(value)
+        return value
+
+    def name_leaf(self, tensor: torch.Tensor, role: str, name: str) -> int:
+        """Register a tensor that exists before the run under a name."""
+        value = self.known_value(tensor)
+        if value < 0:
+            value = self._new_value(tensor, -1)
+            self.leaf_names[value] = (role, name)
+        return value
+
+    def _new_value(self, tensor: torch.Tensor, producer: int, group: int = -1) -> int:
+        values = self.values
+        value = len(values.producer)
+        values.producer.append(producer)
+        values.requires_grad.append(tensor.requires_grad)
+        # one tuple for all values of a shape; nested tensors and those of other kinds may not give theirs
+        shape = self._shapes.get(tensor.shape) if type(tensor) in _DENSE and not tensor.is_nested else None
+        values.shape.append(shape if shape is not None else self._new_shape(tensor))
+        dtype = tensor.dtype
+        number = self._dtypes.get(dtype)
+        if number is None:
+            number = self._dtypes[dtype] = len(self._dtypes)
+        values.dtype.append(number)
+        self._group.append(value if group < 0 else group)
+        self._seen.append(self._writes)
+        self._ids[id(tensor)] = (_reference(tensor), value)
+        return value
+
+    def _new_shape(self, tensor: torch.Tensor) -> tuple[int, ...]:
+        """The shape of a tensor that is the first of its shape, or of a kind whose shapes cannot be looked up."""
+        shape = shape_of(tensor)
+        if type(tensor) in _DENSE and not tensor.is_nested:
+            self._shapes[tensor.shape] = shape
+        return shape
+
+    def _refresh(self, tensor: torch.Tensor, value: int, write: tuple[int, int, int]) -> int:
+        """A tensor whose memory was changed through another tensor (a view, ``.data``) since it was last read."""
+        row = self._append_row(CHANGED_THROUGH_VIEW, self.operations.site[write[0]])
+        self._append_inputs(row, (value, write[1]), (0, 1))
+        fresh = self._new_value(tensor, row, self._group[value])
+        self.operations.outputs.append(fresh)
+        self.operations.output_start.append(len(self.operations.outputs))
+        return fresh
+
+    # rows
+
+    def _number_of_name(self, name: str) -> int:
+        number = self._names.get(name)
+        if number is None:
+            number = self._names[name] = len(self._names)
+        return number
+
+    def _append_row(self, name: str, site: int) -> int:
+        columns = self.operations
+        row = len(columns.name)
+        columns.name.append(self._number_of_name(name))
+        columns.site.append(site)
+        columns.call.append(self.call)
+        enabled = _is_grad_enabled()
+        columns.mode.append(0 if enabled else self._region_mode())
+        columns.region.append(-1 if enabled else self.region)
+        number = _sequence_number()
+        columns.sequence_start.append(number)
+        columns.sequence_end.append(number)
+        return row
+
+    def _append_inputs(self, row: int, inputs: Iterable[int], arguments: Iterable[int]) -> None:
+        columns = self.operations
+        columns.inputs.extend(inputs)
+        columns.argument.extend(arguments)
+        columns.input_start.append(len(columns.inputs))
+
+    def _region_mode(self) -> int:
+        """Why gradients are not recorded now: a key of ``REGION_CAUSES``."""
+        return 1
