@@ -12,6 +12,7 @@ from gradflow.graph.flow_graph import FlowGraph
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.watch.events import Observation
 from gradflow.watch.finding import Finding
+from gradflow.watch.own_line import at_own_line
 from gradflow.watch.picture import draw_question
 from gradflow.watch.questions import Question, evidence_for, name_of_value, questions_in, score_text
 from gradflow.watch.rules.answered import a_gradient_came
@@ -63,7 +64,7 @@ def findings_in(observation: Observation) -> tuple[Finding, ...]:
     if not found:
         found.extend(message_only(observation))
     unique: dict[tuple[str, object], Finding] = {}
-    for one in sorted(found, key=_order):
+    for one in sorted((at_own_line(observation, one) for one in found), key=_order):
         unique.setdefault((one.diagnostic.name, one.diagnostic.location), one)
     return tuple(unique.values())
 

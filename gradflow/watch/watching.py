@@ -8,7 +8,7 @@ from types import TracebackType
 
 import torch
 
-from gradflow.location import SiteTable, SourceSpan, is_installed, is_machinery, span_of
+from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
 from gradflow.probe.custom_backward import function_spans
 from gradflow.trace.patches import watched
 from gradflow.watch.backward_calls import BackwardCalls
@@ -20,6 +20,7 @@ from gradflow.watch.log import Log
 from gradflow.watch.module_calls import ModuleCalls
 from gradflow.watch.optimizers import OptimizerWatch
 from gradflow.watch.plain_tensors import plain_tensors
+from gradflow.watch.program_sites import ProgramSites
 from gradflow.watch.recording import ProgramRecorder
 
 __all__ = ["OPERATIONS_KEPT", "Watch"]
@@ -39,7 +40,8 @@ class Watch:
 
     def __init__(self, *, steps: int | None = None) -> None:
         self.log = Log()
-        self.recorder = ProgramRecorder(SiteTable(), self.log)
+        self.sites = ProgramSites(lambda: len(self.recorder.operations.name))
+        self.recorder = ProgramRecorder(self.sites, self.log)
         self._steps = steps
         self._initially_enabled = torch.is_grad_enabled()
         self._stack = contextlib.ExitStack()
@@ -131,6 +133,7 @@ class Watch:
             made_at=log.made_at,
             copies=log.copies,
             plain_tensors=self._plain_tensors(),
+            callers={site: tuple(callers) for site, callers in self.sites.callers.items()},
             stepped_aside=log.stepped_aside,
         )
 
