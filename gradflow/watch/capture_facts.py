@@ -31,11 +31,11 @@ def copied_from(trace: Trace, value: int) -> Copy | None:
             break
         name = trace.name_of(producer)
         inputs = trace.inputs_of(producer)
+        if not inputs:
+            break  # made of plain numbers: a copy of nothing
         if name in DETACHING or name in REWRAPPING:
             operation = producer if operation < 0 else operation
         elif name not in _SAME:
-            break
-        if not inputs:
             break
         value = inputs[0]
     return Copy(operation=operation, origin=value) if operation >= 0 else None

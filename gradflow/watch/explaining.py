@@ -20,14 +20,19 @@ from gradflow.watch.rules.backward_raised import backward_raised
 from gradflow.watch.rules.captured import captured_tensor_is_another
 from gradflow.watch.rules.failures import program_failed
 from gradflow.watch.rules.hook_use import hook_never_ran
+from gradflow.watch.rules.idle_optimizer import optimizer_moves_nothing
 from gradflow.watch.rules.message_only import message_only
 from gradflow.watch.rules.mixing import gradient_and_activation_differ
 from gradflow.watch.rules.mixing_in_arrays import weight_gradient_in_arrays
 from gradflow.watch.rules.module_backward import module_defines_backward
+from gradflow.watch.rules.non_leaf import grad_of_non_leaf, guarded_grad_of_non_leaf
 from gradflow.watch.rules.pairing import gradient_of_another_call
 from gradflow.watch.rules.parameters import gradients_pile_up, optimizer_is_stale, parameters_unregistered
+from gradflow.watch.rules.partly_cut import one_way_is_cut
+from gradflow.watch.rules.plain_tensor import plain_tensor_never_learns
 from gradflow.watch.rules.replaced_output import hook_replaces_output
-from gradflow.watch.rules.unanswered import grad_of_non_leaf, no_gradient_came, score_without_history
+from gradflow.watch.rules.score_history import score_without_history
+from gradflow.watch.rules.unanswered import no_gradient_came
 
 __all__ = ["explain_observation", "findings_in", "summary"]
 
@@ -41,6 +46,9 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     optimizer_is_stale,
     gradients_pile_up,
     parameters_unregistered,
+    plain_tensor_never_learns,
+    optimizer_moves_nothing,
+    guarded_grad_of_non_leaf,
     module_defines_backward,
 )
 """Rules about the program as a whole."""
@@ -90,7 +98,8 @@ def _about(observation: Observation, question: Question) -> tuple[Finding, ...]:
     evidence = evidence_for(observation, question)
     captured = captured_tensor_is_another(observation, question, evidence)
     if question.measured.arrived:
-        return captured or a_gradient_came(observation, question, evidence)
+        came = captured or a_gradient_came(observation, question, evidence)
+        return came or one_way_is_cut(observation, question, evidence)
     non_leaf = grad_of_non_leaf(observation, question, evidence)
     if non_leaf is not None:
         return (non_leaf, *(one for one in captured if one.diagnostic.name != "stale-activation"))

@@ -18,6 +18,7 @@ __all__ = [
     "layer_of",
     "leaves_behind",
     "name_of_value",
+    "question_of",
     "questions_in",
     "score_text",
 ]
@@ -89,20 +90,27 @@ def _questions(observation: Observation) -> Iterator[Question]:
             )
     yield from _waiting_hooks(observation)
     for read in observation.reads:
-        if read.backwards == 0 or read.is_guard:
-            continue
-        number = _backward_meant(observation, read)
-        backward = observation.backwards[number]
-        yield Question(
-            backward=backward,
-            backward_number=number,
-            score=backward.roots[0] if backward.roots else -1,
-            target=read.value,
-            measured=read.measured,
-            site=read.site,
-            operation=read.operation,
-            read=read,
-        )
+        question = question_of(observation, read) if not read.is_guard else None
+        if question is not None:
+            yield question
+
+
+def question_of(observation: Observation, read: GradRead) -> Question | None:
+    """The question that reading a ``.grad`` asks; ``None`` before the first backward."""
+    if read.backwards == 0:
+        return None
+    number = _backward_meant(observation, read)
+    backward = observation.backwards[number]
+    return Question(
+        backward=backward,
+        backward_number=number,
+        score=backward.roots[0] if backward.roots else -1,
+        target=read.value,
+        measured=read.measured,
+        site=read.site,
+        operation=read.operation,
+        read=read,
+    )
 
 
 def _waiting_hooks(observation: Observation) -> Iterator[Question]:

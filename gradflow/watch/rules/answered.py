@@ -13,7 +13,7 @@ from gradflow.watch.definitions import definition_of, expression_at
 from gradflow.watch.events import Observation
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.questions import Question
-from gradflow.watch.rules.unanswered import engine_findings
+from gradflow.watch.rules.engine import engine_findings
 
 __all__ = ["a_gradient_came"]
 

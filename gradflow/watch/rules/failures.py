@@ -5,6 +5,7 @@ from __future__ import annotations
 from gradflow.location import SourceSpan
 from gradflow.watch.events import Failure, Hook, Observation
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.rules.refused import REFUSALS
 
 __all__ = ["program_failed"]
 
@@ -20,15 +21,7 @@ def program_failed(observation: Observation) -> tuple[Finding, ...]:
     """What is behind the exceptions that ended the program, apart from those that backward raised."""
     found: list[Finding] = []
     for failure in observation.failures:
-        for rule in (
-            _module_attribute,
-            _integer,
-            _flag_refused,
-            _hook_refused,
-            _hook_view,
-            _dtype_differs,
-            _distributed,
-        ):
+        for rule in (_module_attribute, *REFUSALS, _hook_view, _dtype_differs, _distributed):
             one = rule(observation, failure)
             if one is not None:
                 found.append(one)
@@ -60,83 +53,6 @@ def _module_attribute(observation: Observation, failure: Failure) -> Finding | N
         rank=0,
         operation=failure.operation,
     )
-
-
-def _integer(observation: Observation, failure: Failure) -> Finding | None:
-    said = failure.message
-    if "floating point" not in said or "require" not in said or "grad" not in said:
-        return None
-    return finding(
-        "integer-input",
-        "error",
-        "a gradient is asked of whole numbers, which cannot have one",
-        failure.span,
-        label="an integer tensor",
-        notes=(
-            f"torch says: {said}",
-            "a whole number cannot move a little, so there is no derivative with respect to it",
-        ),
-        helps=(
-            (
-                "of token ids, ask at their embedding: `e = model.embed(ids).detach().requires_grad_()`, "
-                "and go on from `e`"
-            ),
-            "if they are pixel values or the like, convert them: `x = x.float().requires_grad_()`",
-        ),
-        is_parameter=True,
-        rank=0,
-        operation=failure.operation,
-    )
-
-
-def _flag_refused(observation: Observation, failure: Failure) -> Finding | None:
-    if "you can only change requires_grad flags of leaf variables" not in failure.message:
-        return None
-    return finding(
-        "requires-grad-off",
-        "error",
-        "`requires_grad` cannot be switched off on a tensor that was computed",
-        failure.span,
-        label="this tensor has a history",
-        notes=(
-            "autograd has recorded how this tensor was made; only leaves (inputs, parameters) can be switched",
-            "switched off, it could not be differentiated either: it is the very thing whose gradient is wanted",
-        ),
-        helps=("remove this line", "to get the values without their history, use `.detach()` on a copy"),
-        rank=0,
-        operation=failure.operation,
-    )
-
-
-def _hook_refused(observation: Observation, failure: Failure) -> Finding | None:
-    """``register_hook`` or ``retain_grad`` on a tensor without history: what made it so decides."""
-    if not any(said in failure.message for said in _REFUSALS):
-        return None
-    frozen = [flag for flag in observation.flags if not flag.on and flag.was and not flag.error and flag.is_leaf]
-    is_off = bool(len(observation.trace)) and observation.trace.operations.mode[-1] != 0
-    if is_off or not frozen:
-        return None
-    return finding(
-        "nothing-requires-grad",
-        "broken",
-        "a gradient is asked of a tensor without history: nothing before it requires grad",
-        observation.trace.site_span(frozen[0].site),
-        label="frozen here",
-        annotations=((failure.span, "its gradient is asked for here"),),
-        notes=(
-            "autograd records an operation only when one of its inputs requires grad; here none does",
-            f"torch says: {failure.message}",
-        ),
-        helps=("let the input require grad, which leaves the parameters frozen: `x.requires_grad_(True)`",),
-        rank=0,
-        operation=failure.operation,
-    )
-
-
-_REFUSALS = (
-    "cannot register a hook on a tensor that doesn't require gradient",
-    "can't retain_grad on Tensor that has requires_grad=False",
-)
 
 
 def _hook_view(observation: Observation, failure: Failure) -> Finding | None:
@@ -235,6 +151,3 @@ def _distributed(observation: Observation, failure: Failure) -> Finding | None:
         rank=0,
         operation=failure.operation,
     )
-
-
-_RULES = (_module_attribute, _integer, _flag_refused, _hook_refused, _hook_view, _dtype_differs, _distributed)

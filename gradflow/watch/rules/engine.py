@@ -1,0 +1,78 @@
+"""What the rules of ``gradflow check`` find, with the words that fit a program."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradflow.diagnose.codes import code_of
+from gradflow.diagnose.diagnosing import diagnose
+from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.diagnose.verdict import verdict_of
+from gradflow.probe.evidence import Evidence
+from gradflow.watch.capture_facts import hook_around
+from gradflow.watch.events import Observation
+from gradflow.watch.finding import Finding
+from gradflow.watch.joins import how_joined
+from gradflow.watch.questions import Question
+
+__all__ = ["engine_findings"]
+
+
+def engine_findings(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
+    """What the rules of ``gradflow check`` say, with the names that a program's hooks and calls give to it."""
+    found = []
+    for diagnostic in diagnose(evidence):
+        named = _in_the_programs_words(observation, evidence, diagnostic)
+        named = _with_how_it_is_known(question, evidence, named)
+        verdict = verdict_of(evidence)
+        if named.name == "graph-freed":
+            verdict = "error"
+        found.append(
+            Finding(
+                diagnostic=named,
+                verdict=verdict,
+                target=evidence.target,
+                is_parameter=evidence.kind == "parameter",
+                score=evidence.score,
+                rank=0 if question.error else 1,
+                operation=question.operation,
+            )
+        )
+    return tuple(found)
+
+
+def _in_the_programs_words(observation: Observation, evidence: Evidence, diagnostic: Diagnostic) -> Diagnostic:
+    trace = observation.trace
+    for group in evidence.dependence.cuts:
+        operation = group.leave if group.leave >= 0 else group.operation
+        if trace.span_of(operation) != diagnostic.location:
+            continue
+        if trace.name_of(operation) == "autograd.grad":
+            return replace(
+                diagnostic,
+                code=code_of("graph-freed"),
+                name="graph-freed",
+                message="a gradient is differentiated again, and it was computed without a graph of its own",
+                label="without `create_graph=True` the result is a plain number",
+                notes=("the first derivative is a new tensor without history, unless autograd is told to record it",),
+                helps=(),
+            )
+        if group.cause == "detach" and hook_around(observation, operation) is not None:
+            return replace(diagnostic, code=code_of("hook-detach"), name="hook-detach")
+    return diagnostic
+
+
+def _with_how_it_is_known(question: Question, evidence: Evidence, diagnostic: Diagnostic) -> Diagnostic:
+    """Say what a way through NumPy or Python numbers rests on, where nothing proves it."""
+    places = {evidence.trace.span_of(bridge.leave): bridge for bridge in evidence.bridges}
+    bridge = places.get(diagnostic.location)
+    if bridge is None or not how_joined(bridge):
+        return diagnostic
+    # that no gradient can come is certain of a score without any history, and else as uncertain as the way itself
+    backward = question.backward
+    is_certain = not backward.roots_require_grad or backward.root_is_leaf or bridge.how != "order"
+    return replace(
+        diagnostic,
+        notes=(*diagnostic.notes, how_joined(bridge)),
+        severity=diagnostic.severity if is_certain else "warning",
+    )

@@ -1,0 +1,85 @@
+"""GF110: the very tensor asked for has ``requires_grad=False``: by mistake, or on purpose."""
+
+from __future__ import annotations
+
+from gradflow.location import SourceSpan
+from gradflow.probe.evidence import Evidence
+from gradflow.watch.events import FlagChange, Observation
+from gradflow.watch.finding import Finding, finding
+from gradflow.watch.questions import Question
+
+__all__ = ["not_trainable"]
+
+_MANY = 50
+"""So many reads at one place are a loop over whatever there is."""
+
+
+def not_trainable(observation: Observation, question: Question, evidence: Evidence) -> Finding:
+    """A frozen parameter, or a tensor that never required grad, and took part in the score."""
+    target = question.target
+    flag = _frozen_by(observation, target)
+    is_parameter = evidence.kind == "parameter" and observation.trace.leaf_names.get(target, ("",))[0] == "parameter"
+    module = evidence.target.rpartition(".")[0]
+    is_meant = flag is not None and _is_meant(observation, question, evidence, flag)
+    if is_parameter:
+        note = "autograd leaves out what does not require grad; if it is frozen on purpose, `None` is right"
+        cure = f"switch it on after everything that freezes: `{module or 'model'}.requires_grad_(True)`"
+    else:
+        note = "only what requires grad gets a gradient: a buffer, or a plain tensor, does not unless it is told to"
+        cure = "if it should learn, make it an `nn.Parameter(...)`; else call `.requires_grad_()` before the forward"
+    return finding(
+        "not-trainable",
+        "connected" if is_meant else "broken",
+        f"`{evidence.target}` gets no gradient: its `requires_grad` is `False`",
+        _place(observation, target, flag),
+        label="switched off here" if flag is not None else "made here",
+        annotations=((observation.trace.site_span(question.site), "`None` is read here"),),
+        notes=(
+            note,
+            *(
+                ("it was frozen together with all that is read here, and other parameters train: taken as meant",)
+                if is_meant
+                else ()
+            ),
+        ),
+        severity="info" if is_meant else "warning" if is_parameter else "error",
+        helps=() if is_meant else (cure,),
+        target=evidence.target,
+        is_parameter=True,
+        score=evidence.score,
+        operation=question.operation,
+    )
+
+
+def _place(observation: Observation, target: int, flag: FlagChange | None) -> SourceSpan | None:
+    """Where it was switched off, else where it was made."""
+    trace = observation.trace
+    if flag is not None:
+        return trace.site_span(flag.site)
+    producer = trace.values.producer[target]
+    own = trace.site_span(observation.made_at.get(target, -1)) or (trace.span_of(producer) if producer >= 0 else None)
+    if own is not None:
+        return own
+    made = next((m.made_at for m in observation.modules.values() if target in m.parameters), -1)
+    return trace.site_span(made)
+
+
+def _frozen_by(observation: Observation, value: int) -> FlagChange | None:
+    flags = [flag for flag in observation.flags if flag.value == value and not flag.error]
+    return flags[-1] if flags and not flags[-1].on else None
+
+
+def _is_meant(observation: Observation, question: Question, evidence: Evidence, flag: FlagChange) -> bool:
+    """Whether the program looks at everything that it froze there, while others train.
+
+    Who looks at some of it only, and at none of the rest, wants to see a gradient there.
+    """
+    names, reaches = evidence.trace.leaf_names, evidence.dependence.reaches
+    trained = any(names.get(value, ("",))[0] == "parameter" for value in question.backward.arrived)
+    if not trained or flag.operation > question.backward.operation:
+        return False
+    seen = [read.value for read in observation.reads if read.site == question.site]
+    together = {
+        other.value for other in observation.flags if other.site == flag.site and not other.on and reaches[other.value]
+    }
+    return len(seen) >= _MANY or together <= set(seen)

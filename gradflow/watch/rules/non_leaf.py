@@ -1,0 +1,64 @@
+"""GF205: ``.grad`` is read of a tensor for which autograd does not keep it."""
+
+from __future__ import annotations
+
+from gradflow.probe.evidence import Evidence
+from gradflow.watch.events import GradRead, Observation
+from gradflow.watch.evidence import evidence_for
+from gradflow.watch.finding import Finding, finding
+from gradflow.watch.questions import Question, question_of
+
+__all__ = ["grad_of_non_leaf", "guarded_grad_of_non_leaf"]
+
+
+def grad_of_non_leaf(observation: Observation, question: Question, evidence: Evidence) -> Finding | None:
+    """``.grad`` of a computed tensor is not filled unless it was told to keep it."""
+    read = question.read
+    if read is None or not _is_never_filled(read):
+        return None
+    trace = observation.trace
+    producer = trace.values.producer[question.target]
+    made = trace.span_of(producer) if producer >= 0 else None
+    return finding(
+        "non-leaf-grad",
+        "connected",
+        f"`.grad` is read of `{evidence.target}`, which is computed and not a leaf: autograd fills it for leaves only",
+        trace.site_span(question.site),
+        label="always `None` here" if read.is_guard else "a computed tensor keeps no gradient",
+        annotations=((made, f"computed here (`{trace.name_of(producer)}`)" if producer >= 0 else ""),),
+        notes=("the gradient does pass through it; it is not stored, to save memory",),
+        helps=(
+            "call `.retain_grad()` on it before backward",
+            "of a parametrized weight, read the gradient of what makes it: `parametrizations.weight.original0`",
+            "if it was to be a leaf, set `requires_grad` after the last step that makes it (`.to(device)`)",
+        ),
+        severity="warning" if read.is_guard else "error",
+        target=evidence.target,
+        score=evidence.score,
+        operation=question.operation,
+    )
+
+
+def guarded_grad_of_non_leaf(observation: Observation) -> tuple[Finding, ...]:
+    """A condition on ``x.grad is None`` that is always decided in the same way, because it only ever sees non-leaves.
+
+    Where the same place also sees leaves, as in a loop over all sorts of tensors, the condition has its use.
+    """
+    found: dict[int, Finding] = {}
+    for site in dict.fromkeys(read.site for read in observation.reads if read.is_guard):
+        reads = [read for read in observation.reads if read.site == site]
+        if not all(read.is_guard and _is_never_filled(read) for read in reads):
+            continue
+        for read in reads:
+            question = question_of(observation, read)
+            if question is None or site in found:
+                continue
+            evidence = evidence_for(observation, question)
+            one = grad_of_non_leaf(observation, question, evidence)
+            if one is not None and evidence.dependence.score_carries:
+                found[site] = one
+    return tuple(found.values())
+
+
+def _is_never_filled(read: GradRead) -> bool:
+    return not read.is_leaf and read.requires_grad and not read.retains_grad and not read.measured.arrived

@@ -1,0 +1,134 @@
+"""GF401: a gradient came, and one way by which the score was computed from the same tensor is left out of it.
+
+A program runs once, so nothing can be tried. Two things can still be said. That a way is cut is a fact of the
+recording. That something is missing is certain where the value only passes through (a skip connection) and joins what
+does carry a gradient: the share of such a way is the very gradient at the junction. Everywhere else the share may be
+zero, as when a maximum is subtracted for stability, and often it is left out on purpose. So only gradients at
+activations and inputs are looked at, which are asked for to be read; parameters and whatever an optimizer moves are
+trained by estimates of all kinds: targets held fixed, weights, statistics, straight-through.
+"""
+
+from __future__ import annotations
+
+from gradflow.diagnose.cause_texts import text_for
+from gradflow.graph.cut_group import CutGroup
+from gradflow.location import SourceSpan, is_installed
+from gradflow.probe.evidence import Evidence
+from gradflow.probe.straight_through import is_straight_through
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import ALIASING, DETACHING
+from gradflow.watch.events import Observation
+from gradflow.watch.finding import Finding, finding
+from gradflow.watch.questions import Question
+
+__all__ = ["one_way_is_cut"]
+
+_CAUSES = frozenset({"detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
+_PASSING = DETACHING | ALIASING | {
+    "clone", "contiguous", "to", "float", "double", "half", "bfloat16", "view", "reshape", "flatten", "unflatten",
+    "transpose", "permute", "t", "squeeze", "unsqueeze", "expand", "expand_as", "view_as", "chunk", "split", "unbind",
+    "__getitem__", "narrow", "select", "cpu", "cuda", "tensor", "new_tensor", "type", "movedim", "roll", "flip",
+}  # fmt: skip
+_JUNCTIONS = frozenset({
+    "add", "__add__", "__radd__", "__iadd__", "add_", "sub", "__sub__", "__rsub__", "rsub", "__isub__", "sub_", "cat",
+    "concat", "concatenate", "stack", "hstack", "vstack",
+})  # fmt: skip
+_LARGEST = frozenset({"max", "amax", "min", "amin", "logsumexp", "aminmax"})
+_STEPS = 64
+
+
+def one_way_is_cut(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
+    """What is certainly missing makes the gradient wrong; what may be missing is only told."""
+    if _is_trained(observation, question.target):
+        return ()
+    certain: list[Finding] = []
+    perhaps: list[Finding] = []
+    for way in evidence.dependence.sides:
+        if not way or any(group.cause not in _CAUSES or not _is_own(evidence.trace, group) for group in way):
+            continue
+        if is_straight_through(evidence.trace, way[0]) or _only_shifts(evidence.trace, way[0]):
+            continue
+        is_certain = len(way) == 1 and way[0].leave < 0 and _joins_unchanged(evidence, way[0])
+        (certain if is_certain else perhaps).append(_finding(question, evidence, way[0], is_certain=is_certain))
+    return tuple(certain or perhaps)
+
+
+def _is_trained(observation: Observation, target: int) -> bool:
+    if observation.trace.leaf_names.get(target, ("",))[0] == "parameter" or target in observation.made_at:
+        return True
+    return any(target in optimizer.parameters for optimizer in observation.optimizers)
+
+
+def _is_own(trace: Trace, group: CutGroup) -> bool:
+    place = _place(trace, group)
+    return place is not None and not is_installed(place.path)
+
+
+def _place(trace: Trace, group: CutGroup) -> SourceSpan | None:
+    return trace.site_span(group.site) or trace.span_of(group.leave if group.leave >= 0 else group.operation)
+
+
+def _joins_unchanged(evidence: Evidence, group: CutGroup) -> bool:
+    """Whether the value behind the cut only passes through up to a sum or a concatenation that carries the gradient."""
+    trace, dependence = evidence.trace, evidence.dependence
+    if trace.name_of(group.operation) not in _PASSING:
+        return False
+    passed = {value for value in trace.outputs_of(group.operation) if dependence.reaches[value]}
+    for operation in range(group.operation + 1, min(len(trace), group.operation + _STEPS)):
+        inputs = trace.inputs_of(operation)
+        if not passed.intersection(inputs):
+            continue
+        outputs = [value for value in trace.outputs_of(operation) if dependence.reaches[value]]
+        name = trace.name_of(operation)
+        if name in _JUNCTIONS and outputs and dependence.carries[outputs[0]]:
+            return True
+        if name in _PASSING:
+            passed.update(outputs)
+    return False
+
+
+def _only_shifts(trace: Trace, group: CutGroup) -> bool:
+    """A largest or smallest entry, taken out of all entries: what is normalised afterwards does not change by it."""
+    source = group.value
+    for value in (source, *(trace.outputs_of(group.operation))):
+        producer = trace.values.producer[value]
+        for _ in range(4):
+            if producer < 0:
+                break
+            if trace.name_of(producer) in _LARGEST:
+                return True
+            inputs = trace.inputs_of(producer)
+            producer = trace.values.producer[inputs[0]] if inputs and trace.name_of(producer) in _PASSING else -1
+    following = range(group.operation, min(len(trace), group.operation + 8))
+    return any(
+        trace.name_of(operation) in _LARGEST
+        and set(trace.outputs_of(group.operation)) & set(trace.inputs_of(operation))
+        for operation in following
+    )
+
+
+def _finding(question: Question, evidence: Evidence, group: CutGroup, *, is_certain: bool) -> Finding:
+    trace = evidence.trace
+    operation = group.leave if group.leave >= 0 else group.operation
+    text = text_for(group.cause, trace.name_of(operation))
+    if is_certain:
+        sure = "the value goes on unchanged from here to where it joins the others, so its share is certainly missing"
+    else:
+        sure = "how much is missing was not measured: a program runs once; it may be nothing, and it may be meant"
+    return finding(
+        "partial-detach",
+        "wrong" if is_certain else "connected",
+        f"the gradient at `{evidence.target}` leaves out one way by which {evidence.score} was computed from it",
+        _place(trace, group),
+        label="this way carries no gradient, the others do",
+        annotations=(
+            (trace.span_of(operation), "first operation that is not recorded"),
+            (trace.site_span(question.site), "the gradient is asked for here"),
+        ),
+        notes=(text.note, sure),
+        helps=(text.helps[0], "if the stop is meant, nothing needs mending: it is then not the true derivative"),
+        severity="warning" if is_certain else "info",
+        target=evidence.target,
+        score=evidence.score,
+        operation=question.operation,
+    )

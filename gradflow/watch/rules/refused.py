@@ -1,0 +1,173 @@
+"""GF114, GF107, GF109, GF205, GF103: torch refused outright what the program asked for, and says why."""
+
+from __future__ import annotations
+
+import ast
+
+from gradflow.location import SourceSpan
+from gradflow.probe.class_source import parse_file
+from gradflow.watch.definitions import definition_of, expression_at
+from gradflow.watch.events import Failure, Observation
+from gradflow.watch.finding import Finding, finding
+
+__all__ = ["REFUSALS"]
+
+
+def _integer(observation: Observation, failure: Failure) -> Finding | None:
+    said = failure.message
+    if "floating point" not in said or "require" not in said or "grad" not in said:
+        return None
+    return finding(
+        "integer-input",
+        "error",
+        "a gradient is asked of whole numbers, which cannot have one",
+        failure.span,
+        label="an integer tensor",
+        notes=(
+            f"torch says: {said}",
+            "a whole number cannot move a little, so there is no derivative with respect to it",
+        ),
+        helps=(
+            (
+                "of token ids, ask at their embedding: `e = model.embed(ids).detach().requires_grad_()`, "
+                "and go on from `e`"
+            ),
+            "if they are pixel values or the like, convert them: `x = x.float().requires_grad_()`",
+        ),
+        is_parameter=True,
+        rank=0,
+        operation=failure.operation,
+    )
+
+
+def _flag_refused(observation: Observation, failure: Failure) -> Finding | None:
+    if "you can only change requires_grad flags of leaf variables" not in failure.message:
+        return None
+    return finding(
+        "requires-grad-off",
+        "error",
+        "`requires_grad` cannot be switched off on a tensor that was computed",
+        failure.span,
+        label="this tensor has a history",
+        notes=(
+            "autograd has recorded how this tensor was made; only leaves (inputs, parameters) can be switched",
+            "switched off, it could not be differentiated either: it is the very thing whose gradient is wanted",
+        ),
+        helps=("remove this line", "to get the values without their history, use `.detach()` on a copy"),
+        rank=0,
+        operation=failure.operation,
+    )
+
+
+def _hook_refused(observation: Observation, failure: Failure) -> Finding | None:
+    """``register_hook`` or ``retain_grad`` on a tensor without history: what made it so decides."""
+    if not any(said in failure.message for said in _NO_HOOK):
+        return None
+    frozen = [flag for flag in observation.flags if not flag.on and flag.was and not flag.error and flag.is_leaf]
+    is_off = bool(len(observation.trace)) and observation.trace.operations.mode[-1] != 0
+    if is_off or not frozen:
+        return None
+    return finding(
+        "nothing-requires-grad",
+        "broken",
+        "a gradient is asked of a tensor without history: nothing before it requires grad",
+        observation.trace.site_span(frozen[0].site),
+        label="frozen here",
+        annotations=((failure.span, "its gradient is asked for here"),),
+        notes=(
+            "autograd records an operation only when one of its inputs requires grad; here none does",
+            f"torch says: {failure.message}",
+        ),
+        helps=("let the input require grad, which leaves the parameters frozen: `x.requires_grad_(True)`",),
+        rank=0,
+        operation=failure.operation,
+    )
+
+
+_NO_HOOK = (
+    "cannot register a hook on a tensor that doesn't require gradient",
+    "can't retain_grad on Tensor that has requires_grad=False",
+)
+
+
+def _optimizer_refused(observation: Observation, failure: Failure) -> Finding | None:
+    """``torch.optim.SGD([x])`` where ``x`` was computed, as by ``.double()`` or ``.to(device)``."""
+    if "can't optimize a non-leaf Tensor" not in failure.message:
+        return None
+    name, made = _computed_argument(failure.span)
+    return finding(
+        "non-leaf-grad",
+        "error",
+        f"the optimizer is given {f'`{name}`' if name else 'a tensor'}, which is computed and not a leaf",
+        made or failure.span,
+        label="the last step makes it a computed tensor" if made is not None else "given to the optimizer here",
+        annotations=((failure.span, "refused here"),),
+        notes=(
+            "autograd fills `.grad` of leaves only, so an optimizer could not step on anything else",
+            f"torch says: {failure.message}",
+        ),
+        helps=(
+            "set `requires_grad` after the last step that makes it: `torch.rand(5).double().requires_grad_()`",
+            "or cut what came before: `x = x.detach().requires_grad_()`",
+        ),
+        target=name,
+        rank=0,
+        operation=failure.operation,
+    )
+
+
+def _computed_argument(span: SourceSpan | None) -> tuple[str, SourceSpan | None]:
+    """The one name among the tensors that the optimizer was given, and where it was assigned a computed value."""
+    call = expression_at(span)
+    if not isinstance(call, ast.Call) or not call.args or span is None:
+        return "", None
+    names = sorted({node.id for node in ast.walk(call.args[0]) if isinstance(node, ast.Name)})
+    places = {name: definition_of(span, ast.Name(id=name)) for name in names}
+    computed = [name for name, place in places.items() if isinstance(_value_at(place), ast.Call | ast.BinOp)]
+    return (computed[0], places[computed[0]]) if len(computed) == 1 else ("", None)
+
+
+def _value_at(place: SourceSpan | None) -> ast.expr | None:
+    tree = parse_file(place.path) if place is not None else None
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Assign | ast.AnnAssign) and place is not None and node.lineno == place.line:
+            return node.value
+    return None
+
+
+def _inference_refused(observation: Observation, failure: Failure) -> Finding | None:
+    """A tensor of an ``inference_mode`` region is used where autograd would have to keep it."""
+    if "Inference tensors cannot be saved for backward" not in failure.message:
+        return None
+    trace = observation.trace
+    regions = [
+        trace.operations.region[operation]
+        for operation in range(min(failure.operation, len(trace)))
+        if trace.operations.mode[operation] == 2 and trace.outputs_of(operation)
+    ]
+    if not regions:
+        return None
+    several = len(set(regions)) > 1
+    return finding(
+        "inference-mode",
+        "broken",
+        "a tensor made under `torch.inference_mode()` is used in a computation that is to be differentiated",
+        trace.site_span(regions[-1]),
+        label="what is computed in here can never take part in autograd",
+        annotations=((failure.span, "used here"),),
+        notes=(
+            *(("there are several such regions; this is the one that ran last before",) if several else ()),
+            f"torch says: {failure.message.split('. ')[0]}",
+        ),
+        helps=(
+            "if no gradient is wanted there, use `torch.no_grad()` instead: its tensors are ordinary constants",
+            "or take a copy outside the region: `features = features.clone()`",
+            "if a gradient is wanted, remove the region",
+        ),
+        rank=0,
+        operation=failure.operation,
+    )
+
+
+REFUSALS = (_integer, _flag_refused, _hook_refused, _optimizer_refused, _inference_refused)
+"""Each looks at one exception."""

@@ -1,0 +1,117 @@
+"""GF101 to GF109: the score itself has no history."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradflow.graph.dependence import analyse
+from gradflow.watch.events import Observation
+from gradflow.watch.evidence import evidence_for, leaves_behind
+from gradflow.watch.finding import Finding, finding
+from gradflow.watch.names import name_of_value
+from gradflow.watch.questions import Question
+from gradflow.watch.rules.engine import engine_findings
+from gradflow.watch.rules.late_flag import late_flag, too_late
+
+__all__ = ["frozen_throughout", "score_without_history"]
+
+
+def score_without_history(observation: Observation, question: Question) -> tuple[Finding, ...]:
+    """The score itself does not require grad, or only because it was told to: look for what cut it off."""
+    reaches = analyse(replace(observation.trace, score=question.score), ()).reaches
+    late = late_flag(observation, question.score, reaches)
+    symptom = () if late is None else (too_late(observation, question, late, "the score"),)
+    leaves = leaves_behind(observation, question, trainable=True)
+    leaves = tuple(leaf for leaf in leaves if leaf != question.score)
+    wanted = question.target
+    if wanted >= 0 and wanted in leaves:
+        leaves = (wanted,)
+    flags = [late_flag(observation, leaf, reaches) for leaf in leaves] if late is None else []
+    if flags and flags[0] is not None and None not in flags:
+        name, _ = name_of_value(observation, leaves[0])
+        return (too_late(observation, question, flags[0], f"`{name}`"),)
+    if leaves:
+        asked = replace(question, target=-1) if wanted not in leaves else question
+        return _in_order(symptom, engine_findings(observation, question, evidence_for(observation, asked, leaves)))
+    found = (*_region(observation, question), *frozen_throughout(observation, question))
+    return _in_order(symptom, found or _out_of_torch(observation, question))
+
+
+def _in_order(flagged: tuple[Finding, ...], found: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """A flag on a copy is the second half of copying: ``torch.tensor(x, requires_grad=True)`` in two lines.
+
+    Everywhere else it hides that the forward was not recorded, and is to go first.
+    """
+    is_copy = bool(found) and found[0].diagnostic.name in ("tensor-rewrap", "numpy-roundtrip")
+    return (*found, *flagged) if is_copy else (*flagged, *found)
+
+
+def _out_of_torch(observation: Observation, question: Question) -> tuple[Finding, ...]:
+    """No tensor leads to the score: perhaps plain numbers do."""
+    trace = observation.trace
+    trainable = tuple(
+        value
+        for value, (role, _) in trace.leaf_names.items()
+        if role == "parameter" and trace.values.requires_grad[value]
+    )
+    if not trainable:
+        return ()
+    evidence = evidence_for(observation, replace(question, target=-1), trainable)
+    return engine_findings(observation, question, evidence) if evidence.dependence.score_depends else ()
+
+
+def _region(observation: Observation, question: Question) -> list[Finding]:
+    """Nothing trainable is behind the score; it may have been made while recording was off besides."""
+    trace = observation.trace
+    leaves = set(leaves_behind(observation, question, trainable=False))
+    reaches = analyse(replace(trace, score=question.score), ()).reaches
+    for operation in range(len(trace)):
+        mode = trace.operations.mode[operation]
+        if not any(reaches[value] for value in trace.outputs_of(operation)):
+            continue
+        if mode in (1, 2) and any(value in leaves for value in trace.inputs_of(operation)):
+            reads_parameter = any(trace.leaf_names.get(v, ("",))[0] == "parameter" for v in trace.inputs_of(operation))
+            if not reads_parameter:
+                continue
+            cause = "inference-mode" if mode == 2 else "no-grad"
+            return [
+                finding(
+                    cause,
+                    "broken",
+                    "the score has no history: it was computed while gradient recording was off",
+                    trace.site_span(trace.operations.region[operation]) or trace.span_of(operation),
+                    label="gradient recording is switched off here",
+                    annotations=((trace.span_of(operation), "first operation that is not recorded"),),
+                    notes=("what is computed while recording is off has no history, so no gradient can flow back",),
+                    helps=("run this forward with gradients on",),
+                    rank=0 if question.error else 1,
+                    operation=question.operation,
+                )
+            ]
+    return []
+
+
+def frozen_throughout(observation: Observation, question: Question) -> list[Finding]:
+    """Parameters take part in the score, and all of them are frozen."""
+    trace = observation.trace
+    leaves = leaves_behind(observation, question, trainable=False)
+    frozen = [value for value in leaves if trace.leaf_names.get(value, ("",))[0] == "parameter"]
+    flags = [flag for flag in observation.flags if flag.value in frozen and not flag.on and not flag.error]
+    if not frozen:
+        return []
+    return [
+        finding(
+            "nothing-requires-grad",
+            "broken",
+            "nothing that the score was computed from requires grad",
+            trace.site_span(flags[0].site) if flags else trace.site_span(question.site),
+            label="frozen here" if flags else "backward from a score without any graph",
+            notes=(
+                "autograd records an operation only when one of its inputs requires grad; here none does",
+                f"{len(frozen)} parameters take part, all of them frozen",
+            ),
+            helps=("let the input require grad, which leaves the parameters frozen: `x.requires_grad_(True)`",),
+            rank=0 if question.error else 1,
+            operation=question.operation,
+        )
+    ]
