@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gradflow.probe.evidence import ROUNDING, NodeFlow
-from gradflow.probe.node_facts import factor_of, ignores_all, is_of_one_entry, is_staircase, zero_operands
+from gradflow.probe.node_facts import NodeFacts, facts_of
 
 if TYPE_CHECKING:
     from gradflow.probe.autograd_walk import Node
@@ -20,19 +20,15 @@ class NodeNote:
     """What passed one node: ``edges`` are the numbers of the inputs that lead on, one per ``flow.outgoing``.
 
     ``incoming`` is the largest magnitude that came to each of the node's outputs, ``None`` without a gradient.
-    ``factors`` are what the gradient is multiplied with along some edges, where that had to be read in time; without
-    them the node is asked, which must then still hold its saved tensors.
+    ``facts`` are what the node tells of itself, where that had to be asked in time; without them it is asked when all
+    is over, and must then still hold its saved tensors.
     """
 
     node: Node
     flow: NodeFlow
     edges: tuple[int, ...]
     incoming: tuple[float | None, ...]
-    factors: Mapping[int, float] | None = None
-
-    def factor(self, edge: int) -> float | None:
-        """The largest magnitude of what the gradient along an edge is multiplied with, where that is known."""
-        return factor_of(self.node, edge) if self.factors is None else self.factors.get(edge)
+    facts: NodeFacts | None = None
 
 
 class _Arrivals:
@@ -109,13 +105,13 @@ def _followed(note: NodeNote, waiting: dict[tuple[Node, int], _Arrivals]) -> Nod
             waiting.setdefault((following, number), _Arrivals()).add(magnitude, flow)
     if not dead or not flow.incoming:
         return flow
-    factors = [factor for edge in dead if (factor := note.factor(edge)) is not None]
+    facts = note.facts or facts_of(note.node, dead)
     return replace(
         flow,
         is_end=True,
-        factor=max(factors, default=None),
-        is_staircase=is_staircase(note.node),
-        is_of_one_entry=is_of_one_entry(note.node),
-        ignores_all=ignores_all(note.node),
-        zero_operands=zero_operands(note.node, dead),
+        factor=facts.factor,
+        is_staircase=facts.is_staircase,
+        is_of_one_entry=facts.is_of_one_entry,
+        ignores_all=facts.ignores_all,
+        zero_operands=facts.zero_operands,
     )

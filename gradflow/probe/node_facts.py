@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-__all__ = ["factor_of", "ignores_all", "is_of_one_entry", "is_staircase", "zero_operands"]
+__all__ = [
+    "NodeFacts",
+    "factor_of",
+    "facts_of",
+    "ignores_all",
+    "is_of_one_entry",
+    "is_staircase",
+    "zero_operands",
+]
 
 _STAIRCASES = ("Round", "Floor", "Ceil", "Trunc", "Sign", "Sgn", "Bernoulli", "Poisson", "Normal")
 
@@ -28,6 +37,32 @@ _FACTORS: dict[str, dict[int, str]] = {
 }
 _NEAREST = 1
 _UNSIGNED = 2**64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """All of them, for the edges along which nothing goes on; named as in ``NodeFlow``."""
+
+    factor: float | None = None
+    is_staircase: bool = False
+    is_of_one_entry: bool = False
+    ignores_all: bool = False
+    zero_operands: tuple[int, ...] = ()
+
+
+def facts_of(node: Any, edges: Iterable[int], *, reads_saved: bool = True) -> NodeFacts:
+    """Ask a node while its graph still holds the saved tensors; without them where they are not to be looked at."""
+    if not reads_saved:
+        return NodeFacts(is_staircase=is_staircase(node))
+    dead = tuple(edges)
+    factors = [factor for edge in dead if (factor := factor_of(node, edge)) is not None]
+    return NodeFacts(
+        factor=max(factors, default=None),
+        is_staircase=is_staircase(node),
+        is_of_one_entry=is_of_one_entry(node),
+        ignores_all=ignores_all(node),
+        zero_operands=zero_operands(node, dead),
+    )
 
 
 def is_staircase(node: Any) -> bool:

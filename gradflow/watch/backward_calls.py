@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from gradflow.trace.patches import replace_function
-from gradflow.watch.backward_notes import BackwardNotes
+from gradflow.trace.patches import replace, replace_function
+from gradflow.watch.backward_notes import BackwardNotes, KnownFlows
 from gradflow.watch.events import Backward
 from gradflow.watch.log import Log
 from gradflow.watch.recording import ProgramRecorder, measure
@@ -33,6 +33,8 @@ class BackwardCalls:
         self._on_step = on_step
         self._busy = False
         self._left: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], int]] = {}
+        self._known: KnownFlows = {}
+        self._packs_saved = False
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -40,7 +42,18 @@ class BackwardCalls:
         with contextlib.ExitStack() as stack:
             replace_function(stack, torch.autograd, "backward", self._watched(torch.autograd.backward, "backward"))
             replace_function(stack, torch.autograd, "grad", self._watched(torch.autograd.grad, "grad"))
+            push = torch._C._autograd._push_saved_tensors_default_hooks
+            replace(stack, torch._C._autograd, "_push_saved_tensors_default_hooks", self._noted(push))
             yield
+
+    def _noted(self, push: Callable[..., Any]) -> Callable[..., Any]:
+        """Saved tensors that are packed (by checkpointing, for one) can be unpacked once only: hands off from then."""
+
+        def call(*args: Any) -> Any:
+            self._packs_saved = True
+            return push(*args)
+
+        return call
 
     def _watched(self, original: Callable[..., Any], kind: Any) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -81,7 +94,14 @@ class BackwardCalls:
             create_graph=bool(given.get("create_graph")),
             kept=self._still_there() if kind == "backward" else (),
         )
-        notes = BackwardNotes(recorder, roots, inputs, number=len(log.backwards))
+        notes = BackwardNotes(
+            recorder,
+            roots,
+            inputs,
+            number=len(log.backwards),
+            known=self._known,
+            reads_saved=not self._packs_saved,
+        )
         log.backwards.append(event)
         try:
             result = original(*args, **kwargs)

@@ -11,77 +11,129 @@ import torch
 
 from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk
 from gradflow.probe.backward_scan import note_flow
+from gradflow.probe.evidence import NodeFlow
+from gradflow.probe.forward_origin import forward_origin
 from gradflow.probe.last_nodes import NodeNote, with_ends
+from gradflow.probe.node_facts import NodeFacts, facts_of
 from gradflow.watch.events import Backward
+from gradflow.watch.light_notes import LightNotes
+from gradflow.watch.magnitude import Magnitude, magnitude_of, resolved
+from gradflow.watch.node_limit import node_limit
 from gradflow.watch.recording import ProgramRecorder
 
-__all__ = ["BackwardNotes"]
+__all__ = ["BackwardNotes", "KnownFlows"]
 
-SCANNED = 8
-"""So many backward passes of a program are watched node by node; the later ones only by what arrives."""
-
-NODES = 3_000
-"""Larger graphs are not touched: a graph whose every node Python has seen recurses when it is freed."""
+CLOSELY = 8
+"""So many backward passes of a program are watched closely (cancellation, factors); the later ones lightly."""
 
 SMALL = 1e-6
 """Largest entry below which a gradient may be only the rounding error of a cancellation."""
 
+_KNOWN = 64
+
+KnownFlows = dict[tuple[int, frozenset[tuple[int, str]]], tuple[NodeFlow, ...]]
+"""What was found where the same gradients were lost at the same line before: a loop loses them in every turn."""
+
 
 class BackwardNotes:
-    """Node hooks for one backward pass; nothing of the graph is kept after :meth:`finish`."""
+    """Node hooks for one backward pass; nothing of the graph is kept after :meth:`finish`.
+
+    Parameters
+    ----------
+    number
+        How many backward passes came before.
+    known
+        Shared by all passes of a program.
+    reads_saved
+        Whether the saved tensors of a graph may be looked at: not where unpacking them runs code of others.
+    """
 
     def __init__(
-        self, recorder: ProgramRecorder, roots: Sequence[torch.Tensor], inputs: Sequence[torch.Tensor], number: int
+        self,
+        recorder: ProgramRecorder,
+        roots: Sequence[torch.Tensor],
+        inputs: Sequence[torch.Tensor],
+        *,
+        number: int,
+        known: KnownFlows,
+        reads_saved: bool,
     ) -> None:
         self.leaves: list[torch.Tensor] = []
         self._recorder = recorder
+        self._known = known
+        self._reads_saved = reads_saved
+        self._is_close = number < CLOSELY
         self._nodes: list[Node] = []
         self._root: Node | None = None
         self._notes: list[NodeNote] = []
+        self._light = LightNotes(self._see_birth, self._facts)
+        self._is_born = False
+        self._origin: Node | None = None
         self._handles: list[Any] = []
-        self._arrived: dict[Node, tuple[float, bool]] = {}
+        self._arrived: dict[Node, Magnitude] = {}
+        self._unseen = ""
         with torch._C.DisableTorchFunction():
             self._edges = [torch.autograd.graph.get_gradient_edge(t) for t in inputs if t.requires_grad]
             if len(roots) == 1 and roots[0].grad_fn is not None:
-                self._watch(roots[0].grad_fn, is_scanned=number < SCANNED)
+                self._watch(roots[0].grad_fn)
+            elif len(roots) > 1:
+                self._unseen = "backward was called for several tensors at once"
 
-    def _watch(self, root: Node, *, is_scanned: bool) -> None:
-        nodes = walk(root, limit=NODES)
+    def _watch(self, root: Node) -> None:
+        limit = node_limit()
+        nodes = walk(root, limit=limit)
         if nodes is None:
+            self._unseen = f"the graph has more than {limit:,} nodes, and gradflow does not look into graphs so large"
             return
         self._root = root
         self._nodes = nodes
+        rows: Any = _Rows(self._recorder)
+        operation_of = link_operations(rows) if self._is_close else None
+        way = set(nodes)
         for node in nodes:
             variable = getattr(node, "variable", None) if node.name().endswith("AccumulateGrad") else None
             if variable is not None:
                 self.leaves.append(variable)
-                if is_scanned:
+                if operation_of is not None:
                     self._handles.append(node.register_prehook(self._arrival(node)))
-        if is_scanned:
-            rows: Any = _Rows(self._recorder)
-            operation_of = link_operations(rows)
-            way = set(nodes)
-            for node in nodes:
-                if not node.name().endswith("AccumulateGrad"):
-                    hook = note_flow(node, way, self._notes, operation_of, rows)
-                    self._handles.append(node.register_hook(self._undisturbed(hook)))
+            elif operation_of is not None:
+                hook = note_flow(node, way, self._notes, operation_of, rows)
+                self._handles.append(node.register_hook(self._closely(node, hook)))
+            elif (handle := self._light.watch(node)) is not None:
+                self._handles.append(handle)
 
-    def _undisturbed(self, hook: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    def _closely(self, node: Node, hook: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+        notes = self._notes
+
         def call(outgoing: Any, incoming: Any) -> None:
             with torch._C.DisableTorchFunction():
                 hook(outgoing, incoming)
+                note = notes[-1]
+                if not note.flow.outgoing_finite:
+                    self._see_birth(node)
+                # the saved tensors are gone when all is over
+                lost = [edge for edge, magnitude in zip(note.edges, note.flow.outgoing, strict=True) if not magnitude]
+                if lost or note.flow.cancels:
+                    notes[-1] = replace(note, facts=self._facts(node, lost or note.edges))
 
         return call
 
+    def _facts(self, node: Node, edges: Sequence[int]) -> NodeFacts:
+        return facts_of(node, edges, reads_saved=self._reads_saved)
+
+    def _see_birth(self, node: Node) -> None:
+        """The first gradient that is not finite: perhaps because the forward already had such numbers."""
+        if not self._is_born:
+            self._is_born = True
+            if self._reads_saved:
+                with torch._C.DisableTorchFunction(), torch.no_grad():
+                    self._origin = forward_origin(node)
+
     def _arrival(self, node: Node) -> Callable[[Any], None]:
         def hook(gradients: Any) -> None:
-            with torch._C.DisableTorchFunction(), torch.no_grad():
-                gradient = gradients[0]
-                if gradient is not None and gradient.numel():
-                    if gradient.is_sparse:
-                        gradient = gradient.coalesce().values()
-                    largest = float(gradient.detach().abs().amax()) if gradient.numel() else 0.0
-                    self._arrived[node] = (largest, math.isfinite(largest))
+            with torch._C.DisableTorchFunction():
+                if gradients[0] is not None:
+                    self._arrived[node] = magnitude_of(gradients[0])
 
         return hook
 
@@ -89,40 +141,74 @@ class BackwardNotes:
         """Take the hooks off; what was noted is of no use."""
         for handle in self._handles:
             handle.remove()
-        self._handles, self._notes, self._nodes, self._root = [], [], [], None
+        self._light.forget()
+        self._handles, self._notes, self._nodes, self._root, self._origin = [], [], [], None, None
 
     def finish(self, event: Backward) -> None:
         """Write what was seen to the event."""
-        if self._root is not None and self._notes:
+        event.unseen = self._unseen
+        if self._root is not None:
             with torch._C.DisableTorchFunction():
                 self._write(event, self._root)
         self.drop()
 
     def _write(self, event: Backward, root: Node) -> None:
         value_of = self._recorder.value_of
-        arrivals = {value_of(node.variable): found for node, found in self._arrived.items()}  # type: ignore[attr-defined]
-        event.arrived = arrivals
-        lost = {node: found for node, found in self._arrived.items() if not found[1] or found[0] < SMALL}
-        goals: dict[tuple[Node, int], float | None] = {(node, 0): found[0] for node, found in lost.items()}
-        for edge, measured in zip(self._edges, event.results, strict=False):
+        arrived: dict[Node, float | None] = dict(zip(self._arrived, resolved(self._arrived.values()), strict=True))
+        if not self._is_close:
+            arrived.update(self._light.arrived(root))
+        goals: dict[tuple[Node, int], float | None] = {}
+        lost: set[tuple[int, str]] = set()
+        for node, largest in arrived.items():
+            value = value_of(node.variable)  # type: ignore[attr-defined]
+            is_finite = largest is not None and math.isfinite(largest)
+            event.arrived[value] = (largest if largest is not None and is_finite else math.inf, is_finite)
+            if not is_finite or (largest or 0.0) < SMALL:
+                goals[node, 0] = largest
+                lost.add((value, "zero" if is_finite else "nan"))
+        for edge, measured, value in zip(self._edges, event.results, event.inputs, strict=False):
             if measured.arrived and (not measured.is_finite or (measured.max_abs or 0.0) < SMALL):
                 goals[edge.node, edge.output_nr] = measured.max_abs
+                lost.add((value, "zero" if measured.is_finite else "nan"))
         # in the graph, and still nothing came: some backward on the way returned no gradient
-        silent = [n for n in self._nodes if n.name().endswith("AccumulateGrad") and n not in self._arrived]
-        if not event.error:
-            goals.update({(node, 0): None for node in silent})
-        if not goals:
+        silent = [n for n in self._nodes if n.name().endswith("AccumulateGrad") and n not in arrived]
+        goals.update({(node, 0): None for node in silent})
+        lost.update((value_of(node.variable), "none") for node in silent)  # type: ignore[attr-defined]
+        if goals:
+            self._explain(event, root, goals, (event.site, frozenset(lost)))
+
+    def _explain(
+        self,
+        event: Backward,
+        root: Node,
+        goals: dict[tuple[Node, int], float | None],
+        key: tuple[int, frozenset[tuple[int, str]]],
+    ) -> None:
+        if not self._is_close and key in self._known:
+            event.flows = self._known[key]
+            return
+        if len(self._known) >= _KNOWN:
+            event.unseen = "too many different gradients were lost before"
             return
         way = on_the_way(self._nodes, {node for node, _ in goals})
-        notes = []
-        for note in self._notes:
-            if note.node not in way or any(note.node is node for node, _ in goals):
-                continue
-            following = note.node.next_functions
-            kept = [i for i, edge in enumerate(note.edges) if following[edge][0] in way]
-            flow = replace(note.flow, outgoing=tuple(note.flow.outgoing[i] for i in kept))
-            notes.append(replace(note, flow=flow, edges=tuple(note.edges[i] for i in kept)))
-        event.flows = with_ends(notes, root, goals)
+        operation_of = link_operations(_Rows(self._recorder))  # type: ignore[arg-type]
+        notes = self._notes if self._is_close else self._light.notes(way, operation_of)
+        event.flows = self._known[key] = with_ends(_towards(notes, way, {node for node, _ in goals}), root, goals)
+        if self._origin is not None:
+            event.origin = operation_of(self._origin)
+
+
+def _towards(notes: Sequence[NodeNote], way: set[Node], goals: set[Node]) -> list[NodeNote]:
+    """The notes on the way to the goals alone, with their edges into it."""
+    found = []
+    for note in notes:
+        if note.node not in way or note.node in goals:
+            continue
+        following = note.node.next_functions
+        kept = [i for i, edge in enumerate(note.edges) if following[edge][0] in way]
+        flow = replace(note.flow, outgoing=tuple(note.flow.outgoing[i] for i in kept))
+        found.append(replace(note, flow=flow, edges=tuple(note.edges[i] for i in kept)))
+    return found
 
 
 class _Rows:

@@ -35,6 +35,9 @@ class Backward:
 
     ``kept`` are parameters and other tensors whose ``.grad`` still held what an earlier call had left there.
     ``results`` are the measured gradients of ``inputs``, ``result_values`` their value ids (-1 for ``None``).
+    ``arrived`` is the largest entry that came to each leaf, and whether all entries were finite. ``origin`` is the
+    operation whose result was the first in the forward pass that was not finite (-1 for none), ``unseen`` why the
+    nodes in between were not watched.
     """
 
     kind: Literal["backward", "grad"]
@@ -53,6 +56,8 @@ class Backward:
     error: str = ""
     flows: tuple[NodeFlow, ...] = ()
     arrived: dict[int, tuple[float, bool]] = field(default_factory=dict)
+    origin: int = -1
+    unseen: str = ""
     kept: tuple[int, ...] = ()
 
 
