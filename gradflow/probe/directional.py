@@ -22,7 +22,7 @@ from gradflow.trace.capture import replace_tensor
 from gradflow.trace.data import Trace
 from gradflow.trace.run import eager_compilation
 
-__all__ = ["check_derivative", "locate_difference", "modules_on_the_way"]
+__all__ = ["check_derivative", "gradient_in_double", "locate_difference", "modules_on_the_way"]
 
 _SEEDS = (1, 2)
 _DIRECTIONS = 2
@@ -71,6 +71,14 @@ def check_derivative(
         return DerivativeCheck(outcome="unclear", reason=reason, forward_count=count)
     error_size = min(comparison.relative_error for comparison in comparisons)
     return DerivativeCheck(outcome="differs", relative_error=error_size, forward_count=count)
+
+
+def gradient_in_double(laboratory: Laboratory, target: str) -> tuple[torch.Tensor | None, ...]:
+    """The gradient at each call of the target with everything in float64; empty where the model cannot be run so."""
+    try:
+        return _MovedModel(laboratory, target, None, False).gradients()
+    except Exception:  # noqa: BLE001  (whatever the model raises in float64: then nothing can be said)
+        return ()
 
 
 def locate_difference(laboratory: Laboratory, modules: Sequence[str]) -> tuple[str, str, int]:
@@ -122,6 +130,17 @@ class _MovedModel:
         self._copies = DoubleCopies(workload.model)
         if self._is_parameter and target not in self._copies.fresh():
             raise LookupError(f"`{target}` is not registered, so it cannot be replaced")
+
+    def gradients(self) -> tuple[torch.Tensor | None, ...]:
+        """Autograd's answer, where the target is as it is."""
+        points: list[torch.Tensor] = []
+
+        def look(call: int, value: torch.Tensor) -> torch.Tensor:
+            points.append(value if value.requires_grad else value.requires_grad_())
+            return value.clone()
+
+        score = self._score(look)
+        return torch.autograd.grad(score, points, allow_unused=True) if points else ()
 
     def compared(self, seed: int) -> Comparison:
         """Autograd against differences around one jittered base point."""

@@ -186,7 +186,11 @@ class BackwardError:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Everything known about the gradient from the score to one target."""
+    """Everything known about the gradient from the score to one target.
+
+    ``is_cancelled``: what arrived is only rounding error; ``absorbed_at`` is then the operation that takes out again
+    what the target changes, -1 where none is known to.
+    """
 
     target: str
     kind: Literal["layer", "parameter"]
@@ -219,4 +223,5 @@ class Evidence:
     function_spans: Mapping[str, SourceSpan] = field(default_factory=dict)
     is_cancelled: bool = False
     bridges: tuple[Bridge, ...] = ()
+    absorbed_at: int = -1
     undetermined: tuple[str, ...] = ()

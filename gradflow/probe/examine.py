@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from gradflow.graph.dependence import CutGroup, Dependence, analyse
+from gradflow.probe.absorption import absorbing_operation, is_rounding_error
 from gradflow.probe.custom_backward import function_spans
 from gradflow.probe.custom_functions import check_custom_functions
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.directional import check_derivative, locate_difference, modules_on_the_way
-from gradflow.probe.evidence import Evidence, Influence, NodeFlow, PartialLoss, RepairOutcome, SourceState
+from gradflow.probe.evidence import Evidence, Influence, Measured, NodeFlow, PartialLoss, RepairOutcome, SourceState
 from gradflow.probe.failed_backward import explain_backward_error
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.gradient import Gradients
@@ -79,6 +80,11 @@ class _Examination:
         self.verify = verify
         self.derivative: DerivativeCheck | None = None
         self.undetermined: list[str] = []
+        self.flows: tuple[NodeFlow, ...] = ()
+        self.is_cancelled = False
+        self.absorbed_at = -1
+        self.partial: tuple[PartialLoss, ...] = ()
+        self.formulas: tuple[FormulaCheck, ...] = ()
 
     def evidence(self) -> Evidence:
         laboratory, target, trace = self.laboratory, self.target, self.trace
@@ -89,12 +95,8 @@ class _Examination:
         influence: Influence | None = None
         repairs: dict[tuple[str, int], RepairOutcome] = {}
         together: RepairOutcome | None = None
-        partial: tuple[PartialLoss, ...] = ()
-        formulas: tuple[FormulaCheck, ...] = ()
         arrived = any(m.arrived for m in measured)
         error = None
-        flows: tuple[NodeFlow, ...] = ()
-        is_cancelled = False
         if self.run.failure is not None:
             pass  # nothing came back, and running it again would fail again
         elif self.gradients.error is not None:
@@ -111,25 +113,13 @@ class _Examination:
             if dependence.score_depends:
                 repairs, together = self._repairs(dependence, source)
                 if source.recorded and dependence.score_carries:
-                    flows = self._scan()
+                    self.flows = self._scan()
         elif arrived and not laboratory.has_values:
             self.undetermined.append(
                 "whether the gradient is zero, finite and whole, because meta tensors have no values"
             )
         elif arrived:
-            looked_at = sliced or measured
-            if all(m.is_zero for m in looked_at if m.arrived) or any(not m.is_finite for m in measured if m.arrived):
-                flows = self._scan()
-            elif all((m.max_abs or 0.0) < SUSPICIOUSLY_SMALL for m in looked_at if m.arrived):
-                flows = self._scan()
-                is_cancelled = any(flow.is_end for flow in flows)
-            else:
-                dependence = self._with_values_that_came_back(dependence)
-                partial = self._partial(dependence)
-                formulas = self._formulas(dependence)
-                if self.verify:
-                    odd = any(formula.outcome not in ("right", "undetermined") for formula in formulas)
-                    self._verify(dependence, is_explained=bool(partial) or odd)
+            dependence = self._look_at_what_arrived(sliced or measured, measured, dependence)
         module = laboratory.layers.get(target)
         parameter = laboratory.parameters.get(target)
         activations = self.run.activations.get(target, [])
@@ -153,10 +143,10 @@ class _Examination:
             influence=influence,
             repairs=repairs,
             repaired_together=together,
-            partial=partial,
-            formulas=formulas,
+            partial=self.partial,
+            formulas=self.formulas,
             derivative=self.derivative if self.verify else None,
-            flows=flows,
+            flows=self.flows,
             backward_error=error,
             forward_failure=self.run.failure,
             not_called=explain_unused(laboratory, trace, target),
@@ -164,9 +154,37 @@ class _Examination:
             registered_at=laboratory.workload.provenance.registered_at,
             objective_span=laboratory.workload.objective.span,
             function_spans=function_spans(self.run.functions),
-            is_cancelled=is_cancelled,
+            is_cancelled=self.is_cancelled,
+            absorbed_at=self.absorbed_at,
             undetermined=tuple(self.undetermined),
         )
+
+    def _look_at_what_arrived(
+        self, looked_at: tuple[Measured, ...], measured: tuple[Measured, ...], dependence: Dependence
+    ) -> Dependence:
+        """Whether it is zero, finite, whole and right; with the ways through NumPy and numbers, where they matter."""
+        if all(m.is_zero for m in looked_at if m.arrived) or any(not m.is_finite for m in measured if m.arrived):
+            self.flows = self._scan()
+            return dependence
+        largest = max((m.max_abs or 0.0 for m in looked_at if m.arrived), default=0.0)
+        if largest < SUSPICIOUSLY_SMALL:
+            self._look_for_cancellation(dependence, largest)
+        if self.is_cancelled:
+            return dependence
+        dependence = self._with_values_that_came_back(dependence)
+        self.partial = self._partial(dependence)
+        self.formulas = self._formulas(dependence)
+        if self.verify:
+            odd = any(formula.outcome not in ("right", "undetermined") for formula in self.formulas)
+            self._verify(dependence, is_explained=bool(self.partial) or odd)
+        return dependence
+
+    def _look_for_cancellation(self, dependence: Dependence, largest: float) -> None:
+        self.flows = self._scan()
+        self.is_cancelled = any(flow.is_end for flow in self.flows)
+        if not self.is_cancelled and is_rounding_error(self.laboratory, self.target, largest, self.index):
+            self.is_cancelled = True
+            self.absorbed_at = absorbing_operation(self.laboratory, self.trace, dependence, self.target)
 
     def _values_used(self, dependence: Dependence) -> tuple[int, ...]:
         """The target's values that the score uses, where it uses only those of some calls; else all."""

@@ -20,6 +20,7 @@ from gradflow.probe.gradient import Gradients, differentiate, measure, measure_e
 from gradflow.probe.repairing import RepairingRecorder, RepairPlan
 from gradflow.trace.capture import all_tensors
 from gradflow.trace.data import Trace
+from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run, run_forward
 from gradflow.trace.state import StateKeeper
 
@@ -125,11 +126,7 @@ class Laboratory:
         # a Python condition on the values may not notice noise: then all values are moved up, and all down
         for direction in (0, 1, -1) if exits else (0,):
             recorder = ChecksumRecorder(self.sites, self.before_write)
-            alter = moved(_SEED, index, direction)
-            if target in self.parameters:
-                changed = self._with_moved_parameter(target, recorder, alter)
-            else:
-                changed = self.forward(recorder=recorder, alter=_only(target, alter))
+            changed = self.forward_moved(target, recorder, index, direction)
             outcome = compare_runs(base.run, again.run, changed, target)
             if outcome.matters is None:
                 break
@@ -138,7 +135,14 @@ class Laboratory:
                 return Influence(matters=True, difference=outcome.difference, bridges=bridges)
         return outcome
 
-    def _with_moved_parameter(self, target: str, recorder: ChecksumRecorder, alter: Alteration) -> Run:
+    def forward_moved(self, target: str, recorder: Recorder, index: Any = None, direction: int = 0) -> Run:
+        """A forward in which the target's values are moved away, see :func:`moved`."""
+        alter = moved(_SEED, index, direction)
+        if target in self.parameters:
+            return self._with_moved_parameter(target, recorder, alter)
+        return self.forward(recorder=recorder, alter=_only(target, alter))
+
+    def _with_moved_parameter(self, target: str, recorder: Recorder, alter: Alteration) -> Run:
         tensor = self.parameters[target]
         # before the change, which rewinding would undo
         self._keeper.rewind()

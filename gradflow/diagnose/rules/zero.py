@@ -26,6 +26,8 @@ def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
         return ()
     if evidence.slice and any(measured.arrived and not measured.is_zero for measured in evidence.measured):
         return ()
+    if evidence.absorbed_at >= 0:
+        return (_absorbed(evidence),)
     found: dict[tuple[str, SourceSpan | None], Diagnostic] = {}
     for flow in evidence.flows:
         if flow.is_end:
@@ -72,13 +74,46 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
     )
 
 
+def _absorbed(evidence: Evidence) -> Diagnostic:
+    trace, operation = evidence.trace, evidence.absorbed_at
+    shown = f"`{written(trace.name_of(operation))}`"
+    location, annotations = operation_place(evidence, operation)
+    largest = max((measured.max_abs or 0.0 for measured in evidence.measured if measured.arrived), default=0.0)
+    is_bias = evidence.kind == "parameter" and evidence.target.rpartition(".")[2] == "bias"
+    return Diagnostic(
+        code=code_of("constant-score"),
+        name="constant-score",
+        severity="error",
+        message=f"the gradient at `{evidence.target}` is zero but for rounding: {shown} takes out what it changes",
+        location=location,
+        label="gives the same, however the values that come in are moved",
+        annotations=annotations,
+        module=trace.module_of(operation),
+        path=score_path(evidence),
+        notes=(
+            f"tried: with `{evidence.target}` moved, what goes into {shown} changes and what comes out does not",
+            f"measured: the largest entry, {largest:.2g} in float32, all but vanishes in float64",
+        ),
+        helps=(
+            Help(
+                text="leave the bias out (`bias=False`): nothing can be learned by it here"
+                if is_bias
+                else f"make the score from values before {shown}, or use what it takes out in another way, too"
+            ),
+        ),
+        hides=(evidence.target,),
+    )
+
+
 def _unexplained(evidence: Evidence) -> Diagnostic:
     count = sum(measured.entry_count for measured in evidence.measured if measured.arrived)
+    name = "constant-score" if evidence.is_cancelled else "zero-multiplier"
+    zero = "only rounding error" if evidence.is_cancelled else "exactly zero"
     return Diagnostic(
-        code=code_of("zero-multiplier"),
-        name="zero-multiplier",
+        code=code_of(name),
+        name=name,
         severity="warning",
-        message=f"the gradient at `{evidence.target}` is exactly zero in all {count:,} entries",
+        message=f"the gradient at `{evidence.target}` is {zero} in all {count:,} entries",
         module=evidence.target,
         path=score_path(evidence),
         notes=("the operation at which it becomes zero is not determined",),

@@ -1,0 +1,132 @@
+"""Where the change of a target is taken out again: the operation whose input moves with it while its result does not.
+
+A normalisation takes out what its input has in common (a bias before a batch norm, a scale before a unit vector); what
+autograd then returns for it is the rounding error of a sum that cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+from gradflow.graph.dependence import Dependence
+from gradflow.location import SiteTable
+from gradflow.probe.directional import gradient_in_double
+from gradflow.probe.laboratory import Laboratory
+from gradflow.trace.capture import all_tensors
+from gradflow.trace.data import Trace
+from gradflow.trace.recorder import Recorder
+
+__all__ = ["absorbing_operation", "is_rounding_error"]
+
+_SHRINKS = 1e-4
+"""Rounding errors are smaller by nine digits in float64; what is really there stays."""
+
+_MOVED = 1e-4
+_STILL = 3e-6
+"""Relative change of a tensor from which it counts as moved, and up to which only rounding tells it from the same."""
+
+
+def is_rounding_error(laboratory: Laboratory, target: str, largest: float, index: Any = None) -> bool:
+    """Whether a gradient whose largest entry is ``largest`` in float32 (all but) vanishes in float64."""
+    gradients = [gradient for gradient in gradient_in_double(laboratory, target) if gradient is not None]
+    if not gradients:
+        return False
+    parts = [gradient if index is None else gradient[index] for gradient in gradients]
+    sizes = [float(part.abs().amax()) for part in parts if part.numel()]
+    return max(sizes, default=0.0) <= _SHRINKS * largest
+
+
+def absorbing_operation(laboratory: Laboratory, trace: Trace, dependence: Dependence, target: str) -> int:
+    """The first operation on a way to the score that takes out what the target changes; -1 where there is none."""
+    base = _Sketches(laboratory.sites, laboratory.before_write)
+    laboratory.forward(recorder=base)
+    moved = _Sketches(laboratory.sites, laboratory.before_write)
+    laboratory.forward_moved(target, moved)
+    changes: dict[int, float] = dict.fromkeys(trace.layer_values.get(target, ()), 1.0)
+    for row in range(len(trace)):
+        if not base.same_row(moved, row):
+            return -1
+        outputs = trace.outputs_of(row)
+        comes_in = max((changes.get(value, 0.0) for value in trace.inputs_of(row)), default=0.0)
+        if not outputs or not comes_in:
+            continue
+        goes_on = base.change(moved, row)
+        for value in outputs:
+            if changes.get(value) != 1.0:
+                changes[value] = goes_on
+            for other in trace.stand_ins.get(value, ()):
+                changes.setdefault(other, goes_on)
+        counts = any(dependence.reaches[value] and dependence.carries[value] for value in outputs)
+        if counts and comes_in >= _MOVED and goes_on <= _STILL:
+            return row
+    return -1
+
+
+class _Sketches(Recorder):
+    """Keeps of every result its norm and two projections: enough to tell by how much it moved."""
+
+    def __init__(self, sites: SiteTable, before_write: Callable[[torch.Tensor], None] | None = None) -> None:
+        super().__init__(sites, before_write)
+        self._sketches: dict[int, tuple[float, float, float]] = {}
+        self._names_in_order: tuple[str, ...] = ()
+
+    def same_row(self, other: _Sketches, row: int) -> bool:
+        """Whether both runs did the same thing there."""
+        return row < len(other.operations.name) and self._place(row) == other._place(row)
+
+    def _place(self, row: int) -> tuple[str, int]:
+        # each recorder numbers the names that it meets by itself
+        if len(self._names_in_order) != len(self._names):
+            self._names_in_order = tuple(self._names)
+        return self._names_in_order[self.operations.name[row]], self.operations.site[row]
+
+    def change(self, other: _Sketches, row: int) -> float:
+        """By how much a result moved, relative to its norm; 1 where that is not known."""
+        if row not in self._sketches or row not in other._sketches:
+            return 1.0
+        norm, *one = self._sketches[row]
+        _, *two = other._sketches[row]
+        distance = max(abs(a - b) for a, b in zip(one, two, strict=True))
+        return distance / norm if norm else float(distance > 0.0)
+
+    def record(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        kind: int,
+        name: int,
+        text: str,
+    ) -> Any:
+        """Record and reduce."""
+        before = len(self.operations.name)
+        result = super().record(func, args, kwargs, kind, name, text)
+        self._keep(before, result)
+        return result
+
+    def record_call(
+        self, name: str, function: Callable[[], Any], inputs: Any, *, depth: int = 1, inner: bool = False
+    ) -> Any:
+        """The same for what the function mode does not see."""
+        before = len(self.operations.name)
+        result = super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
+        self._keep(before, result)
+        return result
+
+    def _keep(self, before: int, result: Any) -> None:
+        row = len(self.operations.name) - 1
+        tensors = [one for one in all_tensors(result) if one.is_floating_point() and one.layout == torch.strided]
+        if row < before or not tensors:
+            return
+        self.suspended += 1
+        try:
+            with torch.no_grad():
+                flat = torch.cat([one.detach().double().flatten() for one in tensors if not one.is_nested])
+                steps = torch.arange(flat.numel(), dtype=torch.float64, device=flat.device)
+                first, second = torch.cos(1.7 + 12.9898 * steps), torch.sin(0.3 + 78.233 * steps)
+                self._sketches[row] = (float(flat.norm()), float(flat @ first), float(flat @ second))
+        finally:
+            self.suspended -= 1
