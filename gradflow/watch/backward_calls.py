@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import itertools
 import os
 import sys
 import weakref
@@ -79,6 +81,7 @@ class BackwardCalls:
         names = ("tensors", "grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs")
         if kind == "grad":
             names = ("outputs", "inputs", "grad_outputs", "retain_graph", "create_graph", "only_inputs")
+        args, kwargs = _listed(names, args, kwargs)
         given = dict(zip(names, args, strict=False)) | kwargs
         roots = _tensors(given.get(names[0]))
         inputs = _tensors(given.get("inputs"))
@@ -153,6 +156,19 @@ def _is_internal(caller: FrameType) -> bool:
 
 
 _TORCH = str(Path(torch.__file__).parent) + os.sep
+
+
+def _listed(names: Sequence[str], args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments, with ``model.parameters()`` as a list: it can be gone through only once."""
+    positional = tuple(
+        list(value) if name == "inputs" and isinstance(value, Iterator) else value
+        for name, value in itertools.zip_longest(names[: len(args)], args)
+    )
+    by_name = {
+        name: list(value) if name == "inputs" and isinstance(value, Iterator) else value
+        for name, value in kwargs.items()
+    }
+    return positional, by_name
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

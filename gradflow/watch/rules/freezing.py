@@ -44,7 +44,7 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
         ),
         severity="info" if is_meant else "warning" if is_parameter else "error",
         helps=() if is_meant else (cure,),
-        target=evidence.target,
+        target="" if is_meant else evidence.target,
         is_parameter=True,
         score=evidence.score,
         operation=question.operation,

@@ -77,15 +77,18 @@ def _some_stay(
     for found in engine_findings(observation, question, evidence):
         place = found.diagnostic.location
         if place is not None and not is_installed(place.path):
-            return (_told(found, names or [evidence.target], optimizer),)
+            moved = [observation.trace.leaf_names.get(value, ("", ""))[1] for value in sorted(optimizer.filled)]
+            return (_told(found, names or [evidence.target], optimizer, next(filter(None, moved), "")),)
     return ()
 
 
-def _told(found: Finding, names: list[str], optimizer: Optimizer) -> Finding:
+def _told(found: Finding, names: list[str], optimizer: Optimizer, moved: str) -> Finding:
+    """``moved`` is a parameter that a gradient does reach: the verdict is about it."""
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return replace(
         found,
         verdict="connected",
+        target=moved,
         diagnostic=replace(
             found.diagnostic,
             severity="info",

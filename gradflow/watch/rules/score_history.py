@@ -31,10 +31,28 @@ def score_without_history(observation: Observation, question: Question) -> tuple
         name, _ = name_of_value(observation, leaves[0])
         return (too_late(observation, question, flags[0], f"`{name}`"),)
     if leaves:
+        forgotten = _still_frozen(observation, question) if wanted < 0 else ()
+        if forgotten:
+            return _in_order(symptom, forgotten)
         asked = replace(question, target=-1) if wanted not in leaves else question
         return _in_order(symptom, engine_findings(observation, question, evidence_for(observation, asked, leaves)))
     found = (*_region(observation, question), *frozen_throughout(observation, question))
     return _in_order(symptom, found or _out_of_torch(observation, question))
+
+
+def _still_frozen(observation: Observation, question: Question) -> tuple[Finding, ...]:
+    """Frozen parameters that an optimizer is to move, from which nothing but the freezing keeps the gradient."""
+    trace = observation.trace
+    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
+    off = {flag.value for flag in observation.flags if not flag.on and not flag.error}
+    frozen = tuple(leaf for leaf in leaves_behind(observation, question, trainable=False) if leaf in held & off)
+    if not frozen or analyse(replace(trace, score=question.score), frozen).needed:
+        return ()
+    message = "the score has no history: parameters that an optimizer is to move are frozen"
+    return tuple(
+        replace(one, diagnostic=replace(one.diagnostic, message=message))
+        for one in frozen_throughout(observation, question)
+    )
 
 
 def _in_order(flagged: tuple[Finding, ...], found: tuple[Finding, ...]) -> tuple[Finding, ...]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gradflow.graph.dependence import is_differentiable
 from gradflow.probe.evidence import Evidence
+from gradflow.trace.operation_kinds import is_inplace_name
 from gradflow.watch.capture_facts import hook_around
 from gradflow.watch.events import Observation
 from gradflow.watch.evidence import is_leaf_value
@@ -38,6 +39,8 @@ def no_gradient_came(observation: Observation, question: Question, evidence: Evi
         idle = _idle_module(observation, target)
         if idle is not None:
             return (_never_ran(observation, question, evidence, idle),)
+        if not _is_computed_with(observation, target):
+            return (_unused(observation, question, evidence),)
         copy = _used_copy(observation, evidence, target)
         if copy >= 0:
             return (_copied(observation, question, evidence, copy),)
@@ -127,6 +130,33 @@ def _never_ran(observation: Observation, question: Question, evidence: Evidence,
         annotations=((observation.trace.site_span(question.site), "`None` is read here"),),
         notes=("a parameter that takes no part in the score has no gradient",),
         helps=(f"call `{module.name or module.type_name}` in `forward`, or remove it",),
+        target=evidence.target,
+        is_parameter=True,
+        score=evidence.score,
+        operation=question.operation,
+    )
+
+
+def _is_computed_with(observation: Observation, value: int) -> bool:
+    """Whether any operation makes something else of a parameter; printing it and filling it with numbers do not."""
+    trace = observation.trace
+    return any(
+        value in trace.inputs_of(operation)
+        for operation in range(len(trace))
+        if trace.outputs_of(operation) and not is_inplace_name(trace.name_of(operation))
+    )
+
+
+def _unused(observation: Observation, question: Question, evidence: Evidence) -> Finding:
+    return finding(
+        "output-discarded",
+        "unused",
+        f"`{evidence.target}` takes no part in {evidence.score}: nothing is computed with it",
+        observation.trace.site_span(observation.made_at.get(question.target, -1)),
+        label="made here, never used",
+        annotations=((observation.trace.site_span(question.site), "`None` is read here"),),
+        notes=("a parameter that takes no part in the score has no gradient",),
+        helps=("use it in `forward`, or remove it",),
         target=evidence.target,
         is_parameter=True,
         score=evidence.score,
