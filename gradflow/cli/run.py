@@ -71,23 +71,21 @@ class Run:
         """Run, explain; the exit status is the program's own unless ``--strict``."""
         for path in (*([args.output] if args.output else []), *args.svg):
             check_writable(path)
-        if not args.is_module and not Path(args.program).is_file():
+        if not args.is_module and not Path(args.program).exists():
             raise UsageError(
-                f"there is no file `{args.program}`",
+                f"there is no program `{args.program}`",
                 hint="for a module, as in `python -m`, write `gradflow run -m MODULE`",
             )
-        from gradflow.watch.explaining import explain_observation
+        from gradflow.watch.outcome import outcome
         from gradflow.watch.running import run_program
         from gradflow.watch.watching import Watch
 
         watch = Watch(steps=args.steps)
         started = time.perf_counter()
         status = run_program(watch, args.program, args.arguments, is_module=args.is_module)
-        report = explain_observation(
-            watch.observation(), program=args.program, duration_s=time.perf_counter() - started
-        )
-        _draw(report, args.svg)
+        report = outcome(watch.observation, program=args.program, duration_s=time.perf_counter() - started)
         _show(report, args.format or format_of(args.output), args.output)
+        _draw(report, args.svg)
         return status or (report.exit_code if args.strict else 0)
 
 

@@ -27,7 +27,12 @@ from gradflow.watch.rules.mixing_in_arrays import weight_gradient_in_arrays
 from gradflow.watch.rules.module_backward import module_defines_backward
 from gradflow.watch.rules.non_leaf import grad_of_non_leaf, guarded_grad_of_non_leaf
 from gradflow.watch.rules.pairing import gradient_of_another_call
-from gradflow.watch.rules.parameters import gradients_pile_up, optimizer_is_stale, parameters_unregistered
+from gradflow.watch.rules.parameters import (
+    gradients_pile_up,
+    optimizer_holds_a_copy,
+    optimizer_is_stale,
+    parameters_unregistered,
+)
 from gradflow.watch.rules.partly_cut import one_way_is_cut
 from gradflow.watch.rules.plain_tensor import plain_tensor_never_learns
 from gradflow.watch.rules.replaced_output import hook_replaces_output
@@ -44,7 +49,9 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     gradient_of_another_call,
     weight_gradient_in_arrays,
     optimizer_is_stale,
+    optimizer_holds_a_copy,
     gradients_pile_up,
+    optimizer_steps_along_zeros,
     parameters_unregistered,
     plain_tensor_never_learns,
     optimizer_moves_nothing,
@@ -54,6 +61,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
 """Rules about the program as a whole."""
 
 _QUESTIONS_EXPLAINED = 40
+_BACKWARD = "backward pass"
 _SEVERITY = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -163,8 +171,12 @@ def summary(report: Report) -> str:
     """The report as text; one line where there is nothing to say."""
     if report.diagnostics:
         return str(report).rstrip("\n")
+    if not report.connected:
+        return f"gradflow: not determined: {'; '.join(report.undetermined)}"
+    watched = report.environment.watched
     later = f"; {report.undetermined[0]}" if report.undetermined else ""
-    return f"gradflow: nothing wrong with the gradients ({report.environment.watched}{later})"
+    said = "nothing wrong with the gradients" if _BACKWARD in watched else "no gradient was asked for"
+    return f"gradflow: {said} ({watched}{later})"
 
 
 def _picture(observation: Observation, first: Finding | None) -> FlowGraph:
@@ -179,14 +191,16 @@ def watched_text(observation: Observation) -> str:
     parts = [
         (len(observation.trace), "operation"),
         (_forward_passes(observation), "forward pass"),
-        (len(observation.backwards), "backward pass"),
+        (len(observation.backwards), _BACKWARD),
         (len(observation.hooks), "hook"),
         (len(observation.optimizers), "optimizer"),
     ]
     words = [
         f"{count:,} {noun}{('es' if noun.endswith('s') else 's') * (count != 1)}" for count, noun in parts if count
     ]
-    return ", ".join(words) or "no torch operation"
+    words = words or ["no torch operation"]
+    words += [f"ended by {failure.type_name}" for failure in observation.failures if failure.is_last]
+    return ", ".join(words)
 
 
 def _forward_passes(observation: Observation) -> int:

@@ -88,4 +88,4 @@ def test_after_stepping_aside_nothing_is_recorded(tmp_path: Path) -> None:
 def test_a_missing_program_is_a_usage_error(tmp_path: Path) -> None:
     watched = python(tmp_path, "-m", "gradflow", "run", "nowhere.py")
     assert watched.returncode == 2
-    assert "there is no file `nowhere.py`" in watched.stderr
+    assert "there is no program `nowhere.py`" in watched.stderr

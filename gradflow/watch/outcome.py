@@ -1,0 +1,43 @@
+"""The report of a watched program, whatever happens: a mistake of gradflow's must not become one of the program's."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from gradflow.report import Environment, Report, Score, Target
+from gradflow.watch.events import Observation
+from gradflow.watch.explaining import explain_observation
+
+__all__ = ["outcome"]
+
+
+def outcome(observe: Callable[[], Observation], *, program: str = "", duration_s: float = 0.0) -> Report:
+    """Explain what was observed; where gradflow itself fails at that, a report that says so.
+
+    Parameters
+    ----------
+    observe
+        Gives the observation; what it raises is caught too.
+    program
+        How the user calls the program.
+    duration_s
+        How long it ran, in seconds.
+    """
+    try:
+        return explain_observation(observe(), program=program, duration_s=duration_s)
+    except Exception as error:  # noqa: BLE001  (the program has run; its result is not to be lost)
+        return Report(
+            verdict="error",
+            target=Target(name="the program"),
+            score=Score(description="the score"),
+            environment=Environment(model=program, duration_s=duration_s),
+            undetermined=(f"what its gradients met, because gradflow itself failed: {_where(error)}; please report it",),
+        )
+
+
+def _where(error: Exception) -> str:
+    said = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{said} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else said
