@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from gradflow.audit_report import AuditReport as AuditReport
     from gradflow.auditing import audit as audit
     from gradflow.checking import check as check
+    from gradflow.notebook.extension import load_ipython_extension as load_ipython_extension
+    from gradflow.notebook.extension import unload_ipython_extension as unload_ipython_extension
     from gradflow.report import Report as Report
+    from gradflow.watch.excepthook import install_excepthook as install_excepthook
+    from gradflow.watch.excepthook import uninstall_excepthook as uninstall_excepthook
     from gradflow.watch.explain import explain as explain
     from gradflow.watch.explain import explain_last_error as explain_last_error
 
@@ -24,6 +28,8 @@ __all__ = [
     "check",
     "explain",
     "explain_last_error",
+    "install_excepthook",
+    "uninstall_excepthook",
 ]
 
 # Importing torch takes seconds, and the pytest plugin imports this file in every test run of every project: what is
@@ -35,6 +41,10 @@ _HOMES = {
     "check": "checking",
     "explain": "watch.explain",
     "explain_last_error": "watch.explain",
+    "install_excepthook": "watch.excepthook",
+    "load_ipython_extension": "notebook.extension",
+    "uninstall_excepthook": "watch.excepthook",
+    "unload_ipython_extension": "notebook.extension",
 }
 
 

@@ -176,6 +176,9 @@ class Report:
 
         return render_text(self)
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self).rstrip("\n"))  # in IPython's terminal
+
     def _repr_html_(self) -> str:
         from gradflow.render.notebook import render_notebook
 

@@ -37,6 +37,7 @@ def make_console(file: TextIO | None = None, *, no_color: bool | None = None) ->
         width=width,
         theme=THEME,
         force_terminal=interactive,
+        force_jupyter=False,  # in a notebook rich would show every line as an output of its own
         color_system="auto" if interactive else None,
         no_color=True if no_color else None,
         highlight=False,
@@ -53,6 +54,7 @@ def text_of(lines: Iterable[Text], *, width: int, color: bool) -> str:
         width=max(width, NARROWEST),
         theme=THEME,
         force_terminal=color,
+        force_jupyter=False,
         color_system="standard" if color else None,
         legacy_windows=False,
         highlight=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gradflow.cell import cell_number
 from gradflow.location import SourceSpan
 
 __all__ = ["function_name", "place", "shown_path"]
@@ -12,11 +13,14 @@ _PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
 
 
 def shown_path(path: str) -> str:
-    """A file's path as a person would type it.
+    """A file's path as a person would type it; ``cell [3]`` for a cell of a notebook.
 
     Relative where it is below the current directory, from the package on for an installed package
     (``torchvision/models/resnet.py``), and as it is otherwise.
     """
+    cell = cell_number(path)
+    if cell is not None:
+        return f"cell [{cell}]"
     parts = path.replace("\\", "/").split("/")
     for directory in _PACKAGE_DIRECTORIES:
         if directory in parts:
@@ -34,6 +38,8 @@ def function_name(span: SourceSpan) -> str:
 
 
 def place(span: SourceSpan) -> str:
-    """``path:line:column``, the form that terminals and editors turn into a link."""
+    """``path:line:column``, the form that editors turn into a link; in a notebook ``cell [3], line 4``."""
+    if cell_number(span.path) is not None:
+        return f"{shown_path(span.path)}, line {span.line}"
     column = f":{span.column}" if span.column is not None else ""
     return f"{shown_path(span.path)}:{span.line}{column}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from gradflow.watch.watching import Watch
 
-__all__ = ["run_program"]
+__all__ = ["run_program", "without_gradflow"]
 
 
 def run_program(watch: Watch, program: str, arguments: Sequence[str], *, is_module: bool) -> int:
@@ -83,7 +83,7 @@ def _status(code: Any) -> int:
 
 def _show(error: BaseException) -> None:
     """Print the traceback as if gradflow were not there."""
-    shown = _without_gradflow(error.__traceback__)
+    shown = without_gradflow(error.__traceback__)
     sys.stdout.flush()
     if sys.excepthook is not sys.__excepthook__:
         sys.excepthook(type(error), error, shown)
@@ -91,7 +91,7 @@ def _show(error: BaseException) -> None:
     traceback.print_exception(type(error), error, shown)
 
 
-def _without_gradflow(found: TracebackType | None) -> TracebackType | None:
+def without_gradflow(found: TracebackType | None) -> TracebackType | None:
     """The frames of the program and of the libraries that it called itself."""
     kept: list[TracebackType] = []
     is_started = False

@@ -1,0 +1,1 @@
+"""gradflow in IPython and Jupyter."""

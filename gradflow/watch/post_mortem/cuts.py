@@ -1,0 +1,161 @@
+"""Recognises in source code what cuts a tensor off from its history, and what never carries one."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gradflow.watch.post_mortem.look import MISSING, look_up
+
+__all__ = ["Cut", "carries_no_value", "cut_between", "switch_of"]
+
+_METHODS = {
+    "detach": "detach", "detach_": "detach", "item": "numpy-roundtrip", "tolist": "numpy-roundtrip",
+    "numpy": "numpy-roundtrip", "argmax": "nondiff-op", "argmin": "nondiff-op", "argsort": "nondiff-op",
+    "nonzero": "nondiff-op", "multinomial": "nondiff-op", "long": "nondiff-op", "int": "nondiff-op",
+    "short": "nondiff-op", "byte": "nondiff-op", "char": "nondiff-op", "bool": "nondiff-op",
+    **dict.fromkeys(("gt", "lt", "ge", "le", "eq", "ne", "isnan", "isfinite", "logical_not"), "nondiff-op"),
+}  # fmt: skip
+_WHOLE_NUMBERS = frozenset({"long", "int", "int64", "int32", "int16", "int8", "uint8", "bool"})
+_REWRAPPING = frozenset({"tensor", "Tensor", "FloatTensor", "DoubleTensor", "LongTensor", "Variable", "Parameter"})
+_NUMBERS = {"float": "__float__", "int": "__int__", "bool": "__bool__"}
+_COMPARED = {ast.Gt: "gt", ast.Lt: "lt", ast.GtE: "ge", ast.LtE: "le", ast.Eq: "eq", ast.NotEq: "ne"}
+_CHOOSING = frozenset({"max", "min", "topk", "sort", "kthvalue", "mode", "median"})
+_NO_VALUE = frozenset({
+    "shape", "dtype", "device", "size", "dim", "ndim", "numel", "len", "isinstance", "range", "print",
+    "zeros_like", "ones_like", "rand_like", "randn_like", "empty_like", "new_zeros", "new_ones", "requires_grad",
+    "grad_fn", "is_leaf", "backward", "grad", "zero_grad", "append", "state_dict",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """``cause`` in the words of the codes, ``operation`` as torch names it, ``node`` where it stands."""
+
+    cause: str
+    operation: str
+    node: ast.expr
+
+
+def cut_between(path: list[tuple[ast.AST, ast.AST]], names: Mapping[str, Any]) -> Cut | None:
+    """The first thing on the way from a value outwards (pairs of child and parent) that cuts its history off."""
+    if path and isinstance(path[0][1], ast.Call) and path[0][1].func is path[0][0]:
+        path = path[1:]  # the value is what is called, not what a method is asked of
+    for child, parent in path:
+        match parent:
+            case ast.Attribute(value=owner, attr="data") if owner is child:
+                return Cut("detach", "data", parent)
+            case ast.Attribute(value=ast.Call(func=ast.Attribute(attr=called)), attr="indices"):
+                if called in _CHOOSING:
+                    return Cut("nondiff-op", called, parent)
+            case ast.Subscript(value=owner, slice=ast.Constant(value=1)) if owner is child:
+                called = _called(owner)
+                if called in _CHOOSING and _has_axis(owner):
+                    return Cut("nondiff-op", called, parent)
+            case ast.Compare(ops=[operator, *_]):
+                name = _COMPARED.get(type(operator))
+                if name is not None:
+                    return Cut("nondiff-op", name, parent)
+            case ast.Call() as call:
+                found = _cut_of_call(call, child, names)
+                if found is not None:
+                    return found
+    return None
+
+
+def carries_no_value(path: list[tuple[ast.AST, ast.AST]]) -> bool:
+    """Whether only a shape, a type or the like of a value is used."""
+    for child, parent in path:
+        match parent:
+            case ast.Attribute(value=owner, attr=name) if owner is child and name in _NO_VALUE:
+                return True
+            case ast.Call(func=ast.Name(id=name)) if parent.func is not child and name in _NO_VALUE:
+                return True
+            case ast.Call(func=ast.Attribute(attr=name)) if parent.func is not child and name in _NO_VALUE - {"grad"}:
+                return True
+            case ast.keyword(arg="dim" | "axis" | "device" | "dtype" | "size"):
+                return True
+            case ast.IfExp(test=test) if test is child:
+                return True
+    return False
+
+
+def _cut_of_call(call: ast.Call, child: ast.AST, names: Mapping[str, Any]) -> Cut | None:
+    if child is call.func:
+        # the value is the receiver: `value.detach()`
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+        if name in ("to", "type") and _is_whole_number_type(call):
+            return Cut("nondiff-op", name, call)
+        cause = _METHODS.get(name)
+        return Cut(cause, name, call) if cause is not None else None
+    if isinstance(call.func, ast.Name):
+        name = call.func.id
+        if name in _NUMBERS and look_up(call.func, names) is MISSING:
+            return Cut("numpy-roundtrip", _NUMBERS[name], call)
+        owner = ""
+    elif isinstance(call.func, ast.Attribute):
+        name, owner = call.func.attr, _package(call.func.value, names)
+    else:
+        return None
+    if owner in ("numpy", "math"):
+        return Cut("numpy-roundtrip", "numpy" if owner == "numpy" else "__float__", call)
+    if name == "grad" and owner == "torch" and not any(one.arg == "create_graph" for one in call.keywords):
+        return Cut("graph-freed", "grad", call)
+    if name in _REWRAPPING and (owner == "torch" or not owner):
+        return Cut("tensor-rewrap", name, call)
+    if owner == "torch" and (name == "one_hot" or _METHODS.get(name) in ("nondiff-op", "detach")):
+        return Cut(_METHODS.get(name, "nondiff-op"), name, call)
+    return None
+
+
+def _package(owner: ast.expr, names: Mapping[str, Any]) -> str:
+    """``torch`` for ``torch``, ``F`` and ``torch.nn.functional``; the module's own first name."""
+    found = look_up(owner, names)
+    if found is MISSING:
+        return {"np": "numpy", "F": "torch"}.get(ast.unparse(owner), ast.unparse(owner).partition(".")[0])
+    name = getattr(found, "__name__", "") if type(found).__name__ == "module" else ""
+    return str(name).partition(".")[0]
+
+
+def _called(node: ast.AST) -> str:
+    match node:
+        case ast.Call(func=ast.Attribute(attr=name)):
+            return name
+    return ""
+
+
+def _has_axis(node: ast.AST) -> bool:
+    """``x.max(1)`` and ``torch.max(x, dim=1)`` give values and indices, ``torch.max(a, b)`` one tensor."""
+    return isinstance(node, ast.Call) and (
+        any(keyword.arg == "dim" for keyword in node.keywords)
+        or any(isinstance(one, (ast.Constant, ast.UnaryOp)) for one in node.args)
+        or _called(node) in ("topk", "sort")
+    )
+
+
+def _is_whole_number_type(call: ast.Call) -> bool:
+    given = [*call.args, *(keyword.value for keyword in call.keywords)]
+    return any(
+        (isinstance(one, ast.Attribute) and one.attr in _WHOLE_NUMBERS)
+        or (isinstance(one, ast.Name) and one.id in ("int", "bool"))
+        for one in given
+    )
+
+
+def switch_of(node: ast.AST) -> tuple[str, ast.expr] | None:
+    """``no-grad`` or ``inference-mode`` with its place, where an expression switches recording off."""
+    match node:
+        case ast.Call(func=function, args=arguments):
+            name = ast.unparse(function).rpartition(".")[2]
+            first = arguments[0].value if arguments and isinstance(arguments[0], ast.Constant) else None
+        case ast.Name() | ast.Attribute():
+            name, first = ast.unparse(node).rpartition(".")[2], None
+        case _:
+            return None
+    if name == "no_grad" or (name == "set_grad_enabled" and first is False):
+        return "no-grad", node
+    if name == "inference_mode" and first is not False:
+        return "inference-mode", node
+    return None
