@@ -178,6 +178,7 @@ class Optimizer:
     parameters: tuple[int, ...]
     steps: list[tuple[int, int]] = field(default_factory=list)
     filled: set[int] = field(default_factory=set)
+    takes_closure: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

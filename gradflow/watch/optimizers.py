@@ -82,6 +82,7 @@ class OptimizerWatch:
             self._note_filled(optimizer, event)
         # a closure computes the loss again: that is to be seen
         has_closure = any(callable(argument) for argument in (*args[1:], *kwargs.values()))
+        event.takes_closure = event.takes_closure or has_closure
         self._inside.append(0 if has_closure else 1)
         recorder.suspended += self._inside[-1]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.failures import unregistered
 
-__all__ = ["gradients_pile_up", "optimizer_is_stale", "parameters_unregistered"]
+__all__ = ["gradients_pile_up", "optimizer_holds_a_copy", "optimizer_is_stale", "parameters_unregistered"]
 
 
 def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
@@ -45,6 +47,44 @@ def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
     return tuple(found)
 
 
+def optimizer_holds_a_copy(observation: Observation) -> tuple[Finding, ...]:
+    """The optimizer was given the parameters of a copy of the model, or the model of which a copy runs."""
+    trace = observation.trace
+    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
+    twins = {**observation.copies, **{of: copy for copy, of in observation.copies.items()}}
+    trained = {value for backward in observation.backwards if backward.kind == "backward" for value in backward.arrived}
+    found = []
+    for optimizer in observation.optimizers:
+        idle = [
+            value
+            for value in optimizer.parameters
+            if value in twins and twins[value] in trained - held and value not in trained | optimizer.filled
+        ]
+        if not idle or not optimizer.steps:
+            continue
+        copy = idle[0] if idle[0] in observation.copies else twins[idle[0]]
+        name = trace.leaf_names.get(twins[idle[0]], ("", ""))[1] or "the model"
+        found.append(
+            finding(
+                "optimizer-stale-params",
+                "connected",
+                f"the optimizer `{optimizer.type_name}` holds parameters that are not those of the model that runs",
+                trace.site_span(optimizer.site),
+                label="is given one of two copies here, and the other one gets the gradients",
+                annotations=((trace.site_span(observation.made_at.get(copy, -1)), "copied here"),),
+                notes=(f"gradients arrive at `{name}` and {len(idle) - 1} more, which no optimizer holds",)
+                if len(idle) > 1
+                else (f"gradients arrive at `{name}`, which no optimizer holds",),
+                helps=("give the optimizer the parameters of the model that the loss is computed with",),
+                target=name,
+                is_parameter=True,
+                rank=2,
+                operation=optimizer.operation,
+            )
+        )
+    return tuple(found)
+
+
 def _got_gradient(observation: Observation, values: set[int], since: int) -> bool:
     return any(values & set(backward.arrived) for backward in observation.backwards if backward.operation >= since)
 
@@ -76,13 +116,16 @@ def gradients_pile_up(observation: Observation) -> tuple[Finding, ...]:
 def _uncleared(observation: Observation, optimizer: Optimizer) -> int | None:
     held = set(optimizer.parameters)
     count = 0
-    for (_, before), (_, after) in zip(optimizer.steps, optimizer.steps[1:], strict=False):
+    times = [operation for _, operation in optimizer.steps]
+    if optimizer.takes_closure:  # its backward passes run inside the step, after the moment that is noted
+        times.append(len(observation.trace) + 1)
+    for before, after in itertools.pairwise(times):
         between = [b for b in observation.backwards if before <= b.operation < after and b.kind == "backward"]
         # each of them must have found the old gradient still there
         reaching = [b for b in between if held & set(b.arrived)] or between
         if reaching and all(held & set(b.kept) for b in reaching):
             count += 1
-            if count == 2 or len(optimizer.steps) == 2:
+            if count == 2 or (len(times) == 2 and not optimizer.takes_closure):
                 return reaching[0].site
         else:
             count = 0
