@@ -19,7 +19,8 @@ from gradflow.trace.patches import replace, replace_function
 from gradflow.watch.backward_notes import BackwardNotes, KnownFlows
 from gradflow.watch.events import Backward
 from gradflow.watch.log import Log
-from gradflow.watch.recording import ProgramRecorder, measure
+from gradflow.watch.measuring import measure
+from gradflow.watch.recording import ProgramRecorder
 
 __all__ = ["BackwardCalls"]
 
@@ -29,10 +30,13 @@ _LEAVES_WATCHED = 512
 class BackwardCalls:
     """Patches for the time of a program; a call that one of them makes through the other is seen once."""
 
-    def __init__(self, recorder: ProgramRecorder, log: Log, on_step: Callable[[], None]) -> None:
+    def __init__(
+        self, recorder: ProgramRecorder, log: Log, *, before: Callable[[], None], after: Callable[[], None]
+    ) -> None:
         self._recorder = recorder
         self._log = log
-        self._on_step = on_step
+        self._before = before
+        self._after = after
         self._busy = False
         self._left: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], int]] = {}
         self._known: KnownFlows = {}
@@ -44,6 +48,7 @@ class BackwardCalls:
         with contextlib.ExitStack() as stack:
             replace_function(stack, torch.autograd, "backward", self._watched(torch.autograd.backward, "backward"))
             replace_function(stack, torch.autograd, "grad", self._watched(torch.autograd.grad, "grad"))
+            replace(stack, torch.Tensor, "backward", self._announced(torch.Tensor.backward))
             push = torch._C._autograd._push_saved_tensors_default_hooks
             replace(stack, torch._C._autograd, "_push_saved_tensors_default_hooks", self._noted(push))
             yield
@@ -57,9 +62,23 @@ class BackwardCalls:
 
         return call
 
+    def _announced(self, original: Callable[..., None]) -> Callable[..., None]:
+        """``Tensor.backward`` as the program calls it; torch puts the recorder aside as soon as that begins."""
+
+        @functools.wraps(original)
+        def backward(*args: Any, **kwargs: Any) -> None:
+            if not self._busy and self._recorder.is_own_thread():
+                self._before()
+            return original(*args, **kwargs)
+
+        self._recorder.passed_through.add(backward)
+        return backward
+
     def _watched(self, original: Callable[..., Any], kind: Any) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            if self._busy or self._recorder.suspended:
+            if not self._busy and self._recorder.is_own_thread():
+                self._before()
+            if self._busy or self._recorder.is_off():
                 return original(*args, **kwargs)
             self._busy = True
             try:
@@ -68,7 +87,7 @@ class BackwardCalls:
                 return self._call(original, kind, args, kwargs)
             finally:
                 self._busy = False
-                self._on_step()
+                self._after()
 
         call.__wrapped__ = original  # type: ignore[attr-defined]
         call.__name__ = kind
@@ -95,6 +114,7 @@ class BackwardCalls:
             inputs=tuple(recorder.value_of(tensor) for tensor in inputs),
             inputs_require_grad=tuple(tensor.requires_grad for tensor in inputs),
             create_graph=bool(given.get("create_graph")),
+            allow_unused=bool(given.get("allow_unused")),
             kept=self._still_there() if kind == "backward" else (),
         )
         notes = BackwardNotes(

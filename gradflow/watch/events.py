@@ -37,7 +37,7 @@ class Backward:
     ``results`` are the measured gradients of ``inputs``, ``result_values`` their value ids (-1 for ``None``).
     ``arrived`` is the largest entry that came to each leaf, and whether all entries were finite. ``origin`` is the
     operation whose result was the first in the forward pass that was not finite (-1 for none), ``unseen`` why the
-    nodes in between were not watched.
+    nodes in between were not watched; ``score_is_zero`` is looked at only where a gradient was zero.
     """
 
     kind: Literal["backward", "grad"]
@@ -52,12 +52,14 @@ class Backward:
     results: tuple[Measured, ...] = ()
     result_values: tuple[int, ...] = ()
     create_graph: bool = False
+    allow_unused: bool = False
     error_type: str = ""
     error: str = ""
     flows: tuple[NodeFlow, ...] = ()
     arrived: dict[int, tuple[float, bool]] = field(default_factory=dict)
     origin: int = -1
     unseen: str = ""
+    score_is_zero: bool = False
     kept: tuple[int, ...] = ()
 
 
@@ -128,7 +130,10 @@ class HookRun:
 
 @dataclass(slots=True, kw_only=True)
 class Hook:
-    """A hook that the program registered on a module; ``arguments`` are the names of what torch passes to it."""
+    """A hook that the program registered on a module; ``arguments`` are the names of what torch passes to it.
+
+    ``ran_unseen`` is set when it also ran while nothing was recorded.
+    """
 
     kind: Literal["forward", "forward-pre", "backward"]
     module: int
@@ -141,6 +146,7 @@ class Hook:
     defined: SourceSpan | None = None
     removed_at_call: int = -1
     runs: list[HookRun] = field(default_factory=list)
+    ran_unseen: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -170,7 +176,10 @@ class WatchedModule:
 
 @dataclass(slots=True, kw_only=True)
 class Optimizer:
-    """An optimizer: the values of its parameters, when it stepped, and which of them ever had a gradient then."""
+    """An optimizer: the values of its parameters, when it stepped, and which of them ever had a gradient then.
+
+    ``poisoned`` is the first step that turned a parameter into NaN or infinity: ``(operation, value, its gradient)``.
+    """
 
     type_name: str
     site: int
@@ -179,6 +188,7 @@ class Optimizer:
     steps: list[tuple[int, int]] = field(default_factory=list)
     filled: set[int] = field(default_factory=set)
     takes_closure: bool = False
+    poisoned: tuple[int, int, Measured] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,7 +139,13 @@ class WatchedHook:
     def run(self, bound: _ForwardCall | None, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
         """Call the hook; ``bound`` is the forward call that a backward hook belongs to, where torch tells."""
         recorder, event = self.recorder, self.event
-        if recorder.suspended or len(event.runs) >= _RUNS_KEPT:
+        # backward hooks may be called from autograd's own threads
+        if (
+            recorder.suspended
+            or len(event.runs) >= _RUNS_KEPT
+            or not (event.kind == "backward" or recorder.is_own_thread())
+        ):
+            event.ran_unseen = True
             return self.hook(module, *args, **kwargs)
         output = args[-1] if args else None
         value_of = recorder.value_of

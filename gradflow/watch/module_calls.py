@@ -23,10 +23,10 @@ __all__ = ["ModuleCalls"]
 class ModuleCalls:
     """Global hooks for the time of a program."""
 
-    def __init__(self, recorder: ProgramRecorder, log: Log, leave: Callable[[], None]) -> None:
+    def __init__(self, recorder: ProgramRecorder, log: Log, before_pass: Callable[[], None]) -> None:
         self._recorder = recorder
         self._log = log
-        self._step_out = leave
+        self._before_pass = before_pass
         self._stack: list[tuple[int, int]] = []
         self._names: dict[int, tuple[weakref.ref[Any], str, int]] = {}
         self._known: dict[int, int] = {}
@@ -47,9 +47,9 @@ class ModuleCalls:
     def enter(self, module: torch.nn.Module, inputs: Any) -> None:
         """A module's forward begins."""
         recorder, log = self._recorder, self._log
-        if recorder.suspended:
-            if log.stepped_aside:
-                self._step_out()
+        if recorder.call < 0 and recorder.is_own_thread():
+            self._before_pass()
+        if recorder.is_off():
             return
         key = log.keys.key_of(module)
         if recorder.call < 0:
@@ -67,7 +67,7 @@ class ModuleCalls:
     def leave(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
         """A module's forward has ended."""
         recorder = self._recorder
-        if recorder.suspended:
+        if recorder.is_off():
             return
         # a module that raised and was caught leaves its entry behind: unwind to the call that ends here
         while self._stack and self._stack[-1][0] != id(module):

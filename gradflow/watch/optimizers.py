@@ -11,9 +11,11 @@ from typing import Any
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from gradflow.probe.evidence import Measured
 from gradflow.trace.patches import replace
 from gradflow.watch.events import Optimizer
 from gradflow.watch.log import Log
+from gradflow.watch.measuring import measure
 from gradflow.watch.recording import ProgramRecorder
 
 __all__ = ["OptimizerWatch"]
@@ -30,6 +32,7 @@ class OptimizerWatch:
         self._log = log
         self._known: dict[int, tuple[weakref.ref[Any], Optimizer]] = {}
         self._inside: list[int] = []
+        self._suspect: tuple[torch.Tensor, Optimizer, tuple[int, int, Measured]] | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -72,14 +75,17 @@ class OptimizerWatch:
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         recorder = self._recorder
+        if not recorder.is_own_thread():
+            return
         while self._inside:  # a step that raised never told that it ended
             recorder.suspended -= self._inside.pop()
-        if recorder.suspended:
+        if recorder.is_off():
             return
         event = self._event_of(optimizer, recorder.sites.number(sys._getframe(1)))
         if len(event.steps) < _STEPS_KEPT:
             event.steps.append((recorder.sites.number(sys._getframe(1)), len(recorder.operations.name)))
             self._note_filled(optimizer, event)
+            self._suspect = self._bad_gradient(optimizer, event)
         # a closure computes the loss again: that is to be seen
         has_closure = any(callable(argument) for argument in (*args[1:], *kwargs.values()))
         event.takes_closure = event.takes_closure or has_closure
@@ -96,6 +102,36 @@ class OptimizerWatch:
                 if value not in event.filled and parameter.grad is not None:
                     event.filled.add(value)
 
+    def _bad_gradient(
+        self, optimizer: Any, event: Optimizer
+    ) -> tuple[torch.Tensor, Optimizer, tuple[int, int, Measured]] | None:
+        """A sound parameter that this step is to move along a gradient with NaN or infinity in it."""
+        previous = event.steps[-2][1] if len(event.steps) > 1 else event.operation
+        if event.poisoned is not None or not _had_bad_gradients(self._log, previous):
+            return None
+        parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+        with torch._C.DisableTorchFunction(), torch.no_grad():
+            for value, parameter in zip(event.parameters, parameters, strict=False):
+                measured = measure(parameter.grad)
+                if measured.arrived and not measured.is_finite and bool(parameter.isfinite().all()):
+                    return parameter, event, (event.steps[-1][1], value, measured)
+        return None
+
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        if self._inside:
+        if self._inside and self._recorder.is_own_thread():
             self._recorder.suspended -= self._inside.pop()
+        if self._suspect is not None:
+            parameter, event, found = self._suspect
+            self._suspect = None
+            with torch._C.DisableTorchFunction(), torch.no_grad():
+                if not bool(parameter.isfinite().all()):
+                    event.poisoned = found
+
+
+def _had_bad_gradients(log: Log, since: int) -> bool:
+    for backward in reversed(log.backwards):
+        if backward.operation < since:
+            return False
+        if not all(is_finite for _, is_finite in backward.arrived.values()):
+            return True
+    return False

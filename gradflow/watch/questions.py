@@ -72,6 +72,8 @@ def _questions(observation: Observation) -> Iterator[Question]:
                     continue
                 if backward.error and f"index {i}" not in backward.error and "index " in backward.error:
                     continue
+                if _may_be_unused(observation, backward, target, measured):
+                    continue
                 yield Question(
                     **common,  # type: ignore[arg-type]
                     target=target,
@@ -113,12 +115,19 @@ def question_of(observation: Observation, read: GradRead) -> Question | None:
     )
 
 
+def _may_be_unused(observation: Observation, backward: Backward, target: int, measured: Measured) -> bool:
+    """``allow_unused=True`` for a whole list of parameters: some of them are expected to get nothing."""
+    if measured.arrived or not backward.allow_unused or not any(result.arrived for result in backward.results):
+        return False
+    return observation.trace.leaf_names.get(target, ("",))[0] == "parameter"
+
+
 def _waiting_hooks(observation: Observation) -> Iterator[Question]:
     """Hooks that were to be given a gradient, and never were although backward ran."""
     fired = {hook.site for hook in observation.tensor_hooks if hook.runs}
     waiting = [(h.value, h.site, h.backwards) for h in observation.tensor_hooks if h.site not in fired]
     for hook in observation.hooks:
-        if hook.kind == "backward" and not hook.runs:
+        if hook.kind == "backward" and not (hook.runs or hook.ran_unseen):
             calls = [
                 call
                 for call in observation.trace.calls[hook.first_call :]

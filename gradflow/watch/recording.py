@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import dis
-import functools
-import itertools
-import math
 import sys
-from collections.abc import Iterator, Sequence
-from types import CodeType, FrameType
+from collections.abc import Callable, Sequence
+from threading import get_ident
+from types import FrameType
 from typing import Any
 
 import torch
 
-from gradflow.location import SiteTable, is_installed, is_machinery
-from gradflow.probe.evidence import Measured
+from gradflow.location import SiteTable, is_installed
 from gradflow.trace.classify import Kind
 from gradflow.trace.leaf import is_leaf
 from gradflow.trace.operation_kinds import FROM_ARRAYS, INPLACE_CAPABLE, VALUE_EXITS
 from gradflow.trace.recorder import Recorder
+from gradflow.watch.callers import is_guard, is_within_torch
 from gradflow.watch.events import FlagChange, GradRead, TensorHook
 from gradflow.watch.log import Log
+from gradflow.watch.measuring import measure
+from gradflow.watch.presence import on_stack
 
-__all__ = ["ProgramRecorder", "measure"]
+__all__ = ["ProgramRecorder"]
 
 _GRAD_GET: Any = vars(torch._C.TensorBase)["grad"].__get__
 _FLAG_SET: Any = vars(torch._C.TensorBase)["requires_grad"].__set__
@@ -54,8 +53,23 @@ class ProgramRecorder(Recorder):
         super().__init__(sites)
         self._log = log
         self.passed_through: set[Any] = {torch.autograd.grad, torch.Tensor.backward}
+        self.thread = get_ident()
         self._reads: dict[int, int] = {}
+        self._most = sys.maxsize
+        self._on_full: Callable[[], None] = lambda: None
         self._version = -1
+
+    def bound(self, operations: int, on_full: Callable[[], None]) -> None:
+        """Record at most so many operations; the one after them calls ``on_full`` instead."""
+        self._most, self._on_full = operations, on_full
+
+    def is_own_thread(self) -> bool:
+        """Whether this is the thread whose operations are recorded: torch has function modes for each thread."""
+        return get_ident() == self.thread
+
+    def is_off(self) -> bool:
+        """Whether what happens now is not to be noted."""
+        return self.suspended > 0 or get_ident() != self.thread
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -81,6 +95,9 @@ class ProgramRecorder(Recorder):
     def record(  # noqa: D102  (as in Recorder)
         self, func: Any, args: Any, kwargs: Any, kind: int, name: int, text: str
     ) -> Any:
+        if len(self.operations.name) >= self._most:
+            self._on_full()
+            return func(*args, **kwargs)
         if text == "data=" and args[1].dtype in _LOW and args[0].dtype not in _LOW and not self._log.low_precision:
             self._log.low_precision.append((self.sites.number(sys._getframe(2)), len(self.operations.name)))
         self._version = -1
@@ -136,14 +153,9 @@ class ProgramRecorder(Recorder):
         self.operations.output_start.append(len(self.operations.outputs))
         return tuple(values)
 
-    @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self) -> contextlib.AbstractContextManager[None]:
         """Record also where torch has put function modes aside, as it does during a backward pass."""
-        if self in torch.overrides._get_current_function_mode_stack():  # type: ignore[no-untyped-call]
-            yield
-        else:
-            with self:
-                yield
+        return on_stack(self)
 
     def _record_output(self, tensor: torch.Tensor, row: int, kind: int, text: str, inputs: list[int]) -> None:
         value = self.known_value(tensor)
@@ -227,7 +239,7 @@ class ProgramRecorder(Recorder):
             operation=len(self.operations.name),
             backwards=len(self._log.backwards),
         )
-        if not _is_within_torch(sys._getframe(2)) and len(self._log.tensor_hooks) < _TENSOR_HOOKS_KEPT:
+        if not is_within_torch(sys._getframe(2)) and len(self._log.tensor_hooks) < _TENSOR_HOOKS_KEPT:
             self._log.tensor_hooks.append(event)
 
         def noted(gradient: Any) -> Any:
@@ -284,65 +296,10 @@ class ProgramRecorder(Recorder):
             is_leaf=is_leaf(tensor),
             requires_grad=tensor.requires_grad,
             retains_grad=tensor.retains_grad,
-            is_guard=_is_guard(frame.f_code, frame.f_lasti),
+            is_guard=is_guard(frame.f_code, frame.f_lasti),
             result=-1 if gradient is None else self.value_of(gradient),
         )
         self._log.reads.append(read)
         if gradient is not None:
             self._log.gradient_of[read.result] = value
         return gradient
-
-
-def _is_within_torch(frame: FrameType | None) -> bool:
-    """Whether torch itself registers a hook, as ``gradcheck`` does."""
-    while frame is not None and frame.f_code.co_filename.endswith(("overrides.py", "_tensor.py")):
-        frame = frame.f_back
-    return frame is not None and is_machinery(frame.f_code.co_filename)
-
-
-_REWRITTEN = "@py_"
-"""How pytest names the variables that its rewritten assertions keep."""
-
-
-@functools.lru_cache(maxsize=2048)
-def _is_guard(code: CodeType, offset: int) -> bool:
-    """Whether what was read is only asked for being there, as in ``if p.grad is not None``."""
-    following = [step for step in dis.get_instructions(code) if step.offset > offset and step.opname != "CACHE"][:12]
-    for step, after in itertools.pairwise(following):
-        if step.opname in {"POP_JUMP_FORWARD_IF_NOT_NONE", "POP_JUMP_IF_NOT_NONE"}:
-            # `assert p.grad is not None` wants the gradient itself
-            return after.opname != "LOAD_ASSERTION_ERROR"
-        if step.opname.startswith("POP_JUMP"):
-            return True
-        if step.opname == "IS_OP" and str(after.argval).startswith(_REWRITTEN):
-            return step.arg == 0
-        is_rewritten = str(step.argval).startswith(_REWRITTEN)
-        if step.opname not in ("LOAD_CONST", "IS_OP", "TO_BOOL", "COPY", "NOP") and not is_rewritten:
-            return False
-    return False
-
-
-def measure(gradient: torch.Tensor | None) -> Measured:
-    """A gradient in numbers; plain facts, the tensor is not kept."""
-    if gradient is None:
-        return Measured(arrived=False)
-    with torch._C.DisableTorchFunction(), torch.no_grad():
-        dense = gradient.detach()
-        if dense.is_sparse:
-            dense = dense.coalesce().values()
-        count = dense.numel()
-        shape = tuple(gradient.shape)
-        if not count or not (dense.is_floating_point() or dense.is_complex()):
-            return Measured(arrived=True, shape=shape, entry_count=count, zero_count=0)
-        magnitude = dense.abs().float()
-        largest = float(magnitude.amax())
-        zeros = count - int(torch.count_nonzero(magnitude))
-        norm = float(magnitude.norm())
-        if math.isfinite(largest):
-            return Measured(
-                arrived=True, shape=shape, l2_norm=norm, max_abs=largest, entry_count=count, zero_count=zeros
-            )
-        bad_nan, bad_inf = int(magnitude.isnan().sum()), int(magnitude.isinf().sum())
-        return Measured(
-            arrived=True, shape=shape, entry_count=count, zero_count=zeros, nan_count=bad_nan, inf_count=bad_inf
-        )

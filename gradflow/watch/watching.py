@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import threading
+import weakref
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -20,22 +23,27 @@ from gradflow.watch.log import Log
 from gradflow.watch.module_calls import ModuleCalls
 from gradflow.watch.optimizers import OptimizerWatch
 from gradflow.watch.plain_tensors import plain_tensors
+from gradflow.watch.presence import take_off
 from gradflow.watch.program_sites import ProgramSites
 from gradflow.watch.recording import ProgramRecorder
 
 __all__ = ["OPERATIONS_KEPT", "Watch"]
 
 OPERATIONS_KEPT = 200_000
-"""So many operations are recorded; then gradflow steps aside and the program runs on at its own speed."""
+"""After so many operations gradflow steps aside at the next forward pass, and the program runs on at its own speed."""
+
+PASSES_KEPT = 20_000
+"""The same for backward passes, of which a program may make many over one graph."""
 
 
 class Watch:
-    """Observes everything that runs inside :meth:`watching`.
+    """Observes everything that runs inside :meth:`watching`, in the thread that entered it.
 
     Parameters
     ----------
     steps
-        Step aside after so many backward passes; ``None`` for no such bound.
+        Step aside when the first forward or backward pass after so many backward passes begins; ``None`` for no such
+        bound.
     """
 
     def __init__(self, *, steps: int | None = None) -> None:
@@ -43,16 +51,19 @@ class Watch:
         self.sites = ProgramSites(lambda: len(self.recorder.operations.name))
         self.recorder = ProgramRecorder(self.sites, self.log)
         self._steps = steps
+        self._enough = ""
         self._initially_enabled = torch.is_grad_enabled()
         self._stack = contextlib.ExitStack()
-        self._is_gone = False
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Observe; torch is as it was afterwards, whatever happens inside."""
         recorder, log = self.recorder, self.log
-        calls = ModuleCalls(recorder, log, self._leave)
-        backwards = BackwardCalls(recorder, log, self._count)
+        recorder.thread = threading.get_ident()
+        recorder.bound(OPERATIONS_KEPT * 5 // 4, self._stop_recording)
+        calls = ModuleCalls(recorder, log, self._before_pass)
+        backwards = BackwardCalls(recorder, log, before=self._before_pass, after=self._count)
+        _ACTIVE.add(self)
         with self._stack:
             for observer in (
                 watched(recorder),
@@ -68,26 +79,43 @@ class Watch:
             try:
                 yield
             finally:
+                _ACTIVE.discard(self)
                 recorder.suspended += 1
 
     @contextlib.contextmanager
     def _recording(self) -> Iterator[None]:
-        """The recorder on torch's stack of function modes, unless it has left before the end."""
+        """The recorder on torch's stack of function modes; taken from where it is then, not from the top."""
         self.recorder.__enter__()
         try:
             yield
         finally:
-            if not self._is_gone:
-                self.recorder.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            take_off(self.recorder)
 
-    def _leave(self) -> None:
-        """Having stepped aside, also stop torch from asking the recorder about every operation."""
-        if not self._is_gone and torch._C._len_torch_function_stack():
-            top = torch._C._pop_torch_function_stack()
-            if top is self.recorder:
-                self._is_gone = True
-            else:
-                torch._C._push_on_torch_function_stack(top)
+    def _count(self) -> None:
+        """After each backward pass, see whether it is enough: what the program does with the gradients still counts."""
+        passes = len(self.log.backwards)
+        if self._steps is not None and passes >= self._steps:
+            self._enough = f"after {passes} backward pass{'es' * (passes != 1)}"
+        elif len(self.recorder.operations.name) > OPERATIONS_KEPT or passes >= PASSES_KEPT:
+            self._enough = f"after {len(self.recorder.operations.name):,} operations and {passes:,} backward passes"
+
+    def _before_pass(self) -> None:
+        """A forward or backward pass begins, and torch is not just asking the recorder: the moment to leave."""
+        if self._enough and not self.log.stepped_aside:
+            self.log.stepped_aside = self._enough
+        if self.log.stepped_aside:
+            self.leave()
+
+    def _stop_recording(self) -> None:
+        """No pass came to an end for a long time: record nothing more, and leave at the next occasion."""
+        self.log.stepped_aside = f"after {len(self.recorder.operations.name):,} operations"
+        self.recorder.suspended += 1
+        self.recorder.call = -1
+
+    def leave(self) -> None:
+        """Take all observers off at once; only hooks that the program registered stay where it wants them."""
+        self.recorder.suspended += 1
+        self._stack.close()
 
     def note_failure(self, error: BaseException, *, is_last: bool = True) -> None:
         """An exception ended the program."""
@@ -154,19 +182,19 @@ class Watch:
         roots = [self.log.keys.references[key]() for key in sorted(self.log.roots)]
         return plain_tensors([root for root in roots if root is not None], self.recorder.known_value)
 
-    def _count(self) -> None:
-        """After each backward pass, see whether it is enough."""
-        log = self.log
-        if log.stepped_aside:
-            return
-        if self._steps is not None and len(log.backwards) >= self._steps:
-            self._step_aside(f"after {self._steps} backward passes")
-        elif len(self.recorder.operations.name) > OPERATIONS_KEPT:
-            self._step_aside(f"after {OPERATIONS_KEPT:,} operations")
 
-    def _step_aside(self, reason: str) -> None:
-        self.log.stepped_aside = reason
-        self.recorder.suspended += 1
+_ACTIVE: weakref.WeakSet[Watch] = weakref.WeakSet()
+
+
+def _leave_in_child() -> None:
+    """A forked process, such as a ``DataLoader`` worker, has nobody to report to."""
+    for watch in list(_ACTIVE):
+        watch.log.stepped_aside = "in a forked process"
+        watch.leave()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_in_child)
 
 
 def _place_of(traceback: TracebackType | None) -> SourceSpan | None:

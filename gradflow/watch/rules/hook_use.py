@@ -13,7 +13,7 @@ def hook_never_ran(observation: Observation) -> tuple[Finding, ...]:
     """A hook was registered, a model ran, and the hook was not called."""
     found = []
     for hook in observation.hooks:
-        if any(not run.is_capture for run in hook.runs):
+        if hook.ran_unseen or any(not run.is_capture for run in hook.runs):
             continue
         end = hook.removed_at_call if hook.removed_at_call >= 0 else len(observation.trace.calls)
         calls = [call for call in range(hook.first_call, end) if call not in observation.captured_calls]
