@@ -109,8 +109,10 @@ def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
 
 
 def _dtype(evidence: Evidence, operation: int) -> str:
-    outputs = evidence.trace.outputs_of(operation) if operation >= 0 else ()
-    return evidence.trace.dtype_of(outputs[0]) if outputs else ""
+    """The dtype that holds the smaller numbers worse: of what goes in or of what comes out (a cast has both)."""
+    trace = evidence.trace
+    values = (*trace.inputs_of(operation), *trace.outputs_of(operation)[:1]) if operation >= 0 else ()
+    return max((trace.dtype_of(value) for value in values), key=lambda dtype: _SMALLEST.get(dtype, 0.0), default="")
 
 
 def _is_too_small(flow: NodeFlow, dtype: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from gradflow.probe.evidence import ROUNDING, NodeFlow
-from gradflow.probe.node_facts import NodeFacts, facts_of
+from gradflow.probe.node_facts import NodeFacts, can_cancel, facts_of
 
 if TYPE_CHECKING:
     from gradflow.probe.autograd_walk import Node
@@ -96,8 +96,9 @@ def _followed(note: NodeNote, waiting: dict[tuple[Node, int], _Arrivals]) -> Nod
     """Sends the gradient of a reached node on along its edges; marked where an edge leads nowhere."""
     flow = note.flow
     dead: list[int] = []
+    cancels = flow.cancels and can_cancel(note.node)
     for edge, magnitude in zip(note.edges, flow.outgoing, strict=True):
-        if not magnitude or flow.cancels:
+        if not magnitude or cancels:
             dead.append(edge)
             continue
         following, number = note.node.next_functions[edge]

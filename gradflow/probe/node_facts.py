@@ -10,6 +10,7 @@ import torch
 
 __all__ = [
     "NodeFacts",
+    "can_cancel",
     "factor_of",
     "facts_of",
     "ignores_all",
@@ -35,8 +36,19 @@ _FACTORS: dict[str, dict[int, str]] = {
     "CudnnBatchNorm": {0: "weight"},
     "NativeGroupNorm": {0: "weight"},
 }
+_ENTRY_BY_ENTRY = frozenset({
+    "Mul", "Div", "Neg", "Mean", "Sum", "Pow", "Exp", "Log", "Sqrt", "Rsqrt", "Reciprocal", "Sigmoid", "Tanh", "ToCopy",
+    "MseLoss", "L1Loss", "SmoothL1Loss", "BinaryCrossEntropy", "BinaryCrossEntropyWithLogits", "Abs", "Gelu", "Silu",
+})  # fmt: skip
+"""Every entry of the gradient is scaled by itself: what is small afterwards is small, and no rounding error."""
+
 _NEAREST = 1
 _UNSIGNED = 2**64
+
+
+def can_cancel(node: Any) -> bool:
+    """Whether a node adds up entries of the gradient, so that next to nothing may be left of large ones."""
+    return node.name().partition("Backward")[0] not in _ENTRY_BY_ENTRY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

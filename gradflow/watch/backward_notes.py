@@ -60,6 +60,7 @@ class BackwardNotes:
     ) -> None:
         self.leaves: list[torch.Tensor] = []
         self._recorder = recorder
+        self._score = roots[0] if len(roots) == 1 else None
         self._known = known
         self._reads_saved = reads_saved
         self._is_close = number < CLOSELY
@@ -143,6 +144,7 @@ class BackwardNotes:
             handle.remove()
         self._light.forget()
         self._handles, self._notes, self._nodes, self._root, self._origin = [], [], [], None, None
+        self._score = None
 
     def finish(self, event: Backward) -> None:
         """Write what was seen to the event."""
@@ -175,6 +177,8 @@ class BackwardNotes:
         goals.update({(node, 0): None for node in silent})
         lost.update((value_of(node.variable), "none") for node in silent)  # type: ignore[attr-defined]
         if goals:
+            if self._score is not None and any(how == "zero" for _, how in lost):
+                event.score_is_zero = not bool(self._score.detach().count_nonzero())
             self._explain(event, root, goals, (event.site, frozenset(lost)))
 
     def _explain(

@@ -37,7 +37,9 @@ from gradflow.watch.rules.partly_cut import one_way_is_cut
 from gradflow.watch.rules.plain_tensor import plain_tensor_never_learns
 from gradflow.watch.rules.replaced_output import hook_replaces_output
 from gradflow.watch.rules.score_history import score_without_history
+from gradflow.watch.rules.training import learns_nothing, steps_along_nan
 from gradflow.watch.rules.unanswered import no_gradient_came
+from gradflow.watch.rules.zero_steps import optimizer_steps_along_zeros
 
 __all__ = ["explain_observation", "findings_in", "summary"]
 
@@ -55,6 +57,8 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     parameters_unregistered,
     plain_tensor_never_learns,
     optimizer_moves_nothing,
+    steps_along_nan,
+    learns_nothing,
     guarded_grad_of_non_leaf,
     module_defines_backward,
 )

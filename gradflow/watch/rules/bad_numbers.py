@@ -1,0 +1,53 @@
+"""GF407: a gradient came with NaN or infinity in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradflow.diagnose.diagnostic import Annotation, Diagnostic
+from gradflow.diagnose.operation_place import operation_place
+from gradflow.diagnose.written import written
+from gradflow.probe.evidence import Evidence
+from gradflow.watch.events import Observation
+from gradflow.watch.finding import Finding
+from gradflow.watch.questions import Question
+from gradflow.watch.rules.engine import engine_findings
+
+__all__ = ["gradient_is_bad"]
+
+_UNKNOWN = "the operation at which it is born is not determined"
+
+
+def gradient_is_bad(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
+    """Where it was born: in the backward, or in the forward already."""
+    origin = question.backward.origin
+    found = []
+    for one in engine_findings(observation, question, evidence):
+        diagnostic = one.diagnostic
+        if diagnostic.name == "nan-singularity" and origin >= 0:
+            diagnostic = _in_the_forward(evidence, diagnostic, origin)
+        elif question.backward.unseen and not evidence.flows:
+            because = f"{_UNKNOWN}, because {question.backward.unseen}"
+            diagnostic = replace(
+                diagnostic, notes=tuple(because if note == _UNKNOWN else note for note in diagnostic.notes)
+            )
+        found.append(replace(one, diagnostic=diagnostic))
+    return tuple(found)
+
+
+def _in_the_forward(evidence: Evidence, diagnostic: Diagnostic, origin: int) -> Diagnostic:
+    """The gradient shows it first elsewhere; the number was not finite before."""
+    place, annotations = operation_place(evidence, origin)
+    if place is None or place == diagnostic.location:
+        return diagnostic
+    name = written(evidence.trace.name_of(origin))
+    shown = (Annotation(span=diagnostic.location, label="shows in the gradient here"),) if diagnostic.location else ()
+    return replace(
+        diagnostic,
+        message=f"the gradient at `{evidence.target}` is not finite: `{name}` gives NaN or infinity in the forward",
+        location=place,
+        label="the result is NaN or infinite, though what goes in is finite",
+        annotations=(*shown, *annotations),
+        module=evidence.trace.module_of(origin),
+        notes=("measured: of what autograd saved, this is the first result that is not finite", *diagnostic.notes[1:]),
+    )

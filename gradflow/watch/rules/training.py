@@ -1,0 +1,102 @@
+"""GF402, GF403, GF406, GF407: what an optimizer steps along is not a number, or was zero at every single step.
+
+Nobody has to look at ``.grad`` for that: who steps along a gradient relies on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradflow.probe.evidence import Measured
+from gradflow.watch.events import Backward, Observation, Optimizer
+from gradflow.watch.finding import Finding
+from gradflow.watch.questions import Question, evidence_for
+from gradflow.watch.rules.answered import a_gradient_came
+
+__all__ = ["learns_nothing", "steps_along_nan"]
+
+_STEPS = 3
+_TELLING = frozenset({"saturation", "zero-derivative-op", "precision-underflow"})
+"""What nobody does on purpose; a loss weighed with zero, say, may be meant."""
+
+
+def steps_along_nan(observation: Observation) -> tuple[Finding, ...]:
+    """The first step that wrote NaN or infinity into a parameter: nothing can be trained from then on."""
+    for optimizer in observation.optimizers:
+        if optimizer.poisoned is None:
+            continue
+        operation, value, measured = optimizer.poisoned
+        for number in range(len(observation.backwards) - 1, -1, -1):
+            backward = observation.backwards[number]
+            if backward.operation <= operation and not backward.arrived.get(value, (0.0, True))[1]:
+                found = _about(observation, number, value, measured, optimizer.steps[-1][0])
+                note = f"`{optimizer.type_name}` has stepped along it: the parameters are not numbers any more"
+                return tuple(_with_note(one, note) for one in found)
+    return ()
+
+
+def learns_nothing(observation: Observation) -> tuple[Finding, ...]:
+    """Parameters whose gradient was exactly zero before every step, or from some step on to the end."""
+    found: list[Finding] = []
+    for optimizer in observation.optimizers:
+        if len(optimizer.steps) < _STEPS:
+            continue
+        dead = [value for value in optimizer.parameters if _is_dead(observation, optimizer, value)]
+        # the first and the last: what is nearer to the score may have died of something else
+        for value in dict.fromkeys((*dead[-1:], *dead[:1])):
+            number = _last_pass(observation, value)
+            shape = tuple(observation.trace.values.shape[value])
+            measured = Measured(arrived=True, shape=shape, max_abs=0.0, l2_norm=0.0)
+            all_dead = len(dead) == len(optimizer.parameters)
+            about = _about(observation, number, value, measured, observation.backwards[number].site)
+            found.extend(
+                _as_warning(one, optimizer, len(dead))
+                for one in about
+                if one.diagnostic.name in _TELLING or (all_dead and one.diagnostic.severity == "error")
+            )
+    return tuple(found)
+
+
+def _passes(observation: Observation, value: int) -> list[Backward]:
+    return [b for b in observation.backwards if b.kind == "backward" and not b.error and value in b.arrived]
+
+
+def _is_dead(observation: Observation, optimizer: Optimizer, value: int) -> bool:
+    last = _passes(observation, value)[-_STEPS:]
+    steps = sum(operation >= last[0].operation for _, operation in optimizer.steps) if last else 0
+    return (
+        len(last) == _STEPS
+        and steps >= _STEPS
+        and all(b.arrived[value] == (0.0, True) and not b.score_is_zero for b in last)
+    )
+
+
+def _last_pass(observation: Observation, value: int) -> int:
+    return max(number for number, b in enumerate(observation.backwards) if b.kind == "backward" and value in b.arrived)
+
+
+def _about(observation: Observation, number: int, value: int, measured: Measured, site: int) -> tuple[Finding, ...]:
+    backward = observation.backwards[number]
+    if not backward.roots:
+        return ()
+    question = Question(
+        backward=backward,
+        backward_number=number,
+        score=backward.roots[0],
+        target=value,
+        measured=measured,
+        site=site,
+        operation=backward.operation,
+    )
+    found = a_gradient_came(observation, question, evidence_for(observation, question))
+    return tuple(replace(one, question=question) for one in found)
+
+
+def _with_note(found: Finding, note: str) -> Finding:
+    return replace(found, diagnostic=replace(found.diagnostic, notes=(*found.diagnostic.notes, note)))
+
+
+def _as_warning(found: Finding, optimizer: Optimizer, count: int) -> Finding:
+    others = f", and {count - 1} more of its parameters" if count > 1 else ""
+    noted = _with_note(found, f"`{optimizer.type_name}` steps and does not move it{others}")
+    return replace(noted, diagnostic=replace(noted.diagnostic, severity="warning"), rank=2)
