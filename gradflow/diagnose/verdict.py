@@ -21,8 +21,9 @@ def verdict_of(evidence: Evidence) -> Verdict:
         return "unused"
     arrived = [measured for measured in evidence.measured if measured.arrived]
     if not arrived:
-        matters = evidence.influence is not None and bool(evidence.influence.matters)
-        return "broken" if evidence.dependence.score_depends or matters else "unused"
+        if evidence.influence is not None and evidence.influence.matters is not None:
+            return "broken" if evidence.influence.matters else "unused"
+        return "broken" if evidence.dependence.score_depends else "unused"
     if any(not measured.is_finite for measured in arrived):
         return "nan"
     looked_at = [measured for measured in evidence.sliced if measured.arrived] or arrived

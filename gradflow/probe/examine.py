@@ -110,6 +110,8 @@ class _Examination:
                 influence = laboratory.influence(target, dependence.exits, self.index)
                 if influence.matters and influence.bridges:
                     dependence = analyse(trace, self.values, influence.bridges)
+            elif self._is_without_effect(dependence):
+                influence = Influence(matters=False)
             if dependence.score_depends:
                 repairs, together = self._repairs(dependence, source)
                 if source.recorded and dependence.score_carries:
@@ -158,6 +160,12 @@ class _Examination:
             absorbed_at=self.absorbed_at,
             undetermined=tuple(self.undetermined),
         )
+
+    def _is_without_effect(self, dependence: Dependence) -> bool:
+        """Whether only a choice or an order is read of the target, and the score is the same for any."""
+        chooses = any(group.cause == "nondiff-op" for group in dependence.needed)
+        moves = self.laboratory.is_moved_by if chooses and self.laboratory.has_values else None
+        return moves is not None and moves(self.target, self.index) is False
 
     def _look_at_what_arrived(
         self, looked_at: tuple[Measured, ...], measured: tuple[Measured, ...], dependence: Dependence

@@ -15,7 +15,7 @@ from gradflow.location import SiteTable
 from gradflow.probe.applications import Application, ArgumentRecorder
 from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.differential import Alteration, ChecksumRecorder, compare_runs, find_bridges, moved, score_of
-from gradflow.probe.evidence import Influence, Measured, NodeFlow, RepairOutcome
+from gradflow.probe.evidence import ROUNDING, Influence, Measured, NodeFlow, RepairOutcome
 from gradflow.probe.gradient import Gradients, differentiate, measure, measure_each
 from gradflow.probe.repairing import RepairingRecorder, RepairPlan
 from gradflow.trace.capture import all_tensors
@@ -27,6 +27,7 @@ from gradflow.trace.state import StateKeeper
 __all__ = ["Laboratory"]
 
 _SEED = 20_260
+_NOISES = 8
 
 
 @dataclass(slots=True, kw_only=True)
@@ -135,9 +136,28 @@ class Laboratory:
                 return Influence(matters=True, difference=outcome.difference, bridges=bridges)
         return outcome
 
-    def forward_moved(self, target: str, recorder: Recorder, index: Any = None, direction: int = 0) -> Run:
+    def is_moved_by(self, target: str, index: Any = None) -> bool | None:
+        """Whether the score moves, by more than rounding, when all values of the target are moved far away.
+
+        All up, all down, and by noise several times: a choice among two stays what it was every other time. ``None``
+        where two runs of the same program differ.
+        """
+        again = score_of(self.forward())
+        if self.first_score is None or again != self.first_score:
+            return None
+        for direction, seed in (*((0, number) for number in range(_NOISES)), (1, 0), (-1, 0)):
+            recorder = Recorder(self.sites, self.before_write)
+            moved_to = score_of(self.forward_moved(target, recorder, index, direction, seed))
+            # a run that fails, or gives NaN, is another one, too
+            if moved_to is None or not abs(moved_to - self.first_score) <= ROUNDING * abs(self.first_score):
+                return True
+        return False
+
+    def forward_moved(
+        self, target: str, recorder: Recorder, index: Any = None, direction: int = 0, seed: int = 0
+    ) -> Run:
         """A forward in which the target's values are moved away, see :func:`moved`."""
-        alter = moved(_SEED, index, direction)
+        alter = moved(_SEED + 1_000 * seed, index, direction)
         if target in self.parameters:
             return self._with_moved_parameter(target, recorder, alter)
         return self.forward(recorder=recorder, alter=_only(target, alter))

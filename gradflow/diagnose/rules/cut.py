@@ -24,6 +24,11 @@ def path_is_cut(evidence: Evidence) -> tuple[Diagnostic, ...]:
     return tuple(_diagnostic(evidence, group, len(ordered)) for group in ordered)
 
 
+def _is_without_effect(evidence: Evidence) -> bool:
+    """Whether the score was seen not to move with the target although its data goes into it."""
+    return evidence.influence is not None and evidence.influence.matters is False
+
+
 def _source_cut(evidence: Evidence) -> CutGroup | None:
     source = evidence.source
     if source.recorded or source.operation < 0 or source.cause == "integer-input":
@@ -41,6 +46,13 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
     declared = evidence.function_spans.get(name) if group.cause == "custom-function" else None
     location = declared or region or at_operation
     notes = [text.note]
+    message = f"no gradient reaches `{evidence.target}` from {evidence.score}"
+    if _is_without_effect(evidence):
+        message = f"{evidence.score} does not change with `{evidence.target}`, of which only a choice is read"
+        notes.append(
+            f"tried: with the {evidence.kind}'s values moved far away in ten ways, {evidence.score} stays the same: "
+            f"what `{written(name)}` chooses has no effect on it"
+        )
     if declared is not None:
         notes = [f"`{name.removesuffix('.apply')}` itself declares that its result has no gradient"]
     if group.cause in ("no-grad", "inference-mode") and region is None:
@@ -54,7 +66,7 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
         code=code_of(group.cause),
         name=group.cause,
         severity="error",
-        message=f"no gradient reaches `{evidence.target}` from {evidence.score}",
+        message=message,
         location=location,
         label=text.label if declared is None else "declared not differentiable here",
         annotations=_annotations(evidence, group, location, at_operation),
@@ -93,7 +105,7 @@ def _helps(evidence: Evidence, group: CutGroup, texts: tuple[str, ...], count: i
     outcome = evidence.repairs.get(group.key)
     helps = []
     for position, text in enumerate(texts):
-        repair = _repair(evidence, text, outcome, count) if position == 0 else None
+        repair = _repair(evidence, text, outcome, count) if position == 0 and not _is_without_effect(evidence) else None
         helps.append(Help(text=text, repair=repair))
     return tuple(helps)
 
