@@ -30,7 +30,7 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
     dependence = analyse(trace, values)
     bridges: tuple[Bridge, ...] = ()
     if dependence.exits and (question.measured.arrived or not dependence.score_depends):
-        bridges = joins_of(observation, dependence)
+        bridges = joins_of(observation, dependence, is_lost=_is_lost(question))
         if question.measured.arrived:
             # of a gradient that came, only what is proven can be said to be missing
             bridges = tuple(bridge for bridge in bridges if bridge.how == "numbers")
@@ -56,6 +56,11 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
         bridges=bridges,
         is_cancelled=question.measured.arrived and small and any(flow.is_end for flow in question.backward.flows),
     )
+
+
+def _is_lost(question: Question) -> bool:
+    """Whether the score has no history at all, so that what it was computed from must have come another way."""
+    return not question.backward.roots_require_grad or question.backward.root_is_leaf
 
 
 def leaves_behind(observation: Observation, question: Question, *, trainable: bool) -> tuple[int, ...]:

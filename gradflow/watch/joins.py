@@ -26,11 +26,12 @@ _HOW = {
 }
 
 
-def joins_of(observation: Observation, dependence: Dependence) -> tuple[Bridge, ...]:
+def joins_of(observation: Observation, dependence: Dependence, *, is_lost: bool) -> tuple[Bridge, ...]:
     """One for each operation at which a value that depends on the target comes back on its way to the score.
 
-    In the order of what they rest on: the same numbers; the words of the source; where neither can tell, the order of
-    execution.
+    In the order of what they rest on: the same numbers; the words of the source; the order of execution. The last
+    counts only where the source cannot tell, because the two places are in different files, or where the score
+    ``is_lost``: it has no history, so that it must have been made of something that left torch.
     """
     trace = observation.trace
     leaving = [operation for operation in dependence.exits if trace.name_of(operation) in VALUE_EXITS]
@@ -44,7 +45,7 @@ def joins_of(observation: Observation, dependence: Dependence) -> tuple[Bridge, 
     for operation, leave in _within(trace, dependence, leaving):
         found.setdefault(operation, Bridge(leave=leave, enter=operation))
     for operation in _made_of_plain_numbers(trace, dependence):
-        if operation not in found and (bridge := _by_source_or_order(trace, leaving, operation)) is not None:
+        if operation not in found and (bridge := _by_source_or_order(trace, leaving, operation, is_lost)) is not None:
             found[operation] = bridge
     return tuple(found[operation] for operation in sorted(found))
 
@@ -88,7 +89,7 @@ def _made_of_plain_numbers(trace: Trace, dependence: Dependence) -> Iterator[int
             yield operation
 
 
-def _by_source_or_order(trace: Trace, leaving: list[int], enter: int) -> Bridge | None:
+def _by_source_or_order(trace: Trace, leaving: list[int], enter: int, is_lost: bool) -> Bridge | None:
     before = [leave for leave in leaving if leave < enter][-_EXITS_TRIED:]
     there = trace.span_of(enter)
     if not before or is_written_out(there):
@@ -96,5 +97,14 @@ def _by_source_or_order(trace: Trace, leaving: list[int], enter: int) -> Bridge 
     for leave in reversed(before):
         if leads_to(trace.span_of(leave), there):
             return Bridge(leave=leave, enter=enter, how="source")
-    lists = [leave for leave in before if trace.name_of(leave) in _LISTS]
+    lists = [
+        leave
+        for leave in before
+        if trace.name_of(leave) in _LISTS and (is_lost or _file_of(trace, leave) != _file_of(trace, enter))
+    ]
     return Bridge(leave=lists[-1], enter=enter, how="order") if lists else None
+
+
+def _file_of(trace: Trace, operation: int) -> str:
+    span = trace.span_of(operation)
+    return span.path if span is not None else ""

@@ -1,11 +1,11 @@
 """GF401: a gradient came, and one way by which the score was computed from the same tensor is left out of it.
 
-A program runs once, so nothing can be tried. Two things can still be said. That a way is cut is a fact of the
-recording. That something is missing is certain where the value only passes through (a skip connection) and joins what
-does carry a gradient: the share of such a way is the very gradient at the junction. Everywhere else the share may be
-zero, as when a maximum is subtracted for stability, and often it is left out on purpose. So only gradients at
-activations and inputs are looked at, which are asked for to be read; parameters and whatever an optimizer moves are
-trained by estimates of all kinds: targets held fixed, weights, statistics, straight-through.
+A program runs once, so nothing can be tried, and most partial cuts are meant: targets held fixed, weights, statistics,
+a maximum subtracted for stability, straight-through estimates. Two kinds can be told from those. A value that only
+passes through and is added to, or put beside, what does carry the gradient: a skip connection, whose share is the very
+gradient at the junction, and certainly missing. And a value that goes through a Python number or a new tensor, as
+nobody writes who means to stop a gradient. Only gradients at activations and inputs are looked at, which are asked for
+to be read; what an optimizer moves is trained by estimates of all kinds.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ _PASSING = DETACHING | ALIASING | {
     "__getitem__", "narrow", "select", "cpu", "cuda", "tensor", "new_tensor", "type", "movedim", "roll", "flip",
 }  # fmt: skip
 _JUNCTIONS = frozenset({
-    "add", "__add__", "__radd__", "__iadd__", "add_", "sub", "__sub__", "__rsub__", "rsub", "__isub__", "sub_", "cat",
-    "concat", "concatenate", "stack", "hstack", "vstack",
+    "add", "__add__", "__radd__", "__iadd__", "add_", "cat", "concat", "concatenate", "stack", "hstack", "vstack",
 })  # fmt: skip
+"""Not differences: ``prediction - target.detach()`` is how a target is held fixed."""
+
+_UNINTENDED = frozenset({"numpy-roundtrip", "tensor-rewrap"})
 _LARGEST = frozenset({"max", "amax", "min", "amin", "logsumexp", "aminmax"})
 _STEPS = 64
 
@@ -49,7 +51,10 @@ def one_way_is_cut(observation: Observation, question: Question, evidence: Evide
         if is_straight_through(evidence.trace, way[0]) or _only_shifts(evidence.trace, way[0]):
             continue
         is_certain = len(way) == 1 and way[0].leave < 0 and _joins_unchanged(evidence, way[0])
-        (certain if is_certain else perhaps).append(_finding(question, evidence, way[0], is_certain=is_certain))
+        if is_certain:
+            certain.append(_finding(question, evidence, way[0], is_certain=True))
+        elif all(group.cause in _UNINTENDED for group in way):
+            perhaps.append(_finding(question, evidence, way[0], is_certain=False))
     return tuple(certain or perhaps)
 
 
