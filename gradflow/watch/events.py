@@ -7,11 +7,14 @@ Tensors are value ids of the recording, modules are keys of :attr:`Observation.m
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Measured, NodeFlow
 from gradflow.trace.data import Trace
+
+if TYPE_CHECKING:
+    from gradflow.probe.layer_view import NotCalled
 
 __all__ = [
     "Backward",
@@ -253,6 +256,7 @@ class Observation:
     gradient_of: dict[int, int]
     gradient_ties: frozenset[int] = frozenset()
     captured_calls: frozenset[int] = frozenset()
+    not_called: dict[int, NotCalled] = field(default_factory=dict)
     function_spans: dict[str, SourceSpan] = field(default_factory=dict)
     zero_parts: tuple[tuple[int, int], ...] = ()
     low_precision: tuple[tuple[int, int], ...] = ()

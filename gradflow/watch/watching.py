@@ -26,6 +26,7 @@ from gradflow.watch.plain_tensors import plain_tensors
 from gradflow.watch.presence import take_off
 from gradflow.watch.program_sites import ProgramSites
 from gradflow.watch.recording import ProgramRecorder
+from gradflow.watch.uncalled import explain_uncalled
 
 __all__ = ["OPERATIONS_KEPT", "Watch"]
 
@@ -138,8 +139,9 @@ class Watch:
         """What was seen, as plain data."""
         log, recorder = self.log, self.recorder
         self._check_reachable()
+        trace = recorder.finish(score=-1, layer_values={}, initially_enabled=self._initially_enabled)
         return Observation(
-            trace=recorder.finish(score=-1, layer_values={}, initially_enabled=self._initially_enabled),
+            trace=trace,
             call_modules=tuple(log.call_modules),
             modules=log.keys.modules,
             backwards=tuple(log.backwards),
@@ -154,6 +156,7 @@ class Watch:
             gradient_of=log.gradient_of,
             gradient_ties=frozenset(log.gradient_ties),
             captured_calls=frozenset(log.captured_calls),
+            not_called=explain_uncalled(log, trace),
             function_spans=dict(function_spans(recorder.functions)),
             zero_parts=tuple(log.zero_parts),
             low_precision=tuple(log.low_precision),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gradflow.watch.definitions import definition_of, receiver_at
 from gradflow.watch.events import Hook, Observation, WatchedModule
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.rules.uncalled import layer_never_ran
 
 __all__ = ["hook_never_ran"]
 
@@ -27,7 +28,16 @@ def hook_never_ran(observation: Observation) -> tuple[Finding, ...]:
         elif not module.is_reachable:
             found.append(_other_instance(observation, hook, module, calls))
         elif module.root >= 0 and module.root in called:
-            found.append(_not_called(observation, hook, module))
+            found.append(
+                layer_never_ran(
+                    observation,
+                    hook.module,
+                    observation.trace.site_span(hook.site),
+                    because="the hook never ran",
+                    start=hook.operation,
+                    rank=2,
+                )
+            )
     return tuple(found)
 
 
@@ -91,45 +101,6 @@ def _other_instance(observation: Observation, hook: Hook, module: WatchedModule,
         notes=tuple(notes),
         helps=("take the layer from the very model that is called, after everything that copies or rebuilds it",),
         target=module.name or module.type_name,
-        rank=2,
-        operation=hook.operation,
-    )
-
-
-def _not_called(observation: Observation, hook: Hook, module: WatchedModule) -> Finding:
-    trace = observation.trace
-    bypass = next(
-        (
-            operation
-            for operation in range(hook.operation, len(trace))
-            if set(module.parameters) & set(trace.inputs_of(operation)) and trace.name_of(operation) != "autograd.grad"
-        ),
-        -1,
-    )
-    if module.parameters and bypass >= 0:
-        return finding(
-            "functional-bypass",
-            "unused",
-            f"the hook on `{module.name}` never ran: its weights are used without calling it",
-            trace.span_of(bypass),
-            label="uses the layer's weights directly",
-            annotations=((trace.site_span(hook.site), "the hook is registered here"),),
-            notes=("hooks run when a module is called, `layer(x)`; a function or `layer.forward(x)` goes past them",),
-            helps=(f"call `{module.name}(x)` itself",),
-            target=module.name,
-            rank=2,
-            operation=hook.operation,
-        )
-    return finding(
-        "layer-not-called",
-        "unused",
-        f"the hook on `{module.name}` never ran, because the layer is never called",
-        trace.site_span(module.made_at) or trace.site_span(hook.site),
-        label="made here, never called",
-        annotations=((trace.site_span(hook.site), "the hook is registered here"),),
-        notes=("the model ran without it, with this input and in this mode",),
-        helps=("hook a layer that the forward calls",),
-        target=module.name,
         rank=2,
         operation=hook.operation,
     )

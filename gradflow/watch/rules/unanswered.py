@@ -16,6 +16,7 @@ from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.freezing import not_trainable
 from gradflow.watch.rules.late_flag import late_flag, too_late
 from gradflow.watch.rules.score_history import frozen_throughout
+from gradflow.watch.rules.uncalled import layer_never_ran
 
 __all__ = ["no_gradient_came"]
 
@@ -38,7 +39,8 @@ def no_gradient_came(observation: Observation, question: Question, evidence: Evi
     if evidence.kind == "parameter" and not evidence.dependence.score_depends:
         idle = _idle_module(observation, target)
         if idle is not None:
-            return (_never_ran(observation, question, evidence, idle),)
+            asked, because = trace.site_span(question.site), f"`{evidence.target}` gets no gradient"
+            return (layer_never_ran(observation, idle, asked, because=because),)
         if not _is_computed_with(observation, target):
             return (_unused(observation, question, evidence),)
         copy = _used_copy(observation, evidence, target)
@@ -117,24 +119,6 @@ def _idle_module(observation: Observation, value: int) -> int | None:
         if value in module.parameters and module.key not in called:
             return module.key
     return None
-
-
-def _never_ran(observation: Observation, question: Question, evidence: Evidence, key: int) -> Finding:
-    module = observation.modules[key]
-    return finding(
-        "layer-not-called",
-        "unused",
-        f"`{module.name or module.type_name}` never ran, so `{evidence.target}` gets no gradient",
-        observation.trace.site_span(module.made_at),
-        label="made here, never called",
-        annotations=((observation.trace.site_span(question.site), "`None` is read here"),),
-        notes=("a parameter that takes no part in the score has no gradient",),
-        helps=(f"call `{module.name or module.type_name}` in `forward`, or remove it",),
-        target=evidence.target,
-        is_parameter=True,
-        score=evidence.score,
-        operation=question.operation,
-    )
 
 
 def _is_computed_with(observation: Observation, value: int) -> bool:

@@ -1,0 +1,53 @@
+"""Why layers that the program asks about never ran, from the source code of the classes around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from gradflow.location import is_installed
+from gradflow.probe.not_called import explain_not_called
+from gradflow.trace.data import Trace
+from gradflow.watch.log import Log
+
+if TYPE_CHECKING:
+    from gradflow.probe.layer_view import NotCalled
+
+__all__ = ["explain_uncalled"]
+
+_EXPLAINED = 20
+
+
+def explain_uncalled(log: Log, trace: Trace) -> dict[int, NotCalled]:
+    """The reason for each module, by its key, that has a hook which never ran or a parameter without gradient."""
+    called = set(log.call_modules)
+    executed = frozenset((span.path, span.line) for span in trace.spans)
+    files = tuple(dict.fromkeys(span.path for span in trace.spans if not is_installed(span.path)))
+    found: dict[int, NotCalled] = {}
+    for key in list(dict.fromkeys(_asked_for(log)))[:_EXPLAINED]:
+        facts = log.keys.modules[key]
+        root = log.keys.references[facts.root]() if facts.root >= 0 else None
+        if key in called or root is None or not facts.name or not facts.is_reachable:
+            continue
+        owners: list[tuple[str, type, str]] = []
+        name = facts.name
+        while name:
+            parent, _, attribute = name.rpartition(".")
+            owners.append((parent, type(root.get_submodule(parent)), attribute))
+            name = parent
+        made = trace.site_span(facts.made_at)
+        ran = frozenset(
+            call.module for call in trace.calls if log.keys.modules[log.call_modules[call.id]].root == facts.root
+        )
+        found[key] = explain_not_called(owners, executed, made, ran=ran, user_files=files)
+    return found
+
+
+def _asked_for(log: Log) -> Iterator[int]:
+    for hook in log.hooks:
+        if not any(not run.is_capture for run in hook.runs):
+            yield hook.module
+    missing = {read.value for read in log.reads if not read.measured.arrived}
+    for key, facts in log.keys.modules.items():
+        if missing & set(facts.parameters):
+            yield key
