@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.fx
 import torch.nn.modules.module as module_machinery
 
 from gradflow.trace.capture import all_tensors
-from gradflow.trace.patches import replace_function
+from gradflow.trace.patches import replace, replace_function
 from gradflow.watch.hooks import WatchedHook
 from gradflow.watch.log import Log
 from gradflow.watch.module_calls import ModuleCalls
@@ -30,12 +31,27 @@ class CompiledCalls:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Put the patches on ``torch.compile``, ``torch.jit.trace`` and ``torch.jit.script``, and off again."""
+        """Put the patches on ``torch.compile``, TorchScript's two entries and fx's tracer, and off again."""
         with contextlib.ExitStack() as stack:
             replace_function(stack, torch, "compile", self._compile(torch.compile))
             for name in ("trace", "script"):
                 replace_function(stack, torch.jit, name, self._scripted(getattr(torch.jit, name)))
+            replace(stack, torch.fx.Tracer, "trace", self._symbolic(torch.fx.Tracer.trace))
             yield
+
+    def _symbolic(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        """What ``torch.fx`` runs in order to read a model is no forward pass."""
+        log = self._log
+
+        @functools.wraps(original)
+        def trace(*args: Any, **kwargs: Any) -> Any:
+            outer, log.is_capturing = log.is_capturing, True
+            try:
+                return original(*args, **kwargs)
+            finally:
+                log.is_capturing = outer
+
+        return trace
 
     def _scripted(self, original: Callable[..., Any]) -> Callable[..., Any]:
         """TorchScript makes a program of its own: hooks of the model's modules are not part of it."""
@@ -44,7 +60,7 @@ class CompiledCalls:
         @functools.wraps(original)
         def script(model: Any, *args: Any, **kwargs: Any) -> Any:
             outer, log.is_capturing = log.is_capturing, True
-            before = len(log.call_modules)
+            before = len(log.hooks)
             try:
                 with _own_hooks(model):
                     made = original(model, *args, **kwargs)

@@ -135,6 +135,7 @@ class HookRun:
 class Hook:
     """A hook that the program registered on a module; ``arguments`` are the names of what torch passes to it.
 
+    ``parameters`` are all that the module held when the hook was registered, ``inside`` the modules within it.
     ``ran_unseen`` is set when it also ran while nothing was recorded.
     """
 
@@ -148,6 +149,8 @@ class Hook:
     arguments: tuple[str, ...] = ()
     defined: SourceSpan | None = None
     removed_at_call: int = -1
+    parameters: tuple[int, ...] = ()
+    inside: tuple[int, ...] = ()
     runs: list[HookRun] = field(default_factory=list)
     ran_unseen: bool = False
 
@@ -157,7 +160,8 @@ class WatchedModule:
     """A module that was called, or that has a hook. ``root`` is the outermost module that it was found in.
 
     ``compiled_into`` is the module that runs a captured program in its place: the model given to ``torch.compile``,
-    or what TorchScript made; ``hooks_compiled_until`` the module call before which scripting compiled its hooks too.
+    or what TorchScript made; ``hooks_compiled_until`` how many hooks there were when scripting compiled them too.
+    ``is_graph`` marks a graph that ``torch.fx`` or ``torch.export`` made of a model.
 
     ``is_reachable`` tells whether that root still holds it at the end. ``backward_span`` is a method ``backward`` that
     its class defines although only ``autograd.Function`` has one.
@@ -169,6 +173,7 @@ class WatchedModule:
     root: int = -1
     made_at: int = -1
     is_reachable: bool = True
+    is_graph: bool = False
     compiled_into: int = -1
     hooks_compiled_until: int = -1
     has_parameters: bool = False
@@ -256,6 +261,7 @@ class Observation:
     gradient_of: dict[int, int]
     gradient_ties: frozenset[int] = frozenset()
     captured_calls: frozenset[int] = frozenset()
+    failed_calls: frozenset[int] = frozenset()
     not_called: dict[int, NotCalled] = field(default_factory=dict)
     function_spans: dict[str, SourceSpan] = field(default_factory=dict)
     zero_parts: tuple[tuple[int, int], ...] = ()

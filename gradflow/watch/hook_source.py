@@ -9,7 +9,15 @@ from gradflow.location import SourceSpan
 from gradflow.probe.class_source import parse_file, span_of_node
 from gradflow.watch.events import Hook
 
-__all__ = ["keeps_something", "looks_by_name", "means_to_change", "place_of_keeping", "place_of_return", "place_of_use"]
+__all__ = [
+    "keeps_all",
+    "keeps_something",
+    "looks_by_name",
+    "means_to_change",
+    "place_of_keeping",
+    "place_of_return",
+    "place_of_use",
+]
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
@@ -19,6 +27,7 @@ _KEEPING = frozenset({
 })  # fmt: skip
 """Calls by which a hook keeps or shows what it has seen."""
 
+_ADDING = frozenset({"append", "appendleft", "extend", "insert", "add", "put", "push"})
 _LOOKING = re.compile(
     r"(^|_)(log|print|record|save|store|monitor|capture|get|collect|watch|track|stats?|observe|inspect|debug|show|plot"
     r"|visuali[sz]e|grab|keep|probe|fetch|extract|peek|dump|hist\w*|report|snapshot|spy|listen)(_|$|er|or|s$|d$)",
@@ -50,6 +59,15 @@ def keeps_something(hook: Hook) -> bool:
     """Whether the hook stores, prints or logs something besides returning."""
     function = _function(hook)
     return function is not None and any(_is_keeping(node, function) for node in ast.walk(function))
+
+
+def keeps_all(hook: Hook) -> bool:
+    """Whether the hook adds what it is given to a list, so that a later run overwrites nothing."""
+    function = _function(hook)
+    return function is not None and any(
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _ADDING
+        for node in ast.walk(function)
+    )
 
 
 def place_of_keeping(hook: Hook, position: int) -> SourceSpan | None:

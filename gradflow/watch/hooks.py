@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ __all__ = ["HookWatch", "WatchedHook"]
 
 _RUNS_KEPT = 1_000
 _RUNS_COMPARED = 20
+_PARTS_KEPT = 200
 _KINDS = {
     "register_forward_hook": "forward",
     "register_forward_pre_hook": "forward-pre",
@@ -84,6 +86,8 @@ class HookWatch:
                 is_lambda=code is not None and code.co_name == "<lambda>",
                 arguments=_arguments(hook, 4 if kwargs.get("with_kwargs") else 3),
                 defined=_defined(code) if code is not None else None,
+                parameters=tuple(map(recorder.value_of, itertools.islice(module.parameters(), _PARTS_KEPT))),
+                inside=tuple(map(log.keys.key_of, itertools.islice(module.modules(), 1, _PARTS_KEPT))),
             )
             log.hooks.append(event)
             handle = original(module, WatchedHook(hook, event, recorder, log), *args, **kwargs)
@@ -186,15 +190,17 @@ class WatchedHook:
         if len(args) < 2 or bound is None or not isinstance(args[0], tuple):
             return
         run.inputs = tuple(-1 if gradient is None else recorder.value_of(gradient) for gradient in args[0])
-        for gradient, value in zip(run.inputs, bound.inputs, strict=False):
-            if gradient >= 0 and value >= 0:
-                log.note_gradient(gradient, value)
         first = args[0][0] if args[0] else None
         if len(self.event.runs) > _RUNS_COMPARED:
             run.inputs_equal = self.event.runs[0].inputs_equal
         elif grad_output and isinstance(first, torch.Tensor) and first.shape == grad_output[0].shape:
             with torch._C.DisableTorchFunction():
                 run.inputs_equal = bool(torch.equal(first, grad_output[0]))
+        # where a layer hands its input on, as dropout does in eval mode, both gradients are that of its output
+        belongs = made[:1] if run.inputs_equal else bound.inputs
+        for gradient, value in zip(run.inputs, belongs, strict=False):
+            if gradient >= 0 and value >= 0:
+                log.note_gradient(gradient, value)
 
     def _only_call(self, module: torch.nn.Module) -> int:
         """The call of a module that was called once since the last backward; -1 where there are several."""

@@ -79,6 +79,7 @@ class Log:
     copies: dict[int, int] = field(default_factory=dict)
     is_capturing: bool = False
     captured_calls: set[int] = field(default_factory=set)
+    failed_calls: set[int] = field(default_factory=set)
     stepped_aside: str = ""
 
     def note_gradient(self, gradient: int, of: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+import torch.fx
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from gradflow.location import SourceSpan, is_installed
@@ -79,6 +80,9 @@ class ModuleCalls:
         recorder.call = call.parent
         call.end_operation = len(recorder.operations.name)
         call.outputs = recorder.known_values(output)
+        if output is None:
+            # torch hands `None` to a hook that is always called when the forward raised
+            self._log.failed_calls.add(number)
 
     def _name_of(self, module: torch.nn.Module, key: int) -> str:
         entry = self._names.get(id(module))
@@ -106,13 +110,15 @@ class ModuleCalls:
 
     def _name_all(self, root: torch.nn.Module, root_key: int) -> None:
         """Names for the modules and parameters of an outermost module; once, and again when it has changed."""
+        log, recorder = self._log, self._recorder
+        if not log.is_capturing:
+            log.roots.add(root_key)
         modules = dict(root.named_modules())
         mark = hash(tuple(map(id, modules.values())))
         if self._known.get(root_key) == mark:
             return
         self._known[root_key] = mark
-        log, recorder = self._log, self._recorder
-        log.roots.add(root_key)
+        log.keys.modules[root_key].is_graph = isinstance(root, torch.fx.GraphModule)
         for name, module in modules.items():
             entry = self._names.get(id(module))
             if entry is not None and entry[0]() is module and entry[2] != root_key and len(entry[1]) >= len(name):

@@ -156,6 +156,7 @@ class Watch:
             gradient_of=log.gradient_of,
             gradient_ties=frozenset(log.gradient_ties),
             captured_calls=frozenset(log.captured_calls),
+            failed_calls=frozenset(log.failed_calls),
             not_called=explain_uncalled(log, trace),
             function_spans=dict(function_spans(recorder.functions)),
             zero_parts=tuple(log.zero_parts),

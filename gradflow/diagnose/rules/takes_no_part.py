@@ -7,6 +7,7 @@ from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.overwritten import find_overwrite
+from gradflow.trace.data import ModuleCall, Trace
 
 __all__ = ["layer_never_ran", "output_is_discarded"]
 
@@ -100,16 +101,18 @@ class _Place:
 def _where_it_ends(evidence: Evidence) -> _Place:
     trace, dependence = evidence.trace, evidence.dependence
     sources = set(trace.layer_values.get(evidence.target, ()))
+    # what a program does after its score (a print, the refused request itself) says nothing about the score
+    end = trace.values.producer[trace.score] + 1 if trace.score >= 0 else 0
     last = max(
         (
             operation
-            for operation in range(len(trace))
+            for operation in range(end or len(trace))
             if any(dependence.depends[v] for v in trace.inputs_of(operation))
         ),
         default=-1,
     )
     values = set(trace.outputs_of(last)) if last >= 0 else sources
-    root = trace.calls[0] if trace.calls else None
+    root = _outermost(trace, sources)
     returned = root is not None and any(dependence.depends[v] for v in root.outputs)
     if returned and root is not None:
         positions = [str(i) for i, v in enumerate(root.outputs) if dependence.depends[v]]
@@ -145,6 +148,14 @@ def _where_it_ends(evidence: Evidence) -> _Place:
         "the data of this layer ends here: no operation on the way to the score reads the result",
         "use the result, or ask for a layer whose output the score depends on",
     )
+
+
+def _outermost(trace: Trace, sources: set[int]) -> ModuleCall | None:
+    """The forward pass that the target belongs to."""
+    call = next((call for call in trace.calls if sources & set(call.outputs)), None)
+    while call is not None and call.parent >= 0:
+        call = trace.calls[call.parent]
+    return call or (trace.calls[0] if trace.calls else None)
 
 
 def _overwritten(evidence: Evidence, span: SourceSpan | None) -> _Place | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gradflow.watch.definitions import definition_of, receiver_at
 from gradflow.watch.events import Hook, Observation, WatchedModule
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.rules.uncalled import layer_never_ran
+from gradflow.watch.rules.uncalled import layer_never_ran, used_without_calling
 
 __all__ = ["hook_never_ran"]
 
@@ -14,78 +14,96 @@ def hook_never_ran(observation: Observation) -> tuple[Finding, ...]:
     """A hook was registered, a model ran, and the hook was not called."""
     found = []
     for hook in observation.hooks:
-        if hook.ran_unseen or any(not run.is_capture for run in hook.runs):
-            continue
-        end = hook.removed_at_call if hook.removed_at_call >= 0 else len(observation.trace.calls)
-        calls = [call for call in range(hook.first_call, end) if call not in observation.captured_calls]
-        called = {observation.call_modules[call] for call in calls}
-        module = observation.modules[hook.module]
-        if not calls or hook.module in called:
-            continue
-        if module.compiled_into in called:
-            if not _is_part_of_it(observation, hook, module):
-                found.append(_compiled(observation, hook, module))
-        elif not module.is_reachable:
-            found.append(_other_instance(observation, hook, module, calls))
-        elif module.root >= 0 and module.root in called:
-            found.append(
-                layer_never_ran(
-                    observation,
-                    hook.module,
-                    observation.trace.site_span(hook.site),
-                    because="the hook never ran",
-                    start=hook.operation,
-                    rank=2,
-                )
-            )
+        has_run = hook.ran_unseen or any(not run.is_capture for run in hook.runs)
+        one = None if has_run else _why_never(observation, hook)
+        if one is not None:
+            found.append(one)
     return tuple(found)
+
+
+def _why_never(observation: Observation, hook: Hook) -> Finding | None:
+    """Why; nothing where what the hook sits on may simply not be of interest in this run."""
+    end = hook.removed_at_call if hook.removed_at_call >= 0 else len(observation.trace.calls)
+    left_out = observation.captured_calls | observation.failed_calls
+    calls = [call for call in range(hook.first_call, end) if call not in left_out]
+    called = {observation.call_modules[call] for call in calls}
+    module = observation.modules[hook.module]
+    if not calls or hook.module in called:
+        return None
+    if module.compiled_into in called:
+        return None if _is_part_of_it(observation, hook, module) else _compiled(observation, hook, module)
+    bypass = used_without_calling(observation, hook.module, hook.parameters, hook.operation)
+    if bypass >= 0 and _within_graph(observation, bypass):
+        return _compiled(observation, hook, module)
+    if module.is_reachable and module.root not in called:
+        return None
+    if module.is_reachable or bypass >= 0:
+        return layer_never_ran(
+            observation,
+            hook.module,
+            observation.trace.site_span(hook.site),
+            because="the hook never ran",
+            bypass=bypass,
+            rank=2,
+            operation=hook.operation,
+        )
+    return _other_instance(observation, hook, module, calls)
+
+
+def _within_graph(observation: Observation, operation: int) -> bool:
+    """Whether an operation ran in a graph that ``torch.fx`` or ``torch.export`` made."""
+    outermost = observation.pass_of_call(observation.trace.operations.call[operation])
+    return outermost >= 0 and observation.modules[observation.call_modules[outermost]].is_graph
 
 
 def _is_part_of_it(observation: Observation, hook: Hook, module: WatchedModule) -> bool:
     """Whether a hook was there when the model was captured: it runs inside, where nothing is seen."""
     if module.compiled_into != module.root:
         # of a hook that TorchScript traced, what it returned is part of the program
-        return hook.first_call <= module.hooks_compiled_until or any(run.replaced for run in hook.runs)
+        number = next(n for n, other in enumerate(observation.hooks) if other is hook)
+        return number < module.hooks_compiled_until or any(run.replaced for run in hook.runs)
     first = next(n for n, key in enumerate(observation.call_modules) if key == module.compiled_into)
     return hook.first_call <= first
 
 
 def _compiled(observation: Observation, hook: Hook, module: WatchedModule) -> Finding:
-    is_script = module.compiled_into != module.root
+    name = module.name or module.type_name
+    if module.compiled_into < 0:
+        note = "a graph made by `torch.fx` calls the innermost layers one by one, and not the modules around them"
+        advice = "use the model itself for this, or hook a layer that has no other layers inside"
+    elif module.compiled_into != module.root:
+        note = "TorchScript runs a program of its own; hooks of the model that it was made from are not part of it"
+        advice = "use the model itself for this, not the one that `torch.jit` made of it"
+    else:
+        note = "a compiled model runs a captured program; hooks that were not there at its capture are not part of it"
+        advice = "register the hook before the first call of the compiled model, or use `model._orig_mod`"
     return finding(
         "compiled-hooks",
         "unused",
-        f"the hook on `{module.name or module.type_name}` never ran: the model is compiled",
+        f"the hook on `{name}` never ran: a captured program runs in place of the model",
         observation.trace.site_span(hook.site),
         label="registered on a layer whose calls are compiled away",
-        notes=(
-            "a compiled model runs a captured program; hooks that were not there at its capture are not part of it",
-            *(("the hook ran once, while TorchScript recorded the model, and not again",) if hook.runs else ()),
-        ),
-        helps=(
-            "use the model itself for this, not the one that `torch.jit` made of it"
-            if is_script
-            else "register the hook before the first call of the compiled model, or use `model._orig_mod`",
-        ),
-        target=module.name or module.type_name,
+        notes=(note, *(("the hook ran only while the model was captured",) if hook.runs else ())),
+        helps=(advice,),
+        target=name,
         rank=0 if hook.runs else 2,
         operation=hook.operation,
     )
 
 
-def _other_instance(observation: Observation, hook: Hook, module: WatchedModule, calls: list[int]) -> Finding:
+def _other_instance(observation: Observation, hook: Hook, module: WatchedModule, calls: list[int]) -> Finding | None:
+    """The hook sits on an object that does not run; told only where its place is taken by a copy or a successor."""
     trace = observation.trace
     at = trace.site_span(hook.site)
     taken = definition_of(at, receiver_at(at)) if at is not None else None
     replaced = next((r for r in observation.replacements if r.module == hook.module), None)
-    twin = next(
-        (m for m in observation.modules.values() if m.root >= 0 and m.type_name == module.type_name and m.is_reachable),
-        None,
-    )
+    twin = _twin(observation, hook, module)
+    if replaced is None and twin is None and not _is_copied(observation, hook):
+        return None
     notes = ["the hook sits on a module object that is not part of the model that runs"]
     if twin is not None and replaced is None:
         notes.append(
-            f"the model that runs has a module of the same kind, `{twin.name or twin.type_name}`: a copy of it"
+            f"the model that runs has its own module of the same kind and size: `{twin.name or twin.type_name}`"
         )
     return finding(
         "wrong-module-instance",
@@ -104,3 +122,35 @@ def _other_instance(observation: Observation, hook: Hook, module: WatchedModule,
         rank=2,
         operation=hook.operation,
     )
+
+
+def _twin(observation: Observation, hook: Hook, module: WatchedModule) -> WatchedModule | None:
+    """A module of the model that runs that has the hooked one's class and the shapes of its parameters."""
+    shapes = observation.trace.values.shape
+    own = [shapes[value] for value in hook.parameters]
+    called = set(observation.call_modules)
+    for other in observation.modules.values():
+        if other.key not in called or not other.is_reachable or other.type_name != module.type_name:
+            continue
+        held = [
+            value for key in (other.key, *_within(observation, other)) for value in observation.modules[key].parameters
+        ]
+        if own and [shapes[value] for value in held] == own:
+            return other
+    return None
+
+
+def _within(observation: Observation, module: WatchedModule) -> list[int]:
+    """The modules inside another one, by their names, in the order in which they were named."""
+    start = f"{module.name}." if module.name else ""
+    return [
+        other.key
+        for other in observation.modules.values()
+        if other.root == module.root and other.key != module.key and other.name.startswith(start)
+    ]
+
+
+def _is_copied(observation: Observation, hook: Hook) -> bool:
+    """Whether the program has copied what the hook sits on: its parameters, or, if it has none, any module's."""
+    copied = set(observation.copies.values())
+    return bool(copied & set(hook.parameters)) or (not hook.parameters and bool(copied))

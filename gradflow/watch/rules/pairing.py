@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from gradflow.location import SourceSpan
 from gradflow.trace.data import Trace
 from gradflow.watch.capture_facts import hook_that_stored
-from gradflow.watch.definitions import argument_at, loop_with_zip
+from gradflow.watch.definitions import argument_at, definition_of, loop_with_zip
 from gradflow.watch.events import Hook, HookRun, Observation
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.hook_source import place_of_keeping, place_of_use
+from gradflow.watch.hook_source import keeps_all, place_of_keeping, place_of_use
 from gradflow.watch.rules.mixing import PRODUCTS, in_one_score
 
 __all__ = ["gradient_of_another_call"]
@@ -206,11 +206,15 @@ def _mixed_up(observation: Observation, product: _Product, *, is_shared: bool) -
     zipped = loop_with_zip(here, arguments) if here is not None else None
     kept = hook_that_stored(observation, trace.calls[theirs].outputs[0])
     place = zipped
+    if place is None and kept is not None and keeps_all(kept):
+        # nothing was overwritten: the wrong one was chosen, in the product or where its operand was made
+        place = (definition_of(here, arguments[0]) if here is not None else None) or here
     if place is None and kept is not None and is_shared:
         place = place_of_keeping(kept, 2) or trace.site_span(kept.site)
     if place is None:
         given = _hook_given(observation, product.gradient)
         place = (place_of_keeping(given, 2) or trace.site_span(given.site)) if given is not None else here
+    overwrites = zipped is None and (kept is None or not keeps_all(kept))
     calls = sum(key == observation.call_modules[mine] for key in observation.call_modules)
     return finding(
         "shared-layer-overwrite",
@@ -219,7 +223,7 @@ def _mixed_up(observation: Observation, product: _Product, *, is_shared: bool) -
         if is_shared
         else f"the gradient at `{layer}` is combined with the activation of `{other}`",
         place,
-        label="pairs what does not belong together" if zipped is not None else "each run overwrites the one before",
+        label="each run overwrites the one before" if overwrites else "pairs what does not belong together",
         annotations=(
             (here, "combined here"),
             (trace.site_span(trace.calls[theirs].site), "the activation was made by this call"),

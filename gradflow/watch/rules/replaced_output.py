@@ -37,6 +37,8 @@ _SHOWING = (
 """What one does to a tensor in order to draw or print it."""
 
 _STEPS = 256
+_SOON = 4
+"""Operations within which the next layer stumbles over what it cannot take."""
 
 
 def hook_replaces_output(observation: Observation) -> tuple[Finding, ...]:
@@ -69,7 +71,11 @@ def _unintended(observation: Observation, hook: Hook, run: HookRun) -> Finding |
                 observation, hook, run, "what it returns was not made from this output: it is an older tensor"
             )
         return None
-    if run.output_type == "Tensor" and run.returned_type in ("list", "dict") and _ends_program(observation, run):
+    if (
+        run.output_type == "Tensor"
+        and run.returned_type in ("list", "dict", "tuple")
+        and _ends_program(observation, run)
+    ):
         why = f"it returns a `{run.returned_type}` in place of a tensor, and the next layer cannot take that"
         return _replaces(observation, hook, run, why)
     if made.is_from_elsewhere or not made.names or not made.names <= _SHOWING or means_to_change(hook):
@@ -188,7 +194,7 @@ def _origins(trace: Trace, value: int) -> set[int]:
 def _ends_program(observation: Observation, run: HookRun) -> bool:
     return any(
         failure.is_last
-        and failure.operation >= run.end_operation
+        and 0 <= failure.operation - run.end_operation <= _SOON
         and failure.type_name in ("TypeError", "AttributeError")
         for failure in observation.failures
     )

@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gradflow.location import SourceSpan
 from gradflow.watch.events import Observation
 from gradflow.watch.finding import Finding, finding
 
-__all__ = ["layer_never_ran"]
+__all__ = ["layer_never_ran", "used_without_calling"]
+
+
+def used_without_calling(observation: Observation, key: int, parameters: Sequence[int], start: int = 0) -> int:
+    """The first operation that reads parameters of the module ``key`` outside of all modules that hold them; or -1.
+
+    The modules inside it do not count: where they are called and it is not, its ``forward`` was called directly.
+    ``start`` is the operation from which on the module was to run.
+    """
+    trace, wanted = observation.trace, set(parameters)
+    owners = {
+        module.key: set(module.parameters)
+        for module in observation.modules.values()
+        if wanted & set(module.parameters) and module.key != key
+    }
+    inside = {module for hook in observation.hooks if hook.module == key for module in hook.inside}
+    for operation in range(start, len(trace)):
+        read = wanted & set(trace.inputs_of(operation))
+        call = trace.operations.call[operation]
+        if not read or call < 0 or not trace.outputs_of(operation):
+            continue
+        caller = observation.call_modules[call]
+        if caller in inside or not read & owners.get(caller, set()):
+            return operation
+    return -1
 
 
 def layer_never_ran(
-    observation: Observation, key: int, asked: SourceSpan | None, *, because: str, start: int = 0, rank: int = 1
+    observation: Observation,
+    key: int,
+    asked: SourceSpan | None,
+    *,
+    because: str,
+    bypass: int = -1,
+    rank: int = 1,
+    operation: int = 0,
 ) -> Finding:
     """Why the module ``key`` never ran.
 
@@ -20,22 +53,11 @@ def layer_never_ran(
         Where the program asks for it: the hook's registration, a read of ``.grad``.
     because
         How the message begins: what the program misses.
-    start
-        The operation from which on the layer was to run.
+    bypass
+        The operation that used its parameters all the same; -1 for none.
     """
     trace, module = observation.trace, observation.modules[key]
     name = module.name or module.type_name
-    parameters = set(module.parameters)
-    bypass = next(
-        (
-            operation
-            for operation in range(start, len(trace))
-            if parameters & set(trace.inputs_of(operation))
-            and trace.outputs_of(operation)
-            and trace.operations.call[operation] >= 0
-        ),
-        -1,
-    )
     if bypass >= 0:
         return finding(
             "functional-bypass",
@@ -48,7 +70,7 @@ def layer_never_ran(
             helps=(f"call `{name}(x)` itself",),
             target=name,
             rank=rank,
-            operation=start,
+            operation=operation,
         )
     why = observation.not_called.get(key)
     made = trace.site_span(module.made_at)
@@ -68,5 +90,5 @@ def layer_never_ran(
         helps=(why.help if why is not None and why.help else "ask for a layer that the forward calls",),
         target=name,
         rank=rank,
-        operation=start,
+        operation=operation,
     )
