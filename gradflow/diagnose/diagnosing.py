@@ -8,6 +8,7 @@ from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.diagnose.rules.backward_error import backward_raised
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.cut import path_is_cut
+from gradflow.diagnose.rules.empty import layer_ran_on_nothing
 from gradflow.diagnose.rules.forward_error import forward_refused
 from gradflow.diagnose.rules.lost_in_backward import gradient_is_lost_in_backward
 from gradflow.diagnose.rules.not_finite import gradient_is_not_finite
@@ -34,6 +35,7 @@ ALL_RULES: tuple[Rule, ...] = (
     output_is_discarded,
     gradient_is_not_finite,
     position_is_not_read,
+    layer_ran_on_nothing,
     gradient_is_zero,
     custom_function_is_no_derivative,
     some_ways_are_cut,

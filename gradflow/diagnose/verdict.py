@@ -26,6 +26,8 @@ def verdict_of(evidence: Evidence) -> Verdict:
         return "broken" if evidence.dependence.score_depends else "unused"
     if any(not measured.is_finite for measured in arrived):
         return "nan"
+    if not any(measured.entry_count for measured in arrived):
+        return "unused"
     looked_at = [measured for measured in evidence.sliced if measured.arrived] or arrived
     if evidence.is_cancelled or all(measured.is_zero for measured in looked_at):
         return "zero"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from gradflow.location import is_installed
+from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.not_called import explain_not_called
@@ -18,7 +18,7 @@ def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCall
     """Why the layer never ran, from the source of the classes above it; ``None`` for what did run."""
     if target in laboratory.parameters or trace.layer_values.get(target):
         return None
-    found = _inside_script(laboratory, target) or _bypass(trace, target)
+    found = _inside_script(laboratory, target) or _bypass(laboratory.workload.model, trace, target)
     if found is not None:
         return found
     model = laboratory.workload.model
@@ -47,25 +47,30 @@ def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCall
     return copied or explained
 
 
-def _bypass(trace: Trace, target: str) -> NotCalled | None:
+def _bypass(model: torch.nn.Module, trace: Trace, target: str) -> NotCalled | None:
     """An operation that read the layer's own parameters although the layer was not called."""
     columns = trace.operations
     called = trace.calls_by_module
+    shared = _shared_parameters(model, target)
     for operation in range(len(trace)):
         for value in trace.inputs_of(operation):
             role, name = trace.leaf_names.get(value, ("", ""))
+            name, sharing = shared.get(name, (name, ()))
             owner = name.rpartition(".")[0]
+            call = columns.call[operation]
+            module = trace.calls[call].module if call >= 0 else ""
             # a sub-module that was called read its own parameters: then the layer's forward was called directly
-            if role == "parameter" and f"{owner}.".startswith(f"{target}.") and owner not in called:
-                call = columns.call[operation]
-                module = trace.calls[call].module if call >= 0 else ""
+            is_own = role == "parameter" and f"{owner}.".startswith(f"{target}.") and owner not in called
+            if is_own and module not in sharing:
                 caller = f"`{module}`" if module else "the model"
                 parameter = f"ask for the parameter: `--param {name}`"
                 used = _meets_data(trace, operation)
                 place, read_at = trace.span_of(used), trace.span_of(operation)
                 verb = "reads" if used == operation else "uses"
                 note = f"{caller} uses the weights of `{target}` without calling it, so hooks on it never fire"
-                if used != operation and read_at is not None and read_at != place:
+                if sharing:
+                    note += f"; `{name}` is shared with `{sharing[0]}`"
+                if place is not None and read_at is not None and _line(read_at) != _line(place):
                     note += f"; they are read on line {read_at.line}"
                 return NotCalled(
                     kind="functional-bypass",
@@ -78,6 +83,23 @@ def _bypass(trace: Trace, target: str) -> NotCalled | None:
                     subject=target,
                 )
     return None
+
+
+def _line(span: SourceSpan) -> tuple[str, int]:
+    return span.path, span.line
+
+
+def _shared_parameters(model: torch.nn.Module, target: str) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The layer's parameters that others have, too: from their first name to their name here, and the other owners."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    found = {}
+    for first, *others in names.values():
+        here = next((name for name in (first, *others) if name.startswith(f"{target}.")), None)
+        if here is not None and others:
+            found[first] = here, tuple(name.rpartition(".")[0] for name in (first, *others) if name != here)
+    return found
 
 
 def _meets_data(trace: Trace, reader: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
+from gradflow.diagnose.empty_result import empty_result
 from gradflow.diagnose.flat_origin import flat_origin
 from gradflow.diagnose.narrowest_read import narrowest_read
 from gradflow.diagnose.operation_place import operation_place
@@ -22,7 +23,7 @@ _MOST = 4
 
 def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """The operations that a gradient reached and at which it ended, nearest to the score first."""
-    if verdict_of(evidence) != "zero":
+    if verdict_of(evidence) != "zero" or empty_result(evidence) >= 0:
         return ()
     if evidence.slice and any(measured.arrived and not measured.is_zero for measured in evidence.measured):
         return ()

@@ -45,3 +45,25 @@ def test_two_fresh_normalisations_are_no_copies() -> None:
 def test_a_condition_that_keeps_the_layer_out_explains_more() -> None:
     layer = nn.Linear(6, 6)
     assert first_cause(OnlyInTraining(layer, copy.deepcopy(layer)).eval()) == "layer-not-called"
+
+
+def test_a_weight_that_two_layers_share_is_used_in_the_place_of_the_one_that_never_runs() -> None:
+    class Tied(nn.Module):
+        def __init__(self, *, by_hand: bool) -> None:
+            super().__init__()
+            self.emb = nn.Embedding(9, 8)
+            self.decoder = nn.Linear(8, 9, bias=False)
+            self.decoder.weight = self.emb.weight
+            self.by_hand = by_hand
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            h = self.emb(ids).mean(1)
+            return h @ self.emb.weight.t() if self.by_hand else h
+
+    ids = torch.zeros(2, 3, dtype=torch.long)
+    (found,) = gradflow.check(Tied(by_hand=True), "decoder", inputs=ids).diagnostics
+    assert found.name == "functional-bypass"
+    assert "shared with `emb`" in found.notes[0]
+    # the embedding itself reads the shared weight, which is no detour around the other
+    (found,) = gradflow.check(Tied(by_hand=False), "decoder", inputs=ids).diagnostics
+    assert found.name == "layer-not-called"
