@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gradflow.diagnose.diagnostic import PathStep
+from gradflow.diagnose.flat_origin import flat_origin
 from gradflow.diagnose.zero_causes import explain_end
 from gradflow.graph.dependence import CutGroup
 from gradflow.probe.evidence import Evidence
@@ -59,7 +60,17 @@ def score_path(evidence: Evidence, cuts: Iterable[CutGroup] = (), *, mark_ends: 
 
 def _stops(evidence: Evidence) -> dict[int, str]:
     """Operations at which a gradient came in and nothing of use went on, with the cause."""
-    stops = {flow.operation: explain_end(evidence, flow).name for flow in evidence.flows if flow.is_end}
+    stops: dict[int, str] = {}
+    lost = next((flow for flow in evidence.flows if any(magnitude is None for magnitude in flow.outgoing)), None)
+    if lost is not None and not any(measured.arrived for measured in evidence.measured):
+        is_function = lost.operation < 0 or evidence.trace.name_of(lost.operation).endswith(".apply")
+        return {lost.operation: "custom-function" if is_function else "nondiff-op"}
+    for flow in evidence.flows:
+        if flow.is_end:
+            is_bounded = flat_origin(evidence, flow) >= 0
+            stops[flow.operation] = "saturation" if is_bounded else explain_end(evidence, flow).name
+    if evidence.absorbed_at >= 0:
+        stops[evidence.absorbed_at] = "constant-score"
     birth = next((flow for flow in evidence.flows if flow.incoming_finite and not flow.outgoing_finite), None)
     if birth is not None:
         stops[birth.operation] = "nan-singularity"

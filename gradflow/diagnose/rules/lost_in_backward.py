@@ -1,4 +1,4 @@
-"""GF111: every step was recorded, and yet nothing arrives, because some backward returned no gradient."""
+"""GF111, GF106: every step was recorded, and yet nothing arrives, because some backward returned no gradient."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
     location = flow.backward_span or applied
     if applied is not None and location != applied:
         annotations = (Annotation(span=applied, label="applied here"),)
+    measured = f"measured: a gradient comes in at `{flow.name}`, none goes on"
+    if flow.operation >= 0 and not name.endswith(".apply"):
+        return _operator(evidence, flow, name, measured)
     text = text_for("custom-function", name)
     function = name.removesuffix(".apply")
     return Diagnostic(
@@ -43,7 +46,30 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
         annotations=annotations,
         module=trace.module_of(flow.operation) if flow.operation >= 0 else "",
         path=score_path(evidence),
-        notes=(text.note, f"measured: a gradient comes in at `{flow.name}`, none goes on"),
+        notes=(text.note, measured),
         helps=tuple(Help(text=help_text) for help_text in text.helps),
+        hides=(evidence.target,),
+    )
+
+
+def _operator(evidence: Evidence, flow: NodeFlow, name: str, measured: str) -> Diagnostic:
+    """An operator whose derivative is defined for some of its inputs only, as ``roi_align`` without one for boxes."""
+    trace = evidence.trace
+    location, annotations = operation_place(evidence, flow.operation)
+    return Diagnostic(
+        code=code_of("nondiff-op"),
+        name="nondiff-op",
+        severity="error",
+        message=f"no gradient reaches `{evidence.target}`: `{name}` has no derivative with respect to this input",
+        location=location,
+        label=f"what comes from `{evidence.target}` is used as plain numbers here",
+        annotations=annotations,
+        module=trace.module_of(flow.operation),
+        path=score_path(evidence),
+        notes=(f"`{name}` is an operator that hands a gradient on to some of its inputs only", measured),
+        helps=(
+            Help(text=f"compute this with operations that are differentiable in it, instead of `{name}`"),
+            Help(text="for positions and boxes: `torch.nn.functional.grid_sample` is differentiable in the grid"),
+        ),
         hides=(evidence.target,),
     )
