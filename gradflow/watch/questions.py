@@ -119,7 +119,7 @@ def _may_be_unused(observation: Observation, backward: Backward, target: int, me
     """``allow_unused=True`` for a whole list of parameters: some of them are expected to get nothing."""
     if measured.arrived or not backward.allow_unused or not any(result.arrived for result in backward.results):
         return False
-    return observation.trace.leaf_names.get(target, ("",))[0] == "parameter"
+    return observation.trace.leaf_names.get(target, ("",))[0] == "parameter" or target in observation.made_at
 
 
 def _waiting_hooks(observation: Observation) -> Iterator[Question]:

@@ -78,8 +78,8 @@ def _is_meant(observation: Observation, question: Question, evidence: Evidence, 
     trained = any(names.get(value, ("",))[0] == "parameter" for value in question.backward.arrived)
     if not trained or flag.operation > question.backward.operation:
         return False
-    seen = [read.value for read in observation.reads if read.site == question.site]
+    here = [read.value for read in observation.reads if read.site == question.site]
     together = {
         other.value for other in observation.flags if other.site == flag.site and not other.on and reaches[other.value]
     }
-    return len(seen) >= _MANY or together <= set(seen)
+    return len(here) >= _MANY or together <= {read.value for read in observation.reads}
