@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Measured, NodeFlow
+from gradflow.probe.formula_check import FormulaCheck
 from gradflow.trace.data import Trace
 
 if TYPE_CHECKING:
@@ -265,6 +266,7 @@ class Observation:
     not_called: dict[int, NotCalled] = field(default_factory=dict)
     function_spans: dict[str, SourceSpan] = field(default_factory=dict)
     zero_parts: tuple[tuple[int, int], ...] = ()
+    formulas: tuple[FormulaCheck, ...] = ()
     low_precision: tuple[tuple[int, int], ...] = ()
     returned: dict[int, tuple[int, ...]] = field(default_factory=dict)
     made_at: dict[int, int] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from gradflow.trace.classify import Kind
 from gradflow.trace.leaf import is_leaf
 from gradflow.trace.operation_kinds import FROM_ARRAYS, INPLACE_CAPABLE, VALUE_EXITS
 from gradflow.trace.recorder import Recorder
+from gradflow.watch.applications import ApplicationKeeper
 from gradflow.watch.callers import is_guard, is_within_torch
 from gradflow.watch.events import FlagChange, GradRead, TensorHook
 from gradflow.watch.log import Log
@@ -58,6 +59,7 @@ class ProgramRecorder(Recorder):
         self._most = sys.maxsize
         self._on_full: Callable[[], None] = lambda: None
         self._version = -1
+        self.applications = ApplicationKeeper()
 
     def bound(self, operations: int, on_full: Callable[[], None]) -> None:
         """Record at most so many operations; the one after them calls ``on_full`` instead."""
@@ -111,10 +113,21 @@ class ProgramRecorder(Recorder):
     def record_call(  # noqa: D102  (as in Recorder)
         self, name: str, function: Any, inputs: Any, *, depth: int = 1, inner: bool = False
     ) -> Any:
+        cls = self.functions.get(name) if name.endswith(".apply") else None
+        kept = self._copied_for(cls, inputs) if cls is not None else None
         result = super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
+        if cls is not None and kept is not None:
+            self.applications.keep(cls, len(self.operations.name) - 1, kept)
         if name in FROM_ARRAYS and isinstance(result, torch.Tensor):
             self._log.numbers.enter(len(self.operations.name) - 1, result)
         return result
+
+    def _copied_for(self, cls: type, inputs: Any) -> tuple[Any, ...] | None:
+        self.suspended += 1
+        try:
+            return self.applications.copy(cls, tuple(inputs))
+        finally:
+            self.suspended -= 1
 
     def _follow_numbers(self, kind: int, text: str, args: Any, kwargs: Any, result: Any) -> None:
         row, numbers = len(self.operations.name) - 1, self._log.numbers

@@ -7,10 +7,10 @@ from dataclasses import replace
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW, INPLACE_CAPABLE, is_inplace_name
 from gradflow.watch.events import Observation
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.questions import Question, name_of_value, score_text
+from gradflow.watch.shared_memory import memory_roots, writes_in_place
 
 __all__ = ["backward_raised"]
 
@@ -101,29 +101,39 @@ def _changed(observation: Observation, question: Question) -> Finding:
 
 
 def _writer(observation: Observation, question: Question) -> tuple[int, int]:
-    """The in-place operation behind it, and the operation that needed the old numbers."""
+    """The in-place operation behind it, and the operation that needed the old numbers.
+
+    torch tells the shape of what was changed, and what had made it; it does not tell who changed it.
+    """
     trace = observation.trace
     reaches = analyse(_scored(observation, question.score), ()).reaches
-    shape = _shape_in(question.error)
-    for operation in range(len(trace) - 1, -1, -1):
-        name, inputs = trace.name_of(operation), trace.inputs_of(operation)
-        if not inputs or not (is_inplace_name(name) or name in INPLACE_CAPABLE or name == CHANGED_THROUGH_VIEW):
-            continue
-        outputs = trace.outputs_of(operation)
-        old = inputs[0]
-        if shape is not None and tuple(trace.values.shape[old]) != shape:
-            continue
-        if name in INPLACE_CAPABLE and not (outputs and trace.values.shape[outputs[0]] == trace.values.shape[old]):
-            continue
-        readers = [
-            reader
-            for reader in range(operation)
-            if old in (*trace.inputs_of(reader), *trace.outputs_of(reader))
-            and any(reaches[v] for v in trace.outputs_of(reader))
-        ]
-        if readers:
-            return operation, readers[-1]
-    return -1, -1
+    roots, shape, maker = memory_roots(trace), _shape_in(question.error), _maker_in(question.error)
+    readers: dict[int, list[tuple[int, int]]] = {}
+    found: list[tuple[int, int]] = []
+    certain: list[tuple[int, int]] = []
+    for operation in range(len(trace)):
+        if writes_in_place(trace, operation):
+            old = roots[trace.inputs_of(operation)[0]]
+            fitting = [r for r in readers.get(old, ()) if shape is None or tuple(trace.values.shape[r[1]]) == shape]
+            made = [r for r in fitting if maker and _made_by(trace, r[1]) == maker]
+            found.extend((operation, reader) for reader, _ in fitting[-1:])
+            certain.extend((operation, reader) for reader, _ in made[-1:])
+        if any(reaches[value] for value in trace.outputs_of(operation)):
+            for value in {*trace.inputs_of(operation), *trace.outputs_of(operation)}:
+                readers.setdefault(roots[value], []).append((operation, value))
+    return (certain or found or [(-1, -1)])[-1]
+
+
+def _maker_in(message: str) -> str:
+    """``sigmoid`` of ``which is output 0 of SigmoidBackward0``; empty for a leaf, and for a view remade by torch."""
+    _, found, rest = message.partition("which is output ")
+    name = rest.partition(" of ")[2].partition(",")[0].partition("Backward")[0] if found else ""
+    return "" if name == "AsStrided" else name.lower()
+
+
+def _made_by(trace: Trace, value: int) -> str:
+    producer = trace.values.producer[value]
+    return trace.name_of(producer).rstrip("_").replace("_", "").lower() if producer >= 0 else ""
 
 
 def _shape_in(message: str) -> tuple[int, ...] | None:

@@ -36,7 +36,10 @@ def steps_along_nan(observation: Observation) -> tuple[Finding, ...]:
 
 
 def learns_nothing(observation: Observation) -> tuple[Finding, ...]:
-    """Parameters whose gradient was exactly zero before every step, or from some step on to the end."""
+    """Parameters whose gradient was exactly zero before every step, or from some step on to the end.
+
+    Where that holds of all parameters of an optimizer from the first step on, ``zero_steps`` tells it.
+    """
     found: list[Finding] = []
     for optimizer in observation.optimizers:
         if len(optimizer.steps) < _STEPS:
@@ -47,13 +50,8 @@ def learns_nothing(observation: Observation) -> tuple[Finding, ...]:
             number = _last_pass(observation, value)
             shape = tuple(observation.trace.values.shape[value])
             measured = Measured(arrived=True, shape=shape, max_abs=0.0, l2_norm=0.0)
-            all_dead = len(dead) == len(optimizer.parameters)
             about = _about(observation, number, value, measured, observation.backwards[number].site)
-            found.extend(
-                _as_warning(one, optimizer, len(dead))
-                for one in about
-                if one.diagnostic.name in _TELLING or (all_dead and one.diagnostic.severity == "error")
-            )
+            found.extend(_as_warning(one, optimizer, len(dead)) for one in about if one.diagnostic.name in _TELLING)
     return tuple(found)
 
 

@@ -23,7 +23,8 @@ def optimizer_steps_along_zeros(observation: Observation) -> tuple[Finding, ...]
         return ()
     for optimizer in observation.optimizers:
         backwards = _its_backwards(observation, optimizer)
-        if len(optimizer.steps) < 2 or not backwards:
+        # a loss of exactly zero has got where it was to go: every margin of a hinge loss is kept
+        if len(optimizer.steps) < 2 or all(backward.score_is_zero for _, backward in backwards):
             continue
         number, last = backwards[-1]
         for value in (v for v in optimizer.parameters if v in last.arrived):

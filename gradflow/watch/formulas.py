@@ -1,0 +1,82 @@
+"""Checks the backward of the program's own Functions against their forward, on copies, after the program has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+
+from gradflow.graph.dependence import analyse
+from gradflow.probe.applications import Application
+from gradflow.probe.custom_formula import check_formula
+from gradflow.probe.formula_check import FormulaCheck
+from gradflow.probe.lone_function import LoneFunction
+from gradflow.trace.data import Trace
+from gradflow.watch.events import Backward
+
+__all__ = ["check_formulas"]
+
+_SECONDS = 3.0
+_PASSES = 3
+
+
+def check_formulas(
+    applications: Sequence[Application], trace: Trace, backwards: Sequence[Backward]
+) -> tuple[FormulaCheck, ...]:
+    """Compare each kept application with central differences of its own forward, for every input that has a gradient.
+
+    Nothing of the program is run but the Functions themselves, which were found to work on their arguments alone. The
+    random state is as before afterwards.
+    """
+    checks: list[FormulaCheck] = []
+    deadline = time.monotonic() + _SECONDS
+    with _undisturbed(applications):
+        for application in applications:
+            used = _outputs_used(application, trace, backwards)
+            for argument, value in enumerate(application.arguments if any(used) else ()):
+                if not isinstance(value, torch.Tensor) or not value.requires_grad or time.monotonic() > deadline:
+                    continue
+                if _returns_something(application, argument, used):
+                    checks.append(check_formula(application, argument, used))
+    return tuple(checks)
+
+
+def _returns_something(application: Application, argument: int, used: Sequence[bool]) -> bool:
+    """Where ``backward`` returns ``None``, no gradient comes: that is another finding, of whoever misses it."""
+    try:
+        subject = LoneFunction(application, argument, used, None)
+        outputs = subject(subject.point)
+        return subject.pullback(subject.point, [torch.ones_like(output) for output in outputs]) is not None
+    except Exception:  # noqa: BLE001  (it cannot be called by itself: nothing can be said of it)
+        return False
+
+
+def _outputs_used(application: Application, trace: Trace, backwards: Sequence[Backward]) -> tuple[bool, ...]:
+    """Which outputs a score was made of, in one of the backward passes right after it."""
+    outputs = trace.outputs_of(application.operation)
+    later = [b for b in backwards if b.operation > application.operation and b.roots and not b.error]
+    for backward in later[:_PASSES]:
+        reaches = analyse(replace(trace, score=backward.roots[0]), ()).reaches
+        used = tuple(bool(reaches[value]) for value in outputs)
+        if any(used):
+            return used
+    return (False,) * len(outputs)
+
+
+@contextlib.contextmanager
+def _undisturbed(applications: Sequence[Application]) -> Iterator[None]:
+    """Random state, warnings and modes are as they were; what a program left switched on does not interfere."""
+    tensors = [value for one in applications for value in one.arguments if isinstance(value, torch.Tensor)]
+    devices = {tensor.device.index or 0 for tensor in tensors if tensor.is_cuda}
+    with (
+        torch.random.fork_rng(devices=sorted(devices)),
+        torch.inference_mode(False),
+        torch.autograd.set_detect_anomaly(False),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield
