@@ -19,6 +19,7 @@ from gradflow.watch.rules.answered import a_gradient_came
 from gradflow.watch.rules.backward_raised import backward_raised
 from gradflow.watch.rules.captured import captured_tensor_is_another
 from gradflow.watch.rules.failures import program_failed
+from gradflow.watch.rules.hook_positions import hook_takes_zeros
 from gradflow.watch.rules.hook_use import hook_never_ran
 from gradflow.watch.rules.idle_optimizer import optimizer_moves_nothing
 from gradflow.watch.rules.message_only import message_only
@@ -47,6 +48,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     program_failed,
     hook_replaces_output,
     hook_never_ran,
+    hook_takes_zeros,
     gradient_and_activation_differ,
     gradient_of_another_call,
     weight_gradient_in_arrays,

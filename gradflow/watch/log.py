@@ -73,6 +73,7 @@ class Log:
     gradient_ties: set[int] = field(default_factory=set)
     unregistered: dict[int, SourceSpan | None] = field(default_factory=dict)
     zero_parts: list[tuple[int, int]] = field(default_factory=list)
+    filled_parts: set[int] = field(default_factory=set)
     low_precision: list[tuple[int, int]] = field(default_factory=list)
     numbers: Numbers = field(default_factory=Numbers)
     made_at: dict[int, int] = field(default_factory=dict)

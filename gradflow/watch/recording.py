@@ -152,8 +152,11 @@ class ProgramRecorder(Recorder):
         if whole not in self._log.gradient_of or len(self._log.zero_parts) >= _PARTS_KEPT:
             return
         measured = measure(part)
+        site = self.sites.number(frame)
         if measured.is_zero and measured.entry_count > 1:
-            self._log.zero_parts.append((whole, self.sites.number(frame)))
+            self._log.zero_parts.append((whole, site))
+        elif not measured.is_zero:
+            self._log.filled_parts.add(site)
 
     def record_gradients(
         self, site: int, inputs: Sequence[int], gradients: Sequence[torch.Tensor | None]

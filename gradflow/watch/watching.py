@@ -159,7 +159,7 @@ class Watch:
             failed_calls=frozenset(log.failed_calls),
             not_called=explain_uncalled(log, trace),
             function_spans=dict(function_spans(recorder.functions)),
-            zero_parts=tuple(log.zero_parts),
+            zero_parts=tuple(part for part in log.zero_parts if part[1] not in log.filled_parts),
             low_precision=tuple(log.low_precision),
             returned=log.numbers.returned,
             made_at=log.made_at,

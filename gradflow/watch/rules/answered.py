@@ -9,7 +9,7 @@ from gradflow.watch.questions import Question
 from gradflow.watch.rules.bad_numbers import gradient_is_bad
 from gradflow.watch.rules.nothing_left import gradient_is_nothing
 
-__all__ = ["a_gradient_came"]
+__all__ = ["a_gradient_came", "position_not_read"]
 
 _READING = frozenset({"__getitem__", "select", "narrow", "index_select", "gather", "unbind"})
 
@@ -71,13 +71,16 @@ def _accumulated(observation: Observation, question: Question, target: str, site
 
 def _position(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
     """The gradient is there, but the part that the program takes of it is zero throughout."""
-    trace = observation.trace
     if question.backward.kind != "grad" and (question.read is None or question.read.is_leaf):
         return ()
     results = set(question.backward.result_values) if question.read is None else {question.read.result}
-    zero = [part for part in observation.zero_parts if part[0] in results]
-    if not zero:
-        return ()
+    zero = [site for value, site in observation.zero_parts if value in results]
+    return (position_not_read(observation, question, evidence, zero[0]),) if zero else ()
+
+
+def position_not_read(observation: Observation, question: Question, evidence: Evidence, site: int) -> Finding:
+    """At ``site`` a part of the gradient is taken in which there is nothing: tell where the score reads another one."""
+    trace = observation.trace
     way = evidence.dependence.way
     reading = next(
         (
@@ -87,18 +90,16 @@ def _position(observation: Observation, question: Question, evidence: Evidence) 
         ),
         -1,
     )
-    return (
-        finding(
-            "position-not-read",
-            "zero",
-            f"the part of the gradient at `{evidence.target}` that is looked at is zero: the score does not read it",
-            trace.span_of(reading) if reading >= 0 else trace.site_span(question.backward.site),
-            label="only other positions are read from here on",
-            annotations=((trace.site_span(zero[0][1]), "this part is zero throughout"),),
-            notes=("the rest of the gradient is not zero, so the path itself is whole",),
-            helps=("make the score from the same sample or position as the one that is looked at",),
-            target=evidence.target,
-            score=evidence.score,
-            operation=question.operation,
-        ),
+    return finding(
+        "position-not-read",
+        "zero",
+        f"the part of the gradient at `{evidence.target}` that is looked at is zero: the score does not read it",
+        trace.span_of(reading) if reading >= 0 else trace.site_span(question.backward.site),
+        label="only other positions are read from here on",
+        annotations=((trace.site_span(site), "this part is zero throughout"),),
+        notes=("the rest of the gradient is not zero, so the path itself is whole",),
+        helps=("make the score from the same sample or position as the one that is looked at",),
+        target=evidence.target,
+        score=evidence.score,
+        operation=question.operation,
     )

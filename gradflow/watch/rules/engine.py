@@ -14,6 +14,7 @@ from gradflow.watch.events import Observation
 from gradflow.watch.finding import Finding
 from gradflow.watch.joins import how_joined
 from gradflow.watch.questions import Question
+from gradflow.watch.rules.plain_input import at_plain_input
 
 __all__ = ["engine_findings"]
 
@@ -24,6 +25,7 @@ def engine_findings(observation: Observation, question: Question, evidence: Evid
     for diagnostic in diagnose(evidence):
         named = _in_the_programs_words(observation, evidence, diagnostic)
         named = _with_how_it_is_known(question, evidence, named)
+        named = at_plain_input(observation, question, named)
         verdict = verdict_of(evidence)
         if named.name == "graph-freed":
             verdict = "error"

@@ -1,4 +1,4 @@
-"""GF114, GF107, GF109, GF205, GF103: torch refused outright what the program asked for, and says why."""
+"""GF114, GF107, GF109, GF205, GF103, GF501: torch refused outright what the program asked for, and says why."""
 
 from __future__ import annotations
 
@@ -169,5 +169,28 @@ def _inference_refused(observation: Observation, failure: Failure) -> Finding | 
     )
 
 
-REFUSALS = (_integer, _flag_refused, _hook_refused, _optimizer_refused, _inference_refused)
+def _write_refused(observation: Observation, failure: Failure) -> Finding | None:
+    if "leaf Variable that requires grad is being used in an in-place operation" not in failure.message:
+        return None
+    part = "a part of " if "a view of a leaf" in failure.message else ""
+    return finding(
+        "inplace-modification",
+        "error",
+        "a leaf that requires grad is written to in place, which autograd refuses",
+        failure.span,
+        label=f"writes to {part}a leaf that requires grad",
+        notes=(
+            "the gradient of a leaf is that at the values which the forward saw; written over, they would be lost",
+            f"torch says: {failure.message}",
+        ),
+        helps=(
+            "to update a parameter by hand, do it inside `with torch.no_grad():`",
+            "to compute with it, write to a new tensor (`y = x + 1`) or to `x.clone()`",
+        ),
+        rank=0,
+        operation=failure.operation,
+    )
+
+
+REFUSALS = (_integer, _flag_refused, _hook_refused, _optimizer_refused, _inference_refused, _write_refused)
 """Each looks at one exception."""

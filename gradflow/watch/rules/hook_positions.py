@@ -1,0 +1,44 @@
+"""GF303: a hook on a tensor is given its gradient, and takes a part of it in which there is nothing."""
+
+from __future__ import annotations
+
+from gradflow.probe.evidence import Measured
+from gradflow.watch.events import Observation
+from gradflow.watch.evidence import evidence_for
+from gradflow.watch.finding import Finding
+from gradflow.watch.questions import Question
+from gradflow.watch.rules.answered import position_not_read
+
+__all__ = ["hook_takes_zeros"]
+
+
+def hook_takes_zeros(observation: Observation) -> tuple[Finding, ...]:
+    """Every part that is taken at this place is zero throughout, in every pass."""
+    found: list[Finding] = []
+    for gradient, site in observation.zero_parts:
+        target = observation.gradient_of.get(gradient, -1)
+        number = _backward_of(observation, target)
+        if number < 0 or any(gradient in backward.result_values for backward in observation.backwards):
+            continue
+        backward = observation.backwards[number]
+        question = Question(
+            backward=backward,
+            backward_number=number,
+            score=backward.roots[0],
+            target=target,
+            measured=Measured(arrived=True, shape=tuple(observation.trace.values.shape[target])),
+            site=site,
+            operation=backward.operation,
+        )
+        found.append(position_not_read(observation, question, evidence_for(observation, question), site))
+    return tuple(found[:1])
+
+
+def _backward_of(observation: Observation, target: int) -> int:
+    """The pass in which a hook on this tensor ran; -1 where none did."""
+    hooks = [hook for hook in observation.tensor_hooks if hook.value == target and hook.runs]
+    for hook in hooks:
+        for number in range(hook.backwards, len(observation.backwards)):
+            if observation.backwards[number].roots and not observation.backwards[number].error:
+                return number
+    return -1
