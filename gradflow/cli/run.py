@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -62,7 +65,10 @@ class Run:
         )
         parser.add_argument("--strict", action="store_true", help="exit with 1 when a gradient is missing or wrong")
         parser.add_argument(
-            "--steps", type=_count, metavar="N", help="watch the first N backward passes, then step aside"
+            "--steps",
+            type=_count,
+            metavar="N",
+            help="watch the first N backward passes and what follows each; step aside when the next pass begins",
         )
         parser.add_argument("program", metavar="PROGRAM", help="the program: a file, or a module with -m")
         parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its own arguments")
@@ -77,16 +83,38 @@ class Run:
                 hint="for a module, as in `python -m`, write `gradflow run -m MODULE`",
             )
         from gradflow.watch.outcome import outcome
-        from gradflow.watch.running import run_program
+        from gradflow.watch.running import INTERRUPTED, run_program
         from gradflow.watch.watching import Watch
 
         watch = Watch(steps=args.steps)
-        started = time.perf_counter()
-        status = run_program(watch, args.program, args.arguments, is_module=args.is_module)
+        started, process, is_ours = time.perf_counter(), os.getpid(), _is_own_process()
+        status = run_program(watch, args.program, args.arguments, is_module=args.is_module, is_whole_process=is_ours)
+        if os.getpid() != process:
+            return status  # a process that the program forked: the one that started it reports
         report = outcome(watch.observation, program=args.program, duration_s=time.perf_counter() - started)
         _show(report, args.format or format_of(args.output), args.output)
         _draw(report, args.svg)
+        if status == INTERRUPTED and is_ours and os.name == "posix":
+            _end_as_interrupted()
         return status or (report.exit_code if args.strict else 0)
+
+
+def _is_own_process() -> bool:
+    """Whether this process was started as gradflow's command, and ends with it; not so where ``main`` was called."""
+    from gradflow.cli import main
+
+    return vars(sys.modules["__main__"]).get("main") is main
+
+
+def _end_as_interrupted() -> None:
+    """End as Python does after Ctrl-C: a shell that runs a loop of commands stops only when one died of the signal."""
+    from gradflow.watch.running import flush
+
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        flush(stream)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _count(text: str) -> int:
@@ -112,7 +140,9 @@ def _show(report: Report, format_: str, output: Path | None) -> None:
 
         show(report, format_, output)
         return
-    sys.stdout.flush()
+    from gradflow.watch.running import flush
+
+    flush(sys.stdout)
     if format_ == "text" and not report.diagnostics:
         from gradflow.watch.explaining import summary
 

@@ -3,37 +3,58 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import os
 import runpy
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from gradflow.watch.watching import Watch
 
-__all__ = ["run_program", "without_gradflow"]
+__all__ = ["INTERRUPTED", "flush", "run_program", "without_gradflow"]
+
+INTERRUPTED = 130
+"""Exit status of a program that Ctrl-C ended, as shells tell it."""
 
 
-def run_program(watch: Watch, program: str, arguments: Sequence[str], *, is_module: bool) -> int:
+def run_program(
+    watch: Watch, program: str, arguments: Sequence[str], *, is_module: bool, is_whole_process: bool = False
+) -> int:
     """Run a script, or with ``is_module`` what ``python -m`` runs; returns the exit status that it would have had.
 
     An uncaught exception is shown as Python shows it, without gradflow's own frames.
+
+    Parameters
+    ----------
+    watch
+        Observes the program.
+    program, arguments
+        As on the command line.
+    is_module
+        Whether ``program`` is the name of a module.
+    is_whole_process
+        Whether the process is there for this program alone: then its threads are waited for, and ``__main__``,
+        ``sys.argv`` and ``sys.path`` stay the program's for what runs at exit.
     """
-    argv, path = list(sys.argv), list(sys.path)
+    main, argv, path = sys.modules["__main__"], list(sys.argv), list(sys.path)
     sys.argv = [program, *arguments]
-    if is_module:
-        sys.path.insert(0, str(Path.cwd()))
-    else:
-        sys.path.insert(0, str(Path(program).resolve().parent))
+    if not sys.flags.safe_path:
+        # Python puts the folder of what it starts there: that is gradflow's in a process of our own
+        sys.path[: int(is_whole_process)] = [_search_path(program, is_module=is_module)]
     try:
         with watch.watching():
             try:
                 if is_module:
                     _prepare_for_pytest()
-                    runpy.run_module(program, run_name="__main__", alter_sys=True)
+                    _run_module(program)
+                elif _is_application(program):
+                    _run_module("__main__", alter_argv=False)
                 else:
                     _run_script(program)
             except SystemExit as stop:
@@ -41,11 +62,42 @@ def run_program(watch: Watch, program: str, arguments: Sequence[str], *, is_modu
             except BaseException as error:  # noqa: BLE001  (the program's own, to be shown as Python would)
                 watch.note_failure(error)
                 _show(error)
-                return 130 if isinstance(error, KeyboardInterrupt) else 1
+                return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
         return 0
     finally:
-        sys.stdout.flush()
-        sys.argv, sys.path[:] = argv, path
+        flush(sys.stdout)
+        if is_whole_process:
+            _wait_for_threads()
+        else:
+            sys.modules["__main__"], sys.argv, sys.path[:] = main, argv, path
+
+
+def _search_path(program: str, *, is_module: bool) -> str:
+    if is_module:
+        return str(Path.cwd())
+    # of a folder or an archive, that itself; links are followed for a script only, as in Python
+    return os.path.abspath(program) if _is_application(program) else str(Path(program).resolve().parent)  # noqa: PTH100
+
+
+def _is_application(program: str) -> bool:
+    """Whether Python finds a ``__main__`` inside: a folder, or an archive."""
+    return Path(program).is_dir() or program.endswith((".zip", ".pyz"))
+
+
+def flush(stream: TextIO | None) -> None:
+    """Write out what was printed, unless the program closed the stream or its reader is gone, as Python does."""
+    if stream is not None and not getattr(stream, "closed", False):
+        # Python flushes again when it ends, and says then what it could not write
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+
+
+def _wait_for_threads() -> None:
+    """As Python does before it ends; a thread may start others."""
+    own = threading.current_thread()
+    while running := [thread for thread in threading.enumerate() if thread is not own and not thread.daemon]:
+        for thread in running:
+            thread.join()
 
 
 def _prepare_for_pytest() -> None:
@@ -55,21 +107,28 @@ def _prepare_for_pytest() -> None:
         package.__doc__ = f"{package.__doc__ or ''}\n\nPYTEST_DONT_REWRITE\n"
 
 
+def _run_module(name: str, *, alter_argv: bool = True) -> None:
+    """Like ``python -m name``: what Python itself calls for it runs the module as ``__main__``."""
+    _become_main()
+    runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined]
+
+
 def _run_script(program: str) -> None:
     """Like ``python program``, as the module ``__main__``."""
     path = os.path.abspath(program)  # noqa: PTH100  (links stay as they are, as in Python)
-    if Path(program).is_dir() or program.endswith((".zip", ".pyz")):
-        runpy.run_path(program, run_name="__main__")
-        return
+    main = vars(_become_main())
+    main.update(__file__=path, __loader__=SourceFileLoader("__main__", path), __cached__=None)
+    exec(compile(Path(path).read_bytes(), path, "exec", dont_inherit=True), main)  # noqa: S102  (the program)
+
+
+def _become_main() -> ModuleType:
+    """An empty module in the place of ``__main__``."""
     main = ModuleType("__main__")
-    main.__file__ = path
-    vars(main).update(__builtins__=builtins, __spec__=None, __cached__=None)
-    before = sys.modules["__main__"]
+    vars(main).update(__builtins__=builtins)
+    if sys.version_info < (3, 14):
+        vars(main).update(__annotations__={})
     sys.modules["__main__"] = main
-    try:
-        exec(compile(Path(path).read_bytes(), path, "exec"), vars(main))  # noqa: S102  (the program)
-    finally:
-        sys.modules["__main__"] = before
+    return main
 
 
 def _status(code: Any) -> int:
@@ -84,7 +143,7 @@ def _status(code: Any) -> int:
 def _show(error: BaseException) -> None:
     """Print the traceback as if gradflow were not there."""
     shown = without_gradflow(error.__traceback__)
-    sys.stdout.flush()
+    flush(sys.stdout)
     if sys.excepthook is not sys.__excepthook__:
         sys.excepthook(type(error), error, shown)
         return
@@ -98,7 +157,7 @@ def without_gradflow(found: TracebackType | None) -> TracebackType | None:
     while found is not None:
         code = found.tb_frame.f_code
         is_ours = code.co_filename.startswith(_OWN)
-        is_started = is_started or not (is_ours or "runpy" in code.co_filename)
+        is_started = is_started or not is_ours
         if code.co_name == "handle_torch_function" and kept:
             kept.pop()  # the function that asked the recorder, which then called it once more
         elif is_started and not is_ours:

@@ -18,6 +18,7 @@ from gradflow.watch.backward_calls import BackwardCalls
 from gradflow.watch.compiled import CompiledCalls
 from gradflow.watch.construction import Construction
 from gradflow.watch.events import Failure, Observation, PlainTensor
+from gradflow.watch.formulas import check_formulas
 from gradflow.watch.hooks import HookWatch
 from gradflow.watch.log import Log
 from gradflow.watch.module_calls import ModuleCalls
@@ -27,6 +28,7 @@ from gradflow.watch.presence import take_off
 from gradflow.watch.program_sites import ProgramSites
 from gradflow.watch.recording import ProgramRecorder
 from gradflow.watch.uncalled import explain_uncalled
+from gradflow.watch.warning_places import warnings_at_their_line
 
 __all__ = ["OPERATIONS_KEPT", "Watch"]
 
@@ -67,6 +69,7 @@ class Watch:
         _ACTIVE.add(self)
         with self._stack:
             for observer in (
+                warnings_at_their_line(),
                 watched(recorder),
                 calls.watching(),
                 backwards.watching(),
@@ -160,6 +163,7 @@ class Watch:
             not_called=explain_uncalled(log, trace),
             function_spans=dict(function_spans(recorder.functions)),
             zero_parts=tuple(part for part in log.zero_parts if part[1] not in log.filled_parts),
+            formulas=check_formulas(recorder.applications.kept, trace, log.backwards),
             low_precision=tuple(log.low_precision),
             returned=log.numbers.returned,
             made_at=log.made_at,
