@@ -21,6 +21,7 @@ from gradflow.watch.events import Backward
 __all__ = ["check_formulas"]
 
 _SECONDS = 3.0
+_SECONDS_PER_CALL = 0.02
 _PASSES = 3
 
 
@@ -32,9 +33,11 @@ def check_formulas(
     Nothing of the program is run but the Functions themselves, which were found to work on their arguments alone. The
     random state is as before afterwards.
     """
+    if not applications:
+        return ()
     checks: list[FormulaCheck] = []
     deadline = time.monotonic() + _SECONDS
-    with _undisturbed(applications):
+    with _undisturbed():
         for application in applications:
             used = _outputs_used(application, trace, backwards)
             for argument, value in enumerate(application.arguments if any(used) else ()):
@@ -46,13 +49,18 @@ def check_formulas(
 
 
 def _returns_something(application: Application, argument: int, used: Sequence[bool]) -> bool:
-    """Where ``backward`` returns ``None``, no gradient comes: that is another finding, of whoever misses it."""
+    """Whether ``backward`` gives a gradient at all, in a short time.
+
+    Where it returns ``None``, no gradient comes: that is another finding, of whoever misses it.
+    """
+    started = time.monotonic()
     try:
         subject = LoneFunction(application, argument, used, None)
         outputs = subject(subject.point)
-        return subject.pullback(subject.point, [torch.ones_like(output) for output in outputs]) is not None
+        gradient = subject.pullback(subject.point, [torch.ones_like(output) for output in outputs])
     except Exception:  # noqa: BLE001  (it cannot be called by itself: nothing can be said of it)
         return False
+    return gradient is not None and time.monotonic() - started < _SECONDS_PER_CALL
 
 
 def _outputs_used(application: Application, trace: Trace, backwards: Sequence[Backward]) -> tuple[bool, ...]:
@@ -68,12 +76,12 @@ def _outputs_used(application: Application, trace: Trace, backwards: Sequence[Ba
 
 
 @contextlib.contextmanager
-def _undisturbed(applications: Sequence[Application]) -> Iterator[None]:
+def _undisturbed() -> Iterator[None]:
     """Random state, warnings and modes are as they were; what a program left switched on does not interfere."""
-    tensors = [value for one in applications for value in one.arguments if isinstance(value, torch.Tensor)]
-    devices = {tensor.device.index or 0 for tensor in tensors if tensor.is_cuda}
+    # seeding seeds every device, used or not
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
     with (
-        torch.random.fork_rng(devices=sorted(devices)),
+        torch.random.fork_rng(devices=list(devices)),
         torch.inference_mode(False),
         torch.autograd.set_detect_anomaly(False),
         warnings.catch_warnings(),

@@ -1,8 +1,8 @@
 """Whether a custom ``autograd.Function`` may be called again after the program has ended: reads its source.
 
 Only what is seen to work on its arguments alone may: torch's own operations, mathematics, and functions of the program
-of which the same holds. Whatever prints, counts, writes, communicates, draws on the program's objects or cannot be
-read is left alone.
+of which the same holds. Whatever prints, counts, writes, communicates, draws on the program's objects, loops
+until something holds, or cannot be read is left alone.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class _Reader:
         match node:
             case ast.Global() | ast.Nonlocal() | ast.Import() | ast.ImportFrom() | ast.Await() | ast.Yield():
                 return False
-            case ast.YieldFrom() | ast.AsyncFunctionDef() | ast.ClassDef():
+            case ast.YieldFrom() | ast.AsyncFunctionDef() | ast.ClassDef() | ast.While():
                 return False
             case ast.Attribute(ctx=ast.Store() | ast.Del()):
                 return isinstance(node.value, ast.Name) and node.value.id == self._first
