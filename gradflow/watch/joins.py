@@ -15,6 +15,7 @@ from gradflow.watch.source_flow import is_written_out, leads_to
 __all__ = ["how_joined", "joins_of"]
 
 _EXITS_TRIED = 200
+_SITES_TRIED = 20
 _LISTS = TO_ARRAYS | {"tolist"}
 
 _HOW = {
@@ -44,6 +45,8 @@ def joins_of(observation: Observation, dependence: Dependence, *, is_lost: bool)
             found[operation] = Bridge(leave=same[-1], enter=operation)
     for operation, leave in _within(trace, dependence, leaving):
         found.setdefault(operation, Bridge(leave=leave, enter=operation))
+    for operation, leave in _by_a_number(trace, dependence, leaving) if not found else ():
+        found.setdefault(operation, Bridge(leave=leave, enter=operation, how="source"))
     for operation in _made_of_plain_numbers(trace, dependence):
         if operation not in found and (bridge := _by_source_or_order(trace, leaving, operation, is_lost)) is not None:
             found[operation] = bridge
@@ -68,6 +71,17 @@ def _within(trace: Trace, dependence: Dependence, leaving: list[int]) -> Iterato
             if trace.outputs_of(operation) and _contains(outer, inner):
                 if _is_used(trace, dependence, operation):
                     yield operation, leave
+                break
+
+
+def _by_a_number(trace: Trace, dependence: Dependence, leaving: list[int]) -> Iterator[tuple[int, int]]:
+    """A Python number that was computed with before an operation took it: ``s = t.item()``, then ``x / (2 * s**2)``."""
+    last = {trace.operations.site[leave]: leave for leave in leaving if trace.name_of(leave) not in _LISTS}
+    for site, leave in list(last.items())[-_SITES_TRIED:]:
+        here = trace.site_span(site)
+        for operation in range(leave + 1, min(leave + _EXITS_TRIED, len(trace))):
+            if _is_used(trace, dependence, operation) and leads_to(here, trace.span_of(operation)):
+                yield operation, leave
                 break
 
 

@@ -13,7 +13,9 @@ from gradflow.watch.definitions import expression_at
 __all__ = ["is_written_out", "leads_to"]
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Key = tuple[object, object]
 _FILLING = frozenset({"append", "extend", "insert", "add", "appendleft", "update", "push", "put"})
+_EMPTY = frozenset({"list", "dict", "set", "deque", "zeros", "ones", "empty", "zeros_like", "empty_like"})
 _ROUNDS = 12
 
 
@@ -24,13 +26,13 @@ def leads_to(here: SourceSpan | None, there: SourceSpan | None) -> bool:
     """
     if here is None or there is None or here.path != there.path:
         return False
-    source, goal = expression_at(here), expression_at(there)
-    tree = parse_file(here.path)
-    if tree is None or source is None or goal is None:
-        return False
-    flow = _Flow(tree, source)
-    flow.run()
-    return flow.is_reached(goal)
+    flow, goal = _flow_from(here), _expression(there)
+    return flow is not None and goal is not None and flow.is_reached(goal)
+
+
+@functools.lru_cache(maxsize=4096)
+def _expression(span: SourceSpan) -> ast.expr | None:
+    return expression_at(span)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -48,63 +50,105 @@ def _is_torch(node: ast.AST) -> bool:
     return isinstance(node, ast.Name) and node.id in ("torch", "np", "numpy")
 
 
-class _Flow:
-    """Names, each with the function that it belongs to, and functions that hold what the source expression gave."""
+@functools.lru_cache(maxsize=256)
+def _flow_from(here: SourceSpan) -> _Flow | None:
+    tree, source = parse_file(here.path), expression_at(here)
+    if tree is None or source is None:
+        return None
+    flow = _Flow(_index_of(tree), source)
+    flow.run()
+    return flow
 
-    def __init__(self, tree: ast.Module, source: ast.expr) -> None:
+
+@functools.lru_cache(maxsize=32)
+def _index_of(tree: ast.Module) -> _Index:
+    return _Index(tree)
+
+
+class _Index:
+    """What each expression of a file uses: names, each with the function that it belongs to, and called functions."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.statements = [node for node in ast.walk(tree) if isinstance(node, ast.stmt | ast.Call | ast.comprehension)]
+        self.functions: dict[str, _Function] = {}
+        self.owner: dict[ast.AST, _Function | ast.Module] = {}
         self._tree = tree
-        self._source = source
-        self._names: set[tuple[int, str]] = set()
-        self._functions: set[str] = set()
-        self._scope_of: dict[int, ast.AST] = {}
-        self._owner: dict[int, _Function | ast.Module] = {}
-        self._defined: dict[str, _Function] = {}
-        self._note_scopes(tree, tree)
+        self._uses: dict[ast.AST, frozenset[_Key]] = {}
+        self._note_owners(tree, tree)
 
-    def _note_scopes(self, node: ast.AST, owner: _Function | ast.Module) -> None:
+    def _note_owners(self, node: ast.AST, owner: _Function | ast.Module) -> None:
         for child in ast.iter_child_nodes(node):
-            self._owner[id(child)] = owner
+            self.owner[child] = owner
             if isinstance(child, _Function):
-                self._defined[child.name] = child
-                self._note_scopes(child, child)
-            else:
-                self._note_scopes(child, owner)
+                self.functions[child.name] = child
+            self._note_owners(child, child if isinstance(child, _Function) else owner)
+
+    def uses(self, node: ast.AST) -> frozenset[_Key]:
+        """Its parts, the names in it, and the functions that it calls."""
+        found = self._uses.get(node)
+        if found is None:
+            keys: set[_Key] = set()
+            for part in ast.walk(node):
+                keys.add(("part", part))
+                keys.update(self.keys(part))
+                keys.update((self._tree, name) for scope, name in self.keys(part) if scope != "attribute")
+                if isinstance(part, ast.Call):
+                    keys.add(("call", _called(part)))
+            found = self._uses[node] = frozenset(keys)
+        return found
+
+    def keys(self, node: ast.AST) -> Iterator[_Key]:
+        """A plain name, or an attribute of one, such as ``self.history``; nothing for other expressions."""
+        match node:
+            case ast.Name(id=name):
+                yield self.owner.get(node, self._tree), name
+            case ast.Attribute(value=ast.Name(id=owner), attr=name):
+                yield "attribute", f"{owner}.{name}"
+
+
+class _Flow:
+    """What holds the value of one expression, or something computed from it."""
+
+    def __init__(self, index: _Index, source: ast.expr) -> None:
+        self._index = index
+        self._source: _Key = ("part", source)
+        self._held: set[_Key] = {self._source}
+        self._reused: set[_Key] = set()
 
     def run(self) -> None:
-        """Until nothing new is found."""
-        kinds = (ast.stmt, ast.Call, ast.comprehension)
-        statements = [node for node in ast.walk(self._tree) if isinstance(node, kinds)]
+        """Until nothing new is found; without the names that are used again for something else."""
         for _ in range(_ROUNDS):
-            before = len(self._names) + len(self._functions)
-            for node in statements:
+            before = len(self._held)
+            for node in self._index.statements:
                 self._follow(node)
-            if len(self._names) + len(self._functions) == before:
+            if len(self._held) > before:
+                continue
+            reused = {key for node in self._index.statements for key in self._used_for_something_else(node)}
+            if not reused:
                 return
+            self._reused |= reused
+            self._held = {self._source}
 
     def is_reached(self, node: ast.AST) -> bool:
         """Whether an expression uses what is followed."""
-        for part in ast.walk(node):
-            if part is self._source or self._holds(part):
-                return True
-            if isinstance(part, ast.Call) and _called(part) in self._functions:
-                return True
-        return False
+        return not self._index.uses(node).isdisjoint(self._held)
 
-    def _holds(self, node: ast.AST) -> bool:
-        text = _name_of(node)
-        if not text:
-            return False
-        if "." in text:
-            return (0, text) in self._names
-        owner = self._owner.get(id(node), self._tree)
-        return (id(owner), text) in self._names or (id(self._tree), text) in self._names
+    def _used_for_something_else(self, node: ast.AST) -> Iterator[_Key]:
+        """A followed name that is also assigned what does not come from here: which of both it holds, nobody knows.
+
+        A start value, as in ``total = 0.0`` or ``kept = []``, does not count.
+        """
+        if isinstance(node, ast.Assign) and not self.is_reached(node.value) and not _is_start(node.value):
+            for target in node.targets:
+                if not isinstance(target, ast.Subscript):
+                    yield from (key for key in self._keys(target) if key in self._held)
 
     def _take(self, target: ast.AST) -> None:
+        self._held.update(key for key in self._keys(target) if key not in self._reused)
+
+    def _keys(self, target: ast.AST) -> Iterator[_Key]:
         for part in _targets(target):
-            text = _name_of(part)
-            owner = self._owner.get(id(part), self._tree)
-            if text:
-                self._names.add((0 if "." in text else id(owner), text))
+            yield from self._index.keys(part)
 
     def _follow(self, node: ast.AST) -> None:
         match node:
@@ -120,10 +164,9 @@ class _Flow:
             ):
                 self._take(target)
             case ast.Return(value=ast.expr() as value) if self.is_reached(value):
-                owner = self._owner.get(id(node))
+                owner = self._index.owner.get(node)
                 if isinstance(owner, _Function):
-                    self._functions.add("__call__" if owner.name == "forward" else owner.name)
-                    self._functions.add(owner.name)
+                    self._held.add(("call", owner.name))
             case ast.Call():
                 self._follow_call(node)
 
@@ -133,33 +176,30 @@ class _Flow:
             return
         if isinstance(call.func, ast.Attribute) and call.func.attr in _FILLING:
             self._take(call.func.value)
-        function = self._defined.get(_called(call))
-        if function is not None:
-            names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
-            if names[:1] == ["self"]:
-                names = names[1:]
-            for name, argument in zip(names, call.args, strict=False):
-                if self.is_reached(argument):
-                    self._names.add((id(function), name))
-            for keyword in call.keywords:
-                if keyword.arg and self.is_reached(keyword.value):
-                    self._names.add((id(function), keyword.arg))
+        function = self._index.functions.get(_called(call))
+        if function is None:
+            return
+        names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+        if names[:1] == ["self"]:
+            names = names[1:]
+        passed = [*zip(names, call.args, strict=False), *((k.arg, k.value) for k in call.keywords if k.arg)]
+        self._held.update((function, name) for name, argument in passed if self.is_reached(argument))
+
+
+def _is_start(node: ast.expr) -> bool:
+    """A constant, or what is filled or added to later: an empty container, a tensor of zeros."""
+    match node:
+        case ast.Constant() | ast.List(elts=[]) | ast.Dict(keys=[]):
+            return True
+        case ast.Call():
+            return _called(node) in _EMPTY
+    return False
 
 
 def _called(call: ast.Call) -> str:
     match call.func:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
-    return ""
-
-
-def _name_of(node: ast.AST) -> str:
-    """A plain name, or an attribute of one, such as ``self.history``."""
-    match node:
-        case ast.Name(id=name):
-            return name
-        case ast.Attribute(value=ast.Name(id=owner), attr=name):
-            return f"{owner}.{name}"
     return ""
 
 

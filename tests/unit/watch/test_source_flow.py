@@ -68,3 +68,7 @@ def test_a_tensor_of_constants_brings_nothing_back(tmp_path: Path, call: str, ex
     path = tmp_path / "program.py"
     path.write_text(f"t = {call}\n")
     assert is_written_out(place(path, call)) is expected
+
+
+def test_a_name_that_is_used_again_for_something_else_is_not_followed(tmp_path: Path) -> None:
+    assert not leads(tmp_path, "y = x.item()\nprint(y)\ny = net(z)\nw = torch.tensor(y)\n")
