@@ -9,13 +9,14 @@ from typing import Any
 
 from gradflow.watch.post_mortem.look import MISSING, look_up
 
-__all__ = ["Cut", "carries_no_value", "cut_between", "switch_of"]
+__all__ = ["Cut", "carries_no_value", "cut_between", "is_reentrant_checkpoint", "switch_of", "switches_on"]
 
 _METHODS = {
     "detach": "detach", "detach_": "detach", "item": "numpy-roundtrip", "tolist": "numpy-roundtrip",
     "numpy": "numpy-roundtrip", "argmax": "nondiff-op", "argmin": "nondiff-op", "argsort": "nondiff-op",
     "nonzero": "nondiff-op", "multinomial": "nondiff-op", "long": "nondiff-op", "int": "nondiff-op",
     "short": "nondiff-op", "byte": "nondiff-op", "char": "nondiff-op", "bool": "nondiff-op",
+    **dict.fromkeys(("histc", "bincount", "bucketize", "searchsorted", "count_nonzero", "isin"), "nondiff-op"),
     **dict.fromkeys(("gt", "lt", "ge", "le", "eq", "ne", "isnan", "isfinite", "logical_not"), "nondiff-op"),
 }  # fmt: skip
 _WHOLE_NUMBERS = frozenset({"long", "int", "int64", "int32", "int16", "int8", "uint8", "bool"})
@@ -78,6 +79,8 @@ def carries_no_value(path: list[tuple[ast.AST, ast.AST]]) -> bool:
             case ast.keyword(arg="dim" | "axis" | "device" | "dtype" | "size"):
                 return True
             case ast.IfExp(test=test) if test is child:
+                return True
+            case ast.Subscript(slice=index) if index is child:
                 return True
     return False
 
@@ -142,6 +145,19 @@ def _is_whole_number_type(call: ast.Call) -> bool:
         or (isinstance(one, ast.Name) and one.id in ("int", "bool"))
         for one in given
     )
+
+
+def is_reentrant_checkpoint(call: ast.Call) -> bool:
+    """``checkpoint(..., use_reentrant=True)``."""
+    return ast.unparse(call.func).rpartition(".")[2] in ("checkpoint", "checkpoint_sequential") and any(
+        one.arg == "use_reentrant" and getattr(one.value, "value", None) is True for one in call.keywords
+    )
+
+
+def switches_on(node: ast.AST) -> bool:
+    """``torch.enable_grad()`` or ``torch.set_grad_enabled(True)``."""
+    text = ast.unparse(node).rpartition("torch.")[2]
+    return text in ("enable_grad()", "set_grad_enabled(True)")
 
 
 def switch_of(node: ast.AST) -> tuple[str, ast.expr] | None:

@@ -18,7 +18,7 @@ from gradflow.watch.post_mortem.freed import graph_is_freed
 from gradflow.watch.post_mortem.missing_grad import grad_is_none
 from gradflow.watch.post_mortem.no_history import asked_of_plain_tensor, score_is_plain
 from gradflow.watch.post_mortem.outside_graph import not_in_graph
-from gradflow.watch.post_mortem.refused import inference_tensor, no_scalar
+from gradflow.watch.post_mortem.refused import checkpoint_refuses, inference_tensor, no_scalar
 from gradflow.watch.watching import Watch
 
 __all__ = ["findings_about", "report_about"]
@@ -37,6 +37,8 @@ _RULES: tuple[tuple[_Kinds, str, _Rule], ...] = (
     (RuntimeError, "grad can be implicitly created only for scalar outputs", no_scalar),
     (RuntimeError, "Inference tensors cannot be saved for backward", inference_tensor),
     (RuntimeError, "Setting requires_grad=True on inference tensor", inference_tensor),
+    (RuntimeError, "torch.utils.checkpoint is incompatible", checkpoint_refuses),
+    (RuntimeError, "Checkpointing is not compatible with", checkpoint_refuses),
     ((AttributeError, TypeError), "NoneType", grad_is_none),
 )
 """What torch says, and who knows about it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import gc
 import inspect
 import sys
 from collections import OrderedDict
@@ -19,6 +18,11 @@ __all__ = ["MISSING", "is_module", "is_tensor", "look_up", "of_attribute", "unwr
 MISSING: Final = object()
 """What a name stands for where that cannot be told without running code."""
 
+_MODULE_ITEMS = (
+    torch.nn.Sequential.__getitem__,
+    torch.nn.ModuleList.__getitem__,
+    torch.nn.ModuleDict.__getitem__,
+)
 _PLAIN = (list, tuple, dict, OrderedDict)
 
 
@@ -28,14 +32,19 @@ def variables_of(frame: FrameType) -> Iterator[Mapping[str, Any]]:
 
     Before Python 3.13 a frame that was asked for its variables keeps a copy of them until it ends.
     """
-    is_copied = sys.version_info < (3, 13) and bool(frame.f_code.co_flags & inspect.CO_OPTIMIZED)
-    before = {id(held) for held in gc.get_referents(frame) if type(held) is dict} if is_copied else set()
     found = frame.f_locals
+    is_copied = sys.version_info < (3, 13) and bool(frame.f_code.co_flags & inspect.CO_OPTIMIZED)
+    # where the program holds that copy too, it once called `locals()`, and the copy is the program's
+    is_ours = is_copied and sys.getrefcount(found) <= _HELD_BY_FRAME_AND_US
     try:
         yield found
     finally:
-        if is_copied and id(found) not in before:
+        if is_ours:
             found.clear()
+
+
+_HELD_BY_FRAME_AND_US = 3
+"""Counted with the reference that counting takes."""
 
 
 def is_tensor(value: object) -> bool:
@@ -102,6 +111,9 @@ def _of_item(owner: Any, index: ast.expr, names: Mapping[str, Any]) -> Any:
     match index:
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(number))):
             key = -number
+    if is_module(owner) and getattr(type(owner), "__getitem__", None) in _MODULE_ITEMS and type(key) in (int, str):
+        modules = object.__getattribute__(owner, "__dict__")["_modules"]
+        owner = modules if type(key) is str else list(modules.values())
     if type(owner) not in _PLAIN or type(key) not in (int, str):
         return MISSING
     try:

@@ -117,5 +117,6 @@ _ENDS = {
     "nondiff-op": "it comes from an operation without a derivative",
     "requires-grad-too-late": "`requires_grad` was switched on after it had been computed",
     "graph-freed": "it is a gradient, and was computed without a graph of its own",
+    "reentrant-checkpoint": "it comes out of a reentrant checkpoint, whose inputs do not require grad",
     "hook-detach": "the hook kept a copy without history",
 }

@@ -72,13 +72,13 @@ def _plain(
     after: Aftermath, owner: ast.expr, tensor: torch.Tensor, name: str, facts: tuple[str, ...]
 ) -> tuple[Finding, ...]:
     trail = Trail(carries_history)
-    if after.scope is not None:
+    is_parameter = isinstance(tensor, torch.nn.Parameter)
+    if after.scope is not None and not is_parameter:
         trail.search(owner, after.scope, tensor)
     message = f"`{name}.grad` is `None`: `{name}` has no history"
     found = loss_findings(trail.losses, message, after.span, target=name, facts=facts)
     if found:
         return found
-    is_parameter = isinstance(tensor, torch.nn.Parameter)
     return (
         finding(
             "not-trainable",

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from gradflow.diagnose.cause_texts import text_for
-from gradflow.location import SourceSpan
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.post_mortem.aftermath import Aftermath
 from gradflow.watch.post_mortem.autograd_facts import carries_history, describe, frozen_count
+from gradflow.watch.post_mortem.freezing import freezing_line, is_to_learn
 from gradflow.watch.post_mortem.look import is_module, is_tensor
 from gradflow.watch.post_mortem.loss_findings import MORE, loss_findings
-from gradflow.watch.post_mortem.scope import Scope
 from gradflow.watch.post_mortem.source import text_of
 from gradflow.watch.post_mortem.stores import stored_losses
 from gradflow.watch.post_mortem.trail import Trail
@@ -48,6 +48,8 @@ def _about(
     name = f"`{text_of(node)}`" if node is not None else "the score" if is_score else "the tensor asked for"
     if tensor is not None and not (tensor.dtype.is_floating_point or tensor.dtype.is_complex) and not is_score:
         return (_whole_numbers(after, name, tensor),)
+    if isinstance(tensor, torch.nn.Parameter) and not is_score:
+        return (_frozen_parameter(after, name, name.strip("`")),)
     facts = _facts(name, tensor)
     said = f"torch says: {after.said.split('. ')[0]}"
     message = f"{name} has no history" if is_score else f"a gradient is asked of {name}, which has no history"
@@ -56,16 +58,25 @@ def _about(
     if node is not None and after.scope is not None:
         trail.search(node, after.scope, tensor)
     losses = [*trail.losses, *stored_losses(after, node, tensor)]
-    if tensor is not None and tensor.is_inference() and not any(loss.cause == "inference-mode" for loss in losses):
-        return (_inference(after, message, facts),)
-    is_frozen = any(is_module(value) and _is_frozen(value) for _, value in trail.plain)
+    if tensor is not None and tensor.is_inference():
+        losses = [replace(loss, is_proven=True) for loss in losses if loss.cause == "inference-mode"]
+        if not losses:
+            return (_inference(after, message, facts),)
+    frozen = [(text, value) for text, value in trail.plain if is_module(value) and _is_frozen(value)]
+    is_frozen = bool(frozen)
+    is_meant = any(is_to_learn(module, after.names) for _, module in frozen)
+    if losses and is_meant:
+        losses = []  # what is cut off on the way to a layer that is to learn is not what keeps that layer from it
+    elif losses:
+        facts = (*facts, *(f"`{text}`, on the way, is frozen, and gives no history either" for text, _ in frozen))
     kept = losses or (() if is_frozen else trail.aside)
     found = loss_findings(kept, message, after.span, target=target, score=score, facts=(*facts, said))
     if found:
         return found
-    if isinstance(tensor, torch.nn.Parameter):
-        return (_frozen_parameter(after, name, target),)
-    return (_undetermined(after, message, trail, facts, said, target, score),)
+    off = loss_findings(trail.switches, message, after.span, target=target, score=score, facts=(*facts, said))
+    if off and not is_frozen:
+        return off
+    return (*off, _undetermined(after, message, trail, (*facts, said), target, score, is_meant=is_meant))
 
 
 def _facts(name: str, tensor: torch.Tensor | None) -> tuple[str, ...]:
@@ -82,25 +93,26 @@ def _undetermined(
     message: str,
     trail: Trail,
     facts: Sequence[str],
-    said: str,
     target: str,
     score: str,
+    *,
+    is_meant: bool,
 ) -> Finding:
     """No line is found: nothing that takes part requires grad, or it cannot be told."""
     modules = {text: frozen_count(module) for text, module in trail.plain if is_module(module)}
     frozen = {text: modules[text] for text, value in trail.plain if is_module(value) and _is_frozen(value)}
     leaves = [text for text, value in trail.plain if is_tensor(value) and not value.requires_grad]
-    is_all_plain = not any(count[0] < count[1] for count in modules.values())
+    is_all_plain = is_meant or not any(count[0] < count[1] for count in modules.values())
     if is_all_plain and (frozen or (leaves and trail.is_whole)):
-        place = _freezing(after.scope) if frozen and after.scope is not None else None
+        place = freezing_line(after.scope, tuple(frozen)) if frozen and after.scope is not None else None
         notes = [
             "autograd records an operation only when one of its inputs requires grad; here none does",
             *(f"all {count[1]} parameters of `{text}` are frozen" for text, count in frozen.items()),
             *([f"without `requires_grad` as well: {_listed(leaves)}"] if frozen and leaves else []),
             *([] if frozen else [f"it was computed from {_listed(leaves)} alone"]),
             *facts,
-            said,
-            *([] if trail.is_whole else ["likely, not proven: not all that takes part could be followed back"]),
+            *(["an optimizer holds parameters of it, so it is to learn"] if is_meant else []),
+            *([] if trail.is_whole or is_meant else ["likely, not proven: not all of it could be followed back"]),
         ]
         return finding(
             "nothing-requires-grad",
@@ -111,7 +123,7 @@ def _undetermined(
             annotations=((after.span, "there is nothing to differentiate with respect to"),),
             notes=tuple(notes),
             helps=("let the input require grad, or unfreeze what is to learn: `x.requires_grad_(True)`",),
-            severity="error" if trail.is_whole else "warning",
+            severity="error" if trail.is_whole or is_meant else "warning",
             target=target,
             score=score,
             rank=0,
@@ -124,7 +136,6 @@ def _undetermined(
         label="raised here",
         notes=(
             *facts,
-            said,
             "where the history was lost is not determined, because the source and the values that are left do not tell",
         ),
         helps=MORE,
@@ -141,18 +152,6 @@ def _listed(names: Sequence[str]) -> str:
 def _is_frozen(module: Any) -> bool:
     frozen, count = frozen_count(module)
     return 0 < count == frozen
-
-
-def _freezing(scope: Scope) -> SourceSpan | None:
-    """The one line above that switches ``requires_grad`` off, where there is exactly one."""
-    found = []
-    for position, node in scope.listing.statements:
-        match node:
-            case ast.Call(func=ast.Attribute(attr="requires_grad_"), args=[ast.Constant(value=False)]):
-                found.append(scope.span(node, position))
-            case ast.Assign(targets=[ast.Attribute(attr="requires_grad")], value=ast.Constant(value=False)):
-                found.append(scope.span(node, position))
-    return found[0] if len(found) == 1 else None
 
 
 def _inference(after: Aftermath, message: str, facts: Sequence[str]) -> Finding:

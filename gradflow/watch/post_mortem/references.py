@@ -50,11 +50,15 @@ def _callee(function: ast.expr, names: Mapping[str, Any]) -> list[ast.expr]:
     """What the value of a call depends on besides its arguments: the module called, or the object of the method."""
     if _is_chain(function):
         value = look_up(function, names)
-        if is_module(value):
+        if is_module(value) or (type in type(value).__mro__ and not hasattr(builtins, function_name(function))):
             return [function]
         if type(value) in (FunctionType, MethodType):
             code = unwrapped(getattr(value, "__func__", value)).__code__
-            return [] if is_installed(code.co_filename) else [function]
+            if not is_installed(code.co_filename):
+                return [function]
+            if type(value) is MethodType and isinstance(function, ast.Attribute):
+                return [function.value]
+            return []
     if not isinstance(function, ast.Attribute):
         return [] if isinstance(function, ast.Name) and hasattr(builtins, function.id) else [function]
     owner = look_up(function.value, names) if _is_chain(function.value) else MISSING
@@ -64,6 +68,11 @@ def _callee(function: ast.expr, names: Mapping[str, Any]) -> list[ast.expr]:
     if is_name and ast.unparse(function.value).partition(".")[0] in _PACKAGES:
         return []
     return [function.value]
+
+
+def function_name(function: ast.expr) -> str:
+    """The last name of a chain: ``Linear`` of ``nn.Linear``."""
+    return ast.unparse(function).rpartition(".")[2]
 
 
 def _is_chain(node: ast.AST) -> bool:

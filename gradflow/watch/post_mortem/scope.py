@@ -11,8 +11,8 @@ from typing import Any
 
 from gradflow.location import SourceSpan
 from gradflow.probe.class_source import span_of_node
-from gradflow.watch.post_mortem.cuts import switch_of
-from gradflow.watch.post_mortem.look import MISSING, is_module, look_up, unwrapped
+from gradflow.watch.post_mortem.cuts import switch_of, switches_on
+from gradflow.watch.post_mortem.look import MISSING, is_module, look_up, of_attribute, unwrapped
 from gradflow.watch.post_mortem.source import Definition, Listing, Position, listing_of, module_listing, parameters
 
 __all__ = ["Scope", "scope_of_call"]
@@ -102,6 +102,8 @@ class Scope:
                 switch = switch_of(item.context_expr)
                 if switch is not None:
                     return switch[0], self.span(switch[1], at)
+                if switches_on(item.context_expr):
+                    return None
         for decorator in self.listing.function.decorator_list if self.listing.function is not None else ():
             switch = switch_of(decorator)
             if switch is not None:
@@ -124,6 +126,13 @@ _ALWAYS = (ast.With, ast.AsyncWith)
 def scope_of_call(call: ast.Call, scope: Scope) -> tuple[Scope, Mapping[str, ast.expr]] | None:
     """The function of the program's own that a call runs, seen after it has returned, and the arguments given to it."""
     function = look_up(call.func, scope.names)
+    match call.func:
+        case ast.Attribute(value=ast.Call(func=maker), attr=name):  # `Predictor(net).predict(image)`
+            made = look_up(maker, scope.names)
+            function = of_attribute(made, name) if type in type(made).__mro__ else MISSING
+            named_by_class = type(function) is FunctionType
+        case _:
+            named_by_class = False
     owner = function if is_module(function) else None
     if owner is not None:
         function = type(owner).forward
@@ -137,6 +146,8 @@ def scope_of_call(call: ast.Call, scope: Scope) -> tuple[Scope, Mapping[str, ast
         return None
     named = parameters(listing.function)
     bound = {named.pop(0): owner} if owner is not None and named else {}
+    if named_by_class and named:
+        named.pop(0)
     inner = Scope(
         listing=listing,
         names=ChainMap(bound, function.__globals__),

@@ -183,4 +183,11 @@ def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr
     elif isinstance(target, (ast.Tuple, ast.List)):
         parts = value.elts if isinstance(value, (ast.Tuple, ast.List)) else []
         for index, part in enumerate(target.elts):
-            yield from _assigned(part, parts[index] if len(parts) == len(target.elts) else value)
+            if len(parts) == len(target.elts):
+                yield from _assigned(part, parts[index])
+            elif isinstance(value, ast.Call):
+                # `values, indices = x.max(1)`: which of the two it is decides whether it has a derivative
+                item = ast.Subscript(value=value, slice=ast.Constant(value=index), ctx=ast.Load())
+                yield from _assigned(part, ast.copy_location(item, value))
+            else:
+                yield from _assigned(part, value)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any
 
 from gradflow.location import SourceSpan, is_installed
 from gradflow.watch.post_mortem.autograd_facts import Holds
-from gradflow.watch.post_mortem.cuts import carries_no_value, cut_between
+from gradflow.watch.post_mortem.cuts import carries_no_value, cut_between, is_reentrant_checkpoint
 from gradflow.watch.post_mortem.look import MISSING, is_module, is_tensor
 from gradflow.watch.post_mortem.references import key_of, references_in, way_up
 from gradflow.watch.post_mortem.scope import Scope, scope_of_call
@@ -48,13 +49,14 @@ class Trail:
 
     ``holds`` tells of a value whether it still has what is looked for. After :meth:`search`: ``losses``, nearest to the
     end first, or ``aside``, those on the way to whole numbers; and ``plain``, the modules and the values without it at
-    the other ends of the trail.
+    the other ends of the trail; ``switches``, what had recording switched off where nothing would have been recorded.
     """
 
     holds: Holds
     losses: list[Loss] = field(default_factory=list)
     aside: list[Loss] = field(default_factory=list)
     plain: list[tuple[str, Any]] = field(default_factory=list)
+    switches: list[Loss] = field(default_factory=list)
     is_whole: bool = True
     steps: int = 0
     _seen: set[tuple[int, str, Position]] = field(default_factory=set)
@@ -73,6 +75,11 @@ class Trail:
         count = len(self.losses)
         has = self._follow(definition.value, scope, definition.position, key)
         if not has or len(self.losses) > count:
+            off = (
+                scope.switched_off(definition.position) if len(self.losses) == count and value is not MISSING else None
+            )
+            if off is not None and self.holds(value) is False:
+                self.switches.append(Loss(span=off[1], result=key, cause=off[0], is_proven=True))
             return has if len(self.losses) == count else False
         switch = None if is_last and isinstance(definition.value, ast.Name) else scope.switched_off(definition.position)
         if switch is not None:
@@ -90,7 +97,8 @@ class Trail:
         if not self._into_calls(definition, scope):
             calls = [node for node in ast.walk(definition.value) if isinstance(node, ast.Call)]
             called = text_of(calls[-1].func) if calls else ""
-            self._lost(definition, key, span=definition.span(), is_proven=True, called=called)
+            cause = "reentrant-checkpoint" if any(map(is_reentrant_checkpoint, calls)) else ""
+            self._lost(definition, key, span=definition.span(), cause=cause, is_proven=True, called=called)
         return False
 
     def _lost(
@@ -154,6 +162,8 @@ class Trail:
         span = defined[0].span() if defined else None
         value = scope.value(reference, key, at)
         has = self.holds(value) if value is not MISSING else None
+        if has is False and type(value) is FunctionType:
+            has = None  # what it makes and returns is another matter
         if has is not None:
             if is_module(value):
                 self.plain.append((text_of(reference), value))
