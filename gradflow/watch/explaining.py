@@ -40,6 +40,7 @@ from gradflow.watch.rules.replaced_output import hook_replaces_output
 from gradflow.watch.rules.score_history import score_without_history
 from gradflow.watch.rules.training import learns_nothing, steps_along_nan
 from gradflow.watch.rules.unanswered import no_gradient_came
+from gradflow.watch.rules.wrong_formula import formula_is_wrong
 from gradflow.watch.rules.zero_steps import optimizer_steps_along_zeros
 
 __all__ = ["explain_observation", "findings_in", "summary"]
@@ -61,6 +62,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     optimizer_moves_nothing,
     steps_along_nan,
     learns_nothing,
+    formula_is_wrong,
     guarded_grad_of_non_leaf,
     module_defines_backward,
 )
