@@ -55,6 +55,7 @@ def with_what_ran_before(
         if question.measured.arrived or question.target < 0:
             continue
         found = _from_frame(observation, question, frame) if frame is not None else ()
+        found = tuple(_weaker(one) if one.diagnostic.name == "backward-raised" else one for one in found)
         return _amended(report, found, is_partial=True) if found else _unknown(report)
     return report
 
@@ -121,6 +122,11 @@ def _amended(report: Report, found: tuple[Finding, ...], *, is_partial: bool) ->
         diagnostics=tuple(one.diagnostic for one in found),
         undetermined=(*report.undetermined, _NOT_SEEN) if is_partial else report.undetermined,
     )
+
+
+def _weaker(found: Finding) -> Finding:
+    """Nothing was raised: that no gradient came may be meant."""
+    return replace(found, diagnostic=replace(found.diagnostic, severity="warning"))
 
 
 def _unknown(report: Report) -> Report:

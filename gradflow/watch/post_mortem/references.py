@@ -11,7 +11,7 @@ from typing import Any
 from gradflow.location import is_installed
 from gradflow.watch.post_mortem.look import MISSING, is_module, look_up, unwrapped
 
-__all__ = ["key_of", "references_in", "way_up"]
+__all__ = ["key_of", "leaves_made_in", "references_in", "way_up"]
 
 _ENDS_CHAIN = frozenset({"data", "indices", "values", "shape", "T", "mT", "grad", "dtype", "device"})
 _PACKAGES = frozenset({"torch", "F", "np", "nn", "math", "numpy"})
@@ -44,6 +44,17 @@ def references_in(node: ast.expr, names: Mapping[str, Any]) -> list[ast.expr]:
         else:
             waiting[:0] = list(ast.iter_child_nodes(one))
     return found
+
+
+def leaves_made_in(node: ast.expr) -> list[ast.Call]:
+    """The calls that make a leaf: ``torch.ones(3, requires_grad=True)``, ``x.requires_grad_()``."""
+    return [call for call in ast.walk(node) if isinstance(call, ast.Call) and _makes_leaf(call)]
+
+
+def _makes_leaf(call: ast.Call) -> bool:
+    if isinstance(call.func, ast.Attribute) and call.func.attr == "requires_grad_":
+        return not call.args or getattr(call.args[0], "value", None) is True
+    return any(one.arg == "requires_grad" and getattr(one.value, "value", None) is True for one in call.keywords)
 
 
 def _callee(function: ast.expr, names: Mapping[str, Any]) -> list[ast.expr]:

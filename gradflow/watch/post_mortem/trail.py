@@ -15,7 +15,7 @@ from gradflow.location import SourceSpan, is_installed
 from gradflow.watch.post_mortem.autograd_facts import Holds
 from gradflow.watch.post_mortem.cuts import carries_no_value, cut_between, is_reentrant_checkpoint
 from gradflow.watch.post_mortem.look import MISSING, is_module, is_tensor
-from gradflow.watch.post_mortem.references import key_of, references_in, way_up
+from gradflow.watch.post_mortem.references import key_of, leaves_made_in, references_in, way_up
 from gradflow.watch.post_mortem.scope import Scope, scope_of_call
 from gradflow.watch.post_mortem.source import Definition, Position, parents_in, text_of
 
@@ -133,11 +133,12 @@ class Trail:
             return None
         answers: list[bool | None] = []
         parents = parents_in(node)
-        for reference in references_in(node, scope.names):
+        for reference in (*references_in(node, scope.names), *leaves_made_in(node)):
             path = way_up(reference, parents)
             if carries_no_value(path):
                 continue
-            has, is_seen, span = self._ask(reference, scope, at)
+            is_new = isinstance(reference, ast.Call)
+            has, is_seen, span = (True, True, None) if is_new else self._ask(reference, scope, at)
             cut = cut_between(path, scope.names) if has is not False else None
             if cut is None:
                 answers.append(has)
@@ -189,7 +190,7 @@ class Trail:
             return None
         self._seen.add(mark)
         if defined:
-            if value is not MISSING and not any(one.value and references_in(one.value, scope.names) for one in defined):
+            if value is not MISSING and not any(one.value and _reads(one.value, scope) for one in defined):
                 self.plain.append((text_of(reference), value))
             answers = [self._through(one, scope, value, text_of(reference)) for one in defined]
             return True if True in answers else None if None in answers else False
@@ -249,6 +250,11 @@ class Trail:
         """As :meth:`_follow`, with nothing noted."""
         other = Trail(self.holds, steps=self.steps)
         return other._follow(node, scope, at, "")
+
+
+def _reads(node: ast.expr, scope: Scope) -> bool:
+    """Whether an expression is made from anything but constants."""
+    return bool(references_in(node, scope.names) or leaves_made_in(node))
 
 
 def _is_whole_number(value: Any) -> bool:

@@ -85,20 +85,28 @@ def test_it_decorates(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nothing wrong with the gradients" in capsys.readouterr().err
 
 
-def test_the_last_error_is_explained_from_its_message() -> None:
+def test_the_exception_that_is_handled_is_explained_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    loss = torch.ones(1, requires_grad=True).detach()
     try:
-        torch.ones(1).backward()
-    except RuntimeError as error:
-        report = gradflow.explain_last_error(error)
-    assert report.verdict == "error"
-    assert report.diagnostics[0].code == "GF503"
+        loss.backward()
+    except RuntimeError:
+        report = gradflow.explain_last_error()
+    assert [(one.name, one.severity) for one in report.diagnostics] == [("detach", "error")]
     assert report.diagnostics[0].location is not None
     assert report.diagnostics[0].location.path == __file__
+    assert "error[GF101] detach: `loss` has no history" in capsys.readouterr().err
+
+
+def test_of_another_exception_it_says_that_it_knows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    report = gradflow.explain_last_error(ValueError("boom"))
+    assert (report.verdict, report.diagnostics) == ("error", ())
+    assert capsys.readouterr().err == "gradflow: `ValueError: boom` is no exception of autograd that gradflow knows\n"
 
 
 def test_without_an_error_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
     monkeypatch.delattr(sys, "last_value", raising=False)
+    monkeypatch.delattr(sys, "last_exc", raising=False)
     with pytest.raises(gradflow.GradflowError, match="no exception to explain"):
         gradflow.explain_last_error()
