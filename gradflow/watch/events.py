@@ -267,6 +267,7 @@ class Observation:
     function_spans: dict[str, SourceSpan] = field(default_factory=dict)
     zero_parts: tuple[tuple[int, int], ...] = ()
     formulas: tuple[FormulaCheck, ...] = ()
+    backward_returns: dict[str, SourceSpan] = field(default_factory=dict)
     low_precision: tuple[tuple[int, int], ...] = ()
     returned: dict[int, tuple[int, ...]] = field(default_factory=dict)
     made_at: dict[int, int] = field(default_factory=dict)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 
 from gradflow.graph.dependence import analyse
-from gradflow.probe.applications import Application
+from gradflow.location import SourceSpan
+from gradflow.probe.applications import Application, is_custom
+from gradflow.probe.custom_backward import missing_return
 from gradflow.probe.custom_formula import check_formula
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.lone_function import LoneFunction
 from gradflow.trace.data import Trace
 from gradflow.watch.events import Backward
 
-__all__ = ["check_formulas"]
+__all__ = ["check_formulas", "last_returns"]
 
 _SECONDS = 3.0
 _SECONDS_PER_CALL = 0.02
@@ -73,6 +75,12 @@ def _outputs_used(application: Application, trace: Trace, backwards: Sequence[Ba
         if any(used):
             return used
     return (False,) * len(outputs)
+
+
+def last_returns(functions: Mapping[str, type]) -> dict[str, SourceSpan]:
+    """Where the backward of each Function that ran returns, by the name of its class."""
+    spans = {cls.__name__: missing_return(cls, 0) for cls in functions.values() if is_custom(cls)}
+    return {name: span for name, span in spans.items() if span is not None}
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from gradflow.watch.backward_calls import BackwardCalls
 from gradflow.watch.compiled import CompiledCalls
 from gradflow.watch.construction import Construction
 from gradflow.watch.events import Failure, Observation, PlainTensor
-from gradflow.watch.formulas import check_formulas
+from gradflow.watch.formulas import check_formulas, last_returns
 from gradflow.watch.hooks import HookWatch
 from gradflow.watch.log import Log
 from gradflow.watch.module_calls import ModuleCalls
@@ -163,6 +163,7 @@ class Watch:
             not_called=explain_uncalled(log, trace),
             function_spans=dict(function_spans(recorder.functions)),
             zero_parts=tuple(part for part in log.zero_parts if part[1] not in log.filled_parts),
+            backward_returns=last_returns(recorder.functions),
             formulas=check_formulas(recorder.applications.kept, trace, log.backwards),
             low_precision=tuple(log.low_precision),
             returned=log.numbers.returned,

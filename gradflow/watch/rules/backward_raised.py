@@ -1,18 +1,22 @@
-"""GF501, GF502, GF112: autograd raised although everything was connected."""
+"""GF111, GF112, GF501, GF502: autograd raised although everything was connected."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.trace.data import Trace
-from gradflow.watch.events import Observation
+from gradflow.watch.events import Backward, Observation
+from gradflow.watch.evidence import is_leaf_value
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.questions import Question, name_of_value, score_text
 from gradflow.watch.shared_memory import memory_roots, writes_in_place
 
 __all__ = ["backward_raised"]
+
+_FUNCTION = re.compile(r"[Ff]unction (\w+?)Backward returned an (?:incorrect number of gradients|invalid gradient)")
 
 
 def backward_raised(observation: Observation, question: Question) -> tuple[Finding, ...]:
@@ -24,7 +28,26 @@ def backward_raised(observation: Observation, question: Question) -> tuple[Findi
         return (_changed(observation, question),)
     if "checkpoint" in said:
         return (_checkpoint(observation, question),)
+    function = _FUNCTION.search(said)
+    if function is not None and function[1] in observation.backward_returns:
+        return (_returned(observation, question, function[1]),)
     return ()
+
+
+def _returned(observation: Observation, question: Question, name: str) -> Finding:
+    trace = observation.trace
+    applied = [o for o in range(len(trace)) if trace.name_of(o) == f"{name}.apply"]
+    return finding(
+        "custom-function",
+        "error",
+        f"backward cannot run: what `{name}.backward` returns does not fit the inputs of its forward",
+        observation.backward_returns[name],
+        label="one gradient for each argument of `forward`, in its order and shape",
+        annotations=((trace.span_of(applied[-1]) if applied else None, f"`{name}` is applied here"),),
+        notes=(f"torch says: {question.error}",),
+        helps=("return `None` for every argument of `forward` (after `ctx`) that is no tensor or needs no gradient",),
+        **_common(observation, question),  # type: ignore[arg-type]
+    )
 
 
 def _common(observation: Observation, question: Question) -> dict[str, object]:
@@ -40,33 +63,81 @@ def _common(observation: Observation, question: Question) -> dict[str, object]:
 def _freed(observation: Observation, question: Question) -> Finding:
     trace = observation.trace
     here = trace.site_span(question.backward.site)
-    first: SourceSpan | None = None
-    mine = analyse(_scored(observation, question.score), ()).reaches
-    for earlier in observation.backwards[: question.backward_number]:
-        if earlier.error or not earlier.roots:
-            continue
-        theirs = analyse(_scored(observation, earlier.roots[0]), ()).reaches
-        made = trace.values.producer
-        if any(a and b and made[v] >= 0 for v, (a, b) in enumerate(zip(mine, theirs, strict=True))):
-            first = trace.site_span(earlier.site)
-    same = "in an earlier turn of the loop" if first == here else "here"
+    earlier, carried, reader = _freed_before(observation, question)
+    first = trace.site_span(earlier.site) if earlier is not None else None
+    is_loop = first == here
+    where = "in an earlier turn of the loop" if is_loop else "here"
+    notes = [f"the first backward {where} has freed the intermediate values, as it does unless told otherwise"]
+    helps = ["if the same forward is differentiated several times, pass `retain_graph=True` to all but the last"]
+    location, label = first or here, "frees the graph, which is needed again"
+    annotations = [(here, "needs it again here")]
+    if first in (None, here):
+        label = "needs the graph again"
+    if carried >= 0 or earlier is None:
+        notes.append(
+            "a value carried over from an earlier step (a hidden state, a running loss) brings its old graph along"
+        )
+        helps.insert(0, "if a value is carried from step to step, carry `value.detach()`")
+    if carried >= 0:
+        taken = _place_of_pass(observation, reader)
+        if is_loop and taken is not None:
+            location, label = taken, "takes a value of the step before, with its graph"
+        annotations.append((trace.span_of(trace.values.producer[carried]), "this value was made in that step"))
     return finding(
         "graph-freed",
         "error",
         "the graph is gone: an earlier backward has freed what this one needs",
-        first or here,
-        label="needs the graph again" if first in (None, here) else "frees the graph, which is needed again",
-        annotations=((here, "needs it again here"),),
-        notes=(
-            f"the first backward {same} has freed the intermediate values, as it does unless told otherwise",
-            "a value carried over from an earlier step (a hidden state, a running loss) brings its old graph along",
-        ),
-        helps=(
-            "if the same forward is differentiated several times, pass `retain_graph=True` to all but the last",
-            "if a value is carried from step to step, carry `value.detach()`",
-        ),
+        location,
+        label=label,
+        annotations=tuple(annotations),
+        notes=tuple(notes),
+        helps=tuple(helps),
         **_common(observation, question),  # type: ignore[arg-type]
     )
+
+
+def _place_of_pass(observation: Observation, operation: int) -> SourceSpan | None:
+    """Where the program called the model that an operation ran in; the operation's own line outside of models."""
+    trace = observation.trace
+    call = observation.pass_of_call(trace.operations.call[operation])
+    return trace.site_span(trace.calls[call].site) if call >= 0 else trace.span_of(operation)
+
+
+def _freed_before(observation: Observation, question: Question) -> tuple[Backward | None, int, int]:
+    """The last backward through a part of the same graph; and how a new forward came to that part.
+
+    Returns
+    -------
+    tuple
+        The backward; the value that the new forward took over, and the operation that took it. Both are -1 where no
+        new forward ran since: then the same one is differentiated once more.
+    """
+    trace = observation.trace
+    made = trace.values.producer
+    mine = analyse(_scored(observation, question.score), ()).reaches
+    for earlier in reversed(observation.backwards[: question.backward_number]):
+        if earlier.error or not earlier.roots:
+            continue
+        if question.score in earlier.roots:
+            return earlier, -1, -1
+        theirs = analyse(_scored(observation, earlier.roots[0]), ()).reaches
+        shared = {v for v, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a and b and made[v] >= 0}
+        if shared:
+            since = [made[v] for v, used in enumerate(mine) if used and made[v] >= earlier.operation]
+            return (earlier, *_taken_over(trace, since, shared))
+    return None, -1, -1
+
+
+def _taken_over(trace: Trace, operations: list[int], shared: set[int]) -> tuple[int, int]:
+    """The old value that operations since have read, and the first of them; -1 where none of them reads a parameter."""
+    is_new = any(
+        trace.values.requires_grad[v] and is_leaf_value(trace, v) for o in operations for v in trace.inputs_of(o)
+    )
+    for operation in operations if is_new else ():
+        for value in trace.inputs_of(operation):
+            if value in shared:
+                return value, operation
+    return -1, -1
 
 
 def _scored(observation: Observation, score: int) -> Trace:
