@@ -8,7 +8,16 @@ from collections.abc import Iterator, Sequence
 from gradflow.location import SourceSpan
 from gradflow.probe.class_source import parse_file, span_of_node
 
-__all__ = ["argument_at", "assignment_before", "definition_of", "expression_at", "loop_with_zip", "receiver_at"]
+__all__ = [
+    "argument_at",
+    "asked_name_made",
+    "assignment_before",
+    "definition_of",
+    "expression_at",
+    "kept_under",
+    "loop_with_zip",
+    "receiver_at",
+]
 
 _Scope = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -60,6 +69,46 @@ def definition_of(span: SourceSpan, node: ast.expr | None) -> SourceSpan | None:
                 if key in keys:
                     return span_of_node(span.path, found.value.values[keys.index(key)], span.function)
     return None
+
+
+def kept_under(span: SourceSpan | None) -> tuple[SourceSpan, bool] | None:
+    """The first statement that stores something under a name used at a place, and whether it adds it to a list.
+
+    Storing is ``name[...] = x``, ``name.attribute = x``, ``name.setdefault(...)``, ``name.append(x)`` and the like.
+    """
+    node = expression_at(span)
+    tree = parse_file(span.path) if span is not None else None
+    if node is None or tree is None or span is None:
+        return None
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    found: list[tuple[ast.stmt, bool]] = []
+    for statement in ast.walk(tree):
+        match statement:
+            case ast.Assign(targets=[(ast.Subscript() | ast.Attribute()) as target]):
+                base: ast.expr = target
+                while isinstance(base, (ast.Subscript, ast.Attribute)):
+                    base = base.value
+                if isinstance(base, ast.Name) and base.id in names and isinstance(target, ast.Subscript):
+                    found.append((statement, False))
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method))) if name in names:
+                if method in ("setdefault", "update", "__setitem__", "append", "add"):
+                    found.append((statement, method in ("append", "add")))
+    if not found:
+        return None
+    first, is_added = min(found, key=lambda one: one[0].lineno)
+    return span_of_node(span.path, first, span.function), is_added
+
+
+def asked_name_made(span: SourceSpan | None) -> SourceSpan | None:
+    """Where the tensor got its name whose gradient is asked for at a place: ``grad(score, x)``, ``x.grad``."""
+    node = expression_at(span)
+    asked: ast.expr | None = None
+    match node:
+        case ast.Call(args=[_, inputs, *_]):
+            asked = inputs.elts[0] if isinstance(inputs, (ast.List, ast.Tuple)) and inputs.elts else inputs
+        case ast.Attribute(value=holder):
+            asked = holder
+    return definition_of(span, asked) if span is not None and isinstance(asked, ast.Name) else None
 
 
 def loop_with_zip(span: SourceSpan, arguments: Sequence[ast.expr | None]) -> SourceSpan | None:

@@ -150,6 +150,7 @@ class Hook:
     arguments: tuple[str, ...] = ()
     defined: SourceSpan | None = None
     removed_at_call: int = -1
+    removed_site: int = -1
     parameters: tuple[int, ...] = ()
     inside: tuple[int, ...] = ()
     runs: list[HookRun] = field(default_factory=list)

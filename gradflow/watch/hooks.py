@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch.utils.hooks import BackwardHook
 
-from gradflow.location import SourceSpan
+from gradflow.location import SourceSpan, is_machinery
 from gradflow.trace.capture import all_tensors
 from gradflow.trace.patches import replace
 from gradflow.watch.events import Hook, HookRun
@@ -73,13 +73,15 @@ class HookWatch:
         recorder, log = self._recorder, self._log
 
         def register(module: torch.nn.Module, hook: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            if recorder.suspended:
+            caller = sys._getframe(1)
+            # what torch itself registers, as `torch.export` does for its checks, is its own business
+            if recorder.suspended or is_machinery(caller.f_code.co_filename):
                 return original(module, hook, *args, **kwargs)
             code = _code_of(hook)
             event = Hook(
                 kind=kind,
                 module=log.keys.key_of(module),
-                site=recorder.sites.number(sys._getframe(1)),
+                site=recorder.sites.number(caller),
                 operation=len(recorder.operations.name),
                 first_call=len(recorder.calls),
                 names=_names(code) if code is not None else frozenset(),
@@ -105,6 +107,7 @@ class HookWatch:
             event = vars(handle).get("_gradflow_hook")
             if isinstance(event, Hook) and event.removed_at_call < 0:
                 event.removed_at_call = len(recorder.calls)
+                event.removed_site = recorder.sites.number(sys._getframe(1))
 
         return remove
 

@@ -33,7 +33,9 @@ def outcome(observe: Callable[[], Observation], *, program: str = "", duration_s
             target=Target(name="the program"),
             score=Score(description="the score"),
             environment=Environment(model=program, duration_s=duration_s),
-            undetermined=(f"what its gradients met, because gradflow itself failed: {_where(error)}; please report it",),
+            undetermined=(
+                f"what its gradients met, because gradflow itself failed: {_where(error)}; please report it",
+            ),
         )
 
 

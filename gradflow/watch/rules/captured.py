@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradflow.location import source_line
+from gradflow.location import SourceSpan, source_line
 from gradflow.probe.evidence import Evidence
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DETACHING
 from gradflow.watch.capture_facts import copied_from, hook_around, hook_that_stored, is_rewritten, other_calls
+from gradflow.watch.definitions import asked_name_made, kept_under
 from gradflow.watch.events import Observation
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.hook_source import keeps_all, place_of_keeping
 from gradflow.watch.questions import Question
 
 __all__ = ["captured_tensor_is_another"]
@@ -87,14 +89,24 @@ def _stale(observation: Observation, question: Question, evidence: Evidence) -> 
         return
     mine, theirs = observation.pass_of_call(call), observation.pass_of_call(others[-1])
     captured, scored = trace.site_span(trace.calls[mine].site), trace.site_span(trace.calls[theirs].site)
+    place, label = scored or captured, "the score comes from this forward"
+    if captured is not None and captured == scored:
+        place, label = _kept_since(observation, question, value, theirs) or (
+            place,
+            "an earlier run of this line is meant too",
+        )
     yield finding(
         "stale-activation",
         "stale",
         f"the activation of `{evidence.target}` comes from another forward than {evidence.score}",
-        scored or captured,
-        label="the score comes from this forward",
+        place,
+        label=label,
         annotations=(
-            (captured, "the activation was captured in this one"),
+            *(
+                ((scored, "one run of this line makes the activation, a later one the score"),)
+                if captured == scored
+                else ((scored, "the score comes from this forward"), (captured, "the activation comes from this one"))
+            ),
             (trace.site_span(question.site), "both meet here"),
         ),
         notes=(
@@ -109,6 +121,28 @@ def _stale(observation: Observation, question: Question, evidence: Evidence) -> 
         ),
         **_common(question, evidence),  # type: ignore[arg-type]
     )
+
+
+def _kept_since(observation: Observation, question: Question, value: int, scored: int) -> tuple[SourceSpan, str] | None:
+    """One line makes both forwards, as in a loop: look at what keeps the old activation, or takes it from a list."""
+    trace = observation.trace
+    hook = hook_that_stored(observation, value)
+    site = trace.site_span(question.site)
+    if hook is not None and 0 <= hook.removed_at_call <= scored:
+        removed = trace.site_span(hook.removed_site)
+        if removed is not None:
+            return removed, "the hook is taken off here: what comes later is not captured"
+    if hook is not None:
+        place = place_of_keeping(hook, 2) or trace.site_span(hook.site)
+        kept = (place, keeps_all(hook)) if place is not None else None
+    else:
+        kept = kept_under(site)
+    if kept is None:
+        made = asked_name_made(site)
+        return (made, "made by an earlier run") if made is not None else None
+    if kept[1]:
+        return (site, "takes the activation of an earlier forward") if site is not None else None
+    return kept[0], "keeps what an earlier forward had stored"
 
 
 def _rewritten(observation: Observation, question: Question, evidence: Evidence) -> Iterator[Finding]:
@@ -166,9 +200,12 @@ def _overwritten(observation: Observation, question: Question, evidence: Evidenc
         "shared-layer-overwrite",
         "wrong",
         f"`{evidence.target}` runs {len(same) + 1} times in one forward, and only the last output was kept",
-        trace.site_span(hook.site),
+        place_of_keeping(hook, 2) or trace.site_span(hook.site),
         label="each call overwrites what the one before had stored",
-        annotations=tuple((trace.site_span(trace.calls[o].site), "it also runs from here") for o in missing[:2]),
+        annotations=(
+            (trace.site_span(hook.site), "the hook is registered here"),
+            *((trace.site_span(trace.calls[o].site), "it also runs from here") for o in missing[:2]),
+        ),
         notes=("the gradient is that of the last call; the share of the other calls is missing from it",),
         helps=("append each output to a list, and choose or add up the calls deliberately",),
         severity="error",

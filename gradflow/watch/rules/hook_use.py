@@ -9,13 +9,15 @@ from gradflow.watch.rules.uncalled import layer_never_ran, used_without_calling
 
 __all__ = ["hook_never_ran"]
 
+_EXPLAINED = 20
+
 
 def hook_never_ran(observation: Observation) -> tuple[Finding, ...]:
     """A hook was registered, a model ran, and the hook was not called."""
-    found = []
+    found: list[Finding] = []
     for hook in observation.hooks:
         has_run = hook.ran_unseen or any(not run.is_capture for run in hook.runs)
-        one = None if has_run else _why_never(observation, hook)
+        one = None if has_run or len(found) >= _EXPLAINED else _why_never(observation, hook)
         if one is not None:
             found.append(one)
     return tuple(found)

@@ -9,13 +9,10 @@ from gradflow.location import SourceSpan
 from gradflow.watch.definitions import argument_at, definition_of
 from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.gradient_products import PRODUCTS
 from gradflow.watch.questions import call_of_value
 
-__all__ = ["PRODUCTS", "gradient_and_activation_differ", "gradients_onwards", "in_one_score", "weight_gradient_taken"]
-
-PRODUCTS = frozenset(
-    {"mul", "__mul__", "__rmul__", "multiply", "mul_", "einsum", "matmul", "__matmul__", "bmm", "tensordot"}
-)
+__all__ = ["gradient_and_activation_differ", "gradients_onwards", "in_one_score", "weight_gradient_taken"]
 
 
 def gradient_and_activation_differ(observation: Observation) -> tuple[Finding, ...]:

@@ -2,51 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 from gradflow.location import SourceSpan
 from gradflow.trace.data import Trace
 from gradflow.watch.capture_facts import hook_that_stored
 from gradflow.watch.definitions import argument_at, definition_of, loop_with_zip
 from gradflow.watch.events import Hook, HookRun, Observation
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.gradient_products import GradientProducts, Product
 from gradflow.watch.hook_source import keeps_all, place_of_keeping, place_of_use
-from gradflow.watch.rules.mixing import PRODUCTS, in_one_score
+from gradflow.watch.rules.mixing import in_one_score
 
 __all__ = ["gradient_of_another_call"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Product:
-    """An operation that multiplies a gradient with an activation; calls by number, -1 for none."""
-
-    operation: int
-    gradient: int
-    gradient_call: int
-    activation_call: int
-    positions: tuple[int, int]
+_EXPLAINED = 20
 
 
 def gradient_of_another_call(observation: Observation) -> tuple[Finding, ...]:
     """Which gradients and which activations the program multiplies, and whether they belong together."""
     if not observation.gradient_of:
         return ()
-    pairs = _Pairs(observation)
+    pairs = GradientProducts(observation)
     at_inputs = _gradients_at_inputs(observation)
     found: dict[SourceSpan | None, Finding] = {}
-    strange: list[_Product] = []
+    strange: list[Product] = []
+    elsewhere: list[Product] = []
     in_order: set[int] = set()
     for product, chain in pairs.products():
+        if product.gradient in observation.gradient_ties:
+            continue
         if product.gradient in at_inputs:
             hook, run = at_inputs[product.gradient]
             if _same_module(observation, run.call, product.activation_call):
                 one = _at_input(observation, product, hook, run)
                 found.setdefault(one.diagnostic.location, one)
-        elif product.gradient_call < 0 or product.gradient in observation.gradient_ties:
-            continue
-        elif product.gradient_call in chain.calls:
+        elif product.gradient_call >= 0 and product.gradient_call in chain.calls:
             in_order.add(product.gradient_call)
+        elif product.gradient_call < 0:
+            elsewhere.extend([product] if product.is_pooled and pairs.is_input(product.gradient) else [])
         elif not chain.values & _read_in(observation.trace, product.gradient_call):
             strange.append(product)
     known = {pairs.call_of(root) for root in set(pairs.roots.values()) - set(at_inputs)}
@@ -55,90 +47,16 @@ def gradient_of_another_call(observation: Observation) -> tuple[Finding, ...]:
         is_shared = _same_module(observation, mine, theirs)
         if mine in in_order or not (is_shared or theirs in known):
             continue
+        if len(found) >= _EXPLAINED:
+            break
         if in_one_score(observation, product.operation, mine, theirs):
             one = _mixed_up(observation, product, is_shared=is_shared)
             found.setdefault(one.diagnostic.location, one)
+    for product in elsewhere[:_EXPLAINED]:
+        if pairs.depends_on_input(product) and product.activation_call not in in_order:
+            one = _of_the_input(observation, product)
+            found.setdefault(one.diagnostic.location, one)
     return tuple(found.values())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Chain:
-    """The values that a tensor goes back to one by one, and the module calls that returned one of them."""
-
-    values: frozenset[int]
-    calls: tuple[int, ...]
-
-
-class _Pairs:
-    """The products of a gradient and an activation that a program forms outside its hooks.
-
-    ``roots`` has every value that was computed from one gradient alone, with that gradient.
-    """
-
-    def __init__(self, observation: Observation) -> None:
-        self._observation = observation
-        self._trace = observation.trace
-        self._made = {value: call.id for call in reversed(observation.trace.calls) for value in call.outputs}
-        self._inside = [
-            range(run.first_operation, run.end_operation)
-            for hook in observation.hooks
-            for run in hook.runs
-            if run.first_operation < run.end_operation
-        ]
-        self.roots = self._follow()
-
-    def _follow(self) -> dict[int, int]:
-        trace = self._trace
-        roots = {value: value for value in self._observation.gradient_of}
-        for operation in range(len(trace)):
-            inputs = trace.inputs_of(operation)
-            sources = {roots.get(value, -1) for value in inputs}
-            if len(sources) == 1 and -1 not in sources and trace.name_of(operation) != "autograd.grad":
-                for value in trace.outputs_of(operation):
-                    roots.setdefault(value, next(iter(sources)))
-        return roots
-
-    def call_of(self, gradient: int) -> int:
-        """The module call at whose output a gradient was taken; -1 for none."""
-        return self._made.get(self._observation.gradient_of[gradient], -1)
-
-    def products(self) -> Iterator[tuple[_Product, _Chain]]:
-        """Each of them, with where its activation comes from."""
-        trace = self._trace
-        for operation in range(len(trace)):
-            if trace.name_of(operation) not in PRODUCTS:
-                continue
-            inputs = trace.inputs_of(operation)
-            gradients = [position for position, value in enumerate(inputs) if value in self.roots]
-            if not gradients or any(operation in one for one in self._inside):
-                continue
-            for position, other in enumerate(inputs):
-                chain = self._chain(other) if position not in gradients else None
-                if chain is None or not chain.calls:
-                    continue
-                for taken in gradients:
-                    product = _Product(
-                        operation=operation,
-                        gradient=self.roots[inputs[taken]],
-                        gradient_call=self.call_of(self.roots[inputs[taken]]),
-                        activation_call=chain.calls[0],
-                        positions=(taken, position),
-                    )
-                    yield product, chain
-
-    def _chain(self, value: int) -> _Chain:
-        trace = self._trace
-        values, calls = [], []
-        for _ in range(64):
-            values.append(value)
-            if value in self._made:
-                calls.append(self._made[value])
-            producer = trace.values.producer[value]
-            inputs = trace.inputs_of(producer) if producer >= 0 else ()
-            if len(inputs) != 1:
-                break
-            value = inputs[0]
-        return _Chain(values=frozenset(values), calls=tuple(calls))
 
 
 def _gradients_at_inputs(observation: Observation) -> dict[int, tuple[Hook, HookRun]]:
@@ -169,7 +87,7 @@ def _name(observation: Observation, call: int) -> str:
     return made.module or made.type_name
 
 
-def _at_input(observation: Observation, product: _Product, hook: Hook, run: HookRun) -> Finding:
+def _at_input(observation: Observation, product: Product, hook: Hook, run: HookRun) -> Finding:
     trace = observation.trace
     layer = _name(observation, run.call)
     at_input, at_output = hook.arguments[1:3] if len(hook.arguments) > 2 else ("grad_input", "grad_output")
@@ -197,7 +115,27 @@ def _at_input(observation: Observation, product: _Product, hook: Hook, run: Hook
     )
 
 
-def _mixed_up(observation: Observation, product: _Product, *, is_shared: bool) -> Finding:
+def _of_the_input(observation: Observation, product: Product) -> Finding:
+    trace = observation.trace
+    layer = _name(observation, product.activation_call)
+    here = trace.span_of(product.operation)
+    read = next((r for r in observation.reads if r.result == product.gradient), None)
+    taken = definition_of(here, argument_at(here, product.positions[0])) if here is not None else None
+    return finding(
+        "wrong-grad-source",
+        "wrong",
+        f"the averaged gradient of the input is used to weigh the activation of `{layer}`",
+        (trace.site_span(read.site) if read is not None else None) or taken or here,
+        label="the gradient with respect to the input of the model",
+        annotations=((here, "multiplied with an activation here"),),
+        notes=("its channels are those of the input, and have nothing to do with the channels of the layer",),
+        helps=(f"take the gradient at the output of `{layer}`: `torch.autograd.grad(score, activation)`",),
+        target=layer,
+        operation=product.operation,
+    )
+
+
+def _mixed_up(observation: Observation, product: Product, *, is_shared: bool) -> Finding:
     trace = observation.trace
     mine, theirs = product.gradient_call, product.activation_call
     layer, other = _name(observation, mine), _name(observation, theirs)

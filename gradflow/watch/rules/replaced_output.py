@@ -85,6 +85,8 @@ def _unintended(observation: Observation, hook: Hook, run: HookRun) -> Finding |
 
 def _only_looks(observation: Observation, hook: Hook, run: HookRun, made: _Making) -> Finding | None:
     """What it returns is made of nothing but the output, by what one does to look at a tensor."""
+    if made.names <= _COPYING - DETACHING:
+        return None  # the same numbers with their history, as against in-place operations
     by_name = looks_by_name(hook)
     if made.divides_by(_EXTREMES) and not made.multiplies_tensors:
         return _replaces(

@@ -1,0 +1,129 @@
+"""The products of a gradient and an activation that a program forms, and what the two belong to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gradflow.graph.dependence import analyse
+from gradflow.watch.events import Observation
+from gradflow.watch.evidence import is_leaf_value
+
+__all__ = ["PRODUCTS", "Chain", "GradientProducts", "Product"]
+
+PRODUCTS = frozenset(
+    {"mul", "__mul__", "__rmul__", "multiply", "mul_", "einsum", "matmul", "__matmul__", "bmm", "tensordot"}
+)
+"""Operations by which a map is put together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """An operation that multiplies a gradient with an activation; calls by number, -1 for none.
+
+    ``is_pooled`` tells that the gradient has been averaged or summed before, as the weights of Grad-CAM are.
+    """
+
+    operation: int
+    gradient: int
+    gradient_call: int
+    activation_call: int
+    is_pooled: bool
+    positions: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chain:
+    """The values that a tensor goes back to one by one, and the module calls that returned one of them."""
+
+    values: frozenset[int]
+    calls: tuple[int, ...]
+
+
+class GradientProducts:
+    """All of them, formed outside the hooks.
+
+    ``roots`` has every value that was computed from one gradient alone, with that gradient.
+    """
+
+    def __init__(self, observation: Observation) -> None:
+        self._observation = observation
+        self._trace = observation.trace
+        self._made = {value: call.id for call in reversed(observation.trace.calls) for value in call.outputs}
+        self._inside = [
+            range(run.first_operation, run.end_operation)
+            for hook in observation.hooks
+            for run in hook.runs
+            if run.first_operation < run.end_operation
+        ]
+        self.roots = self._follow()
+
+    def _follow(self) -> dict[int, int]:
+        trace = self._trace
+        roots = {value: value for value in self._observation.gradient_of}
+        for operation in range(len(trace)):
+            inputs = trace.inputs_of(operation)
+            sources = {roots.get(value, -1) for value in inputs}
+            if len(sources) == 1 and -1 not in sources and trace.name_of(operation) != "autograd.grad":
+                for value in trace.outputs_of(operation):
+                    roots.setdefault(value, next(iter(sources)))
+        return roots
+
+    def call_of(self, gradient: int) -> int:
+        """The module call at whose output a gradient was taken; -1 for none."""
+        return self._made.get(self._observation.gradient_of[gradient], -1)
+
+    def is_input(self, gradient: int) -> bool:
+        """Whether a gradient is that of what the program feeds in: a leaf that is no parameter."""
+        of = self._observation.gradient_of[gradient]
+        return is_leaf_value(self._trace, of) and self._trace.leaf_names.get(of, ("",))[0] != "parameter"
+
+    def depends_on_input(self, product: Product) -> bool:
+        """Whether the activation was computed from the very input whose gradient it is multiplied with."""
+        depends = analyse(self._trace, (self._observation.gradient_of[product.gradient],)).depends
+        return any(depends[value] for value in self._trace.calls[product.activation_call].outputs)
+
+    def _is_pooled(self, value: int) -> bool:
+        shape = self._trace.values.shape
+        whole = shape[self.roots[value]]
+        return len(whole) > 2 and math.prod(shape[value]) < math.prod(whole)
+
+    def products(self) -> Iterator[tuple[Product, Chain]]:
+        """Each of them, with where its activation comes from."""
+        trace = self._trace
+        for operation in range(len(trace)):
+            if trace.name_of(operation) not in PRODUCTS:
+                continue
+            inputs = trace.inputs_of(operation)
+            gradients = [position for position, value in enumerate(inputs) if value in self.roots]
+            if not gradients or any(operation in one for one in self._inside):
+                continue
+            for position, other in enumerate(inputs):
+                chain = self._chain(other) if position not in gradients else None
+                if chain is None or not chain.calls:
+                    continue
+                for taken in gradients:
+                    product = Product(
+                        operation=operation,
+                        gradient=self.roots[inputs[taken]],
+                        gradient_call=self.call_of(self.roots[inputs[taken]]),
+                        activation_call=chain.calls[0],
+                        is_pooled=self._is_pooled(inputs[taken]),
+                        positions=(taken, position),
+                    )
+                    yield product, chain
+
+    def _chain(self, value: int) -> Chain:
+        trace = self._trace
+        values, calls = [], []
+        for _ in range(64):
+            values.append(value)
+            if value in self._made:
+                calls.append(self._made[value])
+            producer = trace.values.producer[value]
+            inputs = trace.inputs_of(producer) if producer >= 0 else ()
+            if len(inputs) != 1:
+                break
+            value = inputs[0]
+        return Chain(values=frozenset(values), calls=tuple(calls))
