@@ -43,20 +43,24 @@ def _is_shown_wrong(evidence: Evidence) -> bool:
 
 def is_off_on_purpose(evidence: Evidence) -> bool:
     """Whether something on the way is known to replace the derivative by another: a straight-through estimator, say."""
-    return bool(evidence.partial) or any(
-        formula.outcome not in ("right", "undetermined") for formula in evidence.formulas
+    return (
+        bool(evidence.partial)
+        or evidence.has_substitutes
+        or any(formula.outcome not in ("right", "undetermined") for formula in evidence.formulas)
     )
 
 
 def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
     """The partial cuts that make the gradient wrong, the largest loss first.
 
-    A straight-through estimator is meant; a stop-gradient inside an installed package is its authors' decision, on
-    which the published model rests. Both are told, and neither makes the verdict.
+    A straight-through estimator is meant, and behind one there is no true derivative to lose; a stop-gradient inside an
+    installed package is its authors' decision, on which the published model rests. All are told, and none makes the
+    verdict.
     """
     losses = []
     for loss in evidence.partial:
         span = evidence.trace.span_of(loss.group.operation)
-        if not loss.is_straight_through and not (span is not None and is_installed(span.path)):
+        is_meant = loss.is_straight_through or loss.is_behind_substitute
+        if not is_meant and not (span is not None and is_installed(span.path)):
             losses.append(loss)
     return tuple(sorted(losses, key=lambda loss: -loss.relative_difference))

@@ -105,13 +105,15 @@ class PartialLoss:
     """How the gradient changes when a partial cut is mended: ``||g_mended - g|| / ||g_mended||``.
 
     Where gradflow cannot mend it, ``is_mended`` is ``False`` and the difference is that between how the score moved
-    when the layer's values were moved and what the gradient predicts.
+    when the layer's values were moved and what the gradient predicts. ``is_behind_substitute`` where the way leads only
+    through operations whose backward is not their derivative.
     """
 
     group: CutGroup
     relative_difference: float
     is_straight_through: bool = False
     is_mended: bool = True
+    is_behind_substitute: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +214,7 @@ class Evidence:
     repaired_together: RepairOutcome | None = None
     partial: tuple[PartialLoss, ...] = ()
     formulas: tuple[FormulaCheck, ...] = ()
+    has_substitutes: bool = False
     derivative: DerivativeCheck | None = None
     flows: tuple[NodeFlow, ...] = ()
     backward_error: BackwardError | None = None

@@ -22,6 +22,7 @@ from gradflow.probe.repairing import RepairPlan
 from gradflow.probe.returned_values import find_returned_values, number_exits
 from gradflow.probe.source_state import source_state
 from gradflow.probe.straight_through import is_straight_through
+from gradflow.probe.substitutes import is_behind, substitutes
 from gradflow.probe.unused import explain_unused
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import TO_ARRAYS
@@ -85,6 +86,7 @@ class _Examination:
         self.absorbed_at = -1
         self.partial: tuple[PartialLoss, ...] = ()
         self.formulas: tuple[FormulaCheck, ...] = ()
+        self.substitutes: frozenset[int] = frozenset()
 
     def evidence(self) -> Evidence:
         laboratory, target, trace = self.laboratory, self.target, self.trace
@@ -147,6 +149,7 @@ class _Examination:
             repaired_together=together,
             partial=self.partial,
             formulas=self.formulas,
+            has_substitutes=self._is_on_the_way(dependence, self.substitutes),
             derivative=self.derivative if self.verify else None,
             flows=self.flows,
             backward_error=error,
@@ -180,12 +183,21 @@ class _Examination:
         if self.is_cancelled:
             return dependence
         dependence = self._with_values_that_came_back(dependence)
-        self.partial = self._partial(dependence)
         self.formulas = self._formulas(dependence)
+        self.substitutes = substitutes(self.trace, self.formulas)
+        self.partial = self._partial(dependence)
         if self.verify:
             odd = any(formula.outcome not in ("right", "undetermined") for formula in self.formulas)
-            self._verify(dependence, is_explained=bool(self.partial) or odd)
+            is_replaced = self._is_on_the_way(dependence, self.substitutes)
+            self._verify(dependence, is_explained=bool(self.partial) or odd or is_replaced)
         return dependence
+
+    def _is_on_the_way(self, dependence: Dependence, rows: frozenset[int]) -> bool:
+        return any(
+            dependence.depends[value] and dependence.reaches[value]
+            for row in rows
+            for value in self.trace.outputs_of(row)
+        )
 
     def _look_for_cancellation(self, dependence: Dependence, largest: float) -> None:
         self.flows = self._scan()
@@ -295,7 +307,10 @@ class _Examination:
                 straight_through = is_straight_through(trace, way[0])
                 for group in way:
                     loss = PartialLoss(
-                        group=group, relative_difference=difference, is_straight_through=straight_through
+                        group=group,
+                        relative_difference=difference,
+                        is_straight_through=straight_through,
+                        is_behind_substitute=is_behind(trace, self.values, way[0], self.substitutes),
                     )
                     losses.setdefault(group.key, loss)
         if not_mended and not losses:
@@ -305,6 +320,11 @@ class _Examination:
 
     def _losses_seen_in_the_score(self, ways: list[tuple[CutGroup, ...]]) -> tuple[PartialLoss, ...]:
         """Whether anything is missing on ways on which gradflow can mend nothing."""
+        if self.substitutes:
+            names = " and ".join(sorted({f"`{self.trace.name_of(row)}`" for row in self.substitutes}))
+            reason = f"gradflow could not run it without the cut, and the gradient of {names} is not its derivative"
+            self._leave_undetermined(ways, reason)
+            return ()
         check = self._derivative()
         if check.outcome == "unclear":
             self._leave_undetermined(ways, f"gradflow could not run it without the cut, and {check.reason}")

@@ -45,6 +45,12 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
         notes.append(
             "the detached value cancels in the sum, so the gradient is that of the smooth part: usually this is meant"
         )
+    elif loss.is_behind_substitute:
+        message = f"a part of the gradient of `{evidence.target}` that is not its derivative is stopped here"
+        notes.append(
+            "what is stopped comes only through operations whose backward stands in for their derivative (a spike, a "
+            "quantiser), so no true derivative is lost: usually this is meant"
+        )
     elif severity == "info":
         message = f"an installed package stops part of the gradient of `{evidence.target}`"
         notes.append("taken as its authors' decision, because the line is not yours")

@@ -114,3 +114,69 @@ def test_what_costs_no_gradient_is_not_reported(side) -> None:
     assert report.verdict == "connected", str(report)
     assert report.diagnostics == ()
     assert report.undetermined == ()
+
+
+class Spike(torch.autograd.Function):
+    """A step, with a smooth hill in place of its derivative."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return (x > 0).float()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return gradient / (1 + 10 * x.abs()) ** 2
+
+
+class Neuron(nn.Module):
+    """Leaky membrane whose reset is detached, as is usual; or whose leak is, which is no part of the spike."""
+
+    def __init__(self, stop: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(4, 6)
+        self.head = nn.Linear(6, 2)
+        self.stop = stop
+
+    def forward(self, x):
+        membrane, total = torch.zeros(len(x), 6), 0.0
+        for _ in range(3):
+            leak = membrane.detach() if self.stop == "leak" else membrane
+            membrane = 0.9 * leak + self.layer(x)
+            spike = Spike.apply(membrane)
+            membrane = membrane * (1 - (spike.detach() if self.stop == "reset" else spike))
+            total = total + self.head(spike)
+        return total
+
+
+def test_a_reset_behind_a_spike_is_no_lost_derivative() -> None:
+    report = gradflow.check(Neuron("reset"), "layer", inputs=torch.rand(2, 4))
+    assert report.verdict == "connected"
+    assert {found.severity for found in report.diagnostics} == {"info"}
+
+
+def test_a_stop_beside_the_spike_is() -> None:
+    report = gradflow.check(Neuron("leak"), "layer", inputs=torch.rand(2, 4))
+    assert report.verdict == "wrong"
+    assert report.diagnostics[0].name == "partial-detach"
+
+
+@pytest.mark.parametrize("verify", [False, True])
+def test_a_quantiser_with_a_scale_of_its_own_input(verify: bool) -> None:
+    def quantised(x):
+        return torch.fake_quantize_per_tensor_affine(x, x.detach().abs().max().item() / 127, 0, -128, 127)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.layer, self.head = nn.Linear(4, 6), nn.Linear(6, 2)
+
+        def forward(self, x):
+            return self.head(quantised(torch.relu(self.layer(x))))
+
+    report = gradflow.check(Net(), "layer", inputs=torch.rand(2, 4), verify=verify)
+    assert report.verdict == "connected"
+    assert all(found.severity == "info" for found in report.diagnostics)
