@@ -121,7 +121,9 @@ def _freed_before(observation: Observation, question: Question) -> tuple[Backwar
         if question.score in earlier.roots:
             return earlier, -1, -1
         theirs = analyse(_scored(observation, earlier.roots[0]), ()).reaches
-        shared = {v for v, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a and b and made[v] >= 0}
+        # by operation: the state that an LSTM returns shares the node of its output, which the loss was made of
+        freed = {made[v] for v, used in enumerate(theirs) if used and made[v] >= 0}
+        shared = {v for v, used in enumerate(mine) if used and made[v] in freed}
         if shared:
             since = [made[v] for v, used in enumerate(mine) if used and made[v] >= earlier.operation]
             return (earlier, *_taken_over(trace, since, shared))
