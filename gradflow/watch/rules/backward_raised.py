@@ -73,16 +73,23 @@ def _freed(observation: Observation, question: Question) -> Finding:
     annotations = [(here, "needs it again here")]
     if first in (None, here):
         label = "needs the graph again"
-    if carried >= 0 or earlier is None:
+    if earlier is None or (carried >= 0 and is_loop):
         notes.append(
             "a value carried over from an earlier step (a hidden state, a running loss) brings its old graph along"
         )
-        helps.insert(0, "if a value is carried from step to step, carry `value.detach()`")
+        helps.insert(0, "carry `value.detach()` from step to step")
+    elif carried >= 0:
+        notes.append("both passes go through what made one and the same value")
+        helps = [
+            "if the first loss is not to train what made that value, as in a GAN, give it `value.detach()`",
+            "else add the losses up and call `backward()` once, or pass `retain_graph=True` to the first",
+        ]
     if carried >= 0:
         taken = _place_of_pass(observation, reader)
         if is_loop and taken is not None:
             location, label = taken, "takes a value of the step before, with its graph"
-        annotations.append((trace.span_of(trace.values.producer[carried]), "this value was made in that step"))
+        made = trace.span_of(trace.values.producer[carried])
+        annotations.append((made, "this value was made in that step" if is_loop else "this value is used by both"))
     return finding(
         "graph-freed",
         "error",
