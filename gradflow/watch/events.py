@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gradflow.probe.layer_view import NotCalled
 
 __all__ = [
+    "STEPS_KEPT",
     "Backward",
     "Failure",
     "FlagChange",
@@ -31,6 +32,10 @@ __all__ = [
     "TensorHook",
     "WatchedModule",
 ]
+
+
+STEPS_KEPT = 1_000
+"""So many steps of an optimizer are noted."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from gradflow.probe.evidence import Measured
 from gradflow.trace.patches import replace
-from gradflow.watch.events import Optimizer
+from gradflow.watch.events import STEPS_KEPT, Optimizer
 from gradflow.watch.log import Log
 from gradflow.watch.measuring import measure
 from gradflow.watch.recording import ProgramRecorder
@@ -21,7 +21,6 @@ from gradflow.watch.recording import ProgramRecorder
 __all__ = ["OptimizerWatch"]
 
 _PARAMETERS_KEPT = 2_000
-_STEPS_KEPT = 1_000
 
 
 class OptimizerWatch:
@@ -32,6 +31,7 @@ class OptimizerWatch:
         self._log = log
         self._known: dict[int, tuple[weakref.ref[Any], Optimizer]] = {}
         self._inside: list[int] = []
+        self._last_step: dict[int, int] = {}
         self._suspect: tuple[torch.Tensor, Optimizer, tuple[int, int, Measured]] | None = None
 
     @contextlib.contextmanager
@@ -82,10 +82,10 @@ class OptimizerWatch:
         if recorder.is_off():
             return
         event = self._event_of(optimizer, recorder.sites.number(sys._getframe(1)))
-        if len(event.steps) < _STEPS_KEPT:
+        if len(event.steps) < STEPS_KEPT:
             event.steps.append((recorder.sites.number(sys._getframe(1)), len(recorder.operations.name)))
             self._note_filled(optimizer, event)
-            self._suspect = self._bad_gradient(optimizer, event)
+        self._suspect = self._bad_gradient(optimizer, event)
         # a closure computes the loss again: that is to be seen
         has_closure = any(callable(argument) for argument in (*args[1:], *kwargs.values()))
         event.takes_closure = event.takes_closure or has_closure
@@ -106,7 +106,8 @@ class OptimizerWatch:
         self, optimizer: Any, event: Optimizer
     ) -> tuple[torch.Tensor, Optimizer, tuple[int, int, Measured]] | None:
         """A sound parameter that this step is to move along a gradient with NaN or infinity in it."""
-        previous = event.steps[-2][1] if len(event.steps) > 1 else event.operation
+        now = len(self._recorder.operations.name)
+        previous, self._last_step[id(event)] = self._last_step.get(id(event), event.operation), now
         if event.poisoned is not None or not _had_bad_gradients(self._log, previous):
             return None
         parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
@@ -114,7 +115,7 @@ class OptimizerWatch:
             for value, parameter in zip(event.parameters, parameters, strict=False):
                 measured = measure(parameter.grad)
                 if measured.arrived and not measured.is_finite and bool(parameter.isfinite().all()):
-                    return parameter, event, (event.steps[-1][1], value, measured)
+                    return parameter, event, (now, value, measured)
         return None
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:

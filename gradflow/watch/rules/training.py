@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradflow.probe.evidence import Measured
-from gradflow.watch.events import Backward, Observation, Optimizer
+from gradflow.watch.events import STEPS_KEPT, Observation, Optimizer
 from gradflow.watch.finding import Finding
 from gradflow.watch.questions import Question, evidence_for
 from gradflow.watch.rules.answered import a_gradient_came
@@ -44,33 +44,43 @@ def learns_nothing(observation: Observation) -> tuple[Finding, ...]:
     for optimizer in observation.optimizers:
         if len(optimizer.steps) < _STEPS:
             continue
-        dead = [value for value in optimizer.parameters if _is_dead(observation, optimizer, value)]
+        passes = _last_passes(observation, optimizer)
+        dead = [value for value in optimizer.parameters if _is_dead(observation, optimizer, value, passes[value])]
         # the first and the last: what is nearer to the score may have died of something else
         for value in dict.fromkeys((*dead[-1:], *dead[:1])):
-            number = _last_pass(observation, value)
             shape = tuple(observation.trace.values.shape[value])
             measured = Measured(arrived=True, shape=shape, max_abs=0.0, l2_norm=0.0)
-            about = _about(observation, number, value, measured, observation.backwards[number].site)
+            site = observation.backwards[passes[value][0]].site
+            about = _about(observation, passes[value][0], value, measured, site)
             found.extend(_as_warning(one, optimizer, len(dead)) for one in about if one.diagnostic.name in _TELLING)
     return tuple(found)
 
 
-def _passes(observation: Observation, value: int) -> list[Backward]:
-    return [b for b in observation.backwards if b.kind == "backward" and not b.error and value in b.arrived]
+def _last_passes(observation: Observation, optimizer: Optimizer) -> dict[int, list[int]]:
+    """For each of its parameters the numbers of the last passes that brought it a gradient, the very last first."""
+    found: dict[int, list[int]] = {value: [] for value in optimizer.parameters}
+    lacking = set(found)
+    for number in range(len(observation.backwards) - 1, -1, -1):
+        backward = observation.backwards[number]
+        if backward.kind != "backward" or backward.error:
+            continue
+        for value in lacking & set(backward.arrived):
+            found[value].append(number)
+            if len(found[value]) == _STEPS:
+                lacking.discard(value)
+        if not lacking:
+            break
+    return found
 
 
-def _is_dead(observation: Observation, optimizer: Optimizer, value: int) -> bool:
-    last = _passes(observation, value)[-_STEPS:]
-    steps = sum(operation >= last[0].operation for _, operation in optimizer.steps) if last else 0
-    return (
-        len(last) == _STEPS
-        and steps >= _STEPS
-        and all(b.arrived[value] == (0.0, True) and not b.score_is_zero for b in last)
-    )
-
-
-def _last_pass(observation: Observation, value: int) -> int:
-    return max(number for number, b in enumerate(observation.backwards) if b.kind == "backward" and value in b.arrived)
+def _is_dead(observation: Observation, optimizer: Optimizer, value: int, passes: list[int]) -> bool:
+    if len(passes) < _STEPS:
+        return False
+    last = [observation.backwards[number] for number in passes]
+    # evaluation that goes on after training is not stepped along; of a long training only the first steps are known
+    steps = sum(operation >= last[-1].operation for _, operation in optimizer.steps)
+    is_stepped = steps >= _STEPS or len(optimizer.steps) == STEPS_KEPT
+    return is_stepped and all(b.arrived[value] == (0.0, True) and not b.score_is_zero for b in last)
 
 
 def _about(observation: Observation, number: int, value: int, measured: Measured, site: int) -> tuple[Finding, ...]:
