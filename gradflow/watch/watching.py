@@ -28,6 +28,7 @@ from gradflow.watch.presence import take_off
 from gradflow.watch.program_sites import ProgramSites
 from gradflow.watch.recording import ProgramRecorder
 from gradflow.watch.uncalled import explain_uncalled
+from gradflow.watch.warning_levels import warnings_skip_gradflow
 from gradflow.watch.warning_places import warnings_at_their_line
 
 __all__ = ["OPERATIONS_KEPT", "Watch"]
@@ -70,6 +71,7 @@ class Watch:
         with self._stack:
             for observer in (
                 warnings_at_their_line(),
+                warnings_skip_gradflow(),
                 watched(recorder),
                 calls.watching(),
                 backwards.watching(),
