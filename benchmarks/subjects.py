@@ -95,3 +95,9 @@ def build(name: str) -> Subject:
     has_feature_map = name not in {"vit_b_16", "swin_t"}
     x = torch.randn(1, 3, 224, 224)
     return Subject(name=name, model=model, x=x, layer=LAYERS[name], has_feature_map=has_feature_map)
+
+
+def small() -> Subject:
+    """A network of two layers that every method can be tried on."""
+    model = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(72, 2)).eval()
+    return Subject(name="small", model=model, x=torch.randn(1, 3, 8, 8), layer="0", has_feature_map=True)
