@@ -48,7 +48,7 @@ def _is_harmless_class(cls: type, depth: int) -> bool:
         function = getattr(function, "__func__", function)
         if not isinstance(function, FunctionType):
             return False
-        if function.__module__.partition(".")[0] != "torch" and not _is_harmless_function(function, depth):
+        if str(function.__module__).partition(".")[0] != "torch" and not _is_harmless_function(function, depth):
             return False
     return True
 

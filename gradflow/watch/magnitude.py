@@ -34,7 +34,7 @@ def magnitude_of(gradient: Any) -> Magnitude:
         lowest, highest = torch.aminmax(dense)
         if dense.device.type == "cpu":
             # NaN is in both or in none
-            return float(max(-lowest.item(), highest.item()))
+            return abs(float(max(-lowest.item(), highest.item())))
         return torch.maximum(-lowest, highest).float()
     except (RuntimeError, NotImplementedError, TypeError):
         return _SOMETHING
