@@ -52,7 +52,11 @@ def means_to_change(hook: Hook) -> bool:
 
 
 def _name(hook: Hook) -> str:
-    return "" if hook.is_lambda or hook.defined is None else hook.defined.function.replace(".<locals>", "")
+    return (
+        ""
+        if hook.is_lambda or hook.defined is None
+        else hook.defined.function.replace(".<locals>", "").replace(".", "_")
+    )
 
 
 def keeps_something(hook: Hook) -> bool:
