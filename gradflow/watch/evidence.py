@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from gradflow.graph.cut_group import Bridge
 from gradflow.graph.dependence import analyse, is_differentiable
@@ -13,9 +12,7 @@ from gradflow.trace.data import Trace
 from gradflow.watch.events import Observation
 from gradflow.watch.joins import joins_of
 from gradflow.watch.names import name_of_value, score_text
-
-if TYPE_CHECKING:
-    from gradflow.watch.questions import Question
+from gradflow.watch.questions import Question
 
 __all__ = ["evidence_for", "is_leaf_value", "leaves_behind"]
 

@@ -19,7 +19,7 @@ _SITES_TRIED = 20
 _LISTS = TO_ARRAYS | {"tolist"}
 
 _HOW = {
-    "source": "followed by name through the source: what leaves here is what the tensor made there is computed from",
+    "source": "followed by name through the source: the tensor made there is computed from what leaves here",
     "order": (
         "joined by order of execution, not proven: it is the last value that left torch before this tensor was made "
         "of plain numbers"

@@ -7,21 +7,8 @@ from dataclasses import dataclass
 
 from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Backward, GradRead, Observation
-from gradflow.watch.evidence import evidence_for, is_leaf_value, leaves_behind
-from gradflow.watch.names import call_of_value, layer_of, name_of_value, score_text
 
-__all__ = [
-    "Question",
-    "call_of_value",
-    "evidence_for",
-    "is_leaf_value",
-    "layer_of",
-    "leaves_behind",
-    "name_of_value",
-    "question_of",
-    "questions_in",
-    "score_text",
-]
+__all__ = ["Question", "question_of", "questions_in"]
 
 _TURNS = 8
 _QUESTIONS = 200

@@ -11,7 +11,8 @@ from gradflow.trace.data import Trace
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.evidence import is_leaf_value
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.questions import Question, name_of_value, score_text
+from gradflow.watch.names import name_of_value, score_text
+from gradflow.watch.questions import Question
 from gradflow.watch.shared_memory import memory_roots, writes_in_place
 
 __all__ = ["backward_raised"]

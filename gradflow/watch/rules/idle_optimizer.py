@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradflow.location import is_installed
-from gradflow.probe.evidence import Measured
+from gradflow.probe.evidence import Evidence, Measured
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import ALIASING, is_inplace_name
 from gradflow.watch.events import Observation, Optimizer
@@ -60,7 +60,12 @@ def _nothing_moves(observation: Observation, question: Question, empty: tuple[in
     if question.backward.root_is_leaf:
         return score_without_history(observation, question)
     evidence = evidence_for(observation, question, empty)
-    return engine_findings(observation, question, evidence) if evidence.dependence.score_depends else ()
+    return engine_findings(observation, question, evidence) if _is_cut_off(evidence) else ()
+
+
+def _is_cut_off(evidence: Evidence) -> bool:
+    """Used by the score, and cut; what has a way and yet no gradient was cleared before the step."""
+    return evidence.dependence.score_depends and not evidence.dependence.score_carries
 
 
 def _some_stay(
@@ -71,7 +76,7 @@ def _some_stay(
     if not left:
         return ()
     evidence = evidence_for(observation, question, left)
-    if not evidence.dependence.score_depends or any(bridge.how != "numbers" for bridge in evidence.bridges):
+    if not _is_cut_off(evidence) or any(bridge.how != "numbers" for bridge in evidence.bridges):
         return ()
     names = [name for value in left if (name := observation.trace.leaf_names.get(value, ("", ""))[1])]
     for found in engine_findings(observation, question, evidence):

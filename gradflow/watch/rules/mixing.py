@@ -10,7 +10,7 @@ from gradflow.watch.definitions import argument_at, definition_of
 from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.gradient_products import PRODUCTS
-from gradflow.watch.questions import call_of_value
+from gradflow.watch.names import call_of_value
 
 __all__ = ["gradient_and_activation_differ", "gradients_onwards", "in_one_score", "weight_gradient_taken"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gradflow.diagnose.diagnostic import Help
 from gradflow.graph.dependence import analyse
 from gradflow.watch.events import Observation
 from gradflow.watch.evidence import evidence_for, leaves_behind
@@ -49,8 +50,9 @@ def _still_frozen(observation: Observation, question: Question) -> tuple[Finding
     if not frozen or analyse(replace(trace, score=question.score), frozen).needed:
         return ()
     message = "the score has no history: parameters that an optimizer is to move are frozen"
+    cure = "let them require grad again before this forward: `requires_grad_(True)`"
     return tuple(
-        replace(one, diagnostic=replace(one.diagnostic, message=message))
+        replace(one, diagnostic=replace(one.diagnostic, message=message, helps=(Help(text=cure),)))
         for one in frozen_throughout(observation, question)
     )
 
