@@ -6,6 +6,7 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
+from gradflow.probe.left_out import find_left_out
 from gradflow.probe.overwritten import find_overwrite
 from gradflow.trace.data import ModuleCall, Trace
 
@@ -127,7 +128,7 @@ def _where_it_ends(evidence: Evidence) -> _Place:
     for call in trace.calls:
         if call.parent >= 0 and any(v in values or v in sources for v in call.outputs) and call.end_operation > last:
             span = trace.site_span(call.site)
-            lost = _overwritten(evidence, span)
+            lost = _overwritten(evidence, span) or _left_out(evidence, span)
             if lost is not None:
                 return lost
             kept = "" if call.module == evidence.target else f", with the output of `{evidence.target}` in it"
@@ -142,11 +143,15 @@ def _where_it_ends(evidence: Evidence) -> _Place:
     if span is None:
         calls = trace.calls_by_module.get(evidence.target, ())
         span = trace.site_span(calls[-1].site) if calls else None
-    return _overwritten(evidence, span) or _Place(
-        span,
-        "the last operation that uses it; its result goes nowhere",
-        "the data of this layer ends here: no operation on the way to the score reads the result",
-        "use the result, or ask for a layer whose output the score depends on",
+    return (
+        _overwritten(evidence, span)
+        or _left_out(evidence, span)
+        or _Place(
+            span,
+            "the last operation that uses it; its result goes nowhere",
+            "the data of this layer ends here: no operation on the way to the score reads the result",
+            "use the result, or ask for a layer whose output the score depends on",
+        )
     )
 
 
@@ -169,4 +174,19 @@ def _overwritten(evidence: Evidence, span: SourceSpan | None) -> _Place | None:
         f"no code reads the variable between line {span.line}, which sets it, and this line",
         "use the result of the first line here, or give the two results two names",
         (Annotation(span=span, label=f"made from the output of `{evidence.target}`, never read"),),
+    )
+
+
+def _left_out(evidence: Evidence, span: SourceSpan | None) -> _Place | None:
+    found = find_left_out(span) if span is not None else None
+    if span is None or found is None:
+        return None
+    entry = f"`{found.container}[{found.entry}]`" if found.entry else "the entry with this layer's output"
+    held = Annotation(span=span, label=f"holds the output of `{evidence.target}`")
+    return _Place(
+        found.span,
+        f"chooses which entries of `{found.container}` are read, and leaves this one out",
+        f"{entry} is never read, only other entries of `{found.container}` are",
+        f"choose {entry}, too, or ask for a layer whose output is read",
+        () if found.span == span else (held,),
     )
