@@ -70,6 +70,11 @@ class Run:
             metavar="N",
             help="watch the first N backward passes and what follows each; step aside when the next pass begins",
         )
+        parser.add_argument(
+            "--no-formulas",
+            action="store_true",
+            help="do not call the program's own autograd Functions again at the end, to check their `backward`",
+        )
         parser.add_argument("program", metavar="PROGRAM", help="the program: a file, or a module with -m")
         parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="its own arguments")
 
@@ -86,7 +91,7 @@ class Run:
         from gradflow.watch.running import INTERRUPTED, run_program
         from gradflow.watch.watching import Watch
 
-        watch = Watch(steps=args.steps)
+        watch = Watch(steps=args.steps, formulas=not args.no_formulas)
         started, process, is_ours = time.perf_counter(), os.getpid(), _is_own_process()
         status = run_program(watch, args.program, args.arguments, is_module=args.is_module, is_whole_process=is_ours)
         if os.getpid() != process:

@@ -48,13 +48,16 @@ class Watch:
     steps
         Step aside when the first forward or backward pass after so many backward passes begins; ``None`` for no such
         bound.
+    formulas
+        Check the backward of the program's own Functions when it has ended.
     """
 
-    def __init__(self, *, steps: int | None = None) -> None:
+    def __init__(self, *, steps: int | None = None, formulas: bool = True) -> None:
         self.log = Log()
         self.sites = ProgramSites(lambda: len(self.recorder.operations.name))
         self.recorder = ProgramRecorder(self.sites, self.log)
         self._steps = steps
+        self._formulas = formulas
         self._enough = ""
         self._initially_enabled = torch.is_grad_enabled()
         self._stack = contextlib.ExitStack()
@@ -166,7 +169,7 @@ class Watch:
             function_spans=dict(function_spans(recorder.functions)),
             zero_parts=tuple(part for part in log.zero_parts if part[1] not in log.filled_parts),
             backward_returns=last_returns(recorder.functions),
-            formulas=check_formulas(recorder.applications.kept, trace, log.backwards),
+            formulas=check_formulas(recorder.applications.kept if self._formulas else (), trace, log.backwards),
             low_precision=tuple(log.low_precision),
             returned=log.numbers.returned,
             made_at=log.made_at,

@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import gradflow  # noqa: E402
+from gradflow.watch.watching import Watch  # noqa: E402
 
 RUNS: list[int] = []
 
@@ -73,3 +74,11 @@ def test_what_never_took_part_in_a_backward_is_not_checked() -> None:
         x.square().sum().backward()
     assert explanation.report is not None
     assert explanation.report.diagnostics == ()
+
+
+def test_the_check_can_be_left_out() -> None:
+    x = torch.randn(4, requires_grad=True)
+    watch = Watch(formulas=False)
+    with watch.watching():
+        Wrong.apply(x, 5.0).sum().backward()
+    assert watch.observation().formulas == ()
