@@ -69,9 +69,21 @@ def _plain(value: Any) -> Iterator[float]:
         if value.dtype.kind == "f":
             yield from (float(number) for number in value.flat[:_READ])
     elif isinstance(value, torch.Tensor):
-        with torch._C.DisableTorchFunction(), torch.no_grad():
-            if value.is_floating_point() and value.layout is torch.strided and not value.is_meta:
-                yield from value.detach().reshape(-1)[:_READ].double().tolist()
+        yield from _entries(value)
+
+
+def _entries(tensor: torch.Tensor) -> list[float]:
+    """The first entries of an ordinary tensor; none of one without numbers of its own (meta, fake, a subclass)."""
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.is_meta:
+        return []
+    with torch._C.DisableTorchFunction(), torch.no_grad():
+        if not tensor.is_floating_point() or tensor.layout is not torch.strided:
+            return []
+        try:
+            return tensor.detach().reshape(-1)[:_READ].double().tolist()
+        except RuntimeError:
+            # under a mode that lets nobody look at numbers, such as FakeTensorMode
+            return []
 
 
 def _is_telling(number: float) -> bool:

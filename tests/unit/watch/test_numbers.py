@@ -41,3 +41,15 @@ def test_a_number_that_anybody_writes_tells_nothing(number: float) -> None:
     numbers.leave(0, number)
     numbers.use(1, (number,))
     assert numbers.returned == {}
+
+
+def test_tensors_without_numbers_are_left_alone() -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    numbers = Numbers()
+    numbers.leave(0, TELLING)
+    numbers.enter(1, torch.ones(3, device="meta"))
+    with FakeTensorMode():
+        numbers.enter(2, torch.full((3,), TELLING))
+        numbers.enter(3, torch.nn.Parameter(torch.ones(3)))
+    assert numbers.returned == {}
