@@ -164,7 +164,7 @@ def is_freed(node: Node) -> bool | None:
     for name in saved:
         raw = getattr(node, name)
         kept = raw[0] if isinstance(raw, tuple) and raw else raw
-        if getattr(kept, "unpack_hook", None) is not None:  # asking would run the program's hook
+        if getattr(kept, "unpack_hook", True) is not None:  # asking would run the program's hook
             return None
         try:
             getattr(node, "_saved_" + name.removeprefix("_raw_saved_"))

@@ -147,6 +147,24 @@ def _is_whole_number_type(call: ast.Call) -> bool:
     )
 
 
+def _truth(node: ast.expr, names: Mapping[str, Any]) -> bool | None:
+    """Whether a condition such as ``phase == "train"`` holds, where its names are plain values; else ``None``."""
+    match node:
+        case ast.Constant(value=bool(value)):
+            return value
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            inner = _truth(operand, names)
+            return None if inner is None else not inner
+        case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq() as operator], comparators=[ast.Constant(value=right)]):
+            value = look_up(left, names)
+            if type(value) in (str, int, bool):
+                return bool((value == right) is isinstance(operator, ast.Eq))
+        case ast.Name() | ast.Attribute():
+            value = look_up(node, names)
+            return value if type(value) is bool else None
+    return None
+
+
 def is_reentrant_checkpoint(call: ast.Call) -> bool:
     """``checkpoint(..., use_reentrant=True)``."""
     return ast.unparse(call.func).rpartition(".")[2] in ("checkpoint", "checkpoint_sequential") and any(
@@ -160,12 +178,12 @@ def switches_on(node: ast.AST) -> bool:
     return text in ("enable_grad()", "set_grad_enabled(True)")
 
 
-def switch_of(node: ast.AST) -> tuple[str, ast.expr] | None:
+def switch_of(node: ast.AST, names: Mapping[str, Any] | None = None) -> tuple[str, ast.expr] | None:
     """``no-grad`` or ``inference-mode`` with its place, where an expression switches recording off."""
     match node:
         case ast.Call(func=function, args=arguments):
             name = ast.unparse(function).rpartition(".")[2]
-            first = arguments[0].value if arguments and isinstance(arguments[0], ast.Constant) else None
+            first = _truth(arguments[0], names or {}) if arguments else None
         case ast.Name() | ast.Attribute():
             name, first = ast.unparse(node).rpartition(".")[2], None
         case _:

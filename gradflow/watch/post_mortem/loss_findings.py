@@ -60,18 +60,22 @@ def _finding(
     )
     if not loss.cause:
         inside = f" inside `{loss.called}`" if loss.called else ""
+        now = "" if loss.is_proven else " by now"
+        since = () if loss.is_proven else ("`requires_grad` was switched since, so it may have been off in this line",)
         return finding(
             "backward-raised",
             verdict,
             f"{message}: its history ends in this line{inside}",
             loss.span,
-            label=f"what goes in has a history, `{loss.result}` has none",
+            label=f"what goes in has a history{now}, `{loss.result}` has none",
             annotations=annotations,
             notes=(
                 f"which line{inside or ' of it'} is not determined, because its values are gone by now",
+                *since,
                 *facts,
             ),
             helps=MORE,
+            severity="error" if loss.is_proven else "warning",
             target=target,
             score=score,
             rank=0,

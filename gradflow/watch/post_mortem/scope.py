@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import FunctionType, MethodType
 from typing import Any
 
-from gradflow.location import SourceSpan
+from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.class_source import span_of_node
 from gradflow.watch.post_mortem.cuts import switch_of, switches_on
 from gradflow.watch.post_mortem.look import MISSING, is_module, look_up, of_attribute, unwrapped
@@ -49,7 +49,33 @@ class Scope:
         """What a name stood for at a place, where nothing has changed it since; else :data:`MISSING`."""
         definitions = [*self.listing.definitions(key), *self.listing.definitions(ast.unparse(reference))]
         is_kept = not definitions if self.is_gone else not any(at <= one.position < self.end for one in definitions)
+        if is_kept and not isinstance(reference, ast.Name) and not self.is_gone:
+            # what lies in an object may be changed by any function that runs in between
+            is_kept = not any(at[:2] < position[:2] and self._is_call(node) for position, node in self._until_end(at))
         return look_up(reference, self.names) if is_kept else MISSING
+
+    def _until_end(self, at: Position) -> list[tuple[Position, ast.stmt | ast.expr]]:
+        """What stands between a place and the line at which the frame stood."""
+        return [row for row in self.listing.statements if at < row[0] and row[0][:2] < self.end[:2]]
+
+    def _is_call(self, node: ast.AST) -> bool:
+        """Whether a node calls a module or a function of the program."""
+        if not isinstance(node, ast.Call):
+            return False
+        function = look_up(node.func, self.names)
+        if type(function) is MethodType:
+            function = function.__func__
+        if type(function) is FunctionType:
+            return not is_installed(function.__code__.co_filename)
+        return is_module(function)
+
+    def has_flags_switched(self, at: Position) -> bool:
+        """Whether ``requires_grad`` of anything was switched after a place."""
+        return any(
+            (isinstance(node, ast.Attribute) and node.attr == "requires_grad" and isinstance(node.ctx, ast.Store))
+            or (isinstance(node, ast.Attribute) and node.attr == "requires_grad_")
+            for _, node in self._until_end(at)
+        )
 
     def module(self) -> Scope | None:
         """The module around a function, as it is now; ``None`` for a module itself."""
@@ -99,13 +125,13 @@ class Scope:
         """What had switched recording off at a line: ``with``, a decorator, a call before it, or a caller."""
         for node in self.listing.around(at):
             for item in node.items if isinstance(node, _ALWAYS) else ():
-                switch = switch_of(item.context_expr)
+                switch = switch_of(item.context_expr, self.names)
                 if switch is not None:
                     return switch[0], self.span(switch[1], at)
                 if switches_on(item.context_expr):
                     return None
         for decorator in self.listing.function.decorator_list if self.listing.function is not None else ():
-            switch = switch_of(decorator)
+            switch = switch_of(decorator, self.names)
             if switch is not None:
                 return switch[0], self.span(switch[1], at)
         last = None
@@ -113,7 +139,7 @@ class Scope:
             match statement:
                 case ast.Expr(value=ast.Call(func=function) as call) if position < at:
                     if ast.unparse(function).endswith("set_grad_enabled"):
-                        switch = switch_of(call)
+                        switch = switch_of(call, self.names)
                         last = (switch[0], self.span(switch[1], position)) if switch is not None else None
         if last is None and self.outer is not None:
             return self.outer[0].switched_off(self.outer[0].end)

@@ -167,9 +167,14 @@ def _given(node: ast.AST) -> Iterator[tuple[str, ast.expr | None, bool]]:
             for item in items:
                 if item.optional_vars is not None:
                     yield from _assigned(item.optional_vars, item.context_expr)
-        case ast.Call(func=ast.Attribute(value=ast.Name() | ast.Attribute() as owner, attr=name), args=arguments):
-            for argument in arguments if name in _STORING else ():
-                yield ast.unparse(owner), argument, True
+        case ast.Call(func=ast.Attribute(value=ast.Name() | ast.Attribute() as owner, attr=name), args=arguments) if (
+            name != "requires_grad_"
+        ):
+            if name == "detach_":
+                yield ast.unparse(owner), node, False
+            elif name in _STORING or (name.endswith("_") and not name.startswith("_")):
+                for argument in arguments:
+                    yield ast.unparse(owner), argument, True
 
 
 def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr | None, bool]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FunctionType
 from typing import Any
 
@@ -98,7 +98,8 @@ class Trail:
             calls = [node for node in ast.walk(definition.value) if isinstance(node, ast.Call)]
             called = text_of(calls[-1].func) if calls else ""
             cause = "reentrant-checkpoint" if any(map(is_reentrant_checkpoint, calls)) else ""
-            self._lost(definition, key, span=definition.span(), cause=cause, is_proven=True, called=called)
+            is_proven = not scope.has_flags_switched(definition.position)
+            self._lost(definition, key, span=definition.span(), cause=cause, is_proven=is_proven, called=called)
         return False
 
     def _lost(
@@ -192,7 +193,11 @@ class Trail:
         if defined:
             if value is not MISSING and not any(one.value and _reads(one.value, scope) for one in defined):
                 self.plain.append((text_of(reference), value))
-            answers = [self._through(one, scope, value, text_of(reference)) for one in defined]
+            count = len(self.losses)
+            may_be = [one for one in defined if not _is_another(one, scope, value)]
+            answers = [self._through(one, scope, value, text_of(reference)) for one in may_be]
+            if sum(not one.is_partial for one in may_be) > 1:  # which of the branches ran is not known
+                self.losses[count:] = [replace(loss, is_proven=False) for loss in self.losses[count:]]
             return True if True in answers else None if None in answers else False
         root = key.partition(".")[0]
         if scope.outer is not None and root in scope.parameters:
@@ -250,6 +255,16 @@ class Trail:
         """As :meth:`_follow`, with nothing noted."""
         other = Trail(self.holds, steps=self.steps)
         return other._follow(node, scope, at, "")
+
+
+def _is_another(definition: Definition, scope: Scope, value: Any) -> bool:
+    """Whether a plain ``a = b`` is seen not to be what gave ``a`` its value: ``b`` is another tensor."""
+    if not is_tensor(value) or not isinstance(definition.value, (ast.Name, ast.Attribute, ast.Subscript)):
+        return False
+    if definition.is_partial:
+        return False
+    source = scope.value(definition.value, key_of(definition.value), definition.position)
+    return is_tensor(source) and source is not value
 
 
 def _reads(node: ast.expr, scope: Scope) -> bool:

@@ -209,6 +209,34 @@ def in_one_branch(is_short: bool = True):
     features.sum().backward()
 
 
+@told("detach")
+def in_one_branch_of_two(is_short: bool = True):
+    model = net()
+    out = model(x)
+    if is_short:  # noqa: SIM108
+        features = out.detach()  # cause
+    else:
+        features = out
+    features.sum().backward()
+
+
+@told("detach")
+def detached_in_place():
+    model = net()
+    loss = model(x).sum()
+    loss.detach_()  # cause
+    loss.backward()
+
+
+@told("no-grad")
+def phase_of_a_loop():
+    model = net()
+    for phase in ("train", "val"):
+        with torch.set_grad_enabled(phase == "train"):  # cause
+            loss = model(x).sum()
+        loss.backward()
+
+
 @told("requires-grad-too-late")
 def flag_set_afterwards():
     image = torch.ones(3)
@@ -478,6 +506,49 @@ def test_what_can_only_be_read_from_the_source_is_a_warning() -> None:
     found = findings_about(error_of(program))[0].diagnostic
     assert (found.name, found.severity) == ("detach", "warning")
     assert any(note.startswith("likely, not proven") for note in found.notes)
+
+
+def test_of_two_branches_that_may_have_run_neither_is_proven() -> None:
+    def program(is_short: bool = True):
+        model = net()
+        out = model(x)
+        if is_short:  # noqa: SIM108
+            features = out.detach()
+        else:
+            features = torch.tensor(out.tolist())
+        features.sum().backward()
+
+    assert {one.diagnostic.severity for one in findings_about(error_of(program))} == {"warning"}
+
+
+def test_what_another_pass_has_put_in_its_place_is_not_taken_for_what_was_there() -> None:
+    def program():
+        model, kept = net(), {}
+        handle = model[0].register_forward_hook(lambda module, inputs, output: kept.update(first=output))
+        with torch.no_grad():
+            model(x)
+        features = kept["first"]
+        score = model(x)[0, 1]
+        handle.remove()
+        torch.autograd.grad(score, features)
+
+    found = findings_about(error_of(program))[0].diagnostic
+    assert found.location is not None
+    assert found.location.line != program.__code__.co_firstlineno + 5
+
+
+def test_flags_that_were_switched_since_leave_it_unproven() -> None:
+    def program():
+        model = net()
+        model.requires_grad_(False)
+        out = model(x)
+        for parameter in model.parameters():
+            parameter.requires_grad = True
+        out.sum().backward()
+
+    found = findings_about(error_of(program))[0].diagnostic
+    assert (found.name, found.severity) == ("backward-raised", "warning")
+    assert any("switched since" in note for note in found.notes)
 
 
 def test_a_model_made_on_the_spot_may_be_trainable() -> None:
