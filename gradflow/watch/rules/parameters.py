@@ -53,12 +53,17 @@ def optimizer_holds_a_copy(observation: Observation) -> tuple[Finding, ...]:
     held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
     twins = {**observation.copies, **{of: copy for copy, of in observation.copies.items()}}
     trained = {value for backward in observation.backwards if backward.kind == "backward" for value in backward.arrived}
+    # what was put in their place in the model is the nearer reason
+    replaced = {value for replacement in observation.replacements for value in replacement.old}
     found = []
     for optimizer in observation.optimizers:
         idle = [
             value
             for value in optimizer.parameters
-            if value in twins and twins[value] in trained - held and value not in trained | optimizer.filled
+            if value in twins
+            and value not in replaced
+            and twins[value] in trained - held
+            and value not in trained | optimizer.filled
         ]
         if not idle or not optimizer.steps:
             continue
