@@ -69,6 +69,8 @@ def run_program(
         if is_whole_process:
             _wait_for_threads()
         else:
+            # which of its models are still there is asked later, and a process would keep them until it ends
+            watch.program = sys.modules["__main__"]
             sys.modules["__main__"], sys.argv, sys.path[:] = main, argv, path
 
 

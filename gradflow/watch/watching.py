@@ -7,7 +7,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
-from types import TracebackType
+from types import ModuleType, TracebackType
 
 import torch
 
@@ -61,6 +61,7 @@ class Watch:
         self._enough = ""
         self._initially_enabled = torch.is_grad_enabled()
         self._stack = contextlib.ExitStack()
+        self.program: ModuleType | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:

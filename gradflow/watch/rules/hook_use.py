@@ -38,7 +38,8 @@ def _why_never(observation: Observation, hook: Hook) -> Finding | None:
     if bypass >= 0 and _within_graph(observation, bypass):
         return _compiled(observation, hook, module)
     if module.is_reachable and module.root not in called:
-        return None
+        # while the hook was there, something else ran: in `with GradCAM(one): other(x)` that is a mistake
+        return _other_instance(observation, hook, module, calls) if hook.removed_at_call >= 0 else None
     if module.is_reachable or bypass >= 0:
         return layer_never_ran(
             observation,
