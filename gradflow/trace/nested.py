@@ -9,20 +9,24 @@ import torch
 
 __all__ = ["NESTED", "nested_tensors"]
 
-NESTED: frozenset[type] = frozenset({list, tuple, dict})
+NESTED: frozenset[type] = frozenset({list, tuple, dict, slice})
 """Types of arguments that may hold tensors."""
 
 _DEEPEST = 8
 
 
 def nested_tensors(value: Any, depth: int = 0) -> Iterable[torch.Tensor]:
-    """The tensors in nested lists, tuples and dicts, in order; also behind arrays that show a tensor's memory."""
+    """The tensors in nested lists, tuples, dicts and slices, in order; also behind arrays that show a tensor's memory."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, (list, tuple)):
         if depth < _DEEPEST and not (value and value[0].__class__ in (int, float)):
             for item in value:
                 yield from nested_tensors(item, depth + 1)
+    elif isinstance(value, slice):
+        for end in (value.start, value.stop, value.step):
+            if isinstance(end, torch.Tensor):
+                yield end
     elif isinstance(value, dict):
         if depth < _DEEPEST:
             for item in value.values():

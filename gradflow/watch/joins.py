@@ -16,6 +16,7 @@ __all__ = ["how_joined", "joins_of"]
 
 _EXITS_TRIED = 200
 _SITES_TRIED = 20
+_INDICES = frozenset({"__index__", "__int__"})
 _LISTS = TO_ARRAYS | {"tolist"}
 
 _HOW = {
@@ -35,7 +36,7 @@ def joins_of(observation: Observation, dependence: Dependence, *, is_lost: bool)
     ``is_lost``: it has no history, so that it must have been made of something that left torch.
     """
     trace = observation.trace
-    leaving = [operation for operation in dependence.exits if trace.name_of(operation) in VALUE_EXITS]
+    leaving = [operation for operation in dependence.exits if trace.name_of(operation) in VALUE_EXITS | _INDICES]
     if not leaving:
         return ()
     found: dict[int, Bridge] = {}
@@ -63,12 +64,13 @@ def _is_used(trace: Trace, dependence: Dependence, operation: int) -> bool:
 
 
 def _within(trace: Trace, dependence: Dependence, leaving: list[int]) -> Iterator[tuple[int, int]]:
-    """``x / t.item()``: the number leaves inside the very expression that uses it."""
+    """``x / t.item()``, ``x[i:]``: the number leaves inside the very expression that uses it."""
     for leave in leaving[-_EXITS_TRIED:]:
         inner = trace.span_of(leave)
         for operation in range(leave + 1, min(leave + 32, len(trace))):
             outer = trace.span_of(operation)
-            if trace.outputs_of(operation) and _contains(outer, inner):
+            is_index = inner is not None and outer == inner and trace.name_of(leave) in _INDICES
+            if trace.outputs_of(operation) and (is_index or _contains(outer, inner)):
                 if _is_used(trace, dependence, operation):
                     yield operation, leave
                 break

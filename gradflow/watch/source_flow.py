@@ -193,6 +193,8 @@ def _is_start(node: ast.expr) -> bool:
             return True
         case ast.Call():
             return _called(node) in _EMPTY
+        case ast.Tuple(elts=parts):
+            return all(map(_is_start, parts))
     return False
 
 

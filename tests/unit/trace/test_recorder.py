@@ -276,3 +276,18 @@ def test_a_model_that_raises_is_told_by_its_line():
     assert run.failure.type_name == "ValueError"
     assert run.failure.span is not None
     assert source_line(run.failure.span.path, run.failure.span.line).strip() == 'raise ValueError("no")  # here'
+
+
+def test_a_conversion_by_type_is_seen_and_the_question_for_the_type_is_not():
+    trace = record(lambda h: h.type(torch.float64).type(torch.float32) if h.type() else h).trace
+    assert names(trace).count("type") == 2
+    assert [trace.dtype_of(trace.outputs_of(i)[0]) for i in range(len(trace)) if trace.name_of(i) == "type"] == [
+        "float64",
+        "float32",
+    ]
+
+
+def test_the_ends_of_a_slice_are_read_when_they_are_tensors():
+    trace = record(lambda h: h[:, h.argmax() * 0 :]).trace
+    index = find(trace, "__getitem__")
+    assert trace.name_of(trace.values.producer[trace.inputs_of(index)[-1]]) == "mul"

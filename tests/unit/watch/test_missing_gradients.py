@@ -207,3 +207,16 @@ def test_allow_unused_for_a_list_expects_some_to_get_nothing(explain: Explain) -
         print(torch.autograd.grad(score, [*a.parameters(), *b.parameters()], allow_unused=True))
     """)
     assert (report.verdict, said(report)) == ("connected", [])
+
+
+@pytest.mark.parametrize("read", ["image[i:i + 2]", "image[int(i):]", "image.narrow(0, int(i), 2)"])
+def test_what_is_read_at_an_index_depends_on_it(explain: Explain, read: str) -> None:
+    report = explain(f"""
+        place, scale = nn.Linear(2, 1), nn.Parameter(torch.ones(1))
+        image = torch.rand(8)
+        i = (place(torch.randn(2)).sigmoid() * 5).long()[0]
+        (scale * {read}).sum().backward()
+        print(place.weight.grad)
+    """)
+    assert report.verdict == "broken"
+    assert said(report)[0] == ("nondiff-op", "error")
