@@ -16,7 +16,7 @@ _DEEPEST = 8
 
 
 def nested_tensors(value: Any, depth: int = 0) -> Iterable[torch.Tensor]:
-    """The tensors in nested lists, tuples, dicts and slices, in order; also behind arrays that show a tensor's memory."""
+    """The tensors in nested lists, tuples, dicts and slices, in order; also behind arrays of a tensor's memory."""
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, (list, tuple)):
