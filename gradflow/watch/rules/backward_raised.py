@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 
@@ -130,7 +131,7 @@ def _freed_before(observation: Observation, question: Question) -> tuple[Backwar
             return earlier, -1, -1
         theirs = analyse(_scored(observation, earlier.roots[0]), ()).reaches
         # by operation: the state that an LSTM returns shares the node of its output, which the loss was made of
-        freed = {made[v] for v, used in enumerate(theirs) if used and made[v] >= 0}
+        freed = {made[v] for v, used in enumerate(theirs) if used and made[v] >= 0 and trace.values.requires_grad[v]}
         shared = {v for v, used in enumerate(mine) if used and made[v] in freed}
         if shared:
             since = [made[v] for v, used in enumerate(mine) if used and made[v] >= earlier.operation]
@@ -184,7 +185,8 @@ def _changed(observation: Observation, question: Question) -> Finding:
 def _writer(observation: Observation, question: Question) -> tuple[int, int]:
     """The in-place operation behind it, and the operation that needed the old numbers.
 
-    torch tells the shape of what was changed, and what had made it; it does not tell who changed it.
+    torch tells the shape of what was changed, and what had made it; it does not tell who changed it. An operation such
+    as ``einsum`` keeps a view of another shape: then the number of entries has to do.
     """
     trace = observation.trace
     reaches = analyse(_scored(observation, question.score), ()).reaches
@@ -192,17 +194,21 @@ def _writer(observation: Observation, question: Question) -> tuple[int, int]:
     readers: dict[int, list[tuple[int, int]]] = {}
     found: list[tuple[int, int]] = []
     certain: list[tuple[int, int]] = []
+    alike: list[tuple[int, int]] = []
     for operation in range(len(trace)):
         if writes_in_place(trace, operation):
             old = roots[trace.inputs_of(operation)[0]]
-            fitting = [r for r in readers.get(old, ()) if shape is None or tuple(trace.values.shape[r[1]]) == shape]
+            before = readers.get(old, [])
+            fitting = [r for r in before if shape is None or tuple(trace.values.shape[r[1]]) == shape]
+            as_large = [r for r in before if shape and math.prod(trace.values.shape[r[1]]) == math.prod(shape)]
+            alike.extend((operation, reader) for reader, _ in as_large[-1:])
             made = [r for r in fitting if maker and _made_by(trace, r[1]) == maker]
             found.extend((operation, reader) for reader, _ in fitting[-1:])
             certain.extend((operation, reader) for reader, _ in made[-1:])
         if any(reaches[value] for value in trace.outputs_of(operation)):
             for value in {*trace.inputs_of(operation), *trace.outputs_of(operation)}:
                 readers.setdefault(roots[value], []).append((operation, value))
-    return (certain or found or [(-1, -1)])[-1]
+    return (certain or found or alike or [(-1, -1)])[-1]
 
 
 def _maker_in(message: str) -> str:
