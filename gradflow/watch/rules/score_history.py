@@ -60,10 +60,18 @@ def _still_frozen(observation: Observation, question: Question) -> tuple[Finding
 def _in_order(flagged: tuple[Finding, ...], found: tuple[Finding, ...]) -> tuple[Finding, ...]:
     """A flag on a copy is the second half of copying: ``torch.tensor(x, requires_grad=True)`` in two lines.
 
-    Everywhere else it hides that the forward was not recorded, and is to go first.
+    Everywhere else it hides that the forward was not recorded, and is to go first; but in one statement with the cut,
+    ``loss.detach().requires_grad_()``, it is no mistake of its own.
     """
+    if found and flagged and _is_same_line(found[0], flagged[0]):
+        return found
     is_copy = bool(found) and found[0].diagnostic.name in ("tensor-rewrap", "numpy-roundtrip")
     return (*found, *flagged) if is_copy else (*flagged, *found)
+
+
+def _is_same_line(one: Finding, other: Finding) -> bool:
+    here, there = one.diagnostic.location, other.diagnostic.location
+    return here is not None and there is not None and (here.path, here.line) == (there.path, there.line)
 
 
 def _out_of_torch(observation: Observation, question: Question) -> tuple[Finding, ...]:
