@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradflow.graph.dependence import analyse
 from gradflow.watch.events import Observation
@@ -22,7 +22,7 @@ PRODUCTS = frozenset(
 class Product:
     """An operation that multiplies a gradient with an activation; calls by number, -1 for none.
 
-    ``is_pooled`` tells that the gradient has been averaged or summed before, as the weights of Grad-CAM are.
+    ``is_pooled`` tells that one number per channel is left of the gradient, as for the weights of Grad-CAM.
     """
 
     operation: int
@@ -79,15 +79,19 @@ class GradientProducts:
         of = self._observation.gradient_of[gradient]
         return is_leaf_value(self._trace, of) and self._trace.leaf_names.get(of, ("",))[0] != "parameter"
 
-    def depends_on_input(self, product: Product) -> bool:
-        """Whether the activation was computed from the very input whose gradient it is multiplied with."""
-        depends = analyse(self._trace, (self._observation.gradient_of[product.gradient],)).depends
-        return any(depends[value] for value in self._trace.calls[product.activation_call].outputs)
+    def is_on_the_way(self, product: Product) -> bool:
+        """Whether the activation lies between the input whose gradient it is multiplied with and the score."""
+        trace, observation = self._trace, self._observation
+        backward = next((b for b in reversed(observation.backwards) if b.operation <= product.operation), None)
+        if backward is None or not backward.roots:
+            return False
+        found = analyse(replace(trace, score=backward.roots[0]), (observation.gradient_of[product.gradient],))
+        return any(found.depends[v] and found.reaches[v] for v in trace.calls[product.activation_call].outputs)
 
     def _is_pooled(self, value: int) -> bool:
         shape = self._trace.values.shape
         whole = shape[self.roots[value]]
-        return len(whole) > 2 and math.prod(shape[value]) < math.prod(whole)
+        return len(whole) > 2 and math.prod(shape[value]) in (whole[1], whole[0] * whole[1]) and shape[value] != whole
 
     def products(self) -> Iterator[tuple[Product, Chain]]:
         """Each of them, with where its activation comes from."""

@@ -15,12 +15,19 @@ _EXPLAINED = 20
 def hook_never_ran(observation: Observation) -> tuple[Finding, ...]:
     """A hook was registered, a model ran, and the hook was not called."""
     found: list[Finding] = []
+    have_run = {hook.site for hook in observation.hooks if _has_run(hook)}
+    is_failed = any(failure.is_last for failure in observation.failures)
     for hook in observation.hooks:
-        has_run = hook.ran_unseen or any(not run.is_capture for run in hook.runs)
-        one = None if has_run or len(found) >= _EXPLAINED else _why_never(observation, hook)
+        # one of many that a loop registers, on every layer of a kind, need not run
+        is_of_many = hook.site in have_run and not is_failed
+        one = None if _has_run(hook) or is_of_many or len(found) >= _EXPLAINED else _why_never(observation, hook)
         if one is not None:
             found.append(one)
     return tuple(found)
+
+
+def _has_run(hook: Hook) -> bool:
+    return hook.ran_unseen or any(not run.is_capture for run in hook.runs)
 
 
 def _why_never(observation: Observation, hook: Hook) -> Finding | None:

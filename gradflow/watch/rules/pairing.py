@@ -53,7 +53,7 @@ def gradient_of_another_call(observation: Observation) -> tuple[Finding, ...]:
             one = _mixed_up(observation, product, is_shared=is_shared)
             found.setdefault(one.diagnostic.location, one)
     for product in elsewhere[:_EXPLAINED]:
-        if pairs.depends_on_input(product) and product.activation_call not in in_order:
+        if pairs.is_on_the_way(product) and product.activation_call not in in_order:
             one = _of_the_input(observation, product)
             found.setdefault(one.diagnostic.location, one)
     return tuple(found.values())

@@ -128,3 +128,22 @@ def test_dropout_in_eval_mode_is_the_same_value() -> None:
     trace = watch.observation().trace
     names = [trace.name_of(operation) for operation in range(len(trace)) if value_of(y) in trace.outputs_of(operation)]
     assert names == ["relu"]
+
+
+def test_one_of_many_hooks_of_a_loop_need_not_run() -> None:
+    class Aided(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.aid = torch.nn.Linear(2, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.aid(self.fc(x)) if self.training else self.fc(x)
+
+    def program(names: tuple[str, ...]) -> None:
+        net = Aided().eval()
+        for name in names:
+            net.get_submodule(name).register_forward_hook(lambda module, inputs, output: None)
+        net(torch.ones(1, 3)).sum().backward()
+
+    assert found_in(lambda: program(("fc", "aid"))) == ()
+    assert [one.diagnostic.name for one in found_in(lambda: program(("aid",)))] == ["layer-not-called"]
