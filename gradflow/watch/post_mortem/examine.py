@@ -16,7 +16,7 @@ from gradflow.watch.post_mortem.aftermath import Aftermath, aftermath_of
 from gradflow.watch.post_mortem.changed import leaf_written_to, saved_tensor_changed
 from gradflow.watch.post_mortem.freed import graph_is_freed
 from gradflow.watch.post_mortem.missing_grad import grad_is_none
-from gradflow.watch.post_mortem.no_history import asked_of_plain_tensor, score_is_plain
+from gradflow.watch.post_mortem.no_history import asked_of_plain_tensor, number_is_no_score, score_is_plain
 from gradflow.watch.post_mortem.outside_graph import not_in_graph
 from gradflow.watch.post_mortem.refused import checkpoint_refuses, inference_tensor, no_scalar
 from gradflow.watch.watching import Watch
@@ -39,6 +39,7 @@ _RULES: tuple[tuple[_Kinds, str, _Rule], ...] = (
     (RuntimeError, "Setting requires_grad=True on inference tensor", inference_tensor),
     (RuntimeError, "torch.utils.checkpoint is incompatible", checkpoint_refuses),
     (RuntimeError, "Checkpointing is not compatible with", checkpoint_refuses),
+    (AttributeError, "object has no attribute 'backward'", number_is_no_score),
     ((AttributeError, TypeError), "NoneType", grad_is_none),
 )
 """What torch says, and who knows about it."""

@@ -24,6 +24,7 @@ def graph_is_freed(after: Aftermath) -> tuple[Finding, ...]:
     earlier = _earlier(after.scope, freed) if after.scope is not None else None
     place, is_same_line = earlier if earlier is not None else (None, False)
     carried = _carried(after) if is_same_line else None
+    through = _both_go_through(after, place) if place is not None and not is_same_line else None
     name, made = carried if carried is not None else ("", None)
     when = " in an earlier turn of the loop" if is_same_line else ""
     if carried is not None:
@@ -35,7 +36,7 @@ def graph_is_freed(after: Aftermath) -> tuple[Finding, ...]:
             "or, if gradients are to flow through all turns, add the losses up and call backward once",
         )
     else:
-        source = ()
+        source = (f"both go through `{through[0]}`, which was made before",) if through is not None else ()
         helps = (
             "if the same forward is differentiated several times, pass `retain_graph=True` to all but the last",
             "if a value is carried from step to step, carry `value.detach()`",
@@ -47,7 +48,11 @@ def graph_is_freed(after: Aftermath) -> tuple[Finding, ...]:
             "the graph is gone: an earlier backward has freed what this one needs",
             place or after.span,
             label=f"frees the graph{when}" if place is not None else "needs the graph again",
-            annotations=((made, f"`{name}` is set with its history"), (after.span, "needs it again here")),
+            annotations=(
+                (made, f"`{name}` is set with its history"),
+                (through[1] if through is not None else None, "made once, for both"),
+                (after.span, "needs it again here"),
+            ),
             notes=(
                 "backward frees the intermediate values as it goes, unless told otherwise",
                 *source,
@@ -67,6 +72,21 @@ def _carried(after: Aftermath) -> tuple[str, SourceSpan] | None:
     nodes = {node for root in after.roots for node in nodes_behind(root) or ()}
     found = [(text, span) for text, span, value in _loop_carried(after.scope) if grad_fn_of(value) in nodes]
     return found[0] if len(found) == 1 else None
+
+
+def _both_go_through(after: Aftermath, earlier: SourceSpan) -> tuple[str, SourceSpan] | None:
+    """The variable, set before the earlier backward, that the score was computed from: the one nearest to the score."""
+    if after.scope is None or after.scope.listing.paths[-1] != earlier.path:
+        return None
+    nodes = {node for root in after.roots for node in nodes_behind(root) or ()}
+    found: list[tuple[int, str, SourceSpan]] = []
+    for text, _, value in _tensors(after.scope):
+        if grad_fn_of(value) not in nodes or any(value is root for root in after.roots):
+            continue
+        before = [one for one in after.scope.listing.definitions(text) if one.position < after.scope.end]
+        if before and before[-1].position[1] <= earlier.line:
+            found.append((len(nodes_behind(value) or ()), text, before[-1].span()))
+    return max(found, key=lambda row: row[0])[1:] if found else None
 
 
 def _loop_carried(scope: Scope) -> Iterator[tuple[str, SourceSpan, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from gradflow.location import SourceSpan
 from gradflow.trace.leaf import is_leaf
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.post_mortem.aftermath import Aftermath
@@ -120,8 +121,13 @@ def _non_leaf(after: Aftermath, owner: ast.expr, name: str, facts: tuple[str, ..
 def _unknown(
     after: Aftermath, name: str, facts: tuple[str, ...], root: ast.expr | None, is_reached: bool | None
 ) -> Finding:
+    cleared = _cleared(after.scope) if after.scope is not None and is_reached else None
     if root is None:
+        later = after.scope is not None and _is_backward_below(after.scope)
         why = "no backward before this line is in the source of this function"
+        why += "; there is one below it, which is too late for this line" if later else ""
+    elif cleared is not None:
+        why = f"autograd's graph of `{text_of(root)}` leads to it: it was filled, and cleared before this line"
     elif is_reached:
         why = f"autograd's graph of `{text_of(root)}` does lead to it, so backward did not run, or it was cleared since"
     else:
@@ -130,12 +136,30 @@ def _unknown(
         "backward-raised",
         "error",
         f"`{name}.grad` is `None`: no backward has filled it since it was last cleared",
-        after.span,
-        label="`None` is read here",
+        cleared or after.span,
+        label="cleared here" if cleared is not None else "`None` is read here",
+        annotations=((after.span, "`None` is read here"),),
         notes=(why, *facts),
-        helps=MORE,
+        helps=("read it before it is cleared",) if cleared is not None else MORE,
         target=name,
         rank=0,
+    )
+
+
+def _cleared(scope: Scope) -> SourceSpan | None:
+    """The ``zero_grad`` between the last backward above the line and the line."""
+    backward = _backward_before(scope)
+    for position, node in scope.listing.statements:
+        match node:
+            case ast.Call(func=ast.Attribute(attr="zero_grad")) if backward and backward[1] < position < scope.end:
+                return scope.span(node, position)
+    return None
+
+
+def _is_backward_below(scope: Scope) -> bool:
+    return any(
+        isinstance(node, ast.Attribute) and node.attr == "backward" and position > scope.end
+        for position, node in scope.listing.statements
     )
 
 

@@ -14,13 +14,13 @@ from gradflow.watch.finding import Finding, finding
 from gradflow.watch.post_mortem.aftermath import Aftermath
 from gradflow.watch.post_mortem.autograd_facts import carries_history, describe, frozen_count
 from gradflow.watch.post_mortem.freezing import freezing_line, is_to_learn
-from gradflow.watch.post_mortem.look import is_module, is_tensor
+from gradflow.watch.post_mortem.look import MISSING, is_module, is_tensor, look_up
 from gradflow.watch.post_mortem.loss_findings import MORE, loss_findings
 from gradflow.watch.post_mortem.source import text_of
 from gradflow.watch.post_mortem.stores import stored_losses
 from gradflow.watch.post_mortem.trail import Trail
 
-__all__ = ["asked_of_plain_tensor", "score_is_plain"]
+__all__ = ["asked_of_plain_tensor", "number_is_no_score", "score_is_plain"]
 
 
 def score_is_plain(after: Aftermath) -> tuple[Finding, ...]:
@@ -40,6 +40,20 @@ def asked_of_plain_tensor(after: Aftermath) -> tuple[Finding, ...]:
     # a method of the tensor itself: `retain_grad`, `register_hook`
     root = after.roots[0] if after.roots else None
     return _about(after, root, after.root_node(), is_score=False)
+
+
+def number_is_no_score(after: Aftermath) -> tuple[Finding, ...]:
+    """``backward`` is asked of a number or an array: "'float' object has no attribute 'backward'"."""
+    match after.expression:
+        case ast.Attribute(value=node, attr="backward") if after.scope is not None:
+            trail = Trail(carries_history)
+            value = look_up(node, after.names)
+            trail.search(node, after.scope, None if value is MISSING else value)
+            kind = after.said.partition("'")[2].partition("'")[0]
+            message = f"`{text_of(node)}` is a `{kind}` and no tensor"
+            said = f"Python says: {after.said}"
+            return loss_findings(trail.losses, message, after.span, score=f"`{text_of(node)}`", facts=(said,))
+    return ()
 
 
 def _about(

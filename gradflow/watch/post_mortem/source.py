@@ -11,7 +11,18 @@ from gradflow.cell import earlier_cells
 from gradflow.location import SourceSpan
 from gradflow.probe.class_source import parse_file, span_of_node
 
-__all__ = ["Definition", "Function", "Listing", "Position", "listing_of", "parameters", "parents_in", "text_of"]
+__all__ = [
+    "Definition",
+    "Function",
+    "Listing",
+    "Position",
+    "as_function",
+    "listing_of",
+    "module_listing",
+    "parameters",
+    "parents_in",
+    "text_of",
+]
 
 Position = tuple[int, int, int]
 """Orders statements: which block of the listing, the line in it, and the column."""
@@ -112,12 +123,17 @@ def _lambda_listing(code: CodeType, tree: ast.Module) -> Listing | None:
     found = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno]
     if len(found) != 1:
         return None
-    result = ast.copy_location(ast.Return(value=found[0].body), found[0].body)
-    function = ast.FunctionDef(
-        name=code.co_name, args=found[0].args, body=[result], decorator_list=[], returns=None, type_comment=None
-    )
-    ast.copy_location(function, found[0])
+    function = as_function(found[0])
     return Listing([(code.co_filename, function.body)], function, code.co_qualname)
+
+
+def as_function(node: ast.Lambda) -> ast.FunctionDef:
+    """A lambda as a definition with one ``return``, in the same place."""
+    result = ast.copy_location(ast.Return(value=node.body), node.body)
+    function = ast.FunctionDef(
+        name="<lambda>", args=node.args, body=[result], decorator_list=[], returns=None, type_comment=None
+    )
+    return ast.copy_location(function, node)
 
 
 def parameters(function: Function) -> list[str]:

@@ -10,7 +10,15 @@ from gradflow.probe.class_source import parse_file, span_of_node
 from gradflow.watch.post_mortem.aftermath import Aftermath
 from gradflow.watch.post_mortem.cuts import cut_between
 from gradflow.watch.post_mortem.references import key_of, references_in, way_up
-from gradflow.watch.post_mortem.source import Definition, Function, Listing, parameters, parents_in, text_of
+from gradflow.watch.post_mortem.source import (
+    Definition,
+    Function,
+    Listing,
+    as_function,
+    parameters,
+    parents_in,
+    text_of,
+)
 from gradflow.watch.post_mortem.trail import Loss
 
 __all__ = ["stored_losses"]
@@ -77,7 +85,9 @@ def _is_local(listing: Listing, key: str) -> bool:
 def _functions(node: ast.AST, around: tuple[Function, ...]) -> Iterator[tuple[Function, tuple[Function, ...]]]:
     """The functions below a node, each with those that stand around it."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if isinstance(child, ast.Lambda):
+            yield as_function(child), around
+        elif isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield child, around
             yield from _functions(child, (*around, child))
         else:

@@ -343,7 +343,35 @@ def asked_of_a_module():
     return model[0].grad  # cause
 
 
+@told("hook-detach")
+def lambda_keeps_a_copy():
+    model, kept = net(), []
+    model[0].register_forward_hook(lambda module, inputs, output: kept.append(output.detach()))  # cause
+    score = model(x)[0, 1]
+    torch.autograd.grad(score, kept[0])
+
+
+@told("numpy-roundtrip")
+def backward_of_a_number():
+    model = net()
+    losses = []
+    for _ in range(2):
+        loss = model(x).sum()
+        losses.append(loss.item())  # cause
+    total = sum(losses) / len(losses)
+    total.backward()
+
+
 # ---------------------------------------------------------------------------------------------------- `.grad` is `None`
+
+
+@told("backward-raised", "error")
+def cleared_before_it_is_read():
+    model = net()
+    loss = model(x).sum()
+    loss.backward()
+    model.zero_grad()  # cause
+    return model[0].weight.grad.norm()
 
 
 @told("non-leaf-grad", "connected")
@@ -483,6 +511,20 @@ def test_a_parameter_outside_of_the_graph_is_said_to_be_outside_and_no_more() ->
     assert "no gradient of `loss` reaches `other.weight`" in found.message
 
 
+def test_what_two_backward_passes_go_through_is_named() -> None:
+    generator, critic = nn.Linear(2, 3), nn.Linear(3, 1)
+
+    def program():
+        fake = generator(torch.ones(4, 2))
+        critic(fake).pow(2).mean().backward()
+        score = critic(fake).mean()
+        score.backward()
+
+    found = findings_about(error_of(program))[0].diagnostic
+    assert found.location.line == program.__code__.co_firstlineno + 2
+    assert "both go through `fake`, which was made before" in found.notes
+
+
 def test_detaching_the_generator_is_not_blamed_for_a_critic_that_is_frozen() -> None:
     generator, critic = nn.Linear(2, 3), nn.Linear(3, 1)
 
@@ -564,6 +606,11 @@ def test_a_model_made_on_the_spot_may_be_trainable() -> None:
 # ------------------------------------------------------------------------------------------------------- near misses
 
 
+def number_without_a_past():
+    total = 3.0
+    total.backward()
+
+
 def shapes_differ():
     net()(torch.ones(2, 2))
 
@@ -596,6 +643,7 @@ def to_numpy():
 @pytest.mark.parametrize(
     "program",
     [
+        number_without_a_past,
         shapes_differ,
         out_of_memory,
         wrong_shape_of_gradient,
