@@ -72,7 +72,8 @@ def _some_stay(
     observation: Observation, optimizer: Optimizer, question: Question, empty: tuple[int, ...]
 ) -> tuple[Finding, ...]:
     """Often meant: a fixed feature extractor, an average of another network. So it is told, and nothing more."""
-    left = tuple(value for value in empty if not _is_written(observation.trace, value, optimizer.operation))
+    written = _written(observation.trace, empty, optimizer.operation)
+    left = tuple(value for value in empty if value not in written)
     if not left:
         return ()
     evidence = evidence_for(observation, question, left)
@@ -105,16 +106,17 @@ def _told(found: Finding, names: list[str], optimizer: Optimizer, moved: str) ->
     )
 
 
-def _is_written(trace: Trace, value: int, since: int) -> bool:
-    """Whether the program itself changes it, as a moving average does."""
-    same = {value}
+def _written(trace: Trace, values: tuple[int, ...], since: int) -> set[int]:
+    """Those that the program itself changes, as a moving average does."""
+    same = {value: value for value in values}
+    found = set()
     for operation in range(since, len(trace)):
         inputs = trace.inputs_of(operation)
         if not inputs or inputs[0] not in same:
             continue
         name = trace.name_of(operation)
         if is_inplace_name(name) and name != "requires_grad_":
-            return True
-        if name in ALIASING:
-            same.update(trace.outputs_of(operation))
-    return False
+            found.add(same[inputs[0]])
+        elif name in ALIASING:
+            same.update(dict.fromkeys(trace.outputs_of(operation), same[inputs[0]]))
+    return found
