@@ -46,6 +46,13 @@ def _detach(operation: str) -> CauseText:
 
 
 def _no_grad(operation: str) -> CauseText:
+    if operation == "copy_":
+        return CauseText(
+            label="the numbers are copied here without their history",
+            note="what is copied into a tensor under `no_grad`, as `load_state_dict` does, leaves its history behind: "
+            "the tensor that it is copied into stays a leaf of its own",
+            helps=("use the computed tensors themselves: `torch.func.functional_call(module, tensors, inputs)`",),
+        )
     return CauseText(
         label="gradient recording is switched off here",
         note="what is computed while recording is off has no history, so no gradient can flow back through it",
@@ -120,6 +127,18 @@ def _rewrap(operation: str) -> CauseText:
 
 
 def _nondiff(operation: str) -> CauseText:
+    if operation == "grad":
+        return CauseText(
+            label="the result has no history",
+            note="`torch.autograd.grad` gives plain numbers, unless it is told to record how they were computed",
+            helps=("pass `create_graph=True`",),
+        )
+    if operation.endswith("_with_indices"):
+        return CauseText(
+            label="the result has no derivative",
+            note="where a maximum stands is a whole number, which jumps: there is no slope to pass back",
+            helps=("use the values that it gives, not only where they stand", STRAIGHT_THROUGH),
+        )
     if operation in _COMPARISONS:
         advice = "use a smooth step instead of the comparison: `torch.sigmoid((x - threshold) / temperature)`"
     elif operation in _CHOICES:

@@ -60,6 +60,9 @@ def score_path(evidence: Evidence, cuts: Iterable[CutGroup] = (), *, mark_ends: 
 
 def _stops(evidence: Evidence) -> dict[int, str]:
     """Operations at which a gradient came in and nothing of use went on, with the cause."""
+    birth = next((flow for flow in evidence.flows if flow.incoming_finite and not flow.outgoing_finite), None)
+    if birth is not None:
+        return {birth.operation: "nan-singularity"}
     stops: dict[int, str] = {}
     lost = next((flow for flow in evidence.flows if any(magnitude is None for magnitude in flow.outgoing)), None)
     if lost is not None and not any(measured.arrived for measured in evidence.measured):
@@ -71,9 +74,6 @@ def _stops(evidence: Evidence) -> dict[int, str]:
             stops[flow.operation] = "saturation" if is_bounded else explain_end(evidence, flow).name
     if evidence.absorbed_at >= 0:
         stops[evidence.absorbed_at] = "constant-score"
-    birth = next((flow for flow in evidence.flows if flow.incoming_finite and not flow.outgoing_finite), None)
-    if birth is not None:
-        stops[birth.operation] = "nan-singularity"
     return stops
 
 

@@ -99,13 +99,19 @@ def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
     if name in _NORMALISING - _BOUNDED:
         return _constant(shown)
     if name in _BOUNDED:
-        return _saturated(shown)
+        return _cut_off(shown) if _is_in_score(evidence, flow.operation) else _saturated(shown)
     return ZeroCause(
         name="saturation",
         label="a gradient comes in, zero goes on",
         note=f"the slope of `{shown}` is zero at this input",
         helps=("look at the values that go in here, and try another input: the slope may be zero at this one only",),
     )
+
+
+def _is_in_score(evidence: Evidence, operation: int) -> bool:
+    """Whether an operation belongs to the score function, which runs after the model."""
+    calls = evidence.trace.calls
+    return bool(calls) and operation >= calls[0].end_operation
 
 
 def _dtype(evidence: Evidence, operation: int) -> str:
@@ -233,6 +239,16 @@ def _multiplied(name: str, shown: str) -> ZeroCause:
         label="its weight is exactly zero" if normalises else "multiplied by exactly zero",
         note=f"the {which} of `{shown}` is zero, and it scales the gradient as well",
         helps=("start the factor (gate, weight, mask, loss weight) from something other than zero",),
+    )
+
+
+def _cut_off(shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="saturation",
+        label="every value sits on the flat part",
+        note=f"`{shown}` is flat where its input lies here: this part of the score is as good as it can get, or out of "
+        "range",
+        helps=("try an input for which it is not, or make the score from the values before it",),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from gradflow.graph.dependence import value_inputs
@@ -103,8 +104,25 @@ def _is_spoiled(node: Any, attribute: str) -> bool:
 
 
 def _writer_after(trace: Trace, saver: int) -> int:
-    """The first operation after ``saver`` that changes in place one of the tensors that it read or made."""
-    shared = {*trace.inputs_of(saver), *trace.outputs_of(saver)}
+    """The first operation after ``saver`` that changes in place one of the tensors that it read or made.
+
+    Or, where none does, the tensor that one of them is a part of, as in ``states[:, t + 1] = f(states[:, t])``.
+    """
+    own = {*trace.inputs_of(saver), *trace.outputs_of(saver)}
+    writer = _first_write(trace, saver, own)
+    if writer >= 0:
+        return writer
+    return _first_write(trace, saver, {base for value in own for base in _bases(trace, value)})
+
+
+def _bases(trace: Trace, value: int) -> Iterator[int]:
+    while (producer := trace.values.producer[value]) >= 0 and trace.name_of(producer) in _VIEWS:
+        value = trace.inputs_of(producer)[0]
+        yield value
+
+
+def _first_write(trace: Trace, saver: int, values: set[int]) -> int:
+    shared = set(values)
     for operation in range(saver + 1, len(trace)):
         inputs = trace.inputs_of(operation)
         if not inputs or inputs[0] not in shared:

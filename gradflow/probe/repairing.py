@@ -123,6 +123,8 @@ class RepairingRecorder(Recorder):
     def _neutral(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """What the operation should have given, with its history; ``None`` where that is not known."""
         first = args[0] if args else None
+        if name == "grad" and kwargs.get("create_graph") is False:
+            return torch.autograd.grad(*args, **{**kwargs, "create_graph": True})
         if isinstance(first, torch.Tensor):
             if name in DETACHING:
                 return first

@@ -25,7 +25,9 @@ def position_is_not_read(evidence: Evidence) -> tuple[Diagnostic, ...]:
     if operation >= 0:
         label = "only other positions are read from here on"
         helps = (
-            "ask for a layer before the last one that mixes positions, such as the norm before the last attention",
+            "ask for a layer before the last one that mixes positions, such as the norm before the last attention"
+            if _attends(evidence)
+            else "ask for the part that is read, or for a layer before it is picked out",
             "or read all positions (for example their mean) instead of one",
         )
     else:
@@ -51,3 +53,9 @@ def position_is_not_read(evidence: Evidence) -> tuple[Diagnostic, ...]:
             hides=(evidence.target,),
         ),
     )
+
+
+def _attends(evidence: Evidence) -> bool:
+    """Whether the model mixes the positions of its layers by attention."""
+    names = {evidence.trace.name_of(operation) for operation in range(len(evidence.trace))}
+    return bool(names & {"scaled_dot_product_attention", "multi_head_attention_forward", "softmax"})

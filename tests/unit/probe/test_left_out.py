@@ -72,6 +72,7 @@ def test_a_list_from_another_module(tmp_path: Path, read: str) -> None:
         "return self.head(feats)",  # anything may be done with it there
         "return [feats[k] for k in ('p3', 'p4')]",  # the entry is chosen
         "return [f for f in feats.values()]",
+        "return feats['p3']",
         "return p3",
     ],
 )
