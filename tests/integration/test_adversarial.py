@@ -31,7 +31,8 @@ def test_the_true_cause_is_told_first_at_its_line(path: Path) -> None:
         for number, line in enumerate(text.splitlines(), start=1)
         if (match := re.search(r"# expect: (.+)$", line))
     }
-    workload = load_workload(Request(model=f"{path}:build", inputs=(f"{path}:example_input",)))
+    score = f"{path}:score" if "\ndef score(" in text else None
+    workload = load_workload(Request(model=f"{path}:build", inputs=(f"{path}:example_input",), score=score))
     report = check_workload(workload, [asked["layer"]], slice_=asked.get("slice", ""))
     assert report.verdict == asked["verdict"], str(report)
     if not blame:
