@@ -21,7 +21,6 @@ class GradflowMagics(Magics):  # type: ignore[misc,unused-ignore]
     """The magics, for one shell."""
 
     _is_on = False
-    _explained: BaseException | None = None
 
     @output_can_be_silenced
     @line_cell_magic
@@ -53,7 +52,7 @@ class GradflowMagics(Magics):  # type: ignore[misc,unused-ignore]
     def _run(self, source: str, steps: int | None, is_quiet: bool, *, first_line: int) -> Any:
         """Run source in the user's namespace; the report is shown when the cell has ended, below what it shows."""
         from gradflow.watch.explain import Explanation
-        from gradflow.watch.showing import show
+        from gradflow.watch.showing import mark_explained, show
 
         shell: Any = self.shell
         explanation = Explanation(steps=steps, quiet=True)
@@ -70,7 +69,7 @@ class GradflowMagics(Magics):  # type: ignore[misc,unused-ignore]
         try:
             return run_source(shell, source, explanation, first_line=first_line)
         except BaseException as error:
-            self._explained = error
+            mark_explained(error)
             raise
 
     def _explain_last(self) -> None:
@@ -91,11 +90,10 @@ class GradflowMagics(Magics):  # type: ignore[misc,unused-ignore]
 
     def _explain(self, result: Any) -> None:
         from gradflow.watch.post_mortem.examine import report_about
-        from gradflow.watch.showing import show
+        from gradflow.watch.showing import is_explained, show
 
-        error, explained = result.error_in_exec, self._explained
-        self._explained = None
-        if error is not None and error is not explained:
+        error = result.error_in_exec
+        if error is not None and not is_explained(error):
             report = report_about(error)
             if report.diagnostics:
                 show(report)

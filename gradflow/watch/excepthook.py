@@ -25,8 +25,10 @@ def _explain(error: BaseException) -> None:
     """Print an explanation, or nothing: whatever happens here, the program's own exception has been shown."""
     try:
         from gradflow.watch.post_mortem.examine import report_about
-        from gradflow.watch.showing import show
+        from gradflow.watch.showing import is_explained, show
 
+        if is_explained(error):
+            return
         report = report_about(error)
         if report.diagnostics:
             show(report)

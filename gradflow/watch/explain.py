@@ -18,7 +18,7 @@ from gradflow.watch.events import Observation
 from gradflow.watch.outcome import outcome
 from gradflow.watch.post_mortem.examine import report_about
 from gradflow.watch.running import without_gradflow
-from gradflow.watch.showing import is_shown_by_itself, say, show
+from gradflow.watch.showing import is_shown_by_itself, mark_explained, say, show
 from gradflow.watch.watching import Watch
 
 __all__ = ["Explanation", "explain", "explain_last_error"]
@@ -56,6 +56,8 @@ class Explanation:
         if run is not None:
             run.end(error, sys._getframe(1))
             self._tell(run)
+            if error is not None and not self._quiet and run.claim.watches:
+                mark_explained(error)
 
     def _tell(self, run: _Run) -> None:
         if self._quiet:

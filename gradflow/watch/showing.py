@@ -11,7 +11,9 @@ from gradflow.cell import shell
 from gradflow.report import Report
 from gradflow.watch.explaining import summary
 
-__all__ = ["is_shown_by_itself", "say", "show"]
+__all__ = ["is_explained", "is_shown_by_itself", "mark_explained", "say", "show"]
+
+_MARK = "_gradflow_explained"
 
 
 def is_notebook() -> bool:
@@ -33,6 +35,17 @@ def say(text: str) -> None:
     """Print on stderr, in a notebook on stdout, where it is not taken for an error."""
     with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it
         print(text, file=sys.stdout if is_notebook() else sys.stderr, flush=True)
+
+
+def mark_explained(error: BaseException) -> None:
+    """Remember of an exception that it was explained, for those that would explain it as it goes on."""
+    with contextlib.suppress(AttributeError, TypeError):  # an exception that takes no attributes is explained twice
+        setattr(error, _MARK, True)
+
+
+def is_explained(error: BaseException) -> bool:
+    """Whether it was."""
+    return _MARK in getattr(error, "__dict__", {})
 
 
 def is_shown_by_itself(frame: FrameType | None) -> bool:

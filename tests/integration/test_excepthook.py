@@ -35,6 +35,12 @@ def test_the_explanation_follows_the_traceback(tmp_path: Path) -> None:
     assert "program.py:6:8" in explained
 
 
+def test_what_a_block_has_explained_is_not_explained_again(tmp_path: Path) -> None:
+    text = "\n".join(f"    {line}" for line in BROKEN.splitlines())
+    done = run(tmp_path, f"gradflow.install_excepthook()\nwith gradflow.explain():\n{text}\n")
+    assert done.stderr.count("error[GF101]") == 1
+
+
 def test_other_exceptions_and_healthy_programs_are_left_alone(tmp_path: Path) -> None:
     alone = run(tmp_path, "import torch\n1 / 0\n")
     hooked = run(tmp_path, "gradflow.install_excepthook(); import torch\n1 / 0\n")
