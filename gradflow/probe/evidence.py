@@ -141,6 +141,8 @@ class NodeFlow:
         At an end: which inputs of a product or quotient are all zero and make that nothing goes on.
     backward_span
         Where a custom Function fails to return a gradient, as far as its source tells.
+    hides
+        At an end: the values that get nothing because of it, where several were looked for at once.
     """
 
     name: str
@@ -158,6 +160,7 @@ class NodeFlow:
     ignores_all: bool = False
     zero_operands: tuple[int, ...] = ()
     backward_span: SourceSpan | None = None
+    hides: frozenset[int] = frozenset()
 
     @property
     def dies(self) -> bool:

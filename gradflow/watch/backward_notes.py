@@ -17,6 +17,7 @@ from gradflow.probe.last_nodes import NodeNote, with_ends
 from gradflow.probe.node_facts import NodeFacts, facts_of
 from gradflow.watch.events import Backward
 from gradflow.watch.light_notes import LightNotes
+from gradflow.watch.lost_ways import towards, with_hidden
 from gradflow.watch.magnitude import Magnitude, magnitude_of, resolved
 from gradflow.watch.node_limit import node_limit
 from gradflow.watch.recording import ProgramRecorder
@@ -74,7 +75,11 @@ class BackwardNotes:
         self._arrived: dict[Node, Magnitude] = {}
         self._unseen = ""
         with torch._C.DisableTorchFunction():
-            self._edges = [torch.autograd.graph.get_gradient_edge(t) for t in inputs if t.requires_grad]
+            self._edges = {
+                position: torch.autograd.graph.get_gradient_edge(tensor)
+                for position, tensor in enumerate(inputs)
+                if tensor.requires_grad
+            }
             if len(roots) == 1 and roots[0].grad_fn is not None:
                 self._watch(roots[0].grad_fn)
             elif len(roots) > 1:
@@ -168,24 +173,31 @@ class BackwardNotes:
             if not is_finite or (largest or 0.0) < SMALL:
                 goals[node, 0] = largest
                 lost.add((value, "zero" if is_finite else "nan"))
-        for edge, measured, value in zip(self._edges, event.results, event.inputs, strict=False):
-            if measured.arrived and (not measured.is_finite or (measured.max_abs or 0.0) < SMALL):
+        values = {node: value_of(node.variable) for node in arrived}  # type: ignore[attr-defined]
+        for position, edge in self._edges.items():
+            values[edge.node] = event.inputs[position]
+            measured = event.results[position] if position < len(event.results) else None
+            if measured is not None and not (measured.is_finite and (measured.max_abs or 0.0) >= SMALL):
                 goals[edge.node, edge.output_nr] = measured.max_abs
-                lost.add((value, "zero" if measured.is_finite else "nan"))
-        # in the graph, and still nothing came: some backward on the way returned no gradient
-        silent = [n for n in self._nodes if n.name().endswith("AccumulateGrad") and n not in arrived]
-        goals.update({(node, 0): None for node in silent})
-        lost.update((value_of(node.variable), "none") for node in silent)  # type: ignore[attr-defined]
+                lost.add((event.inputs[position], "zero" if measured.is_finite else "nan"))
+        # in the graph, asked for, and still nothing came: some backward on the way returned no gradient
+        asked = {edge.node for edge in self._edges.values()}
+        for node in self._nodes if event.kind == "backward" else ():
+            if node.name().endswith("AccumulateGrad") and node not in arrived and (not asked or node in asked):
+                values[node] = value_of(node.variable)  # type: ignore[attr-defined]
+                goals[node, 0] = None
+                lost.add((values[node], "none"))
         if goals:
             if self._score is not None and any(how == "zero" for _, how in lost):
                 event.score_is_zero = not bool(self._score.detach().count_nonzero())
-            self._explain(event, root, goals, (event.site, frozenset(lost)))
+            self._explain(event, root, goals, values, (event.site, frozenset(lost)))
 
     def _explain(
         self,
         event: Backward,
         root: Node,
         goals: dict[tuple[Node, int], float | None],
+        values: dict[Node, int],
         key: tuple[int, frozenset[tuple[int, str]]],
     ) -> None:
         if not self._is_close and key in self._known:
@@ -197,22 +209,10 @@ class BackwardNotes:
         way = on_the_way(self._nodes, {node for node, _ in goals})
         operation_of = link_operations(_Rows(self._recorder))  # type: ignore[arg-type]
         notes = self._notes if self._is_close else self._light.notes(way, operation_of)
-        event.flows = self._known[key] = with_ends(_towards(notes, way, {node for node, _ in goals}), root, goals)
+        notes = towards(notes, way, {node for node, _ in goals})
+        event.flows = self._known[key] = with_hidden(with_ends(notes, root, goals), notes, values)
         if self._origin is not None:
             event.origin = operation_of(self._origin)
-
-
-def _towards(notes: Sequence[NodeNote], way: set[Node], goals: set[Node]) -> list[NodeNote]:
-    """The notes on the way to the goals alone, with their edges into it."""
-    found = []
-    for note in notes:
-        if note.node not in way or note.node in goals:
-            continue
-        following = note.node.next_functions
-        kept = [i for i, edge in enumerate(note.edges) if following[edge][0] in way]
-        flow = replace(note.flow, outgoing=tuple(note.flow.outgoing[i] for i in kept))
-        found.append(replace(note, flow=flow, edges=tuple(note.edges[i] for i in kept)))
-    return found
 
 
 class _Rows:

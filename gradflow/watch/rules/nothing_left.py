@@ -33,15 +33,20 @@ def gradient_is_nothing(observation: Observation, question: Question, evidence: 
     if moved and not _stays_dead(observation, question):
         return ()
     found = []
-    for one in engine_findings(observation, question, _of_the_target(evidence)):
+    for one in engine_findings(observation, question, _of_the_target(evidence, question.target)):
         named = _zero(observation, question, evidence, one)
         if not moved:
             found.append(named)
-        elif named.diagnostic.name == "saturation":
+        elif named.diagnostic.name == "saturation" and _is_rectifier(evidence, one.diagnostic.location):
             note = "it did get a gradient in earlier passes; since then, up to the last pass, nothing has come"
             diagnostic = replace(named.diagnostic, notes=(*named.diagnostic.notes, note))
             found.append(replace(named, diagnostic=diagnostic))
     return tuple(found)
+
+
+def _is_rectifier(evidence: Evidence, place: SourceSpan | None) -> bool:
+    """A ReLU may be dead for good; a clipped ratio or a bound that holds for a while is as it should be."""
+    return any(flow.name.startswith(("Relu", "Threshold")) for flow in _ends_at(evidence, place))
 
 
 def _moves_elsewhere(observation: Observation, question: Question) -> bool:
@@ -71,13 +76,14 @@ def _stays_dead(observation: Observation, question: Question) -> bool:
     return tail >= _DEAD_AT_LEAST and 4 * tail >= len(history) and question.backward_number in dead
 
 
-def _of_the_target(evidence: Evidence) -> Evidence:
-    """Without what passed nodes that lie on the ways to other tensors alone."""
+def _of_the_target(evidence: Evidence, target: int) -> Evidence:
+    """Without the ends that keep a gradient from others alone, and what passed nodes on the ways to others."""
     trace, depends = evidence.trace, evidence.dependence.depends
     flows = tuple(
         flow
         for flow in evidence.flows
-        if flow.operation < 0 or any(depends[value] for value in trace.inputs_of(flow.operation))
+        if (target in flow.hides if flow.hides else flow.operation < 0)
+        or (not flow.hides and any(depends[value] for value in trace.inputs_of(flow.operation)))
     )
     return replace(evidence, flows=flows) if any(flow.is_end for flow in flows) else evidence
 

@@ -5,6 +5,7 @@ Nobody has to look at ``.grad`` for that: who steps along a gradient relies on i
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from gradflow.probe.evidence import Measured
@@ -50,7 +51,10 @@ def learns_nothing(observation: Observation) -> tuple[Finding, ...]:
         # the first and the last: what is nearer to the score may have died of something else
         for value in dict.fromkeys((*dead[-1:], *dead[:1])):
             shape = tuple(observation.trace.values.shape[value])
-            measured = Measured(arrived=True, shape=shape, max_abs=0.0, l2_norm=0.0)
+            count = math.prod(shape)
+            measured = Measured(
+                arrived=True, shape=shape, max_abs=0.0, l2_norm=0.0, entry_count=count, zero_count=count
+            )
             site = observation.backwards[passes[value][0]].site
             about = _about(observation, passes[value][0], value, measured, site)
             found.extend(_as_warning(one, optimizer, len(dead)) for one in about if one.diagnostic.name in _TELLING)
