@@ -31,6 +31,7 @@ class ModuleKeys:
         self.modules: dict[int, WatchedModule] = {}
         self.references: dict[int, weakref.ref[Any]] = {}
         self.made_at: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self.classes: dict[int, type] = {}
 
     def key_of(self, module: Any) -> int:
         """The number of a module; a new one for a module not seen before."""
@@ -41,6 +42,7 @@ class ModuleKeys:
         reference = weakref.ref(module)
         self._keys[id(module)] = (reference, key)
         self.references[key] = reference
+        self.classes[key] = type(module)
         made = self.made_at.get(id(module))
         self.modules[key] = WatchedModule(
             key=key,

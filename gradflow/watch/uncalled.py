@@ -26,15 +26,20 @@ def explain_uncalled(log: Log, trace: Trace) -> dict[int, NotCalled]:
     found: dict[int, NotCalled] = {}
     for key in list(dict.fromkeys(_asked_for(log)))[:_EXPLAINED]:
         facts = log.keys.modules[key]
-        root = log.keys.references[facts.root]() if facts.root >= 0 else None
-        if key in called or root is None or not facts.name or not facts.is_reachable:
+        if key in called or facts.root < 0 or not facts.name or not facts.is_reachable:
             continue
+        named = {other.name: number for number, other in log.keys.modules.items() if other.root == facts.root}
         owners: list[tuple[str, type, str]] = []
         name = facts.name
         while name:
             parent, _, attribute = name.rpartition(".")
-            owners.append((parent, type(root.get_submodule(parent)), attribute))
+            owner = named.get(parent, facts.root if not parent else -1)
+            if owner < 0:
+                break
+            owners.append((parent, log.keys.classes[owner], attribute))
             name = parent
+        if name:
+            continue
         made = trace.site_span(facts.made_at)
         ran = frozenset(
             call.module for call in trace.calls if log.keys.modules[log.call_modules[call.id]].root == facts.root

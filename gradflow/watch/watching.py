@@ -184,13 +184,18 @@ class Watch:
         """Which of the modules seen hang on an outermost module that ran."""
         keys = self.log.keys
         held: set[int] = set()
+        replaced = {replacement.module for replacement in self.log.replacements}
         for key in self.log.roots:
             root = keys.references[key]()
             if root is not None:
                 held.update(id(module) for module in root.modules())
         for key, facts in keys.modules.items():
             module = keys.references[key]()
-            facts.is_reachable = module is not None and id(module) in held
+            if module is None:
+                # gone by now, as what a function held: it was part of a model that ran, unless another took its place
+                facts.is_reachable = facts.root >= 0 and key not in replaced
+            else:
+                facts.is_reachable = id(module) in held
 
     def _plain_tensors(self) -> tuple[PlainTensor, ...]:
         """Trainable tensors on plain attributes of the models that ran and are still there."""
