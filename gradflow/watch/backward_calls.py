@@ -130,7 +130,7 @@ class BackwardCalls:
             result = original(*args, **kwargs)
         except BaseException as error:
             event.error_type, event.error = type(error).__name__, " ".join(str(error).split())
-            notes.drop()
+            notes.fail(event)
             raise
         if kind == "grad":
             results = list(result)

@@ -69,7 +69,7 @@ class BackwardNotes:
         self._root: Node | None = None
         self._notes: list[NodeNote] = []
         self._light = LightNotes(self._see_birth, self._facts)
-        self._is_born = False
+        self._birth: Node | None = None
         self._origin: Node | None = None
         self._handles: list[Any] = []
         self._arrived: dict[Node, Magnitude] = {}
@@ -129,8 +129,8 @@ class BackwardNotes:
 
     def _see_birth(self, node: Node) -> None:
         """The first gradient that is not finite: perhaps because the forward already had such numbers."""
-        if not self._is_born:
-            self._is_born = True
+        if self._birth is None:
+            self._birth = node
             if self._reads_saved:
                 with torch._C.DisableTorchFunction(), torch.no_grad():
                     self._origin = forward_origin(node)
@@ -149,7 +149,14 @@ class BackwardNotes:
             handle.remove()
         self._light.forget()
         self._handles, self._notes, self._nodes, self._root, self._origin = [], [], [], None, None
-        self._score = None
+        self._score = self._birth = None
+
+    def fail(self, event: Backward) -> None:
+        """Backward raised: keep where a gradient that is not finite was born, as anomaly mode stops at it."""
+        if self._birth is not None:
+            operation_of = link_operations(_Rows(self._recorder))  # type: ignore[arg-type]
+            event.origin = operation_of(self._origin or self._birth)
+        self.drop()
 
     def finish(self, event: Backward) -> None:
         """Write what was seen to the event."""

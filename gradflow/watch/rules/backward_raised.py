@@ -1,4 +1,4 @@
-"""GF111, GF112, GF501, GF502: autograd raised although everything was connected."""
+"""GF111, GF112, GF407, GF501, GF502: autograd raised although everything was connected."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import replace
 
+from gradflow.diagnose.written import written
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.trace.data import Trace
@@ -30,10 +31,29 @@ def backward_raised(observation: Observation, question: Question) -> tuple[Findi
         return (_changed(observation, question),)
     if "checkpoint" in said:
         return (_checkpoint(observation, question),)
+    if "returned nan values" in said:
+        return (_anomaly(observation, question),)
     function = _FUNCTION.search(said)
     if function is not None and function[1] in observation.backward_returns:
         return (_returned(observation, question, function[1]),)
     return ()
+
+
+def _anomaly(observation: Observation, question: Question) -> Finding:
+    """Anomaly mode has stopped at the first NaN."""
+    trace, origin = observation.trace, question.backward.origin
+    name = written(trace.name_of(origin)) if origin >= 0 else "an operation"
+    return finding(
+        "nan-singularity",
+        "nan",
+        f"backward was stopped at a NaN, which is born at `{name}`",
+        trace.span_of(origin) if origin >= 0 else None,
+        label="infinite or undefined at this input",
+        annotations=((trace.site_span(question.backward.site), "stopped here by anomaly mode"),),
+        notes=(f"torch says: {question.error}",),
+        helps=("keep the input away from this point: clamp it, or add a small number (`(x + 1e-12).sqrt()`)",),
+        **_common(observation, question),  # type: ignore[arg-type]
+    )
 
 
 def _returned(observation: Observation, question: Question, name: str) -> Finding:
