@@ -154,7 +154,8 @@ class ProgramRecorder(Recorder):
         measured = measure(part)
         site = self.sites.number(frame)
         if measured.is_zero and measured.entry_count > 1:
-            self._log.zero_parts.append((whole, site))
+            if not measure(gradient).is_zero:
+                self._log.zero_parts.append((whole, site))
         elif not measured.is_zero:
             self._log.filled_parts.add(site)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Observation
-from gradflow.watch.evidence import evidence_for
+from gradflow.watch.evidence import evidence_for, is_leaf_value
 from gradflow.watch.finding import Finding
 from gradflow.watch.questions import Question
 from gradflow.watch.rules.answered import position_not_read
@@ -13,10 +13,15 @@ __all__ = ["hook_takes_zeros"]
 
 
 def hook_takes_zeros(observation: Observation) -> tuple[Finding, ...]:
-    """Every part that is taken at this place is zero throughout, in every pass."""
+    """Every part that is taken at this place is zero throughout, in every pass.
+
+    Of a leaf that is nothing unusual: rows of an embedding that were not looked up, say.
+    """
     found: list[Finding] = []
     for gradient, site in observation.zero_parts:
         target = observation.gradient_of.get(gradient, -1)
+        if target < 0 or is_leaf_value(observation.trace, target):
+            continue
         number = _backward_of(observation, target)
         if number < 0 or any(gradient in backward.result_values for backward in observation.backwards):
             continue
