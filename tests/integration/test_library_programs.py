@@ -88,6 +88,8 @@ def need_libraries(text: str) -> None:
             names.append(node.module)
         for name in names:
             pytest.importorskip(name.partition(".")[0])
+    if "TrainingArguments" in text:
+        pytest.importorskip("accelerate")  # transformers imports it only when it trains
 
 
 def run_plain(path: Path) -> str:
