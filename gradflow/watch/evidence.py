@@ -21,9 +21,8 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
     """The recording about one question in the form that the rules of ``gradflow check`` take."""
     target = question.target
     values = sources or ((target,) if target >= 0 else ())
-    name, kind = name_of_value(observation, values[0]) if values else ("the parameters", "parameter")
     base = observation.trace
-    trace = replace(base, score=question.score, layer_values={name: values})
+    trace = replace(base, score=question.score)
     dependence = analyse(trace, values)
     bridges: tuple[Bridge, ...] = ()
     if dependence.exits and (question.measured.arrived or not dependence.score_depends):
@@ -33,6 +32,10 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
             bridges = tuple(bridge for bridge in bridges if bridge.how == "numbers")
         if bridges:
             dependence = analyse(trace, values, bridges)
+    # of several sources, the one that the way shown begins at
+    shown = dependence.way[:1] or values[:1]
+    name, kind = name_of_value(observation, shown[0]) if shown else ("the parameters", "parameter")
+    trace = replace(trace, layer_values={name: values})
     is_leaf = target >= 0 and is_leaf_value(base, target)
     small = (question.measured.max_abs or 0.0) < 1e-6
     return Evidence(

@@ -13,26 +13,34 @@ __all__ = ["call_of_value", "layer_of", "name_of_value", "score_text"]
 
 
 def call_of_value(trace: Trace, value: int) -> int:
-    """The innermost module call that returned a value, or a view, copy or slice of it; -1 for none."""
-    made = {output: call.id for call in reversed(trace.calls) for output in call.outputs}
-    for _ in range(64):
-        if value in made:
-            return made[value]
-        producer = trace.values.producer[value]
-        inputs = trace.inputs_of(producer) if producer >= 0 else ()
-        if len(inputs) != 1:
-            return -1
-        value = inputs[0]
-    return -1
+    """The outermost module call that returned a value, or a view, copy or slice of it; -1 for none."""
+    return _returned_by(trace, value)[0]
 
 
 def layer_of(observation: Observation, value: int) -> tuple[str, str]:
     """Qualified name and class of the module that a value came from; empty for none."""
-    call = call_of_value(observation.trace, value)
+    calls = observation.trace.calls
+    call, returned = _returned_by(observation.trace, value)
     if call < 0:
         return "", ""
-    made = observation.trace.calls[call]
+    # the model itself, which has no name, hands on what one of its layers has made
+    inner = (one for one in calls[call + 1 :] if one.module and returned in one.outputs)
+    made = calls[call] if calls[call].module else next(inner, calls[call])
     return made.module or made.type_name, made.type_name
+
+
+def _returned_by(trace: Trace, value: int) -> tuple[int, int]:
+    """The call, and the value on the way back that it returned."""
+    made = {output: call.id for call in reversed(trace.calls) for output in call.outputs}
+    for _ in range(64):
+        if value in made:
+            return made[value], value
+        producer = trace.values.producer[value]
+        inputs = trace.inputs_of(producer) if producer >= 0 else ()
+        if len(inputs) != 1:
+            break
+        value = inputs[0]
+    return -1, -1
 
 
 def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["layer", "parameter"]]:

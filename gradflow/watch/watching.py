@@ -148,6 +148,7 @@ class Watch:
         """What was seen, as plain data."""
         log, recorder = self.log, self.recorder
         self._check_reachable()
+        self._name_early_calls()
         trace = recorder.finish(score=-1, layer_values={}, initially_enabled=self._initially_enabled)
         return Observation(
             trace=trace,
@@ -179,6 +180,12 @@ class Watch:
             callers={site: tuple(callers) for site, callers in self.sites.callers.items()},
             stepped_aside=log.stepped_aside,
         )
+
+    def _name_early_calls(self) -> None:
+        """A part of a model that ran before the model itself was not known to be one: it has its name since."""
+        for call, key in zip(self.recorder.calls, self.log.call_modules, strict=True):
+            if not call.module or call.module.startswith("("):
+                call.module = self.log.keys.modules[key].name or call.module
 
     def _check_reachable(self) -> None:
         """Which of the modules seen hang on an outermost module that ran."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnosing import diagnose
-from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.diagnose.diagnostic import Diagnostic, Help
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.probe.evidence import Evidence
 from gradflow.watch.capture_facts import hook_around
@@ -55,9 +55,9 @@ def _in_the_programs_words(observation: Observation, evidence: Evidence, diagnos
                 code=code_of("graph-freed"),
                 name="graph-freed",
                 message="a gradient is differentiated again, and it was computed without a graph of its own",
-                label="without `create_graph=True` the result is a plain number",
+                label="without `create_graph=True` the result has no history",
                 notes=("the first derivative is a new tensor without history, unless autograd is told to record it",),
-                helps=(),
+                helps=(Help(text="pass `create_graph=True` here"),),
             )
         if group.cause == "detach" and hook_around(observation, operation) is not None:
             return replace(diagnostic, code=code_of("hook-detach"), name="hook-detach")

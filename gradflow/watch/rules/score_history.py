@@ -25,7 +25,7 @@ def score_without_history(observation: Observation, question: Question) -> tuple
     leaves = leaves_behind(observation, question, trainable=True)
     leaves = tuple(leaf for leaf in leaves if leaf != question.score)
     wanted = question.target
-    if wanted >= 0 and wanted in leaves:
+    if wanted >= 0 and (wanted in leaves or _is_cut_from(observation, question)):
         leaves = (wanted,)
     flags = [late_flag(observation, leaf, reaches) for leaf in leaves] if late is None else []
     if flags and flags[0] is not None and None not in flags:
@@ -39,6 +39,12 @@ def score_without_history(observation: Observation, question: Question) -> tuple
         return _in_order(symptom, engine_findings(observation, question, evidence_for(observation, asked, leaves)))
     found = (*_region(observation, question), *frozen_throughout(observation, question))
     return _in_order(symptom, found or _out_of_torch(observation, question))
+
+
+def _is_cut_from(observation: Observation, question: Question) -> bool:
+    """Whether the tensor asked for has a history, and the score was computed from it without one."""
+    trace = replace(observation.trace, score=question.score)
+    return trace.values.requires_grad[question.target] and bool(analyse(trace, (question.target,)).needed)
 
 
 def _still_frozen(observation: Observation, question: Question) -> tuple[Finding, ...]:
