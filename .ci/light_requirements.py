@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-HEAVY = {"torch", "torchvision", "timm", "captum"}
+HEAVY = {"torch", "torchvision", "timm", "captum", "accelerate", "lightning", "torchcam"}
 
 project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
 for requirement in (*project["dependencies"], *project["optional-dependencies"]["test"]):
