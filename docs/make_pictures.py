@@ -13,8 +13,8 @@ from gradflow.load.request import Request
 from gradflow.render.terminal_picture import export_terminal_svg
 from gradflow.report import Report
 from gradflow.watch.explaining import explain_observation
-from gradflow.watch.running import run_program
-from gradflow.watch.watching import Watch
+from gradflow.watch.observers.running import run_program
+from gradflow.watch.observers.watching import Watch
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"

@@ -11,7 +11,7 @@ import sysconfig
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
-__all__ = ["SiteTable", "SourceSpan", "is_installed", "makes_tensor", "source_line"]
+__all__ = ["SiteTable", "SourceSpan", "is_installed", "makes_tensor", "own_directory", "source_line"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +60,15 @@ def _package_directories(*names: str) -> tuple[str, ...]:
 
 
 @functools.cache
-def _own_directory() -> str:
+def own_directory() -> str:
+    """The folder of gradflow itself, with a separator at its end."""
     return os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 @functools.cache
 def _machinery_prefixes() -> tuple[str, ...]:
     """Paths whose frames are never where a user looks: torch, gradflow and the standard library."""
-    return (_own_directory(), *_package_directories("torch", "functorch"))
+    return (own_directory(), *_package_directories("torch", "functorch"))
 
 
 @functools.cache
@@ -136,7 +137,7 @@ _USER, _SKIP, _TORCH, _BOUNDARY = range(4)
 
 def _role_of(path: str) -> int:
     """Whether a frame of this file is the user's, is passed over, or ends the search (gradflow called the model)."""
-    own = _own_directory()
+    own = own_directory()
     if path.startswith(own):
         recording = path.startswith(
             (f"{own}trace{os.sep}", f"{own}probe{os.sep}", f"{own}watch{os.sep}", f"{own}load{os.sep}observe")

@@ -87,9 +87,9 @@ class Run:
                 f"there is no program `{args.program}`",
                 hint="for a module, as in `python -m`, write `gradflow run -m MODULE`",
             )
+        from gradflow.watch.observers.running import INTERRUPTED, run_program
+        from gradflow.watch.observers.watching import Watch
         from gradflow.watch.outcome import outcome
-        from gradflow.watch.running import INTERRUPTED, run_program
-        from gradflow.watch.watching import Watch
 
         watch = Watch(steps=args.steps, formulas=not args.no_formulas)
         started, process, is_ours = time.perf_counter(), os.getpid(), _is_own_process()
@@ -113,7 +113,7 @@ def _is_own_process() -> bool:
 
 def _end_as_interrupted() -> None:
     """End as Python does after Ctrl-C: a shell that runs a loop of commands stops only when one died of the signal."""
-    from gradflow.watch.running import flush
+    from gradflow.watch.observers.running import flush
 
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -145,7 +145,7 @@ def _show(report: Report, format_: str, output: Path | None) -> None:
 
         show(report, format_, output)
         return
-    from gradflow.watch.running import flush
+    from gradflow.watch.observers.running import flush
 
     flush(sys.stdout)
     if format_ == "text" and not report.diagnostics:

@@ -12,13 +12,13 @@ import torch
 from gradflow.graph.dependence import analyse, is_differentiable
 from gradflow.report import Report, Target
 from gradflow.watch.events import Observation
+from gradflow.watch.facts.questions import Question, questions_in
 from gradflow.watch.finding import Finding
 from gradflow.watch.post_mortem.aftermath import Aftermath, asked_in, frame_scope
 from gradflow.watch.post_mortem.examine import findings_about
 from gradflow.watch.post_mortem.look import is_tensor, look_up
 from gradflow.watch.post_mortem.missing_grad import grad_is_none
 from gradflow.watch.post_mortem.outside_graph import not_reached
-from gradflow.watch.questions import Question, questions_in
 
 __all__ = ["with_what_ran_before"]
 

@@ -12,14 +12,14 @@ from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 from gradflow.errors import UsageError
 from gradflow.report import Environment, Report, Score, Target
-from gradflow.watch.active import Claim
 from gradflow.watch.before_block import with_what_ran_before
 from gradflow.watch.events import Observation
+from gradflow.watch.observers.active import Claim
+from gradflow.watch.observers.running import without_gradflow
+from gradflow.watch.observers.watching import Watch
 from gradflow.watch.outcome import outcome
 from gradflow.watch.post_mortem.examine import report_about
-from gradflow.watch.running import without_gradflow
 from gradflow.watch.showing import is_shown_by_itself, mark_explained, say, show
-from gradflow.watch.watching import Watch
 
 __all__ = ["Explanation", "explain", "explain_last_error"]
 

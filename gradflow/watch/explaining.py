@@ -11,12 +11,12 @@ import gradflow
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.watch.events import Observation
-from gradflow.watch.evidence import evidence_for
+from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.names import name_of_value, score_text
+from gradflow.watch.facts.questions import Question, questions_in
 from gradflow.watch.finding import Finding
-from gradflow.watch.names import name_of_value, score_text
 from gradflow.watch.own_line import at_own_line
 from gradflow.watch.picture import draw_question
-from gradflow.watch.questions import Question, questions_in
 from gradflow.watch.rules.answered import a_gradient_came
 from gradflow.watch.rules.backward_raised import backward_raised
 from gradflow.watch.rules.captured import captured_tensor_is_another

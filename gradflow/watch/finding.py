@@ -8,7 +8,7 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Severity
 from gradflow.diagnose.verdict import Verdict
 from gradflow.location import SourceSpan
-from gradflow.watch.questions import Question
+from gradflow.watch.facts.questions import Question
 
 __all__ = ["Finding", "finding"]
 

@@ -19,8 +19,8 @@ pytest.importorskip("torchvision")
 
 from gradflow.render.terminal import render_text
 from gradflow.watch.explaining import explain_observation, summary
-from gradflow.watch.running import run_program
-from gradflow.watch.watching import Watch
+from gradflow.watch.observers.running import run_program
+from gradflow.watch.observers.watching import Watch
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "thirteen-examples.md"

@@ -24,8 +24,8 @@ pytest.importorskip("torch")
 
 from gradflow.report import Report
 from gradflow.watch.explaining import explain_observation
-from gradflow.watch.running import run_program
-from gradflow.watch.watching import Watch
+from gradflow.watch.observers.running import run_program
+from gradflow.watch.observers.watching import Watch
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "library_programs"
 PROGRAMS = sorted(FOLDER.glob("*.py"))

@@ -15,8 +15,8 @@ pytest.importorskip("torch")
 
 from gradflow.report import Report
 from gradflow.watch.explaining import explain_observation
-from gradflow.watch.running import run_program
-from gradflow.watch.watching import Watch
+from gradflow.watch.observers.running import run_program
+from gradflow.watch.observers.watching import Watch
 
 PROGRAMS = sorted((Path(__file__).parents[2] / "fixtures" / "programs").glob("*.py"))
 

@@ -12,6 +12,7 @@ import gradflow
 from gradflow.report import Environment, Report, Score, Target
 from gradflow.watch.explaining import findings_in
 from gradflow.watch.finding import Finding
+from gradflow.watch.observers.watching import Watch
 from gradflow.watch.post_mortem.aftermath import Aftermath, aftermath_of
 from gradflow.watch.post_mortem.changed import leaf_written_to, saved_tensor_changed
 from gradflow.watch.post_mortem.freed import graph_is_freed
@@ -19,7 +20,6 @@ from gradflow.watch.post_mortem.missing_grad import grad_is_none
 from gradflow.watch.post_mortem.no_history import asked_of_plain_tensor, number_is_no_score, score_is_plain
 from gradflow.watch.post_mortem.outside_graph import not_in_graph
 from gradflow.watch.post_mortem.refused import checkpoint_refuses, inference_tensor, no_scalar
-from gradflow.watch.watching import Watch
 
 __all__ = ["findings_about", "report_about"]
 

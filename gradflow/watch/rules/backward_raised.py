@@ -11,11 +11,11 @@ from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.trace.data import Trace
 from gradflow.watch.events import Backward, Observation
-from gradflow.watch.evidence import is_leaf_value
+from gradflow.watch.facts.evidence import is_leaf_value
+from gradflow.watch.facts.names import name_of_value, score_text
+from gradflow.watch.facts.questions import Question
+from gradflow.watch.facts.shared_memory import memory_roots, writes_in_place
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.names import name_of_value, score_text
-from gradflow.watch.questions import Question
-from gradflow.watch.shared_memory import memory_roots, writes_in_place
 
 __all__ = ["backward_raised"]
 

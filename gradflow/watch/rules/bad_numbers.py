@@ -9,8 +9,8 @@ from gradflow.diagnose.operation_place import operation_place
 from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence
 from gradflow.watch.events import Observation
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
-from gradflow.watch.questions import Question
 from gradflow.watch.rules.engine import engine_findings
 
 __all__ = ["gradient_is_bad"]

@@ -8,12 +8,12 @@ from gradflow.location import SourceSpan, source_line
 from gradflow.probe.evidence import Evidence
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DETACHING
-from gradflow.watch.capture_facts import copied_from, hook_around, hook_that_stored, is_rewritten, other_calls
-from gradflow.watch.definitions import asked_name_made, kept_under
 from gradflow.watch.events import Observation
+from gradflow.watch.facts.captures import copied_from, hook_around, hook_that_stored, is_rewritten, other_calls
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.hook_source import keeps_all, place_of_keeping
-from gradflow.watch.questions import Question
+from gradflow.watch.source.definitions import asked_name_made, kept_under
+from gradflow.watch.source.hooks import keeps_all, place_of_keeping
 
 __all__ = ["captured_tensor_is_another"]
 

@@ -9,11 +9,11 @@ from gradflow.diagnose.diagnosing import diagnose
 from gradflow.diagnose.diagnostic import Diagnostic, Help
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.probe.evidence import Evidence
-from gradflow.watch.capture_facts import hook_around
 from gradflow.watch.events import Observation
+from gradflow.watch.facts.captures import hook_around
+from gradflow.watch.facts.joins import how_joined
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
-from gradflow.watch.joins import how_joined
-from gradflow.watch.questions import Question
 from gradflow.watch.rules.plain_input import at_plain_input
 
 __all__ = ["engine_findings"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 from gradflow.watch.events import FlagChange, Observation
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.questions import Question
 
 __all__ = ["not_trainable"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Observation
-from gradflow.watch.evidence import evidence_for, is_leaf_value
+from gradflow.watch.facts.evidence import evidence_for, is_leaf_value
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
-from gradflow.watch.questions import Question
 from gradflow.watch.rules.answered import position_not_read
 
 __all__ = ["hook_takes_zeros"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gradflow.watch.definitions import definition_of, receiver_at
 from gradflow.watch.events import Hook, Observation, WatchedModule
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.uncalled import layer_never_ran, used_without_calling
+from gradflow.watch.source.definitions import definition_of, receiver_at
 
 __all__ = ["hook_never_ran"]
 

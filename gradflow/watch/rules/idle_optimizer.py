@@ -9,9 +9,9 @@ from gradflow.probe.evidence import Evidence, Measured
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import ALIASING, is_inplace_name
 from gradflow.watch.events import Observation, Optimizer
-from gradflow.watch.evidence import evidence_for
+from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
-from gradflow.watch.questions import Question
 from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.score_history import score_without_history
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from gradflow.trace.data import Trace
 from gradflow.watch.events import FlagChange, Observation
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.questions import Question
 
 __all__ = ["late_flag", "too_late"]
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
-from gradflow.watch.definitions import argument_at, definition_of
 from gradflow.watch.events import GradRead, Observation
+from gradflow.watch.facts.gradient_products import PRODUCTS
+from gradflow.watch.facts.names import call_of_value
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.gradient_products import PRODUCTS
-from gradflow.watch.names import call_of_value
+from gradflow.watch.source.definitions import argument_at, definition_of
 
 __all__ = ["gradient_and_activation_differ", "gradients_onwards", "in_one_score", "weight_gradient_taken"]
 

@@ -10,7 +10,7 @@ from gradflow.trace.operation_kinds import TO_ARRAYS
 from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.finding import Finding
 from gradflow.watch.rules.mixing import gradients_onwards, weight_gradient_taken
-from gradflow.watch.source_products import product_in_source
+from gradflow.watch.source.products import product_in_source
 
 __all__ = ["weight_gradient_in_arrays"]
 

@@ -9,12 +9,12 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.location import SourceSpan, source_line
 from gradflow.probe.evidence import Evidence, NodeFlow
-from gradflow.watch.definitions import definition_of, expression_at
 from gradflow.watch.events import Observation
+from gradflow.watch.facts.names import name_of_value
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
-from gradflow.watch.names import name_of_value
-from gradflow.watch.questions import Question
 from gradflow.watch.rules.engine import engine_findings
+from gradflow.watch.source.definitions import definition_of, expression_at
 
 __all__ = ["gradient_is_nothing"]
 

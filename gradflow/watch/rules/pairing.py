@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from gradflow.location import SourceSpan
 from gradflow.trace.data import Trace
-from gradflow.watch.capture_facts import hook_that_stored
-from gradflow.watch.definitions import argument_at, definition_of, loop_with_zip
 from gradflow.watch.events import Hook, HookRun, Observation
+from gradflow.watch.facts.captures import hook_that_stored
+from gradflow.watch.facts.gradient_products import GradientProducts, Product
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.gradient_products import GradientProducts, Product
-from gradflow.watch.hook_source import keeps_all, place_of_keeping, place_of_use
 from gradflow.watch.rules.mixing import in_one_score
+from gradflow.watch.source.definitions import argument_at, definition_of, loop_with_zip
+from gradflow.watch.source.hooks import keeps_all, place_of_keeping, place_of_use
 
 __all__ = ["gradient_of_another_call"]
 

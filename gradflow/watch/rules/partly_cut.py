@@ -18,8 +18,8 @@ from gradflow.probe.straight_through import is_straight_through
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import ALIASING, DETACHING
 from gradflow.watch.events import Observation
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.questions import Question
 
 __all__ = ["one_way_is_cut"]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.watch.events import Observation
-from gradflow.watch.questions import Question
+from gradflow.watch.facts.questions import Question
 
 __all__ = ["at_plain_input"]
 

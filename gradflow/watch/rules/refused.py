@@ -6,9 +6,9 @@ import ast
 
 from gradflow.location import SourceSpan
 from gradflow.probe.class_source import parse_file
-from gradflow.watch.definitions import definition_of, expression_at
 from gradflow.watch.events import Failure, Observation
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.source.definitions import definition_of, expression_at
 
 __all__ = ["REFUSALS"]
 

@@ -14,7 +14,7 @@ from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DETACHING, EXITS
 from gradflow.watch.events import Hook, HookRun, Observation
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.hook_source import keeps_something, looks_by_name, means_to_change, place_of_return
+from gradflow.watch.source.hooks import keeps_something, looks_by_name, means_to_change, place_of_return
 
 __all__ = ["hook_replaces_output"]
 

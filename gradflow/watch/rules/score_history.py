@@ -7,10 +7,10 @@ from dataclasses import replace
 from gradflow.diagnose.diagnostic import Help
 from gradflow.graph.dependence import analyse
 from gradflow.watch.events import Observation
-from gradflow.watch.evidence import evidence_for, leaves_behind
+from gradflow.watch.facts.evidence import evidence_for, leaves_behind
+from gradflow.watch.facts.names import name_of_value
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.names import name_of_value
-from gradflow.watch.questions import Question
 from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.late_flag import late_flag, too_late
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 from gradflow.probe.evidence import Measured
 from gradflow.watch.events import STEPS_KEPT, Observation, Optimizer
-from gradflow.watch.evidence import evidence_for
+from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
-from gradflow.watch.questions import Question
 from gradflow.watch.rules.answered import a_gradient_came
 
 __all__ = ["learns_nothing", "steps_along_nan"]

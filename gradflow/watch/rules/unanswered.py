@@ -7,11 +7,11 @@ from dataclasses import replace
 from gradflow.graph.dependence import is_differentiable
 from gradflow.probe.evidence import Evidence
 from gradflow.trace.operation_kinds import is_inplace_name
-from gradflow.watch.capture_facts import hook_around
 from gradflow.watch.events import Observation
-from gradflow.watch.evidence import is_leaf_value
+from gradflow.watch.facts.captures import hook_around
+from gradflow.watch.facts.evidence import is_leaf_value
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.questions import Question
 from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.freezing import not_trainable
 from gradflow.watch.rules.late_flag import late_flag, too_late

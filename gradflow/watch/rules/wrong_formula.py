@@ -8,9 +8,9 @@ from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivat
 from gradflow.probe.evidence import Measured
 from gradflow.probe.formula_check import FormulaCheck, wrong_formulas
 from gradflow.watch.events import Observation
-from gradflow.watch.evidence import evidence_for
+from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
-from gradflow.watch.questions import Question
 
 __all__ = ["formula_is_wrong"]
 

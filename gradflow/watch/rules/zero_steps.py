@@ -6,9 +6,9 @@ import math
 
 from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Backward, Observation, Optimizer
-from gradflow.watch.evidence import evidence_for
+from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
-from gradflow.watch.questions import Question
 from gradflow.watch.rules.answered import a_gradient_came
 
 __all__ = ["optimizer_steps_along_zeros"]

@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
-from gradflow.watch import backward_notes  # noqa: E402
 from gradflow.watch.events import Backward, Observation  # noqa: E402
-from gradflow.watch.watching import Watch  # noqa: E402
+from gradflow.watch.observers import backward_notes  # noqa: E402
+from gradflow.watch.observers.watching import Watch  # noqa: E402
 
 
 def watched(function) -> Observation:  # type: ignore[no-untyped-def]

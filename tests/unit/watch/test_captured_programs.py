@@ -9,7 +9,7 @@ import torch
 
 from gradflow.watch.explaining import findings_in
 from gradflow.watch.finding import Finding
-from gradflow.watch.watching import Watch
+from gradflow.watch.observers.watching import Watch
 
 
 class Net(torch.nn.Module):

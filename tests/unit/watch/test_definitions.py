@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gradflow.location import SourceSpan
-from gradflow.watch.definitions import argument_at, assignment_before, definition_of, receiver_at
+from gradflow.watch.source.definitions import argument_at, assignment_before, definition_of, receiver_at
 
 SOURCE = """\
 weights = {"main": 1.0, "extra": 0.0}

@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gradflow.watch.harmless import is_harmless  # noqa: E402
+from gradflow.watch.observers.harmless import is_harmless  # noqa: E402
 
 COUNTS: list[int] = []
 FACTOR = 2.0

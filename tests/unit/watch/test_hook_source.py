@@ -8,7 +8,7 @@ import pytest
 
 from gradflow.location import SourceSpan
 from gradflow.watch.events import Hook
-from gradflow.watch.hook_source import (
+from gradflow.watch.source.hooks import (
     keeps_all,
     keeps_something,
     looks_by_name,

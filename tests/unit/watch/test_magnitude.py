@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gradflow.watch.magnitude import magnitude_of, resolved  # noqa: E402
+from gradflow.watch.observers.magnitude import magnitude_of, resolved  # noqa: E402
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])

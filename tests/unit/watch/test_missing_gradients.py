@@ -14,8 +14,8 @@ torch = pytest.importorskip("torch")
 
 from gradflow.report import Report  # noqa: E402
 from gradflow.watch.explaining import explain_observation  # noqa: E402
-from gradflow.watch.running import run_program  # noqa: E402
-from gradflow.watch.watching import Watch  # noqa: E402
+from gradflow.watch.observers.running import run_program  # noqa: E402
+from gradflow.watch.observers.watching import Watch  # noqa: E402
 
 Explain = Callable[[str], Report]
 

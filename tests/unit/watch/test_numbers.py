@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gradflow.watch.numbers import Numbers  # noqa: E402
+from gradflow.watch.observers.numbers import Numbers  # noqa: E402
 
 TELLING = 0.7315926
 

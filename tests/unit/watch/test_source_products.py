@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gradflow.location import SourceSpan
-from gradflow.watch.source_products import product_in_source
+from gradflow.watch.source.products import product_in_source
 
 G, A = "layer.weight.grad", "activation.numpy()"
 

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from gradflow.watch.running import run_program
-from gradflow.watch.warning_levels import warnings_skip_gradflow
-from gradflow.watch.watching import Watch
+from gradflow.watch.observers.running import run_program
+from gradflow.watch.observers.warning_levels import warnings_skip_gradflow
+from gradflow.watch.observers.watching import Watch
 
 PROGRAM = """\
 import warnings

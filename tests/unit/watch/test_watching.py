@@ -12,8 +12,8 @@ import torch.nn.modules.module as module_machinery
 from torch import nn
 from torch.optim import optimizer as optimizer_machinery
 
-from gradflow.watch import watching
-from gradflow.watch.watching import Watch
+from gradflow.watch.observers import watching
+from gradflow.watch.observers.watching import Watch
 
 
 def traces() -> dict[str, object]:

@@ -19,8 +19,8 @@ from gradflow.location import SourceSpan, is_machinery
 from gradflow.trace.capture import all_tensors
 from gradflow.trace.patches import replace
 from gradflow.watch.events import Hook, HookRun
-from gradflow.watch.log import Log
-from gradflow.watch.recording import ProgramRecorder
+from gradflow.watch.observers.log import Log
+from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["HookWatch", "WatchedHook"]
 

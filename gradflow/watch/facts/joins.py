@@ -10,7 +10,7 @@ from gradflow.location import SourceSpan
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import FROM_ARRAYS, IMPORTS, TO_ARRAYS, VALUE_EXITS
 from gradflow.watch.events import Observation
-from gradflow.watch.source_flow import is_written_out, leads_to
+from gradflow.watch.source.flow import is_written_out, leads_to
 
 __all__ = ["how_joined", "joins_of"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DETACHING, INPLACE_CAPABLE, REWRAPPING, is_inplace_name
 from gradflow.watch.events import Hook, HookRun, Observation
-from gradflow.watch.names import call_of_value
+from gradflow.watch.facts.names import call_of_value
 
 __all__ = ["Copy", "copied_from", "hook_around", "hook_that_stored", "is_rewritten", "other_calls"]
 

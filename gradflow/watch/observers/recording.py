@@ -16,12 +16,12 @@ from gradflow.trace.classify import Kind
 from gradflow.trace.leaf import is_leaf
 from gradflow.trace.operation_kinds import FROM_ARRAYS, INPLACE_CAPABLE, VALUE_EXITS
 from gradflow.trace.recorder import Recorder
-from gradflow.watch.applications import ApplicationKeeper
-from gradflow.watch.callers import is_guard, is_within_torch
 from gradflow.watch.events import FlagChange, GradRead, TensorHook
-from gradflow.watch.log import Log
-from gradflow.watch.measuring import measure
-from gradflow.watch.presence import on_stack
+from gradflow.watch.observers.applications import ApplicationKeeper
+from gradflow.watch.observers.callers import is_guard, is_within_torch
+from gradflow.watch.observers.log import Log
+from gradflow.watch.observers.measuring import measure
+from gradflow.watch.observers.presence import on_stack
 
 __all__ = ["ProgramRecorder"]
 

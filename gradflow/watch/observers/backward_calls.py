@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from gradflow.trace.patches import replace, replace_function
-from gradflow.watch.backward_notes import BackwardNotes, KnownFlows
 from gradflow.watch.events import Backward
-from gradflow.watch.log import Log
-from gradflow.watch.measuring import measure
-from gradflow.watch.recording import ProgramRecorder
+from gradflow.watch.observers.backward_notes import BackwardNotes, KnownFlows
+from gradflow.watch.observers.log import Log
+from gradflow.watch.observers.measuring import measure
+from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["BackwardCalls"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gradflow.location import SourceSpan
 from gradflow.probe.class_source import parse_file
-from gradflow.watch.definitions import expression_at
+from gradflow.watch.source.definitions import expression_at
 
 __all__ = ["is_written_out", "leads_to"]
 

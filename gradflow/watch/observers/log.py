@@ -18,7 +18,7 @@ from gradflow.watch.events import (
     TensorHook,
     WatchedModule,
 )
-from gradflow.watch.numbers import Numbers
+from gradflow.watch.observers.numbers import Numbers
 
 __all__ = ["Log", "ModuleKeys"]
 

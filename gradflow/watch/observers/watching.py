@@ -14,22 +14,22 @@ import torch
 from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
 from gradflow.probe.custom_backward import function_spans
 from gradflow.trace.patches import watched
-from gradflow.watch.backward_calls import BackwardCalls
-from gradflow.watch.compiled import CompiledCalls
-from gradflow.watch.construction import Construction
 from gradflow.watch.events import Failure, Observation, PlainTensor
-from gradflow.watch.formulas import check_formulas, last_returns
-from gradflow.watch.hooks import HookWatch
-from gradflow.watch.log import Log
-from gradflow.watch.module_calls import ModuleCalls
-from gradflow.watch.optimizers import OptimizerWatch
-from gradflow.watch.plain_tensors import plain_tensors
-from gradflow.watch.presence import take_off
-from gradflow.watch.program_sites import ProgramSites
-from gradflow.watch.recording import ProgramRecorder
-from gradflow.watch.uncalled import explain_uncalled
-from gradflow.watch.warning_levels import warnings_skip_gradflow
-from gradflow.watch.warning_places import warnings_at_their_line
+from gradflow.watch.observers.backward_calls import BackwardCalls
+from gradflow.watch.observers.compiled import CompiledCalls
+from gradflow.watch.observers.construction import Construction
+from gradflow.watch.observers.formulas import check_formulas, last_returns
+from gradflow.watch.observers.hooks import HookWatch
+from gradflow.watch.observers.log import Log
+from gradflow.watch.observers.module_calls import ModuleCalls
+from gradflow.watch.observers.optimizers import OptimizerWatch
+from gradflow.watch.observers.plain_tensors import plain_tensors
+from gradflow.watch.observers.presence import take_off
+from gradflow.watch.observers.program_sites import ProgramSites
+from gradflow.watch.observers.recording import ProgramRecorder
+from gradflow.watch.observers.uncalled import explain_uncalled
+from gradflow.watch.observers.warning_levels import warnings_skip_gradflow
+from gradflow.watch.observers.warning_places import warnings_at_their_line
 
 __all__ = ["OPERATIONS_KEPT", "Watch"]
 

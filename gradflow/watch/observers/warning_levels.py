@@ -8,16 +8,16 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from gradflow.location import own_directory
 from gradflow.trace.patches import replace
 
 __all__ = ["warnings_skip_gradflow"]
 
-_OWN = str(Path(__file__).resolve().parent.parent) + os.sep
-_RUNS = f"{_OWN}watch{os.sep}running.py"
+_OWN = own_directory()
+_RUNS = os.path.join(_OWN, "watch", "observers", "running.py")  # noqa: PTH118  (compared with names of files)
 """Below it there is gradflow only, where a program of its own has nothing."""
 
 _BEYOND = 1_000_000

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from gradflow.location import own_directory
+
 __all__ = ["warnings_at_their_line"]
 
-_OWN = str(Path(__file__).resolve().parent.parent) + os.sep
+_OWN = own_directory()
 
 
 @contextlib.contextmanager

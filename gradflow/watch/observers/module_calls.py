@@ -15,8 +15,8 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.unregistered import find_unregistered
 from gradflow.trace.data import CallRow
-from gradflow.watch.log import Log
-from gradflow.watch.recording import ProgramRecorder
+from gradflow.watch.observers.log import Log
+from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["ModuleCalls"]
 

@@ -10,9 +10,9 @@ from gradflow.probe.evidence import Evidence
 from gradflow.probe.source_state import source_state
 from gradflow.trace.data import Trace
 from gradflow.watch.events import Observation
-from gradflow.watch.joins import joins_of
-from gradflow.watch.names import name_of_value, score_text
-from gradflow.watch.questions import Question
+from gradflow.watch.facts.joins import joins_of
+from gradflow.watch.facts.names import name_of_value, score_text
+from gradflow.watch.facts.questions import Question
 
 __all__ = ["evidence_for", "is_leaf_value", "leaves_behind"]
 

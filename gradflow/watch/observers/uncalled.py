@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gradflow.location import is_installed
 from gradflow.probe.not_called import explain_not_called
 from gradflow.trace.data import Trace
-from gradflow.watch.log import Log
+from gradflow.watch.observers.log import Log
 
 if TYPE_CHECKING:
     from gradflow.probe.layer_view import NotCalled

@@ -17,7 +17,7 @@ from gradflow.probe.autograd_walk import Node
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.last_nodes import NodeNote
 from gradflow.probe.node_facts import NodeFacts
-from gradflow.watch.magnitude import Magnitude, magnitude_of, resolved
+from gradflow.watch.observers.magnitude import Magnitude, magnitude_of, resolved
 
 __all__ = ["LightNotes"]
 

@@ -13,10 +13,10 @@ import torch.nn.modules.module as module_machinery
 
 from gradflow.trace.capture import all_tensors
 from gradflow.trace.patches import replace, replace_function
-from gradflow.watch.hooks import WatchedHook
-from gradflow.watch.log import Log
-from gradflow.watch.module_calls import ModuleCalls
-from gradflow.watch.recording import ProgramRecorder
+from gradflow.watch.observers.hooks import WatchedHook
+from gradflow.watch.observers.log import Log
+from gradflow.watch.observers.module_calls import ModuleCalls
+from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["CompiledCalls"]
 

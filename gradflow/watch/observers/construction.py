@@ -11,8 +11,8 @@ import torch
 
 from gradflow.trace.patches import replace
 from gradflow.watch.events import Replacement
-from gradflow.watch.log import Log
-from gradflow.watch.recording import ProgramRecorder
+from gradflow.watch.observers.log import Log
+from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["Construction"]
 

@@ -16,11 +16,11 @@ from gradflow.probe.forward_origin import forward_origin
 from gradflow.probe.last_nodes import NodeNote, with_ends
 from gradflow.probe.node_facts import NodeFacts, facts_of
 from gradflow.watch.events import Backward
-from gradflow.watch.light_notes import LightNotes
-from gradflow.watch.lost_ways import towards, with_hidden
-from gradflow.watch.magnitude import Magnitude, magnitude_of, resolved
-from gradflow.watch.node_limit import node_limit
-from gradflow.watch.recording import ProgramRecorder
+from gradflow.watch.observers.light_notes import LightNotes
+from gradflow.watch.observers.lost_ways import towards, with_hidden
+from gradflow.watch.observers.magnitude import Magnitude, magnitude_of, resolved
+from gradflow.watch.observers.node_limit import node_limit
+from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["BackwardNotes", "KnownFlows"]
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any, TextIO
 
-from gradflow.watch.watching import Watch
+from gradflow.location import own_directory
+from gradflow.watch.observers.watching import Watch
 
 __all__ = ["INTERRUPTED", "flush", "run_program", "without_gradflow"]
 
@@ -171,4 +172,4 @@ def without_gradflow(found: TracebackType | None) -> TracebackType | None:
     return shown
 
 
-_OWN = str(Path(__file__).resolve().parent.parent) + os.sep
+_OWN = own_directory()

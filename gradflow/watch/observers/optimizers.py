@@ -14,9 +14,9 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from gradflow.probe.evidence import Measured
 from gradflow.trace.patches import replace
 from gradflow.watch.events import STEPS_KEPT, Optimizer
-from gradflow.watch.log import Log
-from gradflow.watch.measuring import measure
-from gradflow.watch.recording import ProgramRecorder
+from gradflow.watch.observers.log import Log
+from gradflow.watch.observers.measuring import measure
+from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["OptimizerWatch"]
 

@@ -1,0 +1,1 @@
+"""What the recording of a program says, put in the form in which the rules ask for it."""

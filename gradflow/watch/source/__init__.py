@@ -1,0 +1,1 @@
+"""What the program's source says where the recording cannot."""
