@@ -251,6 +251,7 @@ class Observation:
     ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``made_at`` at which
     site a parameter was made, ``copies`` of which value a parameter is a copy. ``callers`` are, for the sites that lie
     in a library, the program's own that led there, each with the number of operations recorded before it did.
+    ``elsewhere`` counts backward passes in other threads, of which nothing else is known.
     """
 
     trace: Trace
@@ -281,6 +282,7 @@ class Observation:
     plain_tensors: tuple[PlainTensor, ...] = ()
     callers: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     stepped_aside: str = ""
+    elsewhere: int = 0
 
     def pass_of_call(self, call: int) -> int:
         """The outermost module call that a call belongs to: one forward pass."""

@@ -171,10 +171,19 @@ def explain_observation(observation: Observation, *, program: str = "", duration
             module_call_count=len(observation.trace.calls),
             duration_s=duration_s,
         ),
-        undetermined=(f"what happened later: gradflow stepped aside {observation.stepped_aside}",)
-        if observation.stepped_aside
-        else (),
+        undetermined=_unseen(observation),
     )
+
+
+def _unseen(observation: Observation) -> tuple[str, ...]:
+    """What ran and was not watched."""
+    said = []
+    if observation.stepped_aside:
+        said.append(f"what happened later: gradflow stepped aside {observation.stepped_aside}")
+    if observation.elsewhere:
+        passes = _counted(observation.elsewhere, _BACKWARD)
+        said.append(f"what {passes} met in other threads: only the thread that starts the program is watched")
+    return tuple(said)
 
 
 def summary(report: Report) -> str:
@@ -184,7 +193,7 @@ def summary(report: Report) -> str:
     if not report.connected:
         return f"gradflow: not determined: {'; '.join(report.undetermined)}"
     watched = report.environment.watched
-    later = f"; {report.undetermined[0]}" if report.undetermined else ""
+    later = "".join(f"; not determined: {text}" for text in report.undetermined)
     said = "nothing wrong with the gradients" if _BACKWARD in watched else "no gradient was asked for"
     return f"gradflow: {said} ({watched}{later})"
 
@@ -205,12 +214,14 @@ def watched_text(observation: Observation) -> str:
         (len(observation.hooks), "hook"),
         (len(observation.optimizers), "optimizer"),
     ]
-    words = [
-        f"{count:,} {noun}{('es' if noun.endswith('s') else 's') * (count != 1)}" for count, noun in parts if count
-    ]
+    words = [_counted(count, noun) for count, noun in parts if count]
     words = words or ["no torch operation"]
     words += [f"ended by {failure.type_name}" for failure in observation.failures if failure.is_last]
     return ", ".join(words)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{('es' if noun.endswith('s') else 's') * (count != 1)}"
 
 
 def _forward_passes(observation: Observation) -> int:

@@ -76,7 +76,10 @@ class BackwardCalls:
 
     def _watched(self, original: Callable[..., Any], kind: Any) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            if not self._busy and self._recorder.is_own_thread():
+            if not self._recorder.is_own_thread():
+                self._log.elsewhere += not _is_internal(sys._getframe(1))
+                return original(*args, **kwargs)
+            if not self._busy:
                 self._before()
             if self._busy or self._recorder.is_off():
                 return original(*args, **kwargs)

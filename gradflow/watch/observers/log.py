@@ -84,6 +84,7 @@ class Log:
     captured_calls: set[int] = field(default_factory=set)
     failed_calls: set[int] = field(default_factory=set)
     stepped_aside: str = ""
+    elsewhere: int = 0
 
     def note_gradient(self, gradient: int, of: int) -> None:
         """A gradient belongs to a value; one that autograd hands on unchanged may belong to several."""

@@ -179,6 +179,7 @@ class Watch:
             plain_tensors=self._plain_tensors(),
             callers={site: tuple(callers) for site, callers in self.sites.callers.items()},
             stepped_aside=log.stepped_aside,
+            elsewhere=log.elsewhere,
         )
 
     def _name_early_calls(self) -> None:

@@ -19,7 +19,7 @@ def optimizer_steps_along_zeros(observation: Observation) -> tuple[Finding, ...]
 
     One step may lie in a flat place, and a loss may be switched on later: so at least two steps, and the whole program.
     """
-    if observation.stepped_aside:
+    if observation.stepped_aside or observation.elsewhere:
         return ()
     for optimizer in observation.optimizers:
         backwards = _its_backwards(observation, optimizer)

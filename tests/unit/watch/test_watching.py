@@ -12,6 +12,7 @@ import torch.nn.modules.module as module_machinery
 from torch import nn
 from torch.optim import optimizer as optimizer_machinery
 
+from gradflow.watch.explaining import explain_observation, summary
 from gradflow.watch.observers import watching
 from gradflow.watch.observers.watching import Watch
 
@@ -171,3 +172,20 @@ def test_a_hook_that_ran_only_later_is_known_to_have_run() -> None:
         head(layer(torch.ones(1, 2))).sum().backward()
     assert watch.log.stepped_aside
     assert [hook.ran_unseen for hook in watch.log.hooks] == [True]
+
+
+def test_backward_passes_of_other_threads_are_counted_and_told() -> None:
+    def train() -> None:
+        weight = torch.ones(2, requires_grad=True)
+        for _ in range(3):
+            (weight * 2).sum().backward()
+
+    watch = Watch()
+    with watch.watching():
+        thread = threading.Thread(target=train)
+        thread.start()
+        thread.join()
+    report = explain_observation(watch.observation())
+    assert report.connected
+    assert "3 backward passes met in other threads" in report.undetermined[0]
+    assert "not determined" in summary(report)
