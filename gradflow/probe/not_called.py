@@ -145,6 +145,10 @@ def _selection(views: Sequence[LayerView]) -> NotCalled | None:
             label = f"`{site.part}` leaves out element {index}, so it is not called"
             note = "inferred from the code: the slice is the only thing between the list and the call"
             fix = f"iterate over all elements, or choose a layer inside `{site.part}`"
+        elif site.part_span is not None and site.is_counted:
+            label = f"`{site.part}` does not come to element {index}, so it is not called"
+            note = "inferred from the code: nothing but this loop decides which elements run"
+            fix = "let the loop reach this element, or choose a layer that it reaches"
         elif site.part_span is not None:
             label = f"`{site.part}` did not pick element {index} in this run"
             note = "inferred from the code: the index is computed while the model runs"

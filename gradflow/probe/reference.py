@@ -19,12 +19,14 @@ class Reference:
     """An expression that stands for the first ``depth`` parts of the path of a sub-module.
 
     ``part``: the subscript by which some of several elements were chosen, where it is not a constant; ``iterates``:
-    whether a loop goes over them.
+    whether a loop goes over them. ``is_counted``: the index is what a loop counts through, ``part`` is what that loop
+    goes over, as ``range(depth - 1)``.
     """
 
     depth: int
     part: ast.expr | None = None
     iterates: bool = False
+    is_counted: bool = False
 
 
 class References:
@@ -103,7 +105,22 @@ class References:
             case ast.Constant(value=value):
                 return self._step(container, lambda part: part == str(value))
             case _:
-                return replace(container, depth=container.depth + 1, part=node)
+                counter = self._counter(index)
+                return replace(
+                    container, depth=container.depth + 1, part=counter or node, is_counted=counter is not None
+                )
+
+    def _counter(self, index: ast.expr) -> ast.expr | None:
+        """What a loop goes over that sets an index and runs to its end: it alone decides which elements are picked."""
+        if not isinstance(index, ast.Name):
+            return None
+        for child, parent in self._method.ancestors(index):
+            for target, iterable in _loops(parent):
+                if child is iterable or not isinstance(target, ast.Name) or target.id != index.id:
+                    continue
+                leaves = any(isinstance(node, (ast.Break, ast.Continue, ast.Return)) for node in ast.walk(parent))
+                return None if leaves or ("len" in _called(iterable) and not _calculates(iterable)) else iterable
+        return None
 
     def _variable(self, node: ast.Name, seen: frozenset[str]) -> Reference | None:
         """What a local name stands for: the innermost loop that sets it, else its assignment."""
@@ -151,6 +168,16 @@ def _loops(node: ast.AST) -> list[tuple[ast.expr, ast.expr]]:
             return [(generator.target, generator.iter) for generator in node.generators]
         case _:
             return []
+
+
+def _called(node: ast.expr) -> set[str]:
+    """Names of the functions that are called in an expression."""
+    return {each.func.id for each in ast.walk(node) if isinstance(each, ast.Call) and isinstance(each.func, ast.Name)}
+
+
+def _calculates(node: ast.expr) -> bool:
+    """Whether an expression does arithmetic: ``range(len(self.blocks) - 1)`` does, ``range(len(self.blocks))`` not."""
+    return any(isinstance(each, ast.BinOp) for each in ast.walk(node))
 
 
 def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:

@@ -47,6 +47,8 @@ class UsageSite:
         Whether an operation was recorded on a line of the statement (in any instance of the class).
     part, part_span
         Where the sub-module is one element of a container: the slice or the computed index that picks elements.
+    is_counted
+        Whether ``part`` is what a loop counts through, as ``range(depth - 1)``, and the index is its variable.
     callee
         For a sub-module that is passed as an argument or read inside a call: the called function as written.
     is_argument
@@ -61,6 +63,7 @@ class UsageSite:
     part: str = ""
     part_span: SourceSpan | None = None
     is_slice: bool = False
+    is_counted: bool = False
     callee: str = ""
     is_argument: bool = False
 
@@ -251,6 +254,7 @@ class _Reader:
             part=method.text(part) if part is not None else "",
             part_span=method.span(part) if part is not None else None,
             is_slice=isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Slice),
+            is_counted=reference.is_counted,
             callee=callee,
             is_argument=is_argument,
         )
