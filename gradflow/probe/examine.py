@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from gradflow.graph.dependence import CutGroup, Dependence, analyse
-from gradflow.probe.absorption import absorbing_operation, is_rounding_error
+from gradflow.probe.absorption import absorbing_operation, vanishes_in_double
 from gradflow.probe.custom_backward import function_spans
 from gradflow.probe.custom_functions import check_custom_functions
 from gradflow.probe.derivative_check import DerivativeCheck
@@ -200,9 +200,15 @@ class _Examination:
         )
 
     def _look_for_cancellation(self, dependence: Dependence, largest: float) -> None:
+        given = self.gradients.by_target[self.target]
+        is_double = any(gradient is not None and gradient.dtype == torch.float64 for gradient in given)
+        # in float64 from the start, the same again would tell nothing new
+        vanishes = None if is_double else vanishes_in_double(self.laboratory, self.target, largest, self.index)
+        if vanishes is False:
+            return  # small, but really there
         self.flows = self._scan()
         self.is_cancelled = any(flow.is_end for flow in self.flows)
-        if not self.is_cancelled and is_rounding_error(self.laboratory, self.target, largest, self.index):
+        if not self.is_cancelled and vanishes:
             self.is_cancelled = True
             self.absorbed_at = absorbing_operation(self.laboratory, self.trace, dependence, self.target)
 
