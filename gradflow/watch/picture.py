@@ -10,7 +10,8 @@ from gradflow.graph.flow_graph import FlowGraph
 from gradflow.probe.evidence import Evidence
 from gradflow.trace.data import Trace
 from gradflow.watch.events import Observation
-from gradflow.watch.facts.evidence import evidence_for, is_leaf_value
+from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.questions import Question
 
 __all__ = ["draw_question"]

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradflow.graph.cut_group import Bridge
-from gradflow.graph.dependence import analyse, is_differentiable
+from gradflow.graph.dependence import analyse
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.source_state import source_state
-from gradflow.trace.data import Trace
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.joins import joins_of
+from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 
-__all__ = ["evidence_for", "is_leaf_value", "leaves_behind"]
+__all__ = ["evidence_for"]
 
 
 def evidence_for(observation: Observation, question: Question, sources: tuple[int, ...] = ()) -> Evidence:
@@ -61,23 +61,3 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
 def _is_lost(question: Question) -> bool:
     """Whether the score has no history at all, so that what it was computed from must have come another way."""
     return not question.backward.roots_require_grad or question.backward.root_is_leaf
-
-
-def leaves_behind(observation: Observation, question: Question, *, trainable: bool) -> tuple[int, ...]:
-    """The leaves that the score was computed from, by whatever way, cuts included."""
-    trace = observation.trace
-    reaches = analyse(replace(trace, score=question.score), ()).reaches
-    return tuple(
-        value
-        for value in range(len(trace.values.producer))
-        if reaches[value]
-        and is_differentiable(trace.dtype_of(value))
-        and is_leaf_value(trace, value)
-        and trace.values.requires_grad[value] == trainable
-    )
-
-
-def is_leaf_value(trace: Trace, value: int) -> bool:
-    """Whether a value was not computed from other tensors: a parameter, an input, what ``torch.randn`` made."""
-    producer = trace.values.producer[value]
-    return producer < 0 or value in trace.leaf_names or not trace.inputs_of(producer)

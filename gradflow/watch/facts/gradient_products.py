@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from gradflow.graph.dependence import analyse
 from gradflow.watch.events import Observation
-from gradflow.watch.facts.evidence import is_leaf_value
+from gradflow.watch.facts.leaves import is_leaf_value
 
 __all__ = ["PRODUCTS", "Chain", "GradientProducts", "Product"]
 

@@ -8,6 +8,7 @@ from typing import Literal
 from gradflow.location import SourceSpan, source_line
 from gradflow.trace.data import Trace
 from gradflow.watch.events import Backward, Observation
+from gradflow.watch.facts.leaves import is_leaf_value
 
 __all__ = ["call_of_value", "layer_of", "name_of_value", "score_text"]
 
@@ -47,7 +48,7 @@ def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["l
     """How to call a value: a parameter's name, the layer that made it, or its shape."""
     role, name = observation.trace.leaf_names.get(value, ("", ""))
     if role == "parameter" and name:
-        return name, "parameter"
+        return (name if "." in name else _of_a_lone_layer(observation, value, name)), "parameter"
     layer, _ = layer_of(observation, value)
     if layer:
         return layer, "layer"
@@ -56,17 +57,44 @@ def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["l
             text = _text_at(observation.trace.site_span(read.site)).removesuffix(".grad")
             if text:
                 return text, "parameter" if read.is_leaf else "layer"
+    asked = _as_asked_for(observation, value)
+    if asked:
+        return asked, "parameter" if is_leaf_value(observation.trace, value) else "layer"
     shape = ", ".join(map(str, observation.trace.values.shape[value]))
     return f"a tensor [{shape}]", "layer"
 
 
+def _of_a_lone_layer(observation: Observation, value: int, name: str) -> str:
+    """``actor.weight`` for the weight of a layer that is a model by itself, after what the program calls it by."""
+    trace = observation.trace
+    for call, key in zip(trace.calls, observation.call_modules, strict=True):
+        if call.parent < 0 and not call.module and value in observation.modules[key].parameters:
+            match _parsed(trace.site_span(call.site)):
+                case ast.Call(func=ast.Name() | ast.Attribute() as called):
+                    return f"{ast.unparse(called)}.{name}"
+    return name
+
+
+def _as_asked_for(observation: Observation, value: int) -> str:
+    """The words of ``torch.autograd.grad(score, x)`` for what was asked; empty where they are not plain."""
+    for backward in observation.backwards:
+        if backward.kind != "grad" or value not in backward.inputs:
+            continue
+        match _parsed(observation.trace.site_span(backward.site)):
+            case ast.Call(args=[_, ast.Tuple(elts=several) | ast.List(elts=several), *_]):
+                asked = several[backward.inputs.index(value)] if len(several) == len(backward.inputs) else None
+            case ast.Call(args=[_, single, *_]) if len(backward.inputs) == 1:
+                asked = single
+            case _:
+                asked = None
+        if isinstance(asked, ast.Name | ast.Attribute | ast.Subscript):
+            return ast.unparse(asked)
+    return ""
+
+
 def score_text(observation: Observation, backward: Backward) -> str:
     """The score as the program's own source calls it."""
-    text = _text_at(observation.trace.site_span(backward.site))
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
-        return "the score"
+    tree = _parsed(observation.trace.site_span(backward.site))
     if not isinstance(tree, ast.Call):
         return "the score"
     if isinstance(tree.func, ast.Attribute) and tree.func.attr == "backward" and not _is_autograd(tree.func.value):
@@ -76,6 +104,13 @@ def score_text(observation: Observation, backward: Backward) -> str:
 
 def _is_autograd(node: ast.expr) -> bool:
     return ast.unparse(node).endswith("autograd")
+
+
+def _parsed(span: SourceSpan | None) -> ast.expr | None:
+    try:
+        return ast.parse(_text_at(span).strip(), mode="eval").body
+    except SyntaxError:
+        return None
 
 
 def _text_at(span: SourceSpan | None) -> str:

@@ -11,7 +11,7 @@ from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.trace.data import Trace
 from gradflow.watch.events import Backward, Observation
-from gradflow.watch.facts.evidence import is_leaf_value
+from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.facts.shared_memory import memory_roots, writes_in_place

@@ -45,6 +45,8 @@ def engine_findings(observation: Observation, question: Question, evidence: Evid
 
 def _in_the_programs_words(observation: Observation, evidence: Evidence, diagnostic: Diagnostic) -> Diagnostic:
     trace = observation.trace
+    if diagnostic.module == evidence.target and not any(call.module == diagnostic.module for call in trace.calls):
+        diagnostic = replace(diagnostic, module="")  # a tensor, named after the program's words
     for group in evidence.dependence.cuts:
         operation = group.leave if group.leave >= 0 else group.operation
         if trace.span_of(operation) != diagnostic.location:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Observation
-from gradflow.watch.facts.evidence import evidence_for, is_leaf_value
+from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
 from gradflow.watch.rules.answered import position_not_read

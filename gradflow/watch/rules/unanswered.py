@@ -9,7 +9,7 @@ from gradflow.probe.evidence import Evidence
 from gradflow.trace.operation_kinds import is_inplace_name
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.captures import hook_around
-from gradflow.watch.facts.evidence import is_leaf_value
+from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.engine import engine_findings

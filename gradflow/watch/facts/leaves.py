@@ -1,0 +1,32 @@
+"""The values that a program did not compute from other tensors: parameters, inputs, what ``torch.randn`` made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradflow.graph.dependence import analyse, is_differentiable
+from gradflow.trace.data import Trace
+from gradflow.watch.events import Observation
+from gradflow.watch.facts.questions import Question
+
+__all__ = ["is_leaf_value", "leaves_behind"]
+
+
+def leaves_behind(observation: Observation, question: Question, *, trainable: bool) -> tuple[int, ...]:
+    """The leaves that the score was computed from, by whatever way, cuts included."""
+    trace = observation.trace
+    reaches = analyse(replace(trace, score=question.score), ()).reaches
+    return tuple(
+        value
+        for value in range(len(trace.values.producer))
+        if reaches[value]
+        and is_differentiable(trace.dtype_of(value))
+        and is_leaf_value(trace, value)
+        and trace.values.requires_grad[value] == trainable
+    )
+
+
+def is_leaf_value(trace: Trace, value: int) -> bool:
+    """Whether a value was not computed from other tensors: a parameter, an input, what ``torch.randn`` made."""
+    producer = trace.values.producer[value]
+    return producer < 0 or value in trace.leaf_names or not trace.inputs_of(producer)
