@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.subjects import Subject
 from gradflow.load.workload import Objective, Workload
-from gradflow.location import SiteTable
 from gradflow.trace.data import Trace
+from gradflow.trace.program_sites import ProgramSites
 from gradflow.trace.run import run_forward
 
 
@@ -44,7 +44,7 @@ def _trace(subject: Subject) -> Trace:
         inputs=(subject.x,),
         objective=Objective(compute=lambda output: (output[0, 0], "score[0]", 0)),
     )
-    return run_forward(workload, {}, {}, sites=SiteTable()).trace
+    return run_forward(workload, {}, {}, sites=ProgramSites()).trace
 
 
 def captum_grad_cam(subject: Subject) -> None:

@@ -13,6 +13,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from gradflow.audit_report import Activity, AuditReport, DepthProfile, ParameterGradient, ParameterState
 from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.diagnose.own_line import at_own_line, operation_of
 from gradflow.diagnose.parameter_findings import (
     depth_finding,
     frozen_parameters,
@@ -128,7 +129,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         *(one for one in inactive_units(run.trace, recorder.counts) if (one.name, one.module) not in told),
         *_frozen(workload),
     )
-    diagnostics = tuple(placed(one, workload.provenance.registered_at) for one in diagnostics)
+    diagnostics = tuple(_at_its_place(one, workload, run.trace, causes) for one in diagnostics)
     return AuditReport(
         score=Score(description=run.description, value=value),
         parameters=_parameters(workload, run.trace, ways, measured, hidden, diagnostics),
@@ -168,6 +169,13 @@ def _explained(cause: GroupCause, total: int) -> tuple[Diagnostic, ...]:
     return explain_group(
         cause.group, cause.evidence, total, zero_factors=cause.zero_factors, trained_count=cause.trained_count
     )
+
+
+def _at_its_place(found: Diagnostic, workload: Workload, trace: Trace, causes: Sequence[GroupCause]) -> Diagnostic:
+    """At a line that a person can change, where there is one: not inside a library."""
+    evidences = [cause.evidence for cause in causes if cause.evidence is not None]
+    own = at_own_line(trace, found, operation_of(trace, found, evidences))
+    return placed(own, workload.provenance.registered_at)
 
 
 def _incomplete(

@@ -12,6 +12,7 @@ import torch
 from gradflow.cam.grad_cam import grad_cam
 from gradflow.cam.result import CamResult
 from gradflow.diagnose.diagnosing import diagnose, unexplained
+from gradflow.diagnose.own_line import at_own_line, operation_of
 from gradflow.diagnose.rules.forward_error import REFUSALS
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.errors import GradflowError, UsageError
@@ -252,7 +253,7 @@ def _report(
 ) -> Report:
     names, shares = (facts.names, facts.shares) if facts is not None else ({}, {})
     trace, dependence, target = evidence.trace, evidence.dependence, evidence.target
-    diagnostics = diagnose(evidence)
+    diagnostics = tuple(at_own_line(trace, one, operation_of(trace, one, [evidence])) for one in diagnose(evidence))
     return Report(
         verdict=verdict_of(evidence),
         target=Target(

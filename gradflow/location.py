@@ -11,7 +11,7 @@ import sysconfig
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
-__all__ = ["SiteTable", "SourceSpan", "is_installed", "makes_tensor", "own_directory", "source_line"]
+__all__ = ["SiteTable", "SourceSpan", "is_boundary", "is_installed", "makes_tensor", "own_directory", "source_line"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +146,11 @@ def _role_of(path: str) -> int:
     if not is_machinery(path):
         return _USER
     return _TORCH if path.startswith(_machinery_prefixes()) else _SKIP
+
+
+def is_boundary(path: str) -> bool:
+    """Whether a file is the part of gradflow that calls the user's code: what called that is not looked at."""
+    return path.startswith(own_directory()) and _role_of(path) == _BOUNDARY
 
 
 class SiteTable:

@@ -5,6 +5,7 @@ Nothing is changed and nothing is kept alive: parameters and modules are remembe
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import weakref
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from gradflow.load.workload import Provenance
 from gradflow.location import SiteTable, SourceSpan
+from gradflow.program_warnings import warnings_as_without_gradflow
 
 __all__ = ["BuildObserver"]
 
@@ -105,6 +107,9 @@ class BuildObserver:
         )
         self._undo = [handle.remove for handle in handles]
         self._undo.append(_note_inference_mode(notes))
+        warned = contextlib.ExitStack()
+        warned.enter_context(warnings_as_without_gradflow())
+        self._undo.append(warned.close)
         self._mode.__enter__()  # type: ignore[no-untyped-call]
         return self
 

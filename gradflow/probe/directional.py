@@ -18,6 +18,7 @@ from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.double_precision import DoubleCopies, DoublePrecision, in_double
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.lone_function import noise_like, size_of
+from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.capture import replace_tensor
 from gradflow.trace.data import Trace
 from gradflow.trace.run import eager_compilation
@@ -216,7 +217,7 @@ class _MovedModel:
         else:
             handle = workload.model.get_submodule(self._target).register_forward_hook(hook)
         try:
-            with torch.enable_grad(), eager_compilation(), DoublePrecision().running():
+            with torch.enable_grad(), eager_compilation(), warnings_as_without_gradflow(), DoublePrecision().running():
                 output = functional_call(workload.model, state, inputs, keywords)
                 score, _, _ = workload.objective.compute(output)
         finally:

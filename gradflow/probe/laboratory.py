@@ -11,7 +11,6 @@ import torch
 
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.load.workload import Workload
-from gradflow.location import SiteTable
 from gradflow.probe.applications import Application, ArgumentRecorder
 from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.differential import Alteration, ChecksumRecorder, compare_runs, find_bridges, moved, score_of
@@ -20,6 +19,7 @@ from gradflow.probe.gradient import Gradients, differentiate, measure, measure_e
 from gradflow.probe.repairing import RepairingRecorder, RepairPlan
 from gradflow.trace.capture import all_tensors
 from gradflow.trace.data import Trace
+from gradflow.trace.program_sites import ProgramSites
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run, run_forward
 from gradflow.trace.state import StateKeeper
@@ -61,7 +61,7 @@ class Laboratory:
         self.workload = workload
         self.layers = layers
         self.parameters = parameters
-        self.sites = SiteTable()
+        self.sites = ProgramSites()
         self.forward_count = 0
         inputs = all_tensors((*workload.inputs, *workload.keyword_inputs.values()))
         self.has_values = not any(tensor.is_meta for tensor in (*workload.model.parameters(), *inputs))

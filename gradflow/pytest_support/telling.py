@@ -11,7 +11,7 @@ import pytest
 from gradflow.current_test import CheckOutcome
 from gradflow.errors import GradflowError
 from gradflow.pytest_support.report_files import write_files
-from gradflow.render.source_place import place, shown_path
+from gradflow.source_place import place, shown_path
 from gradflow.testing.failure import GradientAssertionError
 
 __all__ = ["Finding", "tell"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gradflow.audit_report import AuditReport
 from gradflow.render.audit_words import headline
-from gradflow.render.source_place import place
 from gradflow.render.words import ranked
+from gradflow.source_place import place
 
 __all__ = ["render_audit_concise"]
 

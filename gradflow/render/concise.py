@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gradflow.diagnose.diagnostic import Diagnostic
-from gradflow.render.source_place import place
 from gradflow.render.words import distinct_diagnostics, headline
 from gradflow.report import Report
+from gradflow.source_place import place
 
 __all__ = ["render_concise"]
 

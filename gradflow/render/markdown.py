@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gradflow.render.facts import fact_texts
 from gradflow.render.markdown_parts import code, diagnostic_parts, escape
-from gradflow.render.source_place import place
 from gradflow.render.words import cuts_text, distinct_diagnostics, headline, number, ranked, shape_text, summary
 from gradflow.report import Report
+from gradflow.source_place import place
 
 __all__ = ["render_markdown"]
 

@@ -9,10 +9,10 @@ from gradflow.render.excerpt import excerpts
 from gradflow.render.excerpt_drawing import draw_rows
 from gradflow.render.path_drawing import draw_rail
 from gradflow.render.score_path import path_rows, path_steps
-from gradflow.render.source_place import place
 from gradflow.render.theme import UNICODE, Segments
 from gradflow.render.words import hidden_text, target_text, tried_text
 from gradflow.report import Report
+from gradflow.source_place import place
 
 __all__ = ["code", "diagnostic_parts", "escape", "fence"]
 

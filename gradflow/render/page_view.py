@@ -12,10 +12,10 @@ from markupsafe import Markup, escape
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.render.excerpt import Excerpt, Mark, SourceRow, excerpts
 from gradflow.render.score_path import PathRow, path_rows, path_steps
-from gradflow.render.source_place import function_name, place
 from gradflow.render.theme import UNICODE
 from gradflow.render.words import distinct_diagnostics, gradient_text, headline, hidden_text, target_text, tried_text
 from gradflow.report import Report
+from gradflow.source_place import function_name, place
 
 __all__ = ["DiagnosticView", "templates", "views"]
 

@@ -11,9 +11,9 @@ from urllib.parse import quote
 from gradflow.diagnose.codes import CODES
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.location import SourceSpan
-from gradflow.render.source_place import function_name, shown_path
 from gradflow.render.words import distinct_diagnostics, headline
 from gradflow.report import Report
+from gradflow.source_place import function_name, shown_path
 
 __all__ = ["render_sarif", "report_to_sarif"]
 

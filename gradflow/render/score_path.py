@@ -9,9 +9,9 @@ from typing import Literal
 from gradflow.diagnose.diagnostic import Diagnostic, PathStep
 from gradflow.diagnose.written import written
 from gradflow.graph.elements import Node
-from gradflow.render.source_place import place
 from gradflow.render.words import plural, shape_text
 from gradflow.report import Report
+from gradflow.source_place import place
 
 __all__ = ["PathRow", "path_rows", "path_steps", "short_path"]
 

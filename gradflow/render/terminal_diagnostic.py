@@ -13,10 +13,10 @@ from gradflow.render.excerpt_drawing import draw_rows
 from gradflow.render.paragraph import fill, line, styled
 from gradflow.render.path_drawing import draw_breadcrumb, draw_rail
 from gradflow.render.score_path import path_rows, path_steps
-from gradflow.render.source_place import function_name, place
 from gradflow.render.theme import Glyphs
 from gradflow.render.words import hidden_text, target_text, tried_text
 from gradflow.report import Report
+from gradflow.source_place import function_name, place
 
 __all__ = ["Layout", "diagnostic_lines", "headline_lines"]
 

@@ -9,7 +9,6 @@ from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.render.facts import cam_texts
 from gradflow.render.paragraph import fill, line, styled
 from gradflow.render.path_drawing import middle
-from gradflow.render.source_place import place, shown_path
 from gradflow.render.terminal_diagnostic import Layout
 from gradflow.render.words import (
     branches_text,
@@ -22,6 +21,7 @@ from gradflow.render.words import (
     summary,
 )
 from gradflow.report import Report
+from gradflow.source_place import place, shown_path
 
 __all__ = ["cam_lines", "cut_lines", "fact_lines", "summary_lines", "table_lines"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from gradflow.checking import check
-from gradflow.render.source_place import place
 from gradflow.render.words import gradient_text, headline, score_text, target_text
 from gradflow.report import Report
+from gradflow.source_place import place
 from gradflow.testing.asserting import assertion
 from gradflow.testing.failure import GradientAssertionError, failing, reason_of
 

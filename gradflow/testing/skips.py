@@ -15,9 +15,9 @@ from gradflow.load.layers import resolve_layers
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.workload import Workload
 from gradflow.probe.laboratory import Laboratory
-from gradflow.render.source_place import place
 from gradflow.report import Report
 from gradflow.run_setting import recording_allowed
+from gradflow.source_place import place
 from gradflow.testing.asserting import assertion
 from gradflow.testing.failure import GradientAssertionError, failing, reason_of
 from gradflow.trace.failure import model_raised

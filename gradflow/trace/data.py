@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gradflow.location import SourceSpan
@@ -154,6 +154,9 @@ class Trace:
         Operations that stop a gradient and ran inside a module's hook.
     stand_ins
         A target layer's output to the clones that took its place in the run: the same value under another id.
+    callers
+        For each site in a library the sites of the program's own that led there, each with the number of the operation
+        from which on it was that one; nothing where only libraries ran.
     """
 
     operations: OperationColumns
@@ -168,6 +171,7 @@ class Trace:
     initially_enabled: bool = True
     stand_ins: dict[int, tuple[int, ...]] = field(default_factory=dict)
     hook_operations: frozenset[int] = frozenset()
+    callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.operations.name)

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from gradflow.errors import UsageError
 from gradflow.load.workload import Workload
+from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.capture import all_tensors, first_tensor, shape_of
 from gradflow.trace.failure import failure_of, model_raised
 from gradflow.trace.operation_kinds import INPLACE_CAPABLE, is_inplace_name
@@ -77,7 +78,7 @@ def run_modules(workload: Workload) -> ModulePass:
     inputs = [*workload.inputs, *workload.keyword_inputs.values()]
     with preserved(workload.model, inputs) as keeper, torch.no_grad(), eager_compilation(), watch.hooked():
         try:
-            with _OperationWatch(watch, keeper):
+            with warnings_as_without_gradflow(), _OperationWatch(watch, keeper):
                 output = workload.model(*workload.inputs, **workload.keyword_inputs)
         except Exception as error:
             raise model_raised(failure_of(error)) from error

@@ -7,7 +7,7 @@ touched overflows the C stack when it is freed (a chain of 50,000 is enough), an
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import torch
@@ -281,7 +281,14 @@ class Recorder(Tables, TorchFunctionMode):
 
     # the outcome
 
-    def finish(self, *, score: int, layer_values: dict[str, tuple[int, ...]], initially_enabled: bool) -> Trace:
+    def finish(
+        self,
+        *,
+        score: int,
+        layer_values: dict[str, tuple[int, ...]],
+        initially_enabled: bool,
+        callers: Mapping[int, Sequence[tuple[int, int]]] | None = None,
+    ) -> Trace:
         """Everything recorded so far as a :class:`Trace`."""
         return Trace(
             operations=self.operations,
@@ -296,6 +303,7 @@ class Recorder(Tables, TorchFunctionMode):
             score=score,
             layer_values=layer_values,
             initially_enabled=initially_enabled,
+            callers={site: tuple(lines) for site, lines in (callers or {}).items()},
         )
 
     def set_initial_region(self, span: SourceSpan) -> None:

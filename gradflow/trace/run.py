@@ -13,12 +13,13 @@ import torch
 from gradflow.errors import GradflowError
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.workload import Workload
-from gradflow.location import SiteTable
+from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.capture import Activation, all_tensors
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import ForwardFailure, failure_of
 from gradflow.trace.module_watch import Alteration, ModuleWatch
 from gradflow.trace.patches import watched
+from gradflow.trace.program_sites import ProgramSites
 from gradflow.trace.recorder import Recorder
 
 __all__ = ["Run", "run_forward"]
@@ -47,7 +48,7 @@ def run_forward(
     layers: Mapping[str, torch.nn.Module],
     parameters: Mapping[str, torch.Tensor],
     *,
-    sites: SiteTable,
+    sites: ProgramSites,
     keep: bool = False,
     alter: Alteration | None = None,
     before_write: Callable[[torch.Tensor], None] | None = None,
@@ -78,6 +79,7 @@ def run_forward(
         From the score function; anything that the model raises is caught and becomes ``Run.failure``.
     """
     recorder = Recorder(sites, before_write) if recorder is None else recorder
+    sites.follow(recorder.operations.name)
     model = workload.model
     names: dict[int, str] = {}
     for name, module in model.named_modules(remove_duplicate=False):
@@ -106,6 +108,7 @@ def run_forward(
         score=recorder.known_value(score) if score is not None else -1,
         layer_values=layer_values,
         initially_enabled=initially_enabled,
+        callers=sites.callers,
     )
     return Run(
         trace=trace,
@@ -120,7 +123,7 @@ def run_forward(
 
 @contextlib.contextmanager
 def _recording(recorder: Recorder, watch: ModuleWatch, model: torch.nn.Module) -> Iterator[None]:
-    with eager_compilation(), watched(recorder, model), watch.watching(), recorder:
+    with eager_compilation(), warnings_as_without_gradflow(), watched(recorder, model), watch.watching(), recorder:
         yield
 
 

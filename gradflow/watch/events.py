@@ -249,9 +249,8 @@ class Observation:
     """Everything that was seen of a program; what the rules look at.
 
     ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``made_at`` at which
-    site a parameter was made, ``copies`` of which value a parameter is a copy. ``callers`` are, for the sites that lie
-    in a library, the program's own that led there, each with the number of operations recorded before it did.
-    ``elsewhere`` counts backward passes in other threads, of which nothing else is known.
+    site a parameter was made, ``copies`` of which value a parameter is a copy. ``elsewhere`` counts backward
+    passes in other threads, of which nothing else is known.
     """
 
     trace: Trace
@@ -280,7 +279,6 @@ class Observation:
     made_at: dict[int, int] = field(default_factory=dict)
     copies: dict[int, int] = field(default_factory=dict)
     plain_tensors: tuple[PlainTensor, ...] = ()
-    callers: dict[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     stepped_aside: str = ""
     elsewhere: int = 0
 

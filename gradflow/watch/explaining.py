@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib import metadata
 
 import gradflow
+from gradflow.diagnose.own_line import at_own_line
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.watch.events import Observation
@@ -15,7 +16,6 @@ from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question, questions_in
 from gradflow.watch.finding import Finding
-from gradflow.watch.own_line import at_own_line
 from gradflow.watch.picture import draw_question
 from gradflow.watch.rules.answered import a_gradient_came
 from gradflow.watch.rules.backward_raised import backward_raised
@@ -90,9 +90,13 @@ def findings_in(observation: Observation) -> tuple[Finding, ...]:
     if not found:
         found.extend(message_only(observation))
     unique: dict[tuple[str, object], Finding] = {}
-    for one in sorted((at_own_line(observation, one) for one in found), key=_order):
+    for one in sorted((_at_own_line(observation, one) for one in found), key=_order):
         unique.setdefault((one.diagnostic.name, one.diagnostic.location), one)
     return tuple(unique.values())
+
+
+def _at_own_line(observation: Observation, found: Finding) -> Finding:
+    return replace(found, diagnostic=at_own_line(observation.trace, found.diagnostic, found.operation))
 
 
 def _order(found: Finding) -> tuple[int, int, int]:

@@ -13,7 +13,9 @@ import torch
 
 from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
 from gradflow.probe.custom_backward import function_spans
+from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.patches import watched
+from gradflow.trace.program_sites import ProgramSites
 from gradflow.watch.events import Failure, Observation, PlainTensor
 from gradflow.watch.observers.backward_calls import BackwardCalls
 from gradflow.watch.observers.compiled import CompiledCalls
@@ -25,11 +27,8 @@ from gradflow.watch.observers.module_calls import ModuleCalls
 from gradflow.watch.observers.optimizers import OptimizerWatch
 from gradflow.watch.observers.plain_tensors import plain_tensors
 from gradflow.watch.observers.presence import take_off
-from gradflow.watch.observers.program_sites import ProgramSites
 from gradflow.watch.observers.recording import ProgramRecorder
 from gradflow.watch.observers.uncalled import explain_uncalled
-from gradflow.watch.observers.warning_levels import warnings_skip_gradflow
-from gradflow.watch.observers.warning_places import warnings_at_their_line
 
 __all__ = ["OPERATIONS_KEPT", "Watch"]
 
@@ -54,8 +53,9 @@ class Watch:
 
     def __init__(self, *, steps: int | None = None, formulas: bool = True) -> None:
         self.log = Log()
-        self.sites = ProgramSites(lambda: len(self.recorder.operations.name))
+        self.sites = ProgramSites()
         self.recorder = ProgramRecorder(self.sites, self.log)
+        self.sites.follow(self.recorder.operations.name)
         self._steps = steps
         self._formulas = formulas
         self._enough = ""
@@ -74,8 +74,7 @@ class Watch:
         _ACTIVE.add(self)
         with self._stack:
             for observer in (
-                warnings_at_their_line(),
-                warnings_skip_gradflow(),
+                warnings_as_without_gradflow(),
                 watched(recorder),
                 calls.watching(),
                 backwards.watching(),
@@ -149,7 +148,9 @@ class Watch:
         log, recorder = self.log, self.recorder
         self._check_reachable()
         self._name_early_calls()
-        trace = recorder.finish(score=-1, layer_values={}, initially_enabled=self._initially_enabled)
+        trace = recorder.finish(
+            score=-1, layer_values={}, initially_enabled=self._initially_enabled, callers=self.sites.callers
+        )
         return Observation(
             trace=trace,
             call_modules=tuple(log.call_modules),
@@ -177,7 +178,6 @@ class Watch:
             made_at=log.made_at,
             copies=log.copies,
             plain_tensors=self._plain_tensors(),
-            callers={site: tuple(callers) for site, callers in self.sites.callers.items()},
             stepped_aside=log.stepped_aside,
             elsewhere=log.elsewhere,
         )

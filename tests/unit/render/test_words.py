@@ -8,7 +8,6 @@ import pytest
 
 from gradflow.diagnose.diagnostic import Repair
 from gradflow.location import SourceSpan
-from gradflow.render.source_place import function_name, place, shown_path
 from gradflow.render.words import (
     branches_text,
     cuts_text,
@@ -19,6 +18,7 @@ from gradflow.render.words import (
     tried_text,
 )
 from gradflow.report import GradientStatistics, Report, Score, Target
+from gradflow.source_place import function_name, place, shown_path
 
 
 def statistics(*, zero_count: int = 0) -> Report:

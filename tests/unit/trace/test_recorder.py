@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from gradflow.load.loading import workload_from_objects
-from gradflow.location import SiteTable, source_line
+from gradflow.location import source_line
 from gradflow.probe.autograd_walk import sequence_of, walk
 from gradflow.trace.data import Trace
+from gradflow.trace.program_sites import ProgramSites
 from gradflow.trace.run import Run, run_forward
 
 
@@ -33,7 +34,7 @@ class Model(nn.Module):
 def record(function, **options) -> Run:
     model = Model(function)
     workload = workload_from_objects(model, torch.linspace(-1, 1, 8).reshape(2, 4))
-    run = run_forward(workload, {"first": model.first}, {}, sites=SiteTable(), **options)
+    run = run_forward(workload, {"first": model.first}, {}, sites=ProgramSites(), **options)
     assert run.failure is None, run.failure
     return run
 
@@ -271,7 +272,7 @@ def test_a_model_that_raises_is_told_by_its_line():
 
     model = Model(function)
     workload = workload_from_objects(model, torch.zeros(2, 4))
-    run = run_forward(workload, {"first": model.first}, {}, sites=SiteTable())
+    run = run_forward(workload, {"first": model.first}, {}, sites=ProgramSites())
     assert run.failure is not None
     assert run.failure.type_name == "ValueError"
     assert run.failure.span is not None

@@ -12,13 +12,12 @@ from types import FrameType
 from typing import Any
 
 from gradflow.location import own_directory
-from gradflow.trace.patches import replace
 
 __all__ = ["warnings_skip_gradflow"]
 
 _OWN = own_directory()
-_RUNS = os.path.join(_OWN, "watch", "observers", "running.py")  # noqa: PTH118  (compared with names of files)
-"""Below it there is gradflow only, where a program of its own has nothing."""
+_STARTS = (os.path.join(_OWN, "watch", "observers", "running.py"), os.path.join(_OWN, "cli", "program.py"))  # noqa: PTH118
+"""Below them there is gradflow only, where a program of its own has nothing."""
 
 _BEYOND = 1_000_000
 
@@ -26,9 +25,14 @@ _BEYOND = 1_000_000
 @contextlib.contextmanager
 def warnings_skip_gradflow() -> Iterator[None]:
     """Patch ``warnings.warn`` for the time of a program."""
-    with contextlib.ExitStack() as stack:
-        replace(stack, warnings, "warn", _skipping(warnings.warn))
+    original = warnings.warn
+    skipping = _skipping(original)
+    warnings.warn = skipping
+    try:
         yield
+    finally:
+        if warnings.warn is skipping:
+            warnings.warn = original
 
 
 def _skipping(original: Callable[..., None]) -> Callable[..., None]:
@@ -58,7 +62,7 @@ def _level(frame: FrameType | None, stacklevel: int) -> int:
             frame = frame.f_back  # python does not count these
             continue
         level += 1
-        if code.co_filename == _RUNS:
+        if code.co_filename in _STARTS:
             break
         if code.co_filename.startswith(_OWN):
             pass

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("torch")
 
+from gradflow.program_warnings.levels import warnings_skip_gradflow
 from gradflow.watch.observers.running import run_program
-from gradflow.watch.observers.warning_levels import warnings_skip_gradflow
 from gradflow.watch.observers.watching import Watch
 
 PROGRAM = """\

@@ -1,0 +1,78 @@
+"""Moves a finding from a line of a library to the line of the user's own code that led there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from gradflow.diagnose.diagnostic import Annotation, Diagnostic
+from gradflow.location import SourceSpan, is_installed
+from gradflow.probe.evidence import Evidence
+from gradflow.trace.data import Trace
+
+__all__ = ["at_own_line", "operation_of"]
+
+
+def at_own_line(trace: Trace, found: Diagnostic, moment: int) -> Diagnostic:
+    """The finding at the user's own line; unchanged where it is there already, or where no line of it is known.
+
+    Parameters
+    ----------
+    trace
+        Knows for the lines of libraries which of the user's led there, and when.
+    found
+        What is to be moved.
+    moment
+        The operation that the finding is about.
+    """
+    place = found.location
+    if place is None or not is_installed(place.path):
+        return found
+    own = _own_line(trace, place, moment)
+    if own is None:
+        return found
+    return replace(
+        found,
+        location=own,
+        label="happens in what is called here",
+        annotations=(
+            Annotation(span=place, label=found.label or "inside the library"),
+            *(one for one in found.annotations if one.span != own),
+        ),
+    )
+
+
+def operation_of(trace: Trace, found: Diagnostic, evidences: Iterable[Evidence]) -> int:
+    """The operation that a finding is about, of all that ran at its line; -1 where none did.
+
+    It is the one that cuts a gradient; else the first in the finding's module, or the first of all.
+    """
+    place = found.location
+    if place is None or not is_installed(place.path) or not trace.callers:
+        return -1
+    for evidence in evidences:
+        groups = (*(loss.group for loss in evidence.partial), *evidence.dependence.needed)
+        for group in groups:
+            ran_at = trace.span_of(group.operation), trace.span_of(group.leave), trace.site_span(group.site)
+            if group.operation >= 0 and place in ran_at:
+                return group.operation
+    sites = frozenset(site for site, span in enumerate(trace.spans) if span == place)
+    at_place = [operation for operation, site in enumerate(trace.operations.site) if site in sites]
+    inside = [operation for operation in at_place if f"{trace.module_of(operation)}.".startswith(f"{found.module}.")]
+    return min(inside or at_place, default=-1)
+
+
+def _own_line(trace: Trace, place: SourceSpan, moment: int) -> SourceSpan | None:
+    sites = [site for site, span in enumerate(trace.spans) if span == place]
+    callers = [caller for site in sites for caller in trace.callers.get(site, ())]
+    if not callers:
+        # a decorator like `@torch.no_grad()`: what ran inside knows who called
+        columns = trace.operations
+        for operation in range(len(trace)):
+            if columns.region[operation] in sites:
+                callers.extend(trace.callers.get(columns.site[operation], ()))
+    if not callers:
+        return None
+    before = [caller for caller in callers if caller[0] <= moment]
+    _, own = max(before) if before else min(callers)
+    return trace.site_span(own)
