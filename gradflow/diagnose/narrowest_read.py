@@ -8,7 +8,10 @@ import math
 from gradflow.diagnose.zero_causes import READING
 from gradflow.probe.evidence import Evidence
 
-__all__ = ["narrowest_read"]
+__all__ = ["narrowest_read", "where_zeros_begin"]
+
+_MIXED = 0.01
+"""Share of zeros below which positions that were left out earlier are filled again."""
 
 
 def narrowest_read(evidence: Evidence, after: int = -1) -> int:
@@ -25,4 +28,26 @@ def narrowest_read(evidence: Evidence, after: int = -1) -> int:
         share = math.prod(trace.values.shape[value]) / max(1, math.prod(trace.values.shape[before]))
         if share < best_share:
             best, best_share = operation, share
+    return best
+
+
+def where_zeros_begin(evidence: Evidence) -> int:
+    """The operation that, as measured, leaves most zeros in each sample's gradient at the target, -1 without one.
+
+    What is filled again on the way, as by attention to all positions, does not count.
+    """
+    trace = evidence.trace
+    on_the_way = {trace.values.producer[value] for value in evidence.dependence.way}
+    first_in: dict[int, float] = {}
+    last_out: dict[int, float] = {}
+    for flow in evidence.flows:  # from the score to the target; an operation may have several nodes
+        if flow.operation in on_the_way:
+            first_in.setdefault(flow.operation, flow.zeros_in)
+            last_out[flow.operation] = flow.zeros_out
+    best, most, lowest_later = -1, _MIXED, 1.0
+    for operation in sorted(last_out):
+        lowest_later = min(lowest_later, last_out[operation])
+        left = lowest_later - first_in[operation]
+        if left > most and trace.span_of(operation) is not None:
+            best, most = operation, left
     return best

@@ -82,6 +82,8 @@ def note_flow(
             outgoing=tuple(magnitude for magnitude, _ in went),
             incoming_finite=came_finite,
             outgoing_finite=all(finite for _, finite in went),
+            zeros_in=_share_of_zeros(incoming),
+            zeros_out=_share_of_zeros([outgoing[i] for i in onwards if i < len(outgoing)]),
             is_uniform=_is_uniform(incoming),
             backward_span=span,
         )
@@ -121,6 +123,19 @@ def _largest(gradients: Sequence[Any]) -> tuple[float | None, bool]:
                 value = (float(good.amax()) if good.numel() else 0.0) or math.inf
             largest = max(largest or 0.0, value)
     return largest, finite
+
+
+def _share_of_zeros(gradients: Sequence[Any]) -> float:
+    zeros = entries = 0
+    with torch.no_grad():
+        for gradient in gradients:
+            if isinstance(gradient, torch.Tensor):
+                rows = dense_values(gradient.detach()).ne(0)
+                rows = rows.reshape(len(rows), -1) if rows.dim() > 1 and rows.numel() else rows.reshape(1, -1)
+                alive = rows[rows.any(1)]
+                entries += alive.numel()
+                zeros += alive.numel() - int(alive.sum())
+    return zeros / entries if entries else 0.0
 
 
 def _is_uniform(gradients: Sequence[Any]) -> bool:

@@ -125,6 +125,9 @@ class NodeFlow:
     incoming, outgoing
         The largest finite magnitude that came in, and that went on along each edge towards the target (``None`` where
         nothing was passed on, infinite where nothing finite was).
+    zeros_in, zeros_out
+        The share of exact zeros in what came in, and in what went on towards the target; entries along the first
+        dimension that get nothing at all, as other samples of a batch do, are left out.
     is_uniform
         Whether what came in had one and the same value everywhere along the last axis.
     is_sum
@@ -151,6 +154,8 @@ class NodeFlow:
     outgoing: tuple[float | None, ...]
     incoming_finite: bool = True
     outgoing_finite: bool = True
+    zeros_in: float = 0.0
+    zeros_out: float = 0.0
     is_uniform: bool = False
     is_sum: bool = False
     is_end: bool = False

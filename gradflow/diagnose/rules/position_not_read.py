@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Diagnostic, Help
-from gradflow.diagnose.narrowest_read import narrowest_read
+from gradflow.diagnose.narrowest_read import narrowest_read, where_zeros_begin
 from gradflow.diagnose.operation_place import operation_place
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.verdict import verdict_of
@@ -19,11 +19,13 @@ def position_is_not_read(evidence: Evidence) -> tuple[Diagnostic, ...]:
         return ()
     if not any(measured.arrived and not measured.is_zero for measured in evidence.measured):
         return ()
-    operation = narrowest_read(evidence)
+    read = narrowest_read(evidence)
+    asks_for_samples = evidence.slice.strip("[ ").split(",")[0].strip("] ") not in (":", "...")
+    operation = read if read >= 0 or asks_for_samples else where_zeros_begin(evidence)
     location, annotations = operation_place(evidence, operation)
     notes = ["the rest of the layer's output does get a gradient, so the path itself is whole"]
     if operation >= 0:
-        label = "only other positions are read from here on"
+        label = "only other positions are read from here on" if read >= 0 else "only other positions go on from here"
         helps = (
             "ask for a layer before the last one that mixes positions, such as the norm before the last attention"
             if _attends(evidence)
@@ -32,7 +34,11 @@ def position_is_not_read(evidence: Evidence) -> tuple[Diagnostic, ...]:
         )
     else:
         location, label = evidence.objective_span, "the score reads other positions"
-        notes.append(f"no line of the model drops them: {evidence.score} itself is made from other positions only")
+        notes.append(
+            f"no line of the model drops them: {evidence.score} itself is made from other positions only"
+            if asks_for_samples
+            else f"no single line of the model was found that drops them before {evidence.score}"
+        )
         helps = (
             "ask for positions that the score is made from: by default it belongs to the first sample of the batch",
             "or make a score from all of them, with a function given to `--score`",
