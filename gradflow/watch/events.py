@@ -23,6 +23,7 @@ __all__ = [
     "Failure",
     "FlagChange",
     "GradRead",
+    "HandedGradient",
     "Hook",
     "HookRun",
     "Observation",
@@ -86,6 +87,20 @@ class GradRead:
     retains_grad: bool
     is_guard: bool
     result: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedGradient:
+    """During backward pass ``backward``, the hook registered at ``site`` was given the gradient of ``value``.
+
+    ``module`` is the module that the hook sits on, or in whose call its tensor was made (-1 for none).
+    """
+
+    value: int
+    site: int
+    module: int
+    backward: int
+    measured: Measured
 
 
 @dataclass(slots=True, kw_only=True)
@@ -272,6 +287,7 @@ class Observation:
     not_called: dict[int, NotCalled] = field(default_factory=dict)
     function_spans: dict[str, SourceSpan] = field(default_factory=dict)
     zero_parts: tuple[tuple[int, int], ...] = ()
+    handed: tuple[HandedGradient, ...] = ()
     formulas: tuple[FormulaCheck, ...] = ()
     backward_returns: dict[str, SourceSpan] = field(default_factory=dict)
     low_precision: tuple[tuple[int, int], ...] = ()

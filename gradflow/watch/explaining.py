@@ -21,6 +21,7 @@ from gradflow.watch.rules.answered import a_gradient_came
 from gradflow.watch.rules.backward_raised import backward_raised
 from gradflow.watch.rules.captured import captured_tensor_is_another
 from gradflow.watch.rules.failures import program_failed
+from gradflow.watch.rules.handed_nothing import hook_is_handed_nothing
 from gradflow.watch.rules.hook_positions import hook_takes_zeros
 from gradflow.watch.rules.hook_use import hook_never_ran
 from gradflow.watch.rules.idle_optimizer import optimizer_moves_nothing
@@ -52,6 +53,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     hook_replaces_output,
     hook_never_ran,
     hook_takes_zeros,
+    hook_is_handed_nothing,
     gradient_and_activation_differ,
     gradient_of_another_call,
     weight_gradient_in_arrays,

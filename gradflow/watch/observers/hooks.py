@@ -190,6 +190,7 @@ class WatchedHook:
         made = recorder.calls[run.call].outputs
         for tensor, output in zip(grad_output, made[: len(grad_output)] if len(made) > 1 else made, strict=False):
             log.note_gradient(recorder.value_of(tensor), output)
+            log.note_handed(tensor, of=output, site=self.event.site, module=self.event.module)
         if len(args) < 2 or bound is None or not isinstance(args[0], tuple):
             return
         run.inputs = tuple(-1 if gradient is None else recorder.value_of(gradient) for gradient in args[0])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
+
+import torch
 
 from gradflow.location import SourceSpan
 from gradflow.watch.events import (
@@ -12,15 +15,19 @@ from gradflow.watch.events import (
     Failure,
     FlagChange,
     GradRead,
+    HandedGradient,
     Hook,
     Optimizer,
     Replacement,
     TensorHook,
     WatchedModule,
 )
+from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.numbers import Numbers
 
 __all__ = ["Log", "ModuleKeys"]
+
+_HANDED_KEPT = 20
 
 
 class ModuleKeys:
@@ -75,6 +82,8 @@ class Log:
     gradient_ties: set[int] = field(default_factory=set)
     unregistered: dict[int, SourceSpan | None] = field(default_factory=dict)
     zero_parts: list[tuple[int, int]] = field(default_factory=list)
+    handed: list[HandedGradient] = field(default_factory=list)
+    handed_at: Counter[tuple[int, int]] = field(default_factory=Counter)
     filled_parts: set[int] = field(default_factory=set)
     low_precision: list[tuple[int, int]] = field(default_factory=list)
     numbers: Numbers = field(default_factory=Numbers)
@@ -92,3 +101,13 @@ class Log:
         if known != of:
             self.gradient_ties.add(gradient)
             self.gradient_of[gradient] = of
+
+    def note_handed(self, gradient: torch.Tensor, *, of: int, site: int, module: int) -> None:
+        """A hook is given the gradient of a value; of each place and thing hooked, the first passes are measured."""
+        self.handed_at[site, module] += 1
+        if self.backwards and self.handed_at[site, module] <= _HANDED_KEPT:
+            self.handed.append(
+                HandedGradient(
+                    value=of, site=site, module=module, backward=len(self.backwards) - 1, measured=measure(gradient)
+                )
+            )

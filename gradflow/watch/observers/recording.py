@@ -256,6 +256,7 @@ class ProgramRecorder(Recorder):
             operation=len(self.operations.name),
             backwards=len(self._log.backwards),
         )
+        is_of_leaf, module = is_leaf(tensor), self._module_of(value)
         if not is_within_torch(sys._getframe(2)) and len(self._log.tensor_hooks) < _TENSOR_HOOKS_KEPT:
             self._log.tensor_hooks.append(event)
 
@@ -265,9 +266,17 @@ class ProgramRecorder(Recorder):
                 return hook(gradient)
             with self.listening():
                 self._log.note_gradient(self.value_of(gradient), value)
+                if not is_of_leaf:
+                    self._log.note_handed(gradient, of=value, site=event.site, module=module)
                 return hook(gradient)
 
         return func(tensor, noted)
+
+    def _module_of(self, value: int) -> int:
+        """The module in whose call a value was made; -1 for none."""
+        producer = self.values.producer[value]
+        call = self.operations.call[producer] if producer >= 0 else -1
+        return self._log.call_modules[call] if call >= 0 else -1
 
     def mark_requires_grad(self, value: int, on: bool) -> None:
         """The flag of a leaf was switched; operations before this moment saw the old one."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnosing import diagnose
 from gradflow.diagnose.diagnostic import Diagnostic, Help
 from gradflow.diagnose.verdict import verdict_of
+from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.captures import hook_around
@@ -22,7 +24,7 @@ __all__ = ["engine_findings"]
 def engine_findings(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
     """What the rules of ``gradflow check`` say, with the names that a program's hooks and calls give to it."""
     found = []
-    for diagnostic in diagnose(evidence):
+    for diagnostic in _without_part_of_round_trip(diagnose(evidence)):
         named = _in_the_programs_words(observation, evidence, diagnostic)
         named = _with_how_it_is_known(question, evidence, named)
         named = at_plain_input(observation, question, named)
@@ -41,6 +43,24 @@ def engine_findings(observation: Observation, question: Question, evidence: Evid
             )
         )
     return tuple(found)
+
+
+def _without_part_of_round_trip(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """``x.detach().cpu().numpy()`` is one step: without ``detach`` it would leave torch all the same."""
+    leaving = [one.location for one in diagnostics if one.name == "numpy-roundtrip" and one.location is not None]
+    return tuple(
+        one for one in diagnostics if one.name != "detach" or not any(_begins(one.location, whole) for whole in leaving)
+    )
+
+
+def _begins(part: SourceSpan | None, whole: SourceSpan) -> bool:
+    """Whether both are the same expression, or the first one is what the second one starts with."""
+    return (
+        part is not None
+        and (part.path, part.line, part.column) == (whole.path, whole.line, whole.column)
+        and part.column is not None
+        and (part.end_line or 0, part.end_column or 0) <= (whole.end_line or 0, whole.end_column or 0)
+    )
 
 
 def _in_the_programs_words(observation: Observation, evidence: Evidence, diagnostic: Diagnostic) -> Diagnostic:
