@@ -20,6 +20,7 @@ from gradflow.cli.render import Render
 from gradflow.cli.run import Run
 from gradflow.cli.verb import Verb
 from gradflow.errors import GradflowError, UsageError
+from gradflow.source_place import shown_path
 
 __all__ = ["main"]
 
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _ended_by_the_model(stop: SystemExit) -> GradflowError:
     frames = traceback.extract_tb(stop.__traceback__)
-    at = f"at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
+    at = f"at {shown_path(frames[-1].filename)}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
     return GradflowError(
         f"the code of the model ended the program (SystemExit: {stop.code})",
         note=at,

@@ -15,9 +15,10 @@ from gradflow.probe.audit_evidence import ParameterGroup
 from gradflow.probe.audit_groups import group_parameters
 from gradflow.probe.awakening import awakened, zero_factors
 from gradflow.probe.evidence import Evidence, NodeFlow
-from gradflow.probe.examine import PARTIAL_CAUSES, examine
+from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.partial_losses import PARTIAL_CAUSES
 from gradflow.probe.unregistered import assignment_of
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
 from gradflow.trace.data import Trace

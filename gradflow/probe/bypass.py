@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gradflow.probe.layer_view import LayerView, NotCalled, decisive_guard
 from gradflow.probe.usage import UsageSite, find_usage
+from gradflow.source_place import place
 
 __all__ = ["find_bypass"]
 
@@ -16,10 +17,10 @@ def find_bypass(views: Sequence[LayerView]) -> NotCalled | None:
     Lines without an operation of their own are not recorded (inside torch, none is). Such a line counts when
     ``forward`` leads to it, no condition is known to exclude it, and no call of the layer competes with it.
     """
-    for place, view in enumerate(views):
+    for depth, view in enumerate(views):
         outside_view = view.usage.is_machinery
         could_run = any(_may_have_run(site) for site in view.calls())
-        caller = _caller(views[place + 1 :], view) if outside_view else None
+        caller = _caller(views[depth + 1 :], view) if outside_view else None
         for site in view.usage.method_calls:
             if site.reached and (site.executed or (_may_have_run(site) and not could_run)):
                 return _explain(view, site, caller)
@@ -75,6 +76,6 @@ def _explain(view: LayerView, site: UsageSite, caller: tuple[UsageSite, str] | N
         outer, path = caller
         location = outer.span
         label = f"inside this call, torch {label}"
-        note += f" ({site.span})"
+        note += f" ({place(site.span)})"
         fix = f"hook `{path}` instead: its output contains what the layer does"
     return NotCalled(kind="functional-bypass", location=location, label=label, note=note, help=fix, subject="")

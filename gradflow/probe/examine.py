@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gradflow.graph.dependence import CutGroup, Dependence, analyse
+from gradflow.graph.dependence import Dependence, analyse
 from gradflow.probe.absorption import absorbing_operation, vanishes_in_double
 from gradflow.probe.custom_backward import function_spans
 from gradflow.probe.custom_functions import check_custom_functions
@@ -18,27 +18,20 @@ from gradflow.probe.failed_backward import explain_backward_error
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory, measured_all
-from gradflow.probe.repairing import RepairPlan
+from gradflow.probe.partial_losses import PartialLosses
+from gradflow.probe.repair_plans import repair_together
 from gradflow.probe.returned_values import find_returned_values, number_exits
 from gradflow.probe.source_state import source_state
-from gradflow.probe.straight_through import is_straight_through
-from gradflow.probe.substitutes import is_behind, substitutes
+from gradflow.probe.substitutes import substitutes
 from gradflow.probe.unused import explain_unused
+from gradflow.source_place import place
 from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import TO_ARRAYS
 from gradflow.trace.run import Run
 
 __all__ = ["examine"]
 
-PARTIAL_CAUSES = frozenset({"detach", "hook-detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
 SUSPICIOUSLY_SMALL = 1e-6
 """Largest entry below which a gradient may be only the rounding error of a cancellation, and is looked into."""
-
-MOST_SIDE_WAYS = 8
-"""So many cut side paths are tried; each costs a forward and a backward."""
-
-NEGLIGIBLE_LOSS = 1e-4
-"""Relative change of the gradient below which a mended partial cut made no difference (float32 rounding)."""
 
 
 def examine(
@@ -115,7 +108,7 @@ class _Examination:
             elif self._is_without_effect(dependence):
                 influence = Influence(matters=False)
             if dependence.score_depends:
-                repairs, together = self._repairs(dependence, source)
+                repairs, together = repair_together(laboratory, trace, dependence, source, target, self.index)
                 if source.recorded and dependence.score_carries:
                     self.flows = self._scan()
         elif arrived and not laboratory.has_values:
@@ -185,7 +178,10 @@ class _Examination:
         dependence = self._with_values_that_came_back(dependence)
         self.formulas = self._formulas(dependence)
         self.substitutes = substitutes(self.trace, self.formulas)
-        self.partial = self._partial(dependence)
+        given = self.gradients.by_target[self.target]
+        losses = PartialLosses(self.laboratory, self.trace, self.target, given, self.substitutes, self._derivative)
+        self.partial = losses.on_side_ways(dependence)
+        self.undetermined += losses.undetermined
         if self.verify:
             odd = any(formula.outcome not in ("right", "undetermined") for formula in self.formulas)
             is_replaced = self._is_on_the_way(dependence, self.substitutes)
@@ -231,45 +227,6 @@ class _Examination:
                 return frozen_at[name]
         return None
 
-    def _plan(self, groups: tuple[CutGroup, ...]) -> RepairPlan:
-        trace = self.trace
-        operations: set[tuple[str, int]] = set()
-        followers: set[tuple[str, int]] = set()
-        regions = set()
-        for group in groups:
-            operations.update((trace.name_of(o), trace.operations.site[o]) for o in group.prepared_by)
-            if group.cause in ("no-grad", "inference-mode"):
-                regions.add(group.site)
-                continue
-            if group.cause == "reentrant-checkpoint":
-                operations.add(("CheckpointFunction.apply", group.site))
-                continue
-            place = (trace.name_of(group.operation), trace.operations.site[group.operation])
-            if group.leave >= 0:
-                operations.add((trace.name_of(group.leave), trace.operations.site[group.leave]))
-            if group.leave >= 0 and trace.name_of(group.leave) not in TO_ARRAYS:
-                followers.add(place)
-            else:
-                operations.add(place)
-        return RepairPlan(operations=frozenset(operations), followers=frozenset(followers), regions=frozenset(regions))
-
-    def _source_group(self, source: SourceState) -> tuple[CutGroup, ...]:
-        if source.recorded or source.operation < 0:
-            return ()
-        return (CutGroup(cause=source.cause, operation=source.operation, value=-1, site=source.site),)
-
-    def _repairs(
-        self, dependence: Dependence, source: SourceState
-    ) -> tuple[dict[tuple[str, int], RepairOutcome], RepairOutcome | None]:
-        """Try each way out that gradflow knows: all needed cuts mended together, and that is what each is worth."""
-        groups = tuple(dict.fromkeys((*self._source_group(source), *dependence.needed)))
-        enable = not source.recorded
-        plan = self._plan(groups)
-        if not plan and not enable:
-            return {}, None
-        together = self.laboratory.repair(plan, self.target, enable=enable, index=self.index)
-        return {group.key: together for group in groups}, together
-
     def _scan(self) -> tuple[Any, ...]:
         flows, reason = self.laboratory.scan(self.target)
         if reason:
@@ -284,7 +241,8 @@ class _Examination:
         exits = number_exits(self.trace, dependence)
         returned = find_returned_values(self.laboratory, exits)
         if returned.reason:
-            where = ", ".join(str(self.trace.site_span(site)) for _, site in exits)
+            spans = [self.trace.site_span(site) for _, site in exits]
+            where = ", ".join(place(span) for span in spans if span is not None)
             self.undetermined.append(f"whether what leaves torch at {where} is missing, because {returned.reason}")
         found = [analyse(self.trace, self.values, bridges) for bridges in returned.bridges.values() if bridges]
         if not found:
@@ -292,61 +250,6 @@ class _Examination:
         bridges = tuple(bridge for each in returned.bridges.values() for bridge in each)
         sides = tuple(dict.fromkeys(way for each in found for way in each.sides))
         return replace(analyse(self.trace, self.values, bridges), sides=sides)
-
-    def _partial(self, dependence: Dependence) -> tuple[PartialLoss, ...]:
-        """For each cut on a side path: how much of the gradient is missing because of it."""
-        trace = self.trace
-        losses: dict[tuple[str, int], PartialLoss] = {}
-        not_mended: list[tuple[CutGroup, ...]] = []
-        seen: set[RepairPlan] = set()
-        for way in dependence.sides:
-            if not all(group.cause in PARTIAL_CAUSES and group.value >= 0 for group in way):
-                continue
-            plan = self._plan(way)
-            if plan in seen or len(seen) == MOST_SIDE_WAYS:
-                continue
-            seen.add(plan)
-            difference = self._relative_difference(self.laboratory.repaired_gradient(plan, self.target))
-            if difference is None:
-                not_mended.append(way)
-            elif difference > NEGLIGIBLE_LOSS:
-                straight_through = is_straight_through(trace, way[0])
-                for group in way:
-                    loss = PartialLoss(
-                        group=group,
-                        relative_difference=difference,
-                        is_straight_through=straight_through,
-                        is_behind_substitute=is_behind(trace, self.values, way[0], self.substitutes),
-                    )
-                    losses.setdefault(group.key, loss)
-        if not_mended and not losses:
-            return self._losses_seen_in_the_score(not_mended)
-        self._leave_undetermined(not_mended, "gradflow could not run it without the cut")
-        return tuple(losses.values())
-
-    def _losses_seen_in_the_score(self, ways: list[tuple[CutGroup, ...]]) -> tuple[PartialLoss, ...]:
-        """Whether anything is missing on ways on which gradflow can mend nothing."""
-        if self.substitutes:
-            names = " and ".join(sorted({f"`{self.trace.name_of(row)}`" for row in self.substitutes}))
-            reason = f"gradflow could not run it without the cut, and the gradient of {names} is not its derivative"
-            self._leave_undetermined(ways, reason)
-            return ()
-        check = self._derivative()
-        if check.outcome == "unclear":
-            self._leave_undetermined(ways, f"gradflow could not run it without the cut, and {check.reason}")
-        if check.outcome != "differs":
-            return ()
-        groups = {group.key: group for way in ways for group in way}
-        return tuple(
-            PartialLoss(group=group, relative_difference=check.relative_error, is_mended=False)
-            for group in groups.values()
-        )
-
-    def _leave_undetermined(self, ways: list[tuple[CutGroup, ...]], reason: str) -> None:
-        for way in ways:
-            operation = way[0].leave if way[0].leave >= 0 else way[0].operation
-            where = self.trace.span_of(operation) or "a side path"
-            self.undetermined.append(f"how much of the gradient is lost at {where}, because {reason}")
 
     def _derivative(self) -> DerivativeCheck:
         """The gradient against how the score moves, measured once."""
@@ -372,20 +275,3 @@ class _Examination:
             f"whether the backward of `{name}` is right, because {reason}" for name, reason in reasons.items()
         )
         return checks
-
-    def _relative_difference(self, mended: tuple[torch.Tensor | None, ...]) -> float | None:
-        given = self.gradients.by_target[self.target]
-        if len(mended) != len(given):
-            return None
-        difference = total = 0.0
-        for one, other in zip(given, mended, strict=True):
-            if other is None and one is None:
-                continue
-            if other is None:
-                return None
-            delta = other.double() if one is None else other.double() - one.double()
-            difference += float(delta.square().sum())
-            total += float(other.double().square().sum())
-        if total == 0.0:
-            return 0.0 if difference == 0.0 else float("inf")
-        return float((difference / total) ** 0.5)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gradflow.errors import ModelRaisedError
 from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
+from gradflow.source_place import place
 
 __all__ = ["ForwardFailure", "failure_of", "model_raised"]
 
@@ -42,10 +43,10 @@ def failure_of(error: Exception) -> ForwardFailure:
 
 def model_raised(failure: ForwardFailure) -> ModelRaisedError:
     """The failure of a model as an error that the user is shown."""
-    place = f" at {failure.span} in {failure.span.function}" if failure.span is not None else ""
+    where = f" at {place(failure.span)} in {failure.span.function}" if failure.span is not None else ""
     said = f": {failure.message}" if failure.message else ""
     error = ModelRaisedError(
-        f"the model raised {failure.type_name} in its forward{place}{said}",
+        f"the model raised {failure.type_name} in its forward{where}{said}",
         note="gradflow runs the model as it is; this exception comes from the model with this input",
         hint="run the model once by hand with the same input; `--input` or `--input-shape` gives it another one",
     )

@@ -240,7 +240,7 @@ def test_a_model_that_raises_is_quoted_with_its_line(capsys: pytest.CaptureFixtu
     error = capsys.readouterr().err
     assert "the model raised ValueError" in error
     assert "this input is no good" in error
-    assert f"net.py:{line}" in error
+    assert f"its forward at net.py:{line}:" in error
     assert "Traceback" not in error
     assert main([*argv, "--debug"]) == 2
     assert "Traceback" in capsys.readouterr().err
@@ -248,7 +248,9 @@ def test_a_model_that_raises_is_quoted_with_its_line(capsys: pytest.CaptureFixtu
 
 def test_a_model_that_ends_the_program_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "net.py:Leaves", "--input", "net.py:images", "--layer", "conv"]) == 2
-    assert "SystemExit" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "SystemExit" in error
+    assert "at net.py:" in error
 
 
 def test_what_the_users_file_changes_in_torch_does_not_stay() -> None:

@@ -1,0 +1,138 @@
+"""How much of a gradient that arrives is missing, because other ways by which it should come are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from gradflow.graph.dependence import CutGroup, Dependence
+from gradflow.probe.derivative_check import DerivativeCheck
+from gradflow.probe.evidence import PartialLoss
+from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.repair_plans import plan_of
+from gradflow.probe.repairing import RepairPlan
+from gradflow.probe.straight_through import is_straight_through
+from gradflow.probe.substitutes import is_behind
+from gradflow.source_place import place
+from gradflow.trace.data import Trace
+
+__all__ = ["PARTIAL_CAUSES", "PartialLosses"]
+
+PARTIAL_CAUSES = frozenset({"detach", "hook-detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
+
+MOST_SIDE_WAYS = 8
+"""So many cut side paths are tried; each costs a forward and a backward."""
+
+NEGLIGIBLE_LOSS = 1e-4
+"""Relative change of the gradient below which a mended partial cut made no difference (float32 rounding)."""
+
+
+class PartialLosses:
+    """Runs with the cuts of side ways mended, compared with the gradient as it is.
+
+    Parameters
+    ----------
+    laboratory, trace, target
+        What runs, its first run, and whose gradient is looked at.
+    given
+        The gradient as it is, one for each call.
+    substitutes
+        Operations on the way whose gradient is deliberately another than their derivative.
+    derivative
+        Compares the gradient with how the score moves; asked only where nothing can be mended.
+    """
+
+    def __init__(
+        self,
+        laboratory: Laboratory,
+        trace: Trace,
+        target: str,
+        given: Sequence[torch.Tensor | None],
+        substitutes: frozenset[int],
+        derivative: Callable[[], DerivativeCheck],
+    ) -> None:
+        self.undetermined: list[str] = []
+        self._laboratory = laboratory
+        self._trace = trace
+        self._target = target
+        self._given = given
+        self._substitutes = substitutes
+        self._derivative = derivative
+
+    def on_side_ways(self, dependence: Dependence) -> tuple[PartialLoss, ...]:
+        """For each cut on a side path: how much of the gradient is missing because of it."""
+        losses: dict[tuple[str, int], PartialLoss] = {}
+        not_mended: list[tuple[CutGroup, ...]] = []
+        seen: set[RepairPlan] = set()
+        for way in dependence.sides:
+            if not all(group.cause in PARTIAL_CAUSES and group.value >= 0 for group in way):
+                continue
+            plan = plan_of(self._trace, way)
+            if plan in seen or len(seen) == MOST_SIDE_WAYS:
+                continue
+            seen.add(plan)
+            difference = self._relative_difference(self._laboratory.repaired_gradient(plan, self._target))
+            if difference is None:
+                not_mended.append(way)
+            elif difference > NEGLIGIBLE_LOSS:
+                for loss in self._losses_of(way, difference):
+                    losses.setdefault(loss.group.key, loss)
+        if not_mended and not losses:
+            return self._seen_in_the_score(not_mended)
+        self._leave_undetermined(not_mended, "gradflow could not run it without the cut")
+        return tuple(losses.values())
+
+    def _losses_of(self, way: tuple[CutGroup, ...], difference: float) -> list[PartialLoss]:
+        values = self._trace.layer_values.get(self._target, ())
+        straight_through = is_straight_through(self._trace, way[0])
+        behind = is_behind(self._trace, values, way[0], self._substitutes)
+        return [
+            PartialLoss(
+                group=group,
+                relative_difference=difference,
+                is_straight_through=straight_through,
+                is_behind_substitute=behind,
+            )
+            for group in way
+        ]
+
+    def _seen_in_the_score(self, ways: list[tuple[CutGroup, ...]]) -> tuple[PartialLoss, ...]:
+        """Whether anything is missing on ways on which gradflow can mend nothing."""
+        if self._substitutes:
+            names = " and ".join(sorted({f"`{self._trace.name_of(row)}`" for row in self._substitutes}))
+            reason = f"gradflow could not run it without the cut, and the gradient of {names} is not its derivative"
+            self._leave_undetermined(ways, reason)
+            return ()
+        check = self._derivative()
+        if check.outcome == "unclear":
+            self._leave_undetermined(ways, f"gradflow could not run it without the cut, and {check.reason}")
+        if check.outcome != "differs":
+            return ()
+        groups = {group.key: group for way in ways for group in way}
+        return tuple(
+            PartialLoss(group=group, relative_difference=check.relative_error, is_mended=False)
+            for group in groups.values()
+        )
+
+    def _leave_undetermined(self, ways: list[tuple[CutGroup, ...]], reason: str) -> None:
+        for way in ways:
+            span = self._trace.span_of(way[0].leave if way[0].leave >= 0 else way[0].operation)
+            where = place(span) if span is not None else "a side path"
+            self.undetermined.append(f"how much of the gradient is lost at {where}, because {reason}")
+
+    def _relative_difference(self, mended: tuple[torch.Tensor | None, ...]) -> float | None:
+        if len(mended) != len(self._given):
+            return None
+        difference = total = 0.0
+        for one, other in zip(self._given, mended, strict=True):
+            if other is None and one is None:
+                continue
+            if other is None:
+                return None
+            delta = other.double() if one is None else other.double() - one.double()
+            difference += float(delta.square().sum())
+            total += float(other.double().square().sum())
+        if total == 0.0:
+            return 0.0 if difference == 0.0 else float("inf")
+        return float((difference / total) ** 0.5)

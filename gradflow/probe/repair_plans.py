@@ -1,0 +1,57 @@
+"""From cuts to what a repaired run neutralises, and what comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gradflow.graph.dependence import CutGroup, Dependence
+from gradflow.probe.evidence import RepairOutcome, SourceState
+from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.repairing import RepairPlan
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import TO_ARRAYS
+
+__all__ = ["plan_of", "repair_together"]
+
+
+def plan_of(trace: Trace, groups: Sequence[CutGroup]) -> RepairPlan:
+    """What to neutralise so that none of the cuts is one."""
+    operations: set[tuple[str, int]] = set()
+    followers: set[tuple[str, int]] = set()
+    regions = set()
+    for group in groups:
+        operations.update((trace.name_of(o), trace.operations.site[o]) for o in group.prepared_by)
+        if group.cause in ("no-grad", "inference-mode"):
+            regions.add(group.site)
+            continue
+        if group.cause == "reentrant-checkpoint":
+            operations.add(("CheckpointFunction.apply", group.site))
+            continue
+        place = (trace.name_of(group.operation), trace.operations.site[group.operation])
+        if group.leave >= 0:
+            operations.add((trace.name_of(group.leave), trace.operations.site[group.leave]))
+        if group.leave >= 0 and trace.name_of(group.leave) not in TO_ARRAYS:
+            followers.add(place)
+        else:
+            operations.add(place)
+    return RepairPlan(operations=frozenset(operations), followers=frozenset(followers), regions=frozenset(regions))
+
+
+def repair_together(
+    laboratory: Laboratory, trace: Trace, dependence: Dependence, source: SourceState, target: str, index: Any = None
+) -> tuple[dict[tuple[str, int], RepairOutcome], RepairOutcome | None]:
+    """Try each way out that gradflow knows: all needed cuts mended together, and that is what each is worth."""
+    groups = tuple(dict.fromkeys((*_source_group(source), *dependence.needed)))
+    enable = not source.recorded
+    plan = plan_of(trace, groups)
+    if not plan and not enable:
+        return {}, None
+    together = laboratory.repair(plan, target, enable=enable, index=index)
+    return {group.key: together for group in groups}, together
+
+
+def _source_group(source: SourceState) -> tuple[CutGroup, ...]:
+    if source.recorded or source.operation < 0:
+        return ()
+    return (CutGroup(cause=source.cause, operation=source.operation, value=-1, site=source.site),)
