@@ -98,7 +98,9 @@ def cut_lines(report: Report, layout: Layout) -> list[Text]:
 def fact_lines(report: Report, layout: Layout) -> list[Text]:
     """The gradient that arrived, what ran, what was assumed, and what could not be determined."""
     lines = []
-    facts = [] if report.others else [gradient_text(report), branches_text(report.flow.branches)]
+    # between two lines of a program nearly everything branches: it is the model's own skips that one wants to know of
+    branches = () if report.environment.watched else report.flow.branches
+    facts = [] if report.others else [gradient_text(report), branches_text(branches)]
     for text in (*facts, run_text(report)):
         if text:
             lines += _fact(text, "gf.plain", layout)
