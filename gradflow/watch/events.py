@@ -185,6 +185,8 @@ class WatchedModule:
     or what TorchScript made; ``hooks_compiled_until`` how many hooks there were when scripting compiled them too.
     ``is_graph`` marks a graph that ``torch.fx`` or ``torch.export`` made of a model.
 
+    ``ran_training`` tells whether it was ever called in training mode.
+
     ``is_reachable`` tells whether that root still holds it at the end. ``backward_span`` is a method ``backward`` that
     its class defines although only ``autograd.Function`` has one.
     """
@@ -196,6 +198,7 @@ class WatchedModule:
     made_at: int = -1
     is_reachable: bool = True
     is_graph: bool = False
+    ran_training: bool = False
     compiled_into: int = -1
     hooks_compiled_until: int = -1
     has_parameters: bool = False

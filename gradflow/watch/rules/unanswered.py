@@ -14,6 +14,7 @@ from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.freezing import not_trainable
+from gradflow.watch.rules.held_fixed import RECORDING_OFF, is_held_fixed
 from gradflow.watch.rules.late_flag import late_flag, too_late
 from gradflow.watch.rules.score_history import frozen_throughout
 from gradflow.watch.rules.uncalled import layer_never_ran
@@ -46,7 +47,9 @@ def no_gradient_came(observation: Observation, question: Question, evidence: Evi
         copy = _used_copy(observation, evidence, target)
         if copy >= 0:
             return (_copied(observation, question, evidence, copy),)
-    return engine_findings(observation, question, evidence)
+    found = engine_findings(observation, question, evidence)
+    is_meant = bool(found) and all(one.diagnostic.name in RECORDING_OFF for one in found)
+    return () if is_meant and evidence.kind == "parameter" and is_held_fixed(observation, target) else found
 
 
 def _takes_part(evidence: Evidence) -> bool:
