@@ -19,7 +19,7 @@ from gradflow.trace.capture import all_tensors
 from gradflow.trace.data import Trace
 from gradflow.trace.recorder import Recorder
 
-__all__ = ["absorbing_operation", "vanishes_in_double"]
+__all__ = ["absorbing_operation", "is_rounding_error"]
 
 _SHRINKS = 1e-4
 """Rounding errors are smaller by nine digits in float64; what is really there stays."""
@@ -29,14 +29,11 @@ _STILL = 3e-6
 """Relative change of a tensor from which it counts as moved, and up to which only rounding tells it from the same."""
 
 
-def vanishes_in_double(laboratory: Laboratory, target: str, largest: float, index: Any = None) -> bool | None:
-    """Whether a gradient whose largest entry is ``largest`` in float32 is only its rounding error.
-
-    ``None`` where the model cannot be run in float64.
-    """
+def is_rounding_error(laboratory: Laboratory, target: str, largest: float, index: Any = None) -> bool:
+    """Whether a gradient whose largest entry is ``largest`` in float32 (all but) vanishes in float64."""
     gradients = [gradient for gradient in gradient_in_double(laboratory, target) if gradient is not None]
     if not gradients:
-        return None
+        return False
     parts = [gradient if index is None else gradient[index] for gradient in gradients]
     sizes = [float(part.abs().amax()) for part in parts if part.numel()]
     return max(sizes, default=0.0) <= _SHRINKS * largest

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 
 from gradflow.probe.autograd_walk import NODE_LIMIT, Node, link_operations, on_the_way, walk
+from gradflow.probe.cancellation import with_shares
 from gradflow.probe.custom_backward import missing_return
 from gradflow.probe.dense_values import dense_values
-from gradflow.probe.evidence import NodeFlow
+from gradflow.probe.evidence import ROUNDING, NodeFlow
 from gradflow.probe.last_nodes import NodeNote, with_ends
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
@@ -54,7 +55,7 @@ def scan_backward(run: Run, goals: Sequence[Any]) -> tuple[tuple[NodeFlow, ...],
     finally:
         for handle in handles:
             handle.remove()
-    return with_ends(notes, score.grad_fn, arrived), error, ""
+    return with_ends(with_shares(notes, arrived), score.grad_fn, arrived), error, ""
 
 
 def note_flow(
@@ -66,8 +67,10 @@ def note_flow(
     function = getattr(node, "_forward_cls", None)
 
     def hook(outgoing: Sequence[Any], incoming: Sequence[Any]) -> None:
-        came, came_finite = _largest(incoming)
+        incomings = [_largest([gradient]) for gradient in incoming]
+        came = max((magnitude for magnitude, _ in incomings if magnitude is not None), default=None)
         went = [_largest([outgoing[i]]) for i in onwards if i < len(outgoing)]
+        is_little = any((magnitude or 0.0) <= ROUNDING * (came or 0.0) for magnitude, _ in went)
         # nothing at all, or zeros although something came in
         lost = [
             i for i, (magnitude, _) in zip(onwards, went, strict=False) if not magnitude and (came or magnitude is None)
@@ -80,14 +83,15 @@ def note_flow(
             operation=operation,
             incoming=came or 0.0,
             outgoing=tuple(magnitude for magnitude, _ in went),
-            incoming_finite=came_finite,
+            incoming_finite=all(finite for _, finite in incomings),
             outgoing_finite=all(finite for _, finite in went),
             zeros_in=_share_of_zeros(incoming),
             zeros_out=_share_of_zeros([outgoing[i] for i in onwards if i < len(outgoing)]),
-            is_uniform=_is_uniform(incoming),
+            # only asked where it could be a cancellation
+            is_uniform=is_little and _is_uniform(incoming),
             backward_span=span,
         )
-        magnitudes = tuple(_largest([gradient])[0] for gradient in incoming)
+        magnitudes = tuple(magnitude for magnitude, _ in incomings)
         notes.append(NodeNote(node=node, flow=flow, edges=tuple(onwards[: len(went)]), incoming=magnitudes))
 
     return hook

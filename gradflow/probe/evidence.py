@@ -146,6 +146,9 @@ class NodeFlow:
         Where a custom Function fails to return a gradient, as far as its source tells.
     hides
         At an end: the values that get nothing because of it, where several were looked for at once.
+    share
+        How much is left where entries of the gradient are added up, at the node or on the way into it, relative to the
+        largest of them: next to nothing where they cancel. 1 where that was not looked at.
     """
 
     name: str
@@ -166,6 +169,7 @@ class NodeFlow:
     zero_operands: tuple[int, ...] = ()
     backward_span: SourceSpan | None = None
     hides: frozenset[int] = frozenset()
+    share: float = 1.0
 
     @property
     def dies(self) -> bool:

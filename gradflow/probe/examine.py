@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from gradflow.graph.dependence import Dependence, analyse
-from gradflow.probe.absorption import absorbing_operation, vanishes_in_double
+from gradflow.probe.absorption import absorbing_operation, is_rounding_error
+from gradflow.probe.cancellation import may_have_cancelled
 from gradflow.probe.custom_backward import function_spans
 from gradflow.probe.custom_functions import check_custom_functions
 from gradflow.probe.derivative_check import DerivativeCheck
@@ -196,15 +195,11 @@ class _Examination:
         )
 
     def _look_for_cancellation(self, dependence: Dependence, largest: float) -> None:
-        given = self.gradients.by_target[self.target]
-        is_double = any(gradient is not None and gradient.dtype == torch.float64 for gradient in given)
-        # in float64 from the start, the same again would tell nothing new
-        vanishes = None if is_double else vanishes_in_double(self.laboratory, self.target, largest, self.index)
-        if vanishes is False:
-            return  # small, but really there
         self.flows = self._scan()
         self.is_cancelled = any(flow.is_end for flow in self.flows)
-        if not self.is_cancelled and vanishes:
+        if self.is_cancelled or not may_have_cancelled(self.flows):
+            return
+        if is_rounding_error(self.laboratory, self.target, largest, self.index):
             self.is_cancelled = True
             self.absorbed_at = absorbing_operation(self.laboratory, self.trace, dependence, self.target)
 
