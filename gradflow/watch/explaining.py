@@ -25,6 +25,7 @@ from gradflow.watch.rules.handed_nothing import hook_is_handed_nothing
 from gradflow.watch.rules.hook_positions import hook_takes_zeros
 from gradflow.watch.rules.hook_use import hook_never_ran
 from gradflow.watch.rules.idle_optimizer import optimizer_moves_nothing
+from gradflow.watch.rules.lifeless_term import term_has_no_history
 from gradflow.watch.rules.message_only import message_only
 from gradflow.watch.rules.mixing import gradient_and_activation_differ
 from gradflow.watch.rules.mixing_in_arrays import weight_gradient_in_arrays
@@ -64,6 +65,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     parameters_unregistered,
     plain_tensor_never_learns,
     optimizer_moves_nothing,
+    term_has_no_history,
     steps_along_nan,
     learns_nothing,
     formula_is_wrong,

@@ -1,0 +1,109 @@
+"""GF401: a loss is a sum, and one of its terms has no history: it changes the number, and no gradient.
+
+Stops are often meant, but hardly in a whole term of the very loss that is differentiated: nothing would be lost
+by leaving it out. Left alone are terms that were detached as one number or computed without recording, as for a log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gradflow.diagnose.codes import code_of
+from gradflow.location import is_installed
+from gradflow.probe.evidence import Evidence, Measured
+from gradflow.trace.data import Trace
+from gradflow.watch.events import Observation
+from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.leaves import leaves_behind
+from gradflow.watch.facts.names import score_text
+from gradflow.watch.facts.questions import Question
+from gradflow.watch.finding import Finding
+from gradflow.watch.rules.engine import engine_findings
+
+__all__ = ["term_has_no_history"]
+
+_SUMS = frozenset({"add", "__add__", "__radd__", "__iadd__", "add_", "sub", "__sub__", "__rsub__", "__isub__", "sub_"})
+_SCALINGS = frozenset({"mul", "__mul__", "__rmul__", "__imul__", "div", "__truediv__", "neg", "__neg__"})
+_PLACES = 8
+_TERMS = 64
+
+
+def term_has_no_history(observation: Observation) -> tuple[Finding, ...]:
+    """Look at the terms of each loss, of a loop's only those of its first turn."""
+    found: list[Finding] = []
+    seen: set[int] = set()
+    for number, backward in enumerate(observation.backwards):
+        if backward.kind != "backward" or backward.error or not backward.roots_require_grad or backward.site in seen:
+            continue
+        seen.add(backward.site)
+        for term in _lifeless(observation.trace, backward.roots[0]):
+            question = Question(
+                backward=backward,
+                backward_number=number,
+                score=term,
+                target=-1,
+                measured=Measured(arrived=False),
+                site=backward.site,
+                operation=backward.operation,
+            )
+            found += _explained(observation, question)
+        if len(seen) >= _PLACES:
+            break
+    return tuple(found)
+
+
+def _lifeless(trace: Trace, root: int) -> Iterator[int]:
+    """The terms of a sum that do not require grad, each without the numbers that it is multiplied with."""
+    waiting, steps = [(root, False)], 0
+    while waiting and steps < _TERMS:
+        value, is_term = waiting.pop()
+        steps += 1
+        producer = trace.values.producer[value]
+        if producer < 0 or trace.operations.mode[producer] != 0 or trace.values.shape[value]:
+            continue
+        name, inputs = trace.name_of(producer), trace.inputs_of(producer)
+        if name in _SUMS:
+            waiting.extend((one, len(inputs) > 1 or is_term) for one in inputs)
+        elif name in _SCALINGS and len(inputs) == 1:
+            waiting.append((inputs[0], is_term))
+        elif is_term and not trace.values.requires_grad[value]:
+            yield value
+
+
+def _explained(observation: Observation, question: Question) -> tuple[Finding, ...]:
+    leaves = leaves_behind(observation, question, trainable=True)
+    if not leaves:
+        return ()
+    evidence = evidence_for(observation, question, leaves)
+    if not evidence.dependence.needed or any(
+        _is_meant(evidence, group.operation) for group in evidence.dependence.cuts
+    ):
+        return ()
+    loss = score_text(observation, question.backward)
+    place = observation.trace.span_of(observation.trace.values.producer[question.score])
+    line = f" (made at line {place.line})" if place is not None else ""
+    return tuple(
+        replace(
+            one,
+            verdict="wrong",
+            score=loss,
+            diagnostic=replace(
+                one.diagnostic,
+                code=code_of("partial-detach"),
+                name="partial-detach",
+                message=f"one term of {loss} has no history, so that it changes the loss and no gradient",
+                notes=(*one.diagnostic.notes, f"the other terms carry gradient; this one{line} adds a number only"),
+            ),
+        )
+        for one in engine_findings(observation, question, evidence)[:1]
+    )
+
+
+def _is_meant(evidence: Evidence, operation: int) -> bool:
+    """A single number that was detached, a part that ran without recording, and what a library does."""
+    trace = evidence.trace
+    inputs = trace.inputs_of(operation)
+    is_number = trace.name_of(operation) != "autograd.grad" and (not inputs or not trace.values.shape[inputs[0]])
+    place = trace.span_of(operation)
+    return is_number or trace.operations.mode[operation] != 0 or place is None or is_installed(place.path)
