@@ -8,6 +8,7 @@ from dataclasses import replace
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnosing import diagnose
 from gradflow.diagnose.diagnostic import Diagnostic, Help, Severity
+from gradflow.diagnose.random_zero import DRAWN_ZERO
 from gradflow.diagnose.rules.partial import some_ways_are_cut
 from gradflow.location import SourceSpan, is_machinery
 from gradflow.probe.audit_evidence import ParameterGroup
@@ -55,7 +56,7 @@ def _for_all(
         if zero_factors:
             return _behind_zero(group, found, total, zero_factors)
         if found.name not in _ALWAYS_ZERO:
-            severity = "warning"
+            severity = "info" if found.label == DRAWN_ZERO else "warning"
     elif group.kind == "not finite":
         message = f"the gradient of {counted(len(group.members), total)} is not finite{_tail(found.message)}"
     else:

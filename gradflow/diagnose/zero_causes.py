@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradflow.diagnose.cause_texts import text_for
+from gradflow.diagnose.random_zero import DRAWN_ZERO, is_drawn_zero
 from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence, NodeFlow
 
@@ -77,6 +78,8 @@ def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
         return _ignored(shown)
     if flow.is_of_one_entry:
         return _single(shown)
+    if is_drawn_zero(evidence.trace, flow):
+        return _drawn_zero(shown)
     if _is_too_small(flow, dtype):
         return _underflow(dtype)
     if flow.is_sum or (flow.cancels and name in _NORMALISING and flow.factor != 0.0):
@@ -152,6 +155,15 @@ def _drawn(name: str, shown: str) -> ZeroCause:
             else "use a soft draw (`torch.nn.functional.gumbel_softmax`, `RelaxedBernoulli(...).rsample()`), "
             "or weigh the loss with `log_prob` of what was drawn",
         ),
+    )
+
+
+def _drawn_zero(shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="zero-multiplier",
+        label=DRAWN_ZERO,
+        note=f"the other factor of `{shown}` is drawn in each run (stochastic depth, dropout): most draws are not zero",
+        helps=("run it with more samples, or in eval mode, where nothing is dropped",),
     )
 
 
