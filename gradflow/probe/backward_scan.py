@@ -24,8 +24,12 @@ from gradflow.trace.run import Run
 __all__ = ["note_flow", "scan_backward"]
 
 
-def scan_backward(run: Run, goals: Sequence[Any]) -> tuple[tuple[NodeFlow, ...], Exception | None, str]:
+def scan_backward(
+    run: Run, goals: Sequence[Any], *, count_zeros: bool = False
+) -> tuple[tuple[NodeFlow, ...], Exception | None, str]:
     """Run backward once from the score to the gradient edges ``goals`` and note what passes each node on the way.
+
+    With ``count_zeros`` also how many entries are zero, which takes as long as all else.
 
     Returns the notes in the order of execution, what backward raised, and why there are none, if there are none.
     """
@@ -40,7 +44,7 @@ def scan_backward(run: Run, goals: Sequence[Any]) -> tuple[tuple[NodeFlow, ...],
     operation_of = link_operations(run.trace)
     notes: list[NodeNote] = []
     handles = [
-        node.register_hook(note_flow(node, way, notes, operation_of, run.trace))
+        node.register_hook(note_flow(node, way, notes, operation_of, run.trace, count_zeros=count_zeros))
         for node in way
         if node not in goal_nodes
     ]
@@ -59,7 +63,13 @@ def scan_backward(run: Run, goals: Sequence[Any]) -> tuple[tuple[NodeFlow, ...],
 
 
 def note_flow(
-    node: Node, way: set[Node], notes: list[NodeNote], operation_of: Callable[[Node], int], trace: Trace
+    node: Node,
+    way: set[Node],
+    notes: list[NodeNote],
+    operation_of: Callable[[Node], int],
+    trace: Trace,
+    *,
+    count_zeros: bool = False,
 ) -> Callable[[Any, Any], None]:
     """A hook for ``node`` that appends what passes it on the edges into ``way``."""
     onwards = [position for position, (following, _) in enumerate(node.next_functions) if following in way]
@@ -85,8 +95,8 @@ def note_flow(
             outgoing=tuple(magnitude for magnitude, _ in went),
             incoming_finite=all(finite for _, finite in incomings),
             outgoing_finite=all(finite for _, finite in went),
-            zeros_in=_share_of_zeros(incoming),
-            zeros_out=_share_of_zeros([outgoing[i] for i in onwards if i < len(outgoing)]),
+            zeros_in=_share_of_zeros(incoming) if count_zeros else 0.0,
+            zeros_out=_share_of_zeros([outgoing[i] for i in onwards if i < len(outgoing)]) if count_zeros else 0.0,
             # only asked where it could be a cancellation
             is_uniform=is_little and _is_uniform(incoming),
             backward_span=span,

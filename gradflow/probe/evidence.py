@@ -127,7 +127,7 @@ class NodeFlow:
         nothing was passed on, infinite where nothing finite was).
     zeros_in, zeros_out
         The share of exact zeros in what came in, and in what went on towards the target; entries along the first
-        dimension that get nothing at all, as other samples of a batch do, are left out.
+        dimension that get nothing at all, as other samples of a batch do, are left out. Zero where it was not counted.
     is_uniform
         Whether what came in had one and the same value everywhere along the last axis.
     is_sum

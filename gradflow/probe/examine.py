@@ -223,7 +223,7 @@ class _Examination:
         return None
 
     def _scan(self) -> tuple[Any, ...]:
-        flows, reason = self.laboratory.scan(self.target)
+        flows, reason = self.laboratory.scan(self.target, count_zeros=self.index is not None)
         if reason:
             self.undetermined.append(f"where the gradient is lost on its way back, because {reason}")
         return flows

@@ -238,7 +238,7 @@ class Laboratory:
             return None, f"backward raised {type(gradients.error).__name__}"
         return gradients, ""
 
-    def scan(self, target: str) -> tuple[tuple[NodeFlow, ...], str]:
+    def scan(self, target: str, *, count_zeros: bool = False) -> tuple[tuple[NodeFlow, ...], str]:
         """Run again and watch backward node by node on the way to the target."""
         run = self.forward()
         goals: list[Any] = []
@@ -248,7 +248,7 @@ class Laboratory:
             goals.extend(a.edge for a in run.activations.get(target, ()) if a.edge is not None)
         if run.failure is not None or not goals:
             return (), "the second run gave no gradient edge"
-        flows, _, reason = scan_backward(run, goals)
+        flows, _, reason = scan_backward(run, goals, count_zeros=count_zeros)
         return flows, reason
 
 
