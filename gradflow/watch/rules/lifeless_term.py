@@ -83,6 +83,9 @@ def _explained(observation: Observation, question: Question) -> tuple[Finding, .
     loss = score_text(observation, question.backward)
     place = observation.trace.span_of(observation.trace.values.producer[question.score])
     line = f" (made at line {place.line})" if place is not None else ""
+    first = engine_findings(observation, question, evidence)[:1]
+    # a copy that a hook has kept is the more precise thing to say
+    name = "hook-detach" if any(one.diagnostic.name == "hook-detach" for one in first) else "partial-detach"
     return tuple(
         replace(
             one,
@@ -90,13 +93,13 @@ def _explained(observation: Observation, question: Question) -> tuple[Finding, .
             score=loss,
             diagnostic=replace(
                 one.diagnostic,
-                code=code_of("partial-detach"),
-                name="partial-detach",
+                code=code_of(name),
+                name=name,
                 message=f"one term of {loss} has no history, so that it changes the loss and no gradient",
                 notes=(*one.diagnostic.notes, f"the other terms carry gradient; this one{line} adds a number only"),
             ),
         )
-        for one in engine_findings(observation, question, evidence)[:1]
+        for one in first
     )
 
 
