@@ -26,7 +26,7 @@ from gradflow.errors import UsageError
 from gradflow.graph.ways_to_score import WaysToScore, upstream_of, ways_to_score
 from gradflow.load.lazy import with_lazy_layers_initialised
 from gradflow.load.loading import workload_from_objects
-from gradflow.load.loss import with_loss
+from gradflow.load.scores.loss import with_loss
 from gradflow.load.workload import Workload
 from gradflow.probe.activity import ActivityRecorder
 from gradflow.probe.audit_causes import GroupCause, examine_groups, examine_incomplete
@@ -85,7 +85,7 @@ def audit(
 
 
 def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None = None) -> AuditReport:
-    """Audit a loaded workload, whose objective is the loss (see :func:`gradflow.load.loss.with_loss`)."""
+    """Audit a loaded workload, whose objective is the loss (see :func:`gradflow.load.scores.loss.with_loss`)."""
     started = time.perf_counter()
     say = progress or (lambda text: None)
     _require_values(workload.model)

@@ -66,7 +66,7 @@ class Audit:
             check_writable(output)
         with loaded(args, loss=args.loss) as (workload, say):
             from gradflow.auditing import audit_workload
-            from gradflow.load.loss import with_loss
+            from gradflow.load.scores.loss import with_loss
 
             with_its_loss = workload if args.loss else with_loss(workload, output=args.select)
             report = audit_workload(with_its_loss, progress=say)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gradflow.declared.model import DeclaredModel
 from gradflow.load.loading import load_workload
-from gradflow.load.loss import with_loss as with_default_loss
+from gradflow.load.scores.loss import with_loss as with_default_loss
 from gradflow.load.workload import Workload
 from gradflow.trace.state_settings import RandomState, Settings
 

@@ -10,15 +10,15 @@ from typing import Any
 import torch
 
 from gradflow.errors import LoadError, UsageError
-from gradflow.load.input_guess import guess_inputs
-from gradflow.load.input_reference import as_call
-from gradflow.load.inputs import describe_inputs, obtain_inputs
-from gradflow.load.loss import with_loss
+from gradflow.load.inputs.input_guess import guess_inputs
+from gradflow.load.inputs.input_reference import as_call
+from gradflow.load.inputs.obtaining import describe_inputs, obtain_inputs
+from gradflow.load.inputs.random_input import parse_dtype
 from gradflow.load.model_source import obtain_model
 from gradflow.load.names import did_you_mean
-from gradflow.load.objective import make_objective
-from gradflow.load.random_input import parse_dtype
 from gradflow.load.request import Request
+from gradflow.load.scores.loss import with_loss
+from gradflow.load.scores.objective import make_objective
 from gradflow.load.source import SourcedModel
 from gradflow.load.user_code import UserCode
 from gradflow.load.workload import Workload
@@ -85,7 +85,7 @@ def workload_from_objects(
 
     ``inputs`` is a tensor (or any one argument), a tuple for ``model(*inputs)``, or a dictionary for
     ``model(**inputs)``; ``None`` infers random ones. ``target``, ``score`` and ``output`` are those of
-    :func:`~gradflow.load.objective.make_objective`.
+    :func:`~gradflow.load.scores.objective.make_objective`.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def workload_from_objects(
         description = describe_inputs(arguments, keywords)
     is_script = isinstance(model, torch.jit.ScriptModule)
     if is_script:
-        from gradflow.load.torchscript import LIMITS
+        from gradflow.load.files.torchscript import LIMITS
     return Workload(
         model=model,
         model_name=model_name or type(model).__name__,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gradflow.errors import LoadError, UsageError
-from gradflow.load.file_kind import MODEL_SUFFIXES, existing_file, model_file_kind
+from gradflow.load.files.kind import MODEL_SUFFIXES, existing_file, model_file_kind
 from gradflow.load.reference import build_reference, parse_arguments
 from gradflow.load.request import Request
 from gradflow.load.source import SourcedModel
@@ -57,11 +57,11 @@ def _build(name: str, request: Request, user_code: UserCode) -> SourcedModel:
     arguments = parse_arguments(request.model_args)
     kind, _, rest = name.partition(":")
     if kind == "timm" and rest:
-        from gradflow.load.timm_zoo import build_timm
+        from gradflow.load.zoos.timm_zoo import build_timm
 
         return build_timm(rest, weights=request.weights, arguments=arguments)
     if (kind == "torchvision" and rest) or name.isidentifier():
-        from gradflow.load.torchvision_zoo import build_torchvision
+        from gradflow.load.zoos.torchvision_zoo import build_torchvision
 
         return build_torchvision(rest or name, weights=request.weights, arguments=arguments)
     if request.weights is not None:
@@ -88,19 +88,19 @@ def _from_file(name: str, request: Request, user_code: UserCode) -> SourcedModel
             raise UsageError("`--arch` names what to build, not a file", hint="for example `--arch train.py:build`")
         build_arch = lambda: _build(arch, request, user_code)  # noqa: E731
     if kind == "safetensors":
-        from gradflow.load.safetensors_file import load_safetensors
+        from gradflow.load.files.safetensors_file import load_safetensors
 
         return load_safetensors(path, build_arch=build_arch)
     if kind in ("TorchScript", "torch.export") and build_arch is not None:
         raise UsageError(f"`{name}` holds a whole model, so `--arch` has nothing to do", hint="leave `--arch` out")
     if kind == "TorchScript":
-        from gradflow.load.torchscript import load_torchscript
+        from gradflow.load.files.torchscript import load_torchscript
 
         return load_torchscript(path, trust=request.trust)
     if kind == "torch.export":
-        from gradflow.load.exported import load_exported
+        from gradflow.load.files.exported import load_exported
 
         return load_exported(path, trust=request.trust)
-    from gradflow.load.saved_file import load_saved_file
+    from gradflow.load.files.saved_file import load_saved_file
 
     return load_saved_file(path, is_legacy=kind == "legacy torch.save", trust=request.trust, build_arch=build_arch)

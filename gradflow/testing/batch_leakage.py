@@ -12,8 +12,8 @@ import torch
 from gradflow.checking import check_workload
 from gradflow.errors import UsageError
 from gradflow.load.loading import workload_from_objects
-from gradflow.load.loss import with_loss
-from gradflow.load.output_tensor import choose_tensor
+from gradflow.load.scores.loss import with_loss
+from gradflow.load.scores.output_tensor import choose_tensor
 from gradflow.load.selector import parse_selector
 from gradflow.load.workload import Workload
 from gradflow.render.words import number

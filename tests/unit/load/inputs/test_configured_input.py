@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gradflow.load.configured_input import configured_inputs
-from gradflow.load.input_guess import guess_inputs
+from gradflow.load.inputs.configured_input import configured_inputs
+from gradflow.load.inputs.input_guess import guess_inputs
 
 
 class Configured(nn.Module):

@@ -18,7 +18,7 @@ import numpy
 import numpy.dtypes
 import torch
 
-from gradflow.load.pickle_scan import PickleContents
+from gradflow.load.files.pickle_scan import PickleContents
 
 __all__ = ["Verdict", "allowed_globals"]
 

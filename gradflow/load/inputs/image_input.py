@@ -8,7 +8,7 @@ import numpy
 import torch
 
 from gradflow.errors import LoadError
-from gradflow.load.file_kind import existing_file
+from gradflow.load.files.kind import existing_file
 from gradflow.load.source import ImagePreset, SourcedModel
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "image_input"]

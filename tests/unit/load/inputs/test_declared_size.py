@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gradflow.load.input_guess import guess_inputs
+from gradflow.load.inputs.input_guess import guess_inputs
 
 
 class PatchEmbed(nn.Module):

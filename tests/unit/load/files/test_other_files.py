@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from gradflow.errors import LoadError, UntrustedFileError, UsageError
-from gradflow.load.exported_archive import unusual_content
+from gradflow.load.files.exported_archive import unusual_content
 from gradflow.load.loading import load_workload
 from gradflow.load.request import Request
 

@@ -10,8 +10,8 @@ import numpy
 import torch
 
 from gradflow.errors import LoadError
-from gradflow.load.file_kind import existing_file
-from gradflow.load.saved_file import load_tensors
+from gradflow.load.files.kind import existing_file
+from gradflow.load.files.saved_file import load_tensors
 from gradflow.load.user_code import UserCode, blaming_user_code, is_object_reference
 
 __all__ = ["as_call", "referenced_inputs"]

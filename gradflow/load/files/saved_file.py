@@ -17,11 +17,11 @@ from typing import Any
 import torch
 
 from gradflow.errors import LoadError, UntrustedFileError, UsageError
-from gradflow.load.allow_list import allowed_globals
-from gradflow.load.checkpoint import find_weights
-from gradflow.load.pickle_scan import PickleContents, scan_pickle
+from gradflow.load.files.allow_list import allowed_globals
+from gradflow.load.files.checkpoint import find_weights
+from gradflow.load.files.pickle_scan import PickleContents, scan_pickle
+from gradflow.load.files.state_dict import load_weights
 from gradflow.load.source import SourcedModel
-from gradflow.load.state_dict import load_weights
 from gradflow.load.user_code import raised_in
 
 __all__ = ["load_saved_file", "load_tensors"]

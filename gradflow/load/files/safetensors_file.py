@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gradflow.errors import LoadError
+from gradflow.load.files.state_dict import load_weights
 from gradflow.load.source import SourcedModel
-from gradflow.load.state_dict import load_weights
 
 __all__ = ["load_safetensors"]
 

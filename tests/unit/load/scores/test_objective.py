@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gradflow.errors import ScoreError, UsageError
-from gradflow.load.objective import make_objective
+from gradflow.load.scores.objective import make_objective
 
 
 def scored(output, /, **options):

@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from gradflow.errors import LoadError
-from gradflow.load.file_kind import existing_file, model_file_kind
+from gradflow.load.files.kind import existing_file, model_file_kind
 
 
 def test_a_missing_file_names_one_that_is_called_nearly_the_same(tmp_path):

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from gradflow.errors import LoadError
+from gradflow.load.files.state_dict import load_weights
 from gradflow.load.source import SourcedModel
-from gradflow.load.state_dict import load_weights
 
 PATH = Path("weights.pth")
 

@@ -7,7 +7,7 @@ import pickle
 
 import torch
 
-from gradflow.load.pickle_scan import scan_pickle
+from gradflow.load.files.pickle_scan import scan_pickle
 
 
 class _Evil:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from gradflow.errors import LoadError, UntrustedFileError
-from gradflow.load.exported_archive import unusual_content
+from gradflow.load.files.exported_archive import unusual_content
 from gradflow.load.source import SourcedModel
 
 __all__ = ["load_exported"]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradflow.load.random_input import largest_id, random_tensor
+from gradflow.load.inputs.random_input import largest_id, random_tensor
 
 __all__ = ["configured_inputs"]
 

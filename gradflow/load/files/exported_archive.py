@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gradflow.load.allow_list import allowed_globals
-from gradflow.load.pickle_scan import scan_pickle
+from gradflow.load.files.allow_list import allowed_globals
+from gradflow.load.files.pickle_scan import scan_pickle
 
 __all__ = ["unusual_content"]
 

@@ -11,10 +11,10 @@ import numpy
 import torch
 
 from gradflow.errors import UsageError
-from gradflow.load.image_input import image_input
-from gradflow.load.input_guess import guess_inputs
-from gradflow.load.input_reference import referenced_inputs
-from gradflow.load.random_input import parse_shape, random_tensor
+from gradflow.load.inputs.image_input import image_input
+from gradflow.load.inputs.input_guess import guess_inputs
+from gradflow.load.inputs.input_reference import referenced_inputs
+from gradflow.load.inputs.random_input import parse_shape, random_tensor
 from gradflow.load.request import Request
 from gradflow.load.source import SourcedModel
 from gradflow.load.user_code import UserCode

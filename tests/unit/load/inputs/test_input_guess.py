@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gradflow.errors import UsageError
-from gradflow.load.input_guess import guess_inputs
+from gradflow.load.inputs.input_guess import guess_inputs
 
 
 class Flattening(nn.Module):

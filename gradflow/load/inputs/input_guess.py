@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from gradflow.errors import UsageError
-from gradflow.load.configured_input import configured_inputs
-from gradflow.load.random_input import random_tensor
+from gradflow.load.inputs.configured_input import configured_inputs
+from gradflow.load.inputs.random_input import random_tensor
 
 __all__ = ["GuessedInputs", "guess_inputs"]
 

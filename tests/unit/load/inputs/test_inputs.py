@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from gradflow.errors import LoadError, UntrustedFileError, UsageError
+from gradflow.load.inputs.random_input import parse_shape, random_tensor
 from gradflow.load.loading import load_workload
-from gradflow.load.random_input import parse_shape, random_tensor
 from gradflow.load.request import Request
 
 FILE = """

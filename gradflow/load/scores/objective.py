@@ -10,8 +10,8 @@ import torch
 
 from gradflow.errors import ScoreError, UsageError
 from gradflow.load.names import did_you_mean
-from gradflow.load.output_tensor import choose_tensor
-from gradflow.load.score_function import call_score_function, span_of_score
+from gradflow.load.scores.output_tensor import choose_tensor
+from gradflow.load.scores.score_function import call_score_function, span_of_score
 from gradflow.load.selector import Selector, parse_selector
 from gradflow.load.workload import Objective
 

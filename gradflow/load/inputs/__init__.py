@@ -1,0 +1,1 @@
+"""The model's input: given, guessed, or made of a picture."""

@@ -1,0 +1,1 @@
+"""The scalar that is differentiated, made from what the model returned."""
