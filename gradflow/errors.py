@@ -6,6 +6,8 @@ optional ``note`` (why) and ``hint`` (what to do next). The command line prints 
 
 from __future__ import annotations
 
+from gradflow.printable import inert, printable_prose
+
 
 class GradflowError(Exception):
     """A request that could not be carried out.
@@ -23,10 +25,11 @@ class GradflowError(Exception):
     reference = "gradflow-error"
 
     def __init__(self, message: str, *, note: str = "", hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.note = note
-        self.hint = hint
+        # what is quoted in them comes from files and command lines, and an exception may be shown by anybody
+        self.message = printable_prose(message)
+        self.note = printable_prose(note)
+        self.hint = printable_prose(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         lines = [self.message]
@@ -34,7 +37,7 @@ class GradflowError(Exception):
             lines.append(f"note: {self.note}")
         if self.hint:
             lines.append(f"help: {self.hint}")
-        return "\n".join(lines)
+        return inert("\n".join(lines))
 
 
 class UsageError(GradflowError):

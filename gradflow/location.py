@@ -7,6 +7,7 @@ import importlib.util
 import linecache
 import os
 import re
+import stat
 import sysconfig
 from dataclasses import dataclass
 from types import CodeType, FrameType
@@ -36,7 +37,18 @@ class SourceSpan:
 
 def source_line(path: str, line: int) -> str:
     """The text of one line of a file without its line end; empty where the file cannot be read."""
-    return linecache.getline(path, line).rstrip("\n")
+    return linecache.getline(path, line).rstrip("\n") if _may_be_read(path) else ""
+
+
+@functools.cache
+def _may_be_read(path: str) -> bool:
+    """Whether a path, which may come from a file, names none of what has no end, and nothing that cannot be a name."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except ValueError:
+        return False
+    except OSError:  # not there, or no file at all but a cell of a notebook: the cache of lines may know it
+        return True
 
 
 _CONSTRUCTOR = re.compile(r"(torch\.)?(cuda\.)?[A-Z]\w*Tensor\(|(torch\.)?Tensor\(")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gradflow.pytest_support.declared_items import DeclaredModels
 
 _TEST = pytest.StashKey[CurrentTest]()
+_TRUST = "--gradflow-trust"
 _MARKER = (
     "gradflow(select=(), ignore=()): which findings of gradient checks can fail the test, by code (GF101), the "
     "beginning of a code (GF4) or name (detach)"
@@ -27,7 +28,10 @@ _MARKER = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Every option has its twin in the ini file: ``--gradflow-report`` and ``gradflow_report``."""
+    """Every option has its twin in the ini file: ``--gradflow-report`` and ``gradflow_report``.
+
+    But for ``--gradflow-trust``: that a file may run code is the word of whoever runs pytest, not of a file.
+    """
     group = parser.getgroup("gradflow", "gradient checks")
     options: list[tuple[str, str, dict[str, Any]]] = [
         (
@@ -43,11 +47,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         group.addoption(f"--gradflow-{name}", default=None, help=text, **how)
         kind = "bool" if "action" in how else "string"
         parser.addini(f"gradflow_{name}", f"as --gradflow-{name}", type=kind, default=False if kind == "bool" else "")  # type: ignore[arg-type]
+    group.addoption(
+        _TRUST,
+        action="store_true",
+        help="run code inside the files of declared models to load them; only on the command line",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Know the marker, find declared models, and listen to the tests where the run is controlled."""
     config.addinivalue_line("markers", _MARKER)
+    if not hasattr(config, "workerinput"):  # workers get the option as it is here; `addopts` may be the file's own word
+        config.option.gradflow_trust = _TRUST in config.invocation_params.args
     given, preset = config.getoption("gradflow_report"), config.getini("gradflow_report")
     folder = config.invocation_params.dir / given if given else config.rootpath / preset if preset else None
     if folder is not None:  # workers get this option: it must mean the same folder there
@@ -75,7 +86,8 @@ def _covers(config: pytest.Config, argument: str, pyproject: Path) -> bool:
 
 def _declares_models(pyproject: Path) -> bool:
     try:
-        return b"[tool.gradflow" in pyproject.read_bytes()
+        # a pipe or a device of that name could be read for ever
+        return pyproject.is_file() and b"[tool.gradflow" in pyproject.read_bytes()
     except OSError:
         return False
 
@@ -156,12 +168,14 @@ class _Controller:
             self._findings.append(finding)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self._findings:
             from gradflow.pytest_support.summary import finish
 
             folder = self._config.getoption("gradflow_report")
-            self._written = finish(self._findings, self._config.rootpath, folder)
+            self._written, is_complete = finish(self._findings, self._config.rootpath, folder)
+            if not is_complete and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         failed = any("reason" in finding for finding in self._findings)

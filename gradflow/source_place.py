@@ -6,8 +6,9 @@ from pathlib import Path
 
 from gradflow.cell import cell_number
 from gradflow.location import SourceSpan
+from gradflow.printable import printable
 
-__all__ = ["function_name", "place", "shown_path"]
+__all__ = ["function_name", "place", "qualified_name", "shown_path"]
 
 _PACKAGE_DIRECTORIES = ("site-packages", "dist-packages")
 
@@ -16,8 +17,12 @@ def shown_path(path: str) -> str:
     """A file's path as a person would type it; ``cell [3]`` for a cell of a notebook.
 
     Relative where it is below the current directory, from the package on for an installed package
-    (``torchvision/models/resnet.py``), and as it is otherwise.
+    (``torchvision/models/resnet.py``), and as it is otherwise. What cannot be printed in it is an escape.
     """
+    return printable(_usual_path(path))
+
+
+def _usual_path(path: str) -> str:
     cell = cell_number(path)
     if cell is not None:
         return f"cell [{cell}]"
@@ -32,7 +37,12 @@ def shown_path(path: str) -> str:
 
 
 def function_name(span: SourceSpan) -> str:
-    """The function's qualified name without the functions it is nested in; empty at module level."""
+    """The function's :func:`qualified_name`, ready to print."""
+    return printable(qualified_name(span))
+
+
+def qualified_name(span: SourceSpan) -> str:
+    """The function's qualified name without the functions it is nested in, as it is; empty at module level."""
     name = span.function.rpartition("<locals>.")[2]
     return "" if name == "<module>" else name
 

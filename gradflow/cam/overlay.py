@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from pathlib import Path
 
 import numpy
@@ -14,8 +13,10 @@ from PIL.PngImagePlugin import PngInfo
 from gradflow.cam.colormap import colorize
 from gradflow.cam.result import CamResult
 from gradflow.errors import RenderError
+from gradflow.output.marks import PNG_SOFTWARE
+from gradflow.output.whole_file import write_whole
 
-__all__ = ["overlay", "write_cam"]
+__all__ = ["cam_content", "overlay", "write_cam"]
 
 MAX_TILES = 16
 GAP = 4
@@ -41,19 +42,28 @@ def write_cam(cam: CamResult, path: str | Path) -> Path:
         When the extension is another one, or the file cannot be written.
     """
     path = Path(path)
+    write_whole(path, cam_content(cam, path))
+    return path
+
+
+def cam_content(cam: CamResult, path: Path) -> bytes:
+    """What :func:`write_cam` writes to ``path``.
+
+    Raises
+    ------
+    RenderError
+        When the extension is none of a map.
+    """
     extension = path.suffix.lower()
     if extension == ".png":
-        content = _as_png(cam)
-    elif extension == ".npy":
-        content = _as_npy(cam.saliency)
-    else:
-        raise RenderError(
-            f"cannot write a map to `{path.name}`",
-            note=f"`{extension}` is not a format of maps" if extension else "the file name has no extension",
-            hint="use `.png` for a picture or `.npy` for the numbers",
-        )
-    _write_whole(path, content)
-    return path
+        return _as_png(cam)
+    if extension == ".npy":
+        return _as_npy(cam.saliency)
+    raise RenderError(
+        f"cannot write a map to `{path.name}`",
+        note=f"`{extension}` is not a format of maps" if extension else "the file name has no extension",
+        hint="use `.png` for a picture or `.npy` for the numbers",
+    )
 
 
 def overlay(cam: CamResult, sample: int = 0) -> numpy.ndarray:
@@ -111,10 +121,10 @@ def _as_png(cam: CamResult) -> bytes:
     samples = [index for index, value in enumerate(cam.normalised) if value.any()] or [0]
     pixels = _contact_sheet([overlay(cam, sample) for sample in samples[:MAX_TILES]])
     text = PngInfo()
+    text.add_text(*PNG_SOFTWARE)
     text.add_text(
         "Title", f"{cam.method} of {cam.layer}" + (f" for class {cam.target}" if cam.target is not None else "")
     )
-    text.add_text("Software", "gradflow")
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=text)
     return buffer.getvalue()
@@ -124,14 +134,3 @@ def _as_npy(value: numpy.ndarray) -> bytes:
     buffer = io.BytesIO()
     numpy.save(buffer, value.astype(numpy.float32, copy=False), allow_pickle=False)
     return buffer.getvalue()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Into a neighbour first, then renamed, so that nobody ever reads half a file."""
-    neighbour = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        neighbour.write_bytes(content)
-        neighbour.replace(path)
-    except OSError as error:
-        neighbour.unlink(missing_ok=True)
-        raise RenderError(f"cannot write `{path}`", note=error.strerror or str(error)) from error

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradflow.cli.files import check_writable, write_text
 from gradflow.cli.loaded import loaded
-from gradflow.cli.options import add_input_options, add_model_options, add_run_options
+from gradflow.cli.options import add_input_options, add_model_options, add_run_options, files_read
+from gradflow.cli.outputs import Outputs, add_force_option
 from gradflow.cli.parser import one_of
-from gradflow.cli.printing import printing
+from gradflow.cli.printing import printing, say
 from gradflow.cli.verb import Subparsers
+from gradflow.output.marks import with_mark
+from gradflow.printable import printable
 from gradflow.render.audit_formats import AUDIT_FORMATS, audit_format_of
 
 if TYPE_CHECKING:
@@ -62,15 +64,14 @@ class Audit:
     def run(self, args: argparse.Namespace) -> int:
         """Audit and show; the exit status is the report's."""
         output: Path | None = args.output
-        if output is not None:
-            check_writable(output)
-        with loaded(args, loss=args.loss) as (workload, say):
+        outputs = Outputs([output] if output else [], reads=files_read(args), force=args.force)
+        with loaded(args, loss=args.loss) as (workload, progress):
             from gradflow.auditing import audit_workload
             from gradflow.load.scores.loss import with_loss
 
             with_its_loss = workload if args.loss else with_loss(workload, output=args.select)
-            report = audit_workload(with_its_loss, progress=say)
-        _show(report, args.format or audit_format_of(output), output)
+            report = audit_workload(with_its_loss, progress=progress)
+        _show(report, args.format or audit_format_of(output), output, outputs)
         return report.exit_code
 
 
@@ -89,12 +90,13 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     names = tuple(AUDIT_FORMATS)
     group.add_argument("--format", type=one_of(names), metavar="FORMAT", help=f"{', '.join(names)} (default: text)")
     group.add_argument("--output", type=Path, metavar="FILE", help="write the report here instead of stdout")
+    add_force_option(group)
 
 
-def _show(report: AuditReport, format_: str, output: Path | None) -> None:
+def _show(report: AuditReport, format_: str, output: Path | None, outputs: Outputs) -> None:
     if output is not None:
-        write_text(output, AUDIT_FORMATS[format_](report))
-        print(f"wrote {output}", file=sys.stderr)
+        outputs.write(output, with_mark(AUDIT_FORMATS[format_](report).encode(), format_, output))
+        say(printable(f"wrote {output}"))
         return
     with printing():
         if format_ == "text":

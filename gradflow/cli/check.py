@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gradflow.cli.files import check_writable
 from gradflow.cli.formats import FORMATS, PICTURES, format_of
 from gradflow.cli.loaded import loaded
-from gradflow.cli.options import add_input_options, add_model_options, add_run_options, add_score_options
+from gradflow.cli.options import (
+    add_input_options,
+    add_model_options,
+    add_run_options,
+    add_score_options,
+    files_read,
+)
+from gradflow.cli.outputs import Outputs, add_force_option
 from gradflow.cli.parser import one_of, path_with
 from gradflow.cli.verb import Subparsers
 from gradflow.errors import UsageError
@@ -67,9 +73,10 @@ class Check:
             return check_declared(args)
         from gradflow.cli.results import present
 
-        _check_outputs(args)
+        outputs = _outputs(args)
         return present(
             _report(args),
+            outputs,
             format_=args.format or format_of(args.output),
             output=args.output,
             pictures=args.svg,
@@ -122,19 +129,24 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         help="write the Grad-CAM, if the path is connected: .png overlay or .npy; repeats; of several layers, each "
         "gets a file with its name",
     )
+    add_force_option(group)
 
 
-def _check_outputs(args: argparse.Namespace) -> None:
-    """Raise where the report could not be given as asked for, before the model runs for nothing."""
+def _outputs(args: argparse.Namespace) -> Outputs:
+    """What will be written; raises where it could not be as asked for, before the model runs for nothing."""
     if args.cam and args.param and not args.layer:
         raise UsageError(
             "a Grad-CAM is made of a layer, and only parameters were asked for", hint="add `--layer LAYER`"
         )
-    paths: list[Path] = [*([args.output] if args.output else []), *args.svg, *args.cam]
-    for index, path in enumerate(paths):
-        check_writable(path)
-        if path.resolve() in (other.resolve() for other in paths[:index]):
-            raise UsageError(f"`{path}` would be written twice", hint="give each output a file of its own")
+    from gradflow.cli.results import map_path
+
+    layers = dict.fromkeys(args.layer)
+    has_several = len(layers) + len(args.param) > 1 or any(set("*?[") & set(layer) for layer in layers)
+    # which layers a glob stands for shows when the model is there
+    cams = [map_path(path, layer) for path in args.cam for layer in layers] if has_several else args.cam
+    return Outputs(
+        [*([args.output] if args.output else []), *args.svg, *cams], reads=files_read(args), force=args.force
+    )
 
 
 def _report(args: argparse.Namespace) -> Report:

@@ -10,9 +10,11 @@ from gradflow.cli.failure import report_failure
 from gradflow.cli.printing import printing
 from gradflow.cli.progress import progress
 from gradflow.declared.expectations import Expectation, expectations_of
+from gradflow.declared.finding import find_pyproject
 from gradflow.declared.model import DeclaredModel
-from gradflow.declared.reading import find_pyproject, read_declared_models
+from gradflow.declared.reading import read_declared_models
 from gradflow.errors import GradflowError, UsageError
+from gradflow.printable import inert, printable
 
 __all__ = ["check_declared"]
 
@@ -35,17 +37,17 @@ def check_declared(args: argparse.Namespace) -> int:
     _require_no_other_option(args)
     status = 0
     met = count = 0
-    models = _models()
+    models = tuple(model.trusted() for model in _models()) if args.trust else _models()
     width = max(len(one.kind) for model in models for one in expectations_of(model))
     for model, expectations in ((model, expectations_of(model)) for model in models):
         with printing():
-            print(f"{model.name} ({model.request.model})")
+            print(inert(printable(f"{model.name} ({model.request.model})")))
         for expectation in expectations:
             count += 1
             outcome = _checked(expectation)
             with printing():
                 for line in _lines(expectation, outcome, width):
-                    print(line)
+                    print(inert(line))
             if outcome is None:
                 met += 1
             elif isinstance(outcome, GradflowError):
@@ -59,7 +61,7 @@ def check_declared(args: argparse.Namespace) -> int:
 
 def _require_no_other_option(args: argparse.Namespace) -> None:
     for name, value in vars(args).items():
-        if name not in ("verb", "version", "debug") and value not in (None, False, "", []):
+        if name not in ("verb", "version", "debug", "trust") and value not in (None, False, "", []):
             raise UsageError(
                 f"`--{name.replace('_', '-')}` needs a model",
                 note="without one, the models that pyproject.toml declares are checked, in the way that it declares",
@@ -68,7 +70,11 @@ def _require_no_other_option(args: argparse.Namespace) -> None:
 
 
 def _models() -> tuple[DeclaredModel, ...]:
-    pyproject = find_pyproject(Path.cwd())
+    try:
+        folder = Path.cwd()
+    except FileNotFoundError as error:
+        raise UsageError("the working folder is not there any more", hint="`cd` to one that is") from error
+    pyproject = find_pyproject(folder)
     models = read_declared_models(pyproject) if pyproject is not None else ()
     if not models:
         raise UsageError(

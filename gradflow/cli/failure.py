@@ -8,8 +8,10 @@ import sys
 import textwrap
 import traceback
 
+from gradflow.cli.printing import say
 from gradflow.errors import GradflowError
 from gradflow.location import source_line
+from gradflow.printable import inert
 
 __all__ = ["FAILED", "INTERRUPTED", "report_failure"]
 
@@ -28,9 +30,9 @@ def report_failure(error: BaseException, *, debug: bool = False) -> int:
         Also print the traceback.
     """
     if debug:
-        traceback.print_exception(error, file=sys.stderr)
+        say(inert("".join(traceback.format_exception(error)).expandtabs()).rstrip())
     if isinstance(error, KeyboardInterrupt):
-        print("interrupted", file=sys.stderr)
+        say("interrupted")
         return INTERRUPTED
     if not isinstance(error, GradflowError):
         error = _bug(error)
@@ -60,20 +62,12 @@ def _origin(error: BaseException) -> str:
 
 def _print_part(word: str, text: str) -> None:
     lead = f"{word}: " if word == "error" else f"  {word}: "
-    lines = _wrap(lead, _printable(text))
+    lines = inert("\n".join(_wrap(lead, text))).split("\n")
     if _has_colour():
         colour = {"error": "1;31", "note": "1", "help": "1;36"}[word]
         lines[0] = lines[0].replace(word, f"\x1b[{colour}m{word}\x1b[0m", 1)
     encoding = sys.stderr.encoding or "utf-8"
-    print("\n".join(lines).encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
-
-
-def _printable(text: str) -> str:
-    """Without control characters: a file's or a layer's name must not drive the terminal."""
-    return "".join(
-        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
-        for letter in text.expandtabs()
-    )
+    say("\n".join(lines).encode(encoding, "backslashreplace").decode(encoding), has_colour=_has_colour())
 
 
 def _wrap(lead: str, text: str) -> list[str]:

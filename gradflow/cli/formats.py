@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from gradflow.cli.files import write_text
+from gradflow.cli.outputs import Outputs
 from gradflow.cli.printing import printing
+from gradflow.output.marks import with_mark
 from gradflow.report import Report
 
 __all__ = ["FORMATS", "PICTURES", "format_of", "show"]
@@ -74,19 +75,19 @@ def format_of(path: Path | None) -> str:
     return "text" if path is None else _FORMAT_BY_SUFFIX.get(path.suffix.lower(), "text")
 
 
-def show(report: Report, format_: str, output: Path | None) -> None:
-    """Print a report, or write it to a file.
+def show(report: Report, format_: str, output: Path | None, outputs: Outputs) -> None:
+    """Print a report, or write it to a file, one of ``outputs``.
 
     Raises
     ------
-    RenderError
+    UsageError, RenderError
         When the file cannot be written; then it is as it was before.
     """
     if output is None:
         with printing():
             _print(report, format_)
     else:
-        write_text(output, _whole_lines(FORMATS[format_](report)))
+        outputs.write(output, with_mark(_whole_lines(FORMATS[format_](report)).encode(), format_, output))
 
 
 def _print(report: Report, format_: str) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from gradflow.printable import inert, printable
 from gradflow.render.terminal import make_console
 
 if TYPE_CHECKING:
@@ -40,14 +41,16 @@ def print_layers(rows: Sequence[LayerRow], *, auto: str, reason: str, assumption
     console = make_console()
     if not sys.stdout.isatty():
         console = Console(width=_UNLIMITED, color_system=None, highlight=False)
+    chosen = f"`{auto}`" if auto else "the whole model"
     with console.capture() as capture:
         console.print(_fitting_table(rows, auto, console))
-    for line in capture.get().splitlines():
-        print(line.rstrip())
-    chosen = f"`{auto}`" if auto else "the whole model"
-    console.print(Text(f"\n`--layer auto` takes {chosen}: {reason}"))
-    for text in assumptions:
-        console.print(Text(f"assumed: {text}", style="dim"))
+        console.print()
+        console.print(Text(printable(f"`--layer auto` takes {chosen}: {reason}")))
+        for text in assumptions:
+            console.print(Text(printable(f"assumed: {text}"), style="dim"))
+    lines = "\n".join(line.rstrip() for line in capture.get().splitlines())
+    # only now: a narrow terminal may have broken a name before its colons
+    print(inert(lines, has_colour=console.is_terminal))
 
 
 def _fitting_table(rows: Sequence[LayerRow], auto: str, console: Console) -> Table:
@@ -69,7 +72,9 @@ def _table(rows: Sequence[LayerRow], auto: str, columns: Sequence[str]) -> Table
         )
     for row in rows:
         cells = _cells(row, is_auto=row.name == auto)
-        table.add_row(*(Text(cells[column]) for column in columns), style="bold green" if row.name == auto else None)
+        table.add_row(
+            *(Text(printable(cells[column])) for column in columns), style="bold green" if row.name == auto else None
+        )
     return table
 
 

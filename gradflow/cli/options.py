@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from gradflow.errors import UsageError
+from gradflow.output.sources import named_files
 
 if TYPE_CHECKING:
     from gradflow.load.request import Request
 
-__all__ = ["add_input_options", "add_model_options", "add_run_options", "add_score_options", "request_of"]
+__all__ = [
+    "add_input_options",
+    "add_model_options",
+    "add_run_options",
+    "add_score_options",
+    "files_read",
+    "request_of",
+]
 
 
 def add_model_options(parser: argparse.ArgumentParser, *, otherwise: str = "") -> None:
@@ -74,6 +86,15 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--debug", action="store_true", help="show the traceback when something goes wrong")
 
 
+def files_read(args: argparse.Namespace) -> Iterator[Path]:
+    """The files that are named by the options above, and by ``--loss`` where a verb has it."""
+    words = [args.model, args.weights, args.arch, args.image, *args.input, args.score, getattr(args, "loss", None)]
+    words += [value for _, value in args.model_arg]  # what a factory does with them is not known: it may read them
+    for word in words:
+        if word:
+            yield from named_files(word)
+
+
 def request_of(args: argparse.Namespace) -> Request:
     """The options as the loader takes them.
 
@@ -84,6 +105,9 @@ def request_of(args: argparse.Namespace) -> Request:
     """
     from gradflow.load.request import Request
 
+    for name in ("weights", "arch", "image", "select", "score"):
+        if getattr(args, name) == "":  # as with a variable of the shell that is not set
+            raise UsageError(f"`--{name}` is empty", hint="give it a value, or leave the option out")
     return Request(
         model=args.model,
         weights=args.weights,

@@ -16,6 +16,7 @@ from gradflow.cli.explain import Explain
 from gradflow.cli.failure import FAILED, report_failure
 from gradflow.cli.layers import Layers
 from gradflow.cli.parser import Parser
+from gradflow.cli.printing import printing, standing_in
 from gradflow.cli.render import Render
 from gradflow.cli.run import Run
 from gradflow.cli.verb import Verb
@@ -60,14 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
-    try:
-        return _run(arguments)
-    except BrokenPipeError:
-        return _BROKEN_PIPE
-    except SystemExit as stop:
-        return report_failure(_ended_by_the_model(stop), debug=debug)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place where a bug can be told as one
-        return report_failure(error, debug=debug)
+    with standing_in():
+        try:
+            return _run(arguments)
+        except BrokenPipeError:
+            return _BROKEN_PIPE
+        except SystemExit as stop:
+            return report_failure(_ended_by_the_model(stop), debug=debug)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place where a bug can be told as one
+            return report_failure(error, debug=debug)
 
 
 def _ended_by_the_model(stop: SystemExit) -> GradflowError:
@@ -90,7 +92,8 @@ def _run(arguments: list[str]) -> int:
     if unknown:
         raise _unknown_argument(unknown[0], verb_parsers.get(args.verb, parser))
     if args.version:
-        print(_version_text())
+        with printing():
+            print(_version_text())
         return 0
     if args.verb is None:
         parser.print_help(sys.stderr)

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
+from gradflow.printable import inert, printable
+
 __all__ = ["progress"]
 
 
@@ -22,13 +24,14 @@ def progress() -> Iterator[Callable[[str], None]]:
     from rich.console import Console
     from rich.live import Live
     from rich.spinner import Spinner
+    from rich.text import Text
 
     console = Console(stderr=True)
     can_draw_dots = (console.encoding or "").startswith("utf")
     spinner = Spinner("dots" if can_draw_dots else "line")
     # what the user's model prints goes where it always goes: the streams are not redirected
     with Live(spinner, console=console, transient=True, redirect_stdout=False, redirect_stderr=False):
-        yield lambda text: spinner.update(text=text)
+        yield lambda text: spinner.update(text=Text(inert(printable(text))))
 
 
 def _ignore(_: str) -> None:

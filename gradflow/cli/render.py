@@ -7,14 +7,20 @@ import json
 import sys
 from pathlib import Path
 
-from gradflow.cli.files import check_writable
 from gradflow.cli.formats import FORMATS, show
+from gradflow.cli.outputs import Outputs, add_force_option
 from gradflow.cli.parser import one_of
 from gradflow.cli.verb import Subparsers
 from gradflow.errors import RenderError, UsageError
+from gradflow.load.paths import read_bounded, user_path
+from gradflow.output.sources import named_files
+from gradflow.render import file_content
 from gradflow.report import Report
 
 __all__ = ["Render", "read_report"]
+
+_MOST_BYTES = 2**30
+"""Of a report; one of the largest graph that is drawn has some hundred MiB."""
 
 _EPILOG = """
 examples:
@@ -56,18 +62,19 @@ class Render:
             metavar="FORMAT",
             help=f"{', '.join(FORMATS)} (default: by the suffix, else text)",
         )
+        add_force_option(parser)
         parser.add_argument("--debug", action="store_true", help="show the traceback when something goes wrong")
 
     def run(self, args: argparse.Namespace) -> int:
         """Read the report and show it."""
         output: Path | None = args.output
-        if output is not None:
-            check_writable(output)
+        reads = [Path("/dev/stdin")] if args.report == "-" else named_files(args.report)
+        outputs = Outputs([output] if output is not None else [], reads=reads, force=args.force)
         report = read_report(args.report)
         if output is not None and args.format is None:
-            report.save(output)
+            outputs.write(output, file_content(report, output))
         else:
-            show(report, args.format or "text", output)
+            show(report, args.format or "text", output, outputs)
         return 0
 
 
@@ -84,15 +91,18 @@ def read_report(path: str) -> Report:
     from gradflow.render.json_report import report_from_json
 
     try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
-        return report_from_json(json.loads(text))
+        text = sys.stdin.read() if path == "-" else read_bounded(user_path(path), _MOST_BYTES).decode("utf-8")
     except OSError as error:
         raise UsageError(f"cannot read `{path}`: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise _no_report(path, "not a gradflow report: it is not text") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:  # also numbers of more digits than Python reads
         reason = f"it is not JSON ({error})" if text.strip() else "it is empty"
         raise _no_report(path, f"not a gradflow report: {reason}") from error
+    try:
+        return report_from_json(content)
     except RenderError as error:
         raise _no_report(path, error.message, error.hint) from error
 

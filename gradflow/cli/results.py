@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from gradflow.cli.failure import FAILED, report_failure
-from gradflow.cli.files import with_part
 from gradflow.cli.formats import show
+from gradflow.cli.outputs import Outputs
+from gradflow.cli.printing import say
 from gradflow.errors import GradflowError
+from gradflow.printable import printable
+from gradflow.render import file_content
 from gradflow.report import Report
 
-__all__ = ["present"]
+__all__ = ["map_path", "present"]
 
 _REFUSED = 1
 
 
 def present(
-    report: Report, *, format_: str, output: Path | None, pictures: Sequence[Path], cams: Sequence[Path]
+    report: Report,
+    outputs: Outputs,
+    *,
+    format_: str,
+    output: Path | None,
+    pictures: Sequence[Path],
+    cams: Sequence[Path],
 ) -> int:
     """Write the maps, show the report, draw the pictures; returns the exit status.
 
@@ -28,19 +36,19 @@ def present(
     picture is of the layer that the report is about, the first that is not connected. A file that cannot be written
     does not keep the others from being.
     """
-    desk = _Desk()
+    desk = _Desk(outputs)
     # the maps first: the report says where they are
     shown = _write_cams(report, cams, desk)
-    desk.attempt(functools.partial(show, shown, format_, output), output)
+    desk.attempt(functools.partial(show, shown, format_, output, outputs), output)
     for path in pictures:
-        desk.attempt(functools.partial(shown.save, path), path)
+        desk.write(path, functools.partial(file_content, shown, path))
     refused = [each for each in shown.reports if cams and each.cam is None and each.target.kind == "layer"]
     # the text names the maps itself
     map_files = {name for each in shown.reports if each.cam is not None for name in each.cam.files}
     told = map_files if format_ == "text" and output is None else set()
     written = [f"wrote {path}" for path in desk.written if str(path) not in told]
     for line in [*_refusals(refused, has_others=bool(report.others)), *written]:
-        print(line, file=sys.stderr)
+        say(printable(line))
     for failure in desk.failures:
         report_failure(failure)
     if desk.failures:
@@ -51,9 +59,14 @@ def present(
 class _Desk:
     """Does one piece of writing after the other, and remembers what came of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, outputs: Outputs) -> None:
+        self._outputs = outputs
         self.written: list[Path] = []
         self.failures: list[GradflowError] = []
+
+    def write(self, path: Path, make: Callable[[], bytes]) -> bool:
+        """Make the content of a file and write it; whether it went well."""
+        return self.attempt(lambda: self._outputs.write(path, make()), path)
 
     def attempt(self, write: Callable[[], object], path: Path | None) -> bool:
         """Write; whether it went well. ``path`` is ``None`` for stdout."""
@@ -73,9 +86,9 @@ def _write_cams(report: Report, cams: Sequence[Path], desk: _Desk) -> Report:
     for path in cams:
         for index, (each, own_path) in enumerate(_own_paths(report, path)):
             if each.cam is not None:
-                from gradflow.cam.overlay import write_cam
+                from gradflow.cam.overlay import cam_content
 
-                if desk.attempt(functools.partial(write_cam, each.cam, own_path), own_path):
+                if desk.write(own_path, functools.partial(cam_content, each.cam, own_path)):
                     files.setdefault(index, []).append(str(own_path))
     first, *others = (_with_files(each, files.get(index, [])) for index, each in enumerate(report.reports))
     return replace(first, others=tuple(others))
@@ -90,9 +103,14 @@ def _with_files(report: Report, files: Sequence[str]) -> Report:
 def _own_paths(report: Report, path: Path) -> Iterator[tuple[Report, Path]]:
     """Each layer's report, with the file that is its own."""
     for each in report.reports:
-        # `encoder.ln` in a file name is fine, a wildcard or a slash is not
-        part = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in each.target.name) or "model"
-        yield each, with_part(path, part) if report.others else path
+        yield each, map_path(path, each.target.name) if report.others else path
+
+
+def map_path(path: Path, layer: str) -> Path:
+    """The file of one layer's map, of several: ``cam.png`` and ``layer4`` give ``cam-layer4.png``."""
+    # `encoder.ln` in a file name is fine, a wildcard or a slash is not
+    part = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in layer) or "model"
+    return path.with_name(f"{path.stem}-{part}{path.suffix}")
 
 
 _WHY_REFUSED = {

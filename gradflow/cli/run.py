@@ -8,13 +8,17 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from gradflow.cli.files import check_writable
 from gradflow.cli.formats import FORMATS, PICTURES, format_of
+from gradflow.cli.outputs import Outputs, add_force_option
 from gradflow.cli.parser import one_of, path_with
+from gradflow.cli.printing import say, without_stand_ins
 from gradflow.cli.verb import Subparsers
 from gradflow.errors import UsageError
+from gradflow.output.sources import module_files, named_files
+from gradflow.render import file_content
 from gradflow.report import Report
 
 __all__ = ["Run"]
@@ -63,6 +67,7 @@ class Run:
             metavar="FILE",
             help="draw the graph of the gradient that is wrong: .svg, .dot, .png or .pdf; repeats",
         )
+        add_force_option(parser)
         parser.add_argument("--strict", action="store_true", help="exit with 1 when a gradient is missing or wrong")
         parser.add_argument(
             "--steps",
@@ -80,9 +85,9 @@ class Run:
 
     def run(self, args: argparse.Namespace) -> int:
         """Run, explain; the exit status is the program's own unless ``--strict``."""
-        for path in (*([args.output] if args.output else []), *args.svg):
-            check_writable(path)
-        if not args.is_module and not Path(args.program).exists():
+        paths = [*([args.output] if args.output else []), *args.svg]
+        outputs = Outputs(paths, reads=_files_read(args), force=args.force)
+        if not args.is_module and not os.path.exists(args.program):  # noqa: PTH110 - no error for a long name
             raise UsageError(
                 f"there is no program `{args.program}`",
                 hint="for a module, as in `python -m`, write `gradflow run -m MODULE`",
@@ -93,15 +98,26 @@ class Run:
 
         watch = Watch(steps=args.steps, formulas=not args.no_formulas)
         started, process, is_ours = time.perf_counter(), os.getpid(), _is_own_process()
-        status = run_program(watch, args.program, args.arguments, is_module=args.is_module, is_whole_process=is_ours)
+        with without_stand_ins():
+            status = run_program(
+                watch, args.program, args.arguments, is_module=args.is_module, is_whole_process=is_ours
+            )
         if os.getpid() != process:
             return status  # a process that the program forked: the one that started it reports
         report = outcome(watch.observation, program=args.program, duration_s=time.perf_counter() - started)
-        _show(report, args.format or format_of(args.output), args.output)
-        _draw(report, args.svg)
+        _show(report, args.format or format_of(args.output), args.output, outputs)
+        _draw(report, args.svg, outputs)
         if status == INTERRUPTED and is_ours and os.name == "posix":
             _end_as_interrupted()
         return status or (report.exit_code if args.strict else 0)
+
+
+def _files_read(args: argparse.Namespace) -> Iterator[Path]:
+    """The program, and what its own arguments name: ``data.pt``, ``--config=run.json``."""
+    yield from module_files(args.program) if args.is_module else named_files(args.program)
+    for argument in args.arguments:
+        yield from named_files(argument)
+        yield from named_files(argument.partition("=")[2])
 
 
 def _is_own_process() -> bool:
@@ -128,22 +144,22 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _draw(report: Report, pictures: list[Path]) -> None:
+def _draw(report: Report, pictures: list[Path], outputs: Outputs) -> None:
     """Draw the graph; say so where there is none, rather than leave an empty picture."""
     if pictures and not len(report.flow):
         why = "nothing is wrong with a gradient" if report.connected else "what went wrong is not about one gradient"
-        print(f"gradflow: no graph was drawn, because {why}", file=sys.stderr)
+        say(f"gradflow: no graph was drawn, because {why}")
         return
     for path in pictures:
-        report.save(path)
+        outputs.write(path, file_content(report, path))
 
 
-def _show(report: Report, format_: str, output: Path | None) -> None:
+def _show(report: Report, format_: str, output: Path | None, outputs: Outputs) -> None:
     """Write the report to its file, or print it on stderr: stdout is the program's."""
     if output is not None:
         from gradflow.cli.formats import show
 
-        show(report, format_, output)
+        show(report, format_, output, outputs)
         return
     from gradflow.watch.observers.running import flush
 
@@ -151,6 +167,6 @@ def _show(report: Report, format_: str, output: Path | None) -> None:
     if format_ == "text" and not report.diagnostics:
         from gradflow.watch.explaining import summary
 
-        print(summary(report), file=sys.stderr)
+        say(summary(report))
         return
-    print(FORMATS[format_](report).rstrip("\n"), file=sys.stderr)
+    say(FORMATS[format_](report).rstrip("\n"))

@@ -14,6 +14,7 @@ from gradflow.declared.model import DeclaredModel
 from gradflow.graph.elements import Branch
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.load.workload import Workload
+from gradflow.printable import printable
 from gradflow.render.words import plural
 from gradflow.testing.asserting import assertion
 from gradflow.testing.failure import GradientAssertionError
@@ -46,7 +47,7 @@ def verify_lock(model: DeclaredModel) -> AuditReport:
     found, report = connectivity_of(model)
     changes = differences(locked.get(model.name, {}), found)
     if changes:
-        shown = [f"  {change}" for change in changes[:_CHANGES_SHOWN]]
+        shown = [printable(f"  {change}") for change in changes[:_CHANGES_SHOWN]]
         if len(changes) > _CHANGES_SHOWN:
             shown.append(f"  ... and {len(changes) - _CHANGES_SHOWN} more")
         raise GradientAssertionError(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from gradflow.declared.toml_file import read_toml
 from gradflow.errors import UsageError
 
-__all__ = ["LOCK_NAME", "Sections", "differences", "lock_text", "read_lock"]
+__all__ = ["LOCK_HEADER", "LOCK_NAME", "Sections", "differences", "lock_text", "read_lock"]
 
 LOCK_NAME = "gradflow.lock"
 VERSION = 1
@@ -19,13 +18,14 @@ VERSION = 1
 Sections = dict[str, dict[str, str]]
 """What is locked of one model: section to name to state."""
 
-_HEADER = "# Which gradients arrive. Written by `pytest --gradflow-update`, compared by `pytest --gradflow-lock`."
+LOCK_HEADER = "# Which gradients arrive. Written by `pytest --gradflow-update`, compared by `pytest --gradflow-lock`."
+_ANEW = "write it anew with `pytest --gradflow-update`"
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def lock_text(models: Mapping[str, Sections]) -> str:
     """The file's content: the same models give the same text."""
-    lines = [_HEADER, f"version = {VERSION}"]
+    lines = [LOCK_HEADER, f"version = {VERSION}"]
     for model, sections in sorted(models.items()):
         for section, entries in sorted(sections.items()):
             if entries:
@@ -43,20 +43,33 @@ def read_lock(path: Path) -> dict[str, Sections]:
         When there is no such file, or it is none of ours.
     """
     try:
-        content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except FileNotFoundError as error:
         raise UsageError(f"there is no `{path.name}` yet", hint="write it with `pytest --gradflow-update`") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(
-            f"`{path.name}` cannot be read", note=str(error), hint="write it anew with `pytest --gradflow-update`"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"`{path.name}` cannot be read", note=str(error), hint=_ANEW) from error
     version = content.pop("version", None)
     if version != VERSION:
         raise UsageError(
             f"`{path.name}` has version {version}, and this gradflow knows version {VERSION}",
-            hint="write it anew with `pytest --gradflow-update`",
+            hint=_ANEW,
         )
+    for model, sections in content.items():
+        _require_sections(path.name, model, sections)
     return content
+
+
+def _require_sections(lock: str, model: str, sections: object) -> None:
+    """Raise where what is locked of a model are no sections of texts."""
+    wrong = None
+    if not isinstance(sections, dict):
+        wrong = f"`{model}` is not a table of sections"
+    else:
+        for section, entries in sections.items():
+            if not isinstance(entries, dict) or not all(isinstance(state, str) for state in entries.values()):
+                wrong = f"`{model}.{section}` is not a table of texts"
+    if wrong:
+        raise UsageError(f"`{lock}` is not as gradflow writes it: {wrong}", hint=_ANEW)
 
 
 def differences(locked: Sections, found: Sections) -> list[str]:

@@ -10,6 +10,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, output_can
 
 from gradflow.errors import GradflowError
 from gradflow.notebook.running import run_source
+from gradflow.printable import printable
 
 __all__ = ["GradflowMagics"]
 
@@ -39,7 +40,7 @@ class GradflowMagics(Magics):  # type: ignore[misc,unused-ignore]
         steps, is_quiet, rest = _options(line)
         if cell is not None:
             if rest:
-                raise UsageError(f"%%gradflow: `{rest}` is no option; the code belongs on the lines below")
+                raise UsageError(f"%%gradflow: `{printable(rest)}` is no option; the code belongs on the lines below")
             return self._run(cell, steps, is_quiet, first_line=2)
         if rest in ("on", "off"):
             self.explain_errors(on=rest == "on")
@@ -111,5 +112,5 @@ def _options(line: str) -> tuple[int | None, bool, str]:
             steps = int(found["steps"])
         rest = rest[found.end() :]
     if rest.startswith("--"):
-        raise UsageError(f"%gradflow: `{rest.split()[0]}` is no option; there are --steps N and --quiet")
+        raise UsageError(f"%gradflow: `{printable(rest.split()[0])}` is no option; there are --steps N and --quiet")
     return steps, is_quiet, rest

@@ -13,6 +13,7 @@ from gradflow.declared.expectations import Expectation, expectations_of
 from gradflow.declared.model import DeclaredModel
 from gradflow.declared.reading import read_declared_models
 from gradflow.errors import GradflowError
+from gradflow.printable import inert, printable
 
 __all__ = ["DeclaredModels"]
 
@@ -26,8 +27,9 @@ class DeclaredModels(pytest.File):
             models = read_declared_models(self.path)
         except GradflowError as error:
             raise self.CollectError(str(error)) from error
+        is_trusted = self.config.getoption("gradflow_trust")
         for model in models:
-            yield _Model.from_parent(self, name=model.name, model=model)
+            yield _Model.from_parent(self, name=printable(model.name), model=model.trusted() if is_trusted else model)
 
 
 class _Model(pytest.Collector):
@@ -49,7 +51,7 @@ class _GradientItem(pytest.Item):
         """What is wrong, without a traceback: there is no code of a test to show."""
         error = excinfo.value
         if isinstance(error, (AssertionError, GradflowError)):
-            return str(error)
+            return inert(str(error))
         return super().repr_failure(excinfo, *args, **kwargs)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:

@@ -9,6 +9,7 @@ import pytest
 from gradflow.current_test import CurrentTest
 from gradflow.diagnose.codes import CODES
 from gradflow.load.names import did_you_mean
+from gradflow.printable import printable
 
 __all__ = ["read_marks"]
 
@@ -28,7 +29,7 @@ def read_marks(item: pytest.Item) -> CurrentTest:
             chosen, ignored = _gradflow(*mark.args, **mark.kwargs)
         except (TypeError, ValueError) as error:
             problem = str(error).replace("_gradflow()", "it")
-            raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.gradflow: {problem}") from None
+            raise pytest.UsageError(printable(f"{item.nodeid}: @pytest.mark.gradflow: {problem}")) from None
         select = select or chosen
         ignore += ignored
     return CurrentTest(select, ignore)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gradflow.declared.lock_file import LOCK_NAME, Sections, lock_text, read_lock
+from gradflow.declared.lock_file import LOCK_HEADER, LOCK_NAME, Sections, lock_text, read_lock
 from gradflow.declared.reading import read_declared_models
-from gradflow.errors import UsageError
+from gradflow.errors import GradflowError, UsageError
+from gradflow.output.marks import refuse_foreign
+from gradflow.output.whole_file import write_whole
+from gradflow.printable import inert, printable
 from gradflow.pytest_support.report_files import write_summary
 from gradflow.pytest_support.workflow_commands import error_commands
 from gradflow.render.words import plural
@@ -19,18 +22,31 @@ from gradflow.render.words import plural
 __all__ = ["finish", "show"]
 
 
-def finish(findings: Sequence[dict[str, Any]], root: Path, folder: str | None) -> list[str]:
-    """Write the summary and the lock; returns a line for each file."""
-    written = []
+def finish(findings: Sequence[dict[str, Any]], root: Path, folder: str | None) -> tuple[list[str], bool]:
+    """Write the summary and the lock.
+
+    Returns
+    -------
+    tuple of list of str, bool
+        What to say of each file, and whether all of them are written.
+    """
+    writing: list[Callable[[], Path]] = []
     if folder is not None:
-        written.append(f"wrote {_shown(write_summary(Path(folder), findings))}")
+        writing.append(lambda: write_summary(Path(folder), findings))
     locks = {name: sections for one in findings for name, sections in one.get("lock", {}).items()}
     if locks:
-        written.append(f"wrote {_update(root, locks)}")
-    return written
+        writing.append(lambda: _update(root, locks))
+    lines, is_complete = [], True
+    for write in writing:
+        try:
+            lines.append(f"wrote {_shown(write())}")
+        except GradflowError as error:
+            lines += f"error: {error}".splitlines()
+            is_complete = False
+    return lines, is_complete
 
 
-def _update(root: Path, found: dict[str, Sections]) -> str:
+def _update(root: Path, found: dict[str, Sections]) -> Path:
     """Put what was found into the lock; models that were not checked keep what they had."""
     path = root / LOCK_NAME
     try:
@@ -39,8 +55,9 @@ def _update(root: Path, found: dict[str, Sections]) -> str:
         known = {}
     declared = {model.name for model in read_declared_models(root / "pyproject.toml")}
     kept = {name: sections for name, sections in known.items() if name in declared}
-    path.write_text(lock_text(kept | found), encoding="utf-8", newline="")
-    return _shown(path)
+    refuse_foreign(path, hint=f"move it away, or delete it: `rm {LOCK_NAME}`", mark=LOCK_HEADER.encode())
+    write_whole(path, lock_text(kept | found).encode())
+    return path
 
 
 def show(
@@ -54,9 +71,9 @@ def show(
     reporter.write_line(outcome if failed else f"{plural(count, 'gradient check')}, {outcome}")
     for one in failed:
         where = f"{one['place']}: " if "place" in one else ""
-        reporter.write_line(f"  {where}{one['reason']}  ({one['test']})")
+        reporter.write_line(inert(printable(f"  {where}{one['reason']}  ({one['test']})")))
     for line in written:
-        reporter.write_line(line)
+        reporter.write_line(inert(printable(line)))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in error_commands(failed, root):
             reporter.write_line(line)

@@ -10,6 +10,7 @@ import pytest
 
 from gradflow.current_test import CheckOutcome
 from gradflow.errors import GradflowError
+from gradflow.printable import printable
 from gradflow.pytest_support.report_files import write_files
 from gradflow.source_place import place, shown_path
 from gradflow.testing.failure import GradientAssertionError
@@ -40,16 +41,20 @@ def tell(
 def _failure(
     item: pytest.Item, report: pytest.TestReport, error: GradientAssertionError | GradflowError, folder: str | None
 ) -> Finding:
-    reason = error.reason if isinstance(error, GradientAssertionError) else error.message
+    reason = error.reason if isinstance(error, GradientAssertionError) else printable(error.message)
     _shorten(report, type(error), reason)
     finding: Finding = {"reason": reason, "files": []}
     if isinstance(error, GradflowError):
         return finding
     text = error.diagnosis
     if folder is not None:
-        paths = write_files(error.report, Path(folder), item.nodeid)
-        finding["files"] = [path.name for path in paths]
-        text += "\n\n" + "\n".join(f"wrote {shown_path(str(path))}" for path in paths)
+        try:
+            paths = write_files(error.report, Path(folder), item.nodeid)
+        except GradflowError as failure:
+            text += f"\n\nerror: {failure}"
+        else:
+            finding["files"] = [path.name for path in paths]
+            text += "\n\n" + "\n".join(f"wrote {shown_path(str(path))}" for path in paths)
     report.sections.append(("gradflow", text))
     item.user_properties.append(("gradflow.reason", reason))
     diagnostic = error.diagnostic
@@ -59,7 +64,7 @@ def _failure(
         item.user_properties.append(("gradflow.code", diagnostic.code))
         span = diagnostic.location
         if span is not None:
-            item.user_properties.append(("gradflow.location", str(span)))
+            item.user_properties.append(("gradflow.location", printable(str(span))))
             finding |= {"path": span.path, "line": span.line, "column": span.column, "place": place(span)}
     item.user_properties += [("gradflow.file", name) for name in finding["files"]]
     return finding

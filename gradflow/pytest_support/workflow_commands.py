@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from gradflow.printable import inert
+
 __all__ = ["error_commands"]
 
 
@@ -30,7 +32,7 @@ def error_commands(findings: Iterable[dict[str, Any]], root: Path) -> Iterator[s
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return inert(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradflow.errors import RenderError
+from gradflow.output.marks import with_mark
+from gradflow.output.whole_file import write_whole
 
 if TYPE_CHECKING:
     from gradflow.report import Report
 
-__all__ = ["EXTENSIONS", "save"]
+__all__ = ["EXTENSIONS", "file_content", "save"]
 
 
 def save(report: Report, path: str | Path) -> Path:
@@ -32,43 +32,25 @@ def save(report: Report, path: str | Path) -> Path:
         When the extension is unknown, or the file cannot be written.
     """
     path = Path(path)
-    render = _RENDERERS.get(path.suffix.lower())
+    write_whole(path, file_content(report, path))
+    return path
+
+
+def file_content(report: Report, path: Path) -> bytes:
+    """What :func:`save` writes, with the mark by which gradflow knows its files again.
+
+    Raises
+    ------
+    RenderError
+        When the extension is unknown, or Graphviz is needed and missing.
+    """
+    suffix = path.suffix.lower()
+    render = _RENDERERS.get(suffix)
     if render is None:
         known = ", ".join(EXTENSIONS)
         what = f"`{path.suffix}` is no format of a report" if path.suffix else f"`{path}` has no extension"
         raise RenderError(what, note=f"the extension chooses the format: {known}", hint="for example `report.svg`")
-    _write(path, render(report))
-    return path
-
-
-def _write(path: Path, content: bytes) -> None:
-    """All or nothing: written beside the target and then put in its place."""
-    temporary: Path | None = None
-    path = path.resolve()  # a link stays a link: what it points at is replaced
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(f"`{path}` is a folder")
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        temporary = Path(name)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        temporary.chmod(_mode(path))
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        hint = "" if path.parent.is_dir() else f"make the folder first: `{path.parent}`"
-        raise RenderError(f"`{path}` cannot be written", note=reason, hint=hint) from error
-
-
-def _mode(path: Path) -> int:
-    """The permissions of the file that is replaced, else those of any new file."""
-    if path.exists():
-        return path.stat().st_mode & 0o777
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    return with_mark(render(report), _KINDS.get(suffix, ""), path)
 
 
 # each renderer is loaded only when its format is asked for: a JSON file needs no Graphviz
@@ -140,5 +122,6 @@ _RENDERERS: dict[str, Callable[[Report], bytes]] = {
     ".sarif": _sarif,
     ".txt": _text,
 }
+_KINDS = {".dot": "dot", ".png": "png", ".pdf": "pdf", ".md": "markdown", ".txt": "text"}  # the others name gradflow
 EXTENSIONS = tuple(_RENDERERS)
 """The extensions that :func:`save` knows."""

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradflow.errors import RenderError
+from gradflow.output.marks import with_mark
+from gradflow.output.whole_file import write_whole
 
 if TYPE_CHECKING:
     from gradflow.audit_report import AuditReport
@@ -66,8 +68,6 @@ def save(report: AuditReport, path: Path) -> Path:
             note=f"the extension chooses the format: {', '.join(_BY_SUFFIX)}",
             hint="for example `audit.json`",
         )
-    try:
-        path.write_text(AUDIT_FORMATS[audit_format_of(path)](report), encoding="utf-8", newline="")
-    except OSError as error:
-        raise RenderError(f"`{path}` cannot be written", note=error.strerror or str(error)) from error
+    kind = audit_format_of(path)
+    write_whole(path, with_mark(AUDIT_FORMATS[kind](report).encode(), kind, path))
     return path

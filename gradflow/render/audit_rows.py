@@ -40,9 +40,10 @@ class ModuleRow:
 
 @dataclass(slots=True)
 class _Branch:
-    """A module in the tree of names."""
+    """A module in the tree of names, ``depth`` levels down."""
 
     name: str
+    depth: int = 0
     members: list[ParameterGradient] = field(default_factory=list)
     children: dict[str, _Branch] = field(default_factory=dict)
 
@@ -83,24 +84,28 @@ def _tree(parameters: Sequence[ParameterGradient]) -> _Branch:
     for parameter in parameters:
         branch = root
         branch.members.append(parameter)
-        for part in parameter.module.split(".") if parameter.module else ():
-            name = f"{branch.name}.{part}" if branch.name else part
-            branch = branch.children.setdefault(part, _Branch(name))
+        for part in _parts(parameter):
+            name = f"{branch.name}.{part}" if branch.depth else part
+            branch = branch.children.setdefault(part, _Branch(name, branch.depth + 1))
             branch.members.append(parameter)
     return root
 
 
 def _opened(branch: _Branch) -> list[_Branch]:
     """Its children, and each of its own parameters, in the order in which they come."""
-    found: dict[str, _Branch] = {}
+    found: dict[tuple[str, bool], _Branch] = {}
     for parameter in branch.members:
-        if parameter.module == branch.name:
-            found.setdefault(parameter.name, _Branch(parameter.name, [parameter]))
+        parts = _parts(parameter)
+        if len(parts) == branch.depth:
+            found.setdefault((parameter.name, True), _Branch(parameter.name, branch.depth + 1, [parameter]))
         else:
-            rest = parameter.module.removeprefix(f"{branch.name}." if branch.name else "")
-            part = rest.partition(".")[0]
-            found.setdefault(f"{branch.name}.{part}", branch.children[part])
+            part = parts[branch.depth]
+            found.setdefault((part, False), branch.children[part])
     return list(found.values())
+
+
+def _parts(parameter: ParameterGradient) -> list[str]:
+    return parameter.module.split(".") if parameter.module else []
 
 
 def _row(branch: _Branch) -> ModuleRow:

@@ -16,6 +16,7 @@ from gradflow.render.audit_words import advice, audit_facts, count_text, ending,
 from gradflow.render.console import NARROWEST, WIDEST_PROSE, is_ascii_only, print_lines, text_of
 from gradflow.render.paragraph import fill, line, styled
 from gradflow.render.path_drawing import middle
+from gradflow.render.printable_copy import printable_copy
 from gradflow.render.terminal_diagnostic import Layout, diagnostic_lines
 from gradflow.render.theme import ASCII, UNICODE
 from gradflow.render.words import number, ranked
@@ -42,6 +43,7 @@ def print_audit(report: AuditReport, console: Console) -> None:
 
 
 def _lines(report: AuditReport, *, width: int, ascii_only: bool) -> list[Text]:
+    report = printable_copy(report)
     width = max(width, NARROWEST)
     layout = Layout(width=min(width, WIDEST_PROSE), source_width=width, glyphs=ASCII if ascii_only else UNICODE)
     found = ranked(report.diagnostics)

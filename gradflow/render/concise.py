@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.printable import inert
+from gradflow.render.printable_copy import printable_copy
 from gradflow.render.words import distinct_diagnostics, headline
 from gradflow.report import Report
 from gradflow.source_place import place
@@ -17,15 +19,12 @@ def render_concise(report: Report) -> str:
 
     Vim's ``errorformat`` for it is ``%f:%l:%c: %t%*[a-z] %m``.
     """
+    report = printable_copy(report)
     lines = [_line(diagnostic) for diagnostic, _ in distinct_diagnostics(report)]
     lines += [f"{_NO_PLACE}: {headline(one)}" for one in report.reports if not one.diagnostics]
-    return "".join(f"{_one_line(line)}\n" for line in lines)
+    return inert("".join(f"{line}\n" for line in lines))
 
 
 def _line(diagnostic: Diagnostic) -> str:
     where = _NO_PLACE if diagnostic.location is None else place(diagnostic.location)
     return f"{where}: {diagnostic.severity} {diagnostic.code} {diagnostic.name}: {diagnostic.message}"
-
-
-def _one_line(text: str) -> str:
-    return "".join(character if character.isprintable() else " " for character in text)

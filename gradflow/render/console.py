@@ -11,6 +11,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
+from gradflow.printable import inert
 from gradflow.render.theme import THEME
 
 __all__ = ["NARROWEST", "WIDEST_PROSE", "is_ascii_only", "make_console", "print_lines", "text_of"]
@@ -66,9 +67,11 @@ def text_of(lines: Iterable[Text], *, width: int, color: bool) -> str:
 
 
 def print_lines(console: Console, lines: Iterable[Text]) -> None:
-    """Print lines that are as wide already as they may be."""
+    """Print lines that are as wide already as they may be; one that would be a command to its reader is made none."""
     for one in lines:
-        console.print(one, soft_wrap=True, highlight=False, emoji=False, markup=False)
+        plain = inert(one.plain)
+        shown = one if plain == one.plain else Text(plain)
+        console.print(shown, soft_wrap=True, highlight=False, emoji=False, markup=False)
 
 
 def is_ascii_only(encoding: str) -> bool:

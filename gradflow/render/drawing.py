@@ -8,6 +8,7 @@ from gradflow.render.drawing_dot import dot_source
 from gradflow.render.drawing_scene import build_scene
 from gradflow.render.drawing_text import file_line, wrap
 from gradflow.render.graphviz_layout import run_graphviz
+from gradflow.render.printable_copy import printable_copy
 from gradflow.render.svg_finish import finish_svg
 from gradflow.render.words import gradient_text, headline
 from gradflow.report import Report
@@ -33,6 +34,7 @@ def render_svg(report: Report) -> str:
     RenderError
         When Graphviz is missing or fails.
     """
+    report = printable_copy(report)
     drawn = run_graphviz(render_dot(report), "svg")
     title, *rest = (line.replace("`", "") for line in (headline(report), *_details(report)))
     return finish_svg(drawn, title=title, description="; ".join(rest))
@@ -54,6 +56,7 @@ def render_bytes(report: Report, output_format: str) -> bytes:
 
 
 def _source(report: Report, *, dpi: int | None = None) -> str:
+    report = printable_copy(report)
     return dot_source(build_scene(report), title=_title(report), details=_details(report), dpi=dpi)
 
 

@@ -7,10 +7,11 @@ from itertools import zip_longest
 
 import graphviz
 
+from gradflow.printable import inert, printable
 from gradflow.render.drawing_legend import LegendEntry, legend
 from gradflow.render.drawing_scene import Box, Frame, Line, Scene
 from gradflow.render.drawing_style import BOXES, FONT, LINES, PALETTE, SMALL_SIZE, TEXT_SIZE, TITLE_SIZE
-from gradflow.render.drawing_text import escape, printable, shorten, text_width
+from gradflow.render.drawing_text import escape, shorten, text_width
 
 __all__ = ["dot_source"]
 
@@ -144,7 +145,7 @@ def _dot_id(name: str) -> str:
 
 def _plain(text: str) -> str:
     """Text for a tooltip: nothing in it is markup."""
-    escaped: str = graphviz.escape("\n".join(printable(line) for line in text.splitlines()))
+    escaped: str = graphviz.escape(inert(text))
     return escaped
 
 
@@ -153,7 +154,7 @@ def _inches(points: float) -> str:
 
 
 def _text(text: str, *, size: float = SMALL_SIZE, bold: bool = False, colour: str = "ink") -> str:
-    shown = escape(text.replace("  ", _GAP))
+    shown = escape(text).replace("  ", _GAP)
     marked = f"<B>{shown}</B>" if bold else shown
     return f'<FONT POINT-SIZE="{size:g}" COLOR="{_light(colour)}">{marked}</FONT>'
 

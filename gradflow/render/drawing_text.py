@@ -6,8 +6,9 @@ import html
 
 from gradflow.graph.elements import Node
 from gradflow.location import SourceSpan
+from gradflow.printable import printable
 
-__all__ = ["escape", "file_line", "printable", "shape_and_type", "shorten", "text_width", "wrap"]
+__all__ = ["escape", "file_line", "shape_and_type", "shorten", "text_width", "wrap"]
 
 # advance widths of Helvetica in 1/1000 em for the characters from space to ~, from its Adobe font metrics
 _WIDTHS = (
@@ -46,11 +47,6 @@ def wrap(text: str, limit: int) -> list[str]:
         else:
             lines.append(word)
     return lines
-
-
-def printable(text: str) -> str:
-    """The text on one line without control characters."""
-    return "".join(character if character.isprintable() or character == "\u00a0" else "\ufffd" for character in text)
 
 
 def escape(text: str) -> str:

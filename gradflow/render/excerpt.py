@@ -8,6 +8,7 @@ from rich.cells import cell_len
 
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic
 from gradflow.location import SourceSpan, source_line
+from gradflow.printable import printable_pieces
 from gradflow.render.theme import Glyphs
 
 __all__ = ["Excerpt", "Mark", "SourceRow", "excerpts"]
@@ -132,9 +133,9 @@ def _shown(line: str, glyphs: Glyphs) -> tuple[str, list[int]]:
     pieces: list[str] = []
     offsets: list[int] = []
     length = cells = 0
-    for character in line:
+    for character, shown in zip(line, printable_pieces(line), strict=True):
         offsets.append(length)
-        piece = " " * (_TAB_WIDTH - cells % _TAB_WIDTH) if character == "\t" else glyphs.source(character)
+        piece = " " * (_TAB_WIDTH - cells % _TAB_WIDTH) if character == "\t" else glyphs.source(shown)
         pieces.append(piece)
         length += len(piece)
         cells += cell_len(piece)

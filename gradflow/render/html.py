@@ -6,8 +6,10 @@ import re
 
 from markupsafe import Markup
 
+from gradflow.printable import inert
 from gradflow.render.facts import fact_texts
 from gradflow.render.page_view import templates, views
+from gradflow.render.printable_copy import printable_copy
 from gradflow.render.score_path import path_rows, path_steps
 from gradflow.render.words import cuts_text, headline, number, shape_text, summary
 from gradflow.report import GradientStatistics, Report
@@ -27,8 +29,9 @@ def render_html(report: Report, *, svg: str = "") -> str:
     svg
         The drawing of the report's graph, put into the page as it is: it must come from gradflow, not from a stranger.
     """
+    report = printable_copy(report)
     findings = views(report)
-    return (
+    page = (
         templates()
         .get_template("page.html.jinja")
         .render(
@@ -42,6 +45,7 @@ def render_html(report: Report, *, svg: str = "") -> str:
             svg=Markup(_PROLOGUE.sub("", svg, count=1)),  # noqa: S704 - our own drawing
         )
     )
+    return inert(page)
 
 
 def _gradient_row(statistics: GradientStatistics) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from gradflow.printable import inert_json
+
 __all__ = ["layout"]
 
 WIDTH = 120
@@ -14,8 +16,8 @@ _ROWS = frozenset({"nodes", "edges"})
 
 
 def layout(value: Any) -> str:
-    """JSON text of a value, keys in the order given, ASCII only, without a final line end."""
-    return _layout(value, key="", indent=0)
+    """JSON text of a value, keys in the order given, printable ASCII only, without a final line end."""
+    return inert_json(_layout(value, key="", indent=0))
 
 
 def _layout(value: Any, *, key: str, indent: int) -> str:

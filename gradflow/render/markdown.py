@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from gradflow.printable import inert
 from gradflow.render.facts import fact_texts
-from gradflow.render.markdown_parts import code, diagnostic_parts, escape
+from gradflow.render.markdown_parts import code, code_cell, diagnostic_parts, escape, escape_cell
+from gradflow.render.printable_copy import printable_copy
 from gradflow.render.words import cuts_text, distinct_diagnostics, headline, number, ranked, shape_text, summary
 from gradflow.report import Report
 from gradflow.source_place import place
@@ -13,6 +15,7 @@ __all__ = ["render_markdown"]
 
 def render_markdown(report: Report) -> str:
     """GitHub-flavoured Markdown: the verdict, each finding with its source, and the facts of the run in a fold."""
+    report = printable_copy(report)
     parts = [f"### gradflow: {escape(summary(report))}"]
     if report.others:
         parts.append(_table(report))
@@ -26,14 +29,14 @@ def render_markdown(report: Report) -> str:
         parts.append(
             f"**{together}:**\n"
             + "\n".join(
-                f"- {code(place(cut.span)) if cut.span is not None else code(cut.module)} ({cut.cause})"
+                f"- {code(place(cut.span)) if cut.span is not None else code(cut.module)} ({escape(cut.cause)})"
                 for cut in needed
             )
         )
     facts = [f"- {escape(text)}" for text in fact_texts(report)]
     if facts:
         parts.append("<details><summary>How it was checked</summary>\n\n" + "\n".join(facts) + "\n\n</details>")
-    return "\n\n".join(parts) + "\n"
+    return inert("\n\n".join(parts) + "\n")
 
 
 def _table(report: Report) -> str:
@@ -43,11 +46,11 @@ def _table(report: Report) -> str:
         found = ranked(one.diagnostics)
         first = f"{found[0].code} {found[0].name}" if found else ""
         cells = [
-            code(f"{one.target.name}{one.target.slice}").replace("|", "\\|"),
+            code_cell(f"{one.target.name}{one.target.slice}"),
             one.verdict,
             number(max(norms)) if norms else "",
             escape(shape_text(one.target.shape)),
-            first,
+            escape_cell(first),
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)

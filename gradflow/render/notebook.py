@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from gradflow.printable import inert
 from gradflow.render.facts import fact_texts
 from gradflow.render.page_view import templates, views
+from gradflow.render.printable_copy import printable_copy
 from gradflow.render.score_path import path_rows, path_steps
 from gradflow.render.words import cuts_text, headline, summary
 from gradflow.report import Report
@@ -13,8 +15,9 @@ __all__ = ["render_notebook"]
 
 def render_notebook(report: Report) -> str:
     """An HTML fragment: verdict, findings with their source and path, and the facts of the run in a fold."""
+    report = printable_copy(report)
     findings = views(report)
-    return (
+    page = (
         templates()
         .get_template("notebook.html.jinja")
         .render(
@@ -27,3 +30,4 @@ def render_notebook(report: Report) -> str:
             texts_title="gradient and run",
         )
     )
+    return inert(page)

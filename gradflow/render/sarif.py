@@ -11,9 +11,10 @@ from urllib.parse import quote
 from gradflow.diagnose.codes import CODES
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.location import SourceSpan
+from gradflow.printable import inert_json
 from gradflow.render.words import distinct_diagnostics, headline
 from gradflow.report import Report
-from gradflow.source_place import function_name, shown_path
+from gradflow.source_place import qualified_name, shown_path
 
 __all__ = ["render_sarif", "report_to_sarif"]
 
@@ -24,7 +25,7 @@ _VERDICT_RULE = "GF000"
 
 def render_sarif(report: Report) -> str:
     """The report as SARIF text, with a final line end."""
-    return json.dumps(report_to_sarif(report), indent=2, ensure_ascii=False) + "\n"
+    return inert_json(json.dumps(report_to_sarif(report), indent=2, ensure_ascii=False)) + "\n"
 
 
 def report_to_sarif(report: Report) -> dict[str, Any]:
@@ -97,7 +98,9 @@ def _fingerprint(diagnostic: Diagnostic) -> str:
     """Stays the same while lines move: the code, the file, the function and the module."""
     span = diagnostic.location
     where = ("", "") if span is None else (shown_path(span.path), span.function)
-    return hashlib.sha256("\0".join((diagnostic.code, diagnostic.module, *where)).encode()).hexdigest()[:32]
+    return hashlib.sha256(
+        "\0".join((diagnostic.code, diagnostic.module, *where)).encode(errors="backslashreplace")
+    ).hexdigest()[:32]
 
 
 def _location(span: SourceSpan, label: str, module: str = "") -> dict[str, Any]:
@@ -110,8 +113,8 @@ def _location(span: SourceSpan, label: str, module: str = "") -> dict[str, Any]:
             region["endColumn"] = span.end_column
     location: dict[str, Any] = {"physicalLocation": {"artifactLocation": {"uri": _uri(span.path)}, "region": region}}
     logical = [_module(module)] if module else []
-    if function_name(span):
-        logical.append({"fullyQualifiedName": function_name(span), "kind": "function"})
+    if qualified_name(span):
+        logical.append({"fullyQualifiedName": qualified_name(span), "kind": "function"})
     if logical:
         location["logicalLocations"] = logical
     if label:
@@ -125,7 +128,7 @@ def _module(name: str) -> dict[str, str]:
 
 def _uri(path: str) -> str:
     """Relative to the root of the repository where the file is below the current directory."""
-    absolute = Path(path).absolute()
+    absolute = Path(path.encode(errors="backslashreplace").decode()).absolute()
     try:
         return quote(absolute.relative_to(Path.cwd()).as_posix())
     except ValueError:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from xml.etree import ElementTree
 
+from gradflow.printable import inert
 from gradflow.render.drawing_style import PALETTE
-from gradflow.render.drawing_text import printable
 
 __all__ = ["finish_svg"]
 
@@ -58,7 +58,7 @@ def finish_svg(drawn: bytes, *, title: str, description: str) -> str:
 
 def _element(tag: str, text: str) -> ElementTree.Element:
     element = ElementTree.Element(f"{{{_SVG}}}{tag}")
-    element.text = "\n".join(printable(line) for line in text.splitlines())
+    element.text = inert(text)
     element.tail = "\n"
     return element
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gradflow.render.console import NARROWEST, WIDEST_PROSE, is_ascii_only, make_console, print_lines, text_of
+from gradflow.render.printable_copy import printable_copy
 from gradflow.render.score_path import path_steps
 from gradflow.render.terminal_diagnostic import Layout, diagnostic_lines, headline_lines
 from gradflow.render.terminal_overview import cam_lines, cut_lines, fact_lines, summary_lines, table_lines
@@ -45,6 +46,7 @@ def print_report(report: Report, console: Console) -> None:
 
 def report_lines(report: Report, *, width: int, ascii_only: bool) -> list[Text]:
     """The lines of a report, already as wide as they may be; blocks are parted by empty lines."""
+    report = printable_copy(report)
     width = max(width, NARROWEST)
     layout = Layout(width=min(width, WIDEST_PROSE), source_width=width, glyphs=ASCII if ascii_only else UNICODE)
     found = distinct_diagnostics(report)

@@ -1,14 +1,15 @@
-"""The look of text output: glyphs for capable and for plain terminals, colours, and what is safe to print."""
+"""The look of text output: glyphs for capable and for plain terminals, and colours."""
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.theme import Theme
 
-__all__ = ["ASCII", "THEME", "UNICODE", "Glyphs", "Segments", "plain"]
+from gradflow.printable import printable
+
+__all__ = ["ASCII", "THEME", "UNICODE", "Glyphs", "Segments"]
 
 Segments = tuple[tuple[str, str], ...]
 """One line of output: pieces of text, each with the name of its style in :data:`THEME`."""
@@ -59,16 +60,6 @@ _ASCII_TEXT = str.maketrans(
         "µ": "u",
     }
 )
-# what may reorder, hide or rewrite what stands around it: control characters and bidirectional overrides
-_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-_ZERO_WIDTH_JOINER = "\u200d"
-
-
-def plain(character: str) -> str:
-    """A character as it may stand in a terminal: control characters become U+FFFD, so that no text can drive it."""
-    if character.isprintable() or character == _ZERO_WIDTH_JOINER:
-        return character
-    return "\ufffd" if unicodedata.category(character) in _UNSAFE_CATEGORIES else " "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,18 +85,16 @@ class Glyphs:
         """Text of ours or of a report, ready to print; in ASCII mode without any other character."""
         if text.isascii() and text.isprintable():
             return text
-        shown = "".join(character if character == "\n" else plain(character) for character in text)
-        if not self.ascii_only:
-            return shown
-        lines = shown.translate(_ASCII_TEXT).split("\n")
-        return "\n".join("".join(map(self.source, line)) for line in lines)
+        lines = [printable(line) for line in text.split("\n")]
+        if self.ascii_only:
+            lines = [self.source(line.translate(_ASCII_TEXT)) for line in lines]
+        return "\n".join(lines)
 
-    def source(self, character: str) -> str:
-        """One character of source code, ready to print, as wide as the original so that carets stay in place."""
-        shown = plain(character)
-        if self.ascii_only and not shown.isascii():
-            return "?" * cell_len(shown)
-        return shown
+    def source(self, text: str) -> str:
+        """Printable text of source code, as wide as it was so that carets stay in place."""
+        if not self.ascii_only or text.isascii():
+            return text
+        return "".join(letter if letter.isascii() else "?" * cell_len(letter) for letter in text)
 
 
 UNICODE = Glyphs(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from gradflow.checking import check
+from gradflow.printable import printable
 from gradflow.render.words import gradient_text, headline, score_text, target_text
 from gradflow.report import Report
 from gradflow.source_place import place
@@ -105,7 +106,7 @@ def _way(report: Report) -> str:
             continue
         modules.append(node.module)
         where = f"  {place(node.span)}" if node.span is not None else ""
-        stops.append(f"  {node.module or 'the model'} ({node.name}){where}")
+        stops.append(printable(f"  {node.module or 'the model'} ({node.name}){where}"))
     if not stops:
         return ""
     arrived = gradient_text(report)

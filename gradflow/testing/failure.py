@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from gradflow.audit_report import AuditReport
 from gradflow.current_test import cares_for
 from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.printable import inert, printable
 from gradflow.report import Report
 
 __all__ = ["GradientAssertionError", "failing", "reason_of"]
@@ -30,8 +31,8 @@ class GradientAssertionError(AssertionError):
     def __init__(
         self, reason: str, report: Report | AuditReport, *, diagnostic: Diagnostic | None = None, detail: str = ""
     ) -> None:
-        super().__init__(reason)
-        self.reason = reason
+        self.reason = printable(reason)
+        super().__init__(self.reason)
         self.report = report
         self.diagnostic = diagnostic
         self.is_brief = False
@@ -40,7 +41,7 @@ class GradientAssertionError(AssertionError):
     @property
     def diagnosis(self) -> str:
         """The whole text, as ``gradflow check`` and ``gradflow audit`` show it."""
-        return "\n\n".join(filter(None, (self._detail, str(self.report).rstrip("\n"))))
+        return inert("\n\n".join(filter(None, (self._detail, str(self.report).rstrip("\n")))))
 
     def __str__(self) -> str:
         if self.is_brief:

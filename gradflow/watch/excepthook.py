@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from types import TracebackType
 
+from gradflow.printable import inert, printable
+
 __all__ = ["install_excepthook", "uninstall_excepthook"]
 
 
@@ -33,7 +35,8 @@ def _explain(error: BaseException) -> None:
         if report.diagnostics:
             show(report)
     except Exception as failure:  # noqa: BLE001  (nothing may hide the program's own exception)
-        print(f"gradflow: could not explain this: {type(failure).__name__}: {failure}", file=sys.stderr)  # noqa: T201
+        said = printable(f"gradflow: could not explain this: {type(failure).__name__}: {failure}")
+        print(inert(said), file=sys.stderr)  # noqa: T201
 
 
 def install_excepthook() -> None:

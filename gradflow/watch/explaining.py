@@ -10,6 +10,7 @@ from importlib import metadata
 import gradflow
 from gradflow.diagnose.own_line import at_own_line
 from gradflow.graph.flow_graph import FlowGraph
+from gradflow.printable import inert, printable
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
@@ -198,6 +199,10 @@ def summary(report: Report) -> str:
     """The report as text; one line where there is nothing to say."""
     if report.diagnostics:
         return str(report).rstrip("\n")
+    return inert(printable(_line(report)))
+
+
+def _line(report: Report) -> str:
     if not report.connected:
         return f"gradflow: not determined: {'; '.join(report.undetermined)}"
     watched = report.environment.watched

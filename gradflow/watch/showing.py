@@ -8,6 +8,7 @@ import sys
 from types import FrameType
 
 from gradflow.cell import shell
+from gradflow.printable import inert
 from gradflow.report import Report
 from gradflow.watch.explaining import summary
 
@@ -34,7 +35,7 @@ def show(report: Report) -> None:
 def say(text: str) -> None:
     """Print on stderr, in a notebook on stdout, where it is not taken for an error."""
     with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it
-        print(text, file=sys.stdout if is_notebook() else sys.stderr, flush=True)
+        print(inert(text), file=sys.stdout if is_notebook() else sys.stderr, flush=True)
 
 
 def mark_explained(error: BaseException) -> None:

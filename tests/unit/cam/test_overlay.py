@@ -108,9 +108,8 @@ def test_another_extension_is_refused_and_nothing_written(corner: numpy.ndarray,
 
 
 def test_a_missing_folder_is_told(corner: numpy.ndarray, tmp_path: Path) -> None:
-    with pytest.raises(RenderError, match="cannot write") as caught:
+    with pytest.raises(RenderError, match="there is no folder"):
         write_cam(make_cam(corner), tmp_path / "absent" / "map.png")
-    assert caught.value.note == "No such file or directory"
 
 
 def test_nothing_is_left_beside_a_file_that_cannot_be_replaced(corner: numpy.ndarray, tmp_path: Path) -> None:

@@ -187,7 +187,8 @@ def test_every_format_can_be_printed(stages: Stages, format_: str, capsys: pytes
 def test_when_the_check_fails_nothing_is_written(stages: Stages, capsys: pytest.CaptureFixture[str]) -> None:
     stages.report = LoadError("there is no file `m`", note="looked in `/home`", hint="did you mean `n`?")
     Path("out.json").write_text("old")
-    assert main(["check", "m", "--format", "json", "--output", "out.json", "--svg", "g.svg", "--cam", "c.png"]) == 2
+    argv = ["check", "m", "--format", "json", "--output", "out.json", "--svg", "g.svg", "--cam", "c.png", "--force"]
+    assert main(argv) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == "error: there is no file `m`\n  note: looked in `/home`\n  help: did you mean `n`?\n"
@@ -241,7 +242,7 @@ def test_one_file_that_fails_does_not_keep_the_others(
     def fail(*_: object) -> None:
         raise RenderError("the disk is full")
 
-    monkeypatch.setattr("gradflow.cam.overlay.write_cam", fail)
+    monkeypatch.setattr("gradflow.cam.overlay.cam_content", fail)
     stages.report = replace(CONNECTED, cam=CAM)
     assert main(["check", "m", "--cam", "c.png", "--svg", "g.svg"]) == 2
     captured = capsys.readouterr()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -113,3 +114,17 @@ def test_it_needs_no_torch(saved: Path, options: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 False"
+
+
+@pytest.mark.parametrize(
+    "name", ["fifo.json", os.devnull, "n" * 300, "a\0b", "~nosuchuser/r.json", "loop.json", "many.json"]
+)
+def test_what_is_no_file_of_ours_is_one_error(saved: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    if hasattr(os, "mkfifo"):
+        os.mkfifo("fifo.json")  # to which nobody writes
+    Path("loop.json").symlink_to("loop.json")
+    Path("many.json").write_text(f'{{"schema_version": {"9" * 5000}}}', encoding="utf-8")
+    assert main(["render", name]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error:")
+    assert "bug in gradflow" not in said

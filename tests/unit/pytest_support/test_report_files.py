@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from gradflow.errors import RenderError
 from gradflow.pytest_support.report_files import write_files, write_summary
 from gradflow.report import Report, Score, Target
 
@@ -29,4 +32,20 @@ def test_the_summary_is_a_table_with_links(tmp_path: Path) -> None:
 
 def test_nothing_failed(tmp_path: Path) -> None:
     text = write_summary(tmp_path / "new", [{"test": "t.py::g", "check_count": 1}]).read_text(encoding="utf-8")
-    assert text == "# Gradient checks\n\n1 checked, 0 failed.\n"
+    assert text == "# Gradient checks\n\n1 checked, 0 failed.\n\n<!-- written by gradflow -->\n"
+
+
+def test_a_summary_replaces_its_older_self_and_no_page_of_the_user(tmp_path: Path) -> None:
+    write_summary(tmp_path, [{"test": "t.py::f", "check_count": 1}])
+    assert "2 checked" in write_summary(tmp_path, [{"test": "t.py::f", "check_count": 2}]).read_text(encoding="utf-8")
+    page = tmp_path / "summary.md"
+    page.write_text("# Gradient checks\n\nmy own notes about gradflow\n", encoding="utf-8")
+    with pytest.raises(RenderError, match="was not written by gradflow"):
+        write_summary(tmp_path, [{"test": "t.py::f", "check_count": 3}])
+    assert "my own notes" in page.read_text(encoding="utf-8")
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("", encoding="utf-8")
+    with pytest.raises(RenderError, match=r"there can be no folder `.*out`"):
+        write_summary(tmp_path / "out", [])

@@ -153,8 +153,8 @@ def test_markdown_has_the_count_the_finding_and_the_table() -> None:
 
 def test_saving_chooses_the_format_by_the_name(tmp_path: Path) -> None:
     assert json.loads(BROKEN.save(tmp_path / "audit.json").read_text(encoding="utf-8"))["kind"] == "audit"
-    assert BROKEN.save(tmp_path / "audit.txt").read_text(encoding="utf-8") == str(BROKEN)
+    assert BROKEN.save(tmp_path / "audit.txt").read_text(encoding="utf-8") == f"# written by gradflow\n{BROKEN}"
     with pytest.raises(RenderError, match="no extension of an audit"):
         BROKEN.save(tmp_path / "audit.svg")
-    with pytest.raises(RenderError, match="cannot be written"):
+    with pytest.raises(RenderError, match="there is no folder"):
         BROKEN.save(tmp_path / "missing" / "audit.json")

@@ -8,7 +8,7 @@ import pytest
 
 from gradflow.location import SourceSpan
 from gradflow.render.drawing_style import BOXES, LINES, PALETTE
-from gradflow.render.drawing_text import file_line, printable, shorten, text_width, wrap
+from gradflow.render.drawing_text import file_line, shorten, text_width, wrap
 
 
 def luminance(colour: str) -> float:
@@ -75,10 +75,6 @@ def test_wrap_keeps_every_word() -> None:
     lines = wrap("one two three four five", 9)
     assert lines == ["one two", "three", "four five"]
     assert wrap("", 9) == []
-
-
-def test_printable_is_one_line() -> None:
-    assert printable("a\nb\x1b[0m\u202e") == "a\ufffdb\ufffd[0m\ufffd"
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,9 @@ def test_names_and_sources_cannot_break_out(examples: ModuleType, tmp_path: Path
     target = replace(examples.LAYER, name="a`|b")
     report = replace(examples.detach(), diagnostics=(diagnostic,), target=target)
     text = render_markdown(replace(report, others=(examples.healthy(),)))
-    assert "\\<script\\> \\@somebody \\*bold\\* `co|de`" in text
+    assert "&lt;script&gt; @<!-- -->somebody \\*bold\\* `co|de`" in text
     assert '````text\n  │\n1 │ y = """```' in text
-    assert "| ``a`\\|b`` |" in text
+    assert "| <code>a&#96;&#124;b</code> |" in text
 
 
 @pytest.mark.parametrize(
