@@ -6,18 +6,34 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 
 from gradflow.errors import LayerNotFoundError
 
-__all__ = ["resolve_layers", "resolve_parameters"]
+__all__ = ["module_named", "resolve_layers", "resolve_parameters"]
 
 WRAPPERS = ("module", "_orig_mod")
 """What DataParallel and ``torch.compile`` put into qualified names."""
 
 VARIABLES = ("model", "self", "net")
 """How the model itself is called in code that a name may be copied from."""
+
+
+def module_named(model: torch.nn.Module, name: str) -> torch.nn.Module:
+    """The module with a qualified name, also inside TorchScript, which has no ``get_submodule``.
+
+    Raises
+    ------
+    AttributeError
+        When there is none.
+    """
+    found: Any = model
+    for part in name.split(".") if name else ():
+        found = getattr(found, part)
+    module: torch.nn.Module = found
+    return module
 
 
 def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_name: str = "MODEL") -> tuple[str, ...]:
@@ -121,7 +137,7 @@ def _without_wrappers(name: str) -> str:
 
 def _dotted(wanted: str, names: list[str]) -> str:
     """``layer4[-1].conv2`` as ``layer4.1.conv2``; an index from the end needs the names to count."""
-    while index := re.search(r"\[(-?\d+)\]", wanted):
+    while index := re.search(r"\[(-?[0-9]{1,9})\]", wanted):
         number = int(index.group(1))
         prefix = wanted[: index.start()]
         if number < 0:

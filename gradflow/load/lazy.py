@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, is_lazy
 
+from gradflow.errors import ModelRaisedError
+from gradflow.load.user_code import raised_in
 from gradflow.load.workload import Workload
 
 __all__ = ["is_uninitialised", "with_lazy_layers_initialised"]
@@ -26,7 +28,12 @@ def is_uninitialised(tensor: torch.Tensor) -> bool:
 def with_lazy_layers_initialised(workload: Workload) -> Workload:
     """The same workload where nothing is lazy; else with a copy of the model, whose lazy layers have run once.
 
-    The model itself stays as it is. Where that run raises, so will the next one, which is then explained.
+    The model itself stays as it is.
+
+    Raises
+    ------
+    ModelRaisedError
+        When the model raises in that run.
     """
     if not any(is_lazy(tensor) for tensor in _tensors(workload.model)):
         return workload
@@ -38,8 +45,13 @@ def with_lazy_layers_initialised(workload: Workload) -> Workload:
     with torch.random.fork_rng(), torch.no_grad():
         try:
             model(*workload.inputs, **workload.keyword_inputs)
-        except Exception:  # noqa: BLE001  (the recorded run meets it again, and tells where)
-            return workload
+        except Exception as error:
+            text = str(error).strip().partition("\n")[0]
+            raise ModelRaisedError(
+                f"the model raised {type(error).__name__} in its forward{f': {text}' if text else ''}",
+                note=f"{raised_in(error)}, in the run in which its lazy layers get their parameters",
+                hint="run the model by hand with the same input; `--input` or `--input-shape` gives it another one",
+            ) from error
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._NormBase) and id(module.running_mean) not in before:
                 module.reset_running_stats()

@@ -20,6 +20,7 @@ from gradflow.load.request import Request
 from gradflow.load.scores.loss import with_loss
 from gradflow.load.scores.objective import make_objective
 from gradflow.load.source import SourcedModel
+from gradflow.load.trial.bounded import require_bounded
 from gradflow.load.user_code import UserCode
 from gradflow.load.workload import Workload
 
@@ -51,6 +52,8 @@ def load_workload(request: Request) -> Workload:
         target=request.target, output=request.output, score=score, class_names=source.class_names
     )
     inputs = obtain_inputs(request, source, user_code, dtype=dtype)
+    if not source.is_vouched_for:
+        require_bounded(source.model, inputs.arguments, inputs.keywords, source.name)
     workload = Workload(
         model=source.model,
         model_name=source.name,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from gradflow.errors import LoadError, UsageError
 from gradflow.load.files.kind import MODEL_SUFFIXES, existing_file, model_file_kind
+from gradflow.load.paths import is_file, is_folder, special_kind, user_path
 from gradflow.load.reference import build_reference, parse_arguments
 from gradflow.load.request import Request
 from gradflow.load.source import SourcedModel
@@ -44,13 +44,13 @@ def obtain_model(request: Request, user_code: UserCode) -> SourcedModel:
 
 
 def _is_file(name: str) -> bool:
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.suffix == ".py":
         return False
     if path.suffix.lower() in MODEL_SUFFIXES and not is_object_reference(name):
         return True
     is_plain_name = name.isidentifier()  # a folder `resnet50` beside the user must not hide the model of that name
-    return path.is_file() or (path.is_dir() and not is_plain_name)
+    return is_file(path) or bool(special_kind(path)) or (is_folder(path) and not is_plain_name)
 
 
 def _build(name: str, request: Request, user_code: UserCode) -> SourcedModel:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 __all__ = ["closest", "did_you_mean"]
 
+_LONGEST = 200  # comparing takes the square of the length, and nobody mistypes so long a name
+
 
 def closest(name: str, candidates: Iterable[str], count: int = 3) -> tuple[str, ...]:
     """The candidates most like ``name``, best first.
@@ -14,6 +16,8 @@ def closest(name: str, candidates: Iterable[str], count: int = 3) -> tuple[str, 
     Compared are the whole names and, for dotted names and paths, their last components; a candidate that contains the
     name, or is contained in it, counts as close.
     """
+    if len(name) > _LONGEST:
+        return ()
     wanted = name.casefold()
     wanted_end = _last_component(wanted)
 

@@ -16,6 +16,9 @@ from gradflow.load.user_code import UserCode, blaming_user_code
 
 __all__ = ["build_reference", "parse_arguments"]
 
+MOST_NESTED = 200
+"""Modules inside one another; the deepest models have some twenty."""
+
 
 def parse_arguments(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """Values of ``--model-arg`` as Python literals where they are some (``3``, ``None``, ``[1, 2]``), else as text."""
@@ -61,6 +64,7 @@ def build_reference(user_code: UserCode, reference: str, arguments: Mapping[str,
             note="a model is a `torch.nn.Module`, a class of one, or a function that returns one",
             hint="return only the model; inputs come from `--input`" if isinstance(model, (tuple, list, dict)) else "",
         )
+    _require_walkable(model, reference)
     return SourcedModel(model=model, name=reference, provenance=observer.provenance(model))
 
 
@@ -77,6 +81,35 @@ def _require_arguments_fit(factory: Callable[..., Any], reference: str, argument
             note=f"its signature is `{reference.rpartition(':')[2]}{signature}`",
             hint="give arguments with `--model-arg name=value`, once per argument",
         ) from error
+
+
+def _require_walkable(model: torch.nn.Module, reference: str) -> None:
+    """Raise where the modules are nested so deeply, or in a circle, that neither torch nor gradflow can go through."""
+    depth: dict[int, int] = {}
+    way: list[tuple[torch.nn.Module, list[torch.nn.Module]]] = [(model, list(model.children()))]
+    above = {id(model)}
+    while way:
+        module, waiting = way[-1]
+        if not waiting:
+            way.pop()
+            above.discard(id(module))
+            depth[id(module)] = 1 + max((depth[id(child)] for child in module.children()), default=0)
+            continue
+        child = waiting.pop()
+        if id(child) in above:
+            raise LoadError(
+                f"`{reference}` gives a model that contains itself",
+                note=f"a `{type(child).__name__}` is registered as a module inside itself",
+                hint="hold it in a list or a closure, which registers nothing",
+            )
+        if id(child) not in depth:
+            above.add(id(child))
+            way.append((child, list(child.children())))
+    if depth[id(model)] > MOST_NESTED:
+        raise LoadError(
+            f"`{reference}` gives a model of {depth[id(model)]:,} modules inside one another",
+            note=f"torch calls them one inside the other, for which Python has no room; gradflow takes {MOST_NESTED}",
+        )
 
 
 def _described(value: object) -> str:

@@ -13,9 +13,9 @@ from gradflow.load.names import did_you_mean
 __all__ = ["Selector", "parse_selector"]
 
 _STEP = re.compile(
-    r"""\[\s*(?P<index>-?\d+)\s*\]
+    r"""\[\s*(?P<index>-?\d{1,18})\s*\]
       | \[\s*(?P<quote>['"])(?P<key>.*?)(?P=quote)\s*\]
-      | \.?(?P<number>-?\d+)(?![\w])
+      | \.?(?P<number>-?\d{1,18})(?![\w])
       | \.?(?P<name>[^\W\d][\w-]*)""",
     re.VERBOSE,
 )
@@ -68,19 +68,21 @@ def parse_selector(text: str) -> Selector:
 
 
 def _step(value: Any, step: str | int, path: str) -> tuple[Any, str]:
-    if isinstance(value, Mapping) and step in value:
-        return value[step], f"{path}[{step!r}]"
-    if isinstance(step, int):
-        try:
+    try:
+        if isinstance(value, Mapping) and step in value:
+            return value[step], f"{path}[{step!r}]"
+        if isinstance(step, int):
             return value[step], f"{path}[{step}]"
-        except (TypeError, IndexError, KeyError):
-            pass
-    elif hasattr(value, step):
         return getattr(value, step), f"{path}.{step}"
+    except Exception as error:  # an output can be of any class, and that has no such part
+        raise _no_part(value, step, path) from error
+
+
+def _no_part(value: Any, step: str | int, path: str) -> ScoreError:
     names = part_names(value)
     there_are = f"it is a `{type(value).__name__}`" + (f" with {', '.join(names)}" if names else "")
     hint = did_you_mean(step, [name.strip("`") for name in names]) if isinstance(step, str) else ""
-    raise ScoreError(f"`{path}` has no `{step}`", note=there_are, hint=hint)
+    return ScoreError(f"`{path}` has no `{step}`", note=there_are, hint=hint)
 
 
 def part_names(value: Any) -> list[str]:

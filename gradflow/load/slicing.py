@@ -25,12 +25,18 @@ def parse_slice(text: str) -> tuple[Any, ...]:
     try:
         tree = ast.parse(f"x{wrapped}", mode="eval").body
         index = tree.slice if isinstance(tree, ast.Subscript) else tree
-        parts = index.elts if isinstance(index, ast.Tuple) else [index]
-        return tuple(_part(part) for part in parts)
-    except (SyntaxError, ValueError, TypeError) as error:
+        parts = tuple(_part(part) for part in (index.elts if isinstance(index, ast.Tuple) else [index]))
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:  # the last two: too deep
         raise UsageError(
             f"`{text}` is not a slice", hint='write it as in Python: `--slice "[:, 1:]"`, `--slice "[0, ..., 3]"`'
         ) from error
+    if any(isinstance(part, slice) and part.step is not None and part.step < 1 for part in parts):
+        raise UsageError(
+            f"the slice `{text}` has a step below 1",
+            note="torch takes none; the gradient of a part does not depend on its order",
+            hint="leave the step out",
+        )
+    return parts
 
 
 def _part(node: ast.expr) -> Any:

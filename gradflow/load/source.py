@@ -33,6 +33,7 @@ class SourcedModel:
 
     ``input_size`` is ``(C, H, W)`` where the source says what the model was made for. ``is_built_by_us`` tells a
     freshly built zoo model, which gradflow puts into eval mode, from one that comes in a mode of its own.
+    ``is_vouched_for`` is ``False`` for a model that a file describes and nobody trusts: what it may take is bounded.
     """
 
     model: torch.nn.Module
@@ -45,4 +46,5 @@ class SourcedModel:
     input_size: tuple[int, ...] | None = None
     example_inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     is_built_by_us: bool = False
+    is_vouched_for: bool = True
     provenance: Provenance = field(default_factory=Provenance)

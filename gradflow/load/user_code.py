@@ -17,6 +17,7 @@ from typing import Any
 
 from gradflow.errors import GradflowError, LoadError
 from gradflow.load.names import did_you_mean
+from gradflow.load.paths import is_file, is_folder, special_kind, user_path
 from gradflow.location import is_installed, is_machinery
 
 __all__ = ["UserCode", "blaming_user_code", "is_object_reference", "raised_in"]
@@ -48,8 +49,8 @@ class UserCode:
         if not is_object_reference(reference):
             raise self._incomplete(reference, purpose)
         source, _, attribute = reference.rpartition(":")
-        is_file = source.endswith(".py") or os.sep in source or Path(source).is_file()
-        module = self._file(source) if is_file else self._package(source)
+        is_path = source.endswith(".py") or os.sep in source or is_file(Path(source))
+        module = self._file(source) if is_path else self._package(source)
         found: Any = module
         for part in attribute.split("."):
             if not hasattr(found, part):
@@ -65,7 +66,7 @@ class UserCode:
         path = Path(reference.rpartition(":")[0] or reference)
         if path.suffix != ".py":
             path = Path(reference)
-        if not path.is_file():
+        if not is_file(path):
             return LoadError(
                 f"`{reference}` is not an object reference",
                 note=f"the {purpose} is named as `file.py:name` or `pkg.module:name`",
@@ -78,16 +79,7 @@ class UserCode:
         )
 
     def _file(self, source: str) -> ModuleType:
-        path = Path(source).resolve()
-        if path.is_dir():
-            raise LoadError(f"`{source}` is a folder, not a Python file")
-        if not path.is_file():
-            near = [str(other) for other in Path(source).parent.glob("*.py")] if Path(source).parent.is_dir() else []
-            raise LoadError(
-                f"there is no file `{source}`",
-                note=f"looked in `{path.parent}`" if path.parent.is_dir() else f"there is no folder `{path.parent}`",
-                hint=did_you_mean(source, near),
-            )
+        path = _python_file(source)
         key = str(path)
         if key not in self._modules:
             self._modules[key] = _import_file(path)
@@ -99,6 +91,30 @@ class UserCode:
             with _first_on_path(str(Path.cwd())), blaming_user_code(f"`{name}` cannot be imported"):
                 self._modules[name] = importlib.import_module(name)
         return self._modules[name]
+
+
+def _python_file(source: str) -> Path:
+    """Where the file is, links followed."""
+    path = user_path(source)
+    if is_folder(path):
+        raise LoadError(f"`{source}` is a folder, not a Python file")
+    special = special_kind(path)
+    if special:
+        raise LoadError(f"`{source}` is {special}, not a Python file")
+    try:
+        path.stat()
+        return path.resolve()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        folder = Path(os.path.realpath(path.parent))
+        near = [str(other) for other in path.parent.glob("*.py")] if is_folder(folder) else []
+        raise LoadError(
+            f"there is no file `{source}`",
+            note=f"looked in `{folder}`" if is_folder(folder) else f"there is no folder `{folder}`",
+            hint=did_you_mean(source, near),
+        ) from error
+    except (OSError, ValueError) as error:  # a closed folder, a name that is too long, links in a circle
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise LoadError(f"`{source}` cannot be read", note=f"{type(error).__name__}: {reason}") from error
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -183,8 +199,8 @@ def raised_in(error: BaseException) -> str:
 
 def _top_level_names(path: Path) -> list[str]:
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):
+        tree = ast.parse(path.read_bytes())  # bytes may begin with a mark or say their encoding
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply
         return []
     kinds = (ast.FunctionDef, ast.ClassDef)
     names = [node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]

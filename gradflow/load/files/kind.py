@@ -8,6 +8,7 @@ from typing import Literal
 
 from gradflow.errors import LoadError
 from gradflow.load.names import did_you_mean
+from gradflow.load.paths import special_kind, user_path
 
 __all__ = ["MODEL_SUFFIXES", "FileKind", "existing_file", "model_file_kind"]
 
@@ -38,7 +39,7 @@ def existing_file(name: str, what: str) -> Path:
     LoadError
         Otherwise, naming files that are called nearly the same.
     """
-    path = Path(name).expanduser()
+    path = user_path(name)
     try:
         if path.is_dir():
             inside = sorted(entry.name for entry in path.iterdir() if entry.suffix in (*MODEL_SUFFIXES, ".py"))
@@ -46,13 +47,23 @@ def existing_file(name: str, what: str) -> Path:
                 f"`{name}` is a folder, not {what}",
                 hint=f"it holds {_listed(inside)}: name one of them" if inside else "name a file",
             )
-        if not path.is_file():
-            raise LoadError(f"there is no file `{name}`", hint=_near_files(path) or "check the spelling and the folder")
+        special = special_kind(path)
+        if special:
+            raise LoadError(
+                f"`{name}` is {special}, not {what}",
+                note="gradflow reads ordinary files only: they have an end, and can be looked through first",
+                hint="write what comes from it into a file",
+            )
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(_HEAD_SIZE)
-    except OSError as error:
-        raise LoadError(f"`{name}` cannot be read", note=f"{type(error).__name__}: {error.strerror}") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise LoadError(
+            f"there is no file `{name}`", hint=_near_files(path) or "check the spelling and the folder"
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise LoadError(f"`{name}` cannot be read", note=f"{type(error).__name__}: {reason}") from error
     if size == 0:
         raise LoadError(f"`{name}` is empty (0 bytes)", hint="write or download it again")
     if head.startswith(_LFS_START):

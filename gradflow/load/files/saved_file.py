@@ -1,12 +1,10 @@
 """Files of ``torch.save``: a whole model, a state dict, or a training checkpoint that holds one of them.
 
-Without ``--trust`` nothing in the file can run: its pickle is first read with stand-ins, every class it names must be
-on the allow-list, and only then ``torch.load(weights_only=True)`` sees it.
+Without ``--trust`` torch never sees the file: a reader of our own makes only what is on its lists.
 """
 
 from __future__ import annotations
 
-import pickle
 import sys
 import warnings
 import zipfile
@@ -17,17 +15,20 @@ from typing import Any
 import torch
 
 from gradflow.errors import LoadError, UntrustedFileError, UsageError
-from gradflow.load.files.allow_list import allowed_globals
+from gradflow.load.files.archive import open_archive
 from gradflow.load.files.checkpoint import find_weights
-from gradflow.load.files.pickle_scan import PickleContents, scan_pickle
+from gradflow.load.files.legacy import is_legacy as is_legacy_file
+from gradflow.load.files.legacy import read_legacy
+from gradflow.load.files.pickles.draft import DamagedError, RefusedError
+from gradflow.load.files.pickles.module_classes import MissingPackageError
+from gradflow.load.files.pickles.reading import names_in, read_archived, unknown_names
 from gradflow.load.files.state_dict import load_weights
 from gradflow.load.source import SourcedModel
 from gradflow.load.user_code import raised_in
 
 __all__ = ["load_saved_file", "load_tensors"]
 
-_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-_LEGACY_PICKLES = 4  # magic number, protocol, system, the object; storages follow
+_SCANNED = 1 << 20
 _SHOWN = 4
 _WAYS_PAST = (
     "if you know where the file comes from, pass `--trust`; safer: save `model.state_dict()` and name the model with "
@@ -68,7 +69,10 @@ def load_saved_file(
     mode = "train" if model.training else "eval"
     said = f"model: the one under `{where}` in the file" if where else ""
     return SourcedModel(
-        model=model, name=path.name, assumptions=tuple(filter(None, (said, f"mode: {mode}, as it was saved")))
+        model=model,
+        name=path.name,
+        assumptions=tuple(filter(None, (said, f"mode: {mode}, as it was saved"))),
+        is_vouched_for=trust,
     )
 
 
@@ -84,56 +88,46 @@ def load_tensors(path: Path) -> Any:
 
 
 def _load(path: Path, *, is_legacy: bool, trust: bool) -> Any:
-    contents = _scan(path, is_legacy=is_legacy)
+    if is_legacy and not _begins_as_legacy(path):
+        raise _plain_pickle(path)
     if trust:
         return _load_trusted(path)
-    verdict = allowed_globals(contents)
-    if verdict.missing_packages:
-        package = min(verdict.missing_packages)
+    names: list[str] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if is_legacy:
+                return read_legacy(path)
+            with open_archive(path) as archive:
+                try:
+                    return read_archived(archive)
+                except RefusedError:
+                    names = names_in(archive.read("data.pkl"))
+                    raise
+    except MissingPackageError as missing:
+        package = str(missing)
         raise LoadError(
             f"`{path}` holds a model of {package}, which is not installed",
             hint=f'install it with `pip install "gradflow-torch[{package}]"`' if package == "timm" else "",
-        )
-    if verdict.refused:
-        raise _untrusted(path, verdict.refused)
-    if contents.has_source:
-        raise UntrustedFileError(
-            f"`{path}` is a whole model in the format of torch before 1.6, which only unpickling can read",
-            note="unpickling can run code; nothing was run",
-            hint=_WAYS_PAST,
-        )
-    known = torch.serialization.get_safe_globals()
-    mine: list[Any] = [entry for entry in verdict.allowed if entry not in known]
-    try:
-        with torch.serialization.safe_globals(mine), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:  # well-formed, as the scan has shown, but beyond what torch restores safely
-        raise UntrustedFileError(
-            f"`{path}` cannot be loaded without unpickling",
-            note=_first_line(Exception(str(error).rpartition("WeightsUnpickler error:")[2])),
-            hint=_WAYS_PAST,
-        ) from error
-    except Exception as error:
-        raise _damaged(path, error) from error
+        ) from missing
+    except RefusedError as refused:
+        raise _untrusted(path, refused, names) from refused
+    except DamagedError as damaged:
+        raise _damaged(path, str(damaged)) from damaged
 
 
-def _scan(path: Path, *, is_legacy: bool) -> PickleContents:
+def _begins_as_legacy(path: Path) -> bool:
     try:
-        if not is_legacy:
-            with zipfile.ZipFile(path) as archive:
-                record = next(name for name in archive.namelist() if name.partition("/")[2] == "data.pkl")
-                with archive.open(record) as file:
-                    return scan_pickle(file)
-        with path.open("rb") as file:
-            contents = scan_pickle(file)
-            if contents.first_number == _LEGACY_MAGIC:
-                file.seek(0)
-                return scan_pickle(file, count=_LEGACY_PICKLES)
-    except Exception as error:  # damaged pickles raise nearly anything
-        raise _damaged(path, error) from error
-    listed = f"; it wants to use {_listed(sorted(contents.names))}" if contents.names else ""
-    raise LoadError(
+        return is_legacy_file(path)
+    except OSError as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _plain_pickle(path: Path) -> LoadError:
+    with path.open("rb") as file:
+        names = names_in(file.read(_SCANNED))
+    listed = f"; it wants to use {_listed(sorted(names))}" if names else ""
+    return LoadError(
         f"`{path}` is a plain pickle that torch.save did not write",
         note=f"torch cannot load it, and unpickling runs whatever code is in it{listed}",
         hint="write it with `torch.save(model.state_dict(), FILE)` and name the model with `--arch`",
@@ -162,23 +156,20 @@ def _load_trusted(path: Path) -> Any:
         ) from error
 
 
-def _untrusted(path: Path, refused: dict[str, str]) -> UntrustedFileError:
-    names = sorted(refused)
-    reasons = "; ".join(f"`{name}` {refused[name]}" for name in names[:_SHOWN])
-    more = f"; and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+def _untrusted(path: Path, refused: RefusedError, names: list[str]) -> UntrustedFileError:
+    unknown = sorted(unknown_names(names) - {refused.name})
+    if refused.is_name:
+        unknown.insert(0, refused.name)
+    needed = f" from outside torch: it needs {_listed(unknown)}" if unknown else ""
     return UntrustedFileError(
-        f"`{path}` cannot be loaded without running code from outside torch: it needs {_listed(names)}",
-        note=f"{reasons}{more}; nothing was run",
+        f"`{path}` cannot be loaded without running code{needed}",
+        note=f"{refused}; nothing was run",
         hint=_WAYS_PAST,
     )
 
 
-def _damaged(path: Path, error: Exception) -> LoadError:
-    return LoadError(
-        f"`{path}` is truncated or damaged",
-        note=f"{type(error).__name__}: {_first_line(error)}",
-        hint="write or download it again",
-    )
+def _damaged(path: Path, why: str) -> LoadError:
+    return LoadError(f"`{path}` is truncated or damaged", note=why, hint="write or download it again")
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from gradflow.errors import LoadError, UntrustedFileError
+from gradflow.load.files.archive import open_archive
+from gradflow.load.files.pickles.draft import DamagedError, RefusedError
+from gradflow.load.files.private_copy import private_copy
+from gradflow.load.files.script_tensors import check_script_tensors
 from gradflow.load.source import SourcedModel
 
 __all__ = ["load_torchscript"]
@@ -20,52 +23,48 @@ LIMITS = (
     "to find the line, check the Python model that the archive was made from",
 )
 
-_TOUCHES_FILES = re.compile(r"\b(?:from_file|torch\.save|ops\.(?!prim\b|aten\b|quantized\b|torchvision\b)\w+)\b")
-
 
 def load_torchscript(path: Path, *, trust: bool) -> SourcedModel:
-    """The module in a TorchScript archive.
+    """The module in a TorchScript archive; torch gets a fresh copy of it, made of its checked records.
 
     Raises
     ------
     UntrustedFileError
-        When its code could write files or call operators from outside torch, and ``trust`` is not set.
+        When ``trust`` is not set: such an archive is a program, and loading and running it executes what it says.
     LoadError
-        When torch cannot load it.
+        When the archive is damaged, or torch cannot load it.
     """
-    try:
-        suspicious = "" if trust else _suspicious_call(path)
-    except Exception as error:
-        raise _damaged(path, error) from error
-    if suspicious:
-        raise UntrustedFileError(
-            f"`{path}` is a TorchScript archive whose code calls `{suspicious}`",
-            note="that can reach files or code outside of the archive; nothing was run",
-            hint="if you know where the file comes from, pass `--trust`",
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = torch.jit.load(str(path), map_location="cpu")  # type: ignore[no-untyped-call]
-    except Exception as error:
-        raise _damaged(path, error) from error
+    with open_archive(path) as archive:
+        if not trust:
+            raise UntrustedFileError(
+                f"`{path}` is a TorchScript archive, and that is a program of its own",
+                note="its code can read and write files when it is run; nothing was run",
+                hint="if you know where the file comes from, pass `--trust`; safer: check the Python model that it was "
+                "made from",
+            )
+        try:
+            check_script_tensors(archive)
+        except (RefusedError, DamagedError) as error:
+            raise _damaged(path, error) from error
+        with private_copy(archive) as copy:
+            model = _loaded(copy, path)
     return SourcedModel(
         model=model,
         name=path.name,
-        assumptions=(f"mode: {'train' if model.training else 'eval'}, as it was saved",),
+        # a frozen archive has no mode any more: it is what it was in eval mode
+        assumptions=(f"mode: {'train' if getattr(model, 'training', False) else 'eval'}, as it was saved",),
         limits=LIMITS,
         can_enter=False,
     )
 
 
-def _suspicious_call(path: Path) -> str:
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if "/code/" in name and name.endswith(".py"):
-                found = _TOUCHES_FILES.search(archive.read(name).decode("utf-8", errors="replace"))
-                if found:
-                    return found.group()
-    return ""
+def _loaded(copy: Path, path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.jit.load(str(copy), map_location="cpu")  # type: ignore[no-untyped-call]
+    except Exception as error:
+        raise _damaged(path, error) from error
 
 
 def _damaged(path: Path, error: Exception) -> LoadError:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradflow.load.inputs.random_input import largest_id, random_tensor
+from gradflow.load.inputs.random_input import GUESSED_BYTES, largest_id, random_tensor, whole_number
 
 __all__ = ["configured_inputs"]
 
@@ -38,7 +38,10 @@ def configured_inputs(model: nn.Module, *, seed: int) -> Mapping[str, Any] | Non
     if not isinstance(main, str) or not isinstance(getattr(config, "model_type", None), str):
         return None
     wanted = [main]
-    parameters = inspect.signature(model.forward).parameters
+    try:
+        parameters = inspect.signature(model.forward).parameters
+    except (TypeError, ValueError):  # a forward that is not written in Python tells no names
+        return None
     if main == "input_ids" and "pixel_values" in parameters and hasattr(config, "vision_config"):
         wanted.append("pixel_values")
     if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in parameters:
@@ -56,9 +59,9 @@ def _input(name: str, config: Any, model: nn.Module, seed: int) -> torch.Tensor 
     if name in ("input_ids", "decoder_input_ids", "inputs"):
         length = min(_TOKENS if name != "decoder_input_ids" else _TOKENS // 2, _number(config, _POSITIONS) or _TOKENS)
         high = _number(config, ("vocab_size",)) or largest_id(model)
-        return random_tensor((1, length), torch.int64, model=model, seed=seed, high=high)
+        return random_tensor((1, length), torch.int64, model=model, seed=seed, high=high, most=GUESSED_BYTES)
     shape = _shape(name, config)
-    return None if shape is None else random_tensor(shape, None, model=model, seed=seed)
+    return None if shape is None else random_tensor(shape, None, model=model, seed=seed, most=GUESSED_BYTES)
 
 
 _POSITIONS = ("max_position_embeddings", "n_positions")
@@ -88,8 +91,8 @@ def _configs(config: Any) -> Iterator[Any]:
 def _number(config: Any, names: tuple[str, ...]) -> int | None:
     for part in _configs(config):
         for name in names:
-            value = getattr(part, name, None)
-            if isinstance(value, int) and value > 0:
+            value = whole_number(getattr(part, name, None), least=1)
+            if value is not None:
                 return value
     return None
 
@@ -97,8 +100,8 @@ def _number(config: Any, names: tuple[str, ...]) -> int | None:
 def _size(config: Any) -> tuple[int, int]:
     for part in _configs(config):
         size = getattr(part, "image_size", None)
-        if isinstance(size, int):
-            return size, size
-        if isinstance(size, (tuple, list)) and len(size) == 2:
-            return int(size[0]), int(size[1])
+        sides = size if isinstance(size, (tuple, list)) and len(size) == 2 else (size, size)
+        height, width = (whole_number(side, least=1) for side in sides)
+        if height is not None and width is not None:
+            return height, width
     return _PICTURE, _PICTURE

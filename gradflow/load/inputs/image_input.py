@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy
@@ -9,6 +10,7 @@ import torch
 
 from gradflow.errors import LoadError
 from gradflow.load.files.kind import existing_file
+from gradflow.load.inputs.random_input import whole_number
 from gradflow.load.source import ImagePreset, SourcedModel
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "image_input"]
@@ -16,6 +18,12 @@ __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "image_input"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 _USUAL_SIZE = 224
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""None that starts another program, as Pillow does for EPS."""
+
+_MOST_PIXELS = 100_000_000
+_MOST_RATIO = 50
+_LONGEST_SIDE = 4096  # of a model's input; a model from a file may claim anything
 
 
 def image_input(path: str, source: SourcedModel) -> tuple[torch.Tensor, numpy.ndarray, str]:
@@ -47,14 +55,41 @@ def _open(path: str) -> Any:
 
     file = existing_file(path, "a picture")
     try:
-        with Image.open(file) as picture:
-            return picture.convert("RGB")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large or odd pictures: what matters of that is an error here
+            with Image.open(file, formats=_FORMATS) as picture:
+                _require_reasonable_size(path, *picture.size)
+                return picture.convert("RGB")  # of an animation, the first frame
+    except LoadError:
+        raise
     except UnidentifiedImageError as error:
-        raise LoadError(f"`{path}` is not a picture that Pillow can read", hint="JPEG and PNG work") from error
+        raise LoadError(
+            f"`{path}` is not a picture in a format that gradflow reads",
+            note=f"it reads {', '.join(_FORMATS)}, and looks at the content, not at the name",
+            hint="save it as PNG or JPEG",
+        ) from error
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise LoadError(f"`{path}` is a picture that does not fit into memory", hint="make it smaller") from error
     except Exception as error:  # damaged pictures raise nearly anything
         raise LoadError(
             f"`{path}` is a truncated or damaged picture", note=f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _require_reasonable_size(path: str, width: int, height: int) -> None:
+    """Raise before the picture is decoded: a few bytes can stand for gigabytes of pixels."""
+    if width * height > _MOST_PIXELS:
+        raise LoadError(
+            f"`{path}` has {width:,} x {height:,} pixels",
+            note=f"gradflow reads pictures of at most {_MOST_PIXELS:,} pixels, and models take far smaller ones",
+            hint="make it smaller",
+        )
+    if max(width, height) > _MOST_RATIO * min(width, height):
+        raise LoadError(
+            f"`{path}` has {width:,} x {height:,} pixels, which is too narrow a strip",
+            note=f"the longer side may be {_MOST_RATIO} times the shorter, which is resized to the model's input",
+            hint="cut out the part that the model should see",
+        )
 
 
 def _imagenet_preset(source: SourcedModel) -> ImagePreset:
@@ -80,11 +115,16 @@ def _expected_size(source: SourcedModel) -> tuple[int, int]:
     if size is None:
         config = getattr(source.model, "pretrained_cfg", None)
         size = config.get("input_size") if isinstance(config, dict) else None
-    return (int(size[1]), int(size[2])) if size is not None and len(size) == 3 else (_USUAL_SIZE, _USUAL_SIZE)
+    sides = size[1:] if isinstance(size, (tuple, list)) and len(size) == 3 else ()
+    height, width = (whole_number(side, least=1) for side in sides or (_USUAL_SIZE, _USUAL_SIZE))
+    if height is None or width is None or max(height, width) > _LONGEST_SIDE:
+        return _USUAL_SIZE, _USUAL_SIZE
+    return height, width
 
 
 def _input_channels(model: torch.nn.Module) -> int:
-    return next((module.in_channels for module in model.modules() if isinstance(module, torch.nn.Conv2d)), 3)
+    first = next((module for module in model.modules() if isinstance(module, torch.nn.Conv2d)), None)
+    return whole_number(getattr(first, "in_channels", None)) or 3
 
 
 def _cropped(picture: Any, size: tuple[int, int]) -> torch.Tensor:

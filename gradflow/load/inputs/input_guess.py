@@ -14,15 +14,13 @@ from torch import nn
 
 from gradflow.errors import UsageError
 from gradflow.load.inputs.configured_input import configured_inputs
-from gradflow.load.inputs.random_input import random_tensor
+from gradflow.load.inputs.first_layer import Candidate, candidates_of
+from gradflow.load.inputs.random_input import GUESSED_BYTES, bytes_of, default_dtype, random_tensor, whole_number
+from gradflow.load.lazy import is_uninitialised
 
 __all__ = ["GuessedInputs", "guess_inputs"]
-
 _LARGE = 1_000_000
-_IMAGE_SIZES_LARGE = (224, 256, 32, 64, 28, 299, 128, 384, 512, 96)
-_IMAGE_SIZES_SMALL = (32, 28, 64, 224, 16, 8, 128, 96, 48, 256)
-_LENGTHS = (64, 128, 1024, 16_000, 32, 16)
-_TOKENS = 16
+_WAYS_TO_GIVE = "pass `--input-shape 1,3,224,224`, `--input FILE` or `--image FILE`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +32,6 @@ class GuessedInputs:
     keywords: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    shape: tuple[int, ...]
-    dtype: torch.dtype | None = None
-
-
 def guess_inputs(model: nn.Module, *, input_size: Sequence[int] | None, seed: int) -> GuessedInputs:
     """Inputs that fit the model's kind, else its first convolution, recurrent, embedding or linear layer.
 
@@ -48,12 +40,12 @@ def guess_inputs(model: nn.Module, *, input_size: Sequence[int] | None, seed: in
     Raises
     ------
     UsageError
-        When the model gives no sign of what it takes.
+        When the model gives no sign of what it takes, or an odd one, or the input would be larger than 256 MiB.
     """
     package = type(model).__module__
 
     def tensor(*shape: int, offset: int = 0) -> torch.Tensor:
-        return random_tensor(shape, None, model=model, seed=seed + offset)
+        return random_tensor(shape, None, model=model, seed=seed + offset, most=GUESSED_BYTES)
 
     if package.startswith("torchvision.models.detection"):
         return GuessedInputs(arguments=([tensor(3, 224, 224)],), reason="as torchvision's detection models take it")
@@ -74,15 +66,25 @@ def guess_inputs(model: nn.Module, *, input_size: Sequence[int] | None, seed: in
     if size is not None:
         return GuessedInputs(arguments=(tensor(1, *size),), reason=said)
     for name, module in model.named_modules():
-        candidates = _candidates(module, model)
-        if candidates:
-            best = _first_that_runs(model, candidates)
-            argument = random_tensor(best.shape, best.dtype, model=model, seed=seed)
-            reason = f"chosen for the first layer `{name or '(the model)'}` ({type(module).__name__})"
-            return GuessedInputs(arguments=(argument,), reason=reason)
+        candidates = candidates_of(module, is_large=_parameter_count(model) > _LARGE)
+        if candidates is None:
+            continue
+        layer = f"`{name or '(the model)'}` ({type(module).__name__})"
+        fitting = [one for one in candidates if bytes_of(one.shape, one.dtype or default_dtype(model)) <= GUESSED_BYTES]
+        if not fitting:
+            raise UsageError(
+                f"no input can be inferred from the first layer {layer}",
+                note=f"an input of shape {list(candidates[0].shape)} would take more memory than a guess may"
+                if candidates
+                else "what it says of the size of its input is no size",
+                hint=_WAYS_TO_GIVE,
+            )
+        best = _first_that_runs(model, fitting)
+        argument = random_tensor(best.shape, best.dtype, model=model, seed=seed, most=GUESSED_BYTES)
+        return GuessedInputs(arguments=(argument,), reason=f"chosen for the first layer {layer}")
     raise UsageError(
         "no input is given, and the model has no layer that tells what it takes",
-        hint="pass `--input-shape 1,3,224,224`, `--input FILE` or `--image FILE`",
+        hint=_WAYS_TO_GIVE,
     )
 
 
@@ -90,54 +92,31 @@ def _declared_size(model: nn.Module, input_size: Sequence[int] | None) -> tuple[
     if input_size is not None:
         return tuple(input_size), "the size its trained weights were made for"
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None)
-    size = config.get("input_size") if isinstance(config, dict) else None
-    if isinstance(size, (tuple, list)) and len(size) == 3:
+    size = _whole_numbers(config.get("input_size") if isinstance(config, dict) else None, 3)
+    if size is not None:
         built = _built_for(model)
-        if built is not None and built != tuple(size[1:]):
-            return (int(size[0]), *built), "the size it was built for"
-        return tuple(int(length) for length in size), "the size its trained weights were made for"
+        if built is not None and built != size[1:]:
+            return (size[0], *built), "the size it was built for"
+        return size, "the size its trained weights were made for"
     if type(model).__module__.startswith("torchvision.models."):
-        length = getattr(model, "image_size", 299 if type(model).__name__ == "Inception3" else 224)
-        return (3, int(length), int(length)), "the size its trained weights were made for"
+        usual = 299 if type(model).__name__ == "Inception3" else 224
+        length = whole_number(getattr(model, "image_size", usual), least=1) or usual
+        return (3, length, length), "the size its trained weights were made for"
     return None, ""
 
 
-def _built_for(model: nn.Module) -> tuple[int, int] | None:
+def _built_for(model: nn.Module) -> tuple[int, ...] | None:
     """The picture that a model with position embeddings was built for: timm's patch embeddings note it."""
-    for module in model.modules():
-        size = getattr(module, "img_size", None)
-        if isinstance(size, tuple) and len(size) == 2 and all(isinstance(length, int) for length in size):
-            return size
-    return None
+    sizes = (_whole_numbers(getattr(module, "img_size", None), 2) for module in model.modules())
+    return next((size for size in sizes if size is not None), None)
 
 
-def _candidates(module: nn.Module, model: nn.Module) -> tuple[_Candidate, ...]:  # noqa: PLR0911 - one per kind
-    large = _parameter_count(model) > _LARGE
-    if isinstance(module, nn.Conv2d):
-        sizes = _IMAGE_SIZES_LARGE if large else _IMAGE_SIZES_SMALL
-        return tuple(_Candidate((1, module.in_channels or 3, size, size)) for size in sizes)
-    if isinstance(module, nn.Conv1d):
-        return tuple(_Candidate((1, module.in_channels or 1, length)) for length in _LENGTHS)
-    if isinstance(module, nn.Conv3d):
-        channels = module.in_channels or 3
-        return tuple(_Candidate((1, channels, *size)) for size in ((16, 32, 32), (16, 112, 112), (16, 16, 16)))
-    if isinstance(module, nn.ConvTranspose2d):
-        return tuple(_Candidate((1, module.in_channels or 3, size, size)) for size in (8, 1, 4, 16, 32))
-    if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
-        return (_Candidate((1, _TOKENS), torch.int64), _Candidate((1, 8), torch.int64), _Candidate((1,), torch.int64))
-    if isinstance(module, nn.RNNBase):
-        shape = (1, _TOKENS, module.input_size) if module.batch_first else (_TOKENS, 1, module.input_size)
-        return (_Candidate(shape),)
-    if isinstance(module, nn.RNNCellBase):
-        return (_Candidate((1, module.input_size)), _Candidate((1, _TOKENS, module.input_size)))
-    if isinstance(module, nn.Linear):
-        features = module.in_features or 16
-        return (_Candidate((1, features)), _Candidate((1, _TOKENS, features)))
-    if isinstance(module, nn.MultiheadAttention):
-        return (_Candidate((1, _TOKENS, module.embed_dim)),)
-    if isinstance(module, nn.LayerNorm):
-        return (_Candidate((1, _TOKENS, *module.normalized_shape)),)
-    return ()
+def _whole_numbers(value: object, count: int) -> tuple[int, ...] | None:
+    """So many sizes of at least 1; ``None`` for anything else."""
+    if not isinstance(value, (tuple, list)) or len(value) != count:
+        return None
+    numbers = [whole_number(one, least=1) for one in value]
+    return tuple(number for number in numbers if number is not None) if None not in numbers else None
 
 
 def _parameter_count(model: nn.Module) -> int:
@@ -146,7 +125,7 @@ def _parameter_count(model: nn.Module) -> int:
     )
 
 
-def _first_that_runs(model: nn.Module, candidates: Sequence[_Candidate]) -> _Candidate:
+def _first_that_runs(model: nn.Module, candidates: Sequence[Candidate]) -> Candidate:
     """The first candidate with which the model runs; simply the first where trying is not possible."""
     run = _dry_run(model) if len(candidates) > 1 and _depends_on_size(model) else None
     if run is None:
@@ -168,6 +147,8 @@ def _depends_on_size(model: nn.Module) -> bool:
 def _dry_run(model: nn.Module) -> Callable[[torch.Tensor], bool] | None:
     """Runs a copy of the model that has shapes but no data and no hooks; ``None`` where it cannot be copied."""
     memo: dict[int, Any] = {}
+    if any(is_uninitialised(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        return None  # such a layer gets its shape from its hooks, in its first run
     for tensor in (*model.parameters(), *model.buffers()):
         empty = torch.empty_like(tensor, device="meta")
         memo[id(tensor)] = nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty

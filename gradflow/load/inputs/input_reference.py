@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-import numpy
 import torch
 
 from gradflow.errors import LoadError
 from gradflow.load.files.kind import existing_file
+from gradflow.load.files.safetensors_file import read_safetensors
 from gradflow.load.files.saved_file import load_tensors
+from gradflow.load.inputs.array_file import read_array
 from gradflow.load.user_code import UserCode, blaming_user_code, is_object_reference
 
 __all__ = ["as_call", "referenced_inputs"]
@@ -61,11 +62,11 @@ def _value(reference: str, user_code: UserCode) -> Any:
         return value
     path = existing_file(reference, "an input")
     if path.suffix == ".npy":
-        return _array(reference)
+        return read_array(path)
     if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".bmp"):
         raise LoadError(f"`{reference}` is a picture", hint=f"pass it with `--image {reference}`")
     if path.suffix == ".safetensors":
-        return _safetensors(reference)
+        return read_safetensors(path)
     value = load_tensors(path)
     if isinstance(value, torch.nn.Module):
         raise LoadError(f"`{reference}` holds a model, not an input", hint="the model is the first argument")
@@ -81,24 +82,3 @@ def _require_no_arguments(factory: Any, reference: str) -> None:
         raise LoadError(
             f"`{reference}` cannot be called without arguments: {error}", hint="name a function that needs none"
         ) from error
-
-
-def _array(name: str) -> torch.Tensor:
-    try:
-        array = numpy.load(name, allow_pickle=False)
-        return torch.from_numpy(numpy.ascontiguousarray(array))
-    except Exception as error:
-        raise LoadError(
-            f"`{name}` is not an array of numbers",
-            note=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}",
-            hint="write it with `numpy.save(FILE, array)`",
-        ) from error
-
-
-def _safetensors(name: str) -> dict[str, torch.Tensor]:
-    import safetensors.torch
-
-    try:
-        return safetensors.torch.load_file(name)
-    except Exception as error:
-        raise LoadError(f"`{name}` is truncated or damaged", note=f"{type(error).__name__}: {error}") from error

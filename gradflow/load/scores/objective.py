@@ -18,7 +18,7 @@ from gradflow.load.workload import Objective
 __all__ = ["make_objective"]
 
 Scored = tuple[torch.Tensor, str, int | None]
-_TOP = re.compile(r"top-?(\d+)", re.IGNORECASE)
+_TOP = re.compile(r"top-?(\d{1,18})", re.IGNORECASE)
 
 
 def make_objective(
@@ -72,7 +72,7 @@ def make_objective(
 
 def _class_index(target: str, names: Sequence[str]) -> int:
     text = target.strip()
-    if re.fullmatch(r"-?\d+", text):
+    if re.fullmatch(r"-?\d{1,18}", text):
         return int(text)
     folded = [name.casefold() for name in names]
     if text.casefold() in folded:

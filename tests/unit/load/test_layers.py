@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from gradflow.errors import LayerNotFoundError
-from gradflow.load.layers import resolve_layers, resolve_parameters
+import gradflow
+from gradflow.errors import LayerNotFoundError, UsageError
+from gradflow.load.layers import module_named, resolve_layers, resolve_parameters
 
 
 def make_block() -> nn.Module:
@@ -137,3 +138,35 @@ def test_a_negative_index_into_a_list_of_parameters() -> None:
     model = nn.Module()
     model.tokens = nn.ParameterList([nn.Parameter(torch.zeros(1)), nn.Parameter(torch.ones(1))])
     assert resolve_parameters(model, ["tokens[-1]"]) == ("tokens.1",)
+
+
+def test_an_index_of_many_digits_matches_nothing(model: nn.Module) -> None:
+    with pytest.raises(LayerNotFoundError):
+        resolve_layers(model, [f"layer1[{'9' * 5000}]"])
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_layers_of_torchscript_are_answered_in_plain_words() -> None:
+    scripted = torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2)))  # type: ignore[no-untyped-call]
+    assert isinstance(module_named(scripted, "0"), torch.jit.ScriptModule)
+    for layer in ("0", "*", "auto", "", "nothing"):
+        with pytest.raises(UsageError, match="the layers inside this model cannot be seen") as caught:
+            gradflow.check(scripted, layer, inputs=torch.ones(2, 3))
+        assert caught.value.hint == "ask for a parameter instead, such as `--param 0.weight`"
+    assert gradflow.check(scripted, parameter="0.weight", inputs=torch.ones(2, 3)).connected
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_of_a_parameter_inside_torchscript_nothing_is_claimed() -> None:
+    class Cut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(3, 3), nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(self.a(x).detach())
+
+    audit = gradflow.audit(torch.jit.script(Cut()), inputs=torch.ones(2, 3))  # type: ignore[no-untyped-call]
+    (found,) = [one for one in audit.diagnostics if one.severity == "error"]
+    assert found.hides == ("a.weight", "a.bias")
+    assert "never ran" not in found.message

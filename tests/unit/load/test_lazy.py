@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
 import gradflow
+from gradflow.errors import ModelRaisedError, UsageError
 from gradflow.load.lazy import is_uninitialised, with_lazy_layers_initialised
 from gradflow.load.loading import workload_from_objects
 
@@ -55,3 +57,26 @@ def test_a_lazy_layer_that_never_runs_does_no_harm() -> None:
 def test_what_is_not_lazy_is_not_copied() -> None:
     workload = workload_from_objects(nn.Linear(3, 2), torch.rand(1, 3))
     assert with_lazy_layers_initialised(workload) is workload
+
+
+def test_a_first_run_that_raises_is_told_as_the_models_own() -> None:
+    model = nn.Sequential(nn.LazyLinear(4), nn.LazyBatchNorm1d(), nn.Linear(4, 3))
+    with pytest.raises(ModelRaisedError, match="ValueError in its forward: Expected more than 1 value per channel"):
+        gradflow.check(model, "0", inputs=torch.rand(1, 5))
+    assert gradflow.check(model, "0", inputs=torch.rand(2, 5)).connected
+
+
+def test_a_parameter_without_a_shape_is_one_error() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.LazyLinear(2)
+            self.spare = nn.LazyLinear(2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.body(x)
+            return result
+
+    assert gradflow.check(Net(), parameter="body.weight", inputs=torch.rand(1, 3)).connected
+    with pytest.raises(UsageError, match=r"`spare.weight` has no shape yet"):
+        gradflow.check(Net(), parameter="spare.weight", inputs=torch.rand(1, 3))

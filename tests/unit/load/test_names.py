@@ -26,3 +26,8 @@ def test_nothing_like_it_gives_no_suggestion():
 def test_the_question_reads_as_english():
     assert did_you_mean("vgg61", ["vgg16"]) == "did you mean `vgg16`?"
     assert did_you_mean("resnet", ["resnet18", "resnet50"]) == "did you mean `resnet18` or `resnet50`?"
+
+
+def test_a_name_of_thousands_of_letters_is_like_none() -> None:
+    assert closest("resnet5", ["resnet50"]) == ("resnet50",)
+    assert closest("resnet50" * 500, ["resnet50"]) == ()

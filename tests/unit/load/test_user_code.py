@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from gradflow.errors import LoadError, UsageError
 from gradflow.load.loading import load_workload
+from gradflow.load.reference import build_reference
 from gradflow.load.request import Request
 from gradflow.load.user_code import UserCode
 
@@ -189,3 +191,88 @@ def test_a_package_reference_is_imported_from_the_working_folder(tmp_path, monke
         sys.path[:] = before
         for name in ("userpkg", "userpkg.net"):
             sys.modules.pop(name, None)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_what_is_no_file_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "fifo.py")  # to which nobody writes
+    with pytest.raises(LoadError, match="is a named pipe, not a Python file"):
+        load(f"{tmp_path}/fifo.py:build")
+    with pytest.raises(LoadError, match="is a device, not a Python file"):
+        load(f"{os.devnull}:build")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("n" * 300 + ".py", "cannot be read"),
+        ("n/" * 3000 + "x.py", "cannot be read"),
+        ("a\0b.py", "NUL character"),
+        ("~nosuchuser/net.py", "a user that there is not"),
+        ("nothing/net.py", "there is no file"),
+    ],
+)
+def test_a_name_that_can_be_no_file_is_one_error(name, said):
+    with pytest.raises(LoadError, match=said):
+        UserCode().object_at(f"{name}:build", "model")
+
+
+def test_links_in_a_circle_are_one_error(tmp_path):
+    (tmp_path / "loop.py").symlink_to(tmp_path / "loop.py")
+    with pytest.raises(LoadError, match="cannot be read"):
+        load(f"{tmp_path}/loop.py:build")
+
+
+@pytest.mark.parametrize(
+    "content", [b"def f(:\n", b"x = '\xff'\n", b"x=1\0\n", b"# -*- coding: nonsense -*-\n", b"(" * 5000 + b")" * 5000]
+)
+def test_a_file_that_is_no_python_is_one_error(tmp_path, content):
+    (tmp_path / "usersyntax.py").write_bytes(content)
+    with pytest.raises(LoadError, match="cannot be imported"):
+        load(f"{tmp_path}/usersyntax.py:build")
+    with pytest.raises(LoadError, match="does not say which object"):
+        load(f"{tmp_path}/usersyntax.py")
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
+    (tmp_path / "usermark.py").write_bytes(b"\xef\xbb\xbf" + FILE.encode())
+    assert load(f"{tmp_path}/usermark.py:build").model.head.out_features == 4
+    with pytest.raises(LoadError) as caught:
+        load(f"{tmp_path}/usermark.py")
+    assert caught.value.hint.endswith("usermark.py:build`")
+    sys.modules.pop("usermark", None)
+
+
+NESTED = """
+import torch
+
+def nested(depth):
+    model = torch.nn.Linear(2, 2)
+    for _ in range(depth):
+        model = torch.nn.Sequential(model)
+    return model
+
+def shared():
+    layer = torch.nn.Linear(2, 2)
+    for _ in range(5):
+        layer = torch.nn.Sequential(layer, layer)
+    return layer
+
+def circle():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    model[0].outer = model
+    return model
+"""
+
+
+def test_modules_that_nobody_can_go_through_are_one_error(tmp_path):
+    path = tmp_path / "usernested.py"
+    path.write_text(NESTED)
+    code = UserCode()
+    with pytest.raises(LoadError, match="contains itself"):
+        build_reference(code, f"{path}:circle", {})
+    with pytest.raises(LoadError, match="5,001 modules inside one another"):
+        build_reference(code, f"{path}:nested", {"depth": 5000})
+    assert isinstance(build_reference(code, f"{path}:nested", {"depth": 100}).model, torch.nn.Sequential)
+    assert isinstance(build_reference(code, f"{path}:shared", {}).model, torch.nn.Sequential)
+    sys.modules.pop("usernested", None)

@@ -104,7 +104,8 @@ def test_a_malicious_file_runs_nothing(tmp_path, new_format):
     model = plain_model()
     model.extra = Evil(target)
     torch.save({"model": model}, tmp_path / "model.pt", _use_new_zipfile_serialization=new_format)
-    with pytest.raises(UntrustedFileError, match="mkdir"):
+    # before 1.6 a file refers to the class of a module in a way that only unpickling can follow
+    with pytest.raises(UntrustedFileError, match="mkdir" if new_format else r"before 1\.6"):
         load(tmp_path / "model.pt")
     assert not target.exists()
 

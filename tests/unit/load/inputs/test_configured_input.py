@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gradflow.errors import UsageError
 from gradflow.load.inputs.configured_input import configured_inputs
 from gradflow.load.inputs.input_guess import guess_inputs
 
@@ -28,6 +29,26 @@ class Configured(nn.Module):
         input_features: Tensor | None = None,
         decoder_input_ids: Tensor | None = None,
     ) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("main", "config", "expected"),
+    [
+        ("pixel_values", {"image_size": "big"}, [1, 3, 224, 224]),
+        ("pixel_values", {"image_size": (-1, 5)}, [1, 3, 224, 224]),
+        ("pixel_values", {"image_size": (None, "x"), "num_channels": 2.5}, [1, 3, 224, 224]),
+        ("input_ids", {"vocab_size": 10**30, "max_position_embeddings": 2**70}, [1, 23]),
+        ("input_ids", {"vocab_size": -3, "max_position_embeddings": "x"}, [1, 23]),
+    ],
+)
+def test_odd_numbers_in_a_configuration_do_not_count(main: str, config: dict[str, Any], expected: list[int]) -> None:
+    assert shapes(Configured(main, **config)) == {main: expected}
+
+
+@pytest.mark.parametrize("config", [{"image_size": 10**9}, {"num_channels": 10**12}, {"num_frames": 10**9}])
+def test_a_configuration_that_wants_gigabytes_is_a_usage_error(config: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="GiB"):
+        shapes(Configured("pixel_values", **config))
 
 
 def shapes(model: nn.Module) -> dict[str, list[int]] | None:

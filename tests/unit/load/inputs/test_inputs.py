@@ -140,10 +140,44 @@ def test_a_shape_is_read(text, shape, dtype):
     assert parse_shape(text) == (shape, dtype)
 
 
-@pytest.mark.parametrize("text", ["a,b", "1,-3", "1,3:float31", "1,3.5", "99999,99999,99999"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "a,b",
+            "1,-3",
+            "1,3:float31",
+            "1,3.5",
+            "99999,99999,99999",
+            "9" * 5000,
+            "0,99999999999999",
+            "4000000000:uint8",
+        ),
+        *("-1", "1e9", "1,5:", "\0", "2147483648,2147483648,2147483648,2147483648"),
+    ],
+)
 def test_what_is_no_shape_is_a_usage_error(text):
     with pytest.raises(UsageError):
         parse_shape(text)
+
+
+def test_a_random_input_has_a_bound_in_bytes():
+    assert parse_shape("1024,1024,1024")[0] == (1024, 1024, 1024)  # 4 GiB
+    with pytest.raises(UsageError, match=r"4\.00 GiB") as caught:
+        parse_shape("1024,1024,1025")
+    assert "--input" in caught.value.hint
+    with pytest.raises(UsageError):
+        parse_shape("1024,1024,1024:float64")
+    with pytest.raises(UsageError):
+        random_tensor((2**20,), None, model=torch.nn.Identity(), seed=0, most=2**21)
+    assert random_tensor((2**20,), None, model=torch.nn.Identity(), seed=0, most=2**22).numel() == 2**20
+
+
+def test_random_inputs_are_those_that_torch_draws():
+    drawn = torch.randn(3, 4, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(random_tensor((3, 4), torch.float32, model=torch.nn.Identity(), seed=5), drawn)
+    ids = torch.randint(0, 10, (3, 4), generator=torch.Generator().manual_seed(5))
+    assert torch.equal(random_tensor((3, 4), torch.int64, model=torch.nn.Identity(), seed=5), ids)
 
 
 def test_random_inputs_are_repeatable_and_leave_the_generator_alone():

@@ -239,3 +239,29 @@ def test_a_plain_number_is_taken_as_it_is(function):
     assert score.numel() == 1
     assert not score.requires_grad
     assert "a plain number" in described
+
+
+@pytest.mark.parametrize("target", ["9" * 5000, "-" + "9" * 5000, "top" + "9" * 5000])
+def test_a_class_of_thousands_of_digits_is_one_error(target):
+    with pytest.raises(ScoreError, match="is no class index"):
+        make_objective(target=target)
+
+
+@pytest.mark.parametrize("output", ["9" * 5000, f"[{'9' * 5000}]"])
+def test_a_position_of_thousands_of_digits_is_a_usage_error(output):
+    with pytest.raises(UsageError):
+        make_objective(output=output)
+
+
+def test_an_output_that_raises_when_asked_has_no_such_part():
+    class Guarded:
+        @property
+        def logits(self):
+            raise RuntimeError("closed")
+
+        def __getitem__(self, position):
+            raise ValueError("closed")
+
+    for part in ("logits", "0"):
+        with pytest.raises(ScoreError, match=f"has no `{part}`"):
+            scored(Guarded(), output=part)

@@ -1,0 +1,138 @@
+"""Modules of a file: restored without their constructors, and looked over before anybody calls them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from torch import nn
+
+from gradflow.load.files.limits import MOST_CALLS
+from gradflow.load.files.pickles.draft import DamagedError, Name, RefusedError, settled
+from gradflow.load.files.pickles.instances import check_attributes
+
+__all__ = ["ModuleMaker", "check_modules"]
+
+
+_USUAL = vars(nn.Module())
+"""What every module has when it is made."""
+_MEMBERS = frozenset(("_parameters", "_buffers", "_modules"))
+_HOOKS = frozenset(name for name, value in _USUAL.items() if isinstance(value, dict)) - _MEMBERS
+
+
+class ModuleMaker:
+    """Makes the modules of one file, and remembers them."""
+
+    def __init__(self) -> None:
+        self.made: list[nn.Module] = []
+
+    def name(self, cls: type[nn.Module], *, value: bool) -> Name:
+        """The entry for a class of modules; ``value`` tells whether a file may also hold the class itself."""
+
+        def make(arguments: tuple[Any, ...]) -> nn.Module:
+            if arguments:
+                raise DamagedError(f"a `{cls.__qualname__}` is made with arguments")
+            module = cls.__new__(cls)
+            self.made.append(module)
+            return module
+
+        described = f"{cls.__module__}.{cls.__qualname__}"
+        return Name(described, make=make, value=cls) if value else Name(described, make=make)
+
+    def build(self, module: nn.Module, state: Any) -> None:
+        """Give a module its attributes, as its class does when it is unpickled.
+
+        Raises
+        ------
+        RefusedError, DamagedError
+            When they would hide a method, hold a hook, or are none of a module.
+        """
+        cls = type(module)
+        state = settled(state)
+        if vars(module):
+            raise DamagedError(f"a `{cls.__qualname__}` is given its state twice")
+        _check_state(cls, state)
+        _check_recurrent(cls, state)
+        try:
+            module.__setstate__(state)  # type: ignore[no-untyped-call]
+        except Exception as error:
+            raise DamagedError(f"a `{cls.__qualname__}` cannot be restored: {type(error).__name__}: {error}") from error
+
+
+def _check_state(cls: type, state: dict[str, Any]) -> None:
+    """Whether these may be the attributes of a module."""
+    check_attributes(cls, state)
+    what = f"a `{cls.__qualname__}`"
+    for name, usual in _USUAL.items():
+        value = state.get(name, usual)
+        # torch leaves some of them at None until they are used
+        if not isinstance(value, type(usual)) and not (usual is None and type(value) is bool):
+            raise DamagedError(f"the `{name}` of {what} is a `{type(value).__name__}`")
+    for name in _HOOKS & state.keys():
+        if state[name]:
+            raise RefusedError(f"{cls.__module__}.{cls.__qualname__}", "has a hook, which would be called")
+    if "training" not in state:
+        raise DamagedError(f"{what} is neither in train nor in eval mode")
+    for name, kind in (("_parameters", torch.Tensor), ("_buffers", torch.Tensor), ("_modules", nn.Module)):
+        _check_members(cls, state.get(name), kind)
+
+
+def _check_members(cls: type, members: Any, kind: type) -> None:
+    what = f"a `{cls.__qualname__}`"
+    if type(members) not in (dict, OrderedDict):
+        raise DamagedError(f"{what} has no dictionary of its members")
+    for name, member in members.items():
+        if type(name) is not str or not name or "." in name:
+            raise DamagedError(f"a member of {what} has no name")
+        if member is not None and not isinstance(member, kind):
+            raise DamagedError(f"a member of {what} is no {kind.__name__}")
+
+
+def _check_recurrent(cls: type, state: dict[str, Any]) -> None:
+    """Its weights have names, as torch writes them since 1.0; else its own code makes them, in a loop of any length."""
+    if not issubclass(cls, nn.RNNBase):
+        return
+    names: Any = state.get("_all_weights")
+    has_names = isinstance(names, list) and bool(names) and isinstance(names[0], list) and bool(names[0])
+    if not has_names or not isinstance(names[0][0], str) or not isinstance(state.get("_flat_weights"), list):
+        raise DamagedError(f"a `{cls.__qualname__}` does not name its weights")
+
+
+def check_modules(made: list[nn.Module]) -> None:
+    """Whether every module was given its state, none contains itself, and calling all of them comes to an end.
+
+    To be asked when the whole pickle has been read: it may add to a dictionary after a module was given it.
+
+    Raises
+    ------
+    RefusedError, DamagedError
+        Otherwise.
+    """
+    for module in made:
+        if not vars(module):
+            raise DamagedError(f"a `{type(module).__qualname__}` has no state")
+        _check_state(type(module), vars(module))
+    calls: dict[int, int] = {}
+    for module in made:
+        _count_calls(module, calls)
+    if any(count > MOST_CALLS for count in calls.values()):
+        raise DamagedError(f"its modules contain each other more than {MOST_CALLS:,} times")
+
+
+def _count_calls(root: nn.Module, calls: dict[int, int]) -> None:
+    """Fill in how many modules there are from each one downwards, a shared one counted as often as it is reached."""
+    open_: set[int] = set()
+    pending = [(root, False)]
+    while pending:
+        module, is_left = pending.pop()
+        children = [child for child in module._modules.values() if child is not None]
+        if is_left:
+            open_.discard(id(module))
+            calls[id(module)] = min(1 + sum(calls[id(child)] for child in children), MOST_CALLS + 1)
+        elif id(module) in open_:
+            raise DamagedError(f"a `{type(module).__qualname__}` contains itself")
+        elif id(module) not in calls:
+            open_.add(id(module))
+            pending.append((module, True))
+            pending.extend((child, False) for child in children)

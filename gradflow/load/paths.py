@@ -1,0 +1,82 @@
+"""Paths that somebody names: what lies there is found out without opening it, and nothing is read without end."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from gradflow.errors import LoadError
+
+__all__ = ["is_file", "is_folder", "read_bounded", "special_kind", "user_path"]
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def user_path(name: str) -> Path:
+    """The path that a user has written, with ``~`` opened.
+
+    Raises
+    ------
+    LoadError
+        When ``~name`` names no user, or the text cannot be a path.
+    """
+    if not name.strip():
+        raise LoadError("no file is named: the path is empty", hint="is a variable of the shell not set?")
+    if "\0" in name:
+        raise LoadError("a path cannot hold a NUL character", note=f"it begins with `{name.partition(chr(0))[0]}`")
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:  # what pathlib raises for a user that there is not
+        raise LoadError(
+            f"`{name}` begins with the home folder of a user that there is not",
+            hint=f"for a file that is called so, write `./{name}`",
+        ) from error
+
+
+def special_kind(path: Path) -> str:
+    """``a named pipe``, ``a device`` or ``a socket``; empty for a file, for a folder, and where nothing is."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return ""
+    return _special(mode)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is an ordinary file; ``False`` also where it cannot be found out, as below a closed folder."""
+    return os.path.isfile(path)  # noqa: PTH113 - `Path.is_file` raises where a name is too long or a folder is closed
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; ``False`` also where it cannot be found out."""
+    return os.path.isdir(path)  # noqa: PTH112 - as above
+
+
+def read_bounded(path: Path, most: int) -> bytes:
+    """The content of an ordinary file of at most ``most`` bytes.
+
+    Raises
+    ------
+    OSError
+        When there is none, it is larger, or it is a pipe or a device, which could be read for ever.
+    """
+    # without O_NONBLOCK the opening itself would wait for somebody who writes to the pipe
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:  # noqa: PTH123 - a handle has no path
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"it is {_special(status.st_mode) or 'not a file'}")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(f"it has more than {most:,} bytes")
+    return content
+
+
+def _special(mode: int) -> str:
+    return next((kind for is_kind, kind in _KINDS if is_kind(mode)), "")
