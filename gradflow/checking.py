@@ -18,8 +18,8 @@ from gradflow.diagnose.verdict import verdict_of
 from gradflow.errors import GradflowError, UsageError
 from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
 from gradflow.graph.flow_graph import FlowGraph
-from gradflow.load.layers import resolve_layers, resolve_parameters
-from gradflow.load.lazy import with_lazy_layers_initialised
+from gradflow.load.layers import module_named, resolve_layers, resolve_parameters
+from gradflow.load.lazy import is_uninitialised, with_lazy_layers_initialised
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.slicing import parse_slice
 from gradflow.load.workload import Workload
@@ -33,6 +33,7 @@ from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.trace.auto_layer import choose_layer
 from gradflow.trace.failure import model_raised
 from gradflow.trace.feature_map import input_size
+from gradflow.trace.module_pass import require_enterable
 from gradflow.trace.run import Run
 from gradflow.trace.state import preserved
 
@@ -116,7 +117,7 @@ def check_workload(
     workload = with_lazy_layers_initialised(workload)
     with recording_allowed(workload) as assumed:
         names, chosen = _choose(workload, layers)
-        modules = {name: workload.model.get_submodule(name) for name in names}
+        modules = {name: module_named(workload.model, name) for name in names}
         tensors = _tensors(
             workload.model, resolve_parameters(workload.model, parameters, model_name=workload.model_name)
         )
@@ -160,6 +161,8 @@ def check_workload(
 
 
 def _choose(workload: Workload, layers: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if layers:
+        require_enterable(workload)
     if "auto" not in layers:
         return resolve_layers(workload.model, layers, model_name=workload.model_name), ()
     name, reason = choose_layer(workload)
@@ -172,6 +175,12 @@ def _tensors(model: torch.nn.Module, names: Sequence[str]) -> dict[str, torch.Te
         **dict(model.named_buffers(remove_duplicate=False)),
         **dict(model.named_parameters(remove_duplicate=False)),
     }
+    shapeless = next((name for name in names if is_uninitialised(known[name])), None)
+    if shapeless is not None:
+        raise UsageError(
+            f"`{shapeless}` has no shape yet, so there is no gradient to ask for",
+            note="a lazy layer gets its weights when it runs for the first time, and it did not run with this input",
+        )
     return {name: known[name] for name in names}
 
 
@@ -196,7 +205,7 @@ def _require_fitting(text: str, index: Any, gradients: Gradients) -> None:
                 continue
             try:
                 empty = gradient[index].numel() == 0
-            except IndexError as error:
+            except (IndexError, TypeError, ValueError, RuntimeError) as error:  # also numbers beyond 64 bits
                 raise UsageError(
                     f"the slice `{text}` does not fit `{name}`, whose shape is {list(gradient.shape)}", note=str(error)
                 ) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gradflow.load.request import Request
@@ -19,9 +19,12 @@ class DeclaredModel:
     name
         As in the table's header.
     request
-        What is loaded: the model, its input and its score; ``loss`` is left out, it belongs to ``parameters``.
-    folder
-        That of the ``pyproject.toml``; files are named relative to it.
+        What is loaded: the model, its input and its score; ``loss`` is left out, it belongs to ``parameters``. Its
+        ``trust`` is the user's own word, never that of the file.
+    pyproject
+        The file that declares it.
+    declares_trust
+        Whether the file says ``trust = true``; whether that counts, :mod:`gradflow.declared.trust` knows.
     layers
         Layers that a gradient must reach.
     disconnected
@@ -38,7 +41,8 @@ class DeclaredModel:
 
     name: str
     request: Request
-    folder: Path
+    pyproject: Path
+    declares_trust: bool = False
     layers: tuple[str, ...] = ()
     disconnected: tuple[str, ...] = ()
     all_parameters_learn: bool = False
@@ -46,3 +50,12 @@ class DeclaredModel:
     frozen: tuple[str, ...] = ()
     skips: tuple[str, ...] = ()
     loss: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that files are named relative to."""
+        return self.pyproject.parent
+
+    def trusted(self) -> DeclaredModel:
+        """The same model, whose file may run code because the user has said so."""
+        return replace(self, request=replace(self.request, trust=True))

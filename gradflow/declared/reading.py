@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gradflow.declared.model import DeclaredModel
+from gradflow.declared.toml_file import read_toml
 from gradflow.errors import UsageError
 from gradflow.load.names import did_you_mean
 from gradflow.load.request import Request
 
-__all__ = ["declares_models", "find_pyproject", "read_declared_models"]
+__all__ = ["read_declared_models"]
 
 _TEXTS = ("source", "weights", "arch", "image", "target", "output", "score", "loss", "device", "dtype")
 _LISTS = ("inputs", "input-shapes", "layers", "disconnected", "except", "frozen", "skips")
 _FLAGS = ("trust", "train", "all-parameters-learn")
 _KEYS = (*_TEXTS, *_LISTS, *_FLAGS, "seed", "model-args")
-
-
-def declares_models(pyproject: Path) -> bool:
-    """Whether a file may declare models, at the price of reading it."""
-    try:
-        return b"[tool.gradflow" in pyproject.read_bytes()
-    except OSError:
-        return False
-
-
-def find_pyproject(folder: Path) -> Path | None:
-    """The nearest ``pyproject.toml`` at or above a folder that declares models."""
-    for one in (folder, *folder.parents):
-        candidate = one / "pyproject.toml"
-        if declares_models(candidate):
-            return candidate
-    return None
 
 
 def read_declared_models(pyproject: Path) -> tuple[DeclaredModel, ...]:
@@ -46,10 +29,10 @@ def read_declared_models(pyproject: Path) -> tuple[DeclaredModel, ...]:
         When the file is no TOML, or a table has a key that there is not, or a value of the wrong type.
     """
     try:
-        project = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        project = read_toml(pyproject)
+    except (OSError, ValueError) as error:
         raise UsageError(f"`{pyproject}` cannot be read", note=str(error)) from error
-    settings = project.get("tool", {}).get("gradflow", {})
+    settings = _table(_table(project, "tool", "tool"), "gradflow", "tool.gradflow")
     unknown = [key for key in settings if key != "models"]
     if unknown:
         raise UsageError(
@@ -60,10 +43,20 @@ def read_declared_models(pyproject: Path) -> tuple[DeclaredModel, ...]:
         raise UsageError(
             "`tool.gradflow.models` is not a table of tables", hint="declare a model as `[tool.gradflow.models.NAME]`"
         )
-    return tuple(_model(name, table, pyproject.resolve().parent) for name, table in models.items())
+    return tuple(_model(name, table, pyproject.resolve()) for name, table in models.items())
 
 
-def _model(name: str, table: Mapping[str, Any], folder: Path) -> DeclaredModel:
+def _table(content: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
+    value = content.get(key, {})
+    if not isinstance(value, dict):
+        raise UsageError(
+            f"`{where}` in pyproject.toml is not a table",
+            hint="models are declared as `[tool.gradflow.models.NAME]`",
+        )
+    return value
+
+
+def _model(name: str, table: Mapping[str, Any], pyproject: Path) -> DeclaredModel:
     where = f"[tool.gradflow.models.{name}]"
     for key, value in table.items():
         _require_known(where, key)
@@ -78,7 +71,6 @@ def _model(name: str, table: Mapping[str, Any], folder: Path) -> DeclaredModel:
         weights=table.get("weights"),
         arch=table.get("arch"),
         model_args=tuple((key, str(value)) for key, value in table.get("model-args", {}).items()),
-        trust=table.get("trust", False),
         image=table.get("image"),
         inputs=lists["inputs"],
         input_shapes=lists["input-shapes"],
@@ -94,7 +86,8 @@ def _model(name: str, table: Mapping[str, Any], folder: Path) -> DeclaredModel:
     return DeclaredModel(
         name=name,
         request=request,
-        folder=folder,
+        pyproject=pyproject,
+        declares_trust=table.get("trust", False),
         layers=lists["layers"] if expected or learns else ("auto",),
         disconnected=lists["disconnected"],
         all_parameters_learn=learns,
@@ -116,7 +109,7 @@ def _require_type(where: str, key: str, value: Any) -> None:
     elif key in _FLAGS:
         is_right, wanted = isinstance(value, bool), "`true` or `false`"
     elif key == "seed":
-        is_right, wanted = type(value) is int and value >= 0, "a whole number"
+        is_right, wanted = type(value) is int and 0 <= value < 2**63, "a whole number from 0 to 2^63 - 1"
     elif key == "model-args":
         is_right, wanted = isinstance(value, dict), "a table"
     elif key == "target":

@@ -176,7 +176,7 @@ def _reentrant(operation: str) -> CauseText:
 def _off(operation: str) -> CauseText:
     return CauseText(
         label="`requires_grad` is switched off here",
-        note="the history of the value is dropped",
+        note="what does not require grad when backward runs gets no gradient, also where it did while it was used",
         helps=("remove this line",),
     )
 

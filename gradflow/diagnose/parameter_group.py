@@ -141,6 +141,8 @@ def _why(group: ParameterGroup, found: Diagnostic) -> str:
     if group.kind == "module not called":
         if found.name == "functional-bypass":
             return f"`{group.subject}` is never called, its settings are used without it"
+        if found.name == "compiled-hooks":
+            return f"why is not seen, because `{group.subject}` is inside compiled code"
         return f"`{group.subject}` never ran"
     if found.name == "output-discarded":
         return "what they compute is not used" if len(group.members) > 1 else "what it computes is not used"

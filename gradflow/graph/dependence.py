@@ -21,6 +21,7 @@ from gradflow.trace.operation_kinds import (
     IMPORTS,
     REWRAPPING,
     SHAPE_ONLY,
+    SWITCHES,
     is_inplace_name,
 )
 
@@ -305,7 +306,7 @@ class _Analysis:
             return "reentrant-checkpoint"
         if name.endswith(".apply"):
             return "custom-function"
-        if name in ("requires_grad_", "requires_grad="):
+        if name in SWITCHES:
             return "requires-grad-off"
         if name in IMPORTS:
             return "tensor-rewrap"

@@ -10,6 +10,7 @@ import torch
 
 from gradflow.graph.dependence import analyse
 from gradflow.graph.ways_to_score import ways_to_score
+from gradflow.load.layers import module_named
 from gradflow.location import SourceSpan
 from gradflow.probe.audit_evidence import ParameterGroup
 from gradflow.probe.audit_groups import group_parameters
@@ -118,7 +119,7 @@ class _Examination:
         trained_count = sum(name in trained for name in group.members)
         if group.kind == "never read":
             owner_name, _, attribute = group.subject.rpartition(".")
-            owner = type(model.get_submodule(owner_name)) if not owner_name or _has(model, owner_name) else type(model)
+            owner = type(module_named(model, owner_name)) if not owner_name or _has(model, owner_name) else type(model)
             return GroupCause(
                 group=group,
                 owner_type=owner.__name__,

@@ -20,7 +20,7 @@ from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.partial_losses import PartialLosses
 from gradflow.probe.repair_plans import repair_together
 from gradflow.probe.returned_values import find_returned_values, number_exits
-from gradflow.probe.source_state import source_state
+from gradflow.probe.source_state import source_state, switched_off
 from gradflow.probe.substitutes import substitutes
 from gradflow.probe.unused import explain_unused
 from gradflow.source_place import place
@@ -90,6 +90,10 @@ class _Examination:
         repairs: dict[tuple[str, int], RepairOutcome] = {}
         together: RepairOutcome | None = None
         arrived = any(m.arrived for m in measured)
+        parameter = laboratory.parameters.get(target)
+        is_trainable = parameter is None or parameter.requires_grad
+        if not is_trainable and not arrived:
+            source = switched_off(trace, self.values) or source
         error = None
         if self.run.failure is not None:
             pass  # nothing came back, and running it again would fail again
@@ -108,7 +112,7 @@ class _Examination:
                 influence = Influence(matters=False)
             if dependence.score_depends:
                 repairs, together = repair_together(laboratory, trace, dependence, source, target, self.index)
-                if source.recorded and dependence.score_carries:
+                if source.recorded and dependence.score_carries and is_trainable:
                     self.flows = self._scan()
         elif arrived and not laboratory.has_values:
             self.undetermined.append(
@@ -117,7 +121,6 @@ class _Examination:
         elif arrived:
             dependence = self._look_at_what_arrived(sliced or measured, measured, dependence)
         module = laboratory.layers.get(target)
-        parameter = laboratory.parameters.get(target)
         activations = self.run.activations.get(target, [])
         parameter_names = {name for name, _ in laboratory.workload.model.named_parameters(remove_duplicate=False)}
         return Evidence(
@@ -133,7 +136,7 @@ class _Examination:
             slice=self.slice_text,
             call_count=1 if self.is_parameter else len(activations),
             shape=tuple(parameter.shape) if parameter is not None else activations[0].shape if activations else None,
-            is_trainable=parameter is None or parameter.requires_grad,
+            is_trainable=is_trainable,
             is_buffer=self.is_parameter and target not in parameter_names,
             other_output_arrived=target in self.gradients.others,
             influence=influence,

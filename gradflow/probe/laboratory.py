@@ -243,6 +243,8 @@ class Laboratory:
         run = self.forward()
         goals: list[Any] = []
         if target in self.parameters:
+            if not self.parameters[target].requires_grad:
+                return (), "it does not require grad any more when backward begins"
             goals.append(torch.autograd.graph.get_gradient_edge(self.parameters[target]))
         else:
             goals.extend(a.edge for a in run.activations.get(target, ()) if a.edge is not None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from gradflow.graph.dependence import is_differentiable, value_inputs
 from gradflow.probe.evidence import SourceState
 from gradflow.trace.data import REGION_CAUSES, Trace
-from gradflow.trace.operation_kinds import DETACHING, REWRAPPING
+from gradflow.trace.operation_kinds import DETACHING, REWRAPPING, SWITCHES
 
-__all__ = ["source_state"]
+__all__ = ["source_state", "switched_off"]
 
 
 def source_state(trace: Trace, values: tuple[int, ...]) -> SourceState:
@@ -43,6 +43,20 @@ def source_state(trace: Trace, values: tuple[int, ...]) -> SourceState:
     return SourceState(recorded=False, cause="nothing-requires-grad", frozen_parameters=tuple(frozen))
 
 
+def switched_off(trace: Trace, values: tuple[int, ...]) -> SourceState | None:
+    """Where a parameter's ``requires_grad`` is switched off in the run, and not on again.
+
+    Autograd asks a leaf for it in backward: a parameter that is frozen after it was used gets no gradient either.
+    """
+    now, found = set(values), -1
+    for operation, name in enumerate(trace.operations.name):
+        if trace.names[name] in SWITCHES and not now.isdisjoint(trace.inputs_of(operation)):
+            outputs = trace.outputs_of(operation)
+            now.update(outputs)
+            found = -1 if any(trace.values.requires_grad[value] for value in outputs) else operation
+    return SourceState(recorded=False, cause="requires-grad-off", operation=found) if found >= 0 else None
+
+
 def _loss_at(trace: Trace, operation: int) -> SourceState | None:
     columns = trace.operations
     name = trace.name_of(operation)
@@ -61,6 +75,8 @@ def _loss_at(trace: Trace, operation: int) -> SourceState | None:
         cause = "tensor-rewrap"
     elif name.endswith(".apply"):
         cause = "reentrant-checkpoint" if name.startswith("CheckpointFunction") else "custom-function"
+    elif name in SWITCHES:
+        cause = "requires-grad-off"
     elif any(not trace.values.requires_grad[value] for value in trace.outputs_of(operation)):
         cause = "nondiff-op"
     else:

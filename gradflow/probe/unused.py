@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from gradflow.load.layers import module_named
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.layer_view import NotCalled
@@ -26,7 +27,7 @@ def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCall
     name = target
     while name:
         parent, _, attribute = name.rpartition(".")
-        owners.append((parent, type(model.get_submodule(parent)), attribute))
+        owners.append((parent, type(module_named(model, parent)), attribute))
         name = parent
     if not owners:
         return None
@@ -127,7 +128,7 @@ def _inside_script(laboratory: Laboratory, target: str) -> NotCalled | None:
     parts = target.split(".")
     for length in range(len(parts)):
         outer = ".".join(parts[:length])
-        if isinstance(model.get_submodule(outer), torch.jit.ScriptModule):
+        if isinstance(module_named(model, outer), torch.jit.ScriptModule):
             return NotCalled(
                 kind="compiled-hooks",
                 location=laboratory.workload.provenance.registered_at.get(outer),

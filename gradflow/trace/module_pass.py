@@ -21,7 +21,7 @@ from gradflow.trace.operation_kinds import INPLACE_CAPABLE, is_inplace_name
 from gradflow.trace.run import eager_compilation
 from gradflow.trace.state import StateKeeper, preserved
 
-__all__ = ["ModuleCall", "ModulePass", "run_modules"]
+__all__ = ["ModuleCall", "ModulePass", "require_enterable", "run_modules"]
 
 ADDITIONS = frozenset(
     (torch.add, torch.Tensor.add, torch.Tensor.add_, torch.Tensor.__add__, torch.Tensor.__iadd__, torch.Tensor.__radd__)
@@ -62,6 +62,23 @@ class ModulePass:
     has_plain_output: bool = True
 
 
+def require_enterable(workload: Workload) -> None:
+    """Raise where no hook can see the layers inside the model.
+
+    Raises
+    ------
+    UsageError
+        For TorchScript.
+    """
+    if not workload.can_enter:
+        name = next((name for name, _ in workload.model.named_parameters()), "")
+        raise UsageError(
+            "the layers inside this model cannot be seen",
+            note="; ".join(workload.limits),
+            hint=f"ask for a parameter instead, such as `--param {name}`" if name else "",
+        )
+
+
 def run_modules(workload: Workload) -> ModulePass:
     """Run the model once without gradients and leave it as it was.
 
@@ -72,8 +89,7 @@ def run_modules(workload: Workload) -> ModulePass:
     UsageError
         When modules cannot be followed inside the model (TorchScript).
     """
-    if not workload.can_enter:
-        raise UsageError("the layers inside this model cannot be seen", note="; ".join(workload.limits))
+    require_enterable(workload)
     watch = _Watch(workload.model)
     inputs = [*workload.inputs, *workload.keyword_inputs.values()]
     with preserved(workload.model, inputs) as keeper, torch.no_grad(), eager_compilation(), watch.hooked():

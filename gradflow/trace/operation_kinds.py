@@ -15,6 +15,7 @@ __all__ = [
     "INPLACE_CAPABLE",
     "REWRAPPING",
     "SHAPE_ONLY",
+    "SWITCHES",
     "TO_ARRAYS",
     "VALUE_EXITS",
     "is_inplace_name",
@@ -25,6 +26,9 @@ DETACHING = frozenset({"detach", "detach_", "data"})
 
 REWRAPPING = frozenset({"tensor", "new_tensor", "Parameter", "Variable", "Tensor", "data="})
 """Copy values into a new leaf."""
+
+SWITCHES = frozenset({"requires_grad_", "requires_grad="})
+"""Say whether a tensor requires grad."""
 
 EXITS = frozenset({
     "item", "tolist", "numpy", "__array__", "__float__", "__int__", "__bool__", "__index__", "__complex__",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
+import torch
 
 from gradflow.cli import main
 
@@ -117,3 +119,38 @@ def test_a_check_of_nothing_is_told(pytester: pytest.Pytester, capsys: pytest.Ca
     assert "there is no model to check" in capsys.readouterr().err
     assert main(["check", "--layer", "stem"]) == 2
     assert "`--layer` needs a model" in capsys.readouterr().err
+
+
+class Touching:
+    """Unpickling it makes a folder."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("ran",)
+
+
+PYPROJECT_TRUST = """
+[tool.pytest.ini_options]
+addopts = "--gradflow-trust"
+gradflow_trust = true
+
+[tool.gradflow.models.net]
+source = "m.pt"
+trust = true
+input-shapes = ["2,5"]
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--gradflow-trust",), ("--gradflow-trust", "-n", "1")])
+def test_trust_is_the_word_of_who_runs_pytest(pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
+    """Not that of `addopts`, which the same file can hold."""
+    model = torch.nn.Sequential(torch.nn.Linear(5, 3))
+    model.extra = Touching()  # type: ignore[assignment]
+    torch.save(model, "m.pt")
+    Path("pyproject.toml").write_text(PYPROJECT_TRUST, encoding="utf-8")
+    result = pytester.runpytest_subprocess(*options, "-p", "no:warnings")
+    assert Path("ran").exists() == bool(options)
+    if options:
+        result.assert_outcomes(passed=1)
+    else:
+        result.assert_outcomes(failed=1)
+        result.stdout.fnmatch_lines(["*`trust = true` in pyproject.toml does not count here*", "*--gradflow-trust*"])

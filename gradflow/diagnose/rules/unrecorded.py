@@ -13,10 +13,14 @@ __all__ = ["nothing_requires_grad"]
 
 def nothing_requires_grad(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """The target's value does not require grad, and nothing before it does."""
-    if evidence.source.recorded or not evidence.call_count or any(m.arrived for m in evidence.measured):
+    if not evidence.call_count or any(m.arrived for m in evidence.measured):
         return ()
     if evidence.kind == "parameter":
-        return (_not_trainable(evidence),) if not evidence.is_trainable else ()
+        # also where it was recorded, and frozen afterwards; a line of the run that freezes it is a cut, told as one
+        is_told = evidence.source.cause == "requires-grad-off"
+        return (_not_trainable(evidence),) if not evidence.is_trainable and not is_told else ()
+    if evidence.source.recorded:
+        return ()
     if evidence.source.cause == "integer-input":
         return (_integer(evidence),)
     if evidence.source.cause != "nothing-requires-grad":

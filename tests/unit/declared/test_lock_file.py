@@ -44,7 +44,16 @@ def test_what_changed_is_told_line_by_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [(None, "there is no"), ("version = 2", "has version 2"), ("version = ", "cannot be read")]
+    ("text", "said"),
+    [
+        (None, "there is no"),
+        ("version = 2", "has version 2"),
+        ("version = ", "cannot be read"),
+        ("version = 1\ngood = 3", "`good` is not a table of sections"),
+        ("version = 1\n[[good]]\nlayers = 1", "`good` is not a table of sections"),
+        ("version = 1\n[good]\nlayers = ['a']", "`good.layers` is not a table of texts"),
+        ("version = 1\n[good.layers]\na = 3", "`good.layers` is not a table of texts"),
+    ],
 )
 def test_a_lock_that_cannot_be_used_is_told(tmp_path: Path, text: str | None, said: str) -> None:
     path = tmp_path / "gradflow.lock"

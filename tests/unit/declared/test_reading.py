@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from gradflow.declared.expectations import expectations_of
-from gradflow.declared.reading import find_pyproject, read_declared_models
+from gradflow.declared.reading import read_declared_models
+from gradflow.declared.toml_file import declares_models
 from gradflow.errors import UsageError
 
 
@@ -67,6 +69,13 @@ def test_a_model_of_which_nothing_is_expected_is_checked_all_the_same(tmp_path: 
         ("[tool.gradflow]\nmodel = 'a'", "has no key `model`"),
         ("[tool.gradflow]\nmodels = ['a']", "is not a table of tables"),
         ("[tool.gradflow", "cannot be read"),
+        ("tool.gradflow = 3", "`tool.gradflow` in pyproject.toml is not a table"),
+        ("tool = 3", "`tool` in pyproject.toml is not a table"),
+        ("[[tool.gradflow]]\na = 1", "`tool.gradflow` in pyproject.toml is not a table"),
+        ("[tool.gradflow]\nmodels.net = 3", "is not a table of tables"),
+        ("[tool.gradflow.models.net]\nsource = ['a']", "`source` of .* is not a text"),
+        ("[tool.gradflow.models.net]\nsource = 'a'\nseed = 9223372036854775808", "`seed` of .* is not a whole number"),
+        ("a = " + "[" * 5000, "cannot be read"),
     ],
 )
 def test_mistakes_are_told(tmp_path: Path, text: str, said: str) -> None:
@@ -75,10 +84,25 @@ def test_mistakes_are_told(tmp_path: Path, text: str, said: str) -> None:
     assert caught.match(said)
 
 
-def test_the_nearest_file_that_declares_models_is_found(tmp_path: Path) -> None:
-    below = tmp_path / "package" / "sub"
-    below.mkdir(parents=True)
-    write(tmp_path / "package", "[project]\nname = 'x'\n")
-    assert find_pyproject(below) is None
-    declaring = write(tmp_path, "[tool.gradflow.models.net]\nsource = 'a'\n")
-    assert find_pyproject(below) == declaring
+def test_trust_is_the_word_of_the_file_and_not_of_the_user(tmp_path: Path) -> None:
+    (model,) = read_declared_models(write(tmp_path, "[tool.gradflow.models.net]\nsource = 'm.pt'\ntrust = true\n"))
+    assert model.declares_trust
+    assert not model.request.trust
+    assert model.trusted().request.trust
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_no_pyproject(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pyproject.toml")
+    assert not declares_models(tmp_path / "pyproject.toml")
+    with pytest.raises(UsageError, match="a named pipe"):
+        read_declared_models(tmp_path / "pyproject.toml")
+
+
+def test_a_file_without_end_is_no_pyproject(tmp_path: Path) -> None:
+    with (tmp_path / "pyproject.toml").open("wb") as file:
+        file.write(b"[tool.gradflow]\n#")
+        file.truncate(2**34)  # takes no room on the disk
+    assert not declares_models(tmp_path / "pyproject.toml")
+    with pytest.raises(UsageError, match="more than"):
+        read_declared_models(tmp_path / "pyproject.toml")
