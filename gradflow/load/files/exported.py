@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,12 @@ def load_exported(path: Path, *, trust: bool) -> SourcedModel:
         example = _example_inputs(program)
     mode = "mode: as it was exported; an exported program cannot be switched between train and eval"
     return SourcedModel(
-        model=model, name=path.name, assumptions=(mode, *left_out), limits=limits, example_inputs=example
+        model=model,
+        name=path.name,
+        assumptions=(mode, *left_out),
+        limits=limits,
+        example_inputs=example,
+        is_vouched_for=trust,
     )
 
 
@@ -82,11 +88,11 @@ def _example_inputs(program: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | No
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """torch.export logs tracebacks while it falls back to other ways; ours is the one message that counts."""
+    """torch.export logs tracebacks and prints what it tries; ours is the one message that counts."""
     previous = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import Any
@@ -49,6 +50,7 @@ def checked_program(data: bytes) -> bytes:
     return json.dumps(program).encode()
 
 
+@functools.cache
 def checked_device(kind: str) -> str:
     """The kind of a device, such as ``cpu``."""
     try:
@@ -67,7 +69,7 @@ def _rules(symbols: frozenset[str]) -> Rules:
             "Argument.as_strings": checked_text,
             "ConstantValue.as_string": checked_text,
             "Device.type": checked_device,
-            "SymExpr.expr_str": lambda text: checked_expression(text, symbols),
+            "SymExpr.expr_str": functools.cache(lambda text: checked_expression(text, symbols)),
             "InputToParameterSpec.parameter_name": checked_module_path,
             "InputToBufferSpec.buffer_name": checked_module_path,
             "InputToTensorConstantSpec.tensor_constant_name": checked_module_path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -98,3 +99,12 @@ def load_program(tmp_path):
         return load_exported(path, trust=False)
 
     return load
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    yield
+    assert not (tmp_path / "made_by_the_file").exists()
+    assert not list(tmp_path.glob("gradflow-*"))

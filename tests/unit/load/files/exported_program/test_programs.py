@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
+import sys
 
 import pytest
 import torch
@@ -186,6 +187,13 @@ def test_notes_of_the_exporter_are_no_matter(changed):
         program["a field of a later torch"] = {"x": 1}
 
     assert not load_exported(changed.program(with_notes), trust=False).limits
+
+
+def test_what_torch_prints_while_it_loads_stays_out_of_the_report(changed, monkeypatch, capsys):
+    real = torch.export.unflatten
+    monkeypatch.setattr(torch.export, "unflatten", lambda program: sys.stdout.write("tried") and real(program))
+    assert not load_exported(changed.write(changed.records()), trust=False).limits
+    assert capsys.readouterr().out == ""
 
 
 def test_other_records_are_left_out(changed):
