@@ -67,7 +67,9 @@ def connectivity_of(model: DeclaredModel) -> tuple[Sections, AuditReport]:
     with loaded(model) as workload:
         layers = _layers(workload, (*model.layers, *model.disconnected))
         branches = _branches(workload)
-    return {"parameters": _parameters(report.parameters), "layers": layers, "branches": branches}, report
+    sections = {"parameters": _parameters(report.parameters), "layers": layers, "branches": branches}
+    # a name may hold what no text of TOML can
+    return {name: {printable(key): state for key, state in found.items()} for name, found in sections.items()}, report
 
 
 def _parameters(parameters: Iterable[ParameterGradient]) -> dict[str, str]:

@@ -24,13 +24,21 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def lock_text(models: Mapping[str, Sections]) -> str:
-    """The file's content: the same models give the same text."""
+    """The file's content: the same models give the same text.
+
+    Raises
+    ------
+    UsageError
+        When a model has the name that the file itself needs.
+    """
+    if "version" in models:
+        raise UsageError(f"a model called `version` has no place in {LOCK_NAME}", hint="give it another name")
     lines = [LOCK_HEADER, f"version = {VERSION}"]
     for model, sections in sorted(models.items()):
         for section, entries in sorted(sections.items()):
             if entries:
                 lines += ["", f"[{_key(model)}.{_key(section)}]"]
-                lines += [f"{json.dumps(name)} = {json.dumps(state)}" for name, state in sorted(entries.items())]
+                lines += [f"{_quoted(name)} = {_quoted(state)}" for name, state in sorted(entries.items())]
     return "\n".join(lines) + "\n"
 
 
@@ -85,4 +93,9 @@ def differences(locked: Sections, found: Sections) -> list[str]:
 
 
 def _key(name: str) -> str:
-    return name if _BARE.fullmatch(name) else json.dumps(name)
+    return name if _BARE.fullmatch(name) else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    """A text of TOML: like JSON's, but one sign more is escaped, and what lies beyond 16 bits is not."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

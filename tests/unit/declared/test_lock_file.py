@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gradflow.declared.lock_file import differences, lock_text, read_lock
+from gradflow.declared.lock_file import LOCK_NAME, differences, lock_text, read_lock
 from gradflow.errors import UsageError
 
 SECTIONS = {
@@ -62,3 +64,16 @@ def test_a_lock_that_cannot_be_used_is_told(tmp_path: Path, text: str | None, sa
     with pytest.raises(UsageError, match=said) as caught:
         read_lock(path)
     assert "--gradflow-update" in caught.value.hint
+
+
+@given(names=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), min_size=1, max_size=4))
+def test_every_name_comes_back(names: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("lock") / LOCK_NAME
+    models = {name: {"layers": {name: "connected"}} for name in names if name != "version"}
+    path.write_bytes(lock_text(models).encode())
+    assert read_lock(path) == models
+
+
+def test_a_model_called_version_has_no_place() -> None:
+    with pytest.raises(UsageError, match="has no place"):
+        lock_text({"version": {"layers": {"a": "connected"}}})
