@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from gradflow.errors import UsageError
 from gradflow.load.inputs.configured_input import configured_inputs
 from gradflow.load.inputs.first_layer import Candidate, candidates_of
 from gradflow.load.inputs.random_input import GUESSED_BYTES, bytes_of, default_dtype, random_tensor, whole_number
-from gradflow.load.lazy import is_uninitialised
+from gradflow.load.trial.twin import twin_without_data
 
 __all__ = ["GuessedInputs", "guess_inputs"]
 _LARGE = 1_000_000
@@ -145,20 +144,10 @@ def _depends_on_size(model: nn.Module) -> bool:
 
 
 def _dry_run(model: nn.Module) -> Callable[[torch.Tensor], bool] | None:
-    """Runs a copy of the model that has shapes but no data and no hooks; ``None`` where it cannot be copied."""
-    memo: dict[int, Any] = {}
-    if any(is_uninitialised(tensor) for tensor in (*model.parameters(), *model.buffers())):
-        return None  # such a layer gets its shape from its hooks, in its first run
-    for tensor in (*model.parameters(), *model.buffers()):
-        empty = torch.empty_like(tensor, device="meta")
-        memo[id(tensor)] = nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
-    try:
-        twin = copy.deepcopy(model, memo)
-    except Exception:  # noqa: BLE001 - a model may hold anything; without a copy the first candidate is taken
+    """Runs a copy of the model that has shapes but no data; ``None`` where it cannot be copied."""
+    twin = twin_without_data(model)
+    if twin is None:
         return None
-    for module in twin.modules():
-        for hooks in (module._forward_hooks, module._forward_pre_hooks):
-            hooks.clear()
 
     def run(tensor: torch.Tensor) -> bool:
         try:
