@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.output.named import output_path
 from gradflow.report import Environment, Score
 
 __all__ = ["Activity", "AuditReport", "DepthProfile", "ParameterGradient", "ParameterState"]
@@ -146,6 +147,8 @@ class AuditReport:
     def save(self, path: str | Path) -> Path:
         """Write the report in the format that the file's extension names: ``.json``, ``.md`` or ``.txt``.
 
+        A file that is there is replaced as a whole, whoever has written it.
+
         Raises
         ------
         RenderError
@@ -153,7 +156,7 @@ class AuditReport:
         """
         from gradflow.render.audit_formats import save
 
-        return save(self, Path(path))
+        return save(self, output_path(path))
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON-compatible data."""

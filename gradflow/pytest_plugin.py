@@ -60,9 +60,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # workers get the option as it is here; `addopts` may be the file's own word
         config.option.gradflow_trust = _TRUST in config.invocation_params.args
     given, preset = config.getoption("gradflow_report"), config.getini("gradflow_report")
-    folder = config.invocation_params.dir / given if given else config.rootpath / preset if preset else None
-    if folder is not None:  # workers get this option: it must mean the same folder there
-        config.option.gradflow_report = str(folder)
+    if given or preset:  # workers get this option: it must mean the same folder there
+        from gradflow.errors import RenderError
+        from gradflow.output.named import output_path
+
+        start = config.invocation_params.dir if given else config.rootpath
+        try:
+            config.option.gradflow_report = str(start / output_path(given or preset))
+        except RenderError as error:
+            raise pytest.UsageError(str(error)) from error
     if _wants_models(config):
         config.args.append(str(config.rootpath / "pyproject.toml"))
     if not hasattr(config, "workerinput"):

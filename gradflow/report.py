@@ -156,6 +156,8 @@ class Report:
     def save(self, path: str | Path) -> Path:
         """Write the report in the format that the file's extension names: ``.json``, ``.svg``, ``.dot``, ``.png`` ...
 
+        A file that is there is replaced as a whole, whoever has written it.
+
         Raises
         ------
         RenderError

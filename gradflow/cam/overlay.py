@@ -14,6 +14,7 @@ from gradflow.cam.colormap import colorize
 from gradflow.cam.result import CamResult
 from gradflow.errors import RenderError
 from gradflow.output.marks import PNG_SOFTWARE
+from gradflow.output.named import output_path
 from gradflow.output.whole_file import write_whole
 
 __all__ = ["cam_content", "overlay", "write_cam"]
@@ -41,7 +42,7 @@ def write_cam(cam: CamResult, path: str | Path) -> Path:
     RenderError
         When the extension is another one, or the file cannot be written.
     """
-    path = Path(path)
+    path = output_path(path)
     write_whole(path, cam_content(cam, path))
     return path
 

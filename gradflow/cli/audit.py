@@ -14,6 +14,7 @@ from gradflow.cli.parser import one_of
 from gradflow.cli.printing import printing, say
 from gradflow.cli.verb import Subparsers
 from gradflow.output.marks import with_mark
+from gradflow.output.named import output_path
 from gradflow.printable import printable
 from gradflow.render.audit_formats import AUDIT_FORMATS, audit_format_of
 
@@ -89,7 +90,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to show")
     names = tuple(AUDIT_FORMATS)
     group.add_argument("--format", type=one_of(names), metavar="FORMAT", help=f"{', '.join(names)} (default: text)")
-    group.add_argument("--output", type=Path, metavar="FILE", help="write the report here instead of stdout")
+    group.add_argument("--output", type=output_path, metavar="FILE", help="write the report here instead of stdout")
     add_force_option(group)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from gradflow.cli.formats import FORMATS, PICTURES, format_of
 from gradflow.cli.loaded import loaded
@@ -18,6 +17,7 @@ from gradflow.cli.outputs import Outputs, add_force_option
 from gradflow.cli.parser import one_of, path_with
 from gradflow.cli.verb import Subparsers
 from gradflow.errors import UsageError
+from gradflow.output.named import output_path
 from gradflow.report import Report
 
 __all__ = ["Check"]
@@ -111,7 +111,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format", type=one_of(tuple(FORMATS)), metavar="FORMAT", help=f"{', '.join(FORMATS)} (default: text)"
     )
-    group.add_argument("--output", type=Path, metavar="FILE", help="write the report here instead of stdout")
+    group.add_argument("--output", type=output_path, metavar="FILE", help="write the report here instead of stdout")
     group.add_argument(
         "--svg",
         type=path_with(PICTURES),

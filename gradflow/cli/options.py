@@ -31,7 +31,7 @@ def add_model_options(parser: argparse.ArgumentParser, *, otherwise: str = "") -
         metavar="MODEL",
         nargs="?" if otherwise else None,
         help="`resnet50` or `torchvision:NAME`, `timm:NAME`, `train.py:build`, `pkg.module:model`, "
-        f"or a file: .pt .pth .safetensors .pt2{f' (default: {otherwise})' if otherwise else ''}",
+        f"or a file: .pt .pth .ckpt .bin .safetensors .pt2{f' (default: {otherwise})' if otherwise else ''}",
     )
     group.add_argument("--weights", metavar="NAME", help="DEFAULT, none, or a name of torchvision's (default: none)")
     group.add_argument(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from gradflow.errors import UsageError
+from gradflow.output.named import output_path
 
 __all__ = ["Parser", "one_of", "path_with"]
 
@@ -27,6 +28,11 @@ class Parser(argparse.ArgumentParser):
     def options(self) -> tuple[str, ...]:
         """Every option it knows, such as ``--layer``."""
         return tuple(self._option_string_actions)
+
+    def twins(self, option: str) -> tuple[str, ...]:
+        """Every spelling of an option that it knows, ``-o`` and ``--output``; none where it does not know it."""
+        action = self._option_string_actions.get(option)
+        return () if action is None else tuple(action.option_strings)
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong with the arguments."""
@@ -63,10 +69,10 @@ def one_of(names: Sequence[str]) -> Callable[[str], str]:
 
 
 def path_with(suffixes: Sequence[str]) -> Callable[[str], Path]:
-    """An argument type that accepts only files with one of these suffixes and says so; for ``type=``."""
+    """An argument type that accepts only files to write with one of these suffixes and says so; for ``type=``."""
 
     def accept(text: str) -> Path:
-        path = Path(text)
+        path = output_path(text)
         if path.suffix.lower() not in suffixes:
             raise argparse.ArgumentTypeError(f"`{text}` does not end in {', '.join(suffixes[:-1])} or {suffixes[-1]}")
         return path

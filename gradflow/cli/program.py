@@ -6,7 +6,7 @@ import difflib
 import platform
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 
 from gradflow import __version__
@@ -90,7 +90,7 @@ def _run(arguments: list[str]) -> int:
     except SystemExit:  # argparse has printed the help
         return 0
     if unknown:
-        raise _unknown_argument(unknown[0], verb_parsers.get(args.verb, parser))
+        raise _unknown_argument(unknown[0], verb_parsers.get(args.verb, parser), verb_parsers.values())
     if args.version:
         with printing():
             print(_version_text())
@@ -123,15 +123,25 @@ def _check_verb(arguments: list[str]) -> None:
     raise UsageError(f"there is no verb `{first}`", note=f"the verbs are {', '.join(VERBS)}", hint=hint)
 
 
-def _unknown_argument(argument: str, parser: Parser) -> UsageError:
+def _unknown_argument(argument: str, parser: Parser, others: Iterable[Parser]) -> UsageError:
     if not argument.startswith("-"):
         return UsageError(
             f"`{argument}` is one argument too many", hint=f"`{parser.prog} --help` shows what is possible"
         )
     option = argument.partition("=")[0]
-    close = difflib.get_close_matches(option, parser.options, n=1)
-    hint = f"did you mean `{close[0]}`?" if close else f"`{parser.prog} --help` shows all options"
-    return UsageError(f"`{parser.prog}` has no option `{option}`", hint=hint)
+    return UsageError(f"`{parser.prog}` has no option `{option}`", hint=_option_hint(option, parser, others))
+
+
+def _option_hint(option: str, parser: Parser, others: Iterable[Parser]) -> str:
+    """What was meant: a name of the option that this verb has too, the verb that has it, or an option like it."""
+    having = [other for other in others if option in other.options]
+    meant = [twin for other in having for twin in other.twins(option) if twin in parser.options]
+    if having and not meant:
+        return f"{', '.join(f'`{other.prog}`' for other in having)} {'has' if len(having) == 1 else 'have'} it"
+    # without the dashes, which all have in common
+    names = {name.lstrip("-"): name for name in parser.options}
+    meant += [names[name] for name in difflib.get_close_matches(option.lstrip("-"), names, n=1)]
+    return f"did you mean `{meant[0]}`?" if meant else f"`{parser.prog} --help` shows all options"
 
 
 def _version_text() -> str:

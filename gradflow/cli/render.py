@@ -12,10 +12,12 @@ from gradflow.cli.outputs import Outputs, add_force_option
 from gradflow.cli.parser import one_of
 from gradflow.cli.verb import Subparsers
 from gradflow.errors import RenderError, UsageError
-from gradflow.load.paths import read_bounded, user_path
+from gradflow.load.paths import read_bounded
+from gradflow.output.named import output_path
 from gradflow.output.sources import named_files
 from gradflow.render import file_content
 from gradflow.report import Report
+from gradflow.user_path import user_path
 
 __all__ = ["Render", "read_report"]
 
@@ -52,7 +54,7 @@ class Render:
         parser.add_argument(
             "-o",
             "--output",
-            type=Path,
+            type=output_path,
             metavar="FILE",
             help="write here; the suffix (.svg, .dot, .png, .json, ...) is the format",
         )
@@ -101,6 +103,12 @@ def read_report(path: str) -> Report:
     except (ValueError, RecursionError) as error:  # also numbers of more digits than Python reads
         reason = f"it is not JSON ({error})" if text.strip() else "it is empty"
         raise _no_report(path, f"not a gradflow report: {reason}") from error
+    if isinstance(content, dict) and content.get("kind") == "audit":
+        raise _no_report(
+            path,
+            "it is an audit's report, which `render` does not read",
+            "`gradflow audit MODEL --output audit.md` writes it in another form",
+        )
     try:
         return report_from_json(content)
     except RenderError as error:

@@ -17,6 +17,7 @@ from gradflow.cli.parser import one_of, path_with
 from gradflow.cli.printing import say, without_stand_ins
 from gradflow.cli.verb import Subparsers
 from gradflow.errors import UsageError
+from gradflow.output.named import output_path
 from gradflow.output.sources import module_files, named_files
 from gradflow.render import file_content
 from gradflow.report import Report
@@ -58,7 +59,9 @@ class Run:
         parser.add_argument(
             "--format", type=one_of(tuple(FORMATS)), metavar="FORMAT", help=f"{', '.join(FORMATS)} (default: text)"
         )
-        parser.add_argument("--output", type=Path, metavar="FILE", help="write the report here instead of stderr")
+        parser.add_argument(
+            "--output", type=output_path, metavar="FILE", help="write the report here instead of stderr"
+        )
         parser.add_argument(
             "--svg",
             type=path_with(PICTURES),

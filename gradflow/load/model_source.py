@@ -35,6 +35,8 @@ def obtain_model(request: Request, user_code: UserCode) -> SourcedModel:
             )
         return _from_file(name, request, user_code)
     if request.arch is not None:
+        if is_folder(user_path(name)):
+            existing_file(name, "a model")  # says so, and which model files it holds
         raise UsageError(
             "`--arch` is for files that hold only weights",
             note=f"`{name}` is not a file",

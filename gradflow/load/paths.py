@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from gradflow.errors import LoadError
+from gradflow.user_path import user_path
 
 __all__ = ["is_file", "is_folder", "read_bounded", "special_kind", "user_path"]
 
@@ -16,27 +16,6 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-
-
-def user_path(name: str) -> Path:
-    """The path that a user has written, with ``~`` opened.
-
-    Raises
-    ------
-    LoadError
-        When ``~name`` names no user, or the text cannot be a path.
-    """
-    if not name.strip():
-        raise LoadError("no file is named: the path is empty", hint="is a variable of the shell not set?")
-    if "\0" in name:
-        raise LoadError("a path cannot hold a NUL character", note=f"it begins with `{name.partition(chr(0))[0]}`")
-    try:
-        return Path(name).expanduser()
-    except RuntimeError as error:  # what pathlib raises for a user that there is not
-        raise LoadError(
-            f"`{name}` begins with the home folder of a user that there is not",
-            hint=f"for a file that is called so, write `./{name}`",
-        ) from error
 
 
 def special_kind(path: Path) -> str:

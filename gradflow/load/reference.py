@@ -10,14 +10,12 @@ from typing import Any
 import torch
 
 from gradflow.errors import LoadError, UsageError
+from gradflow.load.module_tree import MOST_NESTED, CircularModulesError, measure_modules
 from gradflow.load.observe import BuildObserver
 from gradflow.load.source import SourcedModel
 from gradflow.load.user_code import UserCode, blaming_user_code
 
 __all__ = ["build_reference", "parse_arguments"]
-
-MOST_NESTED = 200
-"""Modules inside one another; the deepest models have some twenty."""
 
 
 def parse_arguments(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -85,29 +83,17 @@ def _require_arguments_fit(factory: Callable[..., Any], reference: str, argument
 
 def _require_walkable(model: torch.nn.Module, reference: str) -> None:
     """Raise where the modules are nested so deeply, or in a circle, that neither torch nor gradflow can go through."""
-    depth: dict[int, int] = {}
-    way: list[tuple[torch.nn.Module, list[torch.nn.Module]]] = [(model, list(model.children()))]
-    above = {id(model)}
-    while way:
-        module, waiting = way[-1]
-        if not waiting:
-            way.pop()
-            above.discard(id(module))
-            depth[id(module)] = 1 + max((depth[id(child)] for child in module.children()), default=0)
-            continue
-        child = waiting.pop()
-        if id(child) in above:
-            raise LoadError(
-                f"`{reference}` gives a model that contains itself",
-                note=f"a `{type(child).__name__}` is registered as a module inside itself",
-                hint="hold it in a list or a closure, which registers nothing",
-            )
-        if id(child) not in depth:
-            above.add(id(child))
-            way.append((child, list(child.children())))
-    if depth[id(model)] > MOST_NESTED:
+    try:
+        tree = measure_modules([model])
+    except CircularModulesError as error:
         raise LoadError(
-            f"`{reference}` gives a model of {depth[id(model)]:,} modules inside one another",
+            f"`{reference}` gives a model that contains itself",
+            note=str(error),
+            hint="hold it in a list or a closure, which registers nothing",
+        ) from error
+    if tree.depth > MOST_NESTED:
+        raise LoadError(
+            f"`{reference}` gives a model of {tree.depth:,} modules inside one another",
             note=f"torch calls them one inside the other, for which Python has no room; gradflow takes {MOST_NESTED}",
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gradflow.errors import RenderError
 from gradflow.output.marks import with_mark
+from gradflow.output.named import output_path
 from gradflow.output.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def save(report: Report, path: str | Path) -> Path:
     RenderError
         When the extension is unknown, or the file cannot be written.
     """
-    path = Path(path)
+    path = output_path(path)
     write_whole(path, file_content(report, path))
     return path
 

@@ -157,6 +157,16 @@ def test_report_folder_holds_graph_data_and_summary(project: pytest.Pytester) ->
     assert "`net.py:13:17`" in summary
 
 
+def test_the_report_folder_may_be_below_home(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(project.mkdir("home")))
+    project.runpytest("--gradflow-report=~/out", "-k", "broken and not parametrized")
+    assert Path("home/out/summary.md").is_file()
+    assert not Path("~").exists()
+    result = project.runpytest("--gradflow-report=~nosuchuser/out")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*home folder of a user that there is not*"])
+
+
 def test_ini_is_the_twin_of_the_option(project: pytest.Pytester) -> None:
     project.makeini("[pytest]\ngradflow_report = reports\n")
     project.runpytest("-k", "broken and not parametrized")

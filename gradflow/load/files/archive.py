@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from gradflow.errors import LoadError
-from gradflow.load.files.archive_layout import LayoutError, data_places
+from gradflow.load.files.archive_layout import LayoutError, data_places, require_small_table
 from gradflow.load.files.limits import MOST_COMPRESSED_BYTES, MOST_PICKLE_BYTES
 
 __all__ = ["Archive", "ArchiveWriter", "open_archive", "write_archive"]
@@ -42,6 +42,7 @@ class Archive:
         self._file = file
         self.described = described
         try:
+            require_small_table(file)
             self._size = file.seek(0, os.SEEK_END)
             file.seek(0)
             with zipfile.ZipFile(file) as table:

@@ -7,14 +7,15 @@ another to whoever loads it. Here all must agree, nothing may overlap, and nothi
 
 from __future__ import annotations
 
+import os
 import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-from gradflow.load.files.limits import MOST_RECORDS
+from gradflow.load.files.limits import MOST_RECORDS, MOST_TABLE_BYTES
 
-__all__ = ["LayoutError", "data_places"]
+__all__ = ["LayoutError", "data_places", "require_small_table"]
 
 _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
@@ -23,6 +24,7 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 _UTF8 = 0x800
 _SIZES_FOLLOW = 0x8
 _MOST_NAME_BYTES = 4096
+_MOST_END_BYTES = 2**16 + 200  # as far as anybody looks for the end record
 
 
 class LayoutError(Exception):
@@ -42,6 +44,8 @@ def data_places(
         When another reader could find something else.
     """
     _check_end(file, file_size, table_start, len(infos))
+    if any(info.filename != info.orig_filename for info in infos):
+        raise LayoutError("a name in it is cut off, or written a second time")
     _check_names([info.filename for info in infos])
     places: dict[str, int] = {}
     reached = 0
@@ -56,9 +60,35 @@ def data_places(
     return places
 
 
+def require_small_table(file: IO[bytes]) -> None:
+    """Look at what the end record declares, before anybody reads the table of contents into memory.
+
+    Raises
+    ------
+    LayoutError
+        When it is more than is read.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - _MOST_END_BYTES, 0))
+    tail = file.read(_MOST_END_BYTES)
+    # where zipfile finds it: at the very end, or before a comment
+    is_last = tail[-_END.size :].startswith(b"PK\5\6") and tail.endswith(b"\0\0")
+    start = len(tail) - _END.size if is_last else tail.rfind(b"PK\5\6")
+    if start < 0 or len(tail) - start < _END.size:
+        return
+    _, _, _, _, count, table, _, _ = _END.unpack_from(tail, start)
+    before = start - _LOCATOR64.size - _END64.size
+    if before >= 0 and tail.startswith(b"PK\6\6", before) and tail.startswith(b"PK\6\7", before + _END64.size):
+        *_, count, table, _ = _END64.unpack_from(tail, before)
+    _require_bounded_table(count, 0 if table == 0xFFFFFFFF else table)
+
+
+def _require_bounded_table(count: int, size: int) -> None:
+    if count > MOST_RECORDS or size > MOST_TABLE_BYTES:
+        raise LayoutError(f"it declares {count:,} records in a table of {size:,} bytes")
+
+
 def _check_end(file: IO[bytes], file_size: int, table_start: int, count: int) -> None:
-    if count > MOST_RECORDS:
-        raise LayoutError(f"it has {count:,} records, and at most {MOST_RECORDS:,} are read")
     file.seek(max(file_size - _END.size, 0))
     end = _END.unpack(_exactly(file, _END.size))
     mark, disk, table_disk, on_disk, in_all, size, offset, comment = end

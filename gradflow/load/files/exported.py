@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch._dynamo  # torch.export.unflatten needs it, and importing it takes longer than most programs do
@@ -16,16 +13,14 @@ from torch.export.pt2_archive._package import load_pt2
 
 from gradflow.errors import GradflowError, LoadError, UntrustedFileError
 from gradflow.load.files.archive import open_archive
-from gradflow.load.files.exported_program.deadline import TookTooLongError, deadline
-from gradflow.load.files.exported_program.offence import AsksTooMuch, Offence, RunsCode
+from gradflow.load.files.exported_program.deadline import TookTooLongError, within
+from gradflow.load.files.exported_program.offence import AsksTooMuch, NeedsPackage, Offence, RunsCode
 from gradflow.load.files.exported_program.rewriting import fresh_copy
+from gradflow.load.files.limits import RESTORING_SECONDS, RESTORING_SECONDS_PER_MEBIBYTE
+from gradflow.load.quiet import quietly
 from gradflow.load.source import SourcedModel
 
 __all__ = ["load_exported"]
-
-# torch takes about one second for a mebibyte of a program's JSON; sizes that are symbols can take it ten times longer
-_SECONDS = 8.0
-_SECONDS_PER_MEBIBYTE = 30.0
 
 
 def load_exported(path: Path, *, trust: bool) -> SourcedModel:
@@ -41,26 +36,32 @@ def load_exported(path: Path, *, trust: bool) -> SourcedModel:
         When it is damaged, asks for too much, or torch cannot load it.
     """
     left_out: tuple[str, ...] = ()
-    with _quietly(), _told(path):
+    # torch.export logs tracebacks and prints what it tries; ours is the one message that counts
+    with quietly(), _translate_errors(path):
         if trust:
-            program = torch.export.load(str(path))
-            model, limits = _as_module(program)
+            restored = _restore(torch.export.load(str(path)))
         else:
             with open_archive(path) as archive, fresh_copy(archive) as copy:
-                seconds = _SECONDS + _SECONDS_PER_MEBIBYTE * copy.program_bytes / 2**20
-                with deadline(seconds):
-                    program, left_out = _load_copy(copy.path), copy.left_out
-                    model, limits = _as_module(program)
-        example = _example_inputs(program)
+                seconds = RESTORING_SECONDS + RESTORING_SECONDS_PER_MEBIBYTE * copy.program_bytes / 2**20
+                restored = within(seconds, lambda: _restore(_load_copy(copy.path)))
+                left_out = copy.left_out
     mode = "mode: as it was exported; an exported program cannot be switched between train and eval"
     return SourcedModel(
-        model=model,
+        model=restored.model,
         name=path.name,
         assumptions=(mode, *left_out),
-        limits=limits,
-        example_inputs=example,
+        limits=restored.limits,
+        example_inputs=restored.example_inputs,
         is_vouched_for=trust,
     )
+
+
+class _Restored(NamedTuple):
+    """A model, what cannot be asked of it, and the inputs that it was exported with."""
+
+    model: torch.nn.Module
+    limits: tuple[str, ...]
+    example_inputs: tuple[tuple[Any, ...], dict[str, Any]] | None
 
 
 def _load_copy(path: Path) -> Any:
@@ -68,14 +69,14 @@ def _load_copy(path: Path) -> Any:
     return load_pt2(str(path)).exported_programs["model"]
 
 
-def _as_module(program: Any) -> tuple[torch.nn.Module, tuple[str, ...]]:
-    """The program with its modules, or flat; and what cannot be asked of it."""
+def _restore(program: Any) -> _Restored:
+    """The program with its modules; flat, where its module structure was not kept."""
+    example = _example_inputs(program)
     try:
-        return torch.export.unflatten(program), ()
-    except Exception:  # noqa: BLE001 - programs whose module structure was not kept can still be run flat
+        return _Restored(torch.export.unflatten(program), (), example)
+    except Exception:  # noqa: BLE001 - whatever it fails over, the program can still be run flat
         limits = ("the module structure of this program cannot be restored: only parameters can be asked for",)
-        module: torch.nn.Module = program.module(check_guards=False)
-        return module, limits
+        return _Restored(program.module(check_guards=False), limits, example)
 
 
 def _example_inputs(program: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
@@ -87,21 +88,8 @@ def _example_inputs(program: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | No
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """torch.export logs tracebacks and prints what it tries; ours is the one message that counts."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Turns what was found in the file, and whatever torch raises over it, into an error for the user."""
+def _translate_errors(path: Path) -> Iterator[None]:
+    """Turn what was found in the file, and whatever torch raises over it, into an error for the user."""
     try:
         yield
     except GradflowError:
@@ -118,6 +106,12 @@ def _told(path: Path) -> Iterator[None]:
             f"`{path}` holds {found}",
             note="that is more than gradflow hands to torch from a file it does not know",
             hint="if you know where the file comes from, pass `--trust`",
+        ) from error
+    except NeedsPackage as error:
+        raise LoadError(
+            f"`{path}` holds {error.found}",
+            note=f"{error.__cause__}",
+            hint=f"install it with `pip install {error.package}`",
         ) from error
     except Offence as error:
         raise LoadError(

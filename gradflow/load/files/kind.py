@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from gradflow.errors import LoadError
+from gradflow.load.files.archive_layout import require_small_table
 from gradflow.load.names import did_you_mean
 from gradflow.load.paths import special_kind, user_path
 
@@ -114,9 +115,11 @@ def model_file_kind(path: Path) -> FileKind:
 
 def _zip_kind(path: Path) -> FileKind:
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        with path.open("rb") as file:
+            require_small_table(file)
+            with zipfile.ZipFile(file) as archive:
+                names = archive.namelist()
+    except Exception as error:  # zipfile raises nearly anything for damaged tables
         raise LoadError(
             f"`{path}` is truncated or damaged",
             note=f"it begins like a file of torch.save, but its table of contents cannot be read ({error})",
@@ -134,7 +137,7 @@ def _zip_kind(path: Path) -> FileKind:
         )
     if "data.pkl" in inner:
         return "torch.save"
-    if any(name.startswith(".data/") for name in inner):
+    if ".data/extern_modules" in inner:
         raise LoadError(
             f"`{path}` is a torch.package archive, which runs its own Python code when it is loaded",
             hint="save the state dict and name the model with `--arch`",

@@ -8,7 +8,7 @@ from typing import IO, Any
 import torch
 
 from gradflow.load.files.limits import MOST_PICKLE_BYTES
-from gradflow.load.files.pickles.draft import DamagedError, RefusedError
+from gradflow.load.files.pickles.draft import DamagedError, MissingPackageError, RefusedError
 from gradflow.load.files.pickles.reading import read_pickle
 from gradflow.load.files.pickles.storages import buffer_of
 
@@ -23,8 +23,8 @@ def is_legacy(path: Path) -> bool:
     """Whether the file begins as torch.save began its files then."""
     with path.open("rb") as file:
         try:
-            return bool(_next_pickle(file, path.stat().st_size) == _MAGIC)
-        except (DamagedError, RefusedError):
+            return _is_number(_next_pickle(file, path.stat().st_size), _MAGIC)
+        except (DamagedError, RefusedError, MissingPackageError):
             return False
 
 
@@ -40,7 +40,7 @@ def read_legacy(path: Path) -> Any:
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        if _next_pickle(file, size) != _MAGIC or _next_pickle(file, size) != _PROTOCOL:
+        if not all(_is_number(_next_pickle(file, size), number) for number in (_MAGIC, _PROTOCOL)):
             raise DamagedError("it does not begin as torch began its files")
         system = _next_pickle(file, size)
         if not isinstance(system, dict) or system.get("little_endian") is not True:
@@ -52,6 +52,10 @@ def read_legacy(path: Path) -> Any:
             raise DamagedError("it does not say which storages follow")
         storages.fill(keys, file)
     return value
+
+
+def _is_number(value: Any, number: int) -> bool:
+    return type(value) is int and value == number
 
 
 def _next_pickle(file: IO[bytes], size: int) -> Any:

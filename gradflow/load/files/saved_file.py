@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,7 @@ from gradflow.load.files.archive import open_archive
 from gradflow.load.files.checkpoint import find_weights
 from gradflow.load.files.legacy import is_legacy as is_legacy_file
 from gradflow.load.files.legacy import read_legacy
-from gradflow.load.files.pickles.draft import DamagedError, RefusedError
-from gradflow.load.files.pickles.module_classes import MissingPackageError
+from gradflow.load.files.pickles.draft import DamagedError, MissingPackageError, RefusedError
 from gradflow.load.files.pickles.reading import names_in, read_archived, unknown_names
 from gradflow.load.files.state_dict import load_weights
 from gradflow.load.source import SourcedModel
@@ -84,7 +82,7 @@ def load_tensors(path: Path) -> Any:
     UntrustedFileError, LoadError
         As :func:`load_saved_file`.
     """
-    return _load(path, is_legacy=not zipfile.is_zipfile(path), trust=False)
+    return _load(path, is_legacy=not _is_archive(path), trust=False)
 
 
 def _load(path: Path, *, is_legacy: bool, trust: bool) -> Any:
@@ -114,6 +112,11 @@ def _load(path: Path, *, is_legacy: bool, trust: bool) -> Any:
         raise _untrusted(path, refused, names) from refused
     except DamagedError as damaged:
         raise _damaged(path, str(damaged)) from damaged
+
+
+def _is_archive(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
 
 
 def _begins_as_legacy(path: Path) -> bool:
@@ -160,9 +163,9 @@ def _untrusted(path: Path, refused: RefusedError, names: list[str]) -> Untrusted
     unknown = sorted(unknown_names(names) - {refused.name})
     if refused.is_name:
         unknown.insert(0, refused.name)
-    needed = f" from outside torch: it needs {_listed(unknown)}" if unknown else ""
+    named = f": it names {_listed(unknown)}" if unknown else ""
     return UntrustedFileError(
-        f"`{path}` cannot be loaded without running code{needed}",
+        f"`{path}` is not loaded, because that could run code{named}",
         note=f"{refused}; nothing was run",
         hint=_WAYS_PAST,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ __all__ = ["load_weights"]
 
 _PREFIXES = ("module.", "model.", "_orig_mod.", "net.", "state_dict.", "model_ema.")
 _WRAPPER = "_orig_mod."
+_MOST_WRAPPERS = 8
 _SHOWN = 4
 
 
@@ -38,17 +40,21 @@ def load_weights(source: SourcedModel, weights: Mapping[str, torch.Tensor], path
             note=f"the file has {_listed(weights)}; the model has {_listed(wanted)}",
             hint="name the model that was trained with `--arch`",
         )
-    wrong = [name for name in common if fitted[name].shape != wanted[name].shape and not _is_lazy(wanted[name])]
+    wrong = [
+        (name, tuple(fitted[name].shape), tuple(wanted[name].shape))
+        for name in common
+        if not _is_lazy(wanted[name]) and fitted[name].shape != wanted[name].shape
+    ]
     if wrong:
         examples = "; ".join(
-            f"`{name}` is {list(fitted[name].shape)} in the file, {list(wanted[name].shape)} in the model"
-            for name in wrong[:_SHOWN]
+            f"`{name}` is {list(saved)} in the file, {list(built)} in the model"
+            for name, saved, built in wrong[:_SHOWN]
         )
         more = f"; and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
         raise LoadError(
             f"the weights in `{path}` have other shapes than `{source.name}`",
             note=f"{examples}{more}",
-            hint="build it as it was trained, for example with `--model-arg num_classes=10`",
+            hint=f"build it as it was trained: {_argument_hint((saved, built) for _, saved, built in wrong)}",
         )
     on_meta = any(parameter.is_meta for parameter in source.model.parameters())
     try:
@@ -58,7 +64,8 @@ def load_weights(source: SourcedModel, weights: Mapping[str, torch.Tensor], path
             f"the weights in `{path}` cannot be put into `{source.name}`",
             note=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}",
         ) from error
-    missing = [name for name in wanted if name not in fitted]
+    filled = {_memory(wanted[name]) for name in common} - {None}
+    missing = [name for name, tensor in wanted.items() if name not in fitted and _memory(tensor) not in filled]
     unexpected = [name for name in fitted if name not in wanted]
     said = [f"weights: {len(common)} tensors from `{path}`{how}"]
     if missing:
@@ -67,6 +74,21 @@ def load_weights(source: SourcedModel, weights: Mapping[str, torch.Tensor], path
         said.append(f"in the file but not in the model, left out: {_listed(unexpected)}")
     kept = [text for text in source.assumptions if not text.startswith("weights: none")]
     return dataclasses.replace(source, assumptions=(*kept, *said))
+
+
+def _argument_hint(shapes: Iterable[tuple[tuple[int, ...], tuple[int, ...]]]) -> str:
+    """Which argument the model lacks, by the shapes in the file and in the model: its value where they tell one."""
+    differing = {
+        (saved, built)
+        for shape, other in shapes
+        for saved, built in itertools.zip_longest(shape, other)
+        if saved != built
+    }
+    if len(differing) == 1:
+        saved, built = differing.pop()
+        if saved is not None and built is not None:
+            return f"with {saved} instead of {built}, perhaps by `--model-arg NAME={saved}`"
+    return "arguments go with `--model-arg NAME=VALUE`"
 
 
 def _fit_names(weights: Mapping[str, torch.Tensor], wanted: frozenset[str]) -> tuple[Mapping[str, torch.Tensor], str]:
@@ -93,7 +115,10 @@ def _renamings(
         if any(name.startswith(prefix) for name in wanted):
             yield {prefix + name: tensor for name, tensor in weights.items()}, f"prefix `{prefix}` put on"
     stacked = ""
-    while (wrapper := _wrapper_after(stacked, weights)) is not None:
+    for _ in range(_MOST_WRAPPERS):
+        wrapper = _wrapper_after(stacked, weights)
+        if wrapper is None:
+            break
         stacked += wrapper
         yield _without(weights, stacked), f"prefix `{stacked}` taken off"
     if any(_WRAPPER in name for name in weights):
@@ -102,6 +127,8 @@ def _renamings(
 
 def _wrapper_after(prefix: str, weights: Mapping[str, torch.Tensor]) -> str | None:
     """The wrapper's prefix that every name has after ``prefix``, where there is one."""
+    if not weights:
+        return None
     return next((more for more in _PREFIXES if all(name.startswith(prefix + more) for name in weights)), None)
 
 
@@ -111,6 +138,13 @@ def _without(weights: Mapping[str, torch.Tensor], prefix: str) -> Mapping[str, t
 
 def _fit_count(weights: Mapping[str, torch.Tensor], wanted: frozenset[str]) -> int:
     return sum(name in wanted for name in weights)
+
+
+def _memory(tensor: object) -> tuple[object, ...] | None:
+    """What is one and the same for tied tensors; ``None`` where there are no numbers yet."""
+    if not isinstance(tensor, torch.Tensor) or _is_lazy(tensor) or tensor.is_meta or not tensor.numel():
+        return None
+    return tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
 def _is_lazy(tensor: torch.Tensor) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from gradflow.errors import LoadError, UntrustedFileError
-from gradflow.load.files.archive import open_archive
+from gradflow.load.files.archive import Archive, ArchiveWriter, open_archive
 from gradflow.load.files.pickles.draft import DamagedError, RefusedError
 from gradflow.load.files.private_copy import private_copy
 from gradflow.load.files.script_tensors import check_script_tensors
@@ -32,7 +32,7 @@ def load_torchscript(path: Path, *, trust: bool) -> SourcedModel:
     UntrustedFileError
         When ``trust`` is not set: such an archive is a program, and loading and running it executes what it says.
     LoadError
-        When the archive is damaged, or torch cannot load it.
+        When the archive is damaged, there is no room for a copy of it, or torch cannot load it.
     """
     with open_archive(path) as archive:
         if not trust:
@@ -46,7 +46,7 @@ def load_torchscript(path: Path, *, trust: bool) -> SourcedModel:
             check_script_tensors(archive)
         except (RefusedError, DamagedError) as error:
             raise _damaged(path, error) from error
-        with private_copy(archive) as copy:
+        with private_copy(archive, "model.pt", archive.root, lambda writer: _copy_all(archive, writer)) as copy:
             model = _loaded(copy, path)
     return SourcedModel(
         model=model,
@@ -56,6 +56,11 @@ def load_torchscript(path: Path, *, trust: bool) -> SourcedModel:
         limits=LIMITS,
         can_enter=False,
     )
+
+
+def _copy_all(archive: Archive, writer: ArchiveWriter) -> None:
+    for name in archive.names:
+        writer.copy(name, archive)
 
 
 def _loaded(copy: Path, path: Path) -> Any:

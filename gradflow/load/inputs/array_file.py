@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from gradflow.errors import LoadError
 from gradflow.load.inputs.random_input import GIVEN_BYTES
 
-__all__ = ["read_array"]
+__all__ = ["as_tensor", "read_array"]
 
 _READERS: dict[tuple[int, int], tuple[int, Callable[..., tuple[tuple[int, ...], bool, numpy.dtype[Any]]]]] = {
     (1, 0): (2, npy.read_array_header_1_0),
@@ -45,8 +45,7 @@ def read_array(path: Path) -> torch.Tensor:
         with path.open("rb") as file:
             _require_sound(file)
             array = npy.read_array(file, allow_pickle=False)
-        native = array.astype(array.dtype.newbyteorder("="), copy=False)  # torch knows no other order of bytes
-        return torch.from_numpy(numpy.ascontiguousarray(native))
+        return as_tensor(array)
     except MemoryError as error:
         raise LoadError(
             f"`{path}` does not fit into memory", hint="save a part of it: a few samples are enough"
@@ -54,9 +53,29 @@ def read_array(path: Path) -> torch.Tensor:
     except Exception as error:  # damaged headers raise nearly anything
         raise LoadError(
             f"`{path}` is not an array of numbers",
-            note=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}",
+            note=f"{'' if isinstance(error, ValueError) else f'{type(error).__name__}: '}"
+            f"{str(error).strip().partition(chr(10))[0]}",
             hint="write it with `numpy.save(FILE, array)`",
         ) from error
+
+
+def as_tensor(array: numpy.ndarray[Any, Any] | numpy.generic) -> torch.Tensor:
+    """The array, or the single number, as a tensor of the same dtype and shape.
+
+    Raises
+    ------
+    ValueError
+        When its entries are no numbers.
+    """
+    _require_numbers(array.dtype)
+    # torch knows no other order of bytes
+    native = numpy.asarray(array).astype(array.dtype.newbyteorder("="), copy=False)
+    return torch.from_numpy(numpy.ascontiguousarray(native).reshape(array.shape))
+
+
+def _require_numbers(dtype: numpy.dtype[Any]) -> None:
+    if dtype.kind not in _NUMBERS:
+        raise ValueError(f"it holds entries of the type `{dtype}`")
 
 
 def _require_sound(file: IO[bytes]) -> None:
@@ -70,8 +89,7 @@ def _require_sound(file: IO[bytes]) -> None:
         raise ValueError(f"its header has more than {_MOST_HEADER_BYTES:,} bytes")
     file.seek(start)
     shape, _, dtype = read_header(file)
-    if dtype.kind not in _NUMBERS:
-        raise ValueError(f"it holds entries of the type `{dtype}`")
+    _require_numbers(dtype)
     if any(size < 0 for size in shape):
         raise ValueError(f"its shape is {shape}")
     declared, there = math.prod(shape) * dtype.itemsize, os.fstat(file.fileno()).st_size - file.tell()

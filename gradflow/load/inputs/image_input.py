@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy
@@ -11,6 +10,7 @@ import torch
 from gradflow.errors import LoadError
 from gradflow.load.files.kind import existing_file
 from gradflow.load.inputs.random_input import whole_number
+from gradflow.load.quiet import quietly
 from gradflow.load.source import ImagePreset, SourcedModel
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "image_input"]
@@ -21,7 +21,8 @@ _USUAL_SIZE = 224
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """None that starts another program, as Pillow does for EPS."""
 
-_MOST_PIXELS = 100_000_000
+_MOST_PIXELS = 2 * 89_478_485
+"""Twice the size of which Pillow warns; by itself it opens none that is larger."""
 _MOST_RATIO = 50
 _LONGEST_SIDE = 4096  # of a model's input; a model from a file may claim anything
 
@@ -55,11 +56,10 @@ def _open(path: str) -> Any:
 
     file = existing_file(path, "a picture")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large or odd pictures: what matters of that is an error here
-            with Image.open(file, formats=_FORMATS) as picture:
-                _require_reasonable_size(path, *picture.size)
-                return picture.convert("RGB")  # of an animation, the first frame
+        # of large or odd pictures Pillow warns, on stderr too: what matters of that is an error here
+        with quietly(), Image.open(file, formats=_FORMATS) as picture:
+            _require_reasonable_size(path, *picture.size)
+            return picture.convert("RGB")  # of an animation, the first frame
     except LoadError:
         raise
     except UnidentifiedImageError as error:
@@ -68,7 +68,9 @@ def _open(path: str) -> Any:
             note=f"it reads {', '.join(_FORMATS)}, and looks at the content, not at the name",
             hint="save it as PNG or JPEG",
         ) from error
-    except (Image.DecompressionBombError, MemoryError) as error:
+    except Image.DecompressionBombError as error:  # also of fewer pixels, where the user's code has set it so
+        raise _too_many_pixels(path, str(error).partition(",")[0]) from error
+    except MemoryError as error:
         raise LoadError(f"`{path}` is a picture that does not fit into memory", hint="make it smaller") from error
     except Exception as error:  # damaged pictures raise nearly anything
         raise LoadError(
@@ -79,17 +81,21 @@ def _open(path: str) -> Any:
 def _require_reasonable_size(path: str, width: int, height: int) -> None:
     """Raise before the picture is decoded: a few bytes can stand for gigabytes of pixels."""
     if width * height > _MOST_PIXELS:
-        raise LoadError(
-            f"`{path}` has {width:,} x {height:,} pixels",
-            note=f"gradflow reads pictures of at most {_MOST_PIXELS:,} pixels, and models take far smaller ones",
-            hint="make it smaller",
-        )
+        raise _too_many_pixels(path, f"it has {width:,} x {height:,}")
     if max(width, height) > _MOST_RATIO * min(width, height):
         raise LoadError(
             f"`{path}` has {width:,} x {height:,} pixels, which is too narrow a strip",
             note=f"the longer side may be {_MOST_RATIO} times the shorter, which is resized to the model's input",
             hint="cut out the part that the model should see",
         )
+
+
+def _too_many_pixels(path: str, how_many: str) -> LoadError:
+    return LoadError(
+        f"`{path}` has too many pixels",
+        note=f"{how_many}; gradflow reads pictures of at most {_MOST_PIXELS:,}, and models take far smaller ones",
+        hint="make it smaller",
+    )
 
 
 def _imagenet_preset(source: SourcedModel) -> ImagePreset:

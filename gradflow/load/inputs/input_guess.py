@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +13,9 @@ from gradflow.errors import UsageError
 from gradflow.load.inputs.configured_input import configured_inputs
 from gradflow.load.inputs.first_layer import Candidate, candidates_of
 from gradflow.load.inputs.random_input import GUESSED_BYTES, bytes_of, default_dtype, random_tensor, whole_number
-from gradflow.load.trial.twin import twin_without_data
+from gradflow.load.trial.bounded import quietly, runs_without_data
+from gradflow.load.trial.counting import Counting, TooMuchError
+from gradflow.load.trial.twin import NoTwinError
 
 __all__ = ["GuessedInputs", "guess_inputs"]
 _LARGE = 1_000_000
@@ -126,13 +126,18 @@ def _parameter_count(model: nn.Module) -> int:
 
 def _first_that_runs(model: nn.Module, candidates: Sequence[Candidate]) -> Candidate:
     """The first candidate with which the model runs; simply the first where trying is not possible."""
-    run = _dry_run(model) if len(candidates) > 1 and _depends_on_size(model) else None
-    if run is None:
+    if len(candidates) == 1 or not _depends_on_size(model):
         return candidates[0]
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    for candidate in candidates:
-        if run(torch.zeros(candidate.shape, dtype=candidate.dtype or dtype, device="meta")):
-            return candidate
+    counting = Counting()  # one for all of them: what the first may take, the others may not take again
+    try:
+        with quietly():
+            for candidate in candidates:
+                tensor = torch.empty(candidate.shape, dtype=candidate.dtype or dtype, device="meta")
+                if runs_without_data(model, (tensor,), {}, counting):
+                    return candidate
+    except (TooMuchError, NoTwinError):
+        return candidates[0]
     return candidates[0]
 
 
@@ -141,20 +146,3 @@ def _depends_on_size(model: nn.Module) -> bool:
     kinds = [type(module) for module in model.modules()]
     adaptive = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool2d)
     return nn.Linear in kinds and not any(kind in adaptive for kind in kinds)
-
-
-def _dry_run(model: nn.Module) -> Callable[[torch.Tensor], bool] | None:
-    """Runs a copy of the model that has shapes but no data; ``None`` where it cannot be copied."""
-    twin = twin_without_data(model)
-    if twin is None:
-        return None
-
-    def run(tensor: torch.Tensor) -> bool:
-        try:
-            with torch.no_grad(), torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(io.StringIO()):
-                twin(tensor)
-        except Exception:  # noqa: BLE001 - that it raises is the answer
-            return False
-        return True
-
-    return run

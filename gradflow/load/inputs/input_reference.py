@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
 
 from gradflow.errors import LoadError
-from gradflow.load.files.kind import existing_file
-from gradflow.load.files.safetensors_file import read_safetensors
-from gradflow.load.files.saved_file import load_tensors
-from gradflow.load.inputs.array_file import read_array
+from gradflow.load.inputs.input_file import read_input
 from gradflow.load.user_code import UserCode, blaming_user_code, is_object_reference
 
 __all__ = ["as_call", "referenced_inputs"]
 
 
-def referenced_inputs(references: Sequence[str], user_code: UserCode) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def referenced_inputs(
+    references: Sequence[str], user_code: UserCode, weights: Collection[str]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Arguments and keywords for the model from one or several references.
 
     One reference that gives a tuple is all the positional arguments, one that gives a dictionary with text keys is the
     keywords; anything else, also a list, is one positional argument. Of several references each gives one argument,
-    or keywords.
+    or keywords. A file whose names are all among ``weights``, those of the model's weights, is none.
 
     Raises
     ------
@@ -33,7 +32,7 @@ def referenced_inputs(references: Sequence[str], user_code: UserCode) -> tuple[t
     arguments: list[Any] = []
     keywords: dict[str, Any] = {}
     for reference in references:
-        value = _value(reference, user_code)
+        value = _value(reference, user_code, weights)
         more, named = as_call(value) if len(references) == 1 or isinstance(value, dict) else ((value,), {})
         arguments.extend(more)
         keywords.update(named)
@@ -49,7 +48,7 @@ def as_call(value: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (value,), {}
 
 
-def _value(reference: str, user_code: UserCode) -> Any:
+def _value(reference: str, user_code: UserCode, weights: Collection[str]) -> Any:
     if is_object_reference(reference) or reference.endswith(".py"):
         found = user_code.object_at(reference, "input")
         if not callable(found) or isinstance(found, torch.Tensor):
@@ -60,17 +59,7 @@ def _value(reference: str, user_code: UserCode) -> Any:
         if value is None:
             raise LoadError(f"`{reference}` gives `None`, not an input", hint="does it lack a `return`?")
         return value
-    path = existing_file(reference, "an input")
-    if path.suffix == ".npy":
-        return read_array(path)
-    if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp", ".bmp"):
-        raise LoadError(f"`{reference}` is a picture", hint=f"pass it with `--image {reference}`")
-    if path.suffix == ".safetensors":
-        return read_safetensors(path)
-    value = load_tensors(path)
-    if isinstance(value, torch.nn.Module):
-        raise LoadError(f"`{reference}` holds a model, not an input", hint="the model is the first argument")
-    return value
+    return read_input(reference, weights)
 
 
 def _require_no_arguments(factory: Any, reference: str) -> None:

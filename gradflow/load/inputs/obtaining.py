@@ -58,7 +58,8 @@ def obtain_inputs(request: Request, source: SourcedModel, user_code: UserCode, *
     if request.image:
         inputs = _from_image(request.image, source)
     elif request.inputs:
-        arguments, keywords = referenced_inputs(request.inputs, user_code)
+        weights = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+        arguments, keywords = referenced_inputs(request.inputs, user_code, weights)
         names = ", ".join(request.inputs)
         description = f"{names}: {describe_inputs(arguments, keywords)}"
         inputs = Inputs(arguments=arguments, keywords=keywords, description=description)

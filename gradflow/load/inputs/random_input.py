@@ -96,7 +96,7 @@ def _require_room(shape: Sequence[int], dtype: torch.dtype, most: int) -> None:
 
 
 def _in_gib(count: int) -> str:
-    return f"{count / 2**30:,.2f} GiB"
+    return f"{count / 2**30:,.2f} GiB" if count < 2**60 else f"more than {2**30:,} GiB"
 
 
 def random_tensor(

@@ -6,55 +6,64 @@ import contextlib
 import copy
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils import _pytree
 
 from gradflow.errors import LoadError
-from gradflow.load.trial.counting import Counting, TooMuchError
-from gradflow.load.trial.twin import twin_without_data
+from gradflow.load.trial.counting import MOST_BYTES, Counting, TooMuchError, without_data
+from gradflow.load.trial.memory import limited_memory
+from gradflow.load.trial.twin import NoTwinError, twin_without_data
 
-__all__ = ["require_bounded"]
+__all__ = ["quietly", "require_bounded", "runs_without_data"]
 
 
 def require_bounded(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], name: str) -> None:
     """Run a copy of the model once without data, and count what a run takes.
 
-    Where it cannot run without data, a copy runs on the data, each operation counted before it takes memory. What else
-    goes wrong in the copy is left for the run itself, which tells it better.
+    Where it cannot run without data, a copy runs on the data. What goes wrong in the copy, and is not too much, goes
+    wrong in the run itself, which tells it better.
 
     Raises
     ------
     LoadError
-        When a run takes more memory, operations or work than a file may ask for: see
-        :mod:`gradflow.load.trial.counting`.
+        When a run takes more memory, operations or work than a file may ask for (see
+        :mod:`gradflow.load.trial.counting`).
     """
     try:
-        if not _runs_without_data(model, arguments, keywords):
-            _run_ahead(model, arguments, keywords)
+        with quietly():
+            try:
+                is_done = runs_without_data(model, arguments, keywords, Counting())
+            except NoTwinError:
+                is_done = False
+            if not is_done:
+                _run_on_data(model, arguments, keywords)
     except TooMuchError as error:
         raise LoadError(
-            f"running `{name}` on this input takes {error}",
+            f"running `{name}` on this input takes {error.what}",
             note="that is more than a file may ask for that nobody vouches for",
             hint="if you know where the file comes from, pass `--trust`; or give a smaller input with `--input-shape`",
         ) from error
 
 
-def _runs_without_data(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bool:
+def runs_without_data(
+    model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], counting: Counting
+) -> bool:
+    """Whether a copy of the model runs on inputs of these shapes, on torch's meta device.
+
+    Raises
+    ------
+    TooMuchError
+        When it takes more than ``counting`` allows.
+    NoTwinError
+        When the model cannot be copied.
+    """
     twin = twin_without_data(model)
-    if twin is None:
-        return False
-
-    def emptied(tensor: torch.Tensor) -> torch.Tensor:
-        return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
-
-    emptied_arguments, emptied_keywords = _pytree.tree_map_only(torch.Tensor, emptied, (arguments, dict(keywords)))
+    arguments, keywords = without_data((arguments, dict(keywords)))
     try:
-        with _quietly():
-            _run(twin, emptied_arguments, emptied_keywords, Counting(ahead=False))
+        _run(twin, arguments, keywords, counting)
     except TooMuchError:
         raise
     except Exception:  # noqa: BLE001 - that it raises is the answer
@@ -62,14 +71,34 @@ def _runs_without_data(model: nn.Module, arguments: tuple[Any, ...], keywords: M
     return True
 
 
-def _run_ahead(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
+def _run_on_data(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
     try:
-        with _quietly():
-            _run(copy.deepcopy(model), arguments, keywords, Counting(ahead=True))
+        with _expendable(model) as expendable, limited_memory(MOST_BYTES):
+            _run(expendable, arguments, keywords, Counting())
     except TooMuchError:
         raise
+    except MemoryError as error:
+        raise TooMuchError(f"more than {MOST_BYTES // 2**30} GiB of memory") from error
     except Exception:  # noqa: BLE001 - the run itself will raise it again, where it can be told
         return
+
+
+@contextlib.contextmanager
+def _expendable(model: nn.Module) -> Iterator[nn.Module]:
+    """A copy; where there can be none, as of some exported programs, the model itself, whose values are put back."""
+    try:
+        twin = copy.deepcopy(model)
+    except Exception:  # noqa: BLE001 - a model may hold anything
+        tensors = [*model.parameters(), *model.buffers()]
+        values = [tensor.detach().clone() for tensor in tensors]
+        try:
+            yield model
+        finally:
+            with torch.no_grad():
+                for tensor, value in zip(tensors, values, strict=True):
+                    tensor.copy_(value)
+    else:
+        yield twin
 
 
 def _run(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], counting: Counting) -> None:
@@ -78,7 +107,8 @@ def _run(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, An
 
 
 @contextlib.contextmanager
-def _quietly() -> Any:
+def quietly() -> Iterator[None]:
+    """Nothing that the copy prints or warns of is shown: the run itself shows it."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

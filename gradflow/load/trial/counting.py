@@ -1,7 +1,8 @@
-"""Counts what a run takes, operation by operation, and stops it where that is more than it may have."""
+"""Counts what a run takes, operation by operation, and stops it before an operation takes more than it may have."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,32 +11,36 @@ from torch.utils import _pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-__all__ = ["MOST_BYTES", "MOST_OPERATIONS", "MOST_WORK", "Counting", "TooMuchError"]
+__all__ = ["MOST_BYTES", "MOST_OPERATIONS", "MOST_WORK", "Counting", "TooMuchError", "without_data"]
 
 MOST_BYTES = 8 * 2**30
 """Bytes of all results of one forward pass together: what autograd may have to keep."""
-MOST_OPERATIONS = 500_000
+MOST_OPERATIONS = 20_000
 MOST_WORK = 2 * 10**13
 """Multiplications and additions of one forward pass; a vision transformer of a billion parameters has some 10**12."""
 
 
+_WORK_PER_ENTRY = 100
+"""To read or write an entry takes as long as so many multiplications of matrices."""
+
+
 class TooMuchError(Exception):
-    """A run takes more than it may have; the text says of what."""
+    """A run takes more than it may have; ``what`` says of what. Others may add to the text, as torch does."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
 
 
 class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts every operation; a dispatch mode, so that it sees also what torch's own composites are made of.
+    """Counts every operation, before it runs; a dispatch mode, so that it sees what torch's composites are made of.
 
-    Parameters
-    ----------
-    ahead
-        Whether each operation is first run without data, so that it is counted before it takes memory. For runs on
-        torch's meta device that is not needed.
+    What an operation gives is found out without data. Where that is not possible, because its size depends on the data,
+    the result is counted once it is there.
     """
 
-    def __init__(self, *, ahead: bool) -> None:
+    def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._ahead = ahead
         self._bytes, self._operations, self._work = 0, 0, 0
 
     def __torch_dispatch__(
@@ -46,45 +51,64 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._operations += 1
         if self._operations > MOST_OPERATIONS:
             raise TooMuchError(f"more than {MOST_OPERATIONS:,} operations")
-        if self._ahead:
-            self._count(func, args, kwargs, _without_data(func, args, kwargs))
-            return func(*args, **kwargs)
+        if any(
+            argument.alias_info is not None and not argument.alias_info.is_write for argument in func._schema.returns
+        ):
+            return func(*args, **kwargs)  # a view takes nothing
+        expected = _result_without_data(func, args, kwargs)
+        if expected is not None:
+            self._count(func, args, kwargs, expected)
         result = func(*args, **kwargs)
-        self._count(func, args, kwargs, result)
+        if expected is None:
+            self._count(func, args, kwargs, result)
         return result
 
     def _count(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        made = [one for one in _pytree.tree_leaves(result) if isinstance(one, torch.Tensor)]
+        made, taken = _tensors(result), _tensors((args, kwargs))
         is_new = not any(argument.alias_info is not None for argument in func._schema.returns)
-        entries = sum(one.numel() for one in made)
         if is_new:
             self._bytes += sum(one.numel() * one.element_size() for one in made)
         if self._bytes > MOST_BYTES:
             raise TooMuchError(f"more than {MOST_BYTES // 2**30} GiB of memory")
-        formula = flop_registry.get(func.overloadpacket)
-        if formula is not None and made:
-            self._work += int(formula(*args, **kwargs, out_val=result)) // 2
-        else:
-            self._work += entries * _window(func, args, kwargs)
+        # what is read counts as what is written: an expanded tensor has as many entries as it shows
+        entries = sum(one.numel() for one in made) * _window(func, args, kwargs) + sum(one.numel() for one in taken)
+        self._work += max(entries * _WORK_PER_ENTRY, _multiplications(func, args, kwargs, result))
         if self._work > MOST_WORK:
             raise TooMuchError(f"more than {MOST_WORK:,} multiplications")
 
 
-def _without_data(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What the operation gives without data; nothing where that depends on the data, and so on its size."""
+def without_data(value: Any) -> Any:
+    """Arguments of a call with tensors of the same shapes on torch's meta device."""
+    return _pytree.tree_map_only(torch.Tensor, _emptied, value)
 
-    def emptied(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
-        return torch.device("meta") if isinstance(value, torch.device) else value
 
+def _emptied(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    return [one for one in _pytree.tree_leaves(value) if isinstance(one, torch.Tensor) and one.layout == torch.strided]
+
+
+def _result_without_data(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What the operation gives without data; nothing where that depends on the data, and so does its size."""
     try:
-        args, kwargs = _pytree.tree_map(emptied, (args, kwargs))
-        if "device" in {argument.name for argument in func._schema.arguments}:
+        args, kwargs = without_data((args, kwargs))
+        if any(argument.name == "device" for argument in func._schema.arguments):
             kwargs["device"] = torch.device("meta")
         return func(*args, **kwargs)
     except Exception:  # noqa: BLE001 - no kernel without data, or an error that the operation itself will raise
         return None
+
+
+def _multiplications(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int:
+    formula = flop_registry.get(func.overloadpacket)
+    if formula is None:
+        return 0
+    try:
+        return int(formula(*args, **kwargs, out_val=result)) // 2
+    except Exception:  # noqa: BLE001 - made for ordinary arguments; the entries count all the same
+        return 0
 
 
 def _window(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
@@ -94,7 +118,5 @@ def _window(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
         return 1
     place = names.index("kernel_size")
     size = kwargs.get("kernel_size", args[place] if place < len(args) else ())
-    count = 1
-    for length in size if isinstance(size, (list, tuple)) else (size,):
-        count *= length if isinstance(length, int) else 1
-    return max(count, 1)
+    lengths = size if isinstance(size, (list, tuple)) else (size,)
+    return max(math.prod(length for length in lengths if isinstance(length, int)), 1)

@@ -10,21 +10,34 @@ from torch import nn
 
 from gradflow.load.lazy import is_uninitialised
 
-__all__ = ["twin_without_data"]
+__all__ = ["NoTwinError", "twin_without_data"]
 
 
-def twin_without_data(model: nn.Module) -> nn.Module | None:
-    """A copy on torch's meta device, without hooks; ``None`` where the model cannot be copied."""
+class NoTwinError(Exception):
+    """A model cannot be copied."""
+
+    def __init__(self, name: str, why: object) -> None:
+        super().__init__(f"`{name}` cannot be copied ({type(why).__name__ if isinstance(why, Exception) else why})")
+
+
+def twin_without_data(model: nn.Module) -> nn.Module:
+    """A copy on torch's meta device, without hooks.
+
+    Raises
+    ------
+    NoTwinError
+        When the model cannot be copied.
+    """
     memo: dict[int, Any] = {}
-    if any(is_uninitialised(tensor) for tensor in (*model.parameters(), *model.buffers())):
-        return None  # such a layer gets its shape from its hooks, in its first run
     for tensor in (*model.parameters(), *model.buffers()):
+        if is_uninitialised(tensor):  # such a layer gets its shape from its hooks, in its first run
+            raise NoTwinError(type(model).__name__, "a layer has no shape yet")
         empty = torch.empty_like(tensor, device="meta")
         memo[id(tensor)] = nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
     try:
         twin = copy.deepcopy(model, memo)
-    except Exception:  # noqa: BLE001 - a model may hold anything; whoever asks does without
-        return None
+    except Exception as error:
+        raise NoTwinError(type(model).__name__, error) from error
     for module in twin.modules():
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
             hooks.clear()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gradflow.audit_report import AuditReport
 from gradflow.cli import main
 from gradflow.graph.elements import Edge, Node
 from gradflow.graph.flow_graph import FlowGraph
@@ -98,6 +99,30 @@ def test_what_is_no_report_is_told_so(
     assert " ".join(error.split()).startswith(f"error: {message}")
     assert "help: " in error
     assert not (tmp_path / "out.svg").exists()
+
+
+def test_the_report_of_an_audit_is_called_what_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    AuditReport(score=Score(description="loss")).save("audit.json")
+    assert main(["render", "audit.json"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith("error: `audit.json`: it is an audit's report, which `render` does not read help: ")
+    assert "gradflow audit MODEL --output audit.md" in said
+
+
+@pytest.mark.parametrize("option", ["-o=~/g.svg", "--output=~/g.svg"])
+def test_an_output_below_home_goes_there(
+    saved: Path, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    name, _, value = option.partition("=")
+    assert main(["render", "r.json", *([name, value] if name == "-o" else [option])]) == 0
+    assert [path.name for path in home.iterdir()] == ["g.svg"]
+    assert not (tmp_path / "~").exists()
 
 
 def test_an_unknown_suffix_is_told_so(saved: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

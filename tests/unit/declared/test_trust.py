@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -41,7 +42,8 @@ def why(project: Path, source: str = "m.pt") -> str:
 def test_it_counts_where_git_tracks_both_files(project: Path) -> None:
     git(project, "add", "pyproject.toml", "m.pt")
     assert why(project) == ""
-    (project / "m.pt").write_bytes(b"trained further")
+    with (project / "pyproject.toml").open("a") as file:
+        file.write("# a remark that is not committed yet\n")
     assert why(project) == ""
     assert why(project, str(project / "m.pt")) == ""
 
@@ -166,3 +168,24 @@ def test_the_word_of_the_user_counts_without_git(
     torch.save(model, "m.pt")
     assert main(["check", "--trust"]) == 0
     assert "1 of 1 expectations met" in capsys.readouterr().out
+
+
+def test_a_file_that_took_the_place_of_a_tracked_one_does_not_count(project: Path) -> None:
+    model = project / "m.pt"
+    model.write_bytes(b"one")
+    git(project, "add", "pyproject.toml", "m.pt")
+    assert why_trust_does_not_count(project / "pyproject.toml", "m.pt") == ""
+    model.write_bytes(b"two")
+    assert "not the file that git has" in why_trust_does_not_count(project / "pyproject.toml", "m.pt")
+
+
+def test_a_file_of_git_lfs_counts_for_what_its_pointer_says(project: Path) -> None:
+    content = b"weights" * 1000
+    digest = hashlib.sha256(content).hexdigest()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {len(content)}\n"
+    (project / "m.pt").write_text(pointer)
+    git(project, "add", "pyproject.toml", "m.pt")
+    (project / "m.pt").write_bytes(content)
+    assert why_trust_does_not_count(project / "pyproject.toml", "m.pt") == ""
+    (project / "m.pt").write_bytes(content + b"!")
+    assert "not the file that git has" in why_trust_does_not_count(project / "pyproject.toml", "m.pt")

@@ -9,8 +9,7 @@ import torch
 
 from gradflow.load.files.archive import Archive
 from gradflow.load.files.exported_program.offence import Misshapen, RunsCode, shown
-from gradflow.load.files.pickles.draft import DamagedError, RefusedError
-from gradflow.load.files.pickles.module_classes import MissingPackageError
+from gradflow.load.files.pickles.draft import DamagedError, MissingPackageError, RefusedError
 from gradflow.load.files.pickles.reading import read_archived
 
 __all__ = ["checked_inputs"]

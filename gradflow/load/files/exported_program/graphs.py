@@ -8,10 +8,10 @@ from typing import Any
 from gradflow.load.files.exported_program.names import checked_identifier
 from gradflow.load.files.exported_program.offence import AsksTooMuch, Misshapen, shown
 from gradflow.load.files.exported_program.operators import checked_operator
+from gradflow.load.files.limits import MOST_NODES
 
 __all__ = ["check_dimensions", "check_graph"]
 
-_MOST_NODES = 200_000
 _MOST_DIMENSIONS = 64
 
 
@@ -45,7 +45,7 @@ def check_graph(graph: Mapping[str, Any]) -> None:
         When two values have the same name, or an operator is given a graph that cannot take one.
     """
     nodes = graph["nodes"]
-    if len(nodes) > _MOST_NODES:
+    if len(nodes) > MOST_NODES:
         raise AsksTooMuch(f"a graph of {len(nodes):,} nodes")
     names: set[str] = set()
     for node in nodes:

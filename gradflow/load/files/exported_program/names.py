@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import keyword
 import re
 
@@ -17,9 +19,6 @@ _MOST_LEVELS = 64
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # torch puts a level that is no identifier between double quotes: nothing that could end them. `@2` is the second call.
 _LEVEL = re.compile(r"([A-Za-z0-9_ -]+)(?:@[0-9]{1,6})?")
-# what generated functions take for granted, in `torch.fx.graph` and around it
-_TAKEN = frozenset(("self", "torch", "inf", "nan", "NoneType", "fx_pytree", "pytree", "getattr"))
-
 _OF_EVERY_MODULE = frozenset(dir(torch.nn.Module()))
 
 
@@ -30,7 +29,7 @@ def is_identifier(name: str) -> bool:
         and _IDENTIFIER.fullmatch(name)
         and not keyword.iskeyword(name)
         and not _is_dunder(name)
-        and name not in _TAKEN
+        and name not in _taken_names()
     )
 
 
@@ -82,6 +81,17 @@ def checked_text(text: str) -> str:
     if not all(letter.isprintable() or letter in "\n\t" for letter in text):
         raise Misshapen(f"the text {shown(text)} with control characters")
     return text
+
+
+@functools.cache
+def _taken_names() -> frozenset[str]:
+    """What torch's generated functions take for granted: their globals, and what they reach a parameter with."""
+    graph = torch.fx.Graph()
+    parameter = graph.get_attr("level.0")
+    graph.output(parameter)
+    code = graph.python_code("self")
+    written = {node.id for node in ast.walk(ast.parse(code.src)) if isinstance(node, ast.Name)}
+    return frozenset(written - {parameter.name} | set(code.globals))
 
 
 def _is_dunder(name: str) -> bool:

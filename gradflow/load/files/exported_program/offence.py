@@ -5,7 +5,9 @@ The parts that check a record know what they found, and not the file that it is 
 
 from __future__ import annotations
 
-__all__ = ["AsksTooMuch", "Misshapen", "Offence", "RunsCode", "shown"]
+from gradflow.printable import printable
+
+__all__ = ["AsksTooMuch", "Misshapen", "NeedsPackage", "Offence", "RunsCode", "shown"]
 
 _MOST_SHOWN = 80
 
@@ -30,8 +32,15 @@ class Misshapen(Offence):
     """It is not what ``torch.export.save`` writes."""
 
 
+class NeedsPackage(Offence):
+    """It is sound, but only a package that is not installed knows it. ``package`` is what ``pip`` installs."""
+
+    def __init__(self, found: str, package: str) -> None:
+        super().__init__(found)
+        self.package = package
+
+
 def shown(value: object) -> str:
     """A value of the file as messages show it: short, printable, in backticks."""
-    text = value if isinstance(value, str) else repr(value)[: 2 * _MOST_SHOWN]
-    printable = "".join(letter if letter.isprintable() else "?" for letter in text[:_MOST_SHOWN])
-    return f"`{printable.replace('`', chr(39))}`"
+    text = value if isinstance(value, str) else repr(value)
+    return f"`{printable(text[:_MOST_SHOWN])[:_MOST_SHOWN].replace('`', chr(39))}`"

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch._export.serde import serialize
 
-from gradflow.load.files.exported_program.offence import Misshapen, RunsCode, shown
+from gradflow.load.files.exported_program.offence import Misshapen, NeedsPackage, RunsCode, shown
 
 __all__ = ["OperatorKind", "checked_operator"]
 
@@ -36,6 +36,8 @@ def checked_operator(target: str) -> OperatorKind:
     ------
     RunsCode
         When it is none that only computes: one that opens files, prints, repeats a graph, or none of torch's.
+    NeedsPackage
+        When it is one of torchvision, and that is not installed.
     Misshapen
         When this torch does not have it.
     """
@@ -68,6 +70,8 @@ def _check_schema(namespace: str, name: str, overload: str, target: str) -> None
         torch._C._dispatch_find_schema_or_throw(qualified, overload)
     except RuntimeError as error:
         raise RunsCode(f"the operator {shown(target)}") from error
+    if name.endswith("_backward"):  # called by autograd alone, on what its forward has made; not guarded against more
+        raise RunsCode(f"the operator {shown(target)}, the derivative of another one")
     needed = [argument for argument in schema.arguments if not argument.has_default_value() and not argument.is_out]
     if needed and all(str(argument.type) == "str" for argument in needed):
         raise RunsCode(f"the operator {shown(target)}")
@@ -77,4 +81,4 @@ def _register_torchvision() -> None:
     try:
         import torchvision.ops  # noqa: F401 - registers its operators
     except ImportError as error:
-        raise Misshapen("an operator of torchvision, which is not installed") from error
+        raise NeedsPackage("an operator of torchvision, which cannot be imported", "torchvision") from error

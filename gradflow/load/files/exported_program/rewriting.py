@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gradflow.errors import LoadError
 from gradflow.load.files.archive import Archive, ArchiveWriter
 from gradflow.load.files.exported_program.example_inputs import checked_inputs
 from gradflow.load.files.exported_program.offence import Misshapen, RunsCode, shown
 from gradflow.load.files.exported_program.program import checked_program
 from gradflow.load.files.exported_program.weights import checked_payloads
+from gradflow.load.files.limits import MOST_PROGRAM_BYTES
+from gradflow.load.files.private_copy import private_copy
 
 __all__ = ["FreshCopy", "fresh_copy"]
 
@@ -58,32 +58,21 @@ def fresh_copy(archive: Archive) -> Iterator[FreshCopy]:
     _check_records(archive)
     records = {name: archive.read(name, _SMALL) for name in (*_FIXED, *_NUMBERS) if name in archive}
     _check_header(records)
-    records[_PROGRAM] = checked_program(archive.read(_PROGRAM))
+    records[_PROGRAM] = checked_program(archive.read(_PROGRAM, MOST_PROGRAM_BYTES))
     records[_INPUTS], note = checked_inputs(archive, _INPUTS)
     copied: set[str] = set()
     for folder, config in _PAYLOADS.items():
         records[config], payloads = checked_payloads(archive, folder, config)
         copied |= payloads
-    with ExitStack() as stack:
-        try:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="gradflow-"))
-            path = Path(folder) / f"{_MODEL}.pt2"
-            _write(path, records, sorted(copied), archive)
-        except OSError as error:
-            raise LoadError(
-                f"{archive.described} cannot be copied into a temporary folder",
-                note=f"{type(error).__name__}: {error.strerror}; torch is given a copy of what was checked",
-                hint="make room there, or name another folder in the environment variable `TMPDIR`",
-            ) from error
-        yield FreshCopy(path, len(records[_PROGRAM]), (note,) if note else ())
 
-
-def _write(path: Path, records: Mapping[str, bytes], copied: Sequence[str], archive: Archive) -> None:
-    with path.open("xb") as file, ArchiveWriter(file, _MODEL) as writer:
+    def write(writer: ArchiveWriter) -> None:
         for name, data in records.items():
             writer.add_bytes(name, data)
-        for name in copied:
+        for name in sorted(copied):
             writer.copy(name, archive)
+
+    with private_copy(archive, f"{_MODEL}.pt2", _MODEL, write) as path:
+        yield FreshCopy(path, len(records[_PROGRAM]), (note,) if note else ())
 
 
 def _check_records(archive: Archive) -> None:

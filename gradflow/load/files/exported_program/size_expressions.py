@@ -69,9 +69,17 @@ def checked_expression(text: str, symbols: frozenset[str]) -> str:
 
 
 def checked_range_name(name: str) -> str:
-    """What a range is declared for: a symbol, or arithmetic on symbols such as ``2*s0``."""
-    checked_expression(name, frozenset(re.findall(r"[A-Za-z]\w*", name)))
-    return name
+    """What a range is declared for, written anew: a symbol, or arithmetic on symbols such as ``2*s0``.
+
+    It is spelled as sympy prints it, because torch looks for the range of a size under that text.
+
+    Raises
+    ------
+    RunsCode, AsksTooMuch
+        As :func:`checked_expression`.
+    """
+    understood = checked_expression(name, frozenset(re.findall(r"[A-Za-z]\w*", name)))
+    return re.sub(r" (\*{1,2}|//?|%) ", r"\1", understood)
 
 
 class _NotASizeError(Exception):

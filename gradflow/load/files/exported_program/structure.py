@@ -90,7 +90,10 @@ def _value(place: str, hint: Any, value: Any, rules: Rules) -> Any:
         return [_value(place, inner[0], item, rules) for item in value]
     if origin is dict and isinstance(value, dict):
         check = rules.keys.get(place, checked_identifier)
-        return {check(key): _value(place, inner[1], item, rules) for key, item in value.items()}
+        made = {check(key): _value(place, inner[1], item, rules) for key, item in value.items()}
+        if len(made) < len(value):
+            raise Misshapen(f"{shown(value)}, which says something twice")
+        return made
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return rebuilt(hint, value, rules)
     if hint is str and isinstance(value, str):

@@ -16,7 +16,7 @@ from gradflow.load.files.exported_program.offence import AsksTooMuch, Misshapen,
 from gradflow.load.files.exported_program.program import checked_device
 from gradflow.load.files.exported_program.strict_json import parse_json
 from gradflow.load.files.exported_program.structure import Rules, rebuilt
-from gradflow.load.files.limits import MOST_SPREAD_BYTES
+from gradflow.load.files.limits import MOST_PROGRAM_BYTES, MOST_SPREAD_BYTES
 
 __all__ = ["checked_payloads"]
 
@@ -44,7 +44,9 @@ def checked_payloads(archive: Archive, folder: str, config_name: str) -> tuple[b
         whole={},
         made={"TensorMeta": check_dimensions},
     )
-    config = rebuilt(schema.PayloadConfig, parse_json(archive.read(config_name), "a list of weights"), rules)
+    config = rebuilt(
+        schema.PayloadConfig, parse_json(archive.read(config_name, MOST_PROGRAM_BYTES), "a list of weights"), rules
+    )
     types: dict[str, int] = {}
     apart: dict[tuple[Any, ...], int] = {}
     for path, payload in config["config"].items():

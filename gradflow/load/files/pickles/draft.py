@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["DamagedError", "Draft", "Name", "RefusedError", "Unsettled", "settled"]
+__all__ = ["DamagedError", "Draft", "MissingPackageError", "Name", "RefusedError", "Unsettled", "settled"]
 
 _ABSENT = object()
 _MOST_NESTED = 20
+_LONGEST_NAME = 200
 
 
 class RefusedError(Exception):
@@ -18,6 +19,7 @@ class RefusedError(Exception):
     """
 
     def __init__(self, name: str, reason: str) -> None:
+        name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
         self.is_name = " " not in name
         super().__init__(f"`{name}` {reason}" if self.is_name else f"{name} {reason}")
         self.name, self.reason = name, reason
@@ -25,6 +27,10 @@ class RefusedError(Exception):
 
 class DamagedError(Exception):
     """The pickle is not what a pickler writes."""
+
+
+class MissingPackageError(Exception):
+    """The library that a name belongs to is not installed; its name is the argument."""
 
 
 class Draft:

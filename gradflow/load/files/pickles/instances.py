@@ -28,7 +28,7 @@ def check_attributes(cls: type, state: Any) -> None:
         if type(name) is not str:
             raise DamagedError(f"an attribute of a `{cls.__qualname__}` has no name")
         described = f"{cls.__module__}.{cls.__qualname__}.{name}"
-        if name.startswith("__"):
+        if name.startswith("__") and callable(value):  # torch.jit leaves tables under such names
             raise RefusedError(described, "is special to Python")
         found = _of_class(cls, name)
         if found is not None and (_does_something(found.value) or callable(value)):

@@ -14,7 +14,8 @@ from typing import Any, Protocol, cast
 import torch
 from torch._utils import IMPORT_MAPPING, NAME_MAPPING
 
-from gradflow.load.files.pickles.draft import DamagedError, Draft, RefusedError, Unsettled, settled
+from gradflow.errors import GradflowError
+from gradflow.load.files.pickles.draft import DamagedError, Draft, MissingPackageError, RefusedError, Unsettled, settled
 
 __all__ = ["Machine", "PickleStream", "name_of_today"]
 
@@ -24,6 +25,8 @@ _LARGEST_KEY = 2**61 - 1
 _LARGEST_NUMBER_BITS = 2048
 _WORK_BEFORE_BYTES = 1_000_000
 _WORK_PER_BYTE = 16
+_CONTAINER_WORK = 100
+"""An empty container is one byte of a pickle and some two hundred of memory; in what people save it has entries."""
 
 
 class PickleStream(Protocol):
@@ -75,9 +78,17 @@ class Machine:
         DamagedError
             When it is none that a pickler writes.
         """
-        handlers = _HANDLERS
-        for opcode, argument, _ in _opcodes(stream):
-            handler = handlers.get(opcode.name)
+        try:
+            return self._run(stream)
+        except (RefusedError, DamagedError, MissingPackageError, GradflowError):
+            raise
+        except Exception as error:
+            # what Python, NumPy and torch raise over arguments that no pickler writes: an array where a text belongs
+            raise DamagedError(f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}") from error
+
+    def _run(self, stream: PickleStream | bytes) -> Any:
+        for opcode, argument, _ in pickletools.genops(cast(Any, stream)):
+            handler = _HANDLERS.get(opcode.name)
             if handler is not None:
                 handler(self, argument)
             elif opcode.name == "STOP":
@@ -218,13 +229,14 @@ class Machine:
             raise DamagedError("the arguments of a call are no tuple")
         if not isinstance(function, Draft):
             raise RefusedError(_described(function), "is called by the file")
-        self.charge(_weight(arguments))
+        self.charge(_weight(arguments) + _CONTAINER_WORK)
         self._push(function.call(arguments))
 
     def _new(self, _: Any) -> None:
         arguments, cls = self._pop(), self._pop()
         if not isinstance(arguments, tuple) or not isinstance(cls, Draft):
             raise RefusedError(_described(cls), "is made into an object by the file")
+        self.charge(_CONTAINER_WORK)
         self._push(cls.make(arguments))
 
     def _new_ex(self, _: Any) -> None:
@@ -265,18 +277,6 @@ def name_of_today(module: str, name: str) -> tuple[str, str]:
     return IMPORT_MAPPING.get(module, module), name
 
 
-def _opcodes(stream: PickleStream | bytes) -> Any:
-    """The opcodes; whatever their reader raises for damaged data becomes one exception."""
-    opcodes = pickletools.genops(cast(Any, stream))
-    while True:
-        try:
-            yield next(opcodes)
-        except StopIteration:
-            return
-        except Exception as error:
-            raise DamagedError(f"{type(error).__name__}: {error}") from error
-
-
 def _weight(arguments: tuple[Any, ...]) -> int:
     """How much whoever takes these arguments may copy."""
     containers = (list, set, frozenset, dict, tuple, deque, str, bytes, bytearray)
@@ -295,8 +295,16 @@ def _described(value: Any) -> str:
     return value.described if isinstance(value, Draft) else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _constant(value: Callable[[], Any]) -> Callable[[Machine, Any], None]:
-    return lambda machine, _: machine._push(value())
+def _constant(value: Any) -> Callable[[Machine, Any], None]:
+    return lambda machine, _: machine._push(value)
+
+
+def _container(kind: Callable[[], Any]) -> Callable[[Machine, Any], None]:
+    def push(machine: Machine, _: Any) -> None:
+        machine.charge(_CONTAINER_WORK)
+        machine._push(kind())
+
+    return push
 
 
 _Handler = Callable[[Machine, Any], None]
@@ -309,18 +317,18 @@ def _alike(handler: _Handler, *names: str) -> dict[str, _Handler]:
 _HANDLERS: Mapping[str, _Handler] = {
     "PROTO": Machine._set_protocol,
     "FRAME": lambda _machine, _: None,
-    "NONE": _constant(lambda: None),
-    "NEWTRUE": _constant(lambda: True),
-    "NEWFALSE": _constant(lambda: False),
-    "EMPTY_LIST": _constant(list),
-    "EMPTY_DICT": _constant(dict),
-    "EMPTY_SET": _constant(set),
-    "EMPTY_TUPLE": _constant(tuple),
+    "NONE": _constant(None),
+    "NEWTRUE": _constant(True),
+    "NEWFALSE": _constant(False),
+    "EMPTY_LIST": _container(list),
+    "EMPTY_DICT": _container(dict),
+    "EMPTY_SET": _container(set),
+    "EMPTY_TUPLE": _constant(()),
     **_alike(Machine._push_number, "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "INT"),
     **_alike(Machine._push, "BINFLOAT", "FLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE"),
     **_alike(Machine._push, "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
     **_alike(Machine._push_old_text, "STRING", "BINSTRING", "SHORT_BINSTRING"),
-    "MARK": _constant(lambda: _MARK),
+    "MARK": _constant(_MARK),
     "POP": Machine._drop,
     "POP_MARK": Machine._drop_to_mark,
     "DUP": lambda machine, _: machine._push(machine._top()),

@@ -19,18 +19,15 @@ from typing import Any
 
 import torch
 
-from gradflow.load.files.pickles.draft import RefusedError
+from gradflow.load.files.pickles.draft import MissingPackageError, RefusedError
+from gradflow.load.paths import is_file
 
-__all__ = ["MissingPackageError", "installed_class", "installed_module", "module_class"]
+__all__ = ["installed_class", "installed_module", "module_class"]
 
 _LIBRARIES = ("torch.nn", "torchvision", "timm")
 """Their modules are made of layers and of nothing that reaches outside of the process."""
 _BESIDE = ("builtins", "abc", "typing", "enum", "collections")
 """Where their base classes may come from, beside the libraries themselves."""
-
-
-class MissingPackageError(Exception):
-    """The library that a name belongs to is not installed; its name is the argument."""
 
 
 def module_class(module: str, name: str) -> type[torch.nn.Module]:
@@ -117,7 +114,9 @@ def _installed_folder(library: str) -> Path:
         raise MissingPackageError(library.partition(".")[0])
     folder = Path(next(iter(spec.submodule_search_locations))).resolve()
     if folder.parents[library.count(".")] not in _site_folders():
-        raise RefusedError(library, "is found here in a folder where nothing gets installed")
+        raise RefusedError(
+            library, "is found here in a folder that pip does not install to; an editable install does not count"
+        )
     return folder
 
 
@@ -133,7 +132,7 @@ def _defined_classes(folder: Path, inner: str) -> frozenset[str]:
     """The classes whose statement stands at the top of a file; the file is read, not run."""
     place = folder.joinpath(*inner.split(".")) if inner else folder
     for path in (place.with_suffix(".py"), place / "__init__.py"):
-        if path.is_file() and path.resolve().is_relative_to(folder):
+        if is_file(path) and path.resolve().is_relative_to(folder):
             tree = ast.parse(path.read_text(encoding="utf-8"))
             return frozenset(node.name for node in tree.body if isinstance(node, ast.ClassDef))
     return frozenset()

@@ -11,6 +11,7 @@ from torch import nn
 from gradflow.load.files.limits import MOST_CALLS
 from gradflow.load.files.pickles.draft import DamagedError, Name, RefusedError, settled
 from gradflow.load.files.pickles.instances import check_attributes
+from gradflow.load.module_tree import MOST_NESTED, CircularModulesError, measure_modules
 
 __all__ = ["ModuleMaker", "check_modules"]
 
@@ -60,8 +61,8 @@ class ModuleMaker:
             raise DamagedError(f"a `{cls.__qualname__}` cannot be restored: {type(error).__name__}: {error}") from error
 
 
-def _check_state(cls: type, state: dict[str, Any]) -> None:
-    """Whether these may be the attributes of a module."""
+def _check_state(cls: type, state: dict[str, Any], *, is_restored: bool = False) -> None:
+    """Whether these may be the attributes of a module; once it is restored, it has all that every module has."""
     check_attributes(cls, state)
     what = f"a `{cls.__qualname__}`"
     for name, usual in _USUAL.items():
@@ -72,6 +73,9 @@ def _check_state(cls: type, state: dict[str, Any]) -> None:
     for name in _HOOKS & state.keys():
         if state[name]:
             raise RefusedError(f"{cls.__module__}.{cls.__qualname__}", "has a hook, which would be called")
+    missing = sorted(_USUAL.keys() - state.keys())
+    if is_restored and missing:
+        raise DamagedError(f"{what} lacks what every module has: `{missing[0]}`")
     if "training" not in state:
         raise DamagedError(f"{what} is neither in train nor in eval mode")
     for name, kind in (("_parameters", torch.Tensor), ("_buffers", torch.Tensor), ("_modules", nn.Module)):
@@ -112,27 +116,12 @@ def check_modules(made: list[nn.Module]) -> None:
     for module in made:
         if not vars(module):
             raise DamagedError(f"a `{type(module).__qualname__}` has no state")
-        _check_state(type(module), vars(module))
-    calls: dict[int, int] = {}
-    for module in made:
-        _count_calls(module, calls)
-    if any(count > MOST_CALLS for count in calls.values()):
+        _check_state(type(module), vars(module), is_restored=True)
+    try:
+        tree = measure_modules(made)
+    except CircularModulesError as error:
+        raise DamagedError(str(error)) from error
+    if tree.depth > MOST_NESTED:
+        raise DamagedError(f"its modules are nested {tree.depth:,} deep, and at most {MOST_NESTED} are read")
+    if tree.calls > MOST_CALLS:
         raise DamagedError(f"its modules contain each other more than {MOST_CALLS:,} times")
-
-
-def _count_calls(root: nn.Module, calls: dict[int, int]) -> None:
-    """Fill in how many modules there are from each one downwards, a shared one counted as often as it is reached."""
-    open_: set[int] = set()
-    pending = [(root, False)]
-    while pending:
-        module, is_left = pending.pop()
-        children = [child for child in module._modules.values() if child is not None]
-        if is_left:
-            open_.discard(id(module))
-            calls[id(module)] = min(1 + sum(calls[id(child)] for child in children), MOST_CALLS + 1)
-        elif id(module) in open_:
-            raise DamagedError(f"a `{type(module).__qualname__}` contains itself")
-        elif id(module) not in calls:
-            open_.add(id(module))
-            pending.append((module, True))
-            pending.extend((child, False) for child in children)

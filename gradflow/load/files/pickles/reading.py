@@ -13,11 +13,11 @@ import torch
 from gradflow.load.files.archive import Archive
 from gradflow.load.files.limits import MOST_PICKLE_BYTES
 from gradflow.load.files.pickles.arrays import array_names
-from gradflow.load.files.pickles.draft import DamagedError, Draft, Name, RefusedError
+from gradflow.load.files.pickles.draft import DamagedError, Draft, MissingPackageError, Name, RefusedError
 from gradflow.load.files.pickles.instances import check_attributes
 from gradflow.load.files.pickles.listed import helper_classes, is_held_class, listed_names
 from gradflow.load.files.pickles.machine import Machine, PickleStream, name_of_today
-from gradflow.load.files.pickles.module_classes import MissingPackageError, module_class
+from gradflow.load.files.pickles.module_classes import module_class
 from gradflow.load.files.pickles.modules import ModuleMaker, check_modules
 from gradflow.load.files.pickles.plain import HOLDERS, plain_names
 from gradflow.load.files.pickles.shape import check_shape
@@ -114,6 +114,7 @@ class _Reader:
         self._storages = storages
         self._modules = ModuleMaker()
         self._made: dict[int, Any] = {}
+        self._held: list[Any] = []
         self.machine = Machine(
             name=self.name, load_persistent=self._load_persistent, build=self._build, size=min(size, file_size)
         )
@@ -134,7 +135,7 @@ class _Reader:
     def check(self, value: Any) -> None:
         """Look over what was made, before anybody else does."""
         check_modules(self._modules.made)
-        check_shape(value, self._modules.made)
+        check_shape([value, *map(vars, self._modules.made), *map(vars, self._held)])
 
     def _found(self, module: str, name: str) -> Draft:
         listed = listed_names(module, name)
@@ -170,5 +171,6 @@ class _Reader:
                 state = dict(state)
             check_attributes(type(target), state)
             vars(target).update(state)
+            self._held.append(target)
         else:
             raise RefusedError(f"{type(target).__module__}.{type(target).__qualname__}", "is given a state by the file")

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
-
-from torch import nn
 
 from gradflow.load.files.limits import MOST_CALLS, MOST_DEPTH
 from gradflow.load.files.pickles.draft import DamagedError
+from gradflow.load.files.pickles.plain import HOLDERS
 
 __all__ = ["check_shape"]
 
 _MOST_ENTRIES = 500 * MOST_CALLS
 
 
-def check_shape(value: Any, modules: Sequence[nn.Module]) -> None:
-    """Look through ``value`` and what ``modules`` hold beside their members.
+def check_shape(roots: Iterable[Any]) -> None:
+    """Look through what a pickle holds, and the attributes of the objects that it made.
 
     A container that is held in several places is counted in each, as whoever walks through meets it.
 
@@ -27,7 +27,7 @@ def check_shape(value: Any, modules: Sequence[nn.Module]) -> None:
         When a walk could take long, or never end.
     """
     measured: dict[int, tuple[int, int]] = {}
-    for root in (value, *(vars(module) for module in modules)):
+    for root in roots:
         _measure(root, measured)
 
 
@@ -39,7 +39,7 @@ def _measure(root: Any, measured: dict[int, tuple[int, int]]) -> None:
         value, is_left = pending.pop()
         if not _is_container(value):
             continue
-        inside = [item for item in _entries(value) if _is_container(item)]
+        inside = [entry for item in _entries(value) for entry in _containers_in(item)]
         if is_left:
             open_.discard(id(value))
             sizes = [measured[id(item)] for item in inside]
@@ -60,6 +60,15 @@ def _measure(root: Any, measured: dict[int, tuple[int, int]]) -> None:
 
 def _is_container(value: Any) -> bool:
     return isinstance(value, (list, tuple, dict, set, frozenset, deque))
+
+
+def _containers_in(item: Any) -> tuple[Any, ...]:
+    if _is_container(item):
+        return (item,)
+    if isinstance(item, functools.partial):
+        return item.args, item.keywords
+    # a module's own attributes are looked through by themselves, and modules may lead back to where they are held
+    return (vars(item),) if isinstance(item, HOLDERS) else ()
 
 
 def _entries(value: Any) -> Iterable[Any]:

@@ -91,7 +91,8 @@ class TensorMaker:
         tensors = parts[:2] if is_coo else parts[:3]
         if not all(type(part) is torch.Tensor for part in tensors):
             raise DamagedError("a part of a sparse tensor is no tensor")
-        self._reach(_count(size) * tensors[-1].dtype.itemsize)
+        # the dense size is what whoever unfolds it takes; the indices are looked at one by one
+        self._reach(_count(size) * tensors[-1].dtype.itemsize + sum(part.nbytes for part in tensors))
         with _damage_of_values():
             if is_coo:
                 indices, values = tensors

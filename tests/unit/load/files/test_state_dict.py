@@ -74,3 +74,30 @@ def test_other_shapes_are_refused_with_both_shapes():
     with pytest.raises(LoadError, match="other shapes") as caught:
         load_weights(source(), weights, PATH)
     assert "`head.weight` is [10, 4] in the file, [2, 4] in the model" in caught.value.note
+    assert caught.value.hint == "build it as it was trained: with 10 instead of 2, perhaps by `--model-arg NAME=10`"
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"head.weight": torch.ones(10, 5)},  # two sizes differ
+        {"head.weight": torch.ones(10, 4), "head.bias": torch.ones(7)},
+        {"head.bias": torch.ones(2, 2)},  # another number of dimensions
+    ],
+)
+def test_no_size_is_proposed_where_several_differ(others):
+    with pytest.raises(LoadError, match="other shapes") as caught:
+        load_weights(source(), other_weights() | others, PATH)
+    assert caught.value.hint == "build it as it was trained: arguments go with `--model-arg NAME=VALUE`"
+
+
+def test_tied_weights_need_one_of_their_names():
+    tied = torch.nn.ModuleDict({"body": torch.nn.Embedding(5, 4), "head": torch.nn.Linear(4, 5, bias=False)})
+    tied["head"].weight = tied["body"].weight
+    weights = {"body.weight": torch.ones(5, 4)}
+    loaded = load_weights(source(tied), weights, PATH)
+    assert not any("left as built" in text for text in loaded.assumptions)
+    assert torch.equal(loaded.model["head"].weight, weights["body.weight"])
+    apart = torch.nn.ModuleDict({"body": torch.nn.Embedding(5, 4), "head": torch.nn.Linear(4, 5, bias=False)})
+    said = load_weights(source(apart), weights, PATH).assumptions
+    assert "not in the file, left as built: `head.weight`" in said

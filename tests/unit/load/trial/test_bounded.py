@@ -28,7 +28,29 @@ class DependsOnData(nn.Module):
         return nn.functional.interpolate(x, size=(size, size)).sum()
 
 
+class CannotBeCopied(nn.Upsample):
+    """As some exported programs; it has no copy without data, and none with them."""
+
+    def __deepcopy__(self, _memo):
+        raise RuntimeError("not of this kind")
+
+
+class Computes(nn.Module):
+    """Anything, as an exported program can."""
+
+    def __init__(self, compute):
+        super().__init__()
+        self.compute = compute
+
+    def forward(self, x):
+        return self.compute(x)
+
+
 GREEDY = {
+    "cannot be copied": CannotBeCopied(scale_factor=100_000),
+    "reads the same again": Computes(lambda x: x.mean().expand(10**6, 10**7).sum()),
+    "makes its own": Computes(lambda x: x.sum() + torch.ones(5 * 10**9, dtype=torch.int8, device="cpu").sum() * 2),
+    "as many as the data say": Computes(lambda x: torch.repeat_interleave((x.sum() * 0 + 3 * 10**9).long().view(1))),
     "memory of one result": nn.Upsample(scale_factor=100_000),
     "memory of many results": nn.Sequential(*(nn.Upsample(scale_factor=s) for s in (200, *[1] * 20))),
     "padding": nn.Conv2d(1, 1, 1, padding=10**6),
@@ -46,6 +68,9 @@ def test_a_model_that_takes_too_much_is_one_error(kind):
 
 
 MODEST = {
+    "cannot be copied": CannotBeCopied(scale_factor=2),
+    "size depends on data": Computes(lambda x: x[x > 0].sum() + x.nonzero().sum()),
+    "view of the same": Computes(lambda x: x.mean().expand(10**6, 10**7)[:3, :3].sum()),
     "convolution": nn.Conv2d(1, 4, 3),
     "window": nn.MaxPool2d(60, stride=1),
     "depends on data": DependsOnData(2),

@@ -242,6 +242,9 @@ MISSHAPEN = {
     ),
     "no first module": lambda program: program["graph_module"].update(module_call_graph=[]),
     "text with control characters": with_argument({"as_string": "\x1b[31m"}),
+    "two ranges of one symbol": lambda program: program["range_constraints"].update(
+        {f"({name})": value for name, value in program["range_constraints"].items()}
+    ),
     "an unknown dialect": lambda program: program.update(verifiers=["NONE"]),
 }  # fmt: skip
 

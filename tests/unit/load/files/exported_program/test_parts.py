@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 
 import pytest
+import torch
+from torch import nn
 from torch._export.serde import schema
 
 from gradflow.load.files.exported_program.module_stack import checked_module_stack
-from gradflow.load.files.exported_program.names import checked_module_path, checked_text, is_identifier
-from gradflow.load.files.exported_program.offence import AsksTooMuch, Misshapen, Offence, RunsCode, shown
+from gradflow.load.files.exported_program.names import (
+    _taken_names,
+    checked_module_path,
+    checked_text,
+    is_identifier,
+)
+from gradflow.load.files.exported_program.offence import AsksTooMuch, Misshapen, NeedsPackage, Offence, RunsCode, shown
 from gradflow.load.files.exported_program.operators import checked_operator
 from gradflow.load.files.exported_program.program import _rules
 from gradflow.load.files.exported_program.strict_json import MOST_DEPTH, parse_json
@@ -50,7 +58,7 @@ def test_json_that_readers_could_take_differently_is_refused(text, kind):
         parse_json(text, "it")
 
 
-@pytest.mark.parametrize("name", ["x", "_x1", "input", "p_layer1_0_weight", "device", "print"])
+@pytest.mark.parametrize("name", ["x", "_x1", "input", "p_layer1_0_weight", "device_1", "print"])
 def test_a_name_of_a_value(name):
     assert is_identifier(name)
 
@@ -60,6 +68,30 @@ def test_a_name_of_a_value(name):
 )
 def test_what_is_no_name_of_a_value(name):
     assert not is_identifier(name)
+
+
+def test_what_generated_source_relies_on_is_no_name_of_a_value():
+    """Asked of torch: where it renames one, or adds one, this is the place to look at what the source holds now."""
+    relied_on = {"self", "getattr", "torch", "device", "inf", "nan", "NoneType", "fx_pytree", "pytree"}
+    assert _taken_names() == relied_on
+    assert not any(map(is_identifier, relied_on))
+
+
+def test_a_name_that_is_not_taken_hides_nothing_from_generated_source():
+    """And one that is taken would: torch itself does not keep a flat program apart from its inputs."""
+
+    def run(name):
+        graph = torch.fx.Graph(tracer_cls=None)
+        value = graph.placeholder(name)
+        value.name = name
+        filled = graph.call_function(torch.ops.aten.full.default, ([1], float("inf")), {"device": torch.device("cpu")})
+        graph.output(graph.call_function(torch.ops.aten.add.Tensor, (value, filled)))
+        return torch.fx.GraphModule(nn.Module(), graph)(torch.ones(1))
+
+    assert run("input").isinf()
+    for name in ("device", "torch"):
+        with pytest.raises((TypeError, AttributeError)):
+            run(name)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +120,11 @@ def test_text_for_operators():
 
 
 def test_what_is_shown_of_a_file_is_short_and_printable():
-    assert shown("\x1b[2J`x") == "`?[2J'x`"
-    assert len(shown("x" * 1000)) == 82
+    assert shown("\x1b[2J`x") == r"`\x1b[2J'x`"
+    assert shown("\u202e##[error]") == r"`\u202e\x23#[error]`"
+    assert shown({"a": "\n"}) == r"`{'a': '\n'}`"
+    assert shown("żółw") == "`żółw`"
+    assert len(shown("x" * 1000)) == len(shown("\x1b" * 1000)) == 82
 
 
 @pytest.mark.parametrize(
@@ -174,6 +209,15 @@ def test_an_operator_that_computes(target, kind):
 def test_an_operator_that_may_do_more_is_refused(target):
     with pytest.raises(RunsCode):
         checked_operator(target)
+
+
+def test_an_operator_of_a_package_that_is_missing_needs_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision.ops", None)
+    checked_operator.cache_clear()
+    with pytest.raises(NeedsPackage) as caught:
+        checked_operator("torch.ops.torchvision.nms.default")
+    assert caught.value.package == "torchvision"
+    assert checked_operator("torch.ops.aten.relu.default") == "operator"
 
 
 def test_a_stack_of_modules_keeps_all_but_odd_classes():

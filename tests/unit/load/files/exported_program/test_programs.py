@@ -12,7 +12,9 @@ import torchvision
 from torch import nn
 from torch.utils._pytree import tree_leaves
 
+from gradflow.errors import LoadError
 from gradflow.load.files.exported import load_exported
+from gradflow.load.files.exported_program.operators import checked_operator
 
 AUTO = torch.export.Dim.AUTO
 
@@ -152,6 +154,28 @@ def test_an_operator_of_torchvision_is_known(load_program):
 
     source = load_program(Boxes(), torch.rand(5, 4), torch.rand(5))
     assert source.model(*source.example_inputs[0]).shape[1] == 4
+
+
+def test_a_package_that_is_missing_is_what_the_error_says_to_install(load_program, monkeypatch):
+    class Boxes(nn.Module):
+        def forward(self, boxes, scores):
+            return boxes[torchvision.ops.nms(boxes, scores, 0.5)]
+
+    checked_operator.cache_clear()
+    monkeypatch.setitem(sys.modules, "torchvision.ops", None)
+    with pytest.raises(LoadError, match="holds an operator of torchvision, which cannot be imported") as caught:
+        load_program(Boxes(), torch.rand(5, 4), torch.rand(5))
+    assert "pip install torchvision" in caught.value.hint
+
+
+def test_a_program_whose_sizes_depend_on_each_other_loads(load_program):
+    class Shifted(nn.Module):
+        def forward(self, x, y):
+            return x[1:] + y
+
+    size = torch.export.Dim("size", min=3, max=60)
+    source = load_program(Shifted(), torch.ones(6), torch.ones(5), dynamic_shapes=({0: size + 1}, {0: size}))
+    assert source.model(torch.ones(9), torch.ones(8)).shape == (8,)
 
 
 def test_a_program_after_decomposition_loads(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import sympy
 
 from gradflow.load.files.exported_program.offence import AsksTooMuch, RunsCode
 from gradflow.load.files.exported_program.size_expressions import checked_expression, checked_range_name
@@ -110,7 +111,19 @@ def test_a_part_that_is_repeated_counts_once():
         checked_expression("Add(" + ", ".join(f"Identity(Mod(s0, {number}))" for number in range(60)) + ")", SYMBOLS)
 
 
-def test_a_range_may_be_that_of_a_multiple():
-    assert checked_range_name("2*s17") == "2*s17"
+@pytest.mark.parametrize("name", ["s17", "2*s17", "s17 + 1", "2*s17 - 3", "s17**2", "s17//2"])
+def test_a_range_has_the_name_under_which_torch_looks_for_it(name):
+    symbol = sympy.Symbol("s17", positive=True, integer=True)
+    assert checked_range_name(name) == name
+    if "//" not in name:  # which sympy has no operator for
+        assert checked_range_name(name) == str(sympy.sympify(name, locals={"s17": symbol}))
+
+
+@pytest.mark.parametrize("name", [" s17", "(s17)", "s17 # no comment", "\ts17\n"])
+def test_the_name_of_a_range_is_what_was_understood_of_it(name):
+    assert checked_range_name(name) == "s17"
+
+
+def test_a_range_of_something_else_is_refused():
     with pytest.raises(RunsCode):
         checked_range_name("s17.name")
