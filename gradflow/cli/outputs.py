@@ -72,7 +72,7 @@ class Outputs:
         self._written |= _taken_by(path)
 
     def _check(self, path: Path, reads: frozenset[object]) -> None:
-        if not reads.isdisjoint(file_keys(path)) and replaced_file(path) is not None:
+        if not reads.isdisjoint(file_keys(path)) and not is_stream(path):
             raise UsageError(
                 f"`{path}` is read by this command, so it is not written to",
                 note="not even `--force` replaces what a command reads",

@@ -72,6 +72,8 @@ def check_writable(path: Path) -> os.stat_result | None:
         raise _failure(path, f"no file can have this name ({error})") from error
     except OSError as error:
         raise _failure(path, error.strerror or str(error)) from error
+    if found is None and _leads_past_a_missing_folder(path):
+        raise _failure(path, "there is no such folder")
     if found is not None and stat.S_ISDIR(found.st_mode):
         raise _failure(path, "it is a folder", hint=f"name a file, such as `{path / 'report.json'}`")
     if _own_descriptor(path) is not None:
@@ -101,6 +103,14 @@ def replaced_file(path: Path) -> os.stat_result | None:
 def is_stream(path: Path) -> bool:
     """Whether ``path`` is a device, a pipe or an open descriptor: written to as it is, with nothing to be replaced."""
     return os.path.exists(path) and replaced_file(path) is None and not os.path.isdir(path)  # noqa: PTH110, PTH112
+
+
+def _leads_past_a_missing_folder(path: Path) -> bool:
+    """`missing/../file`, also behind a link: the system finds nothing there, and without `missing` there is a file."""
+    try:
+        return os.path.lexists(os.path.realpath(path))
+    except FileNotFoundError:  # the working folder is gone
+        return False
 
 
 def _check_folder(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from gradflow.errors import RenderError
 
-__all__ = ["JsonObject", "encode"]
+__all__ = ["JsonObject", "encode", "malformed"]
 
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _WORDS: dict[type, str] = {str: "a text", int: "a whole number", bool: "true or false", dict: "an object"}
@@ -51,7 +51,7 @@ class JsonObject:
 
     def __init__(self, data: object, where: str = "") -> None:
         if not isinstance(data, dict):
-            raise _malformed(where or "the whole", "an object", data)
+            raise malformed(where or "the whole", "an object", data)
         self._data = data
         self._where = where
 
@@ -74,7 +74,8 @@ class JsonObject:
         return default
 
 
-def _malformed(where: str, expected: str, found: object) -> RenderError:
+def malformed(where: str, expected: str, found: object) -> RenderError:
+    """The error for a value that is not what belongs in its place; ``where`` is its path in the JSON."""
     text = repr(found)
     shown = text if len(text) <= 40 else text[:37] + "..."
     return RenderError(f"not a gradflow report: `{where}` should be {expected}, not {shown}")
@@ -84,7 +85,7 @@ def _decode(hint: Any, data: object, where: str) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         if data not in arguments:
-            raise _malformed(where, "one of " + ", ".join(map(str, arguments)), data)
+            raise malformed(where, "one of " + ", ".join(map(str, arguments)), data)
         return data
     if origin in (Union, types.UnionType):
         if data is None and type(None) in arguments:
@@ -99,14 +100,14 @@ def _decode(hint: Any, data: object, where: str) -> Any:
     if hint in _WORDS:
         # bool is a subclass of int, and `true` is no whole number
         if not isinstance(data, hint) or (hint is int and isinstance(data, bool)):
-            raise _malformed(where, _WORDS[hint], data)
+            raise malformed(where, _WORDS[hint], data)
         return data
     return _decode_dataclass(hint, data, where)
 
 
 def _decode_tuple(hint: Any, data: object, where: str) -> tuple[Any, ...]:
     if not isinstance(data, list):
-        raise _malformed(where, "an array", data)
+        raise malformed(where, "an array", data)
     return tuple(_decode(hint, entry, f"{where}[{index}]") for index, entry in enumerate(data))
 
 
@@ -126,8 +127,11 @@ def _decode_float(data: object, where: str) -> float:
     if isinstance(data, str) and data in _NOT_FINITE:
         return _NOT_FINITE[data]
     if isinstance(data, bool) or not isinstance(data, (int, float)):
-        raise _malformed(where, "a number", data)
-    return float(data)
+        raise malformed(where, "a number", data)
+    try:
+        return float(data)
+    except OverflowError as error:
+        raise malformed(where, "a number that a float can hold", "one of more digits") from error
 
 
 @functools.cache

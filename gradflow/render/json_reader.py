@@ -9,10 +9,13 @@ from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.errors import RenderError
 from gradflow.graph.elements import Branch, Cut, Edge, Node
 from gradflow.graph.flow_graph import FlowGraph
-from gradflow.render.json_codec import JsonObject
+from gradflow.render.json_codec import JsonObject, malformed
 from gradflow.report import SCHEMA_VERSION, Environment, GradientStatistics, Report, Score, Target, Verdict
 
 __all__ = ["report_from_json"]
+
+_MOST_AXES = 4
+_LONGEST = 2**20  # of the sides of a map
 
 
 def report_from_json(data: object) -> Report:
@@ -123,7 +126,13 @@ def _cam(parent: JsonObject) -> CamResult | None:
 
     source = JsonObject(data, "cam")
     size = source.read("input_size", tuple[int, ...] | None, None)
-    unknown = numpy.full(source.read("shape", tuple[int, ...]), numpy.nan, dtype=numpy.float32)
+    if size is not None and len(size) != 2:
+        raise malformed("cam.input_size", "a height and a width", list(size))
+    shape = source.read("shape", tuple[int, ...])
+    if len(shape) > _MOST_AXES or not all(0 <= length < _LONGEST for length in shape):
+        raise malformed("cam.shape", "the sizes of a map", list(shape))
+    # the numbers are not in the report; of the sizes that it names nothing is made room for
+    unknown = numpy.broadcast_to(numpy.float32(numpy.nan), shape)
     return CamResult(
         method=source.read("method", str),
         layer=source.read("layer", str),

@@ -61,7 +61,7 @@ def find_weights(loaded: object, path: Path) -> Weights:
     LoadError
         When there is none, saying what the file holds instead.
     """
-    found = _search(loaded, depth=3)
+    found = _search(loaded, 3, set())
     if found is None:
         is_tensor = isinstance(loaded, torch.Tensor)
         raise LoadError(
@@ -76,14 +76,15 @@ def find_weights(loaded: object, path: Path) -> Weights:
     return Weights(value=value, where=where, arch=arch if isinstance(arch, str) else "")
 
 
-def _search(value: object, depth: int) -> tuple[Any, str] | None:
+def _search(value: object, depth: int, seen: set[tuple[int, int]]) -> tuple[Any, str] | None:
     if isinstance(value, torch.nn.Module) or _is_state_dict(value):
         return value, ""
-    if not isinstance(value, Mapping) or depth == 0:
+    if not isinstance(value, Mapping) or depth == 0 or (id(value), depth) in seen:
         return None
+    seen.add((id(value), depth))  # one dictionary may be held in many places
     rest = sorted(key for key in value if isinstance(key, str) and key not in _USUAL_KEYS and key not in _NEVER)
     for key in (*_USUAL_KEYS, *rest):
-        found = _search(value[key], depth - 1) if key in value else None
+        found = _search(value[key], depth - 1, seen) if key in value else None
         if found is not None:
             return found[0], f"{key}.{found[1]}" if found[1] else key
     return None

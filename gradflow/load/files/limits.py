@@ -37,13 +37,13 @@ MOST_SPREAD_BYTES = 256 * 2**20
 MOST_DEPTH = 200
 """How deep plain containers may be nested."""
 
-MOST_CALLS = 20_000
+MOST_CALLS = 10_000
 """Modules that one call of the model may come to; one that is shared counts each time."""
 
 MOST_PROGRAM_BYTES = 64 * 2**20
 """Bytes of the JSON of an exported program, and of the list of its weights."""
 
-MOST_NODES = 200_000
+MOST_NODES = 20_000
 """Nodes in one graph of an exported program."""
 
 RESTORING_SECONDS = 8.0

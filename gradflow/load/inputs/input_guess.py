@@ -15,7 +15,7 @@ from gradflow.load.inputs.first_layer import Candidate, candidates_of
 from gradflow.load.inputs.random_input import GUESSED_BYTES, bytes_of, default_dtype, random_tensor, whole_number
 from gradflow.load.trial.bounded import quietly, runs_without_data
 from gradflow.load.trial.counting import Counting, TooMuchError
-from gradflow.load.trial.twin import NoTwinError
+from gradflow.load.trial.twin import NoTwinError, twin_without_data
 
 __all__ = ["GuessedInputs", "guess_inputs"]
 _LARGE = 1_000_000
@@ -132,9 +132,10 @@ def _first_that_runs(model: nn.Module, candidates: Sequence[Candidate]) -> Candi
     counting = Counting()  # one for all of them: what the first may take, the others may not take again
     try:
         with quietly():
+            twin = twin_without_data(model)
             for candidate in candidates:
                 tensor = torch.empty(candidate.shape, dtype=candidate.dtype or dtype, device="meta")
-                if runs_without_data(model, (tensor,), {}, counting):
+                if runs_without_data(twin, (tensor,), {}, counting):
                     return candidate
     except (TooMuchError, NoTwinError):
         return candidates[0]

@@ -35,7 +35,7 @@ def require_bounded(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapp
     try:
         with quietly():
             try:
-                is_done = runs_without_data(model, arguments, keywords, Counting())
+                is_done = runs_without_data(twin_without_data(model), arguments, keywords, Counting())
             except NoTwinError:
                 is_done = False
             if not is_done:
@@ -49,18 +49,15 @@ def require_bounded(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapp
 
 
 def runs_without_data(
-    model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], counting: Counting
+    twin: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], counting: Counting
 ) -> bool:
-    """Whether a copy of the model runs on inputs of these shapes, on torch's meta device.
+    """Whether a model without data (see :func:`twin_without_data`) runs on inputs of these shapes.
 
     Raises
     ------
     TooMuchError
         When it takes more than ``counting`` allows.
-    NoTwinError
-        When the model cannot be copied.
     """
-    twin = twin_without_data(model)
     arguments, keywords = without_data((arguments, dict(keywords)))
     try:
         _run(twin, arguments, keywords, counting)

@@ -15,7 +15,7 @@ __all__ = ["MOST_BYTES", "MOST_OPERATIONS", "MOST_WORK", "Counting", "TooMuchErr
 
 MOST_BYTES = 8 * 2**30
 """Bytes of all results of one forward pass together: what autograd may have to keep."""
-MOST_OPERATIONS = 20_000
+MOST_OPERATIONS = 10_000
 MOST_WORK = 2 * 10**13
 """Multiplications and additions of one forward pass; a vision transformer of a billion parameters has some 10**12."""
 
@@ -55,7 +55,9 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
             argument.alias_info is not None and not argument.alias_info.is_write for argument in func._schema.returns
         ):
             return func(*args, **kwargs)  # a view takes nothing
-        expected = _result_without_data(func, args, kwargs)
+        # where everything is without data already, the operation itself takes nothing
+        takes_room = any(not one.is_meta for one in _tensors((args, kwargs))) or _names_a_device(func)
+        expected = _result_without_data(func, args, kwargs) if takes_room else None
         if expected is not None:
             self._count(func, args, kwargs, expected)
         result = func(*args, **kwargs)
@@ -86,6 +88,10 @@ def _emptied(tensor: torch.Tensor) -> torch.Tensor:
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
 
 
+def _names_a_device(func: Any) -> bool:
+    return any(argument.name == "device" for argument in func._schema.arguments)
+
+
 def _tensors(value: Any) -> list[torch.Tensor]:
     return [one for one in _pytree.tree_leaves(value) if isinstance(one, torch.Tensor) and one.layout == torch.strided]
 
@@ -94,7 +100,7 @@ def _result_without_data(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     """What the operation gives without data; nothing where that depends on the data, and so does its size."""
     try:
         args, kwargs = without_data((args, kwargs))
-        if any(argument.name == "device" for argument in func._schema.arguments):
+        if _names_a_device(func):
             kwargs["device"] = torch.device("meta")
         return func(*args, **kwargs)
     except Exception:  # noqa: BLE001 - no kernel without data, or an error that the operation itself will raise

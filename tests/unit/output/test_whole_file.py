@@ -177,3 +177,17 @@ def test_what_would_be_replaced_is_a_regular_file_with_a_name(tmp_path: Path) ->
     assert found.st_size == 4
     assert replaced_file(tmp_path) is None
     assert not is_stream(tmp_path)
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_path_through_a_folder_that_is_missing_leads_to_no_file(tmp_path, is_link):
+    precious = tmp_path / "precious.txt"
+    precious.write_text("precious")
+    path = tmp_path / "missing" / ".." / "precious.txt"
+    if is_link:
+        (tmp_path / "link").symlink_to("missing/../precious.txt")
+        path = tmp_path / "link"
+    with pytest.raises(RenderError, match="no such folder"):
+        write_whole(path, b"new")
+    assert precious.read_text() == "precious"
+    assert sorted(one.name for one in tmp_path.iterdir()) == sorted(["precious.txt", *(["link"] if is_link else [])])

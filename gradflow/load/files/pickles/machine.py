@@ -25,6 +25,7 @@ _LARGEST_KEY = 2**61 - 1
 _LARGEST_NUMBER_BITS = 2048
 _WORK_BEFORE_BYTES = 1_000_000
 _WORK_PER_BYTE = 16
+_KEY_BYTES = 64
 _CONTAINER_WORK = 100
 """An empty container is one byte of a pickle and some two hundred of memory; in what people save it has entries."""
 
@@ -198,6 +199,8 @@ class Machine:
             For anything else.
         """
         value = settled(value)
+        if isinstance(value, (str, bytes)):
+            self.charge(len(value) // _KEY_BYTES)  # that equal keys are equal is found out letter by letter
         if type(value) is tuple:
             self.charge(100)
             if len(value) <= 100 and all(_is_plain_key(item) for item in value):

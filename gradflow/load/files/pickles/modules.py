@@ -11,6 +11,7 @@ from torch import nn
 from gradflow.load.files.limits import MOST_CALLS
 from gradflow.load.files.pickles.draft import DamagedError, Name, RefusedError, settled
 from gradflow.load.files.pickles.instances import check_attributes
+from gradflow.load.files.pickles.recurrent import check_recurrent, require_named_weights
 from gradflow.load.module_tree import MOST_NESTED, CircularModulesError, measure_modules
 
 __all__ = ["ModuleMaker", "check_modules"]
@@ -54,7 +55,7 @@ class ModuleMaker:
         if vars(module):
             raise DamagedError(f"a `{cls.__qualname__}` is given its state twice")
         _check_state(cls, state)
-        _check_recurrent(cls, state)
+        require_named_weights(cls, state)
         try:
             module.__setstate__(state)  # type: ignore[no-untyped-call]
         except Exception as error:
@@ -93,16 +94,6 @@ def _check_members(cls: type, members: Any, kind: type) -> None:
             raise DamagedError(f"a member of {what} is no {kind.__name__}")
 
 
-def _check_recurrent(cls: type, state: dict[str, Any]) -> None:
-    """Its weights have names, as torch writes them since 1.0; else its own code makes them, in a loop of any length."""
-    if not issubclass(cls, nn.RNNBase):
-        return
-    names: Any = state.get("_all_weights")
-    has_names = isinstance(names, list) and bool(names) and isinstance(names[0], list) and bool(names[0])
-    if not has_names or not isinstance(names[0][0], str) or not isinstance(state.get("_flat_weights"), list):
-        raise DamagedError(f"a `{cls.__qualname__}` does not name its weights")
-
-
 def check_modules(made: list[nn.Module]) -> None:
     """Whether every module was given its state, none contains itself, and calling all of them comes to an end.
 
@@ -117,6 +108,8 @@ def check_modules(made: list[nn.Module]) -> None:
         if not vars(module):
             raise DamagedError(f"a `{type(module).__qualname__}` has no state")
         _check_state(type(module), vars(module), is_restored=True)
+        if isinstance(module, nn.RNNBase):
+            check_recurrent(module)
     try:
         tree = measure_modules(made)
     except CircularModulesError as error:

@@ -134,7 +134,10 @@ class _Reader:
 
     def check(self, value: Any) -> None:
         """Look over what was made, before anybody else does."""
-        check_modules(self._modules.made)
+        try:
+            check_modules(self._modules.made)
+        except (TypeError, ValueError, AttributeError, RuntimeError) as error:  # sizes that are none
+            raise DamagedError(f"a module of it cannot be: {error}") from error
         check_shape([value, *map(vars, self._modules.made), *map(vars, self._held)])
 
     def _found(self, module: str, name: str) -> Draft:

@@ -13,7 +13,7 @@ from gradflow.load.files.pickles.plain import HOLDERS
 
 __all__ = ["check_shape"]
 
-_MOST_ENTRIES = 500 * MOST_CALLS
+_MOST_ENTRIES = 1000 * MOST_CALLS
 
 
 def check_shape(roots: Iterable[Any]) -> None:

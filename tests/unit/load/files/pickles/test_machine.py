@@ -113,6 +113,13 @@ def test_a_list_that_holds_itself_is_one_error():
         read(b"\x80\x02]q\x00h\x00a.")
 
 
+def test_long_keys_that_are_equal_are_work():
+    long = b"X" + (200_000).to_bytes(4, "little") + b"k" * 200_000
+    data = b"\x80\x02}q\x00" + long + b"q\x01Ns" + b"0" + long + b"q\x02" + b"0h\x00" + b"h\x02Ns" * 3000 + b"."
+    with pytest.raises(DamagedError, match="far more work"):
+        read(data)
+
+
 def test_numbers_that_collide_are_no_keys():
     with pytest.raises(RefusedError, match="used as a key"):
         read(pickle.dumps({(2**61 - 1) * 3: 1}))
