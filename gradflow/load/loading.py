@@ -137,6 +137,11 @@ def _said_of_score(request: Request) -> tuple[str, ...]:
 
 def _in_mode(source: SourcedModel, *, train: bool) -> SourcedModel:
     """Train mode where it is asked for; eval for what was just built by name; else the mode the model is in."""
+    if train and not source.has_modes:
+        raise UsageError(
+            f"`{source.name}` cannot be put into train mode: an exported program stays in the mode it was exported in",
+            hint="export it in train mode, or check the Python model that it was made from",
+        )
     if train:
         try:
             source.model.train()

@@ -33,6 +33,7 @@ class SourcedModel:
 
     ``input_size`` is ``(C, H, W)`` where the source says what the model was made for. ``is_built_by_us`` tells a
     freshly built zoo model, which gradflow puts into eval mode, from one that comes in a mode of its own.
+    ``has_modes`` is ``False`` where the mode was fixed when the file was written.
     ``is_vouched_for`` is ``False`` for a model that a file describes and nobody trusts: what it may take is bounded.
     """
 
@@ -46,5 +47,6 @@ class SourcedModel:
     input_size: tuple[int, ...] | None = None
     example_inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
     is_built_by_us: bool = False
+    has_modes: bool = True
     is_vouched_for: bool = True
     provenance: Provenance = field(default_factory=Provenance)

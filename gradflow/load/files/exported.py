@@ -52,6 +52,7 @@ def load_exported(path: Path, *, trust: bool) -> SourcedModel:
         assumptions=(mode, *left_out),
         limits=restored.limits,
         example_inputs=restored.example_inputs,
+        has_modes=False,
         is_vouched_for=trust,
     )
 

@@ -13,7 +13,8 @@ from gradflow.errors import UsageError
 from gradflow.load.inputs.configured_input import configured_inputs
 from gradflow.load.inputs.first_layer import Candidate, candidates_of
 from gradflow.load.inputs.random_input import GUESSED_BYTES, bytes_of, default_dtype, random_tensor, whole_number
-from gradflow.load.trial.bounded import quietly, runs_without_data
+from gradflow.load.quiet import quietly
+from gradflow.load.trial.bounded import runs_without_data
 from gradflow.load.trial.counting import Counting, TooMuchError
 from gradflow.load.trial.twin import NoTwinError, twin_without_data
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import io
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,11 +11,12 @@ import torch
 from torch import nn
 
 from gradflow.errors import LoadError
+from gradflow.load.quiet import quietly
 from gradflow.load.trial.counting import MOST_BYTES, Counting, TooMuchError, without_data
 from gradflow.load.trial.memory import limited_memory
 from gradflow.load.trial.twin import NoTwinError, twin_without_data
 
-__all__ = ["quietly", "require_bounded", "runs_without_data"]
+__all__ = ["require_bounded", "runs_without_data"]
 
 
 def require_bounded(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], name: str) -> None:
@@ -101,11 +100,3 @@ def _expendable(model: nn.Module) -> Iterator[nn.Module]:
 def _run(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], counting: Counting) -> None:
     with torch.no_grad(), torch.random.fork_rng(devices=[]), counting:
         model(*arguments, **keywords)
-
-
-@contextlib.contextmanager
-def quietly() -> Iterator[None]:
-    """Nothing that the copy prints or warns of is shown: the run itself shows it."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield

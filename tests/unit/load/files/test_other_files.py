@@ -131,3 +131,8 @@ def test_arch_beside_a_whole_program_is_a_usage_error(exported, tmp_path):
     for path in (exported, scripted(Net(), tmp_path / "net.pt")):
         with pytest.raises(UsageError, match="`--arch` has nothing to do"):
             load(path, arch="resnet18")
+
+
+def test_an_exported_program_cannot_be_put_into_train_mode(exported):
+    with pytest.raises(UsageError, match="stays in the mode"):
+        load(exported, train=True)
