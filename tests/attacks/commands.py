@@ -58,15 +58,15 @@ def running_server() -> Iterator[subprocess.Popen[str]]:
 class Commands:
     """Commands in one folder.
 
-    Options of each: ``cwd``, ``env``, ``timeout`` in seconds, ``memory`` and ``largest_file`` in bytes, ``user`` as a
-    number, ``closed`` where stdout is to be closed.
+    Options of each: ``cwd``, ``env``, ``timeout`` in seconds, ``memory`` and ``largest_file`` in bytes, ``closed``
+    where stdout is to be closed.
     """
 
     def __init__(self, process: Any, folder: Path) -> None:
         self.process, self.folder = process, folder
 
     def _order(self, kind: str, argv: Any, *, cwd: Path | None = None, **options: Any) -> Done:
-        usual = {"env": {}, "timeout": 15, "memory": 0, "largest_file": 0, "user": 0, "closed": False}
+        usual = {"env": {}, "timeout": 15, "memory": 0, "largest_file": 0, "closed": False}
         asked = {"kind": kind, "argv": argv, "cwd": str(cwd or self.folder)}
         self.process.stdin.write(json.dumps(usual | options | asked, default=str) + "\n")
         self.process.stdin.flush()

@@ -63,10 +63,6 @@ def prepare(order, out, err):
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     if order["largest_file"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["largest_file"], order["largest_file"]))
-    if order["user"]:
-        os.setgroups([])
-        os.setgid(order["user"])
-        os.setuid(order["user"])
     if order["closed"]:
         os.close(1)
         sys.stdout = None

@@ -46,7 +46,7 @@ def read_archived(archive: Archive) -> Any:
     """
     for name in archive.names:
         if archive.is_compressed(name):
-            raise DamagedError(f"`{name}` is compressed, as torch never writes it")
+            raise DamagedError(f"`{name}` is compressed, which torch never does: another program has packed it again")
     if "byteorder" in archive and archive.read("byteorder", 16) != b"little":
         raise DamagedError("it was written on a machine of another byte order")
     pickled = archive.read("data.pkl", MOST_PICKLE_BYTES)
