@@ -26,7 +26,7 @@ def parse_arguments(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
             raise UsageError(f"`{name}` cannot be the name of an argument", hint="write `--model-arg name=value`")
         try:
             parsed[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, MemoryError, RecursionError):  # what Python raises for brackets without end
             parsed[name] = value
     return parsed
 

@@ -54,7 +54,8 @@ class UserCode:
         found: Any = module
         for part in attribute.split("."):
             if not hasattr(found, part):
-                names = [name for name in vars(found) if not name.startswith("__")]
+                # an object of C has no attributes of its own
+                names = [name for name in getattr(found, "__dict__", ()) if not name.startswith("__")]
                 raise LoadError(
                     f"`{source}` has no `{attribute}`",
                     hint=did_you_mean(part, names) or _examples(source, module, purpose),

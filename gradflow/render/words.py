@@ -163,7 +163,7 @@ def _statistics_text(statistics: GradientStatistics) -> str:
 
 def _share(count: int, total: int) -> str:
     """A share in percent that never rounds some to none, or most to all."""
-    if count == total:
+    if count >= total:  # a report that came from elsewhere may count more than there are
         return "100%"
     percent = 100 * count / total
     if percent < 1:

@@ -276,3 +276,14 @@ def test_modules_that_nobody_can_go_through_are_one_error(tmp_path):
     assert isinstance(build_reference(code, f"{path}:nested", {"depth": 100}).model, torch.nn.Sequential)
     assert isinstance(build_reference(code, f"{path}:shared", {}).model, torch.nn.Sequential)
     sys.modules.pop("usernested", None)
+
+
+def test_an_attribute_of_an_object_without_attributes_is_one_error(file):
+    with pytest.raises(LoadError, match="has no"):
+        load(f"{file}:torch.ones.ones")
+
+
+def test_brackets_without_end_are_a_text(file):
+    brackets = "[" * 3000 + "]" * 3000
+    assert load(f"{file}:build", model_args=(("width", "5"),)).model.head.out_features == 5
+    assert load(f"{file}:Net", model_args=(("name", brackets),)).model.name == brackets
