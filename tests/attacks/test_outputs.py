@@ -21,8 +21,9 @@ OVER_INPUT = {
 }
 
 
+@pytest.mark.parametrize("more", [(), ("--force",)], ids=["", "forced"])
 @pytest.mark.parametrize("case", OVER_INPUT)
-def test_an_output_over_an_input_is_refused(cli, tmp_path, net, picture, case):
+def test_an_output_over_an_input_is_refused(cli, tmp_path, net, picture, case, more):
     command, name = OVER_INPUT[case]
     (tmp_path / "sub").mkdir()
     torch.save(nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3)), tmp_path / "m.pt")
@@ -30,7 +31,7 @@ def test_an_output_over_an_input_is_refused(cli, tmp_path, net, picture, case):
     torch.save(torch.ones(2, 5), tmp_path / "x.pt")
     torch.save(Small().state_dict(), tmp_path / "w.pt")
     before = (tmp_path / name).read_bytes()
-    done = cli(*command.split())
+    done = cli(*command.split(), *more)
     assert (tmp_path / name).read_bytes() == before, f"overwritten; status {done.status}, {done.text[:200]}"
     assert_one_error(done)
 
