@@ -11,7 +11,7 @@ from gradflow.load.files.archive_layout import require_small_table
 from gradflow.load.names import did_you_mean
 from gradflow.load.paths import special_kind, user_path
 
-__all__ = ["MODEL_SUFFIXES", "FileKind", "existing_file", "model_file_kind"]
+__all__ = ["MODEL_SUFFIXES", "FileKind", "existing_file", "model_file_kind", "names_in_zip"]
 
 FileKind = Literal["torch.save", "legacy torch.save", "TorchScript", "torch.export", "safetensors"]
 
@@ -113,18 +113,29 @@ def model_file_kind(path: Path) -> FileKind:
     )
 
 
-def _zip_kind(path: Path) -> FileKind:
+def names_in_zip(path: Path) -> list[str]:
+    """What a zip archive says that it holds; from a table of bounded size, and not yet held against the rest of it.
+
+    Raises
+    ------
+    LoadError
+        When the table cannot be read.
+    """
     try:
         with path.open("rb") as file:
             require_small_table(file)
             with zipfile.ZipFile(file) as archive:
-                names = archive.namelist()
+                return archive.namelist()
     except Exception as error:  # zipfile raises nearly anything for damaged tables
         raise LoadError(
             f"`{path}` is truncated or damaged",
             note=f"it begins like a file of torch.save, but its table of contents cannot be read ({error})",
             hint="write or download it again",
         ) from error
+
+
+def _zip_kind(path: Path) -> FileKind:
+    names = names_in_zip(path)
     inner = {name.partition("/")[2] for name in names}
     if "constants.pkl" in inner:
         return "TorchScript"

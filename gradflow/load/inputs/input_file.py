@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy
 import torch
 
 from gradflow.errors import LoadError, UntrustedFileError
-from gradflow.load.files.kind import existing_file, model_file_kind
+from gradflow.load.files.kind import existing_file, model_file_kind, names_in_zip
 from gradflow.load.files.legacy import is_legacy
 from gradflow.load.files.safetensors_file import read_safetensors
 from gradflow.load.files.saved_file import load_tensors
@@ -94,10 +93,11 @@ def _begins_with(path: Path, start: bytes) -> bool:
 
 def _arrays_inside(path: Path) -> list[str]:
     """The names in an archive of ``numpy.savez``; none where it is another one, or damaged: its reader says so."""
+    if not _begins_with(path, _ZIP_START):
+        return []
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        names = names_in_zip(path)
+    except LoadError:
         return []
     return names if all(name.endswith(".npy") for name in names) else []
 

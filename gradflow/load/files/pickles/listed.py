@@ -122,7 +122,7 @@ class _PartialDraft(Draft):
 
 def _callable(value: Any) -> Any:
     if not isinstance(value, Draft) or isinstance(value, _PartialDraft):  # Python makes one of two partial functions
-        raise RefusedError(type(value).__name__, "would be called")
+        raise RefusedError(getattr(value, "described", type(value).__name__), "would be called")
     function = value.settle()
     if not callable(function):
         raise RefusedError(value.described, "would be called")

@@ -130,3 +130,10 @@ def test_names_of_a_pickle_are_listed_for_the_message():
     names = names_in(data)
     assert names == ["_pickle.Pickler", "_io.BytesIO", "collections.OrderedDict"]
     assert unknown_names(names) == {"_pickle.Pickler", "_io.BytesIO"}
+
+
+def test_a_partial_function_of_a_partial_function_is_refused_by_its_name():
+    inner = b"cfunctools\npartial\nctorch.nn.functional\nrelu\n\x85R"
+    with pytest.raises(RefusedError) as caught:
+        read(b"\x80\x02cfunctools\npartial\n" + inner + b"\x85R.")
+    assert caught.value.name == "functools.partial"
