@@ -192,7 +192,7 @@ def _gradients(laboratory: Laboratory, run: Run) -> tuple[dict[str, AutogradFact
         return {}, differentiate(run, laboratory.parameters)
     dependence = laboratory.dependence(trace, trace.layer_values[name])
     branches = branches_between(trace, dependence, name)
-    goals = [activation.edge for activation in run.activations[name] if activation.edge is not None]
+    goals = [goal for activation in run.activations[name] for goal in activation.goals]
     makers = layer_operations(trace, name)
     with measuring(run, goals, max(makers, default=-1), branches) as facts:
         return {name: facts}, differentiate(run, laboratory.parameters)

@@ -12,8 +12,8 @@ import gradflow
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.workload import Workload
 from gradflow.report import Environment
-from gradflow.trace.capture import all_tensors
 from gradflow.trace.data import Trace
+from gradflow.values import tensors_in
 
 __all__ = ["environment_of", "recording_allowed"]
 
@@ -34,7 +34,7 @@ def recording_allowed(workload: Workload) -> Iterator[tuple[str, ...]]:
 def environment_of(workload: Workload, trace: Trace, forward_count: int, duration_s: float) -> Environment:
     """Versions, device, mode and sizes."""
     parameters = [parameter for parameter in workload.model.parameters() if not is_uninitialised(parameter)]
-    sample = next(iter((*parameters, *all_tensors(workload.inputs))), None)
+    sample = next(iter((*parameters, *tensors_in(workload.inputs))), None)
     return Environment(
         torch=torch.__version__,
         python=platform.python_version(),

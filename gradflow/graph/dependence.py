@@ -108,8 +108,6 @@ class _Analysis:
             self.depends[source] = 1
             self.carries[source] = trace.values.requires_grad[source]
             self.cost[source] = 0
-        for source in self.sources:
-            self._hand_to_stand_ins(source)
         self._forward()
         self._backward()
         score = trace.score
@@ -190,22 +188,12 @@ class _Analysis:
             if bridge is not None and inputs:
                 left = [v for v in value_inputs(trace, bridge.leave) if carries[v]]
                 self.cuts.extend((self._group_of(bridge, v), (value,)) for v in left)
-            self._hand_to_stand_ins(value)
 
     def _note_unrecorded_write(self, operation: int, value: int, inputs: list[int]) -> None:
         """What is written while recording is off into a tensor with a history of its own: that one stays, this goes."""
         for source in inputs:
             if self.carries[source] and source != self.trace.inputs_of(operation)[0]:
                 self.cuts.extend((group, (value,)) for group in self._groups(operation, value, source))
-
-    def _hand_to_stand_ins(self, value: int) -> None:
-        """The clone that took the place of another target's output depends and carries like the output itself."""
-        for other in self.trace.stand_ins.get(value, ()):
-            if other not in self.sources and value in self.cost:
-                self.depends[other] = 1
-                self.carries[other] = self.carries[value] and self.trace.values.requires_grad[other]
-                self.cost[other], self.length[other] = self.cost[value], self.length.get(value, 0)
-                self.parent[other] = (value, ())
 
     def _price(self, operation: int, value: int, inputs: list[int], bridge: Bridge | None) -> None:
         """The number of things to mend before the gradient of ``value`` can arrive, and the way that needs fewest."""
@@ -341,8 +329,7 @@ class _Analysis:
             used = operation in leaving
             for position in range(start, end):
                 value = columns.outputs[position]
-                if reaches[value] or any(reaches[other] for other in trace.stand_ins.get(value, ())):
-                    reaches[value] = 1
+                if reaches[value]:
                     used = True
             if not used:
                 continue

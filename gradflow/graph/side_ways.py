@@ -38,9 +38,6 @@ def side_ways(
     rest: dict[int, _Way] = {trace.score: ()}
     for operation in range(len(trace) - 1, -1, -1):
         for output in trace.outputs_of(operation):
-            for stand_in in trace.stand_ins.get(output, ()):
-                if stand_in in rest:
-                    _offer(rest, output, rest[stand_in])
             if output not in rest:
                 continue
             onwards = rest[output]

@@ -15,9 +15,9 @@ from gradflow.graph.dependence import Dependence
 from gradflow.location import SiteTable
 from gradflow.probe.directional import gradient_in_double
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.capture import all_tensors
 from gradflow.trace.data import Trace
 from gradflow.trace.recorder import Recorder
+from gradflow.values import tensors_in
 
 __all__ = ["absorbing_operation", "is_rounding_error"]
 
@@ -57,8 +57,6 @@ def absorbing_operation(laboratory: Laboratory, trace: Trace, dependence: Depend
         for value in outputs:
             if changes.get(value) != 1.0:
                 changes[value] = goes_on
-            for other in trace.stand_ins.get(value, ()):
-                changes.setdefault(other, goes_on)
         counts = any(dependence.reaches[value] and dependence.carries[value] for value in outputs)
         if counts and comes_in >= _MOVED and goes_on <= _STILL:
             return row
@@ -118,7 +116,7 @@ class _Sketches(Recorder):
 
     def _keep(self, before: int, result: Any) -> None:
         row = len(self.operations.name) - 1
-        tensors = [one for one in all_tensors(result) if one.is_floating_point() and one.layout == torch.strided]
+        tensors = [one for one in tensors_in(result) if one.is_floating_point() and one.layout == torch.strided]
         if row < before or not tensors:
             return
         self.suspended += 1

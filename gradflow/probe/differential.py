@@ -21,11 +21,11 @@ import torch
 from gradflow.graph.dependence import Bridge
 from gradflow.location import SiteTable
 from gradflow.probe.evidence import Influence
-from gradflow.trace.capture import all_tensors
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DECISIONS
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run
+from gradflow.values import tensors_in
 
 __all__ = [
     "Alteration",
@@ -85,7 +85,7 @@ class ChecksumRecorder(Recorder):
         outputs = self.operations.outputs[self.operations.output_start[row] :]
         if outputs:
             total = 0
-            for tensor in all_tensors(result) or [a for a in arguments if isinstance(a, torch.Tensor)][:1]:
+            for tensor in tensors_in(result) or [a for a in arguments if isinstance(a, torch.Tensor)][:1]:
                 total = zlib.crc32(self._checksum(tensor).to_bytes(4, "little"), total)
             self.output_sums[row] = total
 
@@ -152,7 +152,7 @@ def moved(seed: int, index: Any = None, direction: int = 0) -> Alteration:
 def compare_runs(base: Run, again: Run, changed: Run, layer: str) -> Influence:
     """Conclude from the three runs."""
     first, second, third = (score_of(run) for run in (base, again, changed))
-    if first is None or second is None:
+    if first is None or second is None or changed.unmoved:
         return Influence(matters=None)
     if not _same(first, second):
         return Influence(matters=None)
@@ -225,9 +225,7 @@ def entries_of_change(
         if differs and outputs:
             if outside or arguments or not reads_change:
                 found.append(row)
-            for value in outputs:
-                differing.add(value)
-                differing.update(trace.stand_ins.get(value, ()))
+            differing.update(outputs)
     parting = len(trace) if len(other.name) > len(trace) else -1
     return Entries(rows=tuple(found), parting=parting, differing=frozenset(differing))
 
@@ -253,7 +251,9 @@ def find_bridges(
     What came back is taken to have left at the last exit before it whose own value differs; ``is_nonzero`` and
     Python conditions count only where nothing else left, or where the runs part.
     """
-    entries = entries_of_change(base, again, changed, trace, trace.layer_values.get(layer, ()))
+    memory = {trace.values.memory[value] for value in trace.layer_values.get(layer, ())}
+    moved_values = [value for value, lies_in in enumerate(trace.values.memory) if lies_in in memory]
+    entries = entries_of_change(base, again, changed, trace, moved_values)
     end = entries.parting if entries.parting >= 0 else len(trace)
     decisions = [row for row in exits if trace.name_of(row) in DECISIONS and row < end]
     values = [row for row in exits if trace.name_of(row) not in DECISIONS and row < end]

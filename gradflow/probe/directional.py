@@ -7,6 +7,7 @@ exactly zero, equal maxima in a pooling window), several step sizes, a noise gat
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,12 +17,17 @@ from gradflow.graph.dependence import Dependence
 from gradflow.probe.central_differences import STEPS, Comparison, Quotient, compare
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.double_precision import DoubleCopies, DoublePrecision, in_double
+from gradflow.probe.gradient import gradients_at
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.lone_function import noise_like, size_of
 from gradflow.program_warnings import warnings_as_without_gradflow
-from gradflow.trace.capture import replace_tensor
+from gradflow.trace.capture import Activation, activation_of
 from gradflow.trace.data import Trace
+from gradflow.trace.moving import write
 from gradflow.trace.run import eager_compilation
+from gradflow.trace.unseen import unseen
+from gradflow.trace.views import Views
+from gradflow.values import tensors_in
 
 __all__ = ["check_derivative", "gradient_in_double", "locate_difference", "modules_on_the_way"]
 
@@ -53,6 +59,9 @@ def check_derivative(
         Otherwise a single direction at a single base point, for where a loss is suspected already.
     """
     before = laboratory.forward_count
+    reason = laboratory.reach_of_move(target).reason
+    if reason:
+        return DerivativeCheck(outcome="unclear", reason=reason)
     try:
         subject = _MovedModel(laboratory, target, index, thorough)
         comparisons: list[Comparison] = []
@@ -60,6 +69,8 @@ def check_derivative(
             comparisons.append(subject.compared(seed))
             if comparisons[-1].outcome == "agrees":
                 break
+    except _CannotMoveError as error:
+        return DerivativeCheck(outcome="unclear", reason=str(error), forward_count=laboratory.forward_count - before)
     except Exception as error:  # noqa: BLE001  (whatever the model raises in float64 is the reason)
         text = " ".join(str(error).split())[:160]
         reason = f"the model cannot be run in float64: {type(error).__name__}: {text}"
@@ -115,7 +126,7 @@ def modules_on_the_way(trace: Trace, dependence: Dependence) -> tuple[str, ...]:
 
 
 class _MovedModel:
-    """The score as a function of what is added to the target's output at each of its calls."""
+    """The score as a function of the values at the target's output, at each of its calls."""
 
     def __init__(self, laboratory: Laboratory, target: str, index: Any, thorough: bool) -> None:
         workload = laboratory.workload
@@ -134,43 +145,35 @@ class _MovedModel:
 
     def gradients(self) -> tuple[torch.Tensor | None, ...]:
         """Autograd's answer, where the target is as it is."""
-        points: list[torch.Tensor] = []
-
-        def look(call: int, value: torch.Tensor) -> torch.Tensor:
-            points.append(value if value.requires_grad else value.requires_grad_())
-            return value.clone()
-
-        score = self._score(look)
-        return torch.autograd.grad(score, points, allow_unused=True) if points else ()
+        return tuple(self._score(lambda call, value: value).gradients())
 
     def compared(self, seed: int) -> Comparison:
         """Autograd against differences around one jittered base point."""
-        points: list[torch.Tensor] = []
 
         def jitter(call: int, value: torch.Tensor) -> torch.Tensor:
             noise = noise_like(value, _generator(seed, call, 0))
-            return value + _JITTER * size_of(value.detach()) * noise
+            return value + _JITTER * size_of(value) * noise
+
+        sizes: list[float] = []
 
         def look(call: int, value: torch.Tensor) -> torch.Tensor:
             point = jitter(call, value)
-            point = point if point.requires_grad else point.requires_grad_()
-            points.append(point)
-            # what follows may change what it gets in place
-            return point.clone()
+            sizes.append(size_of(point))
+            return point
 
-        score = self._score(look)
-        if not points:
+        at_base = self._score(look)
+        if not sizes:
             raise LookupError(f"`{self._target}` gave no tensor")
-        gradients: Sequence[Any] = torch.autograd.grad(score, points, allow_unused=True)
-        sizes = [size_of(point.detach()) for point in points]
+        score, gradients = at_base.score, at_base.gradients()
         base = float(score.detach())
         predicted = [0.0] * self._direction_count
-        for call, (point, gradient) in enumerate(zip(points, gradients, strict=True)):
-            for number in range(self._direction_count if gradient is not None else 0):
-                along = self._direction(seed, number, call, point)
+        for call, gradient in enumerate(gradients):
+            if gradient is None:
+                continue
+            for number in range(self._direction_count):
+                along = self._direction(seed, number, call, gradient)
                 predicted[number] += sizes[call] * float((gradient * along).sum())
-        points.clear()
-        del score, gradients
+        del at_base, score, gradients
 
         def moved(number: int, step: float) -> float:
             def alter(call: int, value: torch.Tensor) -> torch.Tensor:
@@ -179,7 +182,7 @@ class _MovedModel:
                 point = jitter(call, value)
                 return point + step * sizes[call] * self._direction(seed, number, call, point)
 
-            return float(self._score(alter).detach())
+            return float(self._score(alter).score.detach())
 
         def quotient(number: int, step: float) -> Quotient:
             difference = moved(number, step) - moved(number, -step)
@@ -196,36 +199,70 @@ class _MovedModel:
         mask[self._index] = 1
         return direction * mask
 
-    def _score(self, alter: _Alter) -> torch.Tensor:
+    def _score(self, alter: _Alter) -> _Point:
         workload, laboratory = self._workload, self._laboratory
         laboratory.rewind()
         laboratory.forward_count += 1
         state = self._copies.fresh()
         inputs, keywords = in_double(tuple(workload.inputs)), in_double(dict(workload.keyword_inputs))
-        calls = 0
+        views = Views()
+        taken: list[Activation] = []
+        unmoved = ""
 
-        def hook(module: torch.nn.Module, arguments: Any, output: Any) -> Any:
-            nonlocal calls
-            call, calls = calls, calls + 1
-            return replace_tensor(output, lambda tensor: alter(call, tensor.clone()))[0]
+        def hook(module: torch.nn.Module, arguments: Any, output: Any) -> None:
+            nonlocal unmoved
+            with unseen():
+                tensors = tensors_in(output)
+                if tensors:
+                    with torch.no_grad():
+                        fresh = alter(len(taken), tensors[0])
+                    unmoved = write(tensors[0], fresh, laboratory.before_write) or unmoved
+                    taken.append(activation_of(tensors, views))
 
         handle = None
+        parameter = None
         if self._is_parameter:
-            moved = alter(0, state[self._target])
             replaced = state[self._target]
-            state = {name: moved if tensor is replaced else tensor for name, tensor in state.items()}
+            with torch.no_grad():
+                parameter = alter(0, replaced).detach().requires_grad_()
+            state = {name: parameter if tensor is replaced else tensor for name, tensor in state.items()}
         else:
             handle = workload.model.get_submodule(self._target).register_forward_hook(hook)
         try:
-            with torch.enable_grad(), eager_compilation(), warnings_as_without_gradflow(), DoublePrecision().running():
-                output = functional_call(workload.model, state, inputs, keywords)
-                score, _, _ = workload.objective.compute(output)
+            with torch.enable_grad(), eager_compilation(), warnings_as_without_gradflow():
+                with DoublePrecision(after=views.look).running():
+                    output = functional_call(workload.model, state, inputs, keywords)
+                    score, _, _ = workload.objective.compute(output)
+                views.look()
         finally:
             if handle is not None:
                 handle.remove()
+        if unmoved:
+            raise _CannotMoveError(f"the output of `{self._target}` cannot be moved: {unmoved}")
         if score.dtype != torch.float64:
             raise TypeError(f"its score comes out in {str(score.dtype).removeprefix('torch.')}")
-        return score
+        return _Point(score=score, taken=tuple(taken), parameter=parameter)
+
+
+class _CannotMoveError(Exception):
+    """Values could not be written into the memory of an output."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Point:
+    """The score where the target has certain values, and what its gradient is asked of."""
+
+    score: torch.Tensor
+    taken: tuple[Activation, ...]
+    parameter: torch.Tensor | None
+
+    def gradients(self) -> list[torch.Tensor | None]:
+        if not self.score.requires_grad:
+            return [None] * max(1, len(self.taken))
+        at_outputs, at_parameter = gradients_at(
+            self.score, self.taken, [] if self.parameter is None else [self.parameter]
+        )
+        return at_parameter or at_outputs
 
 
 def _generator(seed: int, call: int, number: int) -> torch.Generator:

@@ -23,20 +23,30 @@ _CASTS = frozenset({"float", "half", "bfloat16"})
 
 
 class DoublePrecision(TorchFunctionMode):
-    """Gives every operation float64 where it was to work with less."""
+    """Gives every operation float64 where it was to work with less, and calls ``after`` when it has run."""
+
+    def __init__(self, after: Callable[[], None] | None = None) -> None:
+        super().__init__()
+        self._after = after
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
+        result = self._in_double(func, args, kwargs or {})
+        if self._after is not None:
+            self._after()
+        return result
+
+    def _in_double(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = str(getattr(func, "__name__", ""))
         if name in ("__get__", "__set__", "requires_grad_"):
-            return func(*args, **(kwargs or {}))
+            return func(*args, **kwargs)
         if name in _CASTS and args:
             return args[0].double()
         # what is changed in place has to stay the same object
         kept = args[:1] if is_inplace_name(name) else ()
         rest = tuple(in_double(value) for value in args[len(kept) :])
-        return func(*kept, *rest, **{key: in_double(value) for key, value in (kwargs or {}).items()})
+        return func(*kept, *rest, **{key: in_double(value) for key, value in kwargs.items()})
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

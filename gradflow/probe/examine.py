@@ -208,11 +208,7 @@ class _Examination:
 
     def _values_used(self, dependence: Dependence) -> tuple[int, ...]:
         """The target's values that the score uses, where it uses only those of some calls; else all."""
-        used = tuple(
-            value
-            for value in self.values
-            if any(dependence.reaches[each] for each in (value, *self.trace.stand_ins.get(value, ())))
-        )
+        used = tuple(value for value in self.values if dependence.reaches[value])
         return used or self.values
 
     def _frozen_at(self, source: SourceState) -> Any:

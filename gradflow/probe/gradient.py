@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +12,10 @@ import torch
 
 from gradflow.probe.dense_values import dense_values
 from gradflow.probe.evidence import Measured
-from gradflow.trace.capture import shape_of
+from gradflow.trace.capture import Activation, shape_of
 from gradflow.trace.run import Run
 
-__all__ = ["Gradients", "differentiate", "measure", "measure_each"]
+__all__ = ["Gradients", "differentiate", "gradients_at", "measure", "measure_each"]
 
 _SMALL = 4_096
 """Gradients of so few entries are measured together: ten small operations for each would cost more than the run."""
@@ -24,12 +25,13 @@ _SMALL = 4_096
 class Gradients:
     """What one backward pass brought: per target one entry per call, ``None`` where autograd has no path.
 
-    ``others`` tells which targets get a gradient only at a further tensor of their output. ``error`` is what backward
-    raised.
+    ``others`` tells which targets get a gradient only at a further tensor of their output; ``partly_seen`` whose output
+    is a view into memory that was written to in a way that could not be followed. ``error`` is what backward raised.
     """
 
     by_target: dict[str, tuple[torch.Tensor | None, ...]]
     others: frozenset[str] = frozenset()
+    partly_seen: frozenset[str] = frozenset()
     error: Exception | None = None
 
 
@@ -38,40 +40,64 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
 
     ``.grad`` of nothing is touched. With ``retain`` the graph survives; otherwise it is freed on the way.
     """
-    slots: list[tuple[str, int]] = []
-    wanted: list[Any] = []
-    extra: list[tuple[str, Any]] = []
-    found: dict[str, list[torch.Tensor | None]] = {}
-    for name, taken in run.activations.items():
-        found[name] = [None] * len(taken)
-        for position, activation in enumerate(taken):
-            if activation.edge is not None:
-                slots.append((name, position))
-                wanted.append(activation.edge)
-            extra.extend((name, edge) for edge in activation.others)
-    for name, tensor in parameters.items():
-        found[name] = [None]
-        if tensor.requires_grad:
-            slots.append((name, 0))
-            wanted.append(tensor)
+    taken = [activation for each in run.activations.values() for activation in each]
+    extra = [(name, edge) for name, each in run.activations.items() for a in each for edge in a.others]
+    trainable = {name: tensor for name, tensor in parameters.items() if tensor.requires_grad}
+    further = [*trainable.values(), *(edge for _, edge in extra)]
     error: Exception | None = None
-    others: set[str] = set()
-    score = run.score
-    if score is not None and score.requires_grad and wanted:
-        edges = wanted + [edge for _, edge in extra]
+    at_outputs: list[torch.Tensor | None] = [None] * len(taken)
+    at_further: list[torch.Tensor | None] = [None] * len(further)
+    if run.score is not None and run.score.requires_grad:
         try:
-            gradients = torch.autograd.grad(score, edges, retain_graph=retain, allow_unused=True)
+            at_outputs, at_further = gradients_at(run.score, taken, further, retain=retain)
         except Exception as raised:  # noqa: BLE001  (whatever a user's backward raises is the finding)
             error = raised
-        else:
-            for (name, position), gradient in zip(slots, gradients, strict=False):
-                found[name][position] = gradient
-            for (name, _), gradient in zip(extra, gradients[len(slots) :], strict=True):
-                if gradient is not None:
-                    others.add(name)
+    arriving = iter(at_outputs)
+    found = {name: tuple(next(arriving) for _ in each) for name, each in run.activations.items()}
+    of_parameters = dict(zip(trainable, at_further, strict=False))
+    found.update({name: (of_parameters.get(name),) for name in parameters})
+    at_others = zip(extra, at_further[len(trainable) :], strict=True)
     return Gradients(
-        by_target={name: tuple(gradients) for name, gradients in found.items()}, others=frozenset(others), error=error
+        by_target=found,
+        others=frozenset(name for (name, _), gradient in at_others if gradient is not None),
+        partly_seen=frozenset(
+            name for name, each in run.activations.items() if any(a.base is not None and a.base.is_lost for a in each)
+        ),
+        error=error,
     )
+
+
+def gradients_at(
+    score: torch.Tensor, taken: Sequence[Activation], further: Sequence[Any] = (), *, retain: bool = False
+) -> tuple[list[torch.Tensor | None], list[torch.Tensor | None]]:
+    """The gradients of a score at activations, and at further tensors or edges; ``None`` where there is no path.
+
+    One backward pass. At an output that is a view, what came through later writes to its memory is counted as well, see
+    :mod:`gradflow.trace.views`.
+    """
+    edges = [activation.edge for activation in taken if activation.edge is not None]
+    bases = [a.base.edge for a in taken if a.edge is not None and a.base is not None and a.base.rewriter is not None]
+    if not edges and not further:
+        return [None] * len(taken), []
+    with contextlib.ExitStack() as stack:
+        written = [
+            stack.enter_context(a.base.collecting()) if a.edge is not None and a.base is not None else [] for a in taken
+        ]
+        # the bases are asked for because autograd only runs what leads to something that is asked for
+        arrived = torch.autograd.grad(score, [*edges, *further, *bases], retain_graph=retain, allow_unused=True)
+    own = iter(arrived[: len(edges)])
+    at_outputs = [
+        _sum([*([] if a.edge is None else [next(own)]), *parts]) for a, parts in zip(taken, written, strict=True)
+    ]
+    return at_outputs, list(arrived[len(edges) : len(edges) + len(further)])
+
+
+def _sum(parts: Sequence[torch.Tensor | None]) -> torch.Tensor | None:
+    total = None
+    for part in parts:
+        if part is not None:
+            total = part if total is None else total + part
+    return total
 
 
 def measure_each(gradients: Sequence[torch.Tensor | None], index: Any = None) -> tuple[Measured, ...]:

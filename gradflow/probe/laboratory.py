@@ -16,13 +16,14 @@ from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.differential import Alteration, ChecksumRecorder, compare_runs, find_bridges, moved, score_of
 from gradflow.probe.evidence import ROUNDING, Influence, Measured, NodeFlow, RepairOutcome
 from gradflow.probe.gradient import Gradients, differentiate, measure, measure_each
+from gradflow.probe.reach_of_move import ReachOfMove, reach_of_move
 from gradflow.probe.repairing import RepairingRecorder, RepairPlan
-from gradflow.trace.capture import all_tensors
 from gradflow.trace.data import Trace
 from gradflow.trace.program_sites import ProgramSites
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run, run_forward
 from gradflow.trace.state import StateKeeper
+from gradflow.values import tensors_in
 
 __all__ = ["Laboratory"]
 
@@ -63,14 +64,16 @@ class Laboratory:
         self.parameters = parameters
         self.sites = ProgramSites()
         self.forward_count = 0
-        inputs = all_tensors((*workload.inputs, *workload.keyword_inputs.values()))
-        self.has_values = not any(tensor.is_meta for tensor in (*workload.model.parameters(), *inputs))
+        self._inputs = (*workload.inputs, *workload.keyword_inputs.values())
+        tensors = (*workload.model.parameters(), *tensors_in(self._inputs))
+        self.has_values = not any(tensor.is_meta for tensor in tensors)
         self.first_score: float | None = None
         self.before_write = keeper.before_write
         self._keeper = keeper
         self._checksums: tuple[Checksummed, Checksummed] | None = None
         self._repairs: dict[tuple[RepairPlan, bool], tuple[Gradients | None, str]] = {}
         self._applications: tuple[Application, ...] | None = None
+        self._first_trace: Trace | None = None
         self._analysed: tuple[Trace, tuple[int, ...], Dependence] | None = None
 
     def dependence(self, trace: Trace, values: tuple[int, ...]) -> Dependence:
@@ -95,7 +98,14 @@ class Laboratory:
         )
         if is_first:
             self.first_score = score_of(run)
+            self._first_trace = run.trace
         return run
+
+    def reach_of_move(self, target: str) -> ReachOfMove:
+        """Whether moving a layer's output moves just what its gradient speaks of, see :mod:`reach_of_move`."""
+        if self._first_trace is None or target in self.parameters:
+            return ReachOfMove()
+        return reach_of_move(self._first_trace, target)
 
     def rewind(self) -> None:
         """Let what runs next start from the initial state, as every forward does."""
@@ -123,18 +133,19 @@ class Laboratory:
     def influence(self, target: str, exits: tuple[int, ...], index: Any = None) -> Influence:
         """Move the target's activation and see whether the score moves, and where changes come back into torch."""
         base, again = self.checksums()
+        reach = self.reach_of_move(target)
         outcome = Influence(matters=None)
         # a Python condition on the values may not notice noise: then all values are moved up, and all down
         for direction in (0, 1, -1) if exits else (0,):
             recorder = ChecksumRecorder(self.sites, self.before_write)
             changed = self.forward_moved(target, recorder, index, direction)
             outcome = compare_runs(base.run, again.run, changed, target)
-            if outcome.matters is None:
-                break
+            if outcome.matters is None or (outcome.matters and reach.moves_others):
+                return Influence(matters=None)
             if outcome.matters:
                 bridges = find_bridges(base.recorder, again.recorder, recorder, base.run.trace, target, exits)
                 return Influence(matters=True, difference=outcome.difference, bridges=bridges)
-        return outcome
+        return Influence(matters=None) if reach.misses_readers else outcome
 
     def is_moved_by(self, target: str, index: Any = None) -> bool | None:
         """Whether the score moves, by more than rounding, when all values of the target are moved far away.
@@ -143,15 +154,19 @@ class Laboratory:
         where two runs of the same program differ.
         """
         again = score_of(self.forward())
+        reach = self.reach_of_move(target)
         if self.first_score is None or again != self.first_score:
             return None
         for direction, seed in (*((0, number) for number in range(_NOISES)), (1, 0), (-1, 0)):
             recorder = Recorder(self.sites, self.before_write)
-            moved_to = score_of(self.forward_moved(target, recorder, index, direction, seed))
+            run = self.forward_moved(target, recorder, index, direction, seed)
+            moved_to = score_of(run)
+            if run.unmoved:
+                return None
             # a run that fails, or gives NaN, is another one, too
             if moved_to is None or not abs(moved_to - self.first_score) <= ROUNDING * abs(self.first_score):
-                return True
-        return False
+                return None if reach.moves_others else True
+        return None if reach.misses_readers else False
 
     def forward_moved(
         self, target: str, recorder: Recorder, index: Any = None, direction: int = 0, seed: int = 0
@@ -180,7 +195,8 @@ class Laboratory:
     def repair(self, plan: RepairPlan, target: str, *, enable: bool = False, index: Any = None) -> RepairOutcome:
         """Run again with the plan's places neutralised and report whether the gradient then reaches the target.
 
-        ``enable`` lets the inputs, the activation and the parameter asked for require grad, and switches recording on.
+        ``enable`` switches recording on and lets the inputs require grad (or the parameters, where inputs are integers)
+        and the parameter asked for.
         """
         key = (plan, enable)
         if key not in self._repairs:
@@ -207,22 +223,17 @@ class Laboratory:
         recorder = RepairingRecorder(self.sites, plan, self.before_write)
         switched: list[torch.Tensor] = []
         if enable:
-            for tensor in (
-                *all_tensors((*self.workload.inputs, *self.workload.keyword_inputs.values())),
-                *self.parameters.values(),
-            ):
-                if (
-                    tensor.is_leaf
-                    and tensor.is_floating_point()
-                    and not tensor.requires_grad
-                    and not tensor.is_inference()
-                ):
+            inputs = [*filter(_can_require_grad, tensors_in(self._inputs))]
+            # where the input is made of whole numbers, the history has to begin at the weights
+            leaves = inputs or [*filter(_can_require_grad, self.workload.model.parameters())]
+            for tensor in (*leaves, *filter(_can_require_grad, self.parameters.values())):
+                if not tensor.requires_grad:
                     tensor.requires_grad_(True)
                     switched.append(tensor)
         was_enabled = torch.is_grad_enabled()
         try:
             with torch.set_grad_enabled(enable or was_enabled):
-                run = self.forward(recorder=recorder, alter=_requiring_grad if enable else None)
+                run = self.forward(recorder=recorder)
                 if run.failure is not None:
                     return None, f"the repaired run raised {run.failure.type_name}: {run.failure.message}"
                 # where recording was off from the start, switching it on is the repair
@@ -247,7 +258,7 @@ class Laboratory:
                 return (), "it does not require grad any more when backward begins"
             goals.append(torch.autograd.graph.get_gradient_edge(self.parameters[target]))
         else:
-            goals.extend(a.edge for a in run.activations.get(target, ()) if a.edge is not None)
+            goals.extend(goal for activation in run.activations.get(target, ()) for goal in activation.goals)
         if run.failure is not None or not goals:
             return (), "the second run gave no gradient edge"
         flows, _, reason = scan_backward(run, goals, count_zeros=count_zeros)
@@ -258,10 +269,8 @@ def _only(target: str, alter: Alteration) -> Alteration:
     return lambda name, call, value: alter(name, call, value) if name == target else value
 
 
-def _requiring_grad(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
-    if activation.is_floating_point() and not activation.requires_grad and not activation.is_inference():
-        activation.requires_grad_(True)
-    return activation
+def _can_require_grad(tensor: torch.Tensor) -> bool:
+    return tensor.is_leaf and (tensor.is_floating_point() or tensor.is_complex()) and not tensor.is_inference()
 
 
 def measured_all(gradients: Gradients, target: str, index: Any = None) -> tuple[Measured, ...]:

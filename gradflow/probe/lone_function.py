@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from gradflow.probe.applications import Application
-from gradflow.trace.capture import all_tensors
+from gradflow.values import tensors_in
 
 __all__ = ["LoneFunction", "noise_like", "size_of"]
 
@@ -58,7 +58,7 @@ class LoneFunction:
         arguments[self.argument] = leaf.clone()
         with torch.enable_grad():
             result = self._function.apply(*arguments)
-        outputs = all_tensors(result)
+        outputs = tensors_in(result)
         used = self._used if len(self._used) == len(outputs) else (True,) * len(outputs)
         return [output for output, counts in zip(outputs, used, strict=True) if counts and output.requires_grad]
 

@@ -31,6 +31,8 @@ def score_against_gradient(laboratory: Laboratory, target: str, gradients: Seque
 
     ``gradients`` is the gradient at each call of the layer ``target``.
     """
+    if laboratory.reach_of_move(target).reason:
+        return Comparison(outcome="unclear")
     predicted = [0.0] * _DIRECTIONS
     scale: list[float] = []
 
@@ -59,7 +61,7 @@ def score_against_gradient(laboratory: Laboratory, target: str, gradients: Seque
             return activation + step * scale[call] * towards(direction, call, activation)
 
         run = laboratory.forward(alter=alter)
-        return float("nan") if run.score is None else float(run.score.detach().double())
+        return float("nan") if run.score is None or run.unmoved else float(run.score.detach().double())
 
     def quotient(direction: int, step: float) -> Quotient:
         higher, lower = moved(direction, step), moved(direction, -step)

@@ -29,12 +29,8 @@ def is_behind(trace: Trace, sources: Sequence[int], group: CutGroup, rows: froze
     if not rows:
         return False
     reached = set(sources)
-    for value in sources:
-        reached.update(trace.stand_ins.get(value, ()))
     for row in range(len(trace)):
         if row not in rows and not reached.isdisjoint(value_inputs(trace, row)):
-            for value in trace.outputs_of(row):
-                reached.add(value)
-                reached.update(trace.stand_ins.get(value, ()))
+            reached.update(trace.outputs_of(row))
     cut_at = (group.value,) if group.value >= 0 else trace.inputs_of(max(group.leave, 0))
     return reached.isdisjoint(cut_at)

@@ -21,8 +21,8 @@ from gradflow.report import Report
 from gradflow.run_setting import recording_allowed
 from gradflow.testing.asserting import assertion
 from gradflow.testing.failure import GradientAssertionError
-from gradflow.trace.capture import first_tensor
 from gradflow.trace.state import preserved
+from gradflow.values import first_tensor
 
 __all__ = ["assert_no_batch_leakage"]
 

@@ -98,23 +98,24 @@ def _compared(workload: Workload, layer: str, seed: int, tolerance: float) -> Co
     with recording_allowed(workload), preserved(workload.model, inputs) as keeper:
         laboratory = Laboratory(workload, keeper, {layer: module}, {})
         run = laboratory.forward(alter=_moved(seed, {}))
+        if laboratory.reach_of_move(layer).reason:
+            return Comparison(outcome="unclear")
         score = _score(run)
-        gradients = [g for g in differentiate(run, {}).by_target[layer] if g is not None]
-        sizes = {
-            number: [_direction(gradient, 1000 * seed + 10 * number + call) for call, gradient in enumerate(gradients)]
-            for number in range(_DIRECTIONS)
+        gradients = {
+            call: gradient
+            for call, gradient in enumerate(differentiate(run, {}).by_target[layer])
+            if gradient is not None
         }
-        predicted = [
-            sum(float((g * v).sum()) for g, v in zip(gradients, directions, strict=True))
-            for directions in sizes.values()
+        sizes = [
+            {call: _direction(g, 1000 * seed + 10 * number + call) for call, g in gradients.items()}
+            for number in range(_DIRECTIONS)
         ]
+        predicted = [sum(float((gradients[call] * v).sum()) for call, v in along.items()) for along in sizes]
 
         def measure(number: int, step: float) -> Quotient:
             up, down = (
                 _score(
-                    laboratory.forward(
-                        alter=_moved(seed, {call: sign * step * v for call, v in enumerate(sizes[number])})
-                    )
+                    laboratory.forward(alter=_moved(seed, {call: sign * step * v for call, v in sizes[number].items()}))
                 )
                 for sign in (1, -1)
             )
@@ -128,6 +129,8 @@ def _score(run: Run) -> float:
         raise model_raised(run.failure)
     if run.score is None:
         raise UsageError("there is no score to be differentiated")
+    if run.unmoved:
+        raise UsageError("the output of this layer cannot be moved", note=run.unmoved)
     return float(run.score.detach())
 
 

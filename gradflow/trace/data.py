@@ -121,12 +121,17 @@ class OperationColumns:
 
 @dataclass(kw_only=True)
 class ValueColumns:
-    """Values as parallel lists. ``producer`` is an operation's id, or -1 for a value that was there before."""
+    """Values as parallel lists.
+
+    ``producer`` is an operation's id, or -1 for a value that was there before. Values with the same ``memory`` (the
+    first value that lay there) may share it.
+    """
 
     producer: list[int] = field(default_factory=list)
     requires_grad: list[bool] = field(default_factory=list)
     shape: list[tuple[int, ...]] = field(default_factory=list)
     dtype: list[int] = field(default_factory=list)
+    memory: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,8 +157,6 @@ class Trace:
         For each target layer, the value ids of its output, one per call.
     hook_operations
         Operations that stop a gradient and ran inside a module's hook.
-    stand_ins
-        A target layer's output to the clones that took its place in the run: the same value under another id.
     callers
         For each site in a library the sites of the program's own that led there, each with the number of the operation
         from which on it was that one; nothing where only libraries ran.
@@ -169,7 +172,6 @@ class Trace:
     score: int
     layer_values: dict[str, tuple[int, ...]]
     initially_enabled: bool = True
-    stand_ins: dict[int, tuple[int, ...]] = field(default_factory=dict)
     hook_operations: frozenset[int] = frozenset()
     callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 

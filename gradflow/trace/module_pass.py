@@ -15,11 +15,12 @@ from torch.overrides import TorchFunctionMode
 from gradflow.errors import UsageError
 from gradflow.load.workload import Workload
 from gradflow.program_warnings import warnings_as_without_gradflow
-from gradflow.trace.capture import all_tensors, first_tensor, shape_of
+from gradflow.trace.capture import shape_of
 from gradflow.trace.failure import failure_of, model_raised
 from gradflow.trace.operation_kinds import INPLACE_CAPABLE, is_inplace_name
 from gradflow.trace.run import eager_compilation
 from gradflow.trace.state import StateKeeper, preserved
+from gradflow.values import first_tensor, tensors_in
 
 __all__ = ["ModuleCall", "ModulePass", "require_enterable", "run_modules"]
 
@@ -98,7 +99,7 @@ def run_modules(workload: Workload) -> ModulePass:
                 output = workload.model(*workload.inputs, **workload.keyword_inputs)
         except Exception as error:
             raise model_raised(failure_of(error)) from error
-        shapes = tuple(shape_of(tensor) for tensor in all_tensors(output))
+        shapes = tuple(shape_of(tensor) for tensor in tensors_in(output))
         return ModulePass(calls=watch.finished, output_shapes=shapes, has_plain_output=isinstance(output, torch.Tensor))
 
 
@@ -145,7 +146,7 @@ class _Watch:
         call.ended = self._tick()
         tensor = first_tensor(output)
         call.is_single = isinstance(output, torch.Tensor)
-        call.shapes = tuple(shape_of(item) for item in all_tensors(output))
+        call.shapes = tuple(shape_of(item) for item in tensors_in(output))
         if tensor is not None:
             call.shape = shape_of(tensor)
             call.is_floating = tensor.is_floating_point()

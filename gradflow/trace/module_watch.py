@@ -10,9 +10,12 @@ from typing import Any
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from gradflow.trace.capture import Activation, all_tensors, replace_tensor, shape_of
+from gradflow.trace.capture import Activation, activation_of
 from gradflow.trace.data import CallRow
+from gradflow.trace.moving import write
 from gradflow.trace.recorder import Recorder
+from gradflow.trace.unseen import unseen
+from gradflow.values import tensors_in
 
 __all__ = ["ModuleWatch"]
 
@@ -33,7 +36,8 @@ class ModuleWatch:
     keep
         Whether the activations themselves are kept (a Grad-CAM needs them).
     alter
-        ``alter(layer, call_index, activation)`` may replace an activation, to see what depends on it.
+        An experiment: ``alter(layer, call_index, activation)`` gives other values for an activation, which are written
+        into its memory, so that everybody who holds it sees them. No other run changes anything.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class ModuleWatch:
         alter: Alteration | None = None,
     ) -> None:
         self.activations: dict[str, list[Activation]] = {name: [] for name in targets.values()}
+        self.unmoved = ""
         self._recorder = recorder
         self._names = names
         self._targets = targets
@@ -80,58 +85,34 @@ class ModuleWatch:
         self._stack.append((id(module), call))
         recorder.call = call
 
-    def _leave(self, module: torch.nn.Module, inputs: Any, output: Any) -> Any:
+    def _leave(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
         recorder = self._recorder
         if recorder.suspended:
-            return None
+            return
         # a module that raised and was caught leaves its entry behind: unwind to the call that ends here
         while self._stack and self._stack[-1][0] != id(module):
             self._stack.pop()
         if not self._stack:
-            return None
+            return
         _, number = self._stack.pop()
         call = recorder.calls[number]
         recorder.call = call.parent
         call.end_operation = len(recorder.operations.name)
         target = self._targets.get(id(module))
-        if target is not None:
-            output = self._take(target, output)
-        call.outputs = recorder.known_values(output)
-        return output if target is not None else None
+        with unseen():
+            if target is not None:
+                self._take(target, output)
+            call.outputs = recorder.known_values(output)
 
-    def _take(self, layer: str, output: Any) -> Any:
+    def _take(self, layer: str, output: Any) -> None:
+        tensors = tensors_in(output)
+        if not tensors:
+            return
         taken = self.activations[layer]
         recorder = self._recorder
-        recorder.suspended += 1
-        try:
-            fresh, done = replace_tensor(output, lambda tensor: self._clone(layer, len(taken), tensor))
-        finally:
-            recorder.suspended -= 1
-        tensors = all_tensors(fresh)
-        if not tensors:
-            return output
-        activation, *others = tensors
-        original = all_tensors(output)[0]
-        value = recorder.value_of(original)
-        if done:
-            value = recorder.adopt(activation, value)
-        taken.append(
-            Activation(
-                value=value,
-                shape=shape_of(activation),
-                dtype=str(activation.dtype).removeprefix("torch."),
-                requires_grad=activation.requires_grad,
-                edge=_edge(activation),
-                tensor=activation.detach().clone() if self._keep else None,
-                others=tuple(edge for edge in map(_edge, others[:7]) if edge is not None),
-            )
-        )
-        return fresh
-
-    def _clone(self, layer: str, call: int, tensor: torch.Tensor) -> torch.Tensor:
-        clone = tensor.clone()
-        return clone if self._alter is None else self._alter(layer, call, clone)
-
-
-def _edge(tensor: torch.Tensor) -> torch.autograd.graph.GradientEdge | None:
-    return torch.autograd.graph.get_gradient_edge(tensor) if tensor.requires_grad else None
+        if self._alter is not None:
+            with torch.no_grad():
+                fresh = self._alter(layer, len(taken), tensors[0])
+            self.unmoved = write(tensors[0], fresh, recorder.before_write) or self.unmoved
+        value = recorder.value_of(tensors[0])
+        taken.append(activation_of(tensors, recorder.views, value=value, keep=self._keep))

@@ -21,6 +21,7 @@ from gradflow.trace.grad_mode import is_leaving, region_site
 from gradflow.trace.nested import NESTED, nested_tensors
 from gradflow.trace.operation_kinds import ALIASING, DETACHING, INPLACE_CAPABLE, TO_ARRAYS
 from gradflow.trace.tables import Tables
+from gradflow.trace.views import Views
 
 __all__ = ["Recorder"]
 
@@ -53,7 +54,8 @@ class Recorder(Tables, TorchFunctionMode):
         self.functions: dict[str, type] = {}
         self.hook_operations: set[int] = set()
         self.suspended = 0
-        self._before_write = before_write
+        self.views = Views()
+        self.before_write = before_write
         self._kinds: dict[Any, tuple[int, int, str]] = {}
         self._inference_depth = 0
         self._checkpoint_depth = 0
@@ -90,14 +92,16 @@ class Recorder(Tables, TorchFunctionMode):
         target = None
         if kind == _INPLACE or (kwargs and "out" in kwargs):
             target = kwargs.get("out", args[0] if args else None)
-            if target is not None and self._before_write is not None:
-                self._before_write(target)
+            if target is not None and self.before_write is not None:
+                self.before_write(target)
         site = self.sites.number(sys._getframe(2))
         call = self.call
         enabled = _is_grad_enabled()
         before = _sequence_number()
         result = func(*args, **kwargs) if kwargs else func(*args)
         after = _sequence_number()
+        if self.views.pending:
+            self.views.look()
         is_tensor = type(result) is _Tensor or isinstance(result, _Tensor)
         if not is_tensor and result.__class__ is str:
             return result  # `x.type()` asks for a name, `x.type(torch.float64)` converts
@@ -214,6 +218,8 @@ class Recorder(Tables, TorchFunctionMode):
                 self.region = outer_region
             else:
                 self.suspended -= 1
+        if self.views.pending:
+            self.views.look()
         if inner:
             for tensor in nested_tensors(result):
                 made = self.known_value(tensor)
@@ -299,7 +305,6 @@ class Recorder(Tables, TorchFunctionMode):
             calls=tuple(call.finished() for call in self.calls),
             leaf_names=self.leaf_names,
             hook_operations=frozenset(self.hook_operations),
-            stand_ins={original: tuple(values) for original, values in self.stand_ins.items()},
             score=score,
             layer_values=layer_values,
             initially_enabled=initially_enabled,

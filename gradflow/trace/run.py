@@ -14,13 +14,14 @@ from gradflow.errors import GradflowError
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.workload import Workload
 from gradflow.program_warnings import warnings_as_without_gradflow
-from gradflow.trace.capture import Activation, all_tensors
+from gradflow.trace.capture import Activation
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import ForwardFailure, failure_of
 from gradflow.trace.module_watch import Alteration, ModuleWatch
 from gradflow.trace.patches import watched
 from gradflow.trace.program_sites import ProgramSites
 from gradflow.trace.recorder import Recorder
+from gradflow.values import tensors_in
 
 __all__ = ["Run", "run_forward"]
 
@@ -30,8 +31,8 @@ class Run:
     """A finished forward pass: the plain trace, and the live ends from which gradients can be asked.
 
     ``score`` is the live tensor; ``activations`` the live gradient edges of the target layers. Both keep the autograd
-    graph
-    alive and are dropped as soon as the gradients are known. ``failure`` is what stopped the forward, if anything did.
+    graph alive and are dropped as soon as the gradients are known. ``failure`` is what stopped the forward, if anything
+    did. ``unmoved`` is why an experiment could not give an activation other values, where it could not.
     """
 
     trace: Trace
@@ -40,6 +41,7 @@ class Run:
     class_index: int | None
     activations: dict[str, list[Activation]]
     failure: ForwardFailure | None = None
+    unmoved: str = ""
     functions: Mapping[str, type] = field(default_factory=dict)
 
 
@@ -67,7 +69,7 @@ def run_forward(
     keep
         Keep the activations.
     alter
-        Replace activations on the way, see :class:`ModuleWatch`.
+        An experiment that moves activations on the way, see :class:`ModuleWatch`.
     before_write
         Called before a tensor is changed in place.
     recorder
@@ -96,6 +98,7 @@ def run_forward(
         with _recording(recorder, watch, model):
             output = model(*workload.inputs, **workload.keyword_inputs)
             score, description, class_index = workload.objective.compute(output)
+            recorder.views.look()
     except GradflowError:
         raise
     except Exception as error:  # noqa: BLE001  (whatever a user's model raises is told, not lost)
@@ -117,6 +120,7 @@ def run_forward(
         class_index=class_index,
         activations=watch.activations,
         failure=failure,
+        unmoved=watch.unmoved,
         functions=recorder.functions,
     )
 
@@ -149,7 +153,7 @@ def _name_leaves(recorder: Recorder, workload: Workload, parameters: Mapping[str
         if not is_uninitialised(buffer):
             recorder.name_leaf(buffer, "buffer", name)
     for position, value in enumerate((*workload.inputs, *workload.keyword_inputs.values())):
-        for index, tensor in enumerate(all_tensors(value)):
+        for index, tensor in enumerate(tensors_in(value)):
             recorder.name_leaf(tensor, "input", str(position) if index == 0 else f"{position}.{index}")
     for name, tensor in parameters.items():
         # one that is not registered has no name of the model's own yet

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from gradflow.location import SiteTable
-from gradflow.trace.capture import all_tensors, shape_of
+from gradflow.trace.capture import shape_of
 from gradflow.trace.data import CallRow, OperationColumns, ValueColumns
 from gradflow.trace.leaf import is_leaf
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
+from gradflow.values import tensors_in
 
 __all__ = ["Tables"]
 
@@ -38,14 +39,13 @@ class Tables:
         self.values = ValueColumns()
         self.calls: list[CallRow] = []
         self.leaf_names: dict[int, tuple[str, str]] = {}
-        self.stand_ins: dict[int, list[int]] = {}
         self.call = -1
         self.region = -1
         self._names: dict[str, int] = {}
         self._dtypes: dict[torch.dtype, int] = {}
         self._shapes: dict[Any, tuple[int, ...]] = {}
         self._ids: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
-        self._group: list[int] = []
+        self._group = self.values.memory
         self._seen: list[int] = []
         self._written: dict[int, tuple[int, int, int]] = {}
         self._writes = 0
@@ -77,13 +77,7 @@ class Tables:
         if isinstance(output, torch.Tensor):
             value = self.known_value(output)
             return (value,) if value >= 0 else ()
-        return tuple(value for value in map(self.known_value, all_tensors(output)[:8]) if value >= 0)
-
-    def adopt(self, tensor: torch.Tensor, original: int) -> int:
-        """Register a tensor that took the place of the value ``original``, as made by the same operation."""
-        value = self._new_value(tensor, self.values.producer[original])
-        self.stand_ins.setdefault(original, []).append(value)
-        return value
+        return tuple(value for value in map(self.known_value, tensors_in(output)[:8]) if value >= 0)
 
     def name_leaf(self, tensor: torch.Tensor, role: str, name: str) -> int:
         """Register a tensor that exists before the run under a name."""

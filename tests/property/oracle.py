@@ -147,24 +147,25 @@ def _is_clear(gradient: torch.Tensor) -> bool:
 
 def _gradient(source: str, target: str) -> torch.Tensor | None:
     """The gradient of the score at the target's output by autograd alone; ``None`` where there is no path."""
-    taken: list[torch.Tensor] = []
+    arrived: list[torch.Tensor] = []
 
-    def take(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
-        taken.append(output)
-        return output.clone()
+    def take(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
+        if output.requires_grad:
+            # a tensor's own hook speaks of the values that it had when the hook was registered
+            output.register_hook(lambda gradient: arrived.append(gradient.clone()))
 
     score = _score(source, target, take)
-    if not score.requires_grad or not taken[0].requires_grad:
-        return None
-    return torch.autograd.grad(score, taken[0], allow_unused=True)[0]
+    if score.requires_grad:
+        score.backward()
+    return arrived[0] if arrived else None
 
 
 def _matters(network: Network) -> bool:
     """Whether the score moves when the target's output is moved."""
     noise = torch.Generator().manual_seed(SEED)
 
-    def move(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> torch.Tensor:
-        return output + output.detach().std() * 4 * torch.randn(output.shape, generator=noise)
+    def move(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
+        output.data.add_(output.detach().std() * 4 * torch.randn(output.shape, generator=noise))
 
     first = _score(network.broken, network.target, None)
     return abs(float(first.detach() - _score(network.broken, network.target, move).detach())) > LARGE_ENOUGH

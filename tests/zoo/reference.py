@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import get_gradient_edge
 
 from tests.zoo.case import Case
 
@@ -51,32 +50,66 @@ def spread(names: list[str], count: int) -> list[str]:
 
 
 def true_gradient(case: Case, layer: str) -> Truth:
-    """The gradient of the score at all calls of a layer.
+    """The gradient of the score at all calls of a layer, by a hook on the very tensors that it returned.
 
-    The layer's output is replaced by a clone of itself, and the clone's edge is taken at once, so that an in-place
-    operation behind the layer can neither change nor orphan it.
+    Nothing is copied and nothing replaced. Where an output is a view whose memory is written to afterwards, autograd
+    does not call such a hook; the same model is then asked with its in-place activations switched off.
     """
-    edges = []
+    truth, is_overwritten = _gradient_at(case, layer)
+    if not is_overwritten:
+        return truth
+    switched = [module for module in case.model.modules() if getattr(module, "inplace", False) is True]
+    for module in switched:
+        module.inplace = False
+    try:
+        truth, is_overwritten = _gradient_at(case, layer)
+    finally:
+        for module in switched:
+            module.inplace = True
+    assert not is_overwritten, f"what {layer} returned is overwritten by something that cannot be switched off"
+    return truth
 
-    def hook(module: nn.Module, args: Any, output: Tensor) -> Tensor:
-        clone = output.clone()
-        edges.append(get_gradient_edge(clone))
-        return clone
+
+def _gradient_at(case: Case, layer: str) -> tuple[Truth, bool]:
+    """The gradient, and whether some output is a view that was written to after the layer had returned."""
+    arrived: dict[int, Tensor] = {}
+    views: list[tuple[Tensor, int]] = []
+
+    def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+        if not output.requires_grad:
+            return
+        if output._is_view():
+            views.append((output, output._version))
+        call = len(arrived)
+        arrived[call] = torch.zeros(())
+
+        def take(gradient: Tensor) -> None:
+            arrived[call] = gradient.detach().clone()
+
+        output.register_hook(take)
 
     handle = case.model.get_submodule(layer).register_forward_hook(hook)
     try:
         score = case.score(case.run())
     finally:
         handle.remove()
+    is_overwritten = any(view._version != version for view, version in views)
+    called = dict(arrived)
     if not score.requires_grad:
-        return Truth("none")
+        return Truth("none"), is_overwritten
+    # the gradients of the parameters are not wanted, but only a whole backward calls the hooks
+    gradients = {name: parameter.grad for name, parameter in case.model.named_parameters()}
     try:
-        arrived = [grad for grad in torch.autograd.grad(score, edges, allow_unused=True) if grad is not None]
+        score.backward()
     except Exception:  # noqa: BLE001 - whatever a model's own backward raises
-        return Truth("raises")
-    if not arrived:
-        return Truth("none")
-    norm = float(sum(grad.double().square().sum() for grad in arrived)) ** 0.5
+        return Truth("raises"), is_overwritten
+    finally:
+        for name, parameter in case.model.named_parameters():
+            parameter.grad = gradients[name]
+    came = [gradient for call, gradient in arrived.items() if gradient is not called[call]]
+    if not came:
+        return Truth("none"), is_overwritten
+    norm = float(sum(grad.double().square().sum() for grad in came)) ** 0.5
     if math.isnan(norm):
-        return Truth("nan", norm)
-    return Truth("arrives" if any(grad.any() for grad in arrived) else "zero", norm)
+        return Truth("nan", norm), is_overwritten
+    return Truth("arrives" if any(grad.any() for grad in came) else "zero", norm), is_overwritten

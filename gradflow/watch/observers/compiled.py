@@ -11,8 +11,8 @@ import torch
 import torch.fx
 import torch.nn.modules.module as module_machinery
 
-from gradflow.trace.capture import all_tensors
 from gradflow.trace.patches import replace, replace_function
+from gradflow.values import tensors_in
 from gradflow.watch.observers.hooks import WatchedHook
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.module_calls import ModuleCalls
@@ -128,7 +128,7 @@ class CompiledCalls:
             with _without_observers():
                 return run()
 
-        return recorder.record_call("(compiled)", aside, all_tensors([inputs]), depth=2)
+        return recorder.record_call("(compiled)", aside, tensors_in([inputs]), depth=2)
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ import torch
 from torch.utils.hooks import BackwardHook
 
 from gradflow.location import SourceSpan, is_machinery
-from gradflow.trace.capture import all_tensors
 from gradflow.trace.patches import replace
+from gradflow.values import tensors_in
 from gradflow.watch.events import Hook, HookRun
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.recording import ProgramRecorder
@@ -160,7 +160,7 @@ class WatchedHook:
             call=recorder.call,
             first_operation=len(recorder.operations.name),
             end_operation=-1,
-            outputs=tuple(value_of(tensor) for tensor in all_tensors(output)[:8]),
+            outputs=tuple(value_of(tensor) for tensor in tensors_in(output)[:8]),
             output_type=type(output).__name__,
             is_capture=self.log.is_capturing,
         )
@@ -176,7 +176,7 @@ class WatchedHook:
         run.is_silent = result is None
         if result is not None and result is not output:
             run.replaced = True
-            run.returned = tuple(value_of(tensor) for tensor in all_tensors(result)[:8])
+            run.returned = tuple(value_of(tensor) for tensor in tensors_in(result)[:8])
             run.returned_type = type(result).__name__
         return result
 
@@ -186,7 +186,7 @@ class WatchedHook:
         run.call = bound.number if bound is not None else self._only_call(module)
         if run.call < 0:
             return
-        grad_output = all_tensors(args[-1])
+        grad_output = tensors_in(args[-1])
         made = recorder.calls[run.call].outputs
         for tensor, output in zip(grad_output, made[: len(grad_output)] if len(made) > 1 else made, strict=False):
             log.note_gradient(recorder.value_of(tensor), output)

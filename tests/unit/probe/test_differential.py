@@ -236,7 +236,6 @@ class Chain:
     """A trace in which row ``i`` reads value ``i`` and makes value ``i + 1``."""
 
     def __init__(self, rows: Row) -> None:
-        self.stand_ins: dict[int, tuple[int, ...]] = {}
         self.rows = rows
         self.operations = rows.operations
 

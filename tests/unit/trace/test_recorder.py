@@ -219,7 +219,7 @@ def test_what_leaves_torch_is_an_operation_without_output(leave, name):
     assert len(trace.outputs_of(find(trace, name))) == 0
 
 
-def test_the_activation_is_a_clone_that_later_changes_do_not_reach():
+def test_the_kept_values_are_those_that_the_layer_returned():
     run = record(lambda h: h.mul_(0.0) + 1, keep=True)
     kept = run.activations["first"][0].tensor
     assert kept is not None
