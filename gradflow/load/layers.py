@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -40,23 +40,36 @@ def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_nam
     """Qualified names of modules, in the order asked for and without repetition.
 
     Each pattern is a qualified name (``layer4.1.conv2``), the same written as code (``layer4[-1].conv2``), or a glob
-    (``layer*.conv?``; ``*`` also crosses dots), whose matches come in the model's order. Prefixes of wrappers
-    (``module.``, ``_orig_mod.``) may be missing or too many. The empty name is the whole model.
+    (``layer*.conv?``; ``*`` also crosses dots), whose matches come in the model's order. A glob leaves out what has no
+    ``forward`` and so never runs itself, such as ``nn.ModuleList``. Prefixes of wrappers (``module.``, ``_orig_mod.``)
+    may be missing or too many. The empty name is the whole model.
 
     Raises
     ------
     LayerNotFoundError
         When a pattern matches nothing; it names the closest modules.
     """
-    names = [name for name, _ in model.named_modules(remove_duplicate=False)]
+    modules = dict(model.named_modules(remove_duplicate=False))
+    containers = {name for name, module in modules.items() if not _can_run(module)}
     parameters = {name for name, _ in _tensors(model)}
 
     def advise(wanted: str) -> str:
         if _find(wanted, parameters):
             return f"`{wanted}` is a parameter: ask for it with `--param {wanted}`"
+        held = next((name for name in _glob(wanted, containers)), None)
+        if held is not None:
+            return f"`{held}` only holds other layers and never runs itself: ask for those with `--layer '{held}.*'`"
         return f"`gradflow layers {model_name}` lists all layers"
 
-    return _resolve(patterns, names, "layer", advise)
+    return _resolve(patterns, list(modules), "layer", advise, not_by_glob=containers)
+
+
+def _can_run(module: torch.nn.Module) -> bool:
+    """Whether a module has a ``forward``, of its class or its own; a compiled one has it in C++."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return True
+    own = "forward" in object.__getattribute__(module, "__dict__")
+    return own or type(module).forward is not torch.nn.Module.forward
 
 
 def resolve_parameters(
@@ -87,10 +100,16 @@ def _tensors(model: torch.nn.Module) -> Iterable[tuple[str, torch.Tensor]]:
     yield from model.named_buffers(remove_duplicate=False)
 
 
-def _resolve(patterns: Sequence[str], names: list[str], kind: str, advise: Callable[[str], str]) -> tuple[str, ...]:
+def _resolve(
+    patterns: Sequence[str],
+    names: list[str],
+    kind: str,
+    advise: Callable[[str], str],
+    not_by_glob: Container[str] = (),
+) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for pattern in patterns:
-        matches = _find(pattern, names) or _glob(pattern, names)
+        matches = _find(pattern, names) or [name for name in _glob(pattern, names) if name not in not_by_glob]
         if not matches:
             raise LayerNotFoundError(
                 f"no {kind} matches `{pattern}`" if _is_glob(pattern) else f"the model has no {kind} `{pattern}`",

@@ -12,7 +12,7 @@ from gradflow.load.layers import module_named, resolve_layers, resolve_parameter
 
 
 def make_block() -> nn.Module:
-    block = nn.Module()
+    block = nn.Sequential()
     block.conv1 = nn.Conv2d(1, 1, 1)
     block.conv2 = nn.Conv2d(1, 1, 1)
     block.norm = nn.BatchNorm2d(1)
@@ -170,3 +170,27 @@ def test_of_a_parameter_inside_torchscript_nothing_is_claimed() -> None:
     (found,) = [one for one in audit.diagnostics if one.severity == "error"]
     assert found.hides == ("a.weight", "a.bias")
     assert "never ran" not in found.message
+
+
+class Towers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 4)])
+        self.heads = nn.ModuleDict({"main": nn.Linear(4, 2)})
+
+
+def test_a_glob_leaves_out_what_only_holds_layers() -> None:
+    assert resolve_layers(Towers(), ["*"]) == ("blocks.0", "blocks.1", "heads.main")
+
+
+def test_what_only_holds_layers_is_found_by_its_own_name() -> None:
+    assert resolve_layers(Towers(), ["blocks"]) == ("blocks",)
+
+
+def test_a_glob_that_matches_nothing_but_a_container_says_what_to_ask_for() -> None:
+    with pytest.raises(LayerNotFoundError) as caught:
+        resolve_layers(Towers(), ["block?"])
+    assert (
+        caught.value.hint
+        == "`blocks` only holds other layers and never runs itself: ask for those with `--layer 'blocks.*'`"
+    )
