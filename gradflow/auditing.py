@@ -23,24 +23,25 @@ from gradflow.diagnose.parameter_findings import (
 )
 from gradflow.diagnose.parameter_group import explain_group, explain_incomplete, merged, never_read, placed
 from gradflow.errors import UsageError
-from gradflow.graph.ways_to_score import WaysToScore, upstream_of, ways_to_score
+from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
 from gradflow.load.lazy import with_lazy_layers_initialised
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.scores.loss import with_loss
 from gradflow.load.workload import Workload
 from gradflow.probe.activity import ActivityRecorder
-from gradflow.probe.audit_causes import GroupCause, examine_groups, examine_incomplete
+from gradflow.probe.audit.incomplete import examine_incomplete
+from gradflow.probe.audit_causes import GroupCause, examine_groups
 from gradflow.probe.audit_evidence import UnitCount
 from gradflow.probe.audit_groups import state_of
 from gradflow.probe.evidence import Measured
-from gradflow.probe.gradient import Gradients, differentiate
+from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory, measured_all
+from gradflow.probe.together.apart import each_by_itself
 from gradflow.probe.unregistered import find_unregistered
 from gradflow.report import Score
 from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import model_raised
-from gradflow.trace.run import Run
 from gradflow.trace.state import preserved
 
 __all__ = ["audit", "audit_workload"]
@@ -103,14 +104,17 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
             raise model_raised(run.failure)
         value = None if run.score is None else float(run.score.detach())
         say("walking the gradient back")
-        gradients = differentiate(run, laboratory.parameters)
+        everything = laboratory.parameters
+        gradients = each_by_itself(differentiate(run, everything), laboratory.forward, everything)
         run.score = None
-        measured = {name: measured_all(gradients, name)[0] for name in laboratory.parameters}
+        measured = {name: measured_all(gradients[name], name)[0] for name in everything}
         states: dict[str, ParameterState] = {name: state_of([one]) for name, one in measured.items()}
         ways = ways_to_score(run.trace)
         say("looking for causes")
         of_model = {name: states[name] for name in trainable}
-        incomplete = _incomplete(laboratory, run, gradients, ways, of_model)
+        arrived = [name for name, state in of_model.items() if state == "gradient"]
+        incomplete, not_whole = examine_incomplete(laboratory, run, gradients, ways, arrived)
+        laboratory.parameters = everything
         causes, undetermined = examine_groups(laboratory, keeper, run, gradients, of_model)
         unrestored = keeper.unrestored
     environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
@@ -121,7 +125,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     told = {(one.name, one.module) for one in explained}
     diagnostics: tuple[Diagnostic, ...] = (
         *explained,
-        *incomplete,
+        *(found for cause in incomplete for found in explain_incomplete(cause.evidence, cause.members, count)),
         *(unregistered_parameters(holder, names) for (holder, _), names in zip(holders, reached, strict=True) if names),
         *unknown_leaves(run.trace, ways),
         *_of_depth(depth, run.trace, ways, of_model),
@@ -143,7 +147,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
             *assumed,
             *(f"could not be put back: {name}" for name in unrestored),
         ),
-        undetermined=(*undetermined, *not_judged),
+        undetermined=(*not_whole, *undetermined, *not_judged),
     )
 
 
@@ -176,27 +180,6 @@ def _at_its_place(found: Diagnostic, workload: Workload, trace: Trace, causes: S
     evidences = [cause.evidence for cause in causes if cause.evidence is not None]
     own = at_own_line(trace, found, operation_of(trace, found, evidences))
     return placed(own, workload.provenance.registered_at)
-
-
-def _incomplete(
-    laboratory: Laboratory, run: Run, gradients: Gradients, ways: WaysToScore, states: Mapping[str, str]
-) -> tuple[Diagnostic, ...]:
-    """Whether a gradient arrives by some ways and is cut on others."""
-    arrived = [name for name, state in states.items() if state == "gradient"]
-    if not arrived:
-        return ()
-    first = min(arrived, key=lambda name: ways.first_read[run.trace.layer_values[name][0]])
-    everything = laboratory.parameters
-    evidence = examine_incomplete(laboratory, run, gradients, first)
-    laboratory.parameters = everything
-    if evidence is None:
-        return ()
-    found: list[Diagnostic] = []
-    for loss in evidence.partial:
-        before = upstream_of(run.trace, loss.group.operation)
-        members = tuple(name for name in arrived if before[run.trace.layer_values[name][0]])
-        found += explain_incomplete(replace(evidence, partial=(loss,)), members or (first,), len(states))
-    return tuple(found)
 
 
 def _depth(

@@ -28,6 +28,7 @@ from gradflow.probe.evidence import Evidence, Measured
 from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.together.apart import each_by_itself
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.trace.auto_layer import choose_layer
@@ -130,7 +131,8 @@ def check_workload(
             if run.failure is not None and not any(said in run.failure.message for said in REFUSALS):
                 raise model_raised(run.failure)
             say("walking the gradient back")
-            facts, gradients = _gradients(laboratory, run)
+            facts, together = _gradients(laboratory, run)
+            gradients = each_by_itself(together, laboratory.forward, tensors)
             _require_fitting(slice_, index, gradients)
             class_index, value = run.class_index, _value(run)
             run.score = None
@@ -138,7 +140,7 @@ def check_workload(
             for name in (*names, *tensors):
                 say(f"looking at {name}")
                 evidences.append(
-                    examine(laboratory, run, gradients, name, slice_text=slice_, index=index, verify=verify)
+                    examine(laboratory, run, gradients[name], name, slice_text=slice_, index=index, verify=verify)
                 )
             cams = _cams(workload, run, gradients, evidences, class_index) if cam else {}
         unrestored = keeper.unrestored
@@ -198,9 +200,9 @@ def _gradients(laboratory: Laboratory, run: Run) -> tuple[dict[str, AutogradFact
         return {name: facts}, differentiate(run, laboratory.parameters)
 
 
-def _require_fitting(text: str, index: Any, gradients: Gradients) -> None:
-    for name, taken in gradients.by_target.items():
-        for gradient in taken:
+def _require_fitting(text: str, index: Any, gradients: Mapping[str, Gradients]) -> None:
+    for name, of_target in gradients.items():
+        for gradient in of_target.by_target[name]:
             if index is None or gradient is None:
                 continue
             try:
@@ -218,7 +220,11 @@ def _value(run: Run) -> float | None:
 
 
 def _cams(
-    workload: Workload, run: Run, gradients: Gradients, evidences: Sequence[Evidence], class_index: int | None
+    workload: Workload,
+    run: Run,
+    gradients: Mapping[str, Gradients],
+    evidences: Sequence[Evidence],
+    class_index: int | None,
 ) -> Mapping[str, CamResult]:
     """The Grad-CAM of each layer whose path is confirmed."""
     size = input_size(workload.inputs, workload.keyword_inputs)
@@ -227,7 +233,7 @@ def _cams(
         if evidence.kind != "layer" or verdict_of(evidence) != "connected":
             continue
         activation = run.activations[evidence.target][-1].tensor
-        gradient = gradients.by_target[evidence.target][-1]
+        gradient = gradients[evidence.target].by_target[evidence.target][-1]
         if activation is None or gradient is None:
             continue
         found[evidence.target] = grad_cam(

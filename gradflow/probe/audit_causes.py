@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from gradflow.graph.dependence import analyse
 from gradflow.graph.ways_to_score import ways_to_score
 from gradflow.load.layers import module_named
 from gradflow.location import SourceSpan
@@ -19,14 +18,13 @@ from gradflow.probe.evidence import Evidence, NodeFlow
 from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
-from gradflow.probe.partial_losses import PARTIAL_CAUSES
 from gradflow.probe.unregistered import assignment_of
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
 from gradflow.trace.state import StateKeeper
 
-__all__ = ["GroupCause", "examine_groups", "examine_incomplete"]
+__all__ = ["GroupCause", "examine_groups"]
 
 MOST_GROUPS = 16
 """So many causes are looked into, the ones that explain most parameters first; each may cost a few forward passes."""
@@ -51,7 +49,11 @@ class GroupCause:
 
 
 def examine_groups(
-    laboratory: Laboratory, keeper: StateKeeper, run: Run, gradients: Gradients, states: Mapping[str, str]
+    laboratory: Laboratory,
+    keeper: StateKeeper,
+    run: Run,
+    gradients: Mapping[str, Gradients],
+    states: Mapping[str, str],
 ) -> tuple[tuple[GroupCause, ...], tuple[str, ...]]:
     """One entry per cause, and what could not be determined.
 
@@ -62,7 +64,7 @@ def examine_groups(
     keeper
         Of the state from which the laboratory's runs start.
     run, gradients
-        The base run and what arrived in it.
+        The base run, and what each parameter got in it.
     states
         What holds of each parameter: ``"gradient"``, ``"none"``, ``"zero"`` or ``"not finite"``.
     """
@@ -75,7 +77,7 @@ class _Examination:
         laboratory: Laboratory,
         keeper: StateKeeper,
         run: Run,
-        gradients: Gradients,
+        gradients: Mapping[str, Gradients],
         states: Mapping[str, str],
     ) -> None:
         self.laboratory = laboratory
@@ -92,14 +94,12 @@ class _Examination:
         self.undetermined: list[str] = []
 
     def causes(self) -> tuple[tuple[GroupCause, ...], tuple[str, ...]]:
-        if self.gradients.error is not None:
-            everything = tuple(self.states)
-            groups: tuple[ParameterGroup, ...] = (
-                ParameterGroup(kind="error", members=everything, subject=everything[-1]),
-            )
-        else:
-            self._find_deaths()
-            groups = group_parameters(self.trace, ways_to_score(self.trace), self.states, self._death_key)
+        self._find_deaths()
+        asked = {name: state for name, state in self.states.items() if self.gradients[name].error is None}
+        groups = (
+            *self._raised(),
+            *group_parameters(self.trace, ways_to_score(self.trace), asked, self._death_key),
+        )
         left_out = groups[MOST_GROUPS:]
         if left_out:
             count = sum(len(group.members) for group in left_out)
@@ -114,6 +114,17 @@ class _Examination:
         trained = self._trained_in_train_mode(groups)
         return tuple(self._cause(group, trained) for group in groups), tuple(self.undetermined)
 
+    def _raised(self) -> tuple[ParameterGroup, ...]:
+        """Those whose backward raised, by what it raised."""
+        found: dict[tuple[type, str], list[str]] = {}
+        for name in self.states:
+            error = self.gradients[name].error
+            if error is not None:
+                found.setdefault((type(error), str(error)), []).append(name)
+        return tuple(
+            ParameterGroup(kind="error", members=tuple(members), subject=members[-1]) for members in found.values()
+        )
+
     def _cause(self, group: ParameterGroup, trained: frozenset[str]) -> GroupCause:
         model = self.laboratory.workload.model
         trained_count = sum(name in trained for name in group.members)
@@ -126,7 +137,7 @@ class _Examination:
                 assigned_at=assignment_of(owner, attribute),
                 trained_count=trained_count,
             )
-        evidence = examine(self.laboratory, self.run, self.gradients, group.subject)
+        evidence = examine(self.laboratory, self.run, self._gradients_of(group), group.subject)
         self.undetermined += evidence.undetermined
         if group.kind == "zero":
             death = self._death(group)
@@ -135,6 +146,10 @@ class _Examination:
             factors = self._factors_first(death) if group.subject in self.waiting else ()
             return GroupCause(group=group, evidence=evidence, zero_factors=factors)
         return GroupCause(group=group, evidence=evidence, trained_count=trained_count)
+
+    def _gradients_of(self, group: ParameterGroup) -> Gradients:
+        """What the subject got; a module that never ran was not asked for, as none of its parameters got anything."""
+        return self.gradients.get(group.subject) or self.gradients[group.members[0]]
 
     def _find_deaths(self) -> None:
         zeros = {name: self.parameters[name] for name, state in self.states.items() if state == "zero"}
@@ -200,16 +215,3 @@ def _in_train_mode(modules: Sequence[torch.nn.Module]) -> Iterator[None]:
     finally:
         for module in modules:
             module.training = False
-
-
-def examine_incomplete(laboratory: Laboratory, run: Run, gradients: Gradients, name: str) -> Evidence | None:
-    """The evidence about a parameter that does get a gradient, if some of the ways it should come by are cut.
-
-    The one that is read first has nearly the whole network between itself and the loss.
-    """
-    cuts = analyse(run.trace, run.trace.layer_values[name]).cuts
-    if not any(cut.cause in PARTIAL_CAUSES for cut in cuts):
-        return None
-    laboratory.parameters = {name: laboratory.parameters[name]}
-    evidence = examine(laboratory, run, gradients, name)
-    return evidence if evidence.partial else None

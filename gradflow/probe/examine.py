@@ -45,6 +45,7 @@ def examine(
 ) -> Evidence:
     """Collect the evidence about one target from the base run and the experiments that it calls for.
 
+    ``gradients`` is what the target got; what another one got, or what was raised for it, has no part in the answer.
     With ``verify``, a gradient that arrives is also compared with how the score moves.
     """
     return _Examination(laboratory, run, gradients, target, slice_text, index, verify).evidence()
@@ -234,10 +235,10 @@ class _Examination:
         """
         exits = number_exits(self.trace, dependence)
         returned = find_returned_values(self.laboratory, exits)
-        if returned.reason:
-            spans = [self.trace.site_span(site) for _, site in exits]
+        for reason in dict.fromkeys(returned.unknown.values()):
+            spans = [self.trace.site_span(site) for (_, site), why in returned.unknown.items() if why == reason]
             where = ", ".join(place(span) for span in spans if span is not None)
-            self.undetermined.append(f"whether what leaves torch at {where} is missing, because {returned.reason}")
+            self.undetermined.append(f"whether what leaves torch at {where} is missing, because {reason}")
         found = [analyse(self.trace, self.values, bridges) for bridges in returned.bridges.values() if bridges]
         if not found:
             return dependence

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from gradflow.probe.evidence import ROUNDING, Influence, Measured, NodeFlow, Rep
 from gradflow.probe.gradient import Gradients, differentiate, measure, measure_each
 from gradflow.probe.reach_of_move import ReachOfMove, reach_of_move
 from gradflow.probe.repairing import RepairingRecorder, RepairPlan
+from gradflow.probe.together.apart import each_by_itself
 from gradflow.trace.data import Trace
 from gradflow.trace.program_sites import ProgramSites
 from gradflow.trace.recorder import Recorder
@@ -71,7 +73,7 @@ class Laboratory:
         self.before_write = keeper.before_write
         self._keeper = keeper
         self._checksums: tuple[Checksummed, Checksummed] | None = None
-        self._repairs: dict[tuple[RepairPlan, bool], tuple[Gradients | None, str]] = {}
+        self._repairs: dict[tuple[RepairPlan, bool], tuple[dict[str, Gradients], str]] = {}
         self._applications: tuple[Application, ...] | None = None
         self._first_trace: Trace | None = None
         self._analysed: tuple[Trace, tuple[int, ...], Dependence] | None = None
@@ -198,10 +200,7 @@ class Laboratory:
         ``enable`` switches recording on and lets the inputs require grad (or the parameters, where inputs are integers)
         and the parameter asked for.
         """
-        key = (plan, enable)
-        if key not in self._repairs:
-            self._repairs[key] = self._run_repair(plan, enable)
-        gradients, reason = self._repairs[key]
+        gradients, reason = self._repaired(plan, target, enable)
         if gradients is None:
             return RepairOutcome(tried=False, reason=reason)
         measured = [measure(gradient, index) for gradient in gradients.by_target.get(target, ())]
@@ -213,41 +212,57 @@ class Laboratory:
 
     def repaired_gradient(self, plan: RepairPlan, target: str) -> tuple[torch.Tensor | None, ...]:
         """The gradient at the target with the plan's places neutralised; empty when that run failed."""
-        key = (plan, False)
-        if key not in self._repairs:
-            self._repairs[key] = self._run_repair(plan, False)
-        gradients, _ = self._repairs[key]
+        gradients, _ = self._repaired(plan, target, enable=False)
         return () if gradients is None else gradients.by_target.get(target, ())
 
-    def _run_repair(self, plan: RepairPlan, enable: bool) -> tuple[Gradients | None, str]:
-        recorder = RepairingRecorder(self.sites, plan, self.before_write)
-        switched: list[torch.Tensor] = []
-        if enable:
-            inputs = [*filter(_can_require_grad, tensors_in(self._inputs))]
-            # where the input is made of whole numbers, the history has to begin at the weights
-            leaves = inputs or [*filter(_can_require_grad, self.workload.model.parameters())]
-            for tensor in (*leaves, *filter(_can_require_grad, self.parameters.values())):
-                if not tensor.requires_grad:
-                    tensor.requires_grad_(True)
-                    switched.append(tensor)
+    def _repaired(self, plan: RepairPlan, target: str, enable: bool) -> tuple[Gradients | None, str]:
+        """What a target gets in a repaired run, or why there is none; one run serves all targets of its time."""
+        key = (plan, enable)
+        found, reason = self._repairs.get(key, ({}, ""))
+        if not reason and target not in found:
+            found, reason = self._repairs[key] = self._run_repair(plan, enable)
+        gradients = found.get(target)
+        if gradients is not None and gradients.error is not None:
+            return None, f"backward raised {type(gradients.error).__name__}"
+        return gradients, reason
+
+    def _run_repair(self, plan: RepairPlan, enable: bool) -> tuple[dict[str, Gradients], str]:
         was_enabled = torch.is_grad_enabled()
+        recorder = RepairingRecorder(self.sites, plan, self.before_write)
+        with (
+            self._requiring_grad_at_leaves() if enable else nullcontext(),
+            torch.set_grad_enabled(enable or was_enabled),
+        ):
+            run = self.forward(recorder=recorder)
+            if run.failure is not None:
+                return {}, f"the repaired run raised {run.failure.type_name}: {run.failure.message}"
+            # where recording was off from the start, switching it on is the repair
+            applied = recorder.applied or (enable and not was_enabled)
+            if plan and (recorder.refused or not applied):
+                named = " and ".join(f"`{name}`" for name in sorted(recorder.refused)) or "this operation"
+                return {}, f"gradflow cannot neutralise {named}"
+
+            def run_again() -> Run:
+                return self.forward(recorder=RepairingRecorder(self.sites, plan, self.before_write))
+
+            return each_by_itself(differentiate(run, self.parameters), run_again, self.parameters), ""
+
+    @contextmanager
+    def _requiring_grad_at_leaves(self) -> Iterator[None]:
+        """The inputs (or the model's parameters, where those are integers) and the parameters asked for require grad."""
+        switched: list[torch.Tensor] = []
+        inputs = [*filter(_can_require_grad, tensors_in(self._inputs))]
+        # where the input is made of whole numbers, the history has to begin at the weights
+        leaves = inputs or [*filter(_can_require_grad, self.workload.model.parameters())]
+        for tensor in (*leaves, *filter(_can_require_grad, self.parameters.values())):
+            if not tensor.requires_grad:
+                tensor.requires_grad_(True)
+                switched.append(tensor)
         try:
-            with torch.set_grad_enabled(enable or was_enabled):
-                run = self.forward(recorder=recorder)
-                if run.failure is not None:
-                    return None, f"the repaired run raised {run.failure.type_name}: {run.failure.message}"
-                # where recording was off from the start, switching it on is the repair
-                applied = recorder.applied or (enable and not was_enabled)
-                if plan and (recorder.refused or not applied):
-                    named = " and ".join(f"`{name}`" for name in sorted(recorder.refused)) or "this operation"
-                    return None, f"gradflow cannot neutralise {named}"
-                gradients = differentiate(run, self.parameters)
+            yield
         finally:
             for tensor in switched:
                 tensor.requires_grad_(False)
-        if gradients.error is not None:
-            return None, f"backward raised {type(gradients.error).__name__}"
-        return gradients, ""
 
     def scan(self, target: str, *, count_zeros: bool = False) -> tuple[tuple[NodeFlow, ...], str]:
         """Run again and watch backward node by node on the way to the target."""

@@ -10,10 +10,11 @@ from gradflow.graph.dependence import CutGroup, Dependence
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.evidence import PartialLoss
 from gradflow.probe.laboratory import Laboratory
-from gradflow.probe.repair_plans import plan_of
+from gradflow.probe.repair_plans import joined, plan_of
 from gradflow.probe.repairing import RepairPlan
 from gradflow.probe.straight_through import is_straight_through
 from gradflow.probe.substitutes import is_behind
+from gradflow.probe.together.halving import worth_trying
 from gradflow.source_place import place
 from gradflow.trace.data import Trace
 
@@ -21,11 +22,17 @@ __all__ = ["PARTIAL_CAUSES", "PartialLosses"]
 
 PARTIAL_CAUSES = frozenset({"detach", "hook-detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
 
-MOST_SIDE_WAYS = 8
-"""So many cut side paths are tried; each costs a forward and a backward."""
+FEW_SIDE_WAYS = 8
+"""So many cut side paths are tried one by one, more of them together first; each trial costs a forward and a backward
+pass."""
+
+MOST_SIDE_WAYS = 48
+"""So many are tried one by one; of the others it is not known what they cost."""
 
 NEGLIGIBLE_LOSS = 1e-4
 """Relative change of the gradient below which a mended partial cut made no difference (float32 rounding)."""
+
+_Way = tuple[CutGroup, ...]
 
 
 class PartialLosses:
@@ -63,16 +70,17 @@ class PartialLosses:
     def on_side_ways(self, dependence: Dependence) -> tuple[PartialLoss, ...]:
         """For each cut on a side path: how much of the gradient is missing because of it."""
         losses: dict[tuple[str, int], PartialLoss] = {}
-        not_mended: list[tuple[CutGroup, ...]] = []
-        seen: set[RepairPlan] = set()
+        not_mended: list[_Way] = []
+        ways: dict[RepairPlan, _Way] = {}
         for way in dependence.sides:
-            if not all(group.cause in PARTIAL_CAUSES and group.value >= 0 for group in way):
-                continue
-            plan = plan_of(self._trace, way)
-            if plan in seen or len(seen) == MOST_SIDE_WAYS:
-                continue
-            seen.add(plan)
-            difference = self._relative_difference(self._laboratory.repaired_gradient(plan, self._target))
+            if all(group.cause in PARTIAL_CAUSES and group.value >= 0 for group in way):
+                ways.setdefault(plan_of(self._trace, way), way)
+        tried = worth_trying(list(ways), self._is_whole_without, FEW_SIDE_WAYS)
+        left_out = [ways[plan] for plan in tried[MOST_SIDE_WAYS:]]
+        self._leave_undetermined(left_out, f"{len(tried)} places cut a way and {MOST_SIDE_WAYS} of them were tried")
+        for plan in tried[:MOST_SIDE_WAYS]:
+            way = ways[plan]
+            difference = self._difference_without(plan)
             if difference is None:
                 not_mended.append(way)
             elif difference > NEGLIGIBLE_LOSS:
@@ -83,7 +91,15 @@ class PartialLosses:
         self._leave_undetermined(not_mended, "gradflow could not run it without the cut")
         return tuple(losses.values())
 
-    def _losses_of(self, way: tuple[CutGroup, ...], difference: float) -> list[PartialLoss]:
+    def _is_whole_without(self, plans: Sequence[RepairPlan]) -> bool:
+        """Whether the gradient stays the same with all of these cuts mended together."""
+        difference = self._difference_without(joined(plans))
+        return difference is not None and difference <= NEGLIGIBLE_LOSS
+
+    def _difference_without(self, plan: RepairPlan) -> float | None:
+        return self._relative_difference(self._laboratory.repaired_gradient(plan, self._target))
+
+    def _losses_of(self, way: _Way, difference: float) -> list[PartialLoss]:
         values = self._trace.layer_values.get(self._target, ())
         straight_through = is_straight_through(self._trace, way[0])
         behind = is_behind(self._trace, values, way[0], self._substitutes)
@@ -97,7 +113,7 @@ class PartialLosses:
             for group in way
         ]
 
-    def _seen_in_the_score(self, ways: list[tuple[CutGroup, ...]]) -> tuple[PartialLoss, ...]:
+    def _seen_in_the_score(self, ways: Sequence[_Way]) -> tuple[PartialLoss, ...]:
         """Whether anything is missing on ways on which gradflow can mend nothing."""
         if self._substitutes:
             names = " and ".join(sorted({f"`{self._trace.name_of(row)}`" for row in self._substitutes}))
@@ -115,7 +131,7 @@ class PartialLosses:
             for group in groups.values()
         )
 
-    def _leave_undetermined(self, ways: list[tuple[CutGroup, ...]], reason: str) -> None:
+    def _leave_undetermined(self, ways: Sequence[_Way], reason: str) -> None:
         for way in ways:
             span = self._trace.span_of(way[0].leave if way[0].leave >= 0 else way[0].operation)
             where = place(span) if span is not None else "a side path"

@@ -12,7 +12,7 @@ from gradflow.probe.repairing import RepairPlan
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import TO_ARRAYS
 
-__all__ = ["plan_of", "repair_together"]
+__all__ = ["joined", "plan_of", "repair_together"]
 
 
 def plan_of(trace: Trace, groups: Sequence[CutGroup]) -> RepairPlan:
@@ -36,6 +36,15 @@ def plan_of(trace: Trace, groups: Sequence[CutGroup]) -> RepairPlan:
         else:
             operations.add(place)
     return RepairPlan(operations=frozenset(operations), followers=frozenset(followers), regions=frozenset(regions))
+
+
+def joined(plans: Sequence[RepairPlan]) -> RepairPlan:
+    """One plan that neutralises what all of them do."""
+    return RepairPlan(
+        operations=frozenset().union(*(plan.operations for plan in plans)),
+        followers=frozenset().union(*(plan.followers for plan in plans)),
+        regions=frozenset().union(*(plan.regions for plan in plans)),
+    )
 
 
 def repair_together(

@@ -5,27 +5,32 @@ One forward more tells whether any of them is used by the score; only then is ea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gradflow.graph.dependence import Bridge, Dependence, is_differentiable
 from gradflow.probe.differential import Entries, entries_of_change, score_of
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.shifted_exits import Place, ShiftedChecksums, ShiftedExits
+from gradflow.probe.together.halving import worth_trying
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import VALUE_EXITS
 
 __all__ = ["ReturnedValues", "find_returned_values", "number_exits"]
 
-_MOST_PLACES = 6
+_FEW_PLACES = 6
+"""So many places are looked into one by one, more of them together first."""
+
+_MOST_PLACES = 32
+"""So many are looked into one by one; of the others it is not known what becomes of their values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnedValues:
-    """For each place at which values left, where they came back; ``reason`` says why that is not known."""
+    """For each place at which values left, where they came back; ``unknown`` says why that is not known of others."""
 
     bridges: Mapping[Place, tuple[Bridge, ...]]
-    reason: str = ""
+    unknown: Mapping[Place, str] = field(default_factory=dict)
 
 
 def number_exits(trace: Trace, dependence: Dependence) -> dict[Place, list[int]]:
@@ -51,24 +56,43 @@ def _last_that_counts(trace: Trace, dependence: Dependence) -> int:
 def find_returned_values(laboratory: Laboratory, exits: Mapping[Place, list[int]]) -> ReturnedValues:
     """Shift what leaves at the ``exits`` and see whether the score moves, and where the shift comes back.
 
-    One forward where nothing does; else two more, and one for each place.
+    One forward where nothing does; else two more, one for each place, and some to leave out harmless ones of many.
     """
-    if not exits:
-        return ReturnedValues(bridges={})
-    recorder = ShiftedExits(laboratory.sites, frozenset(exits), laboratory.before_write)
-    moved = laboratory.forward(recorder=recorder)
-    if not recorder.shift_count or score_of(moved) == laboratory.first_score:
+    if not exits or not _move_the_score(laboratory, tuple(exits)):
         return ReturnedValues(bridges={})
     base, again = laboratory.checksums()
     if score_of(base.run) != score_of(again.run):
-        return ReturnedValues(bridges={}, reason="two runs of the model give different scores")
+        return _unknown(exits, "two runs of the model give different scores")
+    tried = worth_trying(tuple(exits), lambda places: not _move_the_score(laboratory, places), _FEW_PLACES)
     entries: dict[Place, Entries] = {}
-    for place in list(exits)[:_MOST_PLACES]:
+    for place in tried[:_MOST_PLACES]:
         changed = ShiftedChecksums(laboratory.sites, (place,), laboratory.before_write)
         run = laboratory.forward(recorder=changed)
         if score_of(run) != score_of(base.run):
             entries[place] = entries_of_change(base.recorder, again.recorder, changed, base.run.trace)
-    return ReturnedValues(bridges={place: _bridges(base.run.trace, exits, entries, place) for place in entries})
+    if not entries and len(tried) <= _MOST_PLACES:
+        return _unknown(exits, "the score moves only when several of these values are shifted together")
+    # where the runs part, the value only decides what is done
+    not_seen = [place for place, found in entries.items() if not found.rows and found.parting < 0]
+    reason = f"there are {len(tried)} such places and {_MOST_PLACES} of them were looked into"
+    return ReturnedValues(
+        bridges={place: _bridges(base.run.trace, exits, entries, place) for place in entries},
+        unknown={
+            **dict.fromkeys(not_seen, "the score moves with it and no recorded operation brings it back"),
+            **dict.fromkeys(tried[_MOST_PLACES:], reason),
+        },
+    )
+
+
+def _move_the_score(laboratory: Laboratory, places: Sequence[Place]) -> bool:
+    """Whether the score is another when what leaves at these places is shifted."""
+    recorder = ShiftedExits(laboratory.sites, frozenset(places), laboratory.before_write)
+    moved = laboratory.forward(recorder=recorder)
+    return bool(recorder.shift_count) and score_of(moved) != laboratory.first_score
+
+
+def _unknown(places: Iterable[Place], reason: str) -> ReturnedValues:
+    return ReturnedValues(bridges={}, unknown=dict.fromkeys(places, reason))
 
 
 def _bridges(

@@ -90,7 +90,11 @@ def run_forward(
     if workload.provenance.grad_mode_at is not None and not torch.is_grad_enabled():
         recorder.set_initial_region(workload.provenance.grad_mode_at)
     initially_enabled = torch.is_grad_enabled()
-    watch = ModuleWatch(recorder, names, {id(module): name for name, module in layers.items()}, keep=keep, alter=alter)
+    targets = _by_module(layers)
+    if alter is not None:
+        alter = _under_every_name(alter, targets)
+    first_names = {module: names[0] for module, names in targets.items()}
+    watch = ModuleWatch(recorder, names, first_names, keep=keep, alter=alter)
     score: torch.Tensor | None = None
     description, class_index = "score", None
     failure = None
@@ -104,7 +108,8 @@ def run_forward(
     except Exception as error:  # noqa: BLE001  (whatever a user's model raises is told, not lost)
         failure = failure_of(error)
     del watch._stack[:]
-    layer_values = {name: tuple(a.value for a in taken) for name, taken in watch.activations.items()}
+    activations = {name: watch.activations[first_names[id(module)]] for name, module in layers.items()}
+    layer_values = {name: tuple(a.value for a in taken) for name, taken in activations.items()}
     for name, tensor in parameters.items():
         layer_values[name] = (recorder.first_value[id(tensor)],)
     trace = recorder.finish(
@@ -118,11 +123,32 @@ def run_forward(
         score=score,
         description=description,
         class_index=class_index,
-        activations=watch.activations,
+        activations=activations,
         failure=failure,
         unmoved=watch.unmoved,
         functions=recorder.functions,
     )
+
+
+def _by_module(layers: Mapping[str, torch.nn.Module]) -> dict[int, list[str]]:
+    """``id(module)`` to all names under which it is asked for; the first one is the recorder's."""
+    found: dict[int, list[str]] = {}
+    for name, module in layers.items():
+        found.setdefault(id(module), []).append(name)
+    return found
+
+
+def _under_every_name(alter: Alteration, targets: Mapping[int, list[str]]) -> Alteration:
+    """An alteration of a module that has several names may be meant under any of them."""
+    others = {names[0]: names[1:] for names in targets.values()}
+
+    def altered(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
+        activation = alter(layer, call, activation)
+        for name in others[layer]:
+            activation = alter(name, call, activation)
+        return activation
+
+    return altered
 
 
 @contextlib.contextmanager

@@ -124,9 +124,10 @@ def _where_it_ends(evidence: Evidence) -> _Place:
             "or ask for a layer before the one that is read"
         )
         return _Place(evidence.objective_span, "the score reads another output", note, advice)
+    handed_out = values | sources
     # the outermost call that hands the data out although nobody takes it
     for call in trace.calls:
-        if call.parent >= 0 and any(v in values or v in sources for v in call.outputs) and call.end_operation > last:
+        if call.parent >= 0 and not handed_out.isdisjoint(call.outputs) and call.end_operation > last:
             span = trace.site_span(call.site)
             lost = _overwritten(evidence, span) or _left_out(evidence, span)
             if lost is not None:

@@ -1,0 +1,1 @@
+"""What an audit looks into, for all parameters of a model at once."""

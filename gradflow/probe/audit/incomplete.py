@@ -1,0 +1,78 @@
+"""Parameters that do get a gradient, though some of the ways by which it should come are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from gradflow.graph.dependence import analyse
+from gradflow.graph.ways_to_score import WaysToScore, upstream_of
+from gradflow.probe.evidence import Evidence
+from gradflow.probe.examine import examine
+from gradflow.probe.gradient import Gradients
+from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.partial_losses import PARTIAL_CAUSES
+from gradflow.trace.data import Trace
+from gradflow.trace.run import Run
+
+__all__ = ["IncompleteCause", "examine_incomplete"]
+
+MOST_SUBJECTS = 16
+"""So many parameters are looked into; each may cost a few forward passes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncompleteCause:
+    """A cut on some ways of the ``members``, with the evidence about one of them."""
+
+    members: tuple[str, ...]
+    evidence: Evidence
+
+
+def examine_incomplete(
+    laboratory: Laboratory, run: Run, gradients: Mapping[str, Gradients], ways: WaysToScore, arrived: Sequence[str]
+) -> tuple[tuple[IncompleteCause, ...], tuple[str, ...]]:
+    """One entry per cut that takes a part of a gradient, and what could not be determined.
+
+    Of the parameters ``arrived``, which do get a gradient, one or two are looked into for each cut on their ways. The
+    laboratory's ``parameters`` are afterwards only those.
+    """
+    trace = run.trace
+    subjects = _subjects(trace, ways, arrived)
+    looked_at, left_out = subjects[:MOST_SUBJECTS], subjects[MOST_SUBJECTS:]
+    undetermined: list[str] = []
+    if left_out:
+        undetermined.append(
+            f"whether the gradient of {len(left_out)} more parameters is whole, among them `{left_out[0]}`: "
+            f"{len(subjects)} have ways of their own that are cut, and {MOST_SUBJECTS} were looked into"
+        )
+    # a repaired run need not hold the gradients of all parameters
+    laboratory.parameters = {name: laboratory.parameters[name] for name in looked_at}
+    found: dict[tuple[str, int], IncompleteCause] = {}
+    for name in looked_at:
+        evidence = examine(laboratory, run, gradients[name], name)
+        undetermined += evidence.undetermined
+        for loss in evidence.partial:
+            before = upstream_of(trace, loss.group.operation)
+            members = tuple(each for each in arrived if before[trace.layer_values[each][0]])
+            cause = IncompleteCause(members=members or (name,), evidence=replace(evidence, partial=(loss,)))
+            found.setdefault(loss.group.key, cause)
+    return tuple(found.values()), tuple(dict.fromkeys(undetermined))
+
+
+def _subjects(trace: Trace, ways: WaysToScore, arrived: Sequence[str]) -> list[str]:
+    """For each cut the parameter before it that is read first and the one that is read last.
+
+    The one has nearly the whole network between itself and the loss, the other is the nearest to the cut: what goes
+    through the cut may be nothing to the one and much to the other.
+    """
+    value_of = {name: trace.layer_values[name][0] for name in arrived}
+    in_order = sorted(arrived, key=lambda name: ways.first_read[value_of[name]])
+    found: dict[str, None] = {}
+    for cut in analyse(trace, list(value_of.values())).cuts:
+        if cut.cause not in PARTIAL_CAUSES:
+            continue
+        before = upstream_of(trace, cut.operation)
+        members = [name for name in in_order if before[value_of[name]]]
+        found.update(dict.fromkeys((*members[:1], *members[-1:])))
+    return sorted(found, key=in_order.index)

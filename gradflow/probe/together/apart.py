@@ -1,0 +1,57 @@
+"""The gradient of each of several targets by itself, where one backward pass for all of them raised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+
+from gradflow.probe.gradient import Gradients, differentiate
+from gradflow.trace.run import Run
+
+__all__ = ["each_by_itself"]
+
+
+def each_by_itself(
+    together: Gradients, run_again: Callable[[], Run], parameters: Mapping[str, torch.Tensor]
+) -> dict[str, Gradients]:
+    """What each target gets when it is asked for alone, by name.
+
+    An operation whose backward raises says nothing about a target whose gradient does not pass it.
+
+    Parameters
+    ----------
+    together
+        What one backward pass for all targets brought; this is the answer wherever it did not raise.
+    run_again
+        The same forward once more, for a graph of which no part is freed yet. Its keeping is the only cost of a
+        backward pass that raises, besides the passes for parts of the targets.
+    parameters
+        The targets that are parameters.
+    """
+    names = list(together.by_target)
+    if together.error is None or len(names) < 2:
+        return dict.fromkeys(names, together)
+    run = run_again()
+    found: dict[str, Gradients] = {}
+    waiting = _halves(names)
+    while waiting:
+        part = waiting.pop()
+        gradients = _of(run, parameters, part)
+        if gradients.error is None or len(part) == 1:
+            found.update(dict.fromkeys(part, gradients))
+        else:
+            waiting += _halves(part)
+    return {name: found[name] for name in names}
+
+
+def _halves(names: Sequence[str]) -> list[Sequence[str]]:
+    middle = len(names) // 2
+    return [names[:middle], names[middle:]]
+
+
+def _of(run: Run, parameters: Mapping[str, torch.Tensor], names: Sequence[str]) -> Gradients:
+    narrowed = replace(run, activations={name: run.activations[name] for name in names if name in run.activations})
+    asked = {name: parameters[name] for name in names if name in parameters}
+    return differentiate(narrowed, asked, retain=True)
