@@ -1,10 +1,10 @@
-"""The numbers in a gradient, whatever its layout."""
+"""The numbers in a gradient, whatever its layout and however small or large they are."""
 
 from __future__ import annotations
 
 import torch
 
-__all__ = ["dense_values"]
+__all__ = ["dense_values", "l2_norm"]
 
 
 def dense_values(gradient: torch.Tensor) -> torch.Tensor:
@@ -14,3 +14,24 @@ def dense_values(gradient: torch.Tensor) -> torch.Tensor:
             return gradient.values()
         return torch.cat([part.flatten() for part in gradient.unbind()])
     return gradient.coalesce().values() if gradient.is_sparse else gradient
+
+
+def l2_norm(values: torch.Tensor, largest: float) -> float:
+    """The L2 norm of real, finite numbers, also where their squares leave the range of their type.
+
+    Parameters
+    ----------
+    values
+        Dense.
+    largest
+        The largest of their magnitudes.
+    """
+    if not largest:
+        return 0.0
+    range_ = torch.finfo(values.dtype)
+    if range_.bits >= 32:  # smaller types have no room for squares at all
+        norm = float(torch.linalg.vector_norm(values))
+        # a square that falls below the normal range loses less than `tiny`; one above it makes the norm infinite
+        if values.numel() * range_.tiny <= range_.eps * norm * norm < float("inf"):
+            return norm
+    return largest * float(torch.linalg.vector_norm(values.double() / largest))

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from gradflow.probe.dense_values import dense_values
+from gradflow.probe.dense_values import dense_values, l2_norm
 from gradflow.probe.evidence import Measured
 from gradflow.trace.capture import Activation, shape_of
 from gradflow.trace.run import Run
@@ -108,7 +108,10 @@ def measure_each(gradients: Sequence[torch.Tensor | None], index: Any = None) ->
         largest = together.abs().amax(1).tolist()
         if all(map(math.isfinite, largest)):
             zeros = (together == 0).sum(1).tolist()
-            norms = torch.linalg.vector_norm(together, dim=1, dtype=torch.float64).tolist()
+            # by their largest: squares of tiny entries would be zero
+            scaled = together.double() / together.new_tensor([one or 1.0 for one in largest]).double().unsqueeze(1)
+            lengths = torch.linalg.vector_norm(scaled, dim=1).tolist()
+            norms = [one * length for one, length in zip(largest, lengths, strict=True)]
             shape, count = tuple(arrived[0].shape), arrived[0].numel()
             rows = zip(largest, zeros, norms, strict=True)
             return tuple(
@@ -154,17 +157,14 @@ def measure(gradient: torch.Tensor | None, index: Any = None) -> Measured:
     zeros = count - int(torch.count_nonzero(part))
     largest = float(part.abs().amax())
     if math.isfinite(largest):
-        # low precision would overflow or lose the sum of squares
-        norm = float(torch.linalg.vector_norm(part, dtype=torch.float64 if part.dtype != torch.float32 else None))
-        if norm == float("inf"):
-            norm = float(torch.linalg.vector_norm(part, dtype=torch.float64))
-        return _measured(shape_of(gradient), count, largest, zeros, norm)
-    finite = part[torch.isfinite(part)].double()
+        return _measured(shape_of(gradient), count, largest, zeros, l2_norm(part, largest))
+    finite = part[torch.isfinite(part)]
+    largest_finite = float(finite.abs().amax()) if finite.numel() else None
     return Measured(
         arrived=True,
         shape=shape_of(gradient),
-        l2_norm=float(torch.linalg.vector_norm(finite)) if finite.numel() else None,
-        max_abs=float(finite.abs().amax()) if finite.numel() else None,
+        l2_norm=None if largest_finite is None else l2_norm(finite, largest_finite),
+        max_abs=largest_finite,
         entry_count=count,
         zero_count=zeros,
         nan_count=int(torch.isnan(part).sum()),

@@ -35,7 +35,8 @@ def magnitude_of(gradient: Any) -> Magnitude:
         if dense.device.type == "cpu":
             # NaN is in both or in none
             return abs(float(max(-lowest.item(), highest.item())))
-        return torch.maximum(-lowest, highest).float()
+        largest = torch.maximum(-lowest, highest)
+        return largest if largest.dtype == torch.float64 else largest.float()
     except (RuntimeError, NotImplementedError, TypeError):
         return _SOMETHING
 

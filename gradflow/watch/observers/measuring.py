@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from gradflow.probe.dense_values import l2_norm
 from gradflow.probe.evidence import Measured
 
 __all__ = ["measure"]
@@ -23,13 +24,19 @@ def measure(gradient: torch.Tensor | None) -> Measured:
         shape = tuple(gradient.shape)
         if not count or not (dense.is_floating_point() or dense.is_complex()):
             return Measured(arrived=True, shape=shape, entry_count=count, zero_count=0)
-        magnitude = dense.abs().float()
+        magnitude = dense.abs()
+        if magnitude.dtype != torch.float64:  # which holds numbers that `float` would make zero
+            magnitude = magnitude.float()
         largest = float(magnitude.amax())
         zeros = count - int(torch.count_nonzero(magnitude))
-        norm = float(magnitude.norm())
         if math.isfinite(largest):
             return Measured(
-                arrived=True, shape=shape, l2_norm=norm, max_abs=largest, entry_count=count, zero_count=zeros
+                arrived=True,
+                shape=shape,
+                l2_norm=l2_norm(magnitude, largest),
+                max_abs=largest,
+                entry_count=count,
+                zero_count=zeros,
             )
         bad_nan, bad_inf = int(magnitude.isnan().sum()), int(magnitude.isinf().sum())
         return Measured(

@@ -9,6 +9,7 @@ import torch
 
 from gradflow.probe.evidence import Measured
 from gradflow.probe.gradient import measure, measure_each
+from gradflow.watch.observers.measuring import measure as measure_in_program
 
 
 def _assert_same(together: tuple[Measured, ...], gradients: list[torch.Tensor | None]) -> None:
@@ -70,3 +71,30 @@ def test_a_nested_gradient_is_measured_by_its_parts(layout: torch.layout) -> Non
     measured = measure_each([torch.nested.nested_tensor(parts, layout=layout)])[0]
     assert (measured.entry_count, measured.zero_count) == (5, 3)
     assert measured.l2_norm == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [
+        (torch.float32, 1e-26),
+        (torch.float32, 1e-21),  # between: the squares are there, and have lost most of their digits
+        (torch.float32, 1e30),
+        (torch.float64, 1e-200),
+        (torch.float64, 1e200),
+        (torch.float16, 1e-6),
+        (torch.bfloat16, 1e-30),
+        (torch.float32, 1.0),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 3])
+def test_squares_outside_the_range_of_the_type(dtype: torch.dtype, size: float, count: int) -> None:
+    gradient = torch.tensor([3.0, 0.0, -4.0], dtype=torch.float64).mul(size).to(dtype)
+    first, last = float(gradient[0]), float(gradient[2])
+    for one in (*measure_each([gradient] * count), measure_in_program(gradient)):
+        assert one.l2_norm == pytest.approx(math.hypot(first, last), rel=1e-5)
+        assert (one.zero_count, one.max_abs) == (1, -last)
+
+
+def test_the_finite_rest_of_a_gradient_is_measured_however_small() -> None:
+    gradient = torch.tensor([3e-26, math.nan, 4e-26])
+    assert measure(gradient).l2_norm == pytest.approx(5e-26)
