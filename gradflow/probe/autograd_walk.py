@@ -7,13 +7,13 @@ overflow an 8 MB stack, and a thread's stack may be smaller.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import torch
 
 from gradflow.trace.data import Trace
 
-__all__ = ["NODE_LIMIT", "Node", "link_operations", "on_the_way", "walk"]
+__all__ = ["NODE_LIMIT", "Node", "link_operations", "on_the_way", "walk", "walk_from"]
 
 NODE_LIMIT = 10_000
 
@@ -22,8 +22,13 @@ Node = torch.autograd.graph.Node
 
 def walk(root: Node, goals: Collection[Node] = (), limit: int = NODE_LIMIT) -> list[Node] | None:
     """The nodes that backward from ``root`` visits, breadth first, not beyond ``goals``; ``None`` above ``limit``."""
-    seen = {root}
-    order = [root]
+    return walk_from((root,), goals, limit)
+
+
+def walk_from(roots: Iterable[Node], goals: Collection[Node] = (), limit: int = NODE_LIMIT) -> list[Node] | None:
+    """As :func:`walk`, from several roots at once."""
+    order = list(dict.fromkeys(roots))
+    seen = set(order)
     for node in order:
         if node in goals:
             continue

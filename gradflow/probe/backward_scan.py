@@ -59,7 +59,7 @@ def scan_backward(
     finally:
         for handle in handles:
             handle.remove()
-    return with_ends(with_shares(notes, arrived), score.grad_fn, arrived), error, ""
+    return with_ends(with_shares(notes, arrived), (score.grad_fn,), arrived), error, ""
 
 
 def note_flow(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ class _Arrivals:
 
 
 def with_ends(
-    notes: Sequence[NodeNote], root: Node, arrived: Mapping[tuple[Node, int], float | None]
+    notes: Sequence[NodeNote], roots: Iterable[Node], arrived: Mapping[tuple[Node, int], float | None]
 ) -> tuple[NodeFlow, ...]:
     """The flows in the order in which backward ran, marked ``is_end`` where a gradient got to and no further.
 
@@ -62,7 +62,8 @@ def with_ends(
     each goal.
     """
     flows: list[NodeFlow] = []
-    reached = {root}
+    reached = set(roots)
+    begins_there = any(node in reached for node, _ in arrived)
     waiting: dict[tuple[Node, int], _Arrivals] = {}
     for note in notes:
         flow = note.flow
@@ -87,7 +88,7 @@ def with_ends(
                 gets_there = True
             else:
                 flows.append(lost)
-    if gets_there or root in {node for node, _ in arrived}:
+    if gets_there or begins_there:
         flows = [replace(flow, is_end=False) if flow.is_end else flow for flow in flows if not flow.is_sum]
     return tuple(flows)
 

@@ -43,6 +43,7 @@ STEPS_KEPT = 1_000
 class Backward:
     """One call of ``backward`` or ``torch.autograd.grad``.
 
+    ``score`` is the value that was differentiated: the only root, or the sum of all; -1 where there is none.
     ``kept`` are parameters and other tensors whose ``.grad`` still held what an earlier call had left there.
     ``results`` are the measured gradients of ``inputs``, ``result_values`` their value ids (-1 for ``None``).
     ``arrived`` is the largest entry that came to each leaf, and whether all entries were finite. ``origin`` is the
@@ -56,6 +57,7 @@ class Backward:
     roots: tuple[int, ...]
     roots_require_grad: bool
     root_is_leaf: bool
+    score: int = -1
     root_text: str = ""
     inputs: tuple[int, ...] = ()
     inputs_require_grad: tuple[bool, ...] = ()

@@ -85,7 +85,7 @@ class GradientProducts:
         backward = next((b for b in reversed(observation.backwards) if b.operation <= product.operation), None)
         if backward is None or not backward.roots:
             return False
-        found = analyse(replace(trace, score=backward.roots[0]), (observation.gradient_of[product.gradient],))
+        found = analyse(replace(trace, score=backward.score), (observation.gradient_of[product.gradient],))
         return any(found.depends[v] and found.reaches[v] for v in trace.calls[product.activation_call].outputs)
 
     def _is_pooled(self, value: int) -> bool:

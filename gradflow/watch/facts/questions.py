@@ -49,7 +49,7 @@ def questions_in(observation: Observation) -> tuple[Question, ...]:
 
 def _questions(observation: Observation) -> Iterator[Question]:
     for number, backward in enumerate(observation.backwards):
-        score = backward.roots[0] if backward.roots else -1
+        score = backward.score
         common = {"backward": backward, "backward_number": number, "score": score, "site": backward.site}
         if backward.kind == "grad" and backward.inputs:
             refused = [i for i, needs in enumerate(backward.inputs_require_grad) if not needs]
@@ -93,7 +93,7 @@ def question_of(observation: Observation, read: GradRead) -> Question | None:
     return Question(
         backward=backward,
         backward_number=number,
-        score=backward.roots[0] if backward.roots else -1,
+        score=backward.score,
         target=read.value,
         measured=read.measured,
         site=read.site,
@@ -131,7 +131,7 @@ def _waiting_hooks(observation: Observation) -> Iterator[Question]:
                 yield Question(
                     backward=backward,
                     backward_number=number,
-                    score=backward.roots[0],
+                    score=backward.score,
                     target=value,
                     measured=Measured(arrived=False),
                     site=site,

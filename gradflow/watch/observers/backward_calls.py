@@ -107,11 +107,15 @@ class BackwardCalls:
         given = dict(zip(names, args, strict=False)) | kwargs
         roots = _tensors(given.get(names[0]))
         inputs = _tensors(given.get("inputs"))
+        site = recorder.sites.number(sys._getframe(2))
+        scores = tuple(recorder.value_of(root) for root in roots)
+        score = recorder.record_scores(site, scores) if len(scores) > 1 else next(iter(scores), -1)
         event = Backward(
             kind=kind,
-            site=recorder.sites.number(sys._getframe(2)),
+            site=site,
             operation=len(recorder.operations.name),
-            roots=tuple(recorder.value_of(root) for root in roots),
+            roots=scores,
+            score=score,
             roots_require_grad=any(root.requires_grad for root in roots),
             root_is_leaf=bool(roots) and all(root.is_leaf for root in roots),
             inputs=tuple(recorder.value_of(tensor) for tensor in inputs),

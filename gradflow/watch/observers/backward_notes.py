@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk
+from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk_from
 from gradflow.probe.backward_scan import note_flow
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.forward_origin import forward_origin
@@ -61,12 +61,12 @@ class BackwardNotes:
     ) -> None:
         self.leaves: list[torch.Tensor] = []
         self._recorder = recorder
-        self._score = roots[0] if len(roots) == 1 else None
+        self._scores = tuple(roots)
         self._known = known
         self._reads_saved = reads_saved
         self._is_close = number < CLOSELY
         self._nodes: list[Node] = []
-        self._root: Node | None = None
+        self._roots: tuple[tuple[Node, int], ...] = ()
         self._notes: list[NodeNote] = []
         self._light = LightNotes(self._see_birth, self._facts)
         self._birth: Node | None = None
@@ -80,18 +80,17 @@ class BackwardNotes:
                 for position, tensor in enumerate(inputs)
                 if tensor.requires_grad
             }
-            if len(roots) == 1 and roots[0].grad_fn is not None:
-                self._watch(roots[0].grad_fn)
-            elif len(roots) > 1:
-                self._unseen = "backward was called for several tensors at once"
+            edges = [torch.autograd.graph.get_gradient_edge(root) for root in roots if root.grad_fn is not None]
+            if edges:
+                self._watch(tuple((edge.node, edge.output_nr) for edge in edges))
 
-    def _watch(self, root: Node) -> None:
+    def _watch(self, roots: tuple[tuple[Node, int], ...]) -> None:
         limit = node_limit()
-        nodes = walk(root, limit=limit)
+        nodes = walk_from((node for node, _ in roots), limit=limit)
         if nodes is None:
             self._unseen = f"the graph has more than {limit:,} nodes, and gradflow does not look into graphs so large"
             return
-        self._root = root
+        self._roots = roots
         self._nodes = nodes
         rows: Any = _Rows(self._recorder)
         operation_of = link_operations(rows) if self._is_close else None
@@ -148,8 +147,8 @@ class BackwardNotes:
         for handle in self._handles:
             handle.remove()
         self._light.forget()
-        self._handles, self._notes, self._nodes, self._root, self._origin = [], [], [], None, None
-        self._score = self._birth = None
+        self._handles, self._notes, self._nodes, self._roots, self._origin = [], [], [], (), None
+        self._scores, self._birth = (), None
 
     def fail(self, event: Backward) -> None:
         """Backward raised: keep where a gradient that is not finite was born, as anomaly mode stops at it."""
@@ -161,16 +160,16 @@ class BackwardNotes:
     def finish(self, event: Backward) -> None:
         """Write what was seen to the event."""
         event.unseen = self._unseen
-        if self._root is not None:
+        if self._roots:
             with torch._C.DisableTorchFunction():
-                self._write(event, self._root)
+                self._write(event)
         self.drop()
 
-    def _write(self, event: Backward, root: Node) -> None:
+    def _write(self, event: Backward) -> None:
         value_of = self._recorder.value_of
         arrived: dict[Node, float | None] = dict(zip(self._arrived, resolved(self._arrived.values()), strict=True))
         if not self._is_close:
-            arrived.update(self._light.arrived(root))
+            arrived.update(self._light.arrived(self._roots))
         goals: dict[tuple[Node, int], float | None] = {}
         lost: set[tuple[int, str]] = set()
         for node, largest in arrived.items():
@@ -195,14 +194,13 @@ class BackwardNotes:
                 goals[node, 0] = None
                 lost.add((values[node], "none"))
         if goals:
-            if self._score is not None and any(how == "zero" for _, how in lost):
-                event.score_is_zero = not bool(self._score.detach().count_nonzero())
-            self._explain(event, root, goals, values, (event.site, frozenset(lost)))
+            if any(how == "zero" for _, how in lost):
+                event.score_is_zero = not any(bool(score.detach().count_nonzero()) for score in self._scores)
+            self._explain(event, goals, values, (event.site, frozenset(lost)))
 
     def _explain(
         self,
         event: Backward,
-        root: Node,
         goals: dict[tuple[Node, int], float | None],
         values: dict[Node, int],
         key: tuple[int, frozenset[tuple[int, str]]],
@@ -217,7 +215,9 @@ class BackwardNotes:
         operation_of = link_operations(_Rows(self._recorder))  # type: ignore[arg-type]
         notes = self._notes if self._is_close else self._light.notes(way, operation_of)
         notes = towards(notes, way, {node for node, _ in goals})
-        event.flows = self._known[key] = with_hidden(with_ends(notes, root, goals), notes, values)
+        event.flows = self._known[key] = with_hidden(
+            with_ends(notes, (node for node, _ in self._roots), goals), notes, values
+        )
         if self._origin is not None:
             event.origin = operation_of(self._origin)
 

@@ -73,7 +73,7 @@ def _outputs_used(application: Application, trace: Trace, backwards: Sequence[Ba
     outputs = trace.outputs_of(application.operation)
     later = [b for b in backwards if b.operation > application.operation and b.roots and not b.error]
     for backward in later[:_PASSES]:
-        reaches = analyse(replace(trace, score=backward.roots[0]), ()).reaches
+        reaches = analyse(replace(trace, score=backward.score), ()).reaches
         used = tuple(bool(reaches[value]) for value in outputs)
         if any(used):
             return used

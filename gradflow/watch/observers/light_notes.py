@@ -66,13 +66,15 @@ class LightNotes:
 
         return note
 
-    def arrived(self, root: Node) -> dict[Node, float]:
-        """The largest entry that came to each leaf that was reached."""
+    def arrived(self, roots: Sequence[tuple[Node, int]]) -> dict[Node, float]:
+        """The largest entry that came to each leaf that was reached from ``roots``, nodes and numbers of outputs."""
         numbers = iter(resolved(magnitude for _, magnitudes in self._measured for magnitude in magnitudes))
-        self._arriving = {root: {0: 1.0}}
-        self._rows = []
-        if root.name().startswith(_REARRANGING):
-            self._rows.extend(self._handed_on(root, [1.0]))
+        self._arriving, self._rows = {}, []
+        for root, number in roots:
+            self._arriving.setdefault(root, {})[number] = 1.0
+        for root in self._arriving.copy():
+            if root.name().startswith(_REARRANGING):
+                self._rows.extend(self._handed_on(root, [1.0]))
         for node, magnitudes in self._measured:
             self._rows.extend(self._handed_on(node, [next(numbers) for _ in magnitudes]))
         return {

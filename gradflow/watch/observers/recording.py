@@ -31,6 +31,7 @@ _INDEX = torch.Tensor.__getitem__
 _PARTS_KEPT = 100
 _READS_PER_PLACE = 50
 _TENSOR_HOOKS_KEPT = 1_000
+_SUM_OF_SCORES = "sum of the scores"
 _HANDED_THROUGH = frozenset({
     "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "contiguous", "flatten", "reshape",
     "as_tensor", "asarray", "alias", "resolve_conj", "resolve_neg", "dequantize",
@@ -170,6 +171,16 @@ class ProgramRecorder(Recorder):
         self.operations.output_start.append(len(self.operations.outputs))
         return tuple(values)
 
+    def record_scores(self, site: int, scores: Sequence[int]) -> int:
+        """Log that autograd differentiates the sum of several scores, and give that sum's value."""
+        row = self._append_row(_SUM_OF_SCORES, site)
+        self._append_inputs(row, scores, range(len(scores)))
+        of_any = any(self.values.requires_grad[score] for score in scores)
+        value = self._new_value_alone(row, of_any, (), self.values.dtype[scores[0]])
+        self.operations.outputs.append(value)
+        self.operations.output_start.append(len(self.operations.outputs))
+        return value
+
     def listening(self) -> contextlib.AbstractContextManager[None]:
         """Record also where torch has put function modes aside, as it does during a backward pass."""
         return on_stack(self)
@@ -226,11 +237,16 @@ class ProgramRecorder(Recorder):
 
     def _new_value_of_leaf(self, value: int) -> int:
         """A value that nobody reads: what an update writes does not become part of the path."""
+        row, values = len(self.operations.name) - 1, self.values
+        return self._new_value_alone(row, False, values.shape[value], values.dtype[value])
+
+    def _new_value_alone(self, row: int, requires_grad: bool, shape: tuple[int, ...], dtype: int) -> int:
+        """A value for which the program has no tensor."""
         fresh = len(self.values.producer)
-        self.values.producer.append(len(self.operations.name) - 1)
-        self.values.requires_grad.append(False)
-        self.values.shape.append(self.values.shape[value])
-        self.values.dtype.append(self.values.dtype[value])
+        self.values.producer.append(row)
+        self.values.requires_grad.append(requires_grad)
+        self.values.shape.append(shape)
+        self.values.dtype.append(dtype)
         self._group.append(fresh)
         self._seen.append(self._writes)
         return fresh

@@ -147,9 +147,9 @@ def _freed_before(observation: Observation, question: Question) -> tuple[Backwar
     for earlier in reversed(observation.backwards[: question.backward_number]):
         if earlier.error or not earlier.roots:
             continue
-        if question.score in earlier.roots:
+        if not set(question.backward.roots).isdisjoint(earlier.roots):
             return earlier, -1, -1
-        theirs = analyse(_scored(observation, earlier.roots[0]), ()).reaches
+        theirs = analyse(_scored(observation, earlier.score), ()).reaches
         # by operation: the state that an LSTM returns shares the node of its output, which the loss was made of
         freed = {made[v] for v, used in enumerate(theirs) if used and made[v] >= 0 and trace.values.requires_grad[v]}
         shared = {v for v, used in enumerate(mine) if used and made[v] in freed}

@@ -28,7 +28,7 @@ def hook_is_handed_nothing(observation: Observation) -> tuple[Finding, ...]:
         question = Question(
             backward=backward,
             backward_number=first.backward,
-            score=backward.roots[0],
+            score=backward.score,
             target=first.value,
             measured=first.measured,
             site=first.site,

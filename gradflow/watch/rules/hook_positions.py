@@ -30,7 +30,7 @@ def hook_takes_zeros(observation: Observation) -> tuple[Finding, ...]:
         question = Question(
             backward=backward,
             backward_number=number,
-            score=backward.roots[0],
+            score=backward.score,
             target=target,
             measured=Measured(arrived=True, shape=tuple(observation.trace.values.shape[target])),
             site=site,

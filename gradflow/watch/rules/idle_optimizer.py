@@ -47,7 +47,7 @@ def _question(observation: Observation, optimizer: Optimizer) -> Question | None
             return Question(
                 backward=backward,
                 backward_number=number,
-                score=backward.roots[0],
+                score=backward.score,
                 target=-1,
                 measured=Measured(arrived=False),
                 site=optimizer.steps[-1][0],

@@ -37,7 +37,7 @@ def term_has_no_history(observation: Observation) -> tuple[Finding, ...]:
         if backward.kind != "backward" or backward.error or not backward.roots_require_grad or backward.site in seen:
             continue
         seen.add(backward.site)
-        for term in _lifeless(observation.trace, backward.roots[0]):
+        for term in (term for root in backward.roots for term in _lifeless(observation.trace, root)):
             question = Question(
                 backward=backward,
                 backward_number=number,

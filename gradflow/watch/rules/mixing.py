@@ -135,5 +135,5 @@ def in_one_score(observation: Observation, operation: int, mine: int, theirs: in
     backward = next((b for b in reversed(observation.backwards) if b.operation <= operation and b.roots), None)
     if backward is None:
         return False
-    reaches = analyse(replace(trace, score=backward.roots[0]), ()).reaches
+    reaches = analyse(replace(trace, score=backward.score), ()).reaches
     return all(any(reaches[value] for value in trace.calls[call].outputs) for call in (mine, theirs))

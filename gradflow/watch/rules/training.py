@@ -95,7 +95,7 @@ def _about(observation: Observation, number: int, value: int, measured: Measured
     question = Question(
         backward=backward,
         backward_number=number,
-        score=backward.roots[0],
+        score=backward.score,
         target=value,
         measured=measured,
         site=site,

@@ -54,7 +54,7 @@ def _question(observation: Observation, check: FormulaCheck) -> Question | None:
             return Question(
                 backward=backward,
                 backward_number=number,
-                score=backward.roots[0],
+                score=backward.score,
                 target=target,
                 measured=Measured(arrived=True, shape=tuple(observation.trace.values.shape[target]), entry_count=1),
                 site=backward.site,

@@ -55,7 +55,7 @@ def _question(observation: Observation, optimizer: Optimizer, number: int, value
     return Question(
         backward=backward,
         backward_number=number,
-        score=backward.roots[0],
+        score=backward.score,
         target=value,
         measured=Measured(arrived=True, shape=shape, l2_norm=0.0, max_abs=0.0, entry_count=count, zero_count=count),
         site=optimizer.steps[-1][0],
