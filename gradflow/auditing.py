@@ -69,7 +69,7 @@ def audit(
         Runs once, more often only where something is wrong; on its own device and in its own mode. Audit it in the
         mode in which it is trained.
     inputs
-        A tensor, a tuple for ``model(*inputs)``, or a dictionary for ``model(**inputs)``; inferred from the model if
+        A tensor, a tuple for ``model(*inputs)``, or a mapping for ``model(**inputs)``; inferred from the model if
         ``None``.
     loss
         ``loss(output)`` or ``loss(output, batch)`` returning a tensor with one element, where ``batch`` is ``inputs``;

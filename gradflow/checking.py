@@ -69,7 +69,7 @@ def check(
         Qualified name(s) such as ``"layer4.1.conv2"``, globs, or ``"auto"``: the last layer that makes sense for
         Grad-CAM.
     inputs
-        A tensor, a tuple for ``model(*inputs)``, or a dictionary for ``model(**inputs)``; inferred from the model if
+        A tensor, a tuple for ``model(*inputs)``, or a mapping for ``model(**inputs)``; inferred from the model if
         ``None``.
     target
         Class index or name; by default the largest entry of the first sample's output.

@@ -86,7 +86,7 @@ def workload_from_objects(
 ) -> Workload:
     """The workload of objects that exist already; nothing is moved, converted or switched to another mode.
 
-    ``inputs`` is a tensor (or any one argument), a tuple for ``model(*inputs)``, or a dictionary for
+    ``inputs`` is a tensor (or any one argument), a tuple for ``model(*inputs)``, or a mapping for
     ``model(**inputs)``; ``None`` infers random ones. ``target``, ``score`` and ``output`` are those of
     :func:`~gradflow.load.scores.objective.make_objective`.
 

@@ -122,7 +122,7 @@ def input_size(inputs: tuple[Any, ...], keyword_inputs: Mapping[str, Any] | None
 
 def batch_size(inputs: tuple[Any, ...], keyword_inputs: Mapping[str, Any] | None = None) -> int | None:
     """How many samples go through the model at once: the first axis of the first tensor, or the length of a list."""
-    for value in (*inputs, *(keyword_inputs or {}).values()):
+    for value in _arguments(inputs, keyword_inputs):
         if isinstance(value, list | tuple) and value and _is_tensor(value[0]):
             return len(value)
         if _is_tensor(value) and value.ndim > 0:
@@ -131,15 +131,25 @@ def batch_size(inputs: tuple[Any, ...], keyword_inputs: Mapping[str, Any] | None
 
 
 def _tensors(inputs: tuple[Any, ...], keyword_inputs: Mapping[str, Any] | None) -> Iterator[tuple[Any, bool]]:
-    for value in (*inputs, *(keyword_inputs or {}).values()):
+    for value in _arguments(inputs, keyword_inputs):
         if _is_tensor(value):
             yield value, False
         elif isinstance(value, list | tuple):
             yield from ((item, True) for item in value if _is_tensor(item))
 
 
+def _arguments(inputs: tuple[Any, ...], keyword_inputs: Mapping[str, Any] | None) -> Iterator[Any]:
+    """What a model is called with; of a batch that is a mapping, what it holds."""
+    for value in (*inputs, *(keyword_inputs or {}).values()):
+        if isinstance(value, Mapping):
+            yield from value.values()
+        else:
+            yield value
+
+
 def _is_tensor(value: object) -> bool:
-    return hasattr(value, "is_floating_point") and hasattr(value, "ndim")
+    # the class is asked: an object may answer for attributes by code of its own
+    return hasattr(type(value), "is_floating_point") and hasattr(type(value), "ndim")
 
 
 def _fits(height: int, width: int, size: tuple[int, int]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ def referenced_inputs(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Arguments and keywords for the model from one or several references.
 
-    One reference that gives a tuple is all the positional arguments, one that gives a dictionary with text keys is the
+    One reference that gives a tuple is all the positional arguments, one that gives a mapping with text keys is the
     keywords; anything else, also a list, is one positional argument. Of several references each gives one argument,
     or keywords. A file whose names are all among ``weights``, those of the model's weights, is none.
 
@@ -33,17 +33,17 @@ def referenced_inputs(
     keywords: dict[str, Any] = {}
     for reference in references:
         value = _value(reference, user_code, weights)
-        more, named = as_call(value) if len(references) == 1 or isinstance(value, dict) else ((value,), {})
+        more, named = as_call(value) if len(references) == 1 or isinstance(value, Mapping) else ((value,), {})
         arguments.extend(more)
         keywords.update(named)
     return tuple(arguments), keywords
 
 
 def as_call(value: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """A tuple as positional arguments, a dictionary with text keys as keywords, anything else as one argument."""
+    """A tuple as positional arguments, a mapping with text keys as keywords, anything else as one argument."""
     if type(value) is tuple:
         return value, {}
-    if isinstance(value, dict) and value and all(isinstance(key, str) and key.isidentifier() for key in value):
+    if isinstance(value, Mapping) and value and all(isinstance(key, str) and key.isidentifier() for key in value):
         return (), dict(value)
     return (value,), {}
 
