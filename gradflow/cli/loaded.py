@@ -23,7 +23,7 @@ def loaded(args: argparse.Namespace, *, loss: str | None = None) -> Iterator[tup
     """The workload that the options name, and a function to call with what is done now.
 
     ``loss`` names a loss function that takes the place of the score. Whatever the user's own code did to grad mode,
-    default dtype and the like holds inside the block only.
+    default dtype and the like holds inside the block only, and so does the seed.
 
     Raises
     ------
@@ -34,11 +34,12 @@ def loaded(args: argparse.Namespace, *, loss: str | None = None) -> Iterator[tup
         say("loading torch")
         with loading_torch():
             from gradflow.load.loading import load_workload
-            from gradflow.trace.state_settings import Settings
+            from gradflow.trace.state_settings import RandomState, Settings
 
-        settings = Settings()
+        settings, random = Settings(), RandomState()
         try:
             say(f"loading {args.model}")
             yield load_workload(dataclasses.replace(request_of(args), loss=loss)), say
         finally:
             settings.restore()
+            random.restore()

@@ -81,7 +81,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--device", metavar="DEVICE", help="`cpu`, `cuda`, `cuda:1`, `mps` (default: where the model is)"
     )
     group.add_argument("--dtype", metavar="DTYPE", help="`float32`, `float64`, `bfloat16` (default: the model's)")
-    group.add_argument("--seed", type=_seed, metavar="N", help="seed of random inputs and dropout")
+    group.add_argument(
+        "--seed", type=_seed, metavar="N", help="seed of random weights, inputs and dropout (default: 0)"
+    )
     group.add_argument("--train", action="store_true", help="in train mode (default: the mode the model is in)")
     group.add_argument("--debug", action="store_true", help="show the traceback when something goes wrong")
 

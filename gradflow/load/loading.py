@@ -19,6 +19,7 @@ from gradflow.load.names import did_you_mean
 from gradflow.load.request import Request
 from gradflow.load.scores.loss import with_loss
 from gradflow.load.scores.objective import make_objective
+from gradflow.load.seeding import Seeding
 from gradflow.load.source import SourcedModel
 from gradflow.load.trial.bounded import require_bounded
 from gradflow.load.user_code import UserCode
@@ -30,8 +31,9 @@ __all__ = ["load_workload", "workload_from_objects"]
 def load_workload(request: Request) -> Workload:
     """Build or load everything that ``request`` names.
 
-    The user's own code runs here (import, factory, input factory). What it changes in torch's global state - grad mode,
-    default dtype - stays, because the model was meant so; the caller puts it back after the check.
+    The user's own code runs here (import, factory, input factory), with random numbers seeded. What it changes in
+    torch's global state - grad mode, default dtype - stays, because the model was meant so; the caller puts it and the
+    random state back after the check.
 
     Raises
     ------
@@ -41,10 +43,10 @@ def load_workload(request: Request) -> Workload:
     """
     dtype = _floating_dtype(request.dtype)
     device = _device(request.device)
-    if request.seed is not None:
-        torch.manual_seed(request.seed)
+    seeding = Seeding(request.seed or 0)
     user_code = UserCode()
-    source = _placed(_in_mode(obtain_model(request, user_code), train=request.train), device, dtype)
+    source = _said_of_seed(request, seeding, obtain_model(request, user_code))
+    source = _placed(_in_mode(source, train=request.train), device, dtype)
     score = user_code.object_at(request.score, "score function") if request.score else None
     if score is not None and not callable(score):
         raise UsageError(f"`{request.score}` is a `{type(score).__name__}`, not a function")
@@ -67,7 +69,7 @@ def load_workload(request: Request) -> Workload:
         limits=source.limits,
         can_enter=source.can_enter,
         image=inputs.image,
-        seed=request.seed,
+        seed=request.seed or 0,
     )
     if request.loss is None:
         return workload
@@ -133,6 +135,15 @@ _DEFAULT_SCORE = "score: the largest entry of the first sample"
 
 def _said_of_score(request: Request) -> tuple[str, ...]:
     return () if request.target or request.score else (f"{_DEFAULT_SCORE} (`--target` for a class of your own)",)
+
+
+def _said_of_seed(request: Request, seeding: Seeding, source: SourcedModel) -> SourcedModel:
+    """Say which seed gave the model its weights, where nobody chose one and no trained weights came after."""
+    is_trained = request.arch is not None or (request.weights or "none").casefold() != "none"
+    if request.seed is not None or is_trained or not seeding.was_drawn_from():
+        return source
+    said = "random numbers: seeded with 0 before the model was built (`--seed` for another)"
+    return dataclasses.replace(source, assumptions=(*source.assumptions, said))
 
 
 def _in_mode(source: SourcedModel, *, train: bool) -> SourcedModel:
