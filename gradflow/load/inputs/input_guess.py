@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from gradflow.errors import UsageError
+from gradflow.load.inputs.batch_of_two import normalises_batches, two_samples
 from gradflow.load.inputs.configured_input import configured_inputs
 from gradflow.load.inputs.first_layer import Candidate, candidates_of
 from gradflow.load.inputs.random_input import GUESSED_BYTES, bytes_of, default_dtype, random_tensor, whole_number
@@ -35,13 +36,23 @@ class GuessedInputs:
 def guess_inputs(model: nn.Module, *, input_size: Sequence[int] | None, seed: int) -> GuessedInputs:
     """Inputs that fit the model's kind, else its first convolution, recurrent, embedding or linear layer.
 
-    Where several sizes are possible, they are tried on a copy of the model without data (torch's meta device).
+    Where several sizes are possible, they are tried on a copy of the model without data (torch's meta device). One
+    sample, or two where batch norms in train mode cannot do with one.
 
     Raises
     ------
     UsageError
         When the model gives no sign of what it takes, or an odd one, or the input would be larger than 256 MiB.
     """
+    guess = _one_sample(model, input_size=input_size, seed=seed)
+    two = two_samples(model, guess.arguments, guess.keywords, seed)
+    if two is None:
+        return guess
+    reason = f"{guess.reason}, and two samples for its batch norms in train mode"
+    return GuessedInputs(arguments=two[0], keywords=two[1], reason=reason)
+
+
+def _one_sample(model: nn.Module, *, input_size: Sequence[int] | None, seed: int) -> GuessedInputs:
     package = type(model).__module__
 
     def tensor(*shape: int, offset: int = 0) -> torch.Tensor:
@@ -135,7 +146,9 @@ def _first_that_runs(model: nn.Module, candidates: Sequence[Candidate]) -> Candi
         with quietly():
             twin = twin_without_data(model)
             for candidate in candidates:
-                tensor = torch.empty(candidate.shape, dtype=candidate.dtype or dtype, device="meta")
+                first, *rest = candidate.shape
+                shape = (2 if first == 1 and normalises_batches(model) else first, *rest)
+                tensor = torch.empty(shape, dtype=candidate.dtype or dtype, device="meta")
                 if runs_without_data(twin, (tensor,), {}, counting):
                     return candidate
     except (TooMuchError, NoTwinError):
