@@ -13,15 +13,15 @@ from gradflow.cli.outputs import Outputs, add_force_option
 from gradflow.cli.parser import one_of
 from gradflow.cli.printing import printing, say
 from gradflow.cli.verb import Subparsers
-from gradflow.output.marks import with_mark
+from gradflow.output.formats import chosen_format
 from gradflow.output.named import output_path
 from gradflow.printable import printable
-from gradflow.render.audit_formats import AUDIT_FORMATS, audit_format_of
+from gradflow.render.audit_formats import AUDIT_FORMATS, audit_content
 
 if TYPE_CHECKING:
     from gradflow.audit_report import AuditReport
 
-__all__ = ["Audit"]
+__all__ = ["Audit", "show_audit"]
 
 _DESCRIPTION = """
 Runs a model once, asks for the gradient of a loss at every parameter, and says which of them get none and why: frozen,
@@ -65,6 +65,7 @@ class Audit:
     def run(self, args: argparse.Namespace) -> int:
         """Audit and show; the exit status is the report's."""
         output: Path | None = args.output
+        format_ = chosen_format(args.format, output, AUDIT_FORMATS, "an audit")
         outputs = Outputs([output] if output else [], reads=files_read(args), force=args.force)
         with loaded(args, loss=args.loss) as (workload, progress):
             from gradflow.auditing import audit_workload
@@ -72,7 +73,7 @@ class Audit:
 
             with_its_loss = workload if args.loss else with_loss(workload, output=args.select)
             report = audit_workload(with_its_loss, progress=progress)
-        _show(report, args.format or audit_format_of(output), output, outputs)
+        show_audit(report, format_, output, outputs)
         return report.exit_code
 
 
@@ -90,13 +91,19 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to show")
     names = tuple(AUDIT_FORMATS)
     group.add_argument("--format", type=one_of(names), metavar="FORMAT", help=f"{', '.join(names)} (default: text)")
-    group.add_argument("--output", type=output_path, metavar="FILE", help="write the report here instead of stdout")
+    group.add_argument(
+        "--output",
+        type=output_path,
+        metavar="FILE",
+        help="write the report here instead of stdout, in the format that the name ends in",
+    )
     add_force_option(group)
 
 
-def _show(report: AuditReport, format_: str, output: Path | None, outputs: Outputs) -> None:
+def show_audit(report: AuditReport, format_: str, output: Path | None, outputs: Outputs) -> None:
+    """Print an audit, or write it to a file, one of ``outputs``."""
     if output is not None:
-        outputs.write(output, with_mark(AUDIT_FORMATS[format_](report).encode(), format_, output))
+        outputs.write(output, audit_content(report, output, format_))
         say(printable(f"wrote {output}"))
         return
     with printing():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from gradflow.cli.formats import FORMATS, PICTURES, format_of
+from gradflow.cli.formats import FORMATS, PICTURES, report_and_pictures
 from gradflow.cli.loaded import loaded
 from gradflow.cli.options import (
     add_input_options,
@@ -73,13 +73,14 @@ class Check:
             return check_declared(args)
         from gradflow.cli.results import present
 
+        format_, output, pictures = report_and_pictures(args.format, args.output, args.svg)
         outputs = _outputs(args)
         return present(
             _report(args),
             outputs,
-            format_=args.format or format_of(args.output),
-            output=args.output,
-            pictures=args.svg,
+            format_=format_,
+            output=output,
+            pictures=pictures,
             cams=args.cam,
         )
 
@@ -111,7 +112,12 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--format", type=one_of(tuple(FORMATS)), metavar="FORMAT", help=f"{', '.join(FORMATS)} (default: text)"
     )
-    group.add_argument("--output", type=output_path, metavar="FILE", help="write the report here instead of stdout")
+    group.add_argument(
+        "--output",
+        type=output_path,
+        metavar="FILE",
+        help="write the report here instead of stdout, in the format that the name ends in",
+    )
     group.add_argument(
         "--svg",
         type=path_with(PICTURES),

@@ -1,82 +1,44 @@
-"""The formats a report can be shown in, and how one is printed or written to a file."""
+"""How a report is printed or written to a file, in one of its formats."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from gradflow.cli.outputs import Outputs
 from gradflow.cli.printing import printing
-from gradflow.output.marks import with_mark
+from gradflow.output.formats import PICTURES as PICTURE_FORMATS
+from gradflow.output.formats import chosen_format, extensions_of
+from gradflow.render import ALL_FORMATS, FORMATS, file_content
 from gradflow.report import Report
 
-__all__ = ["FORMATS", "PICTURES", "format_of", "show"]
+__all__ = ["FORMATS", "PICTURES", "report_and_pictures", "show"]
 
-PICTURES = (".svg", ".dot", ".png", ".pdf")
-_FORMAT_BY_SUFFIX = {
-    ".json": "json",
-    ".txt": "text",
-    ".md": "markdown",
-    ".html": "html",
-    ".sarif": "sarif",
-}
+PICTURES = extensions_of(PICTURE_FORMATS)
+"""The endings of files with a drawing."""
 
 
-def _text(report: Report) -> str:
-    from gradflow.render.terminal import render_text
+def report_and_pictures(
+    given: str | None, output: Path | None, pictures: Sequence[Path]
+) -> tuple[str, Path | None, list[Path]]:
+    """The format and the file of a report, and the files with drawings.
 
-    return render_text(report)
+    ``--output graph.svg`` is what ``--svg graph.svg`` is: a drawing says less than the report, which is printed.
 
-
-def _concise(report: Report) -> str:
-    from gradflow.render.concise import render_concise
-
-    return render_concise(report)
-
-
-def _json(report: Report) -> str:
-    from gradflow.render.json_report import dumps
-
-    return dumps(report)
-
-
-def _markdown(report: Report) -> str:
-    from gradflow.render.markdown import render_markdown
-
-    return render_markdown(report)
-
-
-def _sarif(report: Report) -> str:
-    from gradflow.render.sarif import render_sarif
-
-    return render_sarif(report)
-
-
-def _html(report: Report) -> str:
-    from gradflow.render.drawing import render_svg
-    from gradflow.render.html import render_html
-
-    return render_html(report, svg=render_svg(report) if len(report.flow) else "")
-
-
-FORMATS: dict[str, Callable[[Report], str]] = {
-    "text": _text,
-    "concise": _concise,
-    "json": _json,
-    "markdown": _markdown,
-    "html": _html,
-    "sarif": _sarif,
-}
-
-
-def format_of(path: Path | None) -> str:
-    """The format that a file's suffix stands for; ``text`` where it stands for none."""
-    return "text" if path is None else _FORMAT_BY_SUFFIX.get(path.suffix.lower(), "text")
+    Raises
+    ------
+    RenderError
+        When the file's name names another format than those of a report.
+    """
+    format_ = chosen_format(given, output, ALL_FORMATS, "a report")
+    if format_ in PICTURE_FORMATS and output is not None:
+        return "text", None, [output, *pictures]
+    return format_, output, list(pictures)
 
 
 def show(report: Report, format_: str, output: Path | None, outputs: Outputs) -> None:
-    """Print a report, or write it to a file, one of ``outputs``.
+    """Print a report, or write it to a file, one of ``outputs``; a drawing goes to files only.
 
     Raises
     ------
@@ -87,7 +49,7 @@ def show(report: Report, format_: str, output: Path | None, outputs: Outputs) ->
         with printing():
             _print(report, format_)
     else:
-        outputs.write(output, with_mark(_whole_lines(FORMATS[format_](report)).encode(), format_, output))
+        outputs.write(output, file_content(report, output, format_))
 
 
 def _print(report: Report, format_: str) -> None:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
+from gradflow.audit_report import AuditReport
+from gradflow.cli.audit import show_audit
 from gradflow.cli.formats import FORMATS, show
 from gradflow.cli.outputs import Outputs, add_force_option
 from gradflow.cli.parser import one_of
 from gradflow.cli.verb import Subparsers
 from gradflow.errors import RenderError, UsageError
 from gradflow.load.paths import read_bounded
+from gradflow.output.formats import chosen_format, format_named
 from gradflow.output.named import output_path
 from gradflow.output.sources import named_files
-from gradflow.render import file_content
+from gradflow.render import ALL_FORMATS
+from gradflow.render.audit_formats import AUDIT_FORMATS
 from gradflow.report import Report
 from gradflow.user_path import user_path
 
@@ -49,7 +54,7 @@ class Render:
             epilog=_EPILOG,
         )
         parser.add_argument(
-            "report", metavar="REPORT", help="a report saved with `--format json`; `-` reads it from stdin"
+            "report", metavar="REPORT", help="a check, run or audit saved with `--format json`; `-` reads it from stdin"
         )
         parser.add_argument(
             "-o",
@@ -73,15 +78,22 @@ class Render:
         reads = [Path("/dev/stdin")] if args.report == "-" else named_files(args.report)
         outputs = Outputs([output] if output is not None else [], reads=reads, force=args.force)
         report = read_report(args.report)
-        if output is not None and args.format is None:
-            outputs.write(output, file_content(report, output))
+        if isinstance(report, AuditReport):
+            show_audit(report, _format(args, AUDIT_FORMATS, "an audit"), output, outputs)
         else:
-            show(report, args.format or "text", output, outputs)
+            show(report, _format(args, ALL_FORMATS, "a report"), output, outputs)
         return 0
 
 
-def read_report(path: str) -> Report:
-    """The report saved in a file; ``-`` is stdin.
+def _format(args: argparse.Namespace, formats: Collection[str], what: str) -> str:
+    """As of every output; but who renders to a file wants what its name says, and an unknown one says nothing."""
+    if args.output is not None and args.format is None:
+        return format_named(args.output, formats, what)
+    return chosen_format(args.format, args.output, formats, what)
+
+
+def read_report(path: str) -> Report | AuditReport:
+    """The report of a check, a program or an audit that is saved in a file; ``-`` is stdin.
 
     Raises
     ------
@@ -90,6 +102,7 @@ def read_report(path: str) -> Report:
     RenderError
         When it holds no report.
     """
+    from gradflow.render.audit_json import audit_from_json
     from gradflow.render.json_report import report_from_json
 
     try:
@@ -103,13 +116,9 @@ def read_report(path: str) -> Report:
     except (ValueError, RecursionError) as error:  # also numbers of more digits than Python reads
         reason = f"it is not JSON ({error})" if text.strip() else "it is empty"
         raise _no_report(path, f"not a gradflow report: {reason}") from error
-    if isinstance(content, dict) and content.get("kind") == "audit":
-        raise _no_report(
-            path,
-            "it is an audit's report, which `render` does not read",
-            "`gradflow audit MODEL --output audit.md` writes it in another form",
-        )
     try:
+        if isinstance(content, dict) and content.get("kind") == "audit":
+            return audit_from_json(content)
         return report_from_json(content)
     except RenderError as error:
         raise _no_report(path, error.message, error.hint) from error

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gradflow.cli.formats import FORMATS, PICTURES, format_of
+from gradflow.cli.formats import FORMATS, PICTURES, report_and_pictures
 from gradflow.cli.outputs import Outputs, add_force_option
 from gradflow.cli.parser import one_of, path_with
 from gradflow.cli.printing import say, without_stand_ins
@@ -60,7 +60,10 @@ class Run:
             "--format", type=one_of(tuple(FORMATS)), metavar="FORMAT", help=f"{', '.join(FORMATS)} (default: text)"
         )
         parser.add_argument(
-            "--output", type=output_path, metavar="FILE", help="write the report here instead of stderr"
+            "--output",
+            type=output_path,
+            metavar="FILE",
+            help="write the report here instead of stderr, in the format that the name ends in",
         )
         parser.add_argument(
             "--svg",
@@ -88,8 +91,8 @@ class Run:
 
     def run(self, args: argparse.Namespace) -> int:
         """Run, explain; the exit status is the program's own unless ``--strict``."""
-        paths = [*([args.output] if args.output else []), *args.svg]
-        outputs = Outputs(paths, reads=_files_read(args), force=args.force)
+        format_, output, pictures = report_and_pictures(args.format, args.output, args.svg)
+        outputs = Outputs([*([output] if output else []), *pictures], reads=_files_read(args), force=args.force)
         if not args.is_module and not os.path.exists(args.program):  # noqa: PTH110 - no error for a long name
             raise UsageError(
                 f"there is no program `{args.program}`",
@@ -108,8 +111,8 @@ class Run:
         if os.getpid() != process:
             return status  # a process that the program forked: the one that started it reports
         report = outcome(watch.observation, program=args.program, duration_s=time.perf_counter() - started)
-        _show(report, args.format or format_of(args.output), args.output, outputs)
-        _draw(report, args.svg, outputs)
+        _show(report, format_, output, outputs)
+        _draw(report, pictures, outputs)
         if status == INTERRUPTED and is_ours and os.name == "posix":
             _end_as_interrupted()
         return status or (report.exit_code if args.strict else 0)

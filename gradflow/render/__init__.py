@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradflow.errors import RenderError
+from gradflow.output.formats import extensions_of, format_named
 from gradflow.output.marks import with_mark
 from gradflow.output.named import output_path
 from gradflow.output.whole_file import write_whole
@@ -14,7 +14,7 @@ from gradflow.output.whole_file import write_whole
 if TYPE_CHECKING:
     from gradflow.report import Report
 
-__all__ = ["EXTENSIONS", "file_content", "save"]
+__all__ = ["ALL_FORMATS", "EXTENSIONS", "FORMATS", "file_content", "save"]
 
 
 def save(report: Report, path: str | Path) -> Path:
@@ -37,36 +37,36 @@ def save(report: Report, path: str | Path) -> Path:
     return path
 
 
-def file_content(report: Report, path: Path) -> bytes:
+def file_content(report: Report, path: Path, format_: str | None = None) -> bytes:
     """What :func:`save` writes, with the mark by which gradflow knows its files again.
+
+    ``format_`` is one of :data:`ALL_FORMATS`, by default the one that the extension names.
 
     Raises
     ------
     RenderError
         When the extension is unknown, or Graphviz is needed and missing.
     """
-    suffix = path.suffix.lower()
-    render = _RENDERERS.get(suffix)
-    if render is None:
-        known = ", ".join(EXTENSIONS)
-        what = f"`{path.suffix}` is no format of a report" if path.suffix else f"`{path}` has no extension"
-        raise RenderError(what, note=f"the extension chooses the format: {known}", hint="for example `report.svg`")
-    return with_mark(render(report), _KINDS.get(suffix, ""), path)
+    name = format_named(path, _RENDERERS, "a report") if format_ is None else format_
+    content = _RENDERERS[name](report)
+    if isinstance(content, str):
+        content = (content if content.endswith("\n") or not content else content + "\n").encode()
+    return with_mark(content, name, path)
 
 
 # each renderer is loaded only when its format is asked for: a JSON file needs no Graphviz
 
 
-def _svg(report: Report) -> bytes:
+def _svg(report: Report) -> str:
     from gradflow.render.drawing import render_svg
 
-    return render_svg(report).encode()
+    return render_svg(report)
 
 
-def _dot(report: Report) -> bytes:
+def _dot(report: Report) -> str:
     from gradflow.render.drawing import render_dot
 
-    return render_dot(report).encode()
+    return render_dot(report)
 
 
 def _png(report: Report) -> bytes:
@@ -81,48 +81,55 @@ def _pdf(report: Report) -> bytes:
     return render_bytes(report, "pdf")
 
 
-def _json(report: Report) -> bytes:
-    from gradflow.render.json_report import dumps
-
-    return dumps(report).encode()
-
-
-def _text(report: Report) -> bytes:
+def _text(report: Report) -> str:
     from gradflow.render.terminal import render_text
 
-    return render_text(report).encode()
+    return render_text(report)
 
 
-def _markdown(report: Report) -> bytes:
+def _concise(report: Report) -> str:
+    from gradflow.render.concise import render_concise
+
+    return render_concise(report)
+
+
+def _json(report: Report) -> str:
+    from gradflow.render.json_report import dumps
+
+    return dumps(report)
+
+
+def _markdown(report: Report) -> str:
     from gradflow.render.markdown import render_markdown
 
-    return render_markdown(report).encode()
+    return render_markdown(report)
 
 
-def _sarif(report: Report) -> bytes:
+def _sarif(report: Report) -> str:
     from gradflow.render.sarif import render_sarif
 
-    return render_sarif(report).encode()
+    return render_sarif(report)
 
 
-def _html(report: Report) -> bytes:
+def _html(report: Report) -> str:
     from gradflow.render.drawing import render_svg
     from gradflow.render.html import render_html
 
-    return render_html(report, svg=render_svg(report) if len(report.flow) else "").encode()
+    return render_html(report, svg=render_svg(report) if len(report.flow) else "")
 
 
-_RENDERERS: dict[str, Callable[[Report], bytes]] = {
-    ".svg": _svg,
-    ".dot": _dot,
-    ".png": _png,
-    ".pdf": _pdf,
-    ".json": _json,
-    ".html": _html,
-    ".md": _markdown,
-    ".sarif": _sarif,
-    ".txt": _text,
+FORMATS: dict[str, Callable[[Report], str]] = {
+    "text": _text,
+    "concise": _concise,
+    "json": _json,
+    "markdown": _markdown,
+    "html": _html,
+    "sarif": _sarif,
 }
-_KINDS = {".dot": "dot", ".png": "png", ".pdf": "pdf", ".md": "markdown", ".txt": "text"}  # the others name gradflow
-EXTENSIONS = tuple(_RENDERERS)
+"""The formats that can be printed."""
+_DRAWINGS: dict[str, Callable[[Report], str | bytes]] = {"svg": _svg, "dot": _dot, "png": _png, "pdf": _pdf}
+_RENDERERS: dict[str, Callable[[Report], str | bytes]] = {**_DRAWINGS, **FORMATS}
+ALL_FORMATS = tuple(_RENDERERS)
+"""The formats that a file can have."""
+EXTENSIONS = extensions_of(ALL_FORMATS)
 """The extensions that :func:`save` knows."""

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradflow.errors import RenderError
+from gradflow.output.formats import format_named
 from gradflow.output.marks import with_mark
 from gradflow.output.whole_file import write_whole
 
 if TYPE_CHECKING:
     from gradflow.audit_report import AuditReport
 
-__all__ = ["AUDIT_FORMATS", "audit_format_of", "save"]
+__all__ = ["AUDIT_FORMATS", "audit_content", "save"]
 
 
 def _text(report: AuditReport) -> str:
@@ -46,12 +46,11 @@ AUDIT_FORMATS: dict[str, Callable[[AuditReport], str]] = {
     "json": _json,
     "markdown": _markdown,
 }
-_BY_SUFFIX = {".txt": "text", ".json": "json", ".md": "markdown"}
 
 
-def audit_format_of(path: Path | None) -> str:
-    """The format that a file's suffix stands for; ``text`` where it stands for none."""
-    return "text" if path is None else _BY_SUFFIX.get(path.suffix.lower(), "text")
+def audit_content(report: AuditReport, path: Path, format_: str) -> bytes:
+    """What is written to a file, with the mark by which gradflow knows its files again."""
+    return with_mark(AUDIT_FORMATS[format_](report).encode(), format_, path)
 
 
 def save(report: AuditReport, path: Path) -> Path:
@@ -62,12 +61,5 @@ def save(report: AuditReport, path: Path) -> Path:
     RenderError
         When the extension is unknown, or the file cannot be written.
     """
-    if path.suffix.lower() not in _BY_SUFFIX:
-        raise RenderError(
-            f"`{path.name}` has no extension of an audit",
-            note=f"the extension chooses the format: {', '.join(_BY_SUFFIX)}",
-            hint="for example `audit.json`",
-        )
-    kind = audit_format_of(path)
-    write_whole(path, with_mark(AUDIT_FORMATS[kind](report).encode(), kind, path))
+    write_whole(path, audit_content(report, path, format_named(path, AUDIT_FORMATS, "an audit")))
     return path

@@ -1,14 +1,17 @@
-"""An audit as JSON: one versioned object."""
+"""An audit as JSON: one versioned object, and back."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gradflow.audit_report import AuditReport
-from gradflow.render.json_codec import encode
+from gradflow.audit_report import Activity, AuditReport, DepthProfile, ParameterGradient
+from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.render.json_codec import JsonObject, encode
 from gradflow.render.json_layout import layout
+from gradflow.render.json_reader import schema_version
+from gradflow.report import Environment, Score
 
-__all__ = ["audit_to_json", "dumps_audit"]
+__all__ = ["audit_from_json", "audit_to_json", "dumps_audit"]
 
 
 def audit_to_json(report: AuditReport) -> dict[str, Any]:
@@ -33,6 +36,30 @@ def audit_to_json(report: AuditReport) -> dict[str, Any]:
         "assumptions": list(report.assumptions),
         "undetermined": list(report.undetermined),
     }
+
+
+def audit_from_json(data: object) -> AuditReport:
+    """The audit that :func:`audit_to_json` wrote.
+
+    Raises
+    ------
+    RenderError
+        When the data is no audit, or one of a schema version that this gradflow does not know.
+    """
+    source = JsonObject(data)
+    version = schema_version(source)
+    loss = JsonObject(source.read("loss", dict), "loss")
+    return AuditReport(
+        score=Score(description=loss.read("description", str), value=loss.read("value", float | None, None)),
+        parameters=source.read("parameters", tuple[ParameterGradient, ...]),
+        diagnostics=source.read("diagnostics", tuple[Diagnostic, ...], ()),
+        depth=source.read("depth", DepthProfile | None, None),
+        activities=source.read("activities", tuple[Activity, ...], ()),
+        environment=source.read("environment", Environment, Environment()),
+        assumptions=source.read("assumptions", tuple[str, ...], ()),
+        undetermined=source.read("undetermined", tuple[str, ...], ()),
+        schema_version=version,
+    )
 
 
 def dumps_audit(report: AuditReport) -> str:

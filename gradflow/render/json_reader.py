@@ -12,7 +12,7 @@ from gradflow.graph.flow_graph import FlowGraph
 from gradflow.render.json_codec import JsonObject, malformed
 from gradflow.report import SCHEMA_VERSION, Environment, GradientStatistics, Report, Score, Target, Verdict
 
-__all__ = ["report_from_json"]
+__all__ = ["report_from_json", "schema_version"]
 
 _MOST_AXES = 4
 _LONGEST = 2**20  # of the sides of a map
@@ -30,7 +30,7 @@ def report_from_json(data: object) -> Report:
         When the data is no report, or one of a schema version that this gradflow does not know.
     """
     source = JsonObject(data)
-    version = _version(source)
+    version = schema_version(source)
     score = _score(JsonObject(source.read("target", dict), "target"))
     environment = source.read("environment", Environment, Environment())
     rows = source.read("layers", tuple[dict[str, object], ...], ())
@@ -53,7 +53,8 @@ def report_from_json(data: object) -> Report:
     )
 
 
-def _version(source: JsonObject) -> str:
+def schema_version(source: JsonObject) -> str:
+    """The version of the file's schema; raises where this gradflow does not know it."""
     version: str = source.read("schema_version", str)
     if version.partition(".")[0] != SCHEMA_VERSION.partition(".")[0]:
         raise RenderError(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gradflow.audit_report import AuditReport
+from gradflow.audit_report import AuditReport, ParameterGradient
 from gradflow.cli import main
 from gradflow.graph.elements import Edge, Node
 from gradflow.graph.flow_graph import FlowGraph
@@ -32,6 +32,8 @@ REPORT = Report(
         layer=("a",),
     ),
 )  # fmt: skip
+
+WEIGHT = ParameterGradient(name="a.weight", module="a", shape=(2, 2), entry_count=4, state="gradient", l2_norm=0.5)
 
 
 @pytest.fixture
@@ -101,15 +103,28 @@ def test_what_is_no_report_is_told_so(
     assert not (tmp_path / "out.svg").exists()
 
 
-def test_the_report_of_an_audit_is_called_what_it_is(
+def test_the_report_of_an_audit_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    AuditReport(score=Score(description="loss")).save("audit.json")
-    assert main(["render", "audit.json"]) == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert said.startswith("error: `audit.json`: it is an audit's report, which `render` does not read help: ")
-    assert "gradflow audit MODEL --output audit.md" in said
+    report = AuditReport(score=Score(description="loss"), parameters=(WEIGHT,))
+    report.save("audit.json")
+    assert main(["render", "audit.json"]) == 0
+    assert capsys.readouterr().out == str(report)
+    assert main(["render", "audit.json", "-o", "audit.md"]) == 0
+    report.save("direct.md")
+    assert Path("audit.md").read_bytes() == Path("direct.md").read_bytes()
+
+
+@pytest.mark.parametrize("options", [["-o", "audit.svg"], ["-o", "audit.html"], ["--format", "sarif"]])
+def test_an_audit_is_not_made_into_what_it_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    AuditReport(score=Score(description="loss"), parameters=(WEIGHT,)).save("audit.json")
+    assert main(["render", "audit.json", *options]) == 2
+    assert "no format of an audit" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["audit.json"]
 
 
 @pytest.mark.parametrize("option", ["-o=~/g.svg", "--output=~/g.svg"])

@@ -13,7 +13,7 @@ from gradflow.audit_report import AuditReport, DepthProfile, ParameterGradient
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.errors import RenderError
 from gradflow.render.audit_concise import render_audit_concise
-from gradflow.render.audit_json import dumps_audit
+from gradflow.render.audit_json import audit_from_json, dumps_audit
 from gradflow.render.audit_markdown import render_audit_markdown
 from gradflow.render.audit_rows import module_rows
 from gradflow.render.audit_terminal import render_audit_text
@@ -154,7 +154,24 @@ def test_markdown_has_the_count_the_finding_and_the_table() -> None:
 def test_saving_chooses_the_format_by_the_name(tmp_path: Path) -> None:
     assert json.loads(BROKEN.save(tmp_path / "audit.json").read_text(encoding="utf-8"))["kind"] == "audit"
     assert BROKEN.save(tmp_path / "audit.txt").read_text(encoding="utf-8") == f"# written by gradflow\n{BROKEN}"
-    with pytest.raises(RenderError, match="no extension of an audit"):
+    with pytest.raises(RenderError, match="no format of an audit"):
         BROKEN.save(tmp_path / "audit.svg")
     with pytest.raises(RenderError, match="there is no folder"):
         BROKEN.save(tmp_path / "missing" / "audit.json")
+
+
+@pytest.mark.parametrize("report", [BROKEN, AuditReport(score=Score(description="loss"))], ids=["broken", "empty"])
+def test_what_was_saved_as_json_is_read_again(report: AuditReport) -> None:
+    again = audit_from_json(json.loads(dumps_audit(report)))
+    assert dumps_audit(again) == dumps_audit(report)
+    assert str(again) == str(report)
+    assert again.exit_code == report.exit_code
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"schema_version": "9.0"}, "schema version 9.0"), ({"parameters": 3}, "`parameters` should be an array")],
+)
+def test_what_is_no_audit_is_refused(change: dict[str, object], said: str) -> None:
+    with pytest.raises(RenderError, match=said):
+        audit_from_json(json.loads(dumps_audit(BROKEN)) | change)
