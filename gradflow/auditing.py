@@ -24,7 +24,6 @@ from gradflow.diagnose.parameter_findings import (
 from gradflow.diagnose.parameter_group import explain_group, explain_incomplete, merged, never_read, placed
 from gradflow.errors import UsageError
 from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
-from gradflow.load.lazy import with_lazy_layers_initialised
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.scores.loss import with_loss
 from gradflow.load.workload import Workload
@@ -40,6 +39,7 @@ from gradflow.probe.together.apart import each_by_itself
 from gradflow.probe.unregistered import find_unregistered
 from gradflow.report import Score
 from gradflow.run_setting import environment_of, recording_allowed
+from gradflow.trace.conduct.lazy_layers import with_lazy_layers_initialised
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import model_raised
 from gradflow.trace.state import preserved

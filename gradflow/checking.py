@@ -19,7 +19,7 @@ from gradflow.errors import GradflowError, UsageError
 from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.load.layers import module_named, resolve_layers, resolve_parameters
-from gradflow.load.lazy import is_uninitialised, with_lazy_layers_initialised
+from gradflow.load.lazy import is_uninitialised
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.slicing import parse_slice
 from gradflow.load.workload import Workload
@@ -32,6 +32,7 @@ from gradflow.probe.together.apart import each_by_itself
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.trace.auto_layer import choose_layer
+from gradflow.trace.conduct.lazy_layers import with_lazy_layers_initialised
 from gradflow.trace.failure import model_raised
 from gradflow.trace.feature_map import input_size
 from gradflow.trace.module_pass import require_enterable

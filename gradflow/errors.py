@@ -6,6 +6,8 @@ optional ``note`` (why) and ``hint`` (what to do next). The command line prints 
 
 from __future__ import annotations
 
+import traceback
+
 from gradflow.printable import inert, printable_prose
 
 
@@ -86,3 +88,30 @@ class NoSpatialAxesError(GradflowError):
     """A class activation map was asked of a layer whose output has no height and width to lay it out on."""
 
     reference = "no-spatial-axes"
+
+
+class InternalError(GradflowError):
+    """A mistake of gradflow itself; what was raised is the ``__cause__``."""
+
+    reference = "internal"
+
+
+def internal_error(error: BaseException) -> InternalError:
+    """An exception that gradflow's own code has raised, as what the user is told of it."""
+    text = str(error).strip()
+    told = InternalError(
+        f"a mistake of gradflow, not of your code: {type(error).__name__}{f': {text}' if text else ''}",
+        note=_origin(error),
+        hint="please report it with what `gradflow --version` says, the command or call, and the traceback, which "
+        "`--debug` shows",
+    )
+    told.__cause__ = error
+    return told
+
+
+def _origin(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return ""
+    last = frames[-1]
+    return f"raised at {last.filename}:{last.lineno}: {(last.line or '').strip()}"

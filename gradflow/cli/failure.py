@@ -9,8 +9,7 @@ import textwrap
 import traceback
 
 from gradflow.cli.printing import say
-from gradflow.errors import GradflowError
-from gradflow.location import source_line
+from gradflow.errors import GradflowError, internal_error
 from gradflow.printable import inert
 
 __all__ = ["FAILED", "INTERRUPTED", "report_failure"]
@@ -25,7 +24,7 @@ def report_failure(error: BaseException, *, debug: bool = False) -> int:
     Parameters
     ----------
     error
-        Any exception; one that is no :class:`GradflowError` is a bug of gradflow and is called one.
+        Any exception; one that is no :class:`GradflowError` is a mistake of gradflow and is called one.
     debug
         Also print the traceback.
     """
@@ -35,29 +34,12 @@ def report_failure(error: BaseException, *, debug: bool = False) -> int:
         say("interrupted")
         return INTERRUPTED
     if not isinstance(error, GradflowError):
-        error = _bug(error)
+        error = internal_error(error)
     parts = [("error", error.message), ("note", error.note), ("help", error.hint)]
     for word, text in parts:
         if text:
             _print_part(word, text)
     return FAILED
-
-
-def _bug(error: BaseException) -> GradflowError:
-    text = str(error).strip()
-    return GradflowError(
-        f"this is a bug in gradflow: {type(error).__name__}{f': {text}' if text else ''}",
-        note=_origin(error),
-        hint="`--debug` shows the traceback; please report it together with the command line",
-    )
-
-
-def _origin(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    if not frames:
-        return ""
-    last = frames[-1]
-    return f"raised at {last.filename}:{last.lineno}: {source_line(last.filename, last.lineno or 0).strip()}"
 
 
 def _print_part(word: str, text: str) -> None:

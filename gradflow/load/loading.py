@@ -23,7 +23,7 @@ from gradflow.load.seeding import Seeding
 from gradflow.load.source import SourcedModel
 from gradflow.load.trial.bounded import require_bounded
 from gradflow.load.user_code import UserCode
-from gradflow.load.workload import Workload
+from gradflow.load.workload import ForwardCount, Workload
 
 __all__ = ["load_workload", "workload_from_objects"]
 
@@ -54,8 +54,9 @@ def load_workload(request: Request) -> Workload:
         target=request.target, output=request.output, score=score, class_names=source.class_names
     )
     inputs = obtain_inputs(request, source, user_code, dtype=dtype)
+    forwards = ForwardCount(inputs.run_count)
     if not source.is_vouched_for:
-        require_bounded(source.model, inputs.arguments, inputs.keywords, source.name)
+        forwards.total += require_bounded(source.model, inputs.arguments, inputs.keywords, source.name)
     workload = Workload(
         model=source.model,
         model_name=source.name,
@@ -70,6 +71,7 @@ def load_workload(request: Request) -> Workload:
         can_enter=source.can_enter,
         image=inputs.image,
         seed=request.seed or 0,
+        forwards=forwards,
     )
     if request.loss is None:
         return workload
@@ -103,12 +105,14 @@ def workload_from_objects(
         raise UsageError(f"the score is a `{type(score).__name__}`, not a function")
     objective = make_objective(target=target, output=output, score=score, class_names=class_names)
     assumptions = [] if target is not None or score is not None else [_DEFAULT_SCORE]
+    forwards = ForwardCount()
     if inputs is None:
         guess = guess_inputs(model, input_size=None, seed=0)
         arguments, keywords = guess.arguments, dict(guess.keywords)
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
         arguments = tuple(value.to(device) if isinstance(value, torch.Tensor) else value for value in arguments)
         description = f"random {describe_inputs(arguments, keywords)}, seed 0"
+        forwards.total += guess.run_count
         assumptions.insert(0, f"input: {description}, {guess.reason}")
     else:
         arguments, keywords = as_call(inputs)
@@ -127,6 +131,7 @@ def workload_from_objects(
         assumptions=tuple(assumptions),
         limits=LIMITS if is_script else (),
         can_enter=not is_script,
+        forwards=forwards,
     )
 
 

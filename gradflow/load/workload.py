@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy
     import torch
 
-__all__ = ["Objective", "Provenance", "Workload"]
+__all__ = ["ForwardCount", "Objective", "Provenance", "Workload"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +47,21 @@ class Objective:
     span: SourceSpan | None = None
 
 
+@dataclass(slots=True)
+class ForwardCount:
+    """How often a model has been called for one request, copies and inputs on trial included."""
+
+    total: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
     """Everything that one check runs: ``objective.compute(model(*inputs, **keyword_inputs))``.
 
     ``assumptions`` says, in words for the user, what was chosen because it was not given; ``image`` is the user's
     picture as uint8 ``[H, W, 3]`` for an overlay; ``can_enter`` is ``False`` where hooks and the tracer cannot see
-    inside the model (TorchScript), ``limits`` says so in words.
+    inside the model (TorchScript), ``limits`` says so in words. ``forwards`` counts the calls of the model, over all
+    workloads that were made of this one.
     """
 
     model: torch.nn.Module
@@ -69,3 +77,9 @@ class Workload:
     can_enter: bool = True
     image: numpy.ndarray | None = None
     seed: int | None = None
+    forwards: ForwardCount = field(default_factory=ForwardCount)
+
+    def run_model(self, call: Callable[[Any, tuple[Any, ...], Mapping[str, Any]], Any]) -> Any:
+        """What the model returns for its input, by ``call(model, arguments, keywords)``; this run is counted."""
+        self.forwards.total += 1
+        return call(self.model, self.inputs, self.keyword_inputs)

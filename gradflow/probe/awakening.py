@@ -49,7 +49,6 @@ def awakened(
             originals[name] = factor.detach().clone()
             noise = torch.randn(factor.shape, generator=generator) * _NOISE
             factor.copy_(noise.to(device=factor.device, dtype=factor.dtype))
-    laboratory.forward_count += 1
     try:
         run = run_forward(
             laboratory.workload, laboratory.layers, asked, sites=laboratory.sites, before_write=keeper.before_write

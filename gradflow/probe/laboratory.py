@@ -65,7 +65,7 @@ class Laboratory:
         self.layers = layers
         self.parameters = parameters
         self.sites = ProgramSites()
-        self.forward_count = 0
+        self._has_run = False
         self._inputs = (*workload.inputs, *workload.keyword_inputs.values())
         tensors = (*workload.model.parameters(), *tensors_in(self._inputs))
         self.has_values = not any(tensor.is_meta for tensor in tensors)
@@ -78,6 +78,15 @@ class Laboratory:
         self._first_trace: Trace | None = None
         self._analysed: tuple[Trace, tuple[int, ...], Dependence] | None = None
 
+    @property
+    def forward_count(self) -> int:
+        """How often the model has run for this request, here and before."""
+        return self.workload.forwards.total
+
+    @forward_count.setter
+    def forward_count(self, count: int) -> None:
+        self.workload.forwards.total = count
+
     def dependence(self, trace: Trace, values: tuple[int, ...]) -> Dependence:
         """What depends on the values of one target; asked for before and after the backward, analysed once."""
         if self._analysed is None or self._analysed[0] is not trace or self._analysed[1] != values:
@@ -86,10 +95,9 @@ class Laboratory:
 
     def forward(self, **options: Any) -> Run:
         """One more forward pass from the initial state; options as for :func:`run_forward`."""
-        is_first = not self.forward_count
+        is_first, self._has_run = not self._has_run, True
         if not is_first:
             self._keeper.rewind()
-        self.forward_count += 1
         run = run_forward(
             self.workload,
             self.layers,
@@ -187,7 +195,6 @@ class Laboratory:
         with torch.no_grad():
             original = tensor.detach().clone()
             tensor.copy_(alter(target, 0, tensor.detach().clone()))
-        self.forward_count += 1
         try:
             return run_forward(self.workload, self.layers, self.parameters, sites=self.sites, recorder=recorder)
         finally:

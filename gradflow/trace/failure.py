@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gradflow.errors import ModelRaisedError
 from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
 from gradflow.source_place import place
+from gradflow.trace.conduct.whose_error import is_ours, our_error
 
 __all__ = ["ForwardFailure", "failure_of", "model_raised"]
 
@@ -22,7 +23,16 @@ class ForwardFailure:
 
 
 def failure_of(error: Exception) -> ForwardFailure:
-    """Describe an exception from its traceback."""
+    """Describe an exception from its traceback.
+
+    Raises
+    ------
+    GradflowError
+        When it is not the model's but one of gradflow's own code that torch called (see
+        :mod:`gradflow.trace.conduct.whose_error`).
+    """
+    if is_ours(error):
+        raise our_error(error)
     traceback = error.__traceback__
     innermost: SourceSpan | None = None
     users: SourceSpan | None = None
@@ -45,10 +55,14 @@ def model_raised(failure: ForwardFailure) -> ModelRaisedError:
     """The failure of a model as an error that the user is shown."""
     where = f" at {place(failure.span)} in {failure.span.function}" if failure.span is not None else ""
     said = f": {failure.message}" if failure.message else ""
-    error = ModelRaisedError(
-        f"the model raised {failure.type_name} in its forward{where}{said}",
-        note="gradflow runs the model as it is; this exception comes from the model with this input",
-        hint="run the model once by hand with the same input; `--input` or `--input-shape` gives it another one",
-    )
+    note = "gradflow runs the model as it is; this exception comes from the model with this input"
+    hint = "run the model once by hand with the same input; `--input` or `--input-shape` gives it another one"
+    if isinstance(failure.error, RecursionError):
+        note = (
+            "following a model takes some more frames of the stack for each module within another, so one that is "
+            "nested almost as deeply as Python allows raises this only here"
+        )
+        hint = "run the model by hand with the same input; if it runs, allow a deeper stack: `sys.setrecursionlimit`"
+    error = ModelRaisedError(f"the model raised {failure.type_name} in its forward{where}{said}", note=note, hint=hint)
     error.__cause__ = failure.error
     return error

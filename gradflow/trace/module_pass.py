@@ -16,6 +16,8 @@ from gradflow.errors import UsageError
 from gradflow.load.workload import Workload
 from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.capture import shape_of
+from gradflow.trace.conduct.interrupts import give_held_interrupt
+from gradflow.trace.conduct.whose_error import our_error, run_theirs, stepping_aside
 from gradflow.trace.failure import failure_of, model_raised
 from gradflow.trace.operation_kinds import INPLACE_CAPABLE, is_inplace_name
 from gradflow.trace.run import eager_compilation
@@ -94,11 +96,14 @@ def run_modules(workload: Workload) -> ModulePass:
     watch = _Watch(workload.model)
     inputs = [*workload.inputs, *workload.keyword_inputs.values()]
     with preserved(workload.model, inputs) as keeper, torch.no_grad(), eager_compilation(), watch.hooked():
+        give_held_interrupt()
         try:
             with warnings_as_without_gradflow(), _OperationWatch(watch, keeper):
-                output = workload.model(*workload.inputs, **workload.keyword_inputs)
+                output = workload.run_model(run_theirs)
         except Exception as error:
             raise model_raised(failure_of(error)) from error
+        if watch.failed is not None:
+            raise our_error(watch.failed)
         shapes = tuple(shape_of(tensor) for tensor in tensors_in(output))
         return ModulePass(calls=watch.finished, output_shapes=shapes, has_plain_output=isinstance(output, torch.Tensor))
 
@@ -110,20 +115,26 @@ class _Watch:
         self.names: dict[int, str] = {id(module): name for name, module in model.named_modules()}
         self.running: list[ModuleCall] = []
         self.finished: list[ModuleCall] = []
+        self.failed: Exception | None = None
         self._clock = 0
         self._last: tuple[weakref.ref[torch.Tensor], int, ModuleCall] | None = None
 
     @contextlib.contextmanager
     def hooked(self) -> Iterator[None]:
         handles = (
-            register_module_forward_pre_hook(self.enter),
-            register_module_forward_hook(self.leave, always_call=True),
+            register_module_forward_pre_hook(stepping_aside(self.enter, self.step_aside)),
+            register_module_forward_hook(stepping_aside(self.leave, self.step_aside), always_call=True),
         )
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
+
+    def step_aside(self, error: Exception) -> None:
+        """Look no more: our own code has failed."""
+        self.failed = self.failed or error
+        self.names.clear()
 
     def _tick(self) -> int:
         self._clock += 1
@@ -178,6 +189,13 @@ class _OperationWatch(TorchFunctionMode):
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        try:
+            self._look(function, args, kwargs)
+        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
+            self._watch.step_aside(error)
+        return run_theirs(function, args, kwargs)
+
+    def _look(self, function: Any, args: Any, kwargs: Any) -> None:
         name = getattr(function, "__name__", "")
         if args and (is_inplace_name(name) or name in INPLACE_CAPABLE):
             self._keeper.before_write(args[0])
@@ -185,7 +203,6 @@ class _OperationWatch(TorchFunctionMode):
             self._keeper.before_write(kwargs["out"])
         if self._watch.running:
             self._note_join(function, args)
-        return function(*args, **kwargs)
 
     def _note_join(self, function: Any, args: Any) -> None:
         call = self._watch.running[-1]

@@ -11,6 +11,7 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from gradflow.trace.capture import Activation, activation_of
+from gradflow.trace.conduct.whose_error import stepping_aside
 from gradflow.trace.data import CallRow
 from gradflow.trace.moving import write
 from gradflow.trace.recorder import Recorder
@@ -62,8 +63,8 @@ class ModuleWatch:
     def watching(self) -> Iterator[None]:
         """Register the hooks; they are gone afterwards whatever happens."""
         handles = (
-            register_module_forward_pre_hook(self._enter),
-            register_module_forward_hook(self._leave, always_call=True),
+            register_module_forward_pre_hook(stepping_aside(self._enter, self._recorder.step_aside)),
+            register_module_forward_hook(stepping_aside(self._leave, self._recorder.step_aside), always_call=True),
         )
         try:
             yield
@@ -71,9 +72,13 @@ class ModuleWatch:
             for handle in handles:
                 handle.remove()
 
+    def _is_of_another_thread(self, module: torch.nn.Module) -> bool:
+        """Whether another thread of the program runs a module that is none of this model's."""
+        return id(module) not in self._names and not self._recorder.is_own_thread()
+
     def _enter(self, module: torch.nn.Module, inputs: Any) -> None:
         recorder = self._recorder
-        if recorder.suspended:
+        if recorder.suspended or self._is_of_another_thread(module):
             return
         call = len(recorder.calls)
         type_name = type(module).__name__
@@ -87,7 +92,7 @@ class ModuleWatch:
 
     def _leave(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
         recorder = self._recorder
-        if recorder.suspended:
+        if recorder.suspended or self._is_of_another_thread(module):
             return
         # a module that raised and was caught leaves its entry behind: unwind to the call that ends here
         while self._stack and self._stack[-1][0] != id(module):

@@ -1,9 +1,14 @@
-"""What a ``TorchFunctionMode`` cannot see, made visible for the time of a run, and put back afterwards."""
+"""What a ``TorchFunctionMode`` cannot see, made visible for the time of a run, and put back afterwards.
+
+A function mode is on in one thread only, and so is all this: what other threads do passes straight through.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
+import types
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
@@ -12,11 +17,32 @@ import torch
 import torch.utils.dlpack
 
 from gradflow.location import is_installed
+from gradflow.trace.conduct.replacing import attributes_of, replace
+from gradflow.trace.conduct.whose_error import is_ours, run_theirs
 from gradflow.trace.recorder import Recorder
 
 __all__ = ["replace", "replace_function", "watched"]
 
-_MISSING = object()
+
+class _Noting:
+    """Who is told of what is called, for as long as ``is_on``."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.is_on = True
+
+    def is_off(self) -> bool:
+        """Whether what is called now passes by: the run is over, or this is nothing of it."""
+        return not self.is_on or self.recorder.suspended > 0 or not self.recorder.is_own_thread()
+
+    def record(self, name: str, function: Callable[[], Any], inputs: Any, *, inner: bool = False) -> Any:
+        """Log one call, which the caller of the caller has made."""
+        try:
+            return self.recorder.record_call(name, function, inputs, depth=2, inner=inner)
+        except Exception as error:
+            if is_ours(error):
+                self.recorder.step_aside(error)
+            raise
 
 
 @contextlib.contextmanager
@@ -25,60 +51,65 @@ def watched(recorder: Recorder, model: torch.nn.Module | None = None) -> Iterato
 
     ``model`` is searched for Functions that its modules hold as ``self.quantise = Quantise.apply``.
     """
+    noting = _Noting(recorder)
     with contextlib.ExitStack() as stack:
         own = own_modules()
         for name in ("from_numpy", "frombuffer"):
-            replace_function(stack, torch, name, _recorded_function(recorder, name, getattr(torch, name)), own)
+            replace_function(stack, torch, name, _recorded_function(noting, name, getattr(torch, name)), own)
         capsules: dict[int, torch.Tensor] = {}
-        from_dlpack = _recorded_import(recorder, capsules, torch.utils.dlpack.from_dlpack)
+        from_dlpack = _recorded_import(noting, capsules, torch.utils.dlpack.from_dlpack)
         for owner in (torch, torch.utils.dlpack):
             replace_function(stack, owner, "from_dlpack", from_dlpack, own)
-        to_dlpack = _recorded_export(recorder, capsules, vars(torch.utils.dlpack)["to_dlpack"])
+        to_dlpack = _recorded_export(noting, capsules, vars(torch.utils.dlpack)["to_dlpack"])
         replace_function(stack, torch.utils.dlpack, "to_dlpack", to_dlpack, own)
-        replace(stack, torch.autograd.Function, "apply", _recorded_apply(recorder))
+        replace(stack, torch.autograd.Function, "apply", _recorded_apply(noting))
         _replace_bound_applies(stack, [*own, *(model.modules() if model is not None else ())])
-        replace(stack, torch.nn.Parameter, "__new__", _recorded_parameter(recorder))
-        replace(stack, type(torch.autograd.Variable), "__call__", _recorded_variable(recorder))
-        inference_mode = torch.inference_mode
-        enter, leave = inference_mode.__enter__, inference_mode.__exit__
+        replace(stack, torch.nn.Parameter, "__new__", _recorded_parameter(noting))
+        replace(stack, type(torch.autograd.Variable), "__call__", _recorded_variable(noting))
+        _replace_inference_mode(stack, noting)
+        try:
+            yield
+        finally:
+            noting.is_on = False
 
-        left_out: list[Any] = []
 
-        def watched_enter(self: Any) -> None:
-            if self.mode and recorder.refuses_inference():
-                left_out.append(self)
-                return
-            recorder.enter_inference(self.mode)
+def _replace_inference_mode(stack: contextlib.ExitStack, noting: _Noting) -> None:
+    inference_mode, recorder = torch.inference_mode, noting.recorder
+    enter, leave = inference_mode.__enter__, inference_mode.__exit__
+    left_out: list[Any] = []
+
+    def watched_enter(self: Any) -> None:
+        if not noting.is_on or not recorder.is_own_thread():
             enter(self)
+            return
+        if self.mode and recorder.refuses_inference():
+            left_out.append(self)
+            return
+        recorder.enter_inference(self.mode)
+        enter(self)
 
-        def watched_exit(self: Any, *error: Any) -> None:
-            if left_out and left_out[-1] is self:
-                left_out.pop()
-                return
+    def watched_exit(self: Any, *error: Any) -> None:
+        if not recorder.is_own_thread():
             leave(self, *error)
+            return
+        if left_out and left_out[-1] is self:
+            left_out.pop()
+            return
+        leave(self, *error)
+        if noting.is_on:
             recorder.leave_inference(self.mode)
 
-        replace(stack, inference_mode, "__enter__", watched_enter)
-        replace(stack, inference_mode, "__exit__", watched_exit)
-        yield
-
-
-def replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
-    """Set an attribute for as long as ``stack`` is open."""
-    original = vars(owner).get(name, _MISSING)
-    setattr(owner, name, value)
-    if original is _MISSING:
-        stack.callback(delattr, owner, name)
-    else:
-        stack.callback(setattr, owner, name, original)
+    replace(stack, inference_mode, "__enter__", watched_enter)
+    replace(stack, inference_mode, "__exit__", watched_exit)
 
 
 def own_modules() -> list[ModuleType]:
     """The loaded modules that are the user's own; there are thousands of others, so this is asked once for a run."""
     found = []
     for name, module in list(sys.modules.items()):
-        path = getattr(module, "__file__", None)
-        if name == "__main__" or (path is not None and not is_installed(path)):
+        path = attributes_of(module).get("__file__")
+        is_own = name == "__main__" or (isinstance(path, str) and not is_installed(path))
+        if is_own and isinstance(module, ModuleType):
             found.append(module)
     return found
 
@@ -101,28 +132,33 @@ def replace_function(
 def _replace_bound_applies(stack: contextlib.ExitStack, owners: Sequence[Any]) -> None:
     """``quantise = Quantise.apply``, made before the run, is still bound to torch's own ``apply``: bind it anew."""
     for owner in owners:
-        for name, held in list(vars(owner).items()):
-            cls = getattr(held, "__self__", None) if getattr(held, "__name__", "") == "apply" else None
+        for name, held in list(attributes_of(owner).items()):
+            if type(held) not in _BOUND or held.__name__ != "apply":
+                continue
+            cls = held.__self__
             if isinstance(cls, type) and issubclass(cls, torch.autograd.Function):
                 replace(stack, owner, name, cls.apply)
 
 
-def _recorded_function(recorder: Recorder, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+_BOUND = (types.MethodType, types.BuiltinMethodType)
+
+
+def _recorded_function(noting: _Noting, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        if recorder.suspended:
-            return function(*args, **kwargs)
-        return recorder.record_call(name, lambda: function(*args, **kwargs), args, depth=1)
+        if noting.is_off():
+            return run_theirs(function, args, kwargs)
+        return noting.record(name, functools.partial(function, *args, **kwargs), args)
 
     return call
 
 
 def _recorded_export(
-    recorder: Recorder, capsules: dict[int, torch.Tensor], function: Callable[..., Any]
+    noting: _Noting, capsules: dict[int, torch.Tensor], function: Callable[..., Any]
 ) -> Callable[..., Any]:
     def to_dlpack(tensor: torch.Tensor) -> Any:
-        if recorder.suspended:
-            return function(tensor)
-        capsule = recorder.record_call("to_dlpack", lambda: function(tensor), (tensor,), depth=1)
+        if noting.is_off():
+            return run_theirs(function, (tensor,))
+        capsule = noting.record("to_dlpack", functools.partial(function, tensor), (tensor,))
         capsules[id(capsule)] = tensor
         return capsule
 
@@ -130,58 +166,57 @@ def _recorded_export(
 
 
 def _recorded_import(
-    recorder: Recorder, capsules: dict[int, torch.Tensor], function: Callable[..., Any]
+    noting: _Noting, capsules: dict[int, torch.Tensor], function: Callable[..., Any]
 ) -> Callable[..., Any]:
     def from_dlpack(source: Any, *args: Any, **kwargs: Any) -> Any:
-        if recorder.suspended:
-            return function(source, *args, **kwargs)
+        if noting.is_off():
+            return run_theirs(function, (source, *args), kwargs)
         # a capsule is used up by the import, and says nothing about the tensor that it came from
         read = capsules.pop(id(source), source)
-        return recorder.record_call("from_dlpack", lambda: function(source, *args, **kwargs), (read,), depth=1)
+        return noting.record("from_dlpack", functools.partial(function, source, *args, **kwargs), (read,))
 
     return from_dlpack
 
 
-def _recorded_apply(recorder: Recorder) -> Any:
+def _recorded_apply(noting: _Noting) -> Any:
     # in the class dictionary it is a classmethod or a C method descriptor, depending on the release of torch
     original = vars(torch.autograd.Function).get("apply") or torch.autograd.Function.__dict__["apply"]
 
     def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
         bound = original.__get__(None, cls)
-        if recorder.suspended:
-            return bound(*args, **kwargs)
-        recorder.functions[f"{cls.__name__}.apply"] = cls
+        if noting.is_off():
+            return run_theirs(bound, args, kwargs)
+        noting.recorder.functions[f"{cls.__name__}.apply"] = cls
         # a reentrant checkpoint runs whole modules inside; the inside of any other Function is its own business
         is_checkpoint = cls.__name__ == "CheckpointFunction" and cls.__module__.startswith("torch.")
-        return recorder.record_call(
+        return noting.record(
             f"{cls.__name__}.apply",
-            lambda: bound(*args, **kwargs),
+            functools.partial(bound, *args, **kwargs),
             (*args, *kwargs.values()),
-            depth=1,
             inner=is_checkpoint,
         )
 
     return classmethod(apply)
 
 
-def _recorded_parameter(recorder: Recorder) -> Any:
+def _recorded_parameter(noting: _Noting) -> Any:
     original = torch.nn.Parameter.__new__
 
     def new(cls: Any, data: Any = None, requires_grad: bool = True) -> Any:
-        if recorder.suspended or not isinstance(data, torch.Tensor):
-            return original(cls, data, requires_grad)
-        return recorder.record_call("Parameter", lambda: original(cls, data, requires_grad), (data,), depth=1)
+        if noting.is_off() or not isinstance(data, torch.Tensor):
+            return run_theirs(original, (cls, data, requires_grad))
+        return noting.record("Parameter", functools.partial(original, cls, data, requires_grad), (data,))
 
     return staticmethod(new)
 
 
-def _recorded_variable(recorder: Recorder) -> Any:
+def _recorded_variable(noting: _Noting) -> Any:
     original = type(torch.autograd.Variable).__call__
 
     def call(cls: Any, *args: Any, **kwargs: Any) -> Any:
-        if recorder.suspended or cls is not torch.autograd.Variable:
-            return original(cls, *args, **kwargs)
+        if noting.is_off() or cls is not torch.autograd.Variable:
+            return run_theirs(original, (cls, *args), kwargs)
         inputs = (*args, *kwargs.values())
-        return recorder.record_call("Variable", lambda: original(cls, *args, **kwargs), inputs, depth=1)
+        return noting.record("Variable", functools.partial(original, cls, *args, **kwargs), inputs)
 
     return call

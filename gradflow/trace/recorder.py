@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from threading import get_ident
 from typing import Any, Self
 
 import torch
@@ -15,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from gradflow.location import SiteTable, SourceSpan
 from gradflow.trace.classify import Kind, classify
+from gradflow.trace.conduct.whose_error import is_ours, run_theirs
 from gradflow.trace.data import Trace
 from gradflow.trace.frames import is_in_hook
 from gradflow.trace.grad_mode import is_leaving, region_site
@@ -55,6 +57,8 @@ class Recorder(Tables, TorchFunctionMode):
         self.hook_operations: set[int] = set()
         self.suspended = 0
         self.views = Views()
+        self.failed: Exception | None = None
+        self.thread = get_ident()
         self.before_write = before_write
         self._kinds: dict[Any, tuple[int, int, str]] = {}
         self._inference_depth = 0
@@ -73,10 +77,24 @@ class Recorder(Tables, TorchFunctionMode):
     ) -> Any:
         kind, name, text = self._kinds.get(func) or self._classify(func)
         if kind == _IGNORE or self.suspended or _transform_stack() is not None:
-            return func(*args, **kwargs) if kwargs else func(*args)
-        if kind == _GRAD_MODE:
-            return self._change_grad_mode(func, args)
-        return self.record(func, args, kwargs or _NO_KEYWORDS, kind, name, text)
+            return run_theirs(func, args, kwargs or _NO_KEYWORDS)
+        try:
+            if kind == _GRAD_MODE:
+                return self._change_grad_mode(func, args)
+            return self.record(func, args, kwargs or _NO_KEYWORDS, kind, name, text)
+        except Exception as error:
+            if is_ours(error):
+                self.step_aside(error)
+            raise
+
+    def is_own_thread(self) -> bool:
+        """Whether this is the thread whose operations are recorded: a function mode is on in one thread only."""
+        return get_ident() == self.thread
+
+    def step_aside(self, error: Exception) -> None:
+        """Record no more: our own code has failed, and what the program does goes on without it."""
+        self.failed = self.failed or error
+        self.suspended += 1
 
     def record(
         self,
@@ -87,55 +105,62 @@ class Recorder(Tables, TorchFunctionMode):
         name: int,
         text: str,
     ) -> Any:
-        """Run one operation and log it."""
-        inputs, arguments = self._read(args, kwargs, kind)
-        target = None
-        if kind == _INPLACE or (kwargs and "out" in kwargs):
-            target = kwargs.get("out", args[0] if args else None)
-            if target is not None and self.before_write is not None:
-                self.before_write(target)
-        site = self.sites.number(sys._getframe(2))
-        call = self.call
-        enabled = _is_grad_enabled()
-        before = _sequence_number()
-        result = func(*args, **kwargs) if kwargs else func(*args)
-        after = _sequence_number()
-        if self.views.pending:
-            self.views.look()
-        is_tensor = type(result) is _Tensor or isinstance(result, _Tensor)
-        if not is_tensor and result.__class__ is str:
-            return result  # `x.type()` asks for a name, `x.type(torch.float64)` converts
-        columns = self.operations
-        row = len(columns.name)
-        columns.name.append(name)
-        columns.site.append(site)
-        columns.call.append(call)
-        if enabled:
-            columns.mode.append(0)
-            columns.region.append(-1)
-        else:
-            columns.mode.append(self._region_mode())
-            columns.region.append(self.region)
-        if kind == _ALIASING and text in DETACHING and is_in_hook(sys._getframe(2)):
-            self.hook_operations.add(row)
-        columns.sequence_start.append(before)
-        # one number, not two equal ones, where autograd made nothing
-        columns.sequence_end.append(before if after == before else after)
-        columns.inputs.extend(inputs)
-        columns.argument.extend(arguments)
-        columns.input_start.append(len(columns.inputs))
-        if is_tensor:
-            self._record_output(result, row, kind if target is None else _INPLACE, text, inputs)
-        elif kind == _INPLACE:
-            if isinstance(target, _Tensor):
-                self._record_output(target, row, kind, text, inputs)
-        elif kind == _EXIT:
-            if text in TO_ARRAYS and inputs and isinstance(args[0], _Tensor):
-                self._exported[args[0].untyped_storage().data_ptr()] = inputs[0]
-        elif result is not None:
-            for tensor in nested_tensors(result):
-                self._record_output(tensor, row, kind, text, inputs)
-        columns.output_start.append(len(columns.outputs))
+        """Run one operation, once, and log it; where logging fails, only run it."""
+        try:
+            inputs, arguments = self._read(args, kwargs, kind)
+            target = None
+            if kind == _INPLACE or (kwargs and "out" in kwargs):
+                target = kwargs.get("out", args[0] if args else None)
+                if target is not None and self.before_write is not None:
+                    self.before_write(target)
+            site = self.sites.number(sys._getframe(2))
+            call = self.call
+            enabled = _is_grad_enabled()
+            before = _sequence_number()
+        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
+            self.step_aside(error)
+            return run_theirs(func, args, kwargs)
+        result = run_theirs(func, args, kwargs)
+        try:
+            after = _sequence_number()
+            if self.views.pending:
+                self.views.look()
+            is_tensor = type(result) is _Tensor or isinstance(result, _Tensor)
+            if not is_tensor and result.__class__ is str:
+                return result  # `x.type()` asks for a name, `x.type(torch.float64)` converts
+            columns = self.operations
+            row = len(columns.name)
+            columns.name.append(name)
+            columns.site.append(site)
+            columns.call.append(call)
+            if enabled:
+                columns.mode.append(0)
+                columns.region.append(-1)
+            else:
+                columns.mode.append(self._region_mode())
+                columns.region.append(self.region)
+            if kind == _ALIASING and text in DETACHING and is_in_hook(sys._getframe(2)):
+                self.hook_operations.add(row)
+            columns.sequence_start.append(before)
+            # one number, not two equal ones, where autograd made nothing
+            columns.sequence_end.append(before if after == before else after)
+            columns.inputs.extend(inputs)
+            columns.argument.extend(arguments)
+            columns.input_start.append(len(columns.inputs))
+            if is_tensor:
+                self._record_output(result, row, kind if target is None else _INPLACE, text, inputs)
+            elif kind == _INPLACE:
+                if isinstance(target, _Tensor):
+                    self._record_output(target, row, kind, text, inputs)
+            elif kind == _EXIT:
+                if text in TO_ARRAYS and inputs and isinstance(args[0], _Tensor):
+                    self._exported[args[0].untyped_storage().data_ptr()] = inputs[0]
+            elif result is not None:
+                for tensor in nested_tensors(result):
+                    self._record_output(tensor, row, kind, text, inputs)
+            columns.output_start.append(len(columns.outputs))
+        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
+            self.step_aside(error)
         return result
 
     def _read(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int) -> tuple[list[int], list[int]]:
@@ -200,9 +225,13 @@ class Recorder(Tables, TorchFunctionMode):
         """
         values: list[int] = []
         positions: list[int] = []
-        for position, argument in enumerate(inputs):
-            self._collect(argument, position, values, positions)
-        site = self.sites.number(sys._getframe(depth + 1))
+        try:
+            for position, argument in enumerate(inputs):
+                self._collect(argument, position, values, positions)
+            site = self.sites.number(sys._getframe(depth + 1))
+        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
+            self.step_aside(error)
+            return run_theirs(function)
         before = _sequence_number()
         outer_region = self.region
         if inner:
@@ -211,15 +240,24 @@ class Recorder(Tables, TorchFunctionMode):
         else:
             self.suspended += 1
         try:
-            result = function()
+            result = run_theirs(function)
         finally:
             if inner:
                 self._checkpoint_depth -= 1
                 self.region = outer_region
             else:
                 self.suspended -= 1
-        if self.views.pending:
-            self.views.look()
+        try:
+            if self.views.pending:
+                self.views.look()
+            self._log_call(name, site, before, result, values, positions, inner=inner)
+        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
+            self.step_aside(error)
+        return result
+
+    def _log_call(
+        self, name: str, site: int, before: int, result: Any, values: list[int], positions: list[int], *, inner: bool
+    ) -> None:
         if inner:
             for tensor in nested_tensors(result):
                 made = self.known_value(tensor)
@@ -233,7 +271,6 @@ class Recorder(Tables, TorchFunctionMode):
         for tensor in nested_tensors(result):
             self._record_output(tensor, row, kind, name, values)
         self.operations.output_start.append(len(self.operations.outputs))
-        return result
 
     # grad mode
 
@@ -253,7 +290,7 @@ class Recorder(Tables, TorchFunctionMode):
 
     def _change_grad_mode(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         was_enabled = _is_grad_enabled()
-        result = func(*args)
+        result = run_theirs(func, args)
         now_enabled = _is_grad_enabled()
         if was_enabled and not now_enabled:
             if is_leaving(3) and self._outer_regions:

@@ -15,6 +15,8 @@ from gradflow.load.lazy import is_uninitialised
 from gradflow.load.workload import Workload
 from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.capture import Activation
+from gradflow.trace.conduct.interrupts import give_held_interrupt
+from gradflow.trace.conduct.whose_error import our_error, run_theirs
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import ForwardFailure, failure_of
 from gradflow.trace.module_watch import Alteration, ModuleWatch
@@ -79,6 +81,8 @@ def run_forward(
     ------
     GradflowError
         From the score function; anything that the model raises is caught and becomes ``Run.failure``.
+    InternalError
+        When gradflow's own code failed while the model ran.
     """
     recorder = Recorder(sites, before_write) if recorder is None else recorder
     sites.follow(recorder.operations.name)
@@ -100,13 +104,16 @@ def run_forward(
     failure = None
     try:
         with _recording(recorder, watch, model):
-            output = model(*workload.inputs, **workload.keyword_inputs)
+            give_held_interrupt()
+            output = workload.run_model(run_theirs)
             score, description, class_index = workload.objective.compute(output)
             recorder.views.look()
     except GradflowError:
         raise
     except Exception as error:  # noqa: BLE001  (whatever a user's model raises is told, not lost)
         failure = failure_of(error)
+    if recorder.failed is not None:
+        raise our_error(recorder.failed)
     del watch._stack[:]
     activations = {name: watch.activations[first_names[id(module)]] for name, module in layers.items()}
     layer_values = {name: tuple(a.value for a in taken) for name, taken in activations.items()}

@@ -10,13 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
+import threading
 from collections.abc import Iterable, Iterator
+from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
+from gradflow.trace.conduct.replacing import replace
+from gradflow.trace.conduct.turns import Turn
+from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.state_objects import ObjectStates
 from gradflow.trace.state_settings import RandomState, Settings
 from gradflow.trace.state_tensors import Memory, TensorState, has_values, memory_of, restore_versions, wrapped_tensors
@@ -82,28 +88,25 @@ class StateKeeper:
             for entry in value:
                 self.before_write(entry)
 
-    @contextlib.contextmanager
-    def backward_announced(self) -> Iterator[None]:
+    def announce_backward(self, stack: contextlib.ExitStack) -> None:
         """Copy what the caller has accumulated in ``.grad`` when the model itself calls ``backward()``.
 
-        That accumulates in place, where no function mode sees it.
+        That accumulates in place, where no function mode sees it. Holds as long as ``stack`` is open, in this thread.
         """
-        backward = torch.autograd.backward
+        if not self._grads:
+            return
+        backward, thread = torch.autograd.backward, threading.get_ident()
 
         @functools.wraps(backward)
         def announced(*args: Any, **kwargs: Any) -> None:
-            with _unseen():
-                for state in self._grads:
-                    if state.memory is not None:
-                        state.memory.save()
-            backward(*args, **kwargs)
+            if threading.get_ident() == thread:
+                with _unseen():
+                    for state in self._grads:
+                        if state.memory is not None:
+                            state.memory.save()
+            run_theirs(backward, args, kwargs)
 
-        if self._grads:
-            torch.autograd.backward = announced
-        try:
-            yield
-        finally:
-            torch.autograd.backward = backward
+        replace(stack, torch.autograd, "backward", announced)
 
     def rewind(self) -> None:
         """Let the next run start from where the first one did.
@@ -198,14 +201,14 @@ def _is_saved(state: TensorState) -> bool:
     return state.memory.is_saved if state.memory is not None else not has_values(state.tensor)
 
 
-@contextlib.contextmanager
-def preserved(model: nn.Module, tensors: Iterable[object] = ()) -> Iterator[StateKeeper]:
+class preserved:  # noqa: N801  (used as a function)
     """Leave a model, its inputs and the global state of torch as found, also when the block raises.
 
     Covers, for every module that can be reached from the model (registered or not): training flags, hooks, attributes
     and what is in their containers, parameters and buffers (which object, values, version counter), ``.grad``,
     ``requires_grad``; the same for the tensors in ``tensors``; the random number generators and settings of
     :mod:`gradflow.trace.state_settings`. Modes entered with a ``with`` statement inside the block leave by themselves.
+    Blocks of other threads wait until this one has ended, and an interrupt until everything is put back.
 
     Parameters
     ----------
@@ -214,14 +217,28 @@ def preserved(model: nn.Module, tensors: Iterable[object] = ()) -> Iterator[Stat
     tensors
         Inputs of the model: tensors, or containers of tensors.
 
-    Yields
-    ------
-    StateKeeper
-        To announce writes (:meth:`StateKeeper.before_write`) and to start again (:meth:`StateKeeper.rewind`).
+    The ``with`` statement gives a :class:`StateKeeper`, to announce writes (:meth:`StateKeeper.before_write`) and to
+    start again (:meth:`StateKeeper.rewind`).
     """
-    keeper = StateKeeper(model, tensors)
-    try:
-        with keeper.backward_announced():
-            yield keeper
-    finally:
-        keeper.restore()
+
+    def __init__(self, model: nn.Module, tensors: Iterable[object] = ()) -> None:
+        self._model = model
+        self._inputs = tensors
+        # first in, last out: the turn ends when everything is put back
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> StateKeeper:
+        self._stack.enter_context(Turn(sys._getframe(1)))
+        try:
+            keeper = StateKeeper(self._model, self._inputs)
+            self._stack.callback(keeper.restore)
+            keeper.announce_backward(self._stack)
+        except BaseException:
+            self._stack.close()
+            raise
+        return keeper
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()

@@ -50,15 +50,15 @@ def _models() -> Iterator[Case]:
     """Each model with the layer that it names, and with all of its layers at once."""
     for path in sorted(FIXTURES.glob("*/*.py")):
         text = path.read_text(encoding="utf-8")
-        if not re.search(r"^def build\(", text, re.M):
+        if not re.search(r"^def build\(", text, re.MULTILINE):
             continue
         given = ["check", f"{path.name}:build"]
-        if re.search(r"^def example_input\(", text, re.M):
+        if re.search(r"^def example_input\(", text, re.MULTILINE):
             given += ["--input", f"{path.name}:example_input"]
-        if re.search(r"^def score\(", text, re.M):
+        if re.search(r"^def score\(", text, re.MULTILINE):
             given += ["--score", f"{path.name}:score"]
-        layer = re.search(r"^# layer: (\S+)$", text, re.M)
-        parameter = re.search(r"^# parameter: (\S+)$", text, re.M)
+        layer = re.search(r"^# layer: (\S+)$", text, re.MULTILINE)
+        parameter = re.search(r"^# parameter: (\S+)$", text, re.MULTILINE)
         named = ["--layer", layer[1]] if layer else ["--param", parameter[1]] if parameter else []
         stem = f"{path.parent.name}/{path.stem}"
         yield Case(source="models", name=stem, folder=path.parent, arguments=(*given, *named))
@@ -74,7 +74,7 @@ def _corpus(folder: Path) -> Iterator[Case]:
             arguments = ["check", "case.py:build", "--input", "case.py:example_input"]
             is_layer = bool(truth.get("layer"))
             arguments += ["--layer", truth["layer"]] if is_layer else ["--param", truth["param"]]
-            if re.search(r"^def score\(", (path.parent / "case.py").read_text(encoding="utf-8"), re.M):
+            if re.search(r"^def score\(", (path.parent / "case.py").read_text(encoding="utf-8"), re.MULTILINE):
                 arguments += ["--score", "case.py:score"]
             if truth.get("slice"):
                 arguments += ["--slice", truth["slice"]]

@@ -26,11 +26,12 @@ _WAYS_TO_GIVE = "pass `--input-shape 1,3,224,224`, `--input FILE` or `--image FI
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuessedInputs:
-    """Random inputs and why they have their shape."""
+    """Random inputs, why they have their shape, and how often a copy of the model ran to find that out."""
 
     arguments: tuple[Any, ...]
     reason: str
     keywords: Mapping[str, Any] = field(default_factory=dict)
+    run_count: int = 0
 
 
 def guess_inputs(model: nn.Module, *, input_size: Sequence[int] | None, seed: int) -> GuessedInputs:
@@ -90,9 +91,12 @@ def _one_sample(model: nn.Module, *, input_size: Sequence[int] | None, seed: int
                 else "what it says of the size of its input is no size",
                 hint=_WAYS_TO_GIVE,
             )
-        best = _first_that_runs(model, fitting)
+        counting = Counting()  # one for all of them: what the first may take, the others may not take again
+        best = _first_that_runs(model, fitting, counting)
         argument = random_tensor(best.shape, best.dtype, model=model, seed=seed, most=GUESSED_BYTES)
-        return GuessedInputs(arguments=(argument,), reason=f"chosen for the first layer {layer}")
+        return GuessedInputs(
+            arguments=(argument,), reason=f"chosen for the first layer {layer}", run_count=counting.run_count
+        )
     raise UsageError(
         "no input is given, and the model has no layer that tells what it takes",
         hint=_WAYS_TO_GIVE,
@@ -136,12 +140,11 @@ def _parameter_count(model: nn.Module) -> int:
     )
 
 
-def _first_that_runs(model: nn.Module, candidates: Sequence[Candidate]) -> Candidate:
+def _first_that_runs(model: nn.Module, candidates: Sequence[Candidate], counting: Counting) -> Candidate:
     """The first candidate with which the model runs; simply the first where trying is not possible."""
     if len(candidates) == 1 or not _depends_on_size(model):
         return candidates[0]
     dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
-    counting = Counting()  # one for all of them: what the first may take, the others may not take again
     try:
         with quietly():
             twin = twin_without_data(model)

@@ -24,13 +24,17 @@ __all__ = ["Inputs", "describe_inputs", "map_tensors", "obtain_inputs"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What the model is called with: ``model(*arguments, **keywords)``."""
+    """What the model is called with: ``model(*arguments, **keywords)``.
+
+    ``run_count`` tells how often a copy of the model ran to find it.
+    """
 
     arguments: tuple[Any, ...]
     keywords: Mapping[str, Any] = field(default_factory=dict)
     description: str = ""
     assumptions: tuple[str, ...] = ()
     image: numpy.ndarray | None = None
+    run_count: int = 0
 
 
 def obtain_inputs(request: Request, source: SourcedModel, user_code: UserCode, *, dtype: torch.dtype | None) -> Inputs:
@@ -97,7 +101,13 @@ def _inferred(source: SourcedModel, seed: int) -> Inputs:
     guess = guess_inputs(source.model, input_size=source.input_size, seed=seed)
     described = f"random {describe_inputs(guess.arguments, guess.keywords)}, seed {seed}"
     assumption = f"input: {described}, {guess.reason} (`--input` or `--image` for one of your own)"
-    return Inputs(arguments=guess.arguments, keywords=guess.keywords, description=described, assumptions=(assumption,))
+    return Inputs(
+        arguments=guess.arguments,
+        keywords=guess.keywords,
+        description=described,
+        assumptions=(assumption,),
+        run_count=guess.run_count,
+    )
 
 
 def _takes_list_of_images(model: torch.nn.Module) -> bool:

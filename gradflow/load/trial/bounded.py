@@ -19,11 +19,16 @@ from gradflow.load.trial.twin import NoTwinError, twin_without_data
 __all__ = ["require_bounded", "runs_without_data"]
 
 
-def require_bounded(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], name: str) -> None:
+def require_bounded(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], name: str) -> int:
     """Run a copy of the model once without data, and count what a run takes.
 
     Where it cannot run without data, a copy runs on the data. What goes wrong in the copy, and is not too much, goes
     wrong in the run itself, which tells it better.
+
+    Returns
+    -------
+    int
+        How often it ran.
 
     Raises
     ------
@@ -31,20 +36,22 @@ def require_bounded(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapp
         When a run takes more memory, operations or work than a file may ask for (see
         :mod:`gradflow.load.trial.counting`).
     """
+    without, on_data = Counting(), Counting()
     try:
         with quietly():
             try:
-                is_done = runs_without_data(twin_without_data(model), arguments, keywords, Counting())
+                is_done = runs_without_data(twin_without_data(model), arguments, keywords, without)
             except NoTwinError:
                 is_done = False
             if not is_done:
-                _run_on_data(model, arguments, keywords)
+                _run_on_data(model, arguments, keywords, on_data)
     except TooMuchError as error:
         raise LoadError(
             f"running `{name}` on this input takes {error.what}",
             note="that is more than a file may ask for that nobody vouches for",
             hint="if you know where the file comes from, pass `--trust`; or give a smaller input with `--input-shape`",
         ) from error
+    return without.run_count + on_data.run_count
 
 
 def runs_without_data(
@@ -67,10 +74,10 @@ def runs_without_data(
     return True
 
 
-def _run_on_data(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> None:
+def _run_on_data(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], counting: Counting) -> None:
     try:
         with _expendable(model) as expendable, limited_memory(MOST_BYTES):
-            _run(expendable, arguments, keywords, Counting())
+            _run(expendable, arguments, keywords, counting)
     except TooMuchError:
         raise
     except MemoryError as error:
@@ -99,4 +106,5 @@ def _expendable(model: nn.Module) -> Iterator[nn.Module]:
 
 def _run(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], counting: Counting) -> None:
     with torch.no_grad(), torch.random.fork_rng(devices=[]), counting:
+        counting.run_count += 1
         model(*arguments, **keywords)

@@ -85,7 +85,7 @@ def test_an_unexpected_exception_is_called_a_bug_with_its_place(
         {}["missing"]
     assert report_failure(caught.value) == 2
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "error: this is a bug in gradflow: KeyError: 'missing'"
+    assert lines[0] == "error: a mistake of gradflow, not of your code: KeyError: 'missing'"
     assert lines[1].startswith(f"  note: raised at {__file__}:")
     assert lines[1].endswith('{}["missing"]')
     assert "--debug" in lines[2]

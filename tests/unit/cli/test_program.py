@@ -135,7 +135,7 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     ("raised", "status", "words"),
     [
         (KeyboardInterrupt(), 130, "interrupted\n"),
-        (ValueError("seven"), 2, "error: this is a bug in gradflow: ValueError: seven\n"),
+        (ValueError("seven"), 2, "error: a mistake of gradflow, not of your code: ValueError: seven\n"),
         (SystemExit(3), 2, "error: the code of the model ended the program (SystemExit: 3)\n"),
     ],
 )

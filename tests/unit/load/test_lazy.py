@@ -8,8 +8,9 @@ from torch import nn
 
 import gradflow
 from gradflow.errors import ModelRaisedError, UsageError
-from gradflow.load.lazy import is_uninitialised, with_lazy_layers_initialised
+from gradflow.load.lazy import is_uninitialised
 from gradflow.load.loading import workload_from_objects
+from gradflow.trace.conduct.lazy_layers import with_lazy_layers_initialised
 
 
 def _model() -> nn.Module:

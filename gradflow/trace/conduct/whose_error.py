@@ -1,0 +1,108 @@
+"""Tells an exception of the model's from one of gradflow's own code that torch called while the model ran.
+
+gradflow's hooks and recorders are called inside the model's forward and backward, and call the model's operations in
+turn: an exception passes frames of both. What is the model's is called through :func:`run_theirs` alone, so the
+innermost frame of gradflow's tells whose it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import CodeType, TracebackType
+from typing import Any
+
+from gradflow.errors import GradflowError, InternalError, internal_error
+from gradflow.location import own_directory
+
+__all__ = ["is_ours", "our_error", "run_theirs", "stepping_aside"]
+
+_NO_KEYWORDS: Mapping[str, Any] = {}
+
+
+def run_theirs(
+    function: Callable[..., Any], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] = _NO_KEYWORDS
+) -> Any:
+    """Call what belongs to the model, or an operation of it: an exception from in here is the model's."""
+    return function(*args, **kwargs)
+
+
+def stepping_aside(callback: Callable[..., Any], step_aside: Callable[[Exception], None]) -> Callable[..., Any]:
+    """The same callback, but one that never raises into the model: it says what it raised to ``step_aside``."""
+
+    def called(*args: Any) -> Any:
+        try:
+            return callback(*args)
+        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
+            step_aside(error)
+            return None
+
+    return called
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether an exception, or one that it came from, was raised by gradflow's own code or by what that had called.
+
+    A stack that is full was filled by whoever has most of it, wherever it overflowed.
+    """
+    return any(_is_raised_by_us(one) for one in _chain(error))
+
+
+def our_error(error: BaseException) -> GradflowError:
+    """What the user is told of an exception that :func:`is_ours`."""
+    if isinstance(error, GradflowError):
+        return error
+    culprit = next((one for one in _chain(error) if _is_raised_by_us(one)), error)
+    told = _without_room(culprit) or internal_error(culprit)
+    told.__cause__ = error
+    return told
+
+
+def _without_room(error: BaseException) -> GradflowError | None:
+    """Where the process had no room for gradflow, that is nobody's mistake."""
+    if isinstance(error, RecursionError):
+        return GradflowError(
+            "the model calls itself so deeply that Python's stack has no room left to follow it",
+            note="following a model takes some more frames for each module within another",
+            hint="allow a deeper stack: `sys.setrecursionlimit(10_000)` where the model is built",
+        )
+    if isinstance(error, MemoryError):
+        return GradflowError(
+            "there is not enough memory to follow the model",
+            note="gradflow keeps copies of what a run changes, and a row for each operation",
+            hint="give a smaller input, for example with `--input-shape`",
+        )
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception and those that it came from."""
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        yield found
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+
+
+def _is_raised_by_us(error: BaseException) -> bool:
+    if isinstance(error, InternalError):
+        return True
+    codes = list(_codes(error.__traceback__))
+    last = max((number for number, code in enumerate(codes) if _is_own(code)), default=-1)
+    if last < 0 or codes[last] is run_theirs.__code__:
+        return False
+    if not isinstance(error, RecursionError):
+        return True
+    while last > 0 and _is_own(codes[last - 1]) and codes[last - 1] is not run_theirs.__code__:
+        last -= 1
+    return len(codes) - last > last
+
+
+def _codes(traceback: TracebackType | None) -> Iterator[CodeType]:
+    while traceback is not None:
+        yield traceback.tb_frame.f_code
+        traceback = traceback.tb_next
+
+
+def _is_own(code: CodeType) -> bool:
+    return code.co_filename.startswith(own_directory())
