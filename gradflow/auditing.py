@@ -39,10 +39,10 @@ from gradflow.probe.together.apart import each_by_itself
 from gradflow.probe.unregistered import find_unregistered
 from gradflow.report import Score
 from gradflow.run_setting import environment_of, recording_allowed
-from gradflow.trace.conduct.lazy_layers import with_lazy_layers_initialised
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import model_raised
 from gradflow.trace.state import preserved
+from gradflow.trace.state.lazy_layers import with_lazy_layers_initialised
 
 __all__ = ["audit", "audit_workload"]
 

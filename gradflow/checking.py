@@ -32,12 +32,12 @@ from gradflow.probe.together.apart import each_by_itself
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.trace.auto_layer import choose_layer
-from gradflow.trace.conduct.lazy_layers import with_lazy_layers_initialised
 from gradflow.trace.failure import model_raised
 from gradflow.trace.feature_map import input_size
 from gradflow.trace.module_pass import require_enterable
 from gradflow.trace.run import Run
 from gradflow.trace.state import preserved
+from gradflow.trace.state.lazy_layers import with_lazy_layers_initialised
 
 __all__ = ["check", "check_workload"]
 

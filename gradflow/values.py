@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
+
+from gradflow.attributes import attributes_of, slots_of
 
 __all__ = ["first_tensor", "tensors_in"]
 
@@ -74,16 +76,10 @@ def _parts(value: Any) -> Iterator[Any]:
 
 def _attributes(value: Any) -> list[Any]:
     """What an instance itself holds, in its ``__dict__`` and in slots."""
-    try:
-        own = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        own = {}
-    found = [*dict.values(own)] if isinstance(own, dict) else []
-    for cls in type(value).__mro__:
-        for name, slot in cls.__dict__.items():
-            if isinstance(slot, MemberDescriptorType) and name not in ("__dict__", "__weakref__"):
-                try:
-                    found.append(slot.__get__(value))
-                except AttributeError:
-                    continue  # a slot that holds nothing
+    found = [*attributes_of(value).values()]
+    for slot in slots_of(value):
+        try:
+            found.append(slot.__get__(value))
+        except AttributeError:
+            continue  # a slot that holds nothing
     return found

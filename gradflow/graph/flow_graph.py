@@ -69,6 +69,11 @@ class FlowGraph:
         self.__dict__.update(build().__dict__)
         return getattr(self, name)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle holds: the graph itself, not how it is built."""
+        self.nodes  # noqa: B018  (builds a deferred graph)
+        return dict(self.__dict__)
+
     def __len__(self) -> int:
         return len(self.nodes)
 

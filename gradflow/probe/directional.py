@@ -230,7 +230,7 @@ class _MovedModel:
             handle = workload.model.get_submodule(self._target).register_forward_hook(hook)
         try:
             with torch.enable_grad(), eager_compilation(), warnings_as_without_gradflow():
-                with DoublePrecision(after=views.look).running():
+                with DoublePrecision(after=views.look):
                     output = functional_call(workload.model, state, inputs, keywords)
                     score, _, _ = workload.objective.compute(output)
                 views.look()

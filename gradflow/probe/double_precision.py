@@ -6,8 +6,7 @@ attributes, tensors that it makes, and casts to lower precision are caught on th
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -46,18 +45,34 @@ class DoublePrecision(TorchFunctionMode):
         # what is changed in place has to stay the same object
         kept = args[:1] if is_inplace_name(name) else ()
         rest = tuple(in_double(value) for value in args[len(kept) :])
-        return func(*kept, *rest, **{key: in_double(value) for key, value in kwargs.items()})
+        keywords = {key: in_double(value) for key, value in kwargs.items()}
+        dtype = None if kept else _dtype_in_double(func, rest, keywords)
+        if dtype is not None:
+            keywords["dtype"] = dtype
+        return func(*kept, *rest, **keywords)
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Also what is made without any tensor at hand is float64."""
-        before = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float64)
-        try:
-            with self:
-                yield
-        finally:
-            torch.set_default_dtype(before)
+
+def _dtype_in_double(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.dtype | None:
+    """The dtype for a call that would make a tensor of the default one, such as `torch.zeros(3)`; else none.
+
+    The default dtype itself cannot be changed for one thread only. What the call makes is tried without data, so that
+    it draws no random numbers.
+    """
+    if kwargs.get("dtype") is not None or "out" in kwargs or any(map(_holds_tensor, (*args, *kwargs.values()))):
+        return None
+    try:
+        made = func(*args, **{**kwargs, "device": "meta", "dtype": None})
+    except (TypeError, ValueError, RuntimeError, NotImplementedError):  # makes no tensor in this way
+        return None
+    if not isinstance(made, torch.Tensor):
+        return None
+    return torch.complex128 if made.dtype == torch.complex64 else torch.float64 if made.dtype in _LOWER else None
+
+
+def _holds_tensor(value: Any) -> bool:
+    if isinstance(value, torch.Tensor):
+        return True
+    return type(value) in (list, tuple) and any(map(_holds_tensor, value))
 
 
 def in_double(value: Any) -> Any:

@@ -256,7 +256,7 @@ class Laboratory:
 
     @contextmanager
     def _requiring_grad_at_leaves(self) -> Iterator[None]:
-        """The inputs (or the model's parameters, where those are integers) and the parameters asked for require grad."""
+        """The inputs (or all parameters, where those are integers) and the parameters asked for require grad."""
         switched: list[torch.Tensor] = []
         inputs = [*filter(_can_require_grad, tensors_in(self._inputs))]
         # where the input is made of whole numbers, the history has to begin at the weights

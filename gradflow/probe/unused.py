@@ -116,8 +116,7 @@ def _meets_data(trace: Trace, reader: int) -> int:
         if not data.isdisjoint(inputs):
             if from_weight:
                 return operation
-            outputs = trace.outputs_of(operation)
-            data.update(outputs, *(trace.stand_ins.get(value, ()) for value in outputs))
+            data.update(trace.outputs_of(operation))
         elif from_weight:
             prepared.update(trace.outputs_of(operation))
     return reader

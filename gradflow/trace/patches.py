@@ -16,8 +16,9 @@ from typing import Any
 import torch
 import torch.utils.dlpack
 
+from gradflow.attributes import attributes_of
 from gradflow.location import is_installed
-from gradflow.trace.conduct.replacing import attributes_of, replace
+from gradflow.trace.conduct.replacing import replace
 from gradflow.trace.conduct.whose_error import is_ours, run_theirs
 from gradflow.trace.recorder import Recorder
 

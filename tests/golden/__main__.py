@@ -19,6 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 import torch  # noqa: F401  so that every copy of this process has it
+from rich.console import Console
 
 import gradflow.cli  # noqa: F401
 from tests.golden.answer import differences
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", metavar="N", type=int, default=2, help="at the same time (default: 2)")
     parser.add_argument("--write", action="store_true", help="record what is said now")
     options = parser.parse_args(arguments)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     count = different = 0
     for source in options.sources or SOURCES:
         recorded = load(source)
@@ -44,16 +46,16 @@ def main(arguments: list[str] | None = None) -> int:
                 found = differences(recorded.get(case.name, {}), now)
                 different += bool(found)
                 for line in found:
-                    print(f"{source} {case.name}: {line}", flush=True)
+                    console.print(f"{source} {case.name}: {line}")
                 recorded[case.name] = now
         count += len(asked)
         if options.only == "*" and asked:
             for name in sorted(recorded.keys() - {case.name for case in asked}):
-                print(f"{source} {name}: is not asked any more")
+                console.print(f"{source} {name}: is not asked any more")
                 del recorded[name]
         if options.write and asked:
             save(source, recorded)
-    print(f"{count} cases, {different} of them different")
+    console.print(f"{count} cases, {different} of them different")
     return 0 if options.write or not different else 1
 
 

@@ -71,9 +71,11 @@ def differences(stored: Answers, now: Answers) -> list[str]:
         if before is None or after is None:
             found.append(f"{question}: {'new' if before is None else 'gone'}: {after or before}")
             continue
-        for field in dict.fromkeys((*before, *after)):
-            if not _are_same(field, before.get(field), after.get(field)):
-                found.append(f"{question}: {field}: {before.get(field)} -> {after.get(field)}")
+        found += [
+            f"{question}: {field}: {before.get(field)} -> {after.get(field)}"
+            for field in dict.fromkeys((*before, *after))
+            if not _are_same(field, before.get(field), after.get(field))
+        ]
     return found
 
 

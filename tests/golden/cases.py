@@ -1,4 +1,4 @@
-"""All that is asked: the models and programs of ``fixtures/``, a corpus where one is named, audits of published models."""
+"""All that is asked: about the models and programs of ``fixtures/``, a corpus, and audits of published models."""
 
 from __future__ import annotations
 

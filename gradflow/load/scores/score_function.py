@@ -41,11 +41,24 @@ def call_score_function(score: Callable[[Any], Any], output: Any) -> tuple[torch
                 f"the score function `{label}` returned a tensor of shape {list(value.shape)}, not one number",
                 hint="reduce it: `.sum()`, `.max()`, or pick one entry",
             )
+        if value.is_complex():
+            raise _complex(label)
         return value, f"{label}(output)"
     if isinstance(value, (bool, int, float, numpy.generic)) or (isinstance(value, numpy.ndarray) and value.size == 1):
-        return torch.tensor(value), f"{label}(output), a plain number and not a tensor"
+        number = torch.tensor(value)
+        if number.is_complex():
+            raise _complex(label)
+        return number, f"{label}(output), a plain number and not a tensor"
     returned = "`None`; does it lack a `return`?" if value is None else f"a `{type(value).__name__}`"
     raise ScoreError(f"the score function `{label}` returned {returned}", hint="return a tensor with one element")
+
+
+def _complex(label: str) -> ScoreError:
+    return ScoreError(
+        f"the score function `{label}` returned a complex number",
+        note="a gradient is that of one real number",
+        hint="make one of it: `.abs()`, `.real` or `.imag`",
+    )
 
 
 def span_of_score(score: Callable[[Any], Any]) -> SourceSpan | None:

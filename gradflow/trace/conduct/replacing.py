@@ -6,7 +6,9 @@ import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["attributes_of", "replace"]
+from gradflow.attributes import attributes_of
+
+__all__ = ["replace"]
 
 _MISSING = object()
 
@@ -33,16 +35,6 @@ def replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> N
     stack.callback(_put_back, replacement)
     _standing.setdefault((id(owner), name), []).append(replacement)
     _set(owner, name, value)
-
-
-def attributes_of(owner: Any) -> Any:
-    """The attributes of an object itself, looked up without asking its class, which may do anything when asked."""
-    if isinstance(owner, type):
-        return type.__getattribute__(owner, "__dict__")
-    try:
-        return object.__getattribute__(owner, "__dict__")
-    except AttributeError:
-        return {}
 
 
 def _put_back(replacement: _Replacement) -> None:

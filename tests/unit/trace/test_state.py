@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
 from gradflow.trace.state import preserved
-from gradflow.trace.state_tensors import Memory
+from gradflow.trace.state.tensors import Memory
 
 
 class Small(nn.Module):
@@ -262,7 +262,7 @@ def test_scripted_modes() -> None:
 
 
 def test_large_buffers_are_copied_on_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradflow.trace.state.COPIED_BEFOREHAND_BYTES", 64)
+    monkeypatch.setattr("gradflow.trace.state.keeper.COPIED_BEFOREHAND_BYTES", 64)
     model = nn.Module()
     model.register_buffer("small", torch.zeros(4))
     model.register_buffer("large", torch.zeros(64))

@@ -23,9 +23,9 @@ from torch.utils._python_dispatch import _disable_current_modes
 from gradflow.trace.conduct.replacing import replace
 from gradflow.trace.conduct.turns import Turn
 from gradflow.trace.conduct.whose_error import run_theirs
-from gradflow.trace.state_objects import ObjectStates
-from gradflow.trace.state_settings import RandomState, Settings
-from gradflow.trace.state_tensors import Memory, TensorState, has_values, memory_of, restore_versions, wrapped_tensors
+from gradflow.trace.state.objects import ObjectStates
+from gradflow.trace.state.settings import RandomState, Settings
+from gradflow.trace.state.tensors import Memory, TensorState, has_values, memory_of, restore_versions, wrapped_tensors
 
 __all__ = ["StateKeeper", "preserved"]
 
@@ -207,7 +207,7 @@ class preserved:  # noqa: N801  (used as a function)
     Covers, for every module that can be reached from the model (registered or not): training flags, hooks, attributes
     and what is in their containers, parameters and buffers (which object, values, version counter), ``.grad``,
     ``requires_grad``; the same for the tensors in ``tensors``; the random number generators and settings of
-    :mod:`gradflow.trace.state_settings`. Modes entered with a ``with`` statement inside the block leave by themselves.
+    :mod:`gradflow.trace.state.settings`. Modes entered with a ``with`` statement inside the block leave by themselves.
     Blocks of other threads wait until this one has ended, and an interrupt until everything is put back.
 
     Parameters

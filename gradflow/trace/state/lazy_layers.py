@@ -16,7 +16,7 @@ from gradflow.load.user_code import raised_in
 from gradflow.load.workload import Workload
 from gradflow.trace.conduct.interrupts import give_held_interrupt
 from gradflow.trace.conduct.whose_error import is_ours, our_error, run_theirs
-from gradflow.trace.state import preserved
+from gradflow.trace.state.keeper import preserved
 from gradflow.values import tensors_in
 
 __all__ = ["with_lazy_layers_initialised"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import operator
 import random
 import sys
@@ -13,6 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from gradflow.attributes import attributes_of, home_of, slots_of
+from gradflow.location import is_installed
+
 __all__ = ["ObjectStates"]
 
 # restored when the block ends, but not by a rewind: the block's own hooks and modes must survive that
@@ -21,14 +25,17 @@ _MODES = ("training", "_is_full_backward_hook")
 _HAS_NO_CONTENTS = frozenset(
     {
         *(type(None), bool, int, float, complex, str, bytes, type, range, slice, type(...), type(NotImplemented)),
-        *(types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.ModuleType),
+        *(types.BuiltinFunctionType, types.ModuleType),
         *(torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Size),
     }
 )
 _MAPPINGS = frozenset({dict, OrderedDict, defaultdict, Counter})
 _CONTAINERS = _MAPPINGS | {list, deque, set}
 # objects of these packages are not the model's own: their attributes are not looked at
-_FOREIGN_PACKAGES = sys.stdlib_module_names | {"torch", "numpy", "functorch"}
+_FOREIGN_PACKAGES = (sys.stdlib_module_names - {"__main__"}) | {"torch", "numpy", "functorch"}
+# but these have only containers: `UserDict`, `SimpleNamespace`
+_OF_DATA = frozenset({"collections", "types"})
+_NOTHING = object()
 
 
 class _State(Protocol):
@@ -40,30 +47,49 @@ def _is_same(now: Iterable[object], found: Iterable[object]) -> bool:
 
 
 class _MappingState:
-    __slots__ = ("_found", "_mapping")
+    """A dict, also of a class of its own: read and written as a dict, whatever its class makes of that."""
+
+    __slots__ = ("_found", "_kind", "_mapping")
 
     def __init__(self, mapping: dict[Any, Any]) -> None:
         self._mapping = mapping
-        self._found = dict(mapping)
+        self._kind: Any = OrderedDict if issubclass(type(mapping), OrderedDict) else dict
+        self._found = dict(self._kind.items(mapping))
+
+    def values(self) -> Iterable[Any]:
+        return self._found.values()
 
     def restore(self) -> None:
-        now, found = self._mapping, self._found
-        if len(now) != len(found) or not _is_same(now.values(), found.values()) or not _is_same(now, found):
-            now.clear()
-            now.update(found)
+        now, found, kind = self._mapping, self._found, self._kind
+        if (
+            dict.__len__(now) != len(found)
+            or not _is_same(kind.values(now), found.values())
+            or not _is_same(kind.keys(now), found)
+        ):
+            kind.clear(now)
+            for key, value in found.items():
+                kind.__setitem__(now, key, value)
 
 
 class _SequenceState:
-    __slots__ = ("_found", "_sequence")
+    """A list or deque, also of a class of its own."""
+
+    __slots__ = ("_found", "_kind", "_sequence")
 
     def __init__(self, sequence: list[Any] | deque[Any]) -> None:
         self._sequence = sequence
-        self._found = tuple(sequence)
+        kind: Any = list if issubclass(type(sequence), list) else deque
+        self._kind = kind
+        self._found: tuple[Any, ...] = tuple(kind.__iter__(sequence))
+
+    def values(self) -> Iterable[Any]:
+        return self._found
 
     def restore(self) -> None:
-        if len(self._sequence) != len(self._found) or not _is_same(self._sequence, self._found):
-            self._sequence.clear()
-            self._sequence.extend(self._found)
+        now, kind = self._sequence, self._kind
+        if kind.__len__(now) != len(self._found) or not _is_same(kind.__iter__(now), self._found):
+            kind.clear(now)
+            kind.extend(now, self._found)
 
 
 class _SetState:
@@ -71,12 +97,81 @@ class _SetState:
 
     def __init__(self, found: set[Any]) -> None:
         self._set = found
-        self._found = frozenset(found)
+        self._found = tuple(set.__iter__(found))
+
+    def values(self) -> Iterable[Any]:
+        return self._found
 
     def restore(self) -> None:
-        if self._set != self._found:
-            self._set.clear()
-            self._set.update(self._found)
+        if set(map(id, set.__iter__(self._set))) != set(map(id, self._found)):
+            set.clear(self._set)
+            set.update(self._set, self._found)
+
+
+class _BytesState:
+    """A ``bytearray`` or ``array.array``."""
+
+    __slots__ = ("_found", "_value")
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        self._found = value[:]
+
+    def restore(self) -> None:
+        if self._value != self._found:
+            self._value[:] = self._found
+
+
+class _SlotState:
+    """What is in one of the ``__slots__`` of an object."""
+
+    __slots__ = ("_found", "_owner", "_slot")
+
+    def __init__(self, owner: object, slot: Any) -> None:
+        self._owner = owner
+        self._slot = slot
+        self._found = self._read()
+
+    def _read(self) -> Any:
+        try:
+            return self._slot.__get__(self._owner)
+        except AttributeError:
+            return _NOTHING
+
+    def values(self) -> Iterable[Any]:
+        return () if self._found is _NOTHING else (self._found,)
+
+    def restore(self) -> None:
+        now = self._read()
+        if now is self._found:
+            return
+        if self._found is _NOTHING:
+            self._slot.__delete__(self._owner)
+        else:
+            self._slot.__set__(self._owner, self._found)
+
+
+class _CellState:
+    """What a function that the model holds has closed over."""
+
+    __slots__ = ("_cell", "_found")
+
+    def __init__(self, cell: types.CellType) -> None:
+        self._cell = cell
+        self._found = self._read()
+
+    def _read(self) -> Any:
+        try:
+            return self._cell.cell_contents
+        except ValueError:
+            return _NOTHING
+
+    def values(self) -> Iterable[Any]:
+        return () if self._found is _NOTHING else (self._found,)
+
+    def restore(self) -> None:
+        if self._found is not _NOTHING and self._read() is not self._found:
+            self._cell.cell_contents = self._found
 
 
 class _ArrayState:
@@ -112,13 +207,13 @@ class _ModuleState:
     def __init__(self, module: nn.Module) -> None:
         self._module = module
         self._class = type(module)
-        self._found = dict(module.__dict__)
+        self._found = dict(attributes_of(module))
 
     def restore(self, *, keep_modes: bool) -> None:
         module, found = self._module, self._found
         if type(module) is not self._class:
-            module.__class__ = self._class  # a lazy module changes its class in its first call
-        now = module.__dict__
+            object.__setattr__(module, "__class__", self._class)  # a lazy module changes its class in its first call
+        now = attributes_of(module)
         if keep_modes:
             found = found | {name: now[name] for name in _MODES if name in now}
         if len(now) != len(found) or not _is_same(now.values(), found.values()) or not _is_same(now, found):
@@ -140,27 +235,19 @@ class _ScriptModuleState:
             self._module.training = self._training
 
 
-def _generator_state(value: object) -> _State | None:
-    if isinstance(value, torch.Generator):
+def _generator_state(value: Any) -> _State | None:
+    kind = type(value)
+    if issubclass(kind, torch.Generator):
         return _GeneratorState(value.get_state, value.set_state)
-    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
+    if issubclass(kind, random.Random) and not issubclass(kind, random.SystemRandom):
         return _GeneratorState(value.getstate, value.setstate)
     numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, numpy.random.Generator):
+    if numpy is not None and issubclass(kind, numpy.random.Generator):
         bits = value.bit_generator
         return _GeneratorState(lambda: bits.state, lambda found: setattr(bits, "state", found))
-    if numpy is not None and isinstance(value, numpy.random.RandomState):
+    if numpy is not None and issubclass(kind, numpy.random.RandomState):
         return _GeneratorState(lambda: value.get_state(legacy=False), value.set_state)
     return None
-
-
-def _attributes(value: object) -> dict[str, Any] | None:
-    """The attributes of an object of the user's own classes."""
-    package = type(value).__module__.partition(".")[0]
-    if package in _FOREIGN_PACKAGES and package != "__main__" and type(value) is not types.SimpleNamespace:
-        return None
-    found = getattr(value, "__dict__", None)
-    return found if type(found) is dict else None
 
 
 class ObjectStates:
@@ -203,26 +290,29 @@ class ObjectStates:
 
     def _visit(self, value: Any) -> None:
         kind = type(value)
-        if isinstance(value, Tensor):
+        if issubclass(kind, Tensor):
             self.tensors.append(value)
-            self._follow((value.__dict__,))
-        elif isinstance(value, nn.Module):
+            self._follow((attributes_of(value),))
+        elif issubclass(kind, nn.Module):
             self._visit_module(value)
-        elif kind in _MAPPINGS:
-            self._states.append(_MappingState(value))
-            self._follow(value.values())
-        elif kind is list or kind is deque:
-            self._states.append(_SequenceState(value))
-            self._follow(value)
-        elif kind is set:
-            self._states.append(_SetState(value))
-        else:
-            self._visit_other(value)
+        elif kind is types.FunctionType:
+            if not is_installed(value.__code__.co_filename):
+                for cell in value.__closure__ or ():
+                    self._keep(_CellState(cell))
+        elif kind is types.MethodType:
+            self._follow((value.__self__, value.__func__))
+        elif not self._visit_random(value):
+            self._visit_contents(value)
+            self._visit_attributes(value)
+
+    def _keep(self, state: _MappingState | _SequenceState | _SetState | _SlotState | _CellState) -> None:
+        self._states.append(state)
+        self._follow(state.values())
 
     def _visit_module(self, module: nn.Module) -> None:
         self._modules.append(_ModuleState(module))
         attributes = []
-        for name, entry in module.__dict__.items():
+        for name, entry in attributes_of(module).items():
             if name not in _HOOKS:
                 attributes.append(entry)
             elif not entry:
@@ -230,26 +320,47 @@ class ObjectStates:
             elif type(entry) in _MAPPINGS:
                 self._hooks.append(_MappingState(entry))
         self._follow(attributes)
-        if isinstance(module, torch.jit.ScriptModule):
+        self._visit_slots(module)
+        if issubclass(type(module), torch.jit.ScriptModule):
             self._states.append(_ScriptModuleState(module))
             self._follow((*module.children(), *module.parameters(recurse=False), *module.buffers(recurse=False)))
 
-    def _visit_other(self, value: Any) -> None:
+    def _visit_random(self, value: Any) -> bool:
+        """Whether it is an array or a random number generator."""
         numpy = sys.modules.get("numpy")
-        if numpy is not None and isinstance(value, numpy.ndarray):
+        if numpy is not None and issubclass(type(value), numpy.ndarray):
             self.arrays.append(value)
-            return
+            return True
         state = _generator_state(value)
         if state is not None:
             self._states.append(state)
+        return state is not None
+
+    def _visit_contents(self, value: Any) -> None:
+        kind = type(value)
+        if issubclass(kind, dict):
+            self._keep(_MappingState(value))
+        elif issubclass(kind, (list, deque)):
+            self._keep(_SequenceState(value))
+        elif issubclass(kind, set):
+            self._keep(_SetState(value))
+        elif issubclass(kind, tuple):
+            self._follow(tuple.__iter__(value))
+        elif issubclass(kind, frozenset):
+            self._follow(frozenset.__iter__(value))
+        elif kind in (bytearray, array.array):
+            self._states.append(_BytesState(value))
+
+    def _visit_attributes(self, value: Any) -> None:
+        home = home_of(value)
+        if home in _FOREIGN_PACKAGES and home not in _OF_DATA:
             return
-        attributes = _attributes(value)
-        if attributes is not None:
-            self._follow((attributes,))
-        if isinstance(value, dict):
-            self._follow(value.values())
-        elif isinstance(value, (list, tuple)):
-            self._follow(value)
+        self._follow((attributes_of(value),))
+        self._visit_slots(value)
+
+    def _visit_slots(self, value: Any) -> None:
+        for slot in slots_of(value):
+            self._keep(_SlotState(value, slot))
 
     def save_array(self, array: Any) -> None:
         """Copy the values of a NumPy array, to be written back with everything else."""
