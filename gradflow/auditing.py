@@ -39,6 +39,7 @@ from gradflow.probe.together.apart import each_by_itself
 from gradflow.probe.unregistered import find_unregistered
 from gradflow.report import Score
 from gradflow.run_setting import environment_of, recording_allowed
+from gradflow.trace.conduct.whose_error import telling_our_errors
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import model_raised
 from gradflow.trace.state import preserved
@@ -85,6 +86,7 @@ def audit(
     return audit_workload(with_loss(workload_from_objects(model, inputs), loss, output))
 
 
+@telling_our_errors
 def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None = None) -> AuditReport:
     """Audit a loaded workload, whose objective is the loss (see :func:`gradflow.load.scores.loss.with_loss`)."""
     started = time.perf_counter()

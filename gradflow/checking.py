@@ -32,6 +32,7 @@ from gradflow.probe.together.apart import each_by_itself
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.trace.auto_layer import choose_layer
+from gradflow.trace.conduct.whose_error import telling_our_errors
 from gradflow.trace.failure import model_raised
 from gradflow.trace.feature_map import input_size
 from gradflow.trace.module_pass import require_enterable
@@ -101,6 +102,7 @@ def check(
     return check_workload(workload, layers, parameters, slice_=slice, cam=cam, verify=verify)
 
 
+@telling_our_errors
 def check_workload(
     workload: Workload,
     layers: Sequence[str],

@@ -96,17 +96,38 @@ class InternalError(GradflowError):
     reference = "internal"
 
 
-def internal_error(error: BaseException) -> InternalError:
-    """An exception that gradflow's own code has raised, as what the user is told of it."""
+def unexpected(error: BaseException) -> GradflowError:
+    """What the user is told of an exception that gradflow did not expect from its own code."""
+    told = _without_room(error) or _mistake(error)
+    told.__cause__ = error
+    return told
+
+
+def _without_room(error: BaseException) -> GradflowError | None:
+    """Where the process had no room for gradflow, that is nobody's mistake."""
+    if isinstance(error, RecursionError):
+        return GradflowError(
+            "the model calls itself so deeply that Python's stack has no room left to follow it",
+            note="following a model takes some more frames for each module within another",
+            hint="allow a deeper stack, with `sys.setrecursionlimit(10_000)` where the model is built",
+        )
+    if isinstance(error, MemoryError):
+        return GradflowError(
+            "there is not enough memory",
+            note="beside what the model takes, gradflow keeps what a run changes, and a row for each operation",
+            hint="give a smaller input, for example with `--input-shape`",
+        )
+    return None
+
+
+def _mistake(error: BaseException) -> InternalError:
     text = str(error).strip()
-    told = InternalError(
+    return InternalError(
         f"a mistake of gradflow, not of your code: {type(error).__name__}{f': {text}' if text else ''}",
         note=_origin(error),
         hint="please report it with what `gradflow --version` says, the command or call, and the traceback, which "
         "`--debug` shows",
     )
-    told.__cause__ = error
-    return told
 
 
 def _origin(error: BaseException) -> str:

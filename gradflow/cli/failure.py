@@ -9,7 +9,7 @@ import textwrap
 import traceback
 
 from gradflow.cli.printing import say
-from gradflow.errors import GradflowError, internal_error
+from gradflow.errors import GradflowError, unexpected
 from gradflow.printable import inert
 
 __all__ = ["FAILED", "INTERRUPTED", "report_failure"]
@@ -24,7 +24,7 @@ def report_failure(error: BaseException, *, debug: bool = False) -> int:
     Parameters
     ----------
     error
-        Any exception; one that is no :class:`GradflowError` is a mistake of gradflow and is called one.
+        Any exception; one that is no :class:`GradflowError` was not expected, and is told as a mistake of gradflow.
     debug
         Also print the traceback.
     """
@@ -34,7 +34,7 @@ def report_failure(error: BaseException, *, debug: bool = False) -> int:
         say("interrupted")
         return INTERRUPTED
     if not isinstance(error, GradflowError):
-        error = internal_error(error)
+        error = unexpected(error)
     parts = [("error", error.message), ("note", error.note), ("help", error.hint)]
     for word, text in parts:
         if text:

@@ -18,6 +18,7 @@ from gradflow.probe.custom_backward import missing_return
 from gradflow.probe.dense_values import dense_values
 from gradflow.probe.evidence import ROUNDING, NodeFlow
 from gradflow.probe.last_nodes import NodeNote, with_ends
+from gradflow.trace.conduct.whose_error import is_ours, our_error, run_theirs
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
 
@@ -52,9 +53,11 @@ def scan_backward(
     arrived: dict[tuple[Node, int], float | None] = {}
     try:
         # saved tensors are asked about the nodes at which nothing goes on
-        gradients = torch.autograd.grad(score, list(goals), allow_unused=True, retain_graph=True)
+        gradients = run_theirs(torch.autograd.grad, (score, list(goals)), {"allow_unused": True, "retain_graph": True})
         arrived = {(goal.node, goal.output_nr): _largest([g])[0] for goal, g in zip(goals, gradients, strict=True)}
-    except Exception as raised:  # noqa: BLE001  (whatever a user's backward raises is the finding)
+    except Exception as raised:  # (whatever a user's backward raises is the finding)
+        if is_ours(raised):
+            raise our_error(raised) from raised
         error = raised
     finally:
         for handle in handles:

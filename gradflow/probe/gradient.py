@@ -13,6 +13,7 @@ import torch
 from gradflow.probe.dense_values import dense_values, l2_norm
 from gradflow.probe.evidence import Measured
 from gradflow.trace.capture import Activation, shape_of
+from gradflow.trace.conduct.whose_error import is_ours, our_error, run_theirs
 from gradflow.trace.run import Run
 
 __all__ = ["Gradients", "differentiate", "gradients_at", "measure", "measure_each"]
@@ -50,7 +51,9 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
     if run.score is not None and run.score.requires_grad:
         try:
             at_outputs, at_further = gradients_at(run.score, taken, further, retain=retain)
-        except Exception as raised:  # noqa: BLE001  (whatever a user's backward raises is the finding)
+        except Exception as raised:  # (whatever a user's backward raises is the finding)
+            if is_ours(raised):
+                raise our_error(raised) from raised
             error = raised
     arriving = iter(at_outputs)
     found = {name: tuple(next(arriving) for _ in each) for name, each in run.activations.items()}
@@ -84,7 +87,8 @@ def gradients_at(
             stack.enter_context(a.base.collecting()) if a.edge is not None and a.base is not None else [] for a in taken
         ]
         # the bases are asked for because autograd only runs what leads to something that is asked for
-        arrived = torch.autograd.grad(score, [*edges, *further, *bases], retain_graph=retain, allow_unused=True)
+        wanted = [*edges, *further, *bases]
+        arrived = run_theirs(torch.autograd.grad, (score, wanted), {"retain_graph": retain, "allow_unused": True})
     own = iter(arrived[: len(edges)])
     at_outputs = [
         _sum([*([] if a.edge is None else [next(own)]), *parts]) for a, parts in zip(taken, written, strict=True)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gradflow.trace.operation_kinds import ALIASING, EXITS, GETTERS_RECORDED, IGNORED, IMPORTS, is_inplace_name
+from gradflow.trace.operation_kinds import (
+    ALIASING,
+    EXITS,
+    EXPOSING,
+    GETTERS_RECORDED,
+    IGNORED,
+    IMPORTS,
+    is_inplace_name,
+)
 
 __all__ = ["Kind", "classify"]
 
@@ -19,6 +27,7 @@ class Kind:
     INPLACE: Final = 4
     ALIASING: Final = 5
     IMPORT: Final = 6
+    EXPOSE: Final = 7
 
 
 def classify(func: Any) -> tuple[int, str]:
@@ -32,7 +41,7 @@ def classify(func: Any) -> tuple[int, str]:
     if name == "_set_grad_enabled":
         return Kind.GRAD_MODE, name
     if name in IGNORED:
-        return Kind.IGNORE, name
+        return (Kind.EXPOSE if name in EXPOSING else Kind.IGNORE), name
     if name in EXITS:
         return Kind.EXIT, name
     if is_inplace_name(name) and name != "requires_grad_":

@@ -19,7 +19,7 @@ from gradflow.trace.capture import shape_of
 from gradflow.trace.conduct.interrupts import give_held_interrupt
 from gradflow.trace.conduct.whose_error import our_error, run_theirs, stepping_aside
 from gradflow.trace.failure import failure_of, model_raised
-from gradflow.trace.operation_kinds import INPLACE_CAPABLE, is_inplace_name
+from gradflow.trace.operation_kinds import EXPOSING, INPLACE_CAPABLE, is_inplace_name
 from gradflow.trace.run import eager_compilation
 from gradflow.trace.state import StateKeeper, preserved
 from gradflow.values import first_tensor, tensors_in
@@ -197,7 +197,7 @@ class _OperationWatch(TorchFunctionMode):
 
     def _look(self, function: Any, args: Any, kwargs: Any) -> None:
         name = getattr(function, "__name__", "")
-        if args and (is_inplace_name(name) or name in INPLACE_CAPABLE):
+        if args and (is_inplace_name(name) or name in INPLACE_CAPABLE or name in EXPOSING):
             self._keeper.before_write(args[0])
         if "out" in kwargs:
             self._keeper.before_write(kwargs["out"])

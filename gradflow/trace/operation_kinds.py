@@ -8,6 +8,7 @@ __all__ = [
     "DECISIONS",
     "DETACHING",
     "EXITS",
+    "EXPOSING",
     "FROM_ARRAYS",
     "GETTERS_RECORDED",
     "IGNORED",
@@ -41,6 +42,11 @@ DECISIONS = frozenset({"__bool__", "is_nonzero"})
 
 TO_ARRAYS = frozenset({"numpy", "__array__"})
 """Those of them that give a NumPy array."""
+
+EXPOSING = TO_ARRAYS | {
+    "__dlpack__", "to_dlpack", "from_dlpack", "untyped_storage", "storage", "typed_storage", "_typed_storage",
+}  # fmt: skip
+"""Hand out a tensor's memory, into which may then be written where torch does not see it."""
 
 VALUE_EXITS = TO_ARRAYS | {"item", "tolist", "__float__", "__complex__", "_local_scalar_dense"}
 """Those that give the values themselves, not a decision about them and not an index."""

@@ -21,7 +21,7 @@ from gradflow.trace.data import Trace
 from gradflow.trace.frames import is_in_hook
 from gradflow.trace.grad_mode import is_leaving, region_site
 from gradflow.trace.nested import NESTED, nested_tensors
-from gradflow.trace.operation_kinds import ALIASING, DETACHING, INPLACE_CAPABLE, TO_ARRAYS
+from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE, TO_ARRAYS
 from gradflow.trace.tables import Tables
 from gradflow.trace.views import Views
 
@@ -36,7 +36,7 @@ _Parameter = torch.nn.Parameter
 _SCALARS = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device})
 # looked up once: this runs for every operation
 _PLAIN, _IGNORE, _GRAD_MODE, _EXIT = Kind.PLAIN, Kind.IGNORE, Kind.GRAD_MODE, Kind.EXIT
-_INPLACE, _ALIASING, _IMPORT = Kind.INPLACE, Kind.ALIASING, Kind.IMPORT
+_INPLACE, _ALIASING, _IMPORT, _EXPOSE = Kind.INPLACE, Kind.ALIASING, Kind.IMPORT, Kind.EXPOSE
 
 
 class Recorder(Tables, TorchFunctionMode):
@@ -79,6 +79,9 @@ class Recorder(Tables, TorchFunctionMode):
         if kind == _IGNORE or self.suspended or _transform_stack() is not None:
             return run_theirs(func, args, kwargs or _NO_KEYWORDS)
         try:
+            if kind == _EXPOSE:
+                self.before_exposing(args[0] if args else None)
+                return run_theirs(func, args, kwargs or _NO_KEYWORDS)
             if kind == _GRAD_MODE:
                 return self._change_grad_mode(func, args)
             return self.record(func, args, kwargs or _NO_KEYWORDS, kind, name, text)
@@ -86,6 +89,11 @@ class Recorder(Tables, TorchFunctionMode):
             if is_ours(error):
                 self.step_aside(error)
             raise
+
+    def before_exposing(self, tensor: Any) -> None:
+        """The memory of a tensor is handed out: it may be written to from now on, unseen."""
+        if self.before_write is not None:
+            self.before_write(tensor)
 
     def is_own_thread(self) -> bool:
         """Whether this is the thread whose operations are recorded: a function mode is on in one thread only."""
@@ -106,21 +114,25 @@ class Recorder(Tables, TorchFunctionMode):
         text: str,
     ) -> Any:
         """Run one operation, once, and log it; where logging fails, only run it."""
+        inputs: list[int] | None = None
         try:
-            inputs, arguments = self._read(args, kwargs, kind)
+            read, arguments = self._read(args, kwargs, kind)
             target = None
             if kind == _INPLACE or (kwargs and "out" in kwargs):
-                target = kwargs.get("out", args[0] if args else None)
-                if target is not None and self.before_write is not None:
-                    self.before_write(target)
+                target = self._announce(args, kwargs)
+            elif kind == _EXIT and text in EXPOSING:
+                self.before_exposing(args[0] if args else None)
             site = self.sites.number(sys._getframe(2))
             call = self.call
             enabled = _is_grad_enabled()
             before = _sequence_number()
+            inputs = read
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self.step_aside(error)
-            return run_theirs(func, args, kwargs)
+        # outside of the `except`, so that what it raises does not name our failure as its context
         result = run_theirs(func, args, kwargs)
+        if inputs is None:
+            return result
         try:
             after = _sequence_number()
             if self.views.pending:
@@ -149,19 +161,33 @@ class Recorder(Tables, TorchFunctionMode):
             columns.input_start.append(len(columns.inputs))
             if is_tensor:
                 self._record_output(result, row, kind if target is None else _INPLACE, text, inputs)
-            elif kind == _INPLACE:
-                if isinstance(target, _Tensor):
-                    self._record_output(target, row, kind, text, inputs)
-            elif kind == _EXIT:
-                if text in TO_ARRAYS and inputs and isinstance(args[0], _Tensor):
-                    self._exported[args[0].untyped_storage().data_ptr()] = inputs[0]
-            elif result is not None:
-                for tensor in nested_tensors(result):
-                    self._record_output(tensor, row, kind, text, inputs)
+            else:
+                self._record_others(result, row, kind, text, inputs, args, target)
             columns.output_start.append(len(columns.outputs))
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self.step_aside(error)
         return result
+
+    def _record_others(
+        self, result: Any, row: int, kind: int, text: str, inputs: list[int], args: tuple[Any, ...], target: Any
+    ) -> None:
+        """What an operation gave that is no tensor."""
+        if kind == _INPLACE:
+            if isinstance(target, _Tensor):
+                self._record_output(target, row, kind, text, inputs)
+        elif kind == _EXIT:
+            if text in TO_ARRAYS and inputs and isinstance(args[0], _Tensor):
+                self._exported[args[0].untyped_storage().data_ptr()] = inputs[0]
+        elif result is not None:
+            for tensor in nested_tensors(result):
+                self._record_output(tensor, row, kind, text, inputs)
+
+    def _announce(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """What an operation that writes is about to write to."""
+        target = kwargs.get("out", args[0] if args else None)
+        if target is not None and self.before_write is not None:
+            self.before_write(target)
+        return target
 
     def _read(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int) -> tuple[list[int], list[int]]:
         """Value ids of the tensors among the arguments, and the position of the argument that each came from."""
@@ -225,12 +251,17 @@ class Recorder(Tables, TorchFunctionMode):
         """
         values: list[int] = []
         positions: list[int] = []
+        is_followed = False
         try:
             for position, argument in enumerate(inputs):
                 self._collect(argument, position, values, positions)
+                if name in EXPOSING:
+                    self.before_exposing(argument)
             site = self.sites.number(sys._getframe(depth + 1))
+            is_followed = True
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self.step_aside(error)
+        if not is_followed:
             return run_theirs(function)
         before = _sequence_number()
         outer_region = self.region

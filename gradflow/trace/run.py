@@ -112,7 +112,7 @@ def run_forward(
         raise
     except Exception as error:  # noqa: BLE001  (whatever a user's model raises is told, not lost)
         failure = failure_of(error)
-    if recorder.failed is not None:
+    if recorder.failed is not None and not (failure is not None and _are_for_want_of_room(recorder.failed, failure)):
         raise our_error(recorder.failed)
     del watch._stack[:]
     activations = {name: watch.activations[first_names[id(module)]] for name, module in layers.items()}
@@ -156,6 +156,11 @@ def _under_every_name(alter: Alteration, targets: Mapping[int, list[str]]) -> Al
         return activation
 
     return altered
+
+
+def _are_for_want_of_room(ours: Exception, failure: ForwardFailure) -> bool:
+    """Whether gradflow failed only where the model itself had used up the stack or the memory."""
+    return any(isinstance(ours, kind) and isinstance(failure.error, kind) for kind in (RecursionError, MemoryError))
 
 
 @contextlib.contextmanager

@@ -7,14 +7,18 @@ innermost frame of gradflow's tells whose it was.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, TracebackType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from gradflow.errors import GradflowError, InternalError, internal_error
+from gradflow.errors import GradflowError, InternalError, unexpected
 from gradflow.location import own_directory
 
-__all__ = ["is_ours", "our_error", "run_theirs", "stepping_aside"]
+__all__ = ["is_ours", "our_error", "run_theirs", "stepping_aside", "telling_our_errors"]
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 
 _NO_KEYWORDS: Mapping[str, Any] = {}
 
@@ -42,9 +46,10 @@ def stepping_aside(callback: Callable[..., Any], step_aside: Callable[[Exception
 def is_ours(error: BaseException) -> bool:
     """Whether an exception, or one that it came from, was raised by gradflow's own code or by what that had called.
 
-    A stack that is full was filled by whoever has most of it, wherever it overflowed.
+    A stack that is full was filled by whoever has most of it, wherever it overflowed; that shows only in an exception
+    that has passed all of it.
     """
-    return any(_is_raised_by_us(one) for one in _chain(error))
+    return any(_is_raised_by_us(one) for one in _chain(error) if one is error or not isinstance(one, RecursionError))
 
 
 def our_error(error: BaseException) -> GradflowError:
@@ -52,26 +57,24 @@ def our_error(error: BaseException) -> GradflowError:
     if isinstance(error, GradflowError):
         return error
     culprit = next((one for one in _chain(error) if _is_raised_by_us(one)), error)
-    told = _without_room(culprit) or internal_error(culprit)
+    told = unexpected(culprit)
     told.__cause__ = error
     return told
 
 
-def _without_room(error: BaseException) -> GradflowError | None:
-    """Where the process had no room for gradflow, that is nobody's mistake."""
-    if isinstance(error, RecursionError):
-        return GradflowError(
-            "the model calls itself so deeply that Python's stack has no room left to follow it",
-            note="following a model takes some more frames for each module within another",
-            hint="allow a deeper stack: `sys.setrecursionlimit(10_000)` where the model is built",
-        )
-    if isinstance(error, MemoryError):
-        return GradflowError(
-            "there is not enough memory to follow the model",
-            note="gradflow keeps copies of what a run changes, and a row for each operation",
-            hint="give a smaller input, for example with `--input-shape`",
-        )
-    return None
+def telling_our_errors(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+    """The same function, which tells what it did not expect as a mistake of gradflow (see :class:`InternalError`)."""
+
+    @functools.wraps(function)
+    def told(*args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
+        try:
+            return function(*args, **kwargs)
+        except GradflowError:
+            raise
+        except Exception as error:
+            raise our_error(error) from error
+
+    return told
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

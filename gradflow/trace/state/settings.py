@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.nn.modules import module as torch_module
+
+from gradflow.trace.state.flags import Setting, settings_by_pairs
 
 __all__ = ["RandomState", "Settings"]
 
@@ -48,17 +50,12 @@ class RandomState:
             restorer()
 
 
-class _Setting(NamedTuple):
-    read: Callable[[], Any]
-    write: Callable[[Any], object]
-
-
 def _default_device() -> torch.device | None:
     context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
     return None if context is None else context.device
 
 
-def _autocast(device_type: str) -> _Setting:
+def _autocast(device_type: str) -> Setting:
     def read() -> tuple[bool, torch.dtype]:
         return torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
 
@@ -66,7 +63,7 @@ def _autocast(device_type: str) -> _Setting:
         torch.set_autocast_enabled(device_type, state[0])
         torch.set_autocast_dtype(device_type, state[1])
 
-    return _Setting(read, write)
+    return Setting(read, write)
 
 
 def _saved_tensor_hooks() -> Any:
@@ -81,27 +78,24 @@ def _reset_saved_tensor_hooks(found: Any) -> None:
 
 
 _SETTINGS = (
-    _Setting(torch.is_grad_enabled, torch._C._set_grad_enabled),
-    _Setting(torch.get_default_dtype, torch.set_default_dtype),
-    _Setting(_default_device, torch.set_default_device),
-    _Setting(
+    Setting(torch.is_grad_enabled, torch._C._set_grad_enabled),
+    Setting(torch.get_default_dtype, torch.set_default_dtype),
+    Setting(_default_device, torch.set_default_device),
+    Setting(
         lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
         lambda found: torch.use_deterministic_algorithms(found[0], warn_only=found[1]),
     ),
-    _Setting(
+    Setting(
         lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
         lambda found: torch.set_anomaly_enabled(*found),
     ),
-    _Setting(torch._C._is_multithreading_enabled, torch._C._set_multithreading_enabled),
-    _Setting(torch._C._get_cudnn_enabled, torch._C._set_cudnn_enabled),
-    _Setting(torch._C._get_cudnn_benchmark, torch._C._set_cudnn_benchmark),
-    _Setting(torch._C._get_cudnn_deterministic, torch._C._set_cudnn_deterministic),
-    _Setting(torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled),
-    _Setting(torch.get_num_threads, torch.set_num_threads),
-    _Setting(torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
+    Setting(torch.get_num_threads, torch.set_num_threads),
+    Setting(torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
     _autocast("cpu"),
     _autocast("cuda"),
-    _Setting(_saved_tensor_hooks, _reset_saved_tensor_hooks),
+    Setting(_saved_tensor_hooks, _reset_saved_tensor_hooks),
+    Setting(lambda: dict(vars(torch._tensor_str.PRINT_OPTS)), vars(torch._tensor_str.PRINT_OPTS).update),
+    *settings_by_pairs(),
 )
 
 _GLOBAL_HOOKS = tuple(
@@ -113,7 +107,8 @@ class Settings:
     """Modes, defaults and hooks that hold for the whole process or thread.
 
     Grad mode, default dtype and device, deterministic algorithms, anomaly mode, autocast, number of threads,
-    saved-tensor hooks and the hooks on all modules. A setting is written only when it was changed.
+    precisions, backends, print options, saved-tensor hooks and the hooks on all modules. A setting is written only when
+    it was changed.
     """
 
     __slots__ = ("_found", "_global_hooks", "_is_full_backward_hook")
