@@ -18,7 +18,7 @@ import torch.utils.dlpack
 
 from gradflow.attributes import attributes_of
 from gradflow.location import is_installed
-from gradflow.trace.conduct.replacing import replace
+from gradflow.trace.conduct.replacing import put, replace
 from gradflow.trace.conduct.whose_error import is_ours, run_theirs
 from gradflow.trace.recorder import Recorder
 
@@ -105,12 +105,15 @@ def _replace_inference_mode(stack: contextlib.ExitStack, noting: _Noting) -> Non
 
 
 def own_modules() -> list[ModuleType]:
-    """The loaded modules that are the user's own; there are thousands of others, so this is asked once for a run."""
+    """The loaded modules that are the user's own; there are thousands of others, so this is asked once for a run.
+
+    Some import something, or raise, as soon as they are looked at: only what lies in their dictionaries is read.
+    """
     found = []
     for name, module in list(sys.modules.items()):
         path = attributes_of(module).get("__file__")
         is_own = name == "__main__" or (isinstance(path, str) and not is_installed(path))
-        if is_own and isinstance(module, ModuleType):
+        if is_own and issubclass(type(module), ModuleType):
             found.append(module)
     return found
 
@@ -126,8 +129,9 @@ def replace_function(
     original = getattr(owner, name)
     replace(stack, owner, name, value)
     for module in own_modules() if own is None else own:
-        for bound in [key for key, held in vars(module).items() if held is original]:
-            replace(stack, module, bound, value)
+        names = attributes_of(module)
+        for bound in [key for key, held in list(names.items()) if held is original]:
+            put(stack, module, bound, value)
 
 
 def _replace_bound_applies(stack: contextlib.ExitStack, owners: Sequence[Any]) -> None:
@@ -138,7 +142,7 @@ def _replace_bound_applies(stack: contextlib.ExitStack, owners: Sequence[Any]) -
                 continue
             cls = held.__self__
             if isinstance(cls, type) and issubclass(cls, torch.autograd.Function):
-                replace(stack, owner, name, cls.apply)
+                put(stack, owner, name, cls.apply)
 
 
 _BOUND = (types.MethodType, types.BuiltinMethodType)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from gradflow.attributes import attributes_of
 
-__all__ = ["replace"]
+__all__ = ["put", "replace"]
 
 _MISSING = object()
 
@@ -26,7 +27,30 @@ _standing: dict[tuple[int, str], list[_Replacement]] = {}
 
 
 def replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
-    """Set an attribute for as long as ``stack`` is open.
+    """Put something in the place of what torch has there, for as long as ``stack`` is open, see :func:`put`.
+
+    A function goes by the name under which it is found, so that what is pickled meanwhile is torch's own elsewhere.
+    """
+    _pass_as(value, owner, name)
+    put(stack, owner, name, value)
+
+
+def _pass_as(value: Any, owner: Any, name: str) -> None:
+    function = getattr(value, "__func__", value)
+    if not isinstance(function, FunctionType):
+        return
+    within = f"{owner.__qualname__}." if isinstance(owner, type) else ""
+    function.__module__ = owner.__module__ if isinstance(owner, type) else owner.__name__
+    function.__name__, function.__qualname__ = name, f"{within}{name}"
+    original = attributes_of(owner).get(name)
+    plain = getattr(original, "__func__", original)
+    if callable(plain) and "__wrapped__" not in vars(function):
+        function.__doc__ = plain.__doc__
+        function.__wrapped__ = plain  # type: ignore[attr-defined]
+
+
+def put(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
+    """Set an attribute for as long as ``stack`` is open; what the program has put there since stays.
 
     Where another thread has replaced it too meanwhile, what it put there stays until it ends, and only then the
     original comes back.
