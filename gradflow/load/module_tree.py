@@ -1,13 +1,30 @@
-"""How deep modules are nested, and how many calls one call of a model comes to; found out without recursion."""
+"""The modules and parameters that are registered in a model, and how deep they are nested; found without recursion.
+
+Read from the tables that ``nn.Module`` keeps, because a model may define ``named_parameters`` and its like anew: with other
+arguments, counting its calls, leaving things out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import nn
 
-__all__ = ["MOST_NESTED", "CircularModulesError", "ModuleTree", "measure_modules"]
+__all__ = [
+    "MOST_NESTED",
+    "CircularModulesError",
+    "ModuleTree",
+    "measure_modules",
+    "modules_in",
+    "named_buffers_in",
+    "named_modules_in",
+    "named_parameters_in",
+    "own_parameters",
+    "parameters_in",
+]
 
 MOST_NESTED = 200
 """Modules inside one another: torch calls them so too, and Python has room for about a thousand calls."""
@@ -66,3 +83,63 @@ def _measure(root: nn.Module, measured: dict[int, ModuleTree]) -> None:
             open_.add(id(module))
             pending.append((module, True))
             pending.extend((child, False) for child in children)
+
+
+def named_modules_in(root: nn.Module, *, remove_duplicate: bool = True) -> Iterator[tuple[str, nn.Module]]:
+    """As ``nn.Module.named_modules``: the root first, each module before those within it."""
+    seen: set[int] = set()
+    pending: list[tuple[str, nn.Module, frozenset[int]]] = [("", root, frozenset())]
+    while pending:
+        name, module, around = pending.pop()
+        # one that holds itself would come up for ever
+        if id(module) in around or (remove_duplicate and id(module) in seen):
+            continue
+        seen.add(id(module))
+        yield name, module
+        inside = around | {id(module)}
+        for key, child in reversed(list(_table(module, "_modules").items())):
+            if child is not None:
+                pending.append((f"{name}.{key}" if name else key, child, inside))
+
+
+def modules_in(root: nn.Module) -> Iterator[nn.Module]:
+    """Every module, the root first, each once."""
+    return (module for _, module in named_modules_in(root))
+
+
+def named_parameters_in(root: nn.Module, *, remove_duplicate: bool = True) -> Iterator[tuple[str, nn.Parameter]]:
+    """As ``nn.Module.named_parameters``."""
+    return _named_tensors(root, "_parameters", remove_duplicate)
+
+
+def named_buffers_in(root: nn.Module, *, remove_duplicate: bool = True) -> Iterator[tuple[str, torch.Tensor]]:
+    """As ``nn.Module.named_buffers``."""
+    return _named_tensors(root, "_buffers", remove_duplicate)
+
+
+def parameters_in(root: nn.Module) -> Iterator[nn.Parameter]:
+    """Every parameter, each once."""
+    return (parameter for _, parameter in named_parameters_in(root))
+
+
+def own_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """The parameters that are registered in a module itself, by name."""
+    return [(name, parameter) for name, parameter in _table(module, "_parameters").items() if parameter is not None]
+
+
+def _named_tensors(root: nn.Module, table: str, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
+    seen: set[int] = set()
+    for prefix, module in named_modules_in(root, remove_duplicate=remove_duplicate):
+        for name, tensor in list(_table(module, table).items()):
+            if tensor is None or (remove_duplicate and id(tensor) in seen):
+                continue
+            seen.add(id(tensor))
+            yield f"{prefix}.{name}" if prefix else name, tensor
+
+
+def _table(module: nn.Module, name: str) -> Any:
+    """A table of a module; scripted modules keep theirs elsewhere, and answer as modules do."""
+    held = object.__getattribute__(module, "__dict__").get(name)
+    if held is None and isinstance(module, torch.jit.ScriptModule):
+        held = getattr(module, name, None)
+    return {} if held is None else held

@@ -6,6 +6,8 @@ import torch
 
 __all__ = ["dense_values", "l2_norm"]
 
+_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+
 
 def dense_values(gradient: torch.Tensor) -> torch.Tensor:
     """A dense tensor of all explicit entries; of sparse and nested gradients it has another shape than they."""
@@ -13,6 +15,8 @@ def dense_values(gradient: torch.Tensor) -> torch.Tensor:
         if gradient.layout == torch.jagged:
             return gradient.values()
         return torch.cat([part.flatten() for part in gradient.unbind()])
+    if gradient.layout in _COMPRESSED:
+        return gradient.values()
     return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 

@@ -25,7 +25,7 @@ from gradflow.trace.capture import Activation, activation_of
 from gradflow.trace.data import Trace
 from gradflow.trace.moving import write
 from gradflow.trace.run import eager_compilation
-from gradflow.trace.unseen import unseen
+from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.trace.views import Views
 from gradflow.values import tensors_in
 
@@ -211,7 +211,7 @@ class _MovedModel:
 
         def hook(module: torch.nn.Module, arguments: Any, output: Any) -> None:
             nonlocal unmoved
-            with unseen():
+            with outside_dispatch():
                 tensors = tensors_in(output)
                 if tensors:
                     with torch.no_grad():

@@ -12,9 +12,10 @@ import torch
 
 from gradflow.probe.dense_values import dense_values, l2_norm
 from gradflow.probe.evidence import Measured
-from gradflow.trace.capture import Activation, shape_of
+from gradflow.trace.capture import Activation
 from gradflow.trace.conduct.whose_error import is_ours, our_error, run_theirs
 from gradflow.trace.run import Run
+from gradflow.trace.tensor_facts import shape_of
 
 __all__ = ["Gradients", "differentiate", "gradients_at", "measure", "measure_each"]
 

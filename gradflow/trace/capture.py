@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
+from gradflow.trace.tensor_facts import shape_of
 from gradflow.trace.views import ViewedBase, Views
 
-__all__ = ["Activation", "activation_of", "shape_of"]
+__all__ = ["Activation", "activation_of"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,19 +58,3 @@ def activation_of(tensors: Sequence[torch.Tensor], views: Views, *, value: int =
 
 def _edge(tensor: torch.Tensor) -> torch.autograd.graph.GradientEdge | None:
     return torch.autograd.graph.get_gradient_edge(tensor) if tensor.requires_grad else None
-
-
-def shape_of(tensor: torch.Tensor) -> tuple[int, ...]:
-    """The shape; -1 along what differs between the parts of a nested tensor."""
-    if not tensor.is_nested:
-        return tuple(tensor.shape)
-    return tuple(_size(tensor, dimension) for dimension in range(tensor.dim()))
-
-
-def _size(nested: torch.Tensor, dimension: int) -> int:
-    try:
-        size = nested.size(dimension)
-    except RuntimeError:
-        # the older layout refuses to answer, the newer one gives a symbol
-        return -1
-    return size if type(size) is int else -1

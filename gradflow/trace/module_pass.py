@@ -15,13 +15,13 @@ from torch.overrides import TorchFunctionMode
 from gradflow.errors import UsageError
 from gradflow.load.workload import Workload
 from gradflow.program_warnings import warnings_as_without_gradflow
-from gradflow.trace.capture import shape_of
 from gradflow.trace.conduct.interrupts import give_held_interrupt
 from gradflow.trace.conduct.whose_error import our_error, run_theirs, stepping_aside
 from gradflow.trace.failure import failure_of, model_raised
 from gradflow.trace.operation_kinds import EXPOSING, INPLACE_CAPABLE, is_inplace_name
 from gradflow.trace.run import eager_compilation
 from gradflow.trace.state import StateKeeper, preserved
+from gradflow.trace.tensor_facts import shape_of
 from gradflow.values import first_tensor, tensors_in
 
 __all__ = ["ModuleCall", "ModulePass", "require_enterable", "run_modules"]

@@ -15,7 +15,7 @@ from gradflow.trace.conduct.whose_error import stepping_aside
 from gradflow.trace.data import CallRow
 from gradflow.trace.moving import write
 from gradflow.trace.recorder import Recorder
-from gradflow.trace.unseen import unseen
+from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.values import tensors_in
 
 __all__ = ["ModuleWatch"]
@@ -104,7 +104,7 @@ class ModuleWatch:
         recorder.call = call.parent
         call.end_operation = len(recorder.operations.name)
         target = self._targets.get(id(module))
-        with unseen():
+        with outside_dispatch():
             if target is not None:
                 self._take(target, output)
             call.outputs = recorder.known_values(output)

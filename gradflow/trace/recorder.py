@@ -23,6 +23,7 @@ from gradflow.trace.grad_mode import is_leaving, region_site
 from gradflow.trace.nested import NESTED, nested_tensors
 from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE, TO_ARRAYS
 from gradflow.trace.tables import Tables
+from gradflow.trace.tensor_facts import is_view, storage_pointer
 from gradflow.trace.views import Views
 
 __all__ = ["Recorder"]
@@ -177,7 +178,7 @@ class Recorder(Tables, TorchFunctionMode):
                 self._record_output(target, row, kind, text, inputs)
         elif kind == _EXIT:
             if text in TO_ARRAYS and inputs and isinstance(args[0], _Tensor):
-                self._exported[args[0].untyped_storage().data_ptr()] = inputs[0]
+                self._exported[storage_pointer(args[0])] = inputs[0]
         elif result is not None:
             for tensor in nested_tensors(result):
                 self._record_output(tensor, row, kind, text, inputs)
@@ -224,7 +225,7 @@ class Recorder(Tables, TorchFunctionMode):
         else:
             writes = False
             group = -1
-            if inputs and (kind == _ALIASING or text == "as_tensor" or bool(tensor._is_view())):
+            if inputs and (kind == _ALIASING or text == "as_tensor" or is_view(tensor)):
                 group = self._group[inputs[0]]
         if writes:
             self._writes += 1
@@ -238,7 +239,7 @@ class Recorder(Tables, TorchFunctionMode):
             value = -1
             if self._exported and self.known_value(tensor) < 0:
                 # what an array keeps alive is another tensor object over the memory of the one that was exported
-                value = self._exported.get(tensor.untyped_storage().data_ptr(), -1)
+                value = self._exported.get(storage_pointer(tensor), -1)
             inputs.append(value if value >= 0 else self.value_of(tensor))
             arguments.append(position)
 
@@ -364,6 +365,7 @@ class Recorder(Tables, TorchFunctionMode):
         callers: Mapping[int, Sequence[tuple[int, int]]] | None = None,
     ) -> Trace:
         """Everything recorded so far as a :class:`Trace`."""
+        self.complete_shapes()
         return Trace(
             operations=self.operations,
             values=self.values,

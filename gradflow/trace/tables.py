@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch.nn.parameter import UninitializedTensorMixin
 
 from gradflow.location import SiteTable
-from gradflow.trace.capture import shape_of
 from gradflow.trace.data import CallRow, OperationColumns, ValueColumns
-from gradflow.trace.leaf import is_leaf
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
+from gradflow.trace.tensor_facts import PLAIN_CLASSES, dtype_of, is_leaf, requires_grad, shape_of
 from gradflow.values import tensors_in
 
 __all__ = ["Tables"]
@@ -20,7 +20,7 @@ __all__ = ["Tables"]
 _sequence_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
 _is_grad_enabled = torch.is_grad_enabled
 _reference = weakref.ref
-_DENSE = frozenset({torch.Tensor, torch.nn.Parameter})
+_modes: Callable[[], int] = torch._C._len_torch_function_stack
 
 
 class Tables:
@@ -49,6 +49,7 @@ class Tables:
         self._seen: list[int] = []
         self._written: dict[int, tuple[int, int, int]] = {}
         self._writes = 0
+        self._without_shape: list[tuple[weakref.ref[torch.Tensor], int]] = []
 
     # values
 
@@ -79,6 +80,15 @@ class Tables:
             return (value,) if value >= 0 else ()
         return tuple(value for value in map(self.known_value, tensors_in(output)[:8]) if value >= 0)
 
+    def forget(self, tensor: torch.Tensor) -> int:
+        """Let go of a tensor, which nothing refers to weakly any more; gives its value id, -1 where it had none."""
+        entry = self._ids.pop(id(tensor), None)
+        return entry[1] if entry is not None and entry[0]() is tensor else -1
+
+    def remember(self, tensor: torch.Tensor, value: int) -> None:
+        """From now on a tensor is the value ``value``."""
+        self._ids[id(tensor)] = (_reference(tensor), value)
+
     def name_leaf(self, tensor: torch.Tensor, role: str, name: str) -> int:
         """Register a tensor that exists before the run under a name."""
         value = self.known_value(tensor)
@@ -91,11 +101,18 @@ class Tables:
         values = self.values
         value = len(values.producer)
         values.producer.append(producer)
-        values.requires_grad.append(tensor.requires_grad)
-        # one tuple for all values of a shape; nested tensors and those of other kinds may not give theirs
-        shape = self._shapes.get(tensor.shape) if type(tensor) in _DENSE and not tensor.is_nested else None
-        values.shape.append(shape if shape is not None else self._new_shape(tensor))
-        dtype = tensor.dtype
+        if type(tensor) in PLAIN_CLASSES and not _modes():
+            values.requires_grad.append(tensor.requires_grad)
+            # one tuple for all values of a shape; nested tensors may not give theirs
+            shape = self._shapes.get(tensor.shape) if not tensor.is_nested else None
+            values.shape.append(shape if shape is not None else self._new_shape(tensor))
+            dtype = tensor.dtype
+        else:
+            values.requires_grad.append(requires_grad(tensor))
+            values.shape.append(shape_of(tensor))
+            dtype = dtype_of(tensor)
+            if isinstance(tensor, UninitializedTensorMixin):
+                self._without_shape.append((_reference(tensor), value))
         number = self._dtypes.get(dtype)
         if number is None:
             number = self._dtypes[dtype] = len(self._dtypes)
@@ -106,11 +123,18 @@ class Tables:
         return value
 
     def _new_shape(self, tensor: torch.Tensor) -> tuple[int, ...]:
-        """The shape of a tensor that is the first of its shape, or of a kind whose shapes cannot be looked up."""
+        """The shape of a tensor that is the first of its shape, or is nested."""
         shape = shape_of(tensor)
-        if type(tensor) in _DENSE and not tensor.is_nested:
+        if not tensor.is_nested:
             self._shapes[tensor.shape] = shape
         return shape
+
+    def complete_shapes(self) -> None:
+        """Parameters of lazy layers got their shapes when these first ran."""
+        for reference, value in self._without_shape:
+            tensor = reference()
+            if tensor is not None:
+                self.values.shape[value] = shape_of(tensor)
 
     def _refresh(self, tensor: torch.Tensor, value: int, write: tuple[int, int, int]) -> int:
         """A tensor whose memory was changed through another tensor (a view, ``.data``) since it was last read."""

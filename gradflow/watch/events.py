@@ -270,7 +270,8 @@ class Observation:
 
     ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``made_at`` at which
     site a parameter was made, ``copies`` of which value a parameter is a copy. ``elsewhere`` counts backward
-    passes in other threads, of which nothing else is known.
+    passes in other threads, of which nothing else is known. ``own_failure`` tells what of gradflow's own failed, if
+    anything did: nothing was seen from then on.
     """
 
     trace: Trace
@@ -302,6 +303,7 @@ class Observation:
     plain_tensors: tuple[PlainTensor, ...] = ()
     stepped_aside: str = ""
     elsewhere: int = 0
+    own_failure: str = ""
 
     def pass_of_call(self, call: int) -> int:
         """The outermost module call that a call belongs to: one forward pass."""

@@ -187,6 +187,9 @@ def explain_observation(observation: Observation, *, program: str = "", duration
 def _unseen(observation: Observation) -> tuple[str, ...]:
     """What ran and was not watched."""
     said = []
+    if observation.own_failure:
+        why = f"gradflow's own observation failed: {observation.own_failure}; please report it"
+        said.append(f"what happened later, because {why}")
     if observation.stepped_aside:
         said.append(f"what happened later: gradflow stepped aside {observation.stepped_aside}")
     if observation.elsewhere:

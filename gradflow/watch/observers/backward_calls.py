@@ -16,8 +16,11 @@ from typing import Any
 import torch
 
 from gradflow.trace.patches import replace, replace_function
+from gradflow.trace.tensor_facts import gradient_of, is_leaf, requires_grad, version_of
 from gradflow.watch.events import Backward
+from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.backward_notes import BackwardNotes, KnownFlows
+from gradflow.watch.observers.callers import caller_of
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.recording import ProgramRecorder
@@ -45,60 +48,56 @@ class BackwardCalls:
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Put the patches on, and off again."""
+        around = self._recorder.aside.around
         with contextlib.ExitStack() as stack:
-            replace_function(stack, torch.autograd, "backward", self._watched(torch.autograd.backward, "backward"))
-            replace_function(stack, torch.autograd, "grad", self._watched(torch.autograd.grad, "grad"))
-            replace(stack, torch.Tensor, "backward", self._announced(torch.Tensor.backward))
+            for name in ("backward", "grad"):
+                watch = functools.partial(self._watch, name)
+                self._put_on(stack, torch.autograd, name, around(watch, getattr(torch.autograd, name)))
+            self._put_on(stack, torch.Tensor, "backward", around(self._announce, torch.Tensor.backward))
             push = torch._C._autograd._push_saved_tensors_default_hooks
-            replace(stack, torch._C._autograd, "_push_saved_tensors_default_hooks", self._noted(push))
+            replace(stack, torch._C._autograd, "_push_saved_tensors_default_hooks", around(self._note_packing, push))
             yield
 
-    def _noted(self, push: Callable[..., Any]) -> Callable[..., Any]:
-        """Saved tensors that are packed (by checkpointing, for one) can be unpacked once only: hands off from then."""
-
-        def call(*args: Any) -> Any:
-            self._packs_saved = True
-            return push(*args)
-
-        return call
-
-    def _announced(self, original: Callable[..., None]) -> Callable[..., None]:
-        """``Tensor.backward`` as the program calls it; torch puts the recorder aside as soon as that begins."""
-
-        @functools.wraps(original)
-        def backward(*args: Any, **kwargs: Any) -> None:
-            if not self._busy and self._recorder.is_own_thread():
-                self._before()
-            return original(*args, **kwargs)
-
-        self._recorder.passed_through.add(backward)
-        return backward
-
-    def _watched(self, original: Callable[..., Any], kind: Any) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if not self._recorder.is_own_thread():
-                self._log.elsewhere += not _is_internal(sys._getframe(1))
-                return original(*args, **kwargs)
-            if not self._busy:
-                self._before()
-            if self._busy or self._recorder.is_off():
-                return original(*args, **kwargs)
-            self._busy = True
-            try:
-                if _is_internal(sys._getframe(1)):
-                    return original(*args, **kwargs)
-                return self._call(original, kind, args, kwargs)
-            finally:
-                self._busy = False
-                self._after()
-
-        call.__wrapped__ = original  # type: ignore[attr-defined]
-        call.__name__ = kind
+    def _put_on(self, stack: contextlib.ExitStack, owner: Any, name: str, function: Callable[..., Any]) -> None:
+        put = replace if isinstance(owner, type) else replace_function
+        put(stack, owner, name, function)
         # torch hands a function mode whatever goes by this name in its module
-        self._recorder.passed_through.add(call)
-        return call
+        self._recorder.passed_through.add(function)
 
-    def _call(self, original: Callable[..., Any], kind: Any, args: Any, kwargs: Any) -> Any:
+    def _note_packing(self, operation: Operation, *args: Any) -> Any:
+        """Saved tensors that are packed (by checkpointing, for one) can be unpacked once only: hands off from then."""
+        self._packs_saved = True
+        return operation(*args)
+
+    def _announce(self, operation: Operation, *args: Any, **kwargs: Any) -> Any:
+        """``Tensor.backward`` as the program calls it; torch puts the recorder aside as soon as that begins."""
+        if not self._busy and self._recorder.is_own_thread():
+            self._before()
+        return operation(*args, **kwargs)
+
+    def _watch(self, kind: Any, operation: Operation, *args: Any, **kwargs: Any) -> Any:
+        caller = caller_of(sys._getframe(1))
+        if not self._recorder.is_own_thread():
+            self._log.elsewhere += not _is_internal(caller)
+            return operation(*args, **kwargs)
+        if not self._busy:
+            self._before()
+        if self._busy or self._recorder.is_off():
+            return operation(*args, **kwargs)
+        self._busy = True
+        try:
+            if _is_internal(caller):
+                return operation(*args, **kwargs)
+            return self._call(operation, kind, args, kwargs)
+        finally:
+            self._busy = False
+            self._after()
+
+    def forget(self, tensor: torch.Tensor) -> None:
+        """Refer to a tensor no more, not even weakly."""
+        self._left.pop(id(tensor), None)
+
+    def _call(self, operation: Operation, kind: Any, args: Any, kwargs: Any) -> Any:
         recorder, log = self._recorder, self._log
         names = ("tensors", "grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs")
         if kind == "grad":
@@ -107,7 +106,7 @@ class BackwardCalls:
         given = dict(zip(names, args, strict=False)) | kwargs
         roots = _tensors(given.get(names[0]))
         inputs = _tensors(given.get("inputs"))
-        site = recorder.sites.number(sys._getframe(2))
+        site = recorder.sites.number(sys._getframe(1))
         scores = tuple(recorder.value_of(root) for root in roots)
         score = recorder.record_scores(site, scores) if len(scores) > 1 else next(iter(scores), -1)
         event = Backward(
@@ -116,10 +115,10 @@ class BackwardCalls:
             operation=len(recorder.operations.name),
             roots=scores,
             score=score,
-            roots_require_grad=any(root.requires_grad for root in roots),
-            root_is_leaf=bool(roots) and all(root.is_leaf for root in roots),
+            roots_require_grad=any(map(requires_grad, roots)),
+            root_is_leaf=bool(roots) and all(map(is_leaf, roots)),
             inputs=tuple(recorder.value_of(tensor) for tensor in inputs),
-            inputs_require_grad=tuple(tensor.requires_grad for tensor in inputs),
+            inputs_require_grad=tuple(map(requires_grad, inputs)),
             create_graph=bool(given.get("create_graph")),
             allow_unused=bool(given.get("allow_unused")),
             kept=self._still_there() if kind == "backward" else (),
@@ -131,10 +130,11 @@ class BackwardCalls:
             number=len(log.backwards),
             known=self._known,
             reads_saved=not self._packs_saved,
+            is_batched=bool(given.get("is_grads_batched")),
         )
         log.backwards.append(event)
         try:
-            result = original(*args, **kwargs)
+            result = operation(*args, **kwargs)
         except BaseException as error:
             event.error_type, event.error = type(error).__name__, " ".join(str(error).split())
             notes.fail(event)
@@ -160,25 +160,22 @@ class BackwardCalls:
             if tensor is None:
                 del self._left[key]
                 continue
-            with torch._C.DisableTorchFunction():
-                same = gradient is not None and tensor.grad is gradient and gradient._version == version
-            if same:
+            if gradient is not None and gradient_of(tensor) is gradient and version_of(gradient) == version:
                 kept.append(self._recorder.value_of(tensor))
         return tuple(kept)
 
     def _remember(self, leaves: Sequence[torch.Tensor]) -> None:
         for leaf in leaves[:_LEAVES_WATCHED]:
-            with torch._C.DisableTorchFunction():
-                gradient = leaf.grad
+            gradient = gradient_of(leaf)
             if gradient is not None:
-                self._left[id(leaf)] = (weakref.ref(leaf), weakref.ref(gradient), gradient._version)
+                self._left[id(leaf)] = (weakref.ref(leaf), weakref.ref(gradient), version_of(gradient))
 
 
-def _is_internal(caller: FrameType) -> bool:
+def _is_internal(caller: FrameType | None) -> bool:
     """Whether torch asks for its own purposes (`torch.func`, `jacobian`), or numbers cannot be read now."""
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return True
-    path = caller.f_code.co_filename
+    path = caller.f_code.co_filename if caller is not None else ""
     return path.startswith(_TORCH) and not path.endswith("_tensor.py")
 
 

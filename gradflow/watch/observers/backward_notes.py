@@ -15,6 +15,7 @@ from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.forward_origin import forward_origin
 from gradflow.probe.last_nodes import NodeNote, with_ends
 from gradflow.probe.node_facts import NodeFacts, facts_of
+from gradflow.trace.tensor_facts import has_readable_numbers, is_inference, outside_dispatch, requires_grad, unseen
 from gradflow.watch.events import Backward
 from gradflow.watch.observers.light_notes import LightNotes
 from gradflow.watch.observers.lost_ways import towards, with_hidden
@@ -47,6 +48,8 @@ class BackwardNotes:
         Shared by all passes of a program.
     reads_saved
         Whether the saved tensors of a graph may be looked at: not where unpacking them runs code of others.
+    is_batched
+        Whether the gradients are computed for many rows at once, which hold no numbers until all is over.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class BackwardNotes:
         number: int,
         known: KnownFlows,
         reads_saved: bool,
+        is_batched: bool,
     ) -> None:
         self.leaves: list[torch.Tensor] = []
         self._recorder = recorder
@@ -68,20 +72,23 @@ class BackwardNotes:
         self._nodes: list[Node] = []
         self._roots: tuple[tuple[Node, int], ...] = ()
         self._notes: list[NodeNote] = []
-        self._light = LightNotes(self._see_birth, self._facts)
+        self._light = LightNotes(self._see_birth, self._facts, recorder.aside.looking)
         self._birth: Node | None = None
         self._origin: Node | None = None
         self._handles: list[Any] = []
         self._arrived: dict[Node, Magnitude] = {}
         self._unseen = ""
-        with torch._C.DisableTorchFunction():
+        self._unreadable = False
+        with unseen():
             self._edges = {
                 position: torch.autograd.graph.get_gradient_edge(tensor)
                 for position, tensor in enumerate(inputs)
-                if tensor.requires_grad
+                if requires_grad(tensor) and not is_inference(tensor)
             }
             edges = [torch.autograd.graph.get_gradient_edge(root) for root in roots if root.grad_fn is not None]
-            if edges:
+            if is_batched:
+                self._unseen = "many gradients were computed at once (`is_grads_batched`)"
+            elif edges:
                 self._watch(tuple((edge.node, edge.output_nr) for edge in edges))
 
     def _watch(self, roots: tuple[tuple[Node, int], ...]) -> None:
@@ -95,15 +102,16 @@ class BackwardNotes:
         rows: Any = _Rows(self._recorder)
         operation_of = link_operations(rows) if self._is_close else None
         way = set(nodes)
+        looking = self._recorder.aside.looking
         for node in nodes:
             variable = getattr(node, "variable", None) if node.name().endswith("AccumulateGrad") else None
             if variable is not None:
                 self.leaves.append(variable)
                 if operation_of is not None:
-                    self._handles.append(node.register_prehook(self._arrival(node)))
+                    self._handles.append(node.register_prehook(looking(self._arrival(node))))
             elif operation_of is not None:
                 hook = note_flow(node, way, self._notes, operation_of, rows)
-                self._handles.append(node.register_hook(self._closely(node, hook)))
+                self._handles.append(node.register_hook(looking(self._closely(node, hook))))
             elif (handle := self._light.watch(node)) is not None:
                 self._handles.append(handle)
 
@@ -111,7 +119,10 @@ class BackwardNotes:
         notes = self._notes
 
         def call(outgoing: Any, incoming: Any) -> None:
-            with torch._C.DisableTorchFunction():
+            with outside_dispatch():
+                if not all(map(_can_be_measured, (*outgoing, *incoming))):
+                    self._unreadable = True
+                    return
                 hook(outgoing, incoming)
                 note = notes[-1]
                 if not note.flow.outgoing_finite:
@@ -131,13 +142,13 @@ class BackwardNotes:
         if self._birth is None:
             self._birth = node
             if self._reads_saved:
-                with torch._C.DisableTorchFunction(), torch.no_grad():
+                with outside_dispatch(), torch.no_grad():
                     self._origin = forward_origin(node)
 
     def _arrival(self, node: Node) -> Callable[[Any], None]:
         def hook(gradients: Any) -> None:
-            with torch._C.DisableTorchFunction():
-                if gradients[0] is not None:
+            if gradients[0] is not None:
+                with outside_dispatch():
                     self._arrived[node] = magnitude_of(gradients[0])
 
         return hook
@@ -149,6 +160,9 @@ class BackwardNotes:
         self._light.forget()
         self._handles, self._notes, self._nodes, self._roots, self._origin = [], [], [], (), None
         self._scores, self._birth = (), None
+        # a leaf that nobody else holds is freed at once, not when Python looks for circles
+        self._arrived, self._edges, self.leaves = {}, {}, []
+        self._light = LightNotes(_nothing, _no_facts, _itself)
 
     def fail(self, event: Backward) -> None:
         """Backward raised: keep where a gradient that is not finite was born, as anomaly mode stops at it."""
@@ -161,8 +175,10 @@ class BackwardNotes:
         """Write what was seen to the event."""
         event.unseen = self._unseen
         if self._roots:
-            with torch._C.DisableTorchFunction():
+            with outside_dispatch():
                 self._write(event)
+            if self._unreadable:
+                event.unseen = event.unseen or "some gradients hold no numbers that can be read"
         self.drop()
 
     def _write(self, event: Backward) -> None:
@@ -183,6 +199,8 @@ class BackwardNotes:
         for position, edge in self._edges.items():
             values[edge.node] = event.inputs[position]
             measured = event.results[position] if position < len(event.results) else None
+            if measured is not None and measured.arrived and measured.max_abs is None and not measured.is_zero:
+                continue  # numbers that cannot be read
             if measured is not None and not (measured.is_finite and (measured.max_abs or 0.0) >= SMALL):
                 goals[edge.node, edge.output_nr] = measured.max_abs
                 lost.add((event.inputs[position], "zero" if measured.is_finite else "nan"))
@@ -194,7 +212,7 @@ class BackwardNotes:
                 goals[node, 0] = None
                 lost.add((values[node], "none"))
         if goals:
-            if any(how == "zero" for _, how in lost):
+            if any(how == "zero" for _, how in lost) and all(map(has_readable_numbers, self._scores)):
                 event.score_is_zero = not any(bool(score.detach().count_nonzero()) for score in self._scores)
             self._explain(event, goals, values, (event.site, frozenset(lost)))
 
@@ -220,6 +238,22 @@ class BackwardNotes:
         )
         if self._origin is not None:
             event.origin = operation_of(self._origin)
+
+
+def _can_be_measured(gradient: Any) -> bool:
+    return not isinstance(gradient, torch.Tensor) or has_readable_numbers(gradient)
+
+
+def _nothing(node: Node) -> None:
+    """Nobody wants to know."""
+
+
+def _no_facts(node: Node, edges: Sequence[int]) -> NodeFacts:
+    return NodeFacts()
+
+
+def _itself(callback: Callable[..., None]) -> Callable[..., None]:
+    return callback
 
 
 class _Rows:

@@ -7,9 +7,19 @@ import functools
 import itertools
 from types import CodeType, FrameType
 
-from gradflow.location import is_machinery
+from gradflow.location import is_machinery, own_directory
 
-__all__ = ["is_guard", "is_within_torch"]
+__all__ = ["caller_of", "is_guard", "is_within_torch"]
+
+
+_OWN = own_directory()
+
+
+def caller_of(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame, from ``frame`` upwards, that is not gradflow's own."""
+    while frame is not None and frame.f_code.co_filename.startswith(_OWN):
+        frame = frame.f_back
+    return frame
 
 
 def is_within_torch(frame: FrameType | None) -> bool:

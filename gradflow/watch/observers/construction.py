@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
+from gradflow.load.module_tree import parameters_in
 from gradflow.trace.patches import replace
 from gradflow.watch.events import Replacement
+from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.recording import ProgramRecorder
 
@@ -27,45 +30,47 @@ class Construction:
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Put the patches on, and off again."""
+        around, module = self._recorder.aside.around, torch.nn.Module
         with contextlib.ExitStack() as stack:
-            replace(stack, torch.nn.Module, "__init__", self._making(torch.nn.Module.__init__))
-            replace(stack, torch.nn.Module, "__setattr__", self._setting(torch.nn.Module.__setattr__))
+            replace(stack, module, "__init__", around(self._make, module.__init__))
+            replace(stack, module, "__setattr__", self._setting(module.__setattr__))
             yield
 
-    def _making(self, original: Callable[..., None]) -> Callable[..., None]:
-        recorder, keys = self._recorder, self._log.keys
-
-        def init(module: Any, *args: Any, **kwargs: Any) -> None:
-            original(module, *args, **kwargs)
-            if not recorder.suspended:
-                keys.note_made(module, recorder.sites.number(sys._getframe(1)))
-
-        init.__wrapped__ = original  # type: ignore[attr-defined]
-        return init
+    def _make(self, operation: Operation, module: Any, *args: Any, **kwargs: Any) -> None:
+        operation(module, *args, **kwargs)
+        if not self._recorder.suspended:
+            self._log.keys.note_made(module, self._recorder.sites.number(sys._getframe(1)))
 
     def _setting(self, original: Callable[..., None]) -> Callable[..., None]:
-        recorder, log = self._recorder, self._log
+        recorder, once = self._recorder, self._recorder.aside.once
         module_type, parameter_type = torch.nn.Module, torch.nn.Parameter
 
+        @functools.wraps(original)
         def set_attribute(module: Any, name: str, value: Any) -> None:
-            old: Any = None
+            # most attributes are neither, and a module sets many
             if isinstance(value, (module_type, parameter_type)) and not recorder.suspended:
-                held = vars(module)
-                old = held.get("_parameters", {}).get(name)
-                if old is None:
-                    old = held.get("_modules", {}).get(name)
-            original(module, name, value)
-            if old is not None and old is not value:
-                parameters = [old] if isinstance(old, torch.Tensor) else list(old.parameters())
-                log.replacements.append(
-                    Replacement(
-                        site=recorder.sites.number(sys._getframe(1)),
-                        operation=len(recorder.operations.name),
-                        name=name,
-                        old=tuple(v for v in map(recorder.known_value, parameters) if v >= 0),
-                        module=log.keys.key_of(old) if isinstance(old, module_type) else -1,
-                    )
-                )
+                once(self._set, original, (module, name, value), {})
+            else:
+                original(module, name, value)
 
-        set_attribute.__wrapped__ = original  # type: ignore[attr-defined]
         return set_attribute
+
+    def _set(self, operation: Operation, module: Any, name: str, value: Any) -> None:
+        recorder, log = self._recorder, self._log
+        held = object.__getattribute__(module, "__dict__")
+        old = held.get("_parameters", {}).get(name)
+        if old is None:
+            old = held.get("_modules", {}).get(name)
+        operation(module, name, value)
+        if old is None or old is value:
+            return
+        parameters = [old] if isinstance(old, torch.Tensor) else list(parameters_in(old))
+        log.replacements.append(
+            Replacement(
+                site=recorder.sites.number(sys._getframe(1)),
+                operation=len(recorder.operations.name),
+                name=name,
+                old=tuple(v for v in map(recorder.known_value, parameters) if v >= 0),
+                module=log.keys.key_of(old) if isinstance(old, torch.nn.Module) else -1,
+            )
+        )

@@ -11,12 +11,11 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-import torch
-
 from gradflow.probe.autograd_walk import Node
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.last_nodes import NodeNote
 from gradflow.probe.node_facts import NodeFacts
+from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.watch.observers.magnitude import Magnitude, magnitude_of, resolved
 
 __all__ = ["LightNotes"]
@@ -34,10 +33,16 @@ class LightNotes:
     """The notes of one backward pass.
 
     ``on_birth`` is called with the first node that makes a NaN or infinity, ``facts_of`` with a node and the edges on
-    which it hands on zeros, while the graph still holds what they need to look at.
+    which it hands on zeros, while the graph still holds what they need to look at. ``looking`` wraps a hook of ours so that it never raises.
     """
 
-    def __init__(self, on_birth: Callable[[Node], None], facts_of: Callable[[Node, Sequence[int]], NodeFacts]) -> None:
+    def __init__(
+        self,
+        on_birth: Callable[[Node], None],
+        facts_of: Callable[[Node, Sequence[int]], NodeFacts],
+        looking: Callable[[Callable[..., None]], Callable[..., None]],
+    ) -> None:
+        self._looking = looking
         self._measured: list[tuple[Node, list[Magnitude]]] = []
         self._rows: list[_Row] = []
         self._arriving: dict[Node, dict[int, float]] = {}
@@ -48,17 +53,18 @@ class LightNotes:
 
     def watch(self, node: Node) -> Any:
         """Put a hook on a node; gives its handle, ``None`` where none is needed."""
-        return None if node.name().startswith(_REARRANGING) else node.register_hook(self._hook(node))
+        return None if node.name().startswith(_REARRANGING) else node.register_hook(self._looking(self._hook(node)))
 
     def _hook(self, node: Node) -> Callable[[Any, Any], None]:
         measured = self._measured
 
         def note(outgoing: Sequence[Any], incoming: Sequence[Any]) -> None:
-            magnitudes = [magnitude_of(gradient) for gradient in outgoing]
+            with outside_dispatch():
+                magnitudes = [magnitude_of(gradient) for gradient in outgoing]
             measured.append((node, magnitudes))
             lost = [edge for edge, magnitude in enumerate(magnitudes) if isinstance(magnitude, float) and not magnitude]
             if lost:
-                with torch._C.DisableTorchFunction():
+                with outside_dispatch():
                     self._facts[node] = self._facts_of(node, lost)
             if not self._is_born and any(isinstance(m, float) and not math.isfinite(m) for m in magnitudes):
                 self._is_born = True

@@ -7,13 +7,16 @@ from typing import Any
 
 import torch
 
+from gradflow.probe.dense_values import dense_values
+from gradflow.trace.tensor_facts import has_readable_numbers
+
 __all__ = ["Magnitude", "magnitude_of", "resolved"]
 
 Magnitude = float | torch.Tensor | None
 """A number, or a tensor without dimensions on a device that is not to be waited for yet; ``None`` for no gradient."""
 
 _SOMETHING = 1.0
-"""Stands for a gradient of a kind that cannot be measured (nested tensors, say)."""
+"""Stands for a gradient of a kind that cannot be measured (fake tensors, say)."""
 
 
 def magnitude_of(gradient: Any) -> Magnitude:
@@ -23,10 +26,10 @@ def magnitude_of(gradient: Any) -> Magnitude:
     """
     if gradient is None:
         return None
+    if not has_readable_numbers(gradient):
+        return _SOMETHING
     try:
-        dense = gradient.detach() if gradient.requires_grad else gradient
-        if dense.is_sparse:
-            dense = dense.coalesce().values()
+        dense = dense_values(gradient.detach() if gradient.requires_grad else gradient)
         if dense.is_complex():
             dense = torch.view_as_real(dense)
         if not dense.numel():

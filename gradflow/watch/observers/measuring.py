@@ -6,22 +6,23 @@ import math
 
 import torch
 
-from gradflow.probe.dense_values import l2_norm
+from gradflow.probe.dense_values import dense_values, l2_norm
 from gradflow.probe.evidence import Measured
+from gradflow.trace.tensor_facts import has_readable_numbers, outside_dispatch, shape_of
 
 __all__ = ["measure"]
 
 
 def measure(gradient: torch.Tensor | None) -> Measured:
-    """A gradient in numbers; plain facts, the tensor is not kept."""
+    """A gradient in numbers; plain facts, the tensor is not kept. Numbers that cannot be read are ``None``, and no zeros."""
     if gradient is None:
         return Measured(arrived=False)
-    with torch._C.DisableTorchFunction(), torch.no_grad():
-        dense = gradient.detach()
-        if dense.is_sparse:
-            dense = dense.coalesce().values()
+    shape = shape_of(gradient)
+    if not has_readable_numbers(gradient):
+        return Measured(arrived=True, shape=shape, entry_count=max(1, math.prod(map(abs, shape))))
+    with outside_dispatch(), torch.no_grad():
+        dense = dense_values(gradient.detach())
         count = dense.numel()
-        shape = tuple(gradient.shape)
         if not count or not (dense.is_floating_point() or dense.is_complex()):
             return Measured(arrived=True, shape=shape, entry_count=count, zero_count=0)
         magnitude = dense.abs()

@@ -12,11 +12,14 @@ import torch
 import torch.fx
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+from gradflow.load.module_tree import named_modules_in, own_parameters, parameters_in
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.unregistered import find_unregistered
 from gradflow.trace.data import CallRow
+from gradflow.trace.tensor_facts import requires_grad
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.recording import ProgramRecorder
+from gradflow.watch.observers.special_calls.fast_path import FastPath
 
 __all__ = ["ModuleCalls"]
 
@@ -25,6 +28,7 @@ class ModuleCalls:
     """Global hooks for the time of a program."""
 
     def __init__(self, recorder: ProgramRecorder, log: Log, before_pass: Callable[[], None]) -> None:
+        self._fast_path = FastPath(recorder)
         self._recorder = recorder
         self._log = log
         self._before_pass = before_pass
@@ -35,9 +39,10 @@ class ModuleCalls:
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Register the hooks; they are gone afterwards."""
+        looking = self._recorder.aside.looking
         handles = (
-            register_module_forward_pre_hook(self.enter),
-            register_module_forward_hook(self.leave, always_call=True),
+            register_module_forward_pre_hook(looking(self.enter)),
+            register_module_forward_hook(looking(self.leave), always_call=True),
         )
         try:
             yield
@@ -65,6 +70,7 @@ class ModuleCalls:
             log.captured_calls.add(call)
         self._stack.append((id(module), call))
         recorder.call = call
+        self._fast_path.enter(module, inputs, call)
 
     def leave(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
         """A module's forward has ended."""
@@ -77,6 +83,7 @@ class ModuleCalls:
         if not self._stack:
             return
         _, number = self._stack.pop()
+        self._fast_path.leave(module, inputs, output, number)
         call = recorder.calls[number]
         recorder.call = call.parent
         call.end_operation = len(recorder.operations.name)
@@ -99,14 +106,14 @@ class ModuleCalls:
         root = self._log.keys.references[root_key]()
         if root is None:
             return
-        own = {id(parameter) for parameter in module.parameters()}
+        own = {id(parameter) for parameter in parameters_in(module)}
         for holder, tensors in find_unregistered(root):
             if any(id(tensor) in own for tensor in tensors.values()):
                 self._log.unregistered[key] = holder.span
                 facts = self._log.keys.modules[key]
                 facts.name = ".".join(filter(None, (holder.owner, holder.attribute)))
-                facts.parameters = tuple(map(self._recorder.value_of, module.parameters()))
-                facts.is_trainable = any(parameter.requires_grad for parameter in module.parameters())
+                facts.parameters = tuple(map(self._recorder.value_of, parameters_in(module)))
+                facts.is_trainable = any(map(requires_grad, parameters_in(module)))
                 return
 
     def _name_all(self, root: torch.nn.Module, root_key: int) -> None:
@@ -114,7 +121,7 @@ class ModuleCalls:
         log, recorder = self._log, self._recorder
         if not log.is_capturing:
             log.roots.add(root_key)
-        modules = dict(root.named_modules())
+        modules = dict(named_modules_in(root))
         mark = hash(tuple(map(id, modules.values())))
         if self._known.get(root_key) == mark:
             return
@@ -127,7 +134,7 @@ class ModuleCalls:
             self._names[id(module)] = (weakref.ref(module), name, root_key)
             facts = log.keys.modules[log.keys.key_of(module)]
             facts.name, facts.root = name, root_key
-            own = list(module.named_parameters(recurse=False))
+            own = own_parameters(module)
             facts.has_parameters = bool(own)
             facts.parameters = tuple(recorder.value_of(parameter) for _, parameter in own)
             facts.backward_span = _own_backward(type(module))

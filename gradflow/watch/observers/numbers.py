@@ -9,6 +9,8 @@ from typing import Any
 import numpy
 import torch
 
+from gradflow.trace.tensor_facts import PLAIN_CLASSES, has_readable_numbers, outside_dispatch
+
 __all__ = ["Numbers"]
 
 _READ = 256
@@ -62,7 +64,7 @@ def _numbers_in(value: Any) -> Iterator[float]:
 def _plain(value: Any) -> Iterator[float]:
     if isinstance(value, float):
         yield value
-    elif isinstance(value, (list, tuple)):
+    elif type(value) in (list, tuple):
         for item in value:
             yield from _plain(item)
     elif isinstance(value, numpy.ndarray):
@@ -74,16 +76,12 @@ def _plain(value: Any) -> Iterator[float]:
 
 def _entries(tensor: torch.Tensor) -> list[float]:
     """The first entries of an ordinary tensor; none of one without numbers of its own (meta, fake, a subclass)."""
-    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.is_meta:
+    if type(tensor) not in PLAIN_CLASSES or not has_readable_numbers(tensor):
         return []
-    with torch._C.DisableTorchFunction(), torch.no_grad():
+    with outside_dispatch(), torch.no_grad():
         if not tensor.is_floating_point() or tensor.layout is not torch.strided:
             return []
-        try:
-            return tensor.detach().reshape(-1)[:_READ].double().tolist()
-        except RuntimeError:
-            # under a mode that lets nobody look at numbers, such as FakeTensorMode
-            return []
+        return tensor.detach().reshape(-1)[:_READ].double().tolist()
 
 
 def _is_telling(number: float) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -13,7 +13,9 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from gradflow.probe.evidence import Measured
 from gradflow.trace.patches import replace
+from gradflow.trace.tensor_facts import gradient_of, has_readable_numbers, outside_dispatch
 from gradflow.watch.events import STEPS_KEPT, Optimizer
+from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.recording import ProgramRecorder
@@ -37,26 +39,23 @@ class OptimizerWatch:
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Watch for the time of the block."""
+        aside = self._recorder.aside
         handles = (
-            register_optimizer_step_pre_hook(self._before),
-            register_optimizer_step_post_hook(self._after),
+            register_optimizer_step_pre_hook(aside.looking(self._before)),
+            register_optimizer_step_post_hook(aside.looking(self._after)),
         )
         with contextlib.ExitStack() as stack:
-            replace(stack, torch.optim.Optimizer, "__init__", self._making(torch.optim.Optimizer.__init__))
+            replace(stack, torch.optim.Optimizer, "__init__", aside.around(self._make, torch.optim.Optimizer.__init__))
             try:
                 yield
             finally:
                 for handle in handles:
                     handle.remove()
 
-    def _making(self, original: Callable[..., None]) -> Callable[..., None]:
-        def init(optimizer: Any, *args: Any, **kwargs: Any) -> None:
-            original(optimizer, *args, **kwargs)
-            if not self._recorder.suspended:
-                self._event_of(optimizer, self._recorder.sites.number(sys._getframe(1)))
-
-        init.__wrapped__ = original  # type: ignore[attr-defined]
-        return init
+    def _make(self, operation: Operation, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+        operation(optimizer, *args, **kwargs)
+        if not self._recorder.suspended:
+            self._event_of(optimizer, self._recorder.sites.number(sys._getframe(1)))
 
     def _event_of(self, optimizer: Any, site: int) -> Optimizer:
         entry = self._known.get(id(optimizer))
@@ -97,10 +96,9 @@ class OptimizerWatch:
         if len(event.filled) == len(event.parameters):
             return
         parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
-        with torch._C.DisableTorchFunction():
-            for value, parameter in zip(event.parameters, parameters, strict=False):
-                if value not in event.filled and parameter.grad is not None:
-                    event.filled.add(value)
+        for value, parameter in zip(event.parameters, parameters, strict=False):
+            if value not in event.filled and gradient_of(parameter) is not None:
+                event.filled.add(value)
 
     def _bad_gradient(
         self, optimizer: Any, event: Optimizer
@@ -111,10 +109,10 @@ class OptimizerWatch:
         if event.poisoned is not None or not _had_bad_gradients(self._log, previous):
             return None
         parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
-        with torch._C.DisableTorchFunction(), torch.no_grad():
+        with outside_dispatch(), torch.no_grad():
             for value, parameter in zip(event.parameters, parameters, strict=False):
                 measured = measure(parameter.grad)
-                if measured.arrived and not measured.is_finite and bool(parameter.isfinite().all()):
+                if measured.arrived and not measured.is_finite and _is_sound(parameter):
                     return parameter, event, (now, value, measured)
         return None
 
@@ -124,9 +122,13 @@ class OptimizerWatch:
         if self._suspect is not None:
             parameter, event, found = self._suspect
             self._suspect = None
-            with torch._C.DisableTorchFunction(), torch.no_grad():
-                if not bool(parameter.isfinite().all()):
+            with outside_dispatch(), torch.no_grad():
+                if has_readable_numbers(parameter) and not _is_sound(parameter):
                     event.poisoned = found
+
+
+def _is_sound(parameter: torch.Tensor) -> bool:
+    return has_readable_numbers(parameter) and bool(parameter.isfinite().all())
 
 
 def _had_bad_gradients(log: Log, since: int) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from gradflow.probe.unregistered import find_unregistered
+from gradflow.trace.tensor_facts import unseen
 from gradflow.watch.events import PlainTensor
 
 __all__ = ["plain_tensors"]
@@ -15,7 +16,7 @@ __all__ = ["plain_tensors"]
 def plain_tensors(roots: Sequence[torch.nn.Module], value_of: Callable[[torch.Tensor], int]) -> tuple[PlainTensor, ...]:
     """Those that hang on a module itself or in a plain container of tensors; layers in containers are left out."""
     found: dict[int, PlainTensor] = {}
-    with torch._C.DisableTorchFunction():
+    with unseen():
         for root in roots:
             for holder, tensors in find_unregistered(root):
                 for name, tensor in tensors.items():

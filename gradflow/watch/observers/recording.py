@@ -6,22 +6,31 @@ import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from threading import get_ident
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any
 
 import torch
 
 from gradflow.location import SiteTable, is_installed
 from gradflow.trace.classify import Kind
-from gradflow.trace.leaf import is_leaf
 from gradflow.trace.operation_kinds import FROM_ARRAYS, INPLACE_CAPABLE, VALUE_EXITS
 from gradflow.trace.recorder import Recorder
-from gradflow.watch.events import FlagChange, GradRead, TensorHook
+from gradflow.trace.tensor_facts import (
+    dtype_of,
+    is_leaf,
+    requires_grad,
+    retains_grad,
+    version_of,
+)
+from gradflow.watch.events import FlagChange, GradRead
 from gradflow.watch.observers.applications import ApplicationKeeper
-from gradflow.watch.observers.callers import is_guard, is_within_torch
+from gradflow.watch.observers.aside import Aside, Operation
+from gradflow.watch.observers.callers import caller_of, is_guard
+from gradflow.watch.observers.hooks.on_tensors import TensorHooks
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.presence import on_stack
+from gradflow.watch.observers.torchs_own import torchs_own
 
 __all__ = ["ProgramRecorder"]
 
@@ -30,7 +39,6 @@ _FLAG_SET: Any = vars(torch._C.TensorBase)["requires_grad"].__set__
 _INDEX = torch.Tensor.__getitem__
 _PARTS_KEPT = 100
 _READS_PER_PLACE = 50
-_TENSOR_HOOKS_KEPT = 1_000
 _SUM_OF_SCORES = "sum of the scores"
 _HANDED_THROUGH = frozenset({
     "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "contiguous", "flatten", "reshape",
@@ -38,6 +46,7 @@ _HANDED_THROUGH = frozenset({
 })  # fmt: skip
 """Operations that may return the very tensor that they were given."""
 _LOW = (torch.float16, torch.bfloat16)
+_transform_stack = torch._C._functorch.peek_interpreter_stack
 
 
 class ProgramRecorder(Recorder):
@@ -56,6 +65,8 @@ class ProgramRecorder(Recorder):
         self._log = log
         self.passed_through: set[Any] = {torch.autograd.grad, torch.Tensor.backward}
         self.thread = get_ident()
+        self.aside = Aside(self._stop)
+        self._tensor_hooks = TensorHooks(self, log)
         self._reads: dict[int, int] = {}
         self._most = sys.maxsize
         self._on_full: Callable[[], None] = lambda: None
@@ -65,6 +76,11 @@ class ProgramRecorder(Recorder):
     def bound(self, operations: int, on_full: Callable[[], None]) -> None:
         """Record at most so many operations; the one after them calls ``on_full`` instead."""
         self._most, self._on_full = operations, on_full
+
+    def _stop(self) -> None:
+        """Something of gradflow's own failed: record nothing more."""
+        self.suspended += 1
+        self.call = -1
 
     def is_own_thread(self) -> bool:
         """Whether this is the thread whose operations are recorded: torch has function modes for each thread."""
@@ -77,20 +93,30 @@ class ProgramRecorder(Recorder):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if self.suspended:
-            return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if type(func) is FunctionType:
+            func = torchs_own(func, sys._getframe(1))
+        if self.suspended or func in self.passed_through:
+            return func(*args, **kwargs)
+        return self.aside.once(self._see, func, args, kwargs, func)
+
+    def _see(self, operation: Operation, func: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run what torch hands to the mode, and note it."""
         if func == _GRAD_GET:
-            return self._read_grad(args[0], sys._getframe(1))
-        if func in self.passed_through:
-            return func(*args, **(kwargs or {}))
+            return self._read_grad(operation, args[0])
         if func is torch.Tensor.register_hook:
-            return self._register_hook(func, args, kwargs)
+            return self._tensor_hooks.register(operation, args, kwargs)
         if func == _FLAG_SET:
-            return self._switch(func, args, kwargs, bool(args[1]), sys._getframe(1))
+            return self._switch(operation, args, kwargs, bool(args[1]))
         if func is torch.Tensor.requires_grad_:
-            on = args[1] if len(args) > 1 else (kwargs or {}).get("requires_grad", True)
-            return self._switch(func, args, kwargs, bool(on), sys._getframe(1))
-        result = super().__torch_function__(func, types, args, kwargs)
+            on = args[1] if len(args) > 1 else kwargs.get("requires_grad", True)
+            return self._switch(operation, args, kwargs, bool(on))
+        kind, name, text = self._kinds.get(func) or self._classify(func)
+        if kind == Kind.IGNORE or _transform_stack() is not None:
+            return operation(*args, **kwargs)
+        if kind == Kind.GRAD_MODE:
+            return self._change_grad_mode(operation, args)
+        result = self.record(operation, args, kwargs, kind, name, text)
         if func is _INDEX and self._log.gradient_of:
             self._note_part(args[0], result, sys._getframe(1))
         return result
@@ -101,11 +127,11 @@ class ProgramRecorder(Recorder):
         if len(self.operations.name) >= self._most:
             self._on_full()
             return func(*args, **kwargs)
-        if text == "data=" and args[1].dtype in _LOW and args[0].dtype not in _LOW and not self._log.low_precision:
-            self._log.low_precision.append((self.sites.number(sys._getframe(2)), len(self.operations.name)))
+        if text == "data=":
+            self._note_low_precision(*args)
         self._version = -1
-        if text in INPLACE_CAPABLE and args and isinstance(args[0], torch.Tensor) and not args[0].is_inference():
-            self._version = args[0]._version
+        if text in INPLACE_CAPABLE and args and isinstance(args[0], torch.Tensor):
+            self._version = version_of(args[0])
         result = super().record(func, args, kwargs, kind, name, text)
         if kind == Kind.EXIT or self._log.numbers.any_left:
             self._follow_numbers(kind, text, args, kwargs, result)
@@ -114,14 +140,30 @@ class ProgramRecorder(Recorder):
     def record_call(  # noqa: D102  (as in Recorder)
         self, name: str, function: Any, inputs: Any, *, depth: int = 1, inner: bool = False
     ) -> Any:
+        return self.aside.once(self._see_call, function, (), {}, name, inputs, depth, inner)
+
+    def _see_call(self, operation: Operation, name: str, inputs: Any, depth: int, inner: bool) -> Any:
         cls = self.functions.get(name) if name.endswith(".apply") else None
         kept = self._copied_for(cls, inputs) if cls is not None else None
-        result = super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
+        result = super().record_call(name, operation, inputs, depth=depth, inner=inner)
         if cls is not None and kept is not None:
             self.applications.keep(cls, len(self.operations.name) - 1, kept)
         if name in FROM_ARRAYS and isinstance(result, torch.Tensor):
             self._log.numbers.enter(len(self.operations.name) - 1, result)
         return result
+
+    def enter_inference(self, enabled: bool) -> None:  # noqa: D102  (as in Recorder)
+        self.aside.looking(super().enter_inference)(enabled)
+
+    def leave_inference(self, enabled: bool) -> None:  # noqa: D102  (as in Recorder)
+        self.aside.looking(super().leave_inference)(enabled)
+
+    def _note_low_precision(self, tensor: Any, data: Any) -> None:
+        """``x.data = ...`` in half precision, as ``model.half()`` does it."""
+        if self._log.low_precision or not isinstance(data, torch.Tensor):
+            return
+        if dtype_of(data) in _LOW and dtype_of(tensor) not in _LOW:
+            self._log.low_precision.append((self.sites.number(sys._getframe(2)), len(self.operations.name)))
 
     def _copied_for(self, cls: type, inputs: Any) -> tuple[Any, ...] | None:
         self.suspended += 1
@@ -191,7 +233,9 @@ class ProgramRecorder(Recorder):
             # an optimizer's or initialiser's update: the leaf stays the same variable
             self.operations.outputs.append(self._new_value_of_leaf(value))
             return
-        if value in inputs and (text in _HANDED_THROUGH or (self._version >= 0 and tensor._version == self._version)):
+        if value in inputs and (
+            text in _HANDED_THROUGH or (self._version >= 0 and version_of(tensor) == self._version)
+        ):
             return  # the very tensor that went in: `x.to(device)` where it is there already, dropout in eval mode
         if text == "Parameter":
             self._log.made_at[len(self.values.producer)] = self.operations.site[row]
@@ -203,7 +247,7 @@ class ProgramRecorder(Recorder):
         super()._record_output(tensor, row, kind, text, inputs)
 
     def _is_updated(self, tensor: torch.Tensor, inputs: Sequence[int], value: int) -> bool:
-        if not is_leaf(tensor) or not (tensor.requires_grad or isinstance(tensor, torch.nn.Parameter)):
+        if not is_leaf(tensor) or not (requires_grad(tensor) or isinstance(tensor, torch.nn.Parameter)):
             return False
         return not any(self._has_history(read) for read in inputs if read != value)
 
@@ -252,7 +296,7 @@ class ProgramRecorder(Recorder):
         return fresh
 
     def _refresh(self, tensor: torch.Tensor, value: int, write: tuple[int, int, int]) -> int:
-        if is_leaf(tensor) and (tensor.requires_grad or isinstance(tensor, torch.nn.Parameter)):
+        if is_leaf(tensor) and (requires_grad(tensor) or isinstance(tensor, torch.nn.Parameter)):
             columns = self.operations
             start, end = columns.input_start[write[0]], columns.input_start[write[0] + 1]
             sources = [v for v in columns.inputs[start:end] if self._group[v] != self._group[value]]
@@ -261,34 +305,7 @@ class ProgramRecorder(Recorder):
                 return value
         return super()._refresh(tensor, value, write)
 
-    def _register_hook(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """The gradient that a hook is given belongs to the tensor that the hook sits on."""
-        tensor, *rest = args
-        hook: Any = rest[0] if rest else (kwargs or {})["hook"]
-        value = self.value_of(tensor)
-        event = TensorHook(
-            value=value,
-            site=self.sites.number(sys._getframe(2)),
-            operation=len(self.operations.name),
-            backwards=len(self._log.backwards),
-        )
-        is_of_leaf, module = is_leaf(tensor), self._module_of(value)
-        if not is_within_torch(sys._getframe(2)) and len(self._log.tensor_hooks) < _TENSOR_HOOKS_KEPT:
-            self._log.tensor_hooks.append(event)
-
-        def noted(gradient: Any) -> Any:
-            event.runs += 1
-            if self.suspended or not isinstance(gradient, torch.Tensor):
-                return hook(gradient)
-            with self.listening():
-                self._log.note_gradient(self.value_of(gradient), value)
-                if not is_of_leaf:
-                    self._log.note_handed(gradient, of=value, site=event.site, module=module)
-                return hook(gradient)
-
-        return func(tensor, noted)
-
-    def _module_of(self, value: int) -> int:
+    def module_of(self, value: int) -> int:
         """The module in whose call a value was made; -1 for none."""
         producer = self.values.producer[value]
         call = self.operations.call[producer] if producer >= 0 else -1
@@ -298,19 +315,19 @@ class ProgramRecorder(Recorder):
         """The flag of a leaf was switched; operations before this moment saw the old one."""
         self.values.requires_grad[value] = on
 
-    def _switch(self, func: Any, args: Any, kwargs: Any, on: bool, frame: FrameType) -> Any:
+    def _switch(self, operation: Operation, args: Any, kwargs: Any, on: bool) -> Any:
         tensor = args[0]
         value = self.value_of(tensor)
         change = FlagChange(
             value=value,
-            site=self.sites.number(frame),
+            site=self.sites.number(sys._getframe(1)),
             operation=len(self.operations.name),
             on=on,
-            was=tensor.requires_grad,
+            was=requires_grad(tensor),
             is_leaf=is_leaf(tensor),
         )
         try:
-            result = func(*args, **(kwargs or {}))
+            result = operation(*args, **kwargs)
         except RuntimeError as error:
             change.error = str(error)
             self._log.flags.append(change)
@@ -320,9 +337,10 @@ class ProgramRecorder(Recorder):
             self.mark_requires_grad(value, on)
         return result
 
-    def _read_grad(self, tensor: torch.Tensor, frame: FrameType) -> Any:
-        gradient = _GRAD_GET(tensor)
-        if is_installed(frame.f_code.co_filename):
+    def _read_grad(self, operation: Operation, tensor: torch.Tensor) -> Any:
+        gradient = operation(tensor)
+        frame = caller_of(sys._getframe(1))
+        if frame is None or is_installed(frame.f_code.co_filename):
             return gradient
         site = self.sites.number(frame)
         seen = self._reads[site] = self._reads.get(site, 0) + 1
@@ -336,8 +354,8 @@ class ProgramRecorder(Recorder):
             backwards=len(self._log.backwards),
             measured=measure(gradient),
             is_leaf=is_leaf(tensor),
-            requires_grad=tensor.requires_grad,
-            retains_grad=tensor.retains_grad,
+            requires_grad=requires_grad(tensor),
+            retains_grad=retains_grad(tensor),
             is_guard=is_guard(frame.f_code, frame.f_lasti),
             result=-1 if gradient is None else self.value_of(gradient),
         )

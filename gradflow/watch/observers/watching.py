@@ -11,6 +11,7 @@ from types import ModuleType, TracebackType
 
 import torch
 
+from gradflow.load.module_tree import modules_in
 from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
 from gradflow.probe.custom_backward import function_spans
 from gradflow.program_warnings import warnings_as_without_gradflow
@@ -18,16 +19,17 @@ from gradflow.trace.patches import watched
 from gradflow.trace.program_sites import ProgramSites
 from gradflow.watch.events import Failure, Observation, PlainTensor
 from gradflow.watch.observers.backward_calls import BackwardCalls
-from gradflow.watch.observers.compiled import CompiledCalls
 from gradflow.watch.observers.construction import Construction
 from gradflow.watch.observers.formulas import check_formulas, last_returns
-from gradflow.watch.observers.hooks import HookWatch
+from gradflow.watch.observers.hooks.registrations import HookWatch
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.module_calls import ModuleCalls
 from gradflow.watch.observers.optimizers import OptimizerWatch
 from gradflow.watch.observers.plain_tensors import plain_tensors
 from gradflow.watch.observers.presence import take_off
 from gradflow.watch.observers.recording import ProgramRecorder
+from gradflow.watch.observers.special_calls.compiled import CompiledCalls
+from gradflow.watch.observers.special_calls.swapped_tensors import SwappedTensors
 from gradflow.watch.observers.uncalled import explain_uncalled
 
 __all__ = ["OPERATIONS_KEPT", "Watch"]
@@ -71,6 +73,8 @@ class Watch:
         recorder.bound(OPERATIONS_KEPT * 5 // 4, self._stop_recording)
         calls = ModuleCalls(recorder, log, self._before_pass)
         backwards = BackwardCalls(recorder, log, before=self._before_pass, after=self._count)
+        hooks = HookWatch(recorder, log)
+        put_tables_back = recorder.aside.looking(hooks.put_tables_back)
         _ACTIVE.add(self)
         with self._stack:
             for observer in (
@@ -78,18 +82,20 @@ class Watch:
                 watched(recorder),
                 calls.watching(),
                 backwards.watching(),
-                HookWatch(recorder, log).watching(),
+                hooks.watching(),
                 Construction(recorder, log).watching(),
                 OptimizerWatch(recorder, log).watching(),
                 CompiledCalls(recorder, log, calls).watching(),
+                SwappedTensors(recorder, backwards.forget).watching(),
                 self._recording(),
             ):
-                self._stack.enter_context(observer)
+                self._stack.enter_context(recorder.aside.observer(observer))
             try:
                 yield
             finally:
                 _ACTIVE.discard(self)
                 recorder.suspended += 1
+                put_tables_back()
 
     @contextlib.contextmanager
     def _recording(self) -> Iterator[None]:
@@ -112,7 +118,7 @@ class Watch:
         """A forward or backward pass begins, and torch is not just asking the recorder: the moment to leave."""
         if self._enough and not self.log.stepped_aside:
             self.log.stepped_aside = self._enough
-        if self.log.stepped_aside:
+        if self.log.stepped_aside or self.recorder.aside.failure:
             self.leave()
 
     def _stop_recording(self) -> None:
@@ -181,6 +187,7 @@ class Watch:
             plain_tensors=self._plain_tensors(),
             stepped_aside=log.stepped_aside,
             elsewhere=log.elsewhere,
+            own_failure=recorder.aside.failure,
         )
 
     def _name_early_calls(self) -> None:
@@ -197,7 +204,7 @@ class Watch:
         for key in self.log.roots:
             root = keys.references[key]()
             if root is not None:
-                held.update(id(module) for module in root.modules())
+                held.update(map(id, modules_in(root)))
         for key, facts in keys.modules.items():
             module = keys.references[key]()
             if module is None:

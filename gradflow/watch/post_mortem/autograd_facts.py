@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from gradflow.probe.autograd_walk import Node, walk
-from gradflow.trace.leaf import is_leaf
+from gradflow.trace.tensor_facts import is_leaf
 from gradflow.watch.post_mortem.look import is_module, is_tensor, unwrapped
 
 __all__ = [

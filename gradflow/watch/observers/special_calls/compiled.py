@@ -11,9 +11,11 @@ import torch
 import torch.fx
 import torch.nn.modules.module as module_machinery
 
+from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.trace.patches import replace, replace_function
+from gradflow.trace.tensor_facts import requires_grad
 from gradflow.values import tensors_in
-from gradflow.watch.observers.hooks import WatchedHook
+from gradflow.watch.observers.hooks.registrations import plain_tables
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.module_calls import ModuleCalls
 from gradflow.watch.observers.recording import ProgramRecorder
@@ -62,13 +64,13 @@ class CompiledCalls:
             outer, log.is_capturing = log.is_capturing, True
             before = len(log.hooks)
             try:
-                with _own_hooks(model):
+                with plain_tables(model):
                     made = original(model, *args, **kwargs)
             finally:
                 log.is_capturing = outer
             if isinstance(model, torch.nn.Module) and isinstance(made, torch.nn.Module) and made is not model:
                 copy = log.keys.key_of(made)
-                for module in model.modules():
+                for module in modules_in(model):
                     facts = log.keys.modules[log.keys.key_of(module)]
                     facts.compiled_into = copy
                     # scripting compiles the hooks that are there; tracing keeps only what they compute
@@ -86,7 +88,7 @@ class CompiledCalls:
             if isinstance(compiled, torch.nn.Module):
                 keys = self._log.keys
                 root = keys.key_of(model)
-                for module in model.modules():
+                for module in modules_in(model):
                     keys.modules[keys.key_of(module)].compiled_into = root
                 compiled.__class__ = self._opaque_class(type(compiled))
                 return compiled
@@ -105,7 +107,7 @@ class CompiledCalls:
 
         def call(compiled: Any, *args: Any, **kwargs: Any) -> Any:
             model = compiled._orig_mod
-            parameters = [p for p in model.parameters() if p.requires_grad]
+            parameters = [p for p in parameters_in(model) if requires_grad(p)]
             run = functools.partial(cls.__call__, compiled, *args, **kwargs)
             if observer._recorder.suspended:
                 return run()
@@ -129,25 +131,6 @@ class CompiledCalls:
                 return run()
 
         return recorder.record_call("(compiled)", aside, tensors_in([inputs]), depth=2)
-
-
-@contextlib.contextmanager
-def _own_hooks(model: Any) -> Iterator[None]:
-    """The program's hooks as they are: ``torch.jit.script`` reads their source."""
-    changed = []
-    for module in model.modules() if isinstance(model, torch.nn.Module) else ():
-        for table in (module._forward_hooks, module._forward_pre_hooks):
-            for number, hook in table.items():
-                if isinstance(hook, WatchedHook):
-                    changed.append((table, number, hook))
-    for table, number, hook in changed:
-        table[number] = hook.hook
-    try:
-        yield
-    finally:
-        for table, number, hook in changed:
-            if number in table:
-                table[number] = hook
 
 
 @contextlib.contextmanager

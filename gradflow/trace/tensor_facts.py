@@ -1,0 +1,159 @@
+"""Facts about a tensor, asked past its class and past all modes: nobody but gradflow sees that it looked.
+
+A class of the program's own may refuse, print or count what it is asked, and so may its modes; a property of it may even
+shadow torch's. So the attributes are those of torch's own base class, read while nothing of Python's is dispatched to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch._ops import _len_torch_dispatch_stack_pre_dispatch
+from torch.nn.parameter import UninitializedTensorMixin
+from torch.utils._python_dispatch import _disable_current_modes
+
+__all__ = [
+    "PLAIN_CLASSES",
+    "dtype_of",
+    "gradient_of",
+    "has_readable_numbers",
+    "is_inference",
+    "is_leaf",
+    "is_view",
+    "outside_dispatch",
+    "requires_grad",
+    "retains_grad",
+    "shape_of",
+    "storage_pointer",
+    "unseen",
+    "version_of",
+]
+
+PLAIN_CLASSES = frozenset({torch.Tensor, torch.nn.Parameter, torch.nn.Buffer})
+"""Classes whose attributes are torch's own."""
+
+_BASE: dict[str, Any] = dict(vars(torch._C.TensorBase))
+_DTYPE, _REQUIRES_GRAD, _IS_LEAF = (_BASE[name].__get__ for name in ("dtype", "requires_grad", "is_leaf"))
+_SHAPE, _GRAD, _RETAINS = (_BASE[name].__get__ for name in ("shape", "grad", "retains_grad"))
+_VERSION, _IS_NESTED, _IS_META = (_BASE[name].__get__ for name in ("_version", "is_nested", "is_meta"))
+_SIZE, _DIM, _IS_VIEW, _STORAGE = (_BASE[name] for name in ("size", "dim", "_is_view", "untyped_storage"))
+_IS_INFERENCE = _BASE["is_inference"]
+_functorch = torch._C._functorch
+_dispatch_modes = torch._C._len_torch_dispatch_stack
+_modes_before_dispatch = _len_torch_dispatch_stack_pre_dispatch
+
+unseen = torch._C.DisableTorchFunction
+"""``with unseen():`` nothing that runs is shown to a tensor class or to a function mode."""
+
+
+def requires_grad(tensor: torch.Tensor) -> bool:
+    """``tensor.requires_grad``."""
+    with unseen():
+        return bool(_REQUIRES_GRAD(tensor))
+
+
+def is_leaf(tensor: torch.Tensor) -> bool:
+    """Like ``tensor.is_leaf``, which raises of a view made under ``no_grad`` once its base has been written to."""
+    with unseen():
+        try:
+            return bool(_IS_LEAF(tensor))
+        except RuntimeError:
+            return False
+
+
+def retains_grad(tensor: torch.Tensor) -> bool:
+    """``tensor.retains_grad``."""
+    with unseen():
+        return bool(_RETAINS(tensor))
+
+
+def dtype_of(tensor: torch.Tensor) -> torch.dtype:
+    """``tensor.dtype``."""
+    with unseen():
+        found: torch.dtype = _DTYPE(tensor)
+    return found
+
+
+def gradient_of(tensor: torch.Tensor) -> torch.Tensor | None:
+    """``tensor.grad``."""
+    with unseen():
+        found: torch.Tensor | None = _GRAD(tensor)
+    return found
+
+
+def version_of(tensor: torch.Tensor) -> int:
+    """The version counter; -1 for a tensor without one, made in inference mode."""
+    with unseen():
+        return -1 if _IS_INFERENCE(tensor) else int(_VERSION(tensor))
+
+
+def is_inference(tensor: torch.Tensor) -> bool:
+    """Whether a tensor was made in inference mode."""
+    with unseen():
+        return bool(_IS_INFERENCE(tensor))
+
+
+def is_view(tensor: torch.Tensor) -> bool:
+    """Whether autograd calls a tensor a view of another one."""
+    with unseen():
+        return bool(_IS_VIEW(tensor))
+
+
+def storage_pointer(tensor: torch.Tensor) -> int:
+    """The address of a tensor's memory; 0 for one that has none of its own."""
+    with unseen():
+        try:
+            return int(_STORAGE(tensor).data_ptr())
+        except (RuntimeError, NotImplementedError):
+            return 0
+
+
+def shape_of(tensor: torch.Tensor) -> tuple[int, ...]:
+    """The shape; -1 along what differs between the parts of a nested tensor, and where it is a symbol."""
+    if isinstance(tensor, UninitializedTensorMixin):
+        return ()
+    with unseen():
+        if not _IS_NESTED(tensor):
+            return tuple(size if type(size) is int else -1 for size in _SHAPE(tensor))
+        return tuple(_size(tensor, dimension) for dimension in range(_DIM(tensor)))
+
+
+def _size(nested: torch.Tensor, dimension: int) -> int:
+    try:
+        size = _SIZE(nested, dimension)
+    except RuntimeError:
+        # the older layout refuses to answer, the newer one gives a symbol
+        return -1
+    return size if type(size) is int else -1
+
+
+def has_readable_numbers(tensor: torch.Tensor) -> bool:
+    """Whether a tensor holds numbers that torch alone can compute with, outside all modes and transforms.
+
+    Not so on the meta device, under a transform such as ``vmap``, and for a class whose own Python says what its
+    operations do: a fake tensor has no numbers, and others would see that somebody computes.
+    """
+    if isinstance(tensor, UninitializedTensorMixin):
+        return False
+    is_torchs_own = type(tensor).__torch_dispatch__ == torch.Tensor.__torch_dispatch__
+    with unseen():
+        return (is_torchs_own or bool(_IS_NESTED(tensor))) and not (
+            _IS_META(tensor)
+            or _functorch.is_functorch_wrapped_tensor(tensor)
+            or _functorch.is_legacy_batchedtensor(tensor)
+        )
+
+
+@contextlib.contextmanager
+def outside_dispatch() -> Iterator[None]:
+    """Compute with a tensor of the program: no tensor class and no mode of the program or of torch sees it."""
+    with unseen():
+        # asked first, because to find out costs little, and to put all modes aside does not
+        if not (_dispatch_modes() or _modes_before_dispatch()):
+            yield
+            return
+        with _disable_current_modes():
+            yield

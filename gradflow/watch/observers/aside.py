@@ -1,0 +1,134 @@
+"""The one place where gradflow's own mistakes end: an observer that fails steps aside, and the program goes on.
+
+Every callback of an observer is wrapped here. One that only looks (:meth:`Aside.looking`) raises nothing. One that has an
+operation of the program inside (:meth:`Aside.around`) gets it as an object that runs it: whatever fails before or after
+it, the operation runs exactly once, and its own exception is the only one that the program sees.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Aside", "Operation"]
+
+
+class Operation:
+    """Something of the program's, to be called once by the observer around it.
+
+    Attributes
+    ----------
+    has_ended
+        Whether it returned ``result``.
+    error
+        What it raised.
+    """
+
+    __slots__ = ("_function", "error", "has_ended", "result")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.error: BaseException | None = None
+        self.has_ended = False
+        self.result: Any = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            self.result = self._function(*args, **kwargs)
+        except BaseException as error:
+            self.error = error
+            raise
+        self.has_ended = True
+        return self.result
+
+
+class Aside:
+    """Notes what failed in gradflow itself, and ends the observation.
+
+    Parameters
+    ----------
+    end
+        Called at the first failure: nothing more is to be recorded.
+
+    Attributes
+    ----------
+    failure
+        What failed, in words; empty as long as nothing has.
+    """
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self.failure = ""
+        self._end = end
+
+    def note(self, error: BaseException) -> None:
+        """Something of gradflow's own failed."""
+        if not self.failure:
+            frames = traceback.extract_tb(error.__traceback__)
+            where = f" in {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+            self.failure = f"{type(error).__name__}{where}"
+            self._end()
+
+    def looking(self, callback: Callable[..., None]) -> Callable[..., None]:
+        """A callback that only looks, and leaves the program's values alone."""
+
+        @functools.wraps(callback)
+        def call(*args: Any, **kwargs: Any) -> None:
+            try:
+                callback(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001  (ours, not the program's)
+                self.note(error)
+
+        return call
+
+    def around(self, watch: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        """``original`` as the program calls it; ``watch(operation, *args, **kwargs)`` is to call the operation."""
+
+        @functools.wraps(original)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self.once(watch, original, args, kwargs)
+
+        return call
+
+    def once(
+        self, watch: Callable[..., Any], original: Callable[..., Any], args: Any, kwargs: Any, *context: Any
+    ) -> Any:
+        """Call ``watch(operation, *context, *args, **kwargs)``, and make sure that ``original`` runs once."""
+        operation = Operation(original)
+        try:
+            return watch(operation, *context, *args, **kwargs)
+        except BaseException as error:
+            is_own = error is not operation.error
+            if not is_own or not isinstance(error, Exception):
+                operation.error = None  # nothing refers to an exception in a circle
+                raise
+            self.note(error)
+        if operation.has_ended:
+            return operation.result
+        raised, operation.error = operation.error, None
+        if raised is None:
+            return original(*args, **kwargs)
+        try:
+            raise raised
+        finally:
+            del raised
+
+    @contextlib.contextmanager
+    def observer(self, watching: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
+        """An observer for the time of the block; where it cannot begin or end, the block runs all the same."""
+        try:
+            watching.__enter__()
+        except Exception as error:  # noqa: BLE001  (ours, not the program's)
+            self.note(error)
+            yield
+            return
+        try:
+            yield
+        finally:
+            try:
+                watching.__exit__(None, None, None)
+            except Exception as error:  # noqa: BLE001  (ours, not the program's)
+                self.note(error)

@@ -1,0 +1,138 @@
+"""A module's hook as torch calls it: what it was given, which operations ran inside, and what it put in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from gradflow.trace.nested import nested_tensors
+from gradflow.trace.tensor_facts import has_readable_numbers, outside_dispatch, shape_of
+from gradflow.watch.events import Hook, HookRun
+from gradflow.watch.observers.aside import Aside, Operation
+from gradflow.watch.observers.log import Log
+from gradflow.watch.observers.recording import ProgramRecorder
+
+__all__ = ["ForwardCall", "ObservedHook"]
+
+_RUNS_KEPT = 1_000
+_RUNS_COMPARED = 20
+_TENSORS_KEPT = 8
+
+
+@dataclass(slots=True)
+class ForwardCall:
+    """The call of a module that one of torch's ``BackwardHook`` objects belongs to, with the values that went in."""
+
+    recorder: ProgramRecorder
+    number: int
+    inputs: tuple[int, ...] = ()
+
+
+class ObservedHook:
+    """What torch calls for the program's hook, which it never sees itself."""
+
+    def __init__(self, hook: Callable[..., Any], event: Hook, recorder: ProgramRecorder, log: Log) -> None:
+        self.hook = hook
+        self.event = event
+        self.recorder = recorder
+        self.log = log
+        self._aside: Aside = recorder.aside
+
+    def of(self, hook: Callable[..., Any]) -> ObservedHook:
+        """The same for the hook of a copied module."""
+        return ObservedHook(hook, self.event, self.recorder, self.log)
+
+    def __call__(self, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        """As torch calls it."""
+        return self._aside.once(self._run, self.hook, (module, *args), kwargs, None)
+
+    def bound(self, call: ForwardCall) -> Callable[..., Any]:
+        """A backward hook of which torch tells the forward call that it belongs to."""
+
+        def run(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+            return self._aside.once(self._run, self.hook, (module, *args), kwargs, call)
+
+        return run
+
+    def _run(
+        self, operation: Operation, bound: ForwardCall | None, module: torch.nn.Module, *args: Any, **kwargs: Any
+    ) -> Any:
+        recorder, event = self.recorder, self.event
+        # backward hooks may be called from autograd's own threads
+        if (
+            recorder.suspended
+            or len(event.runs) >= _RUNS_KEPT
+            or not (event.kind == "backward" or recorder.is_own_thread())
+        ):
+            event.ran_unseen = True
+            return operation(module, *args, **kwargs)
+        output = args[-1] if args else None
+        run = HookRun(
+            call=recorder.call,
+            first_operation=len(recorder.operations.name),
+            end_operation=-1,
+            outputs=self._values(output),
+            output_type=type(output).__name__,
+            is_capture=self.log.is_capturing,
+        )
+        event.runs.append(run)
+        if event.kind == "backward":
+            with recorder.listening():
+                self._note_gradients(run, bound, module, args)
+                run.first_operation = len(recorder.operations.name)
+                result = operation(module, *args, **kwargs)
+        else:
+            result = operation(module, *args, **kwargs)
+        run.end_operation = len(recorder.operations.name)
+        run.is_silent = result is None
+        if result is not None and result is not output:
+            run.replaced = True
+            run.returned = self._values(result)
+            run.returned_type = type(result).__name__
+        return result
+
+    def _values(self, value: Any) -> tuple[int, ...]:
+        return tuple(map(self.recorder.value_of, list(nested_tensors(value))[:_TENSORS_KEPT]))
+
+    def _note_gradients(self, run: HookRun, bound: ForwardCall | None, module: torch.nn.Module, args: Any) -> None:
+        """Whose gradients the hook is given."""
+        recorder, log = self.recorder, self.log
+        run.call = bound.number if bound is not None else self._only_call(module)
+        if run.call < 0:
+            return
+        grad_output = list(nested_tensors(args[-1]))
+        made = recorder.calls[run.call].outputs
+        for tensor, output in zip(grad_output, made[: len(grad_output)] if len(made) > 1 else made, strict=False):
+            log.note_gradient(recorder.value_of(tensor), output)
+            log.note_handed(tensor, of=output, site=self.event.site, module=self.event.module)
+        if len(args) < 2 or bound is None or not isinstance(args[0], tuple):
+            return
+        run.inputs = tuple(-1 if gradient is None else recorder.value_of(gradient) for gradient in args[0])
+        first = args[0][0] if args[0] else None
+        if len(self.event.runs) > _RUNS_COMPARED:
+            run.inputs_equal = self.event.runs[0].inputs_equal
+        elif grad_output and isinstance(first, torch.Tensor):
+            run.inputs_equal = _are_equal(first, grad_output[0])
+        # where a layer hands its input on, as dropout does in eval mode, both gradients are that of its output
+        belongs = made[:1] if run.inputs_equal else bound.inputs
+        for gradient, value in zip(run.inputs, belongs, strict=False):
+            if gradient >= 0 and value >= 0:
+                log.note_gradient(gradient, value)
+
+    def _only_call(self, module: torch.nn.Module) -> int:
+        """The call of a module that was called once since the last backward; -1 where there are several."""
+        key, log = self.log.keys.key_of(module), self.log
+        start = log.backwards[-2].operation if len(log.backwards) > 1 else 0
+        calls = [n for n in range(len(log.call_modules)) if log.call_modules[n] == key]
+        recent = [n for n in calls if self.recorder.calls[n].first_operation >= start]
+        return recent[0] if len(recent) == 1 else calls[0] if len(calls) == 1 else -1
+
+
+def _are_equal(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if not (has_readable_numbers(one) and has_readable_numbers(other)) or shape_of(one) != shape_of(other):
+        return False
+    with outside_dispatch():
+        return bool(torch.equal(one, other))

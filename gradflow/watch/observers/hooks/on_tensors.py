@@ -1,0 +1,88 @@
+"""Watches the hooks that the program registers on tensors: whose gradient they are given, and what runs inside."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gradflow.trace.tensor_facts import is_leaf, requires_grad, unseen
+from gradflow.watch.events import TensorHook
+from gradflow.watch.observers.aside import Operation
+from gradflow.watch.observers.callers import caller_of, is_within_torch
+from gradflow.watch.observers.hooks.tables import TensorTable
+from gradflow.watch.observers.log import Log
+
+if TYPE_CHECKING:
+    from gradflow.watch.observers.recording import ProgramRecorder
+
+__all__ = ["TensorHooks"]
+
+_KEPT = 1_000
+
+
+class TensorHooks:
+    """Notes each hook; what autograd calls is observed, what the program finds on its tensor is its own hook."""
+
+    def __init__(self, recorder: ProgramRecorder, log: Log) -> None:
+        self._recorder = recorder
+        self._log = log
+        self._next: Callable[[Any], Any] | None = None
+
+    def register(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """``tensor.register_hook(hook)``: the gradient that a hook is given belongs to the tensor that it sits on."""
+        tensor = args[0]
+        recorder = self._recorder
+        value = recorder.value_of(tensor)
+        caller = caller_of(sys._getframe(1))
+        event = TensorHook(
+            value=value,
+            site=recorder.sites.number(caller),
+            operation=len(recorder.operations.name),
+            backwards=len(self._log.backwards),
+        )
+        is_observed = self._prepare(tensor)
+        is_of_leaf, module = is_leaf(tensor), recorder.module_of(value)
+        self._next = lambda hook: self._observed(hook, event, is_of_leaf, module)
+        try:
+            handle = operation(*args, **kwargs)
+        finally:
+            self._next = None
+        # of a hook that is not observed nobody knows whether it runs
+        if is_observed and not is_within_torch(caller) and len(self._log.tensor_hooks) < _KEPT:
+            self._log.tensor_hooks.append(event)
+        return handle
+
+    def _prepare(self, tensor: torch.Tensor) -> bool:
+        """Give a tensor without hooks a table in which they are observed; whether it has one."""
+        with unseen():
+            table = tensor._backward_hooks
+            if table is None and requires_grad(tensor):
+                table = TensorTable(self._observe)
+                tensor._backward_hooks = table  # type: ignore[assignment]
+                if tensor.grad_fn is not None:
+                    tensor.grad_fn._register_hook_dict(tensor)
+        return type(table) is TensorTable
+
+    def _observe(self, hook: Any) -> Any:
+        return hook if self._next is None else self._next(hook)
+
+    def _observed(self, hook: Any, event: TensorHook, is_of_leaf: bool, module: int) -> Callable[[Any], Any]:
+        recorder, log, aside = self._recorder, self._log, self._recorder.aside
+
+        def note(operation: Operation, gradient: Any) -> Any:
+            event.runs += 1
+            if recorder.suspended or not isinstance(gradient, torch.Tensor):
+                return operation(gradient)
+            with recorder.listening():
+                log.note_gradient(recorder.value_of(gradient), event.value)
+                if not is_of_leaf:
+                    log.note_handed(gradient, of=event.value, site=event.site, module=module)
+                return operation(gradient)
+
+        def call(gradient: Any) -> Any:
+            return aside.once(note, hook, (gradient,), {})
+
+        return call
