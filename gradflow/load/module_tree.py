@@ -1,7 +1,7 @@
 """The modules and parameters that are registered in a model, and how deep they are nested; found without recursion.
 
-Read from the tables that ``nn.Module`` keeps, because a model may define ``named_parameters`` and its like anew: with other
-arguments, counting its calls, leaving things out.
+Read from the tables that ``nn.Module`` keeps, because a model may define ``named_parameters`` and its like anew: with
+other arguments, counting its calls, leaving things out.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import UserDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy
@@ -25,24 +25,6 @@ def nested_tensors(value: Any, depth: int = 0) -> Iterable[torch.Tensor]:
     """
     if isinstance(value, torch.Tensor):
         yield value
-    elif isinstance(value, (list, tuple)):
-        items = tuple.__iter__(value) if isinstance(value, tuple) else list.__iter__(value)
-        for position, item in enumerate(items if depth < _DEEPEST else ()):
-            if not position and type(item) in (int, float):
-                return  # most likely a long list of numbers
-            yield from nested_tensors(item, depth + 1)
-    elif isinstance(value, slice):
-        for end in (value.start, value.stop, value.step):
-            if isinstance(end, torch.Tensor):
-                yield end
-    elif isinstance(value, dict):
-        if depth < _DEEPEST:
-            for item in dict.values(value):
-                yield from nested_tensors(item, depth + 1)
-    elif "__dataclass_fields__" in vars(type(value)) or isinstance(value, UserDict):
-        if depth < _DEEPEST:
-            for item in list(object.__getattribute__(value, "__dict__").values()):
-                yield from nested_tensors(item, depth + 1)
     elif isinstance(value, numpy.ndarray):
         # one made by Tensor.numpy() keeps its tensor as `base`
         base: Any = value
@@ -51,3 +33,23 @@ def nested_tensors(value: Any, depth: int = 0) -> Iterable[torch.Tensor]:
             depth += 1
         if isinstance(base, torch.Tensor):
             yield base
+    elif depth < _DEEPEST:
+        for item in _items(value):
+            yield from nested_tensors(item, depth + 1)
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, (list, tuple)):
+        first = next(_iterate(value), None)
+        return () if type(first) in (int, float) else _iterate(value)  # most likely a long list of numbers
+    if isinstance(value, slice):
+        return value.start, value.stop, value.step
+    if isinstance(value, dict):
+        return dict.values(value)
+    if "__dataclass_fields__" in vars(type(value)) or isinstance(value, UserDict):
+        return list(object.__getattribute__(value, "__dict__").values())
+    return ()
+
+
+def _iterate(value: list[Any] | tuple[Any, ...]) -> Iterator[Any]:
+    return tuple.__iter__(value) if isinstance(value, tuple) else list.__iter__(value)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from gradflow.location import SiteTable
 from gradflow.trace.data import CallRow, OperationColumns, ValueColumns
@@ -111,7 +111,7 @@ class Tables:
             values.requires_grad.append(requires_grad(tensor))
             values.shape.append(shape_of(tensor))
             dtype = dtype_of(tensor)
-            if isinstance(tensor, UninitializedTensorMixin):
+            if is_lazy(tensor):
                 self._without_shape.append((_reference(tensor), value))
         number = self._dtypes.get(dtype)
         if number is None:

@@ -1,6 +1,6 @@
 """Facts about a tensor, asked past its class and past all modes: nobody but gradflow sees that it looked.
 
-A class of the program's own may refuse, print or count what it is asked, and so may its modes; a property of it may even
+A class of the program's own may refuse, print or count what it is asked, and so may its modes; a property may even
 shadow torch's. So the attributes are those of torch's own base class, read while nothing of Python's is dispatched to.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch._ops import _len_torch_dispatch_stack_pre_dispatch
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 from torch.utils._python_dispatch import _disable_current_modes
 
 __all__ = [
@@ -42,6 +42,7 @@ _VERSION, _IS_NESTED, _IS_META = (_BASE[name].__get__ for name in ("_version", "
 _SIZE, _DIM, _IS_VIEW, _STORAGE = (_BASE[name] for name in ("size", "dim", "_is_view", "untyped_storage"))
 _IS_INFERENCE = _BASE["is_inference"]
 _functorch = torch._C._functorch
+_modes_aside: Any = _disable_current_modes
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 _modes_before_dispatch = _len_torch_dispatch_stack_pre_dispatch
 
@@ -113,7 +114,7 @@ def storage_pointer(tensor: torch.Tensor) -> int:
 
 def shape_of(tensor: torch.Tensor) -> tuple[int, ...]:
     """The shape; -1 along what differs between the parts of a nested tensor, and where it is a symbol."""
-    if isinstance(tensor, UninitializedTensorMixin):
+    if is_lazy(tensor):
         return ()
     with unseen():
         if not _IS_NESTED(tensor):
@@ -136,7 +137,7 @@ def has_readable_numbers(tensor: torch.Tensor) -> bool:
     Not so on the meta device, under a transform such as ``vmap``, and for a class whose own Python says what its
     operations do: a fake tensor has no numbers, and others would see that somebody computes.
     """
-    if isinstance(tensor, UninitializedTensorMixin):
+    if is_lazy(tensor):
         return False
     is_torchs_own = type(tensor).__torch_dispatch__ == torch.Tensor.__torch_dispatch__
     with unseen():
@@ -155,5 +156,5 @@ def outside_dispatch() -> Iterator[None]:
         if not (_dispatch_modes() or _modes_before_dispatch()):
             yield
             return
-        with _disable_current_modes():
+        with _modes_aside():
             yield

@@ -1,7 +1,7 @@
 """The one place where gradflow's own mistakes end: an observer that fails steps aside, and the program goes on.
 
-Every callback of an observer is wrapped here. One that only looks (:meth:`Aside.looking`) raises nothing. One that has an
-operation of the program inside (:meth:`Aside.around`) gets it as an object that runs it: whatever fails before or after
+Every callback of an observer is wrapped here. One that only looks (:meth:`Aside.looking`) raises nothing. One that has
+an operation of the program inside (:meth:`Aside.around`) gets it as an object that runs it: whatever fails before or after
 it, the operation runs exactly once, and its own exception is the only one that the program sees.
 """
 
@@ -37,6 +37,7 @@ class Operation:
         self.result: Any = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it."""
         try:
             self.result = self._function(*args, **kwargs)
         except BaseException as error:

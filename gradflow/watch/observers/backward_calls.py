@@ -156,7 +156,7 @@ class BackwardCalls:
         kept = []
         for key, (tensor_reference, gradient_reference, version) in list(self._left.items()):
             tensor = tensor_reference()
-            gradient = gradient_reference()
+            gradient: Any = gradient_reference()
             if tensor is None:
                 del self._left[key]
                 continue
@@ -166,9 +166,9 @@ class BackwardCalls:
 
     def _remember(self, leaves: Sequence[torch.Tensor]) -> None:
         for leaf in leaves[:_LEAVES_WATCHED]:
-            gradient = gradient_of(leaf)
-            if gradient is not None:
-                self._left[id(leaf)] = (weakref.ref(leaf), weakref.ref(gradient), version_of(gradient))
+            left = gradient_of(leaf)
+            if left is not None:
+                self._left[id(leaf)] = (weakref.ref(leaf), weakref.ref(left), version_of(left))
 
 
 def _is_internal(caller: FrameType | None) -> bool:

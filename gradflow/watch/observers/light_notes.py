@@ -33,7 +33,8 @@ class LightNotes:
     """The notes of one backward pass.
 
     ``on_birth`` is called with the first node that makes a NaN or infinity, ``facts_of`` with a node and the edges on
-    which it hands on zeros, while the graph still holds what they need to look at. ``looking`` wraps a hook of ours so that it never raises.
+    which it hands on zeros, while the graph still holds what they need to look at. ``looking`` wraps
+    a hook of ours so that it never raises.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ __all__ = ["measure"]
 
 
 def measure(gradient: torch.Tensor | None) -> Measured:
-    """A gradient in numbers; plain facts, the tensor is not kept. Numbers that cannot be read are ``None``, and no zeros."""
+    """A gradient in numbers; plain facts, the tensor is not kept. What cannot be read is ``None``, and no zero."""
     if gradient is None:
         return Measured(arrived=False)
     shape = shape_of(gradient)

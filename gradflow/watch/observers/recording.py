@@ -26,7 +26,6 @@ from gradflow.watch.events import FlagChange, GradRead
 from gradflow.watch.observers.applications import ApplicationKeeper
 from gradflow.watch.observers.aside import Aside, Operation
 from gradflow.watch.observers.callers import caller_of, is_guard
-from gradflow.watch.observers.hooks.on_tensors import TensorHooks
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.presence import on_stack
@@ -58,6 +57,11 @@ class ProgramRecorder(Recorder):
         Numbers the places in the program.
     log
         Gets the events.
+
+    Attributes
+    ----------
+    register_hook
+        Takes over ``tensor.register_hook(...)``, where it is set.
     """
 
     def __init__(self, sites: SiteTable, log: Log) -> None:
@@ -66,7 +70,7 @@ class ProgramRecorder(Recorder):
         self.passed_through: set[Any] = {torch.autograd.grad, torch.Tensor.backward}
         self.thread = get_ident()
         self.aside = Aside(self._stop)
-        self._tensor_hooks = TensorHooks(self, log)
+        self.register_hook: Callable[[Operation, Any, Any], Any] | None = None
         self._reads: dict[int, int] = {}
         self._most = sys.maxsize
         self._on_full: Callable[[], None] = lambda: None
@@ -104,8 +108,8 @@ class ProgramRecorder(Recorder):
         """Run what torch hands to the mode, and note it."""
         if func == _GRAD_GET:
             return self._read_grad(operation, args[0])
-        if func is torch.Tensor.register_hook:
-            return self._tensor_hooks.register(operation, args, kwargs)
+        if func is torch.Tensor.register_hook and self.register_hook is not None:
+            return self.register_hook(operation, args, kwargs)
         if func == _FLAG_SET:
             return self._switch(operation, args, kwargs, bool(args[1]))
         if func is torch.Tensor.requires_grad_:

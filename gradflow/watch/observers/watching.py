@@ -19,18 +19,18 @@ from gradflow.trace.patches import watched
 from gradflow.trace.program_sites import ProgramSites
 from gradflow.watch.events import Failure, Observation, PlainTensor
 from gradflow.watch.observers.backward_calls import BackwardCalls
-from gradflow.watch.observers.construction import Construction
 from gradflow.watch.observers.formulas import check_formulas, last_returns
 from gradflow.watch.observers.hooks.registrations import HookWatch
 from gradflow.watch.observers.log import Log
-from gradflow.watch.observers.module_calls import ModuleCalls
+from gradflow.watch.observers.modules.construction import Construction
+from gradflow.watch.observers.modules.module_calls import ModuleCalls
+from gradflow.watch.observers.modules.plain_tensors import plain_tensors
+from gradflow.watch.observers.modules.uncalled import explain_uncalled
 from gradflow.watch.observers.optimizers import OptimizerWatch
-from gradflow.watch.observers.plain_tensors import plain_tensors
 from gradflow.watch.observers.presence import take_off
 from gradflow.watch.observers.recording import ProgramRecorder
 from gradflow.watch.observers.special_calls.compiled import CompiledCalls
 from gradflow.watch.observers.special_calls.swapped_tensors import SwappedTensors
-from gradflow.watch.observers.uncalled import explain_uncalled
 
 __all__ = ["OPERATIONS_KEPT", "Watch"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -14,9 +14,7 @@ from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.callers import caller_of, is_within_torch
 from gradflow.watch.observers.hooks.tables import TensorTable
 from gradflow.watch.observers.log import Log
-
-if TYPE_CHECKING:
-    from gradflow.watch.observers.recording import ProgramRecorder
+from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["TensorHooks"]
 
@@ -61,7 +59,7 @@ class TensorHooks:
             table = tensor._backward_hooks
             if table is None and requires_grad(tensor):
                 table = TensorTable(self._observe)
-                tensor._backward_hooks = table  # type: ignore[assignment]
+                tensor._backward_hooks = table
                 if tensor.grad_fn is not None:
                     tensor.grad_fn._register_hook_dict(tensor)
         return type(table) is TensorTable

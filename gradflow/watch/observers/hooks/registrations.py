@@ -23,6 +23,7 @@ from gradflow.watch.events import Hook
 from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.callers import caller_of
 from gradflow.watch.observers.hooks.observed import ForwardCall, ObservedHook
+from gradflow.watch.observers.hooks.on_tensors import TensorHooks
 from gradflow.watch.observers.hooks.tables import ModuleTable
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.recording import ProgramRecorder
@@ -61,6 +62,7 @@ class HookWatch:
             replace(stack, RemovableHandle, "remove", around(self._remove, RemovableHandle.remove))
             replace(stack, BackwardHook, "__init__", around(self._bind, BackwardHook.__init__))
             replace(stack, BackwardHook, "setup_input_hook", around(self._note_inputs, BackwardHook.setup_input_hook))
+            self._recorder.register_hook = TensorHooks(self._recorder, self._log).register
             yield
 
     def put_tables_back(self) -> None:

@@ -1,7 +1,7 @@
 """Tables of hooks in which torch finds an observed hook, and everybody else the program's own.
 
-Torch keeps the hooks of a module and of a tensor in dictionaries that programs read, too: to find a hook again by ``is``,
-to delete it, to show its source, to pickle a model. So the program's hook stays what lies there.
+Torch keeps the hooks of a module and of a tensor in dictionaries that programs read, too: to find a hook again by
+``is``, to delete it, to show its source, to pickle a model. So the program's hook stays what lies there.
 """
 
 from __future__ import annotations

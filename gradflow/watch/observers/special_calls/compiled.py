@@ -17,7 +17,7 @@ from gradflow.trace.tensor_facts import requires_grad
 from gradflow.values import tensors_in
 from gradflow.watch.observers.hooks.registrations import plain_tables
 from gradflow.watch.observers.log import Log
-from gradflow.watch.observers.module_calls import ModuleCalls
+from gradflow.watch.observers.modules.module_calls import ModuleCalls
 from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["CompiledCalls"]

@@ -18,8 +18,8 @@ from gradflow.probe.unregistered import find_unregistered
 from gradflow.trace.data import CallRow
 from gradflow.trace.tensor_facts import requires_grad
 from gradflow.watch.observers.log import Log
+from gradflow.watch.observers.modules.fast_path import FastPath
 from gradflow.watch.observers.recording import ProgramRecorder
-from gradflow.watch.observers.special_calls.fast_path import FastPath
 
 __all__ = ["ModuleCalls"]
 
