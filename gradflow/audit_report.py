@@ -165,6 +165,7 @@ class AuditReport:
         return audit_to_json(self)
 
     def __str__(self) -> str:
+        import gradflow.render.quiet_rich  # noqa: F401
         from gradflow.render.audit_terminal import render_audit_text
 
         return render_audit_text(self)

@@ -174,6 +174,7 @@ class Report:
         return report_to_json(self)
 
     def __str__(self) -> str:
+        import gradflow.render.quiet_rich  # noqa: F401
         from gradflow.render.terminal import render_text
 
         return render_text(self)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from time import perf_counter  # as it is now: the program may lay out a clock of its own
 
 from gradflow.cli.formats import FORMATS, PICTURES, report_and_pictures
 from gradflow.cli.outputs import Outputs, add_force_option
@@ -99,20 +100,32 @@ class Run:
                 hint="for a module, as in `python -m`, write `gradflow run -m MODULE`",
             )
         from gradflow.watch.observers.running import INTERRUPTED, run_program
+        from gradflow.watch.observers.special_calls.hard_exit import telling_before_hard_exit
         from gradflow.watch.observers.watching import Watch
         from gradflow.watch.outcome import outcome
 
         watch = Watch(steps=args.steps, formulas=not args.no_formulas)
-        started, process, is_ours = time.perf_counter(), os.getpid(), _is_own_process()
-        with without_stand_ins():
+        started, process, is_ours = perf_counter(), os.getpid(), _is_own_process()
+
+        def tell(*, is_flushed: bool = True) -> Report:
+            report = outcome(watch.observation, program=args.program, duration_s=perf_counter() - started)
+            _show(report, format_, output, outputs, is_flushed=is_flushed)
+            _draw(report, pictures, outputs)
+            return report
+
+        def tell_at_once() -> None:
+            watch.end()
+            with reported_failure():
+                tell(is_flushed=False)
+
+        last_word = telling_before_hard_exit(tell_at_once) if is_ours else contextlib.nullcontext()
+        with without_stand_ins(), last_word:
             status = run_program(
                 watch, args.program, args.arguments, is_module=args.is_module, is_whole_process=is_ours
             )
         if os.getpid() != process:
             return status  # a process that the program forked: the one that started it reports
-        report = outcome(watch.observation, program=args.program, duration_s=time.perf_counter() - started)
-        _show(report, format_, output, outputs)
-        _draw(report, pictures, outputs)
+        report = tell()
         if status == INTERRUPTED and is_ours and os.name == "posix":
             _end_as_interrupted()
         return status or (report.exit_code if args.strict else 0)
@@ -160,16 +173,26 @@ def _draw(report: Report, pictures: list[Path], outputs: Outputs) -> None:
         outputs.write(path, file_content(report, path))
 
 
-def _show(report: Report, format_: str, output: Path | None, outputs: Outputs) -> None:
+@contextlib.contextmanager
+def reported_failure() -> Iterator[None]:
+    """Say what failed: the process ends right after, whatever happens here."""
+    try:
+        yield
+    except Exception as failure:  # noqa: BLE001
+        say(f"gradflow: no report could be given: {type(failure).__name__}: {failure}")
+
+
+def _show(report: Report, format_: str, output: Path | None, outputs: Outputs, *, is_flushed: bool) -> None:
     """Write the report to its file, or print it on stderr: stdout is the program's."""
     if output is not None:
         from gradflow.cli.formats import show
 
         show(report, format_, output, outputs)
         return
-    from gradflow.watch.observers.running import flush
+    if is_flushed:
+        from gradflow.watch.observers.running import flush
 
-    flush(sys.stdout)
+        flush(sys.stdout)
     if format_ == "text" and not report.diagnostics:
         from gradflow.watch.explaining import summary
 

@@ -100,19 +100,24 @@ class Tables:
     def _new_value(self, tensor: torch.Tensor, producer: int, group: int = -1) -> int:
         values = self.values
         value = len(values.producer)
-        values.producer.append(producer)
         if type(tensor) in PLAIN_CLASSES and not _modes():
-            values.requires_grad.append(tensor.requires_grad)
-            # one tuple for all values of a shape; nested tensors may not give theirs
-            shape = self._shapes.get(tensor.shape) if not tensor.is_nested else None
-            values.shape.append(shape if shape is not None else self._new_shape(tensor))
+            requires = tensor.requires_grad
+            # one tuple for all values of a shape; nested tensors may not give theirs, and symbols are not to be looked up
+            if tensor.is_nested or tensor._has_symbolic_sizes_strides:
+                shape = shape_of(tensor)
+            else:
+                shape = self._shapes.get(tensor.shape)
+                if shape is None:
+                    shape = self._shapes[tensor.shape] = shape_of(tensor)
             dtype = tensor.dtype
         else:
-            values.requires_grad.append(requires_grad(tensor))
-            values.shape.append(shape_of(tensor))
-            dtype = dtype_of(tensor)
+            requires, shape, dtype = requires_grad(tensor), shape_of(tensor), dtype_of(tensor)
             if is_lazy(tensor):
                 self._without_shape.append((_reference(tensor), value))
+        # all of it has been read: the columns stay of one length
+        values.producer.append(producer)
+        values.requires_grad.append(requires)
+        values.shape.append(shape)
         number = self._dtypes.get(dtype)
         if number is None:
             number = self._dtypes[dtype] = len(self._dtypes)
@@ -121,13 +126,6 @@ class Tables:
         self._seen.append(self._writes)
         self._ids[id(tensor)] = (_reference(tensor), value)
         return value
-
-    def _new_shape(self, tensor: torch.Tensor) -> tuple[int, ...]:
-        """The shape of a tensor that is the first of its shape, or is nested."""
-        shape = shape_of(tensor)
-        if not tensor.is_nested:
-            self._shapes[tensor.shape] = shape
-        return shape
 
     def complete_shapes(self) -> None:
         """Parameters of lazy layers got their shapes when these first ran."""
@@ -166,6 +164,21 @@ class Tables:
         columns.sequence_start.append(number)
         columns.sequence_end.append(number)
         return row
+
+    def drop_open_row(self) -> None:
+        """Forget an operation that could not be recorded to its end; what it gave has no producer."""
+        columns = self.operations
+        rows = len(columns.output_start) - 1
+        for column in (columns.name, columns.site, columns.call, columns.mode, columns.region):
+            del column[rows:]
+        for column in (columns.sequence_start, columns.sequence_end):
+            del column[rows:]
+        del columns.input_start[rows + 1 :]
+        for column in (columns.inputs, columns.argument):
+            del column[columns.input_start[rows] :]
+        for value in columns.outputs[columns.output_start[rows] :]:
+            self.values.producer[value] = -1
+        del columns.outputs[columns.output_start[rows] :]
 
     def _append_inputs(self, row: int, inputs: Iterable[int], arguments: Iterable[int]) -> None:
         columns = self.operations

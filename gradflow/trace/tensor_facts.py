@@ -43,8 +43,8 @@ _SIZE, _DIM, _IS_VIEW, _STORAGE = (_BASE[name] for name in ("size", "dim", "_is_
 _IS_INFERENCE = _BASE["is_inference"]
 _functorch = torch._C._functorch
 _modes_aside: Any = _disable_current_modes
-_dispatch_modes = torch._C._len_torch_dispatch_stack
-_modes_before_dispatch = _len_torch_dispatch_stack_pre_dispatch
+_dispatch_modes: Any = torch._C._len_torch_dispatch_stack
+_modes_before_dispatch: Any = _len_torch_dispatch_stack_pre_dispatch
 
 unseen = torch._C.DisableTorchFunction
 """``with unseen():`` nothing that runs is shown to a tensor class or to a function mode."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-import time
 from collections.abc import Callable
+from time import perf_counter  # as it is now: the program may lay out a clock of its own
 from types import FrameType, TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
@@ -118,7 +118,7 @@ class _Run:
         self.is_blind = False
         self._explanation = explanation
         self._joined: list[Explanation] = []
-        self._started = time.perf_counter()
+        self._started = perf_counter()
         self._watch: Watch | None = None
         if not self.claim.watches:
             return
@@ -149,7 +149,7 @@ class _Run:
             seen.append(watch.observation())
             return seen[0]
 
-        report = outcome(observe, duration_s=time.perf_counter() - self._started)
+        report = outcome(observe, duration_s=perf_counter() - self._started)
         if seen:
             report = with_what_ran_before(report, seen[0], frame, error)
         for one in (self._explanation, *self._joined):

@@ -1,8 +1,8 @@
 """The one place where gradflow's own mistakes end: an observer that fails steps aside, and the program goes on.
 
 Every callback of an observer is wrapped here. One that only looks (:meth:`Aside.looking`) raises nothing. One that has
-an operation of the program inside (:meth:`Aside.around`) gets it as an object that runs it: whatever fails before or after
-it, the operation runs exactly once, and its own exception is the only one that the program sees.
+an operation of the program inside (:meth:`Aside.around`) gets it as an object that runs it: whatever fails before or
+after it, the operation runs exactly once, and its own exception is the only one that the program sees.
 """
 
 from __future__ import annotations

@@ -156,11 +156,13 @@ class BackwardCalls:
         kept = []
         for key, (tensor_reference, gradient_reference, version) in list(self._left.items()):
             tensor = tensor_reference()
-            gradient: Any = gradient_reference()
+            gradient = gradient_reference()
             if tensor is None:
                 del self._left[key]
                 continue
-            if gradient is not None and gradient_of(tensor) is gradient and version_of(gradient) == version:
+            if gradient is None:
+                continue
+            if gradient_of(tensor) is gradient and version_of(gradient) == version:
                 kept.append(self._recorder.value_of(tensor))
         return tuple(kept)
 

@@ -15,7 +15,7 @@ from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.forward_origin import forward_origin
 from gradflow.probe.last_nodes import NodeNote, with_ends
 from gradflow.probe.node_facts import NodeFacts, facts_of
-from gradflow.trace.tensor_facts import has_readable_numbers, is_inference, outside_dispatch, requires_grad, unseen
+from gradflow.trace.tensor_facts import has_readable_numbers, is_inference, is_leaf, outside_dispatch, requires_grad
 from gradflow.watch.events import Backward
 from gradflow.watch.observers.light_notes import LightNotes
 from gradflow.watch.observers.lost_ways import towards, with_hidden
@@ -79,11 +79,11 @@ class BackwardNotes:
         self._arrived: dict[Node, Magnitude] = {}
         self._unseen = ""
         self._unreadable = False
-        with unseen():
+        with outside_dispatch():
             self._edges = {
                 position: torch.autograd.graph.get_gradient_edge(tensor)
                 for position, tensor in enumerate(inputs)
-                if requires_grad(tensor) and not is_inference(tensor)
+                if requires_grad(tensor) and not is_inference(tensor) and _edge_can_be_seen(tensor)
             }
             edges = [torch.autograd.graph.get_gradient_edge(root) for root in roots if root.grad_fn is not None]
             if is_batched:
@@ -242,6 +242,11 @@ class BackwardNotes:
 
 def _can_be_measured(gradient: Any) -> bool:
     return not isinstance(gradient, torch.Tensor) or has_readable_numbers(gradient)
+
+
+def _edge_can_be_seen(tensor: torch.Tensor) -> bool:
+    """For the edge of a leaf torch makes a view of it, which a class with its own dispatch would notice."""
+    return not is_leaf(tensor) or has_readable_numbers(tensor)
 
 
 def _nothing(node: Node) -> None:

@@ -85,6 +85,7 @@ class ProgramRecorder(Recorder):
         """Something of gradflow's own failed: record nothing more."""
         self.suspended += 1
         self.call = -1
+        self.drop_open_row()
 
     def is_own_thread(self) -> bool:
         """Whether this is the thread whose operations are recorded: torch has function modes for each thread."""

@@ -146,6 +146,7 @@ def _status(code: Any) -> int:
 def _show(error: BaseException) -> None:
     """Print the traceback as if gradflow were not there."""
     shown = without_gradflow(error.__traceback__)
+    error.__traceback__ = shown or error.__traceback__
     flush(sys.stdout)
     if sys.excepthook is not sys.__excepthook__:
         sys.excepthook(type(error), error, shown)

@@ -132,6 +132,12 @@ class Watch:
         self.recorder.suspended += 1
         self._stack.close()
 
+    def end(self) -> None:
+        """The program ends on the spot, from within: nothing more is to be seen."""
+        _ACTIVE.discard(self)
+        take_off(self.recorder)
+        self.leave()
+
     def note_failure(self, error: BaseException, *, is_last: bool = True) -> None:
         """An exception ended the program."""
         keys = self.log.keys

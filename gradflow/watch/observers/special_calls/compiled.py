@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -12,9 +13,11 @@ import torch.fx
 import torch.nn.modules.module as module_machinery
 
 from gradflow.load.module_tree import modules_in, parameters_in
+from gradflow.location import own_directory
+from gradflow.values import tensors_in
 from gradflow.trace.patches import replace, replace_function
 from gradflow.trace.tensor_facts import requires_grad
-from gradflow.values import tensors_in
+from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.hooks.registrations import plain_tables
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.modules.module_calls import ModuleCalls
@@ -39,6 +42,8 @@ class CompiledCalls:
             for name in ("trace", "script"):
                 replace_function(stack, torch.jit, name, self._scripted(getattr(torch.jit, name)))
             replace(stack, torch.fx.Tracer, "trace", self._symbolic(torch.fx.Tracer.trace))
+            find = torch.jit._builtins._find_builtin
+            replace(stack, torch.jit._builtins, "_find_builtin", self._recorder.aside.around(_find_torchs_own, find))
             yield
 
     def _symbolic(self, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -131,6 +136,16 @@ class CompiledCalls:
                 return run()
 
         return recorder.record_call("(compiled)", aside, tensors_in([inputs]), depth=2)
+
+
+def _find_torchs_own(operation: Operation, function: Any) -> Any:
+    """TorchScript knows its own functions, such as ``torch.autograd.grad``, by the very object."""
+    if type(function) is FunctionType and function.__code__.co_filename.startswith(_OWN):
+        function = getattr(function, "__wrapped__", function)
+    return operation(function)
+
+
+_OWN = own_directory()
 
 
 @contextlib.contextmanager
