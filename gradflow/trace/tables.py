@@ -102,7 +102,8 @@ class Tables:
         value = len(values.producer)
         if type(tensor) in PLAIN_CLASSES and not _modes():
             requires = tensor.requires_grad
-            # one tuple for all values of a shape; nested tensors may not give theirs, and symbols are not to be looked up
+            # one tuple for all values of a shape; nested tensors may not give theirs, symbols are not to be looked up
+            shape: tuple[int, ...] | None
             if tensor.is_nested or tensor._has_symbolic_sizes_strides:
                 shape = shape_of(tensor)
             else:

@@ -162,7 +162,7 @@ class BackwardCalls:
                 continue
             if gradient is None:
                 continue
-            if gradient_of(tensor) is gradient and version_of(gradient) == version:
+            if version_of(gradient) == version and gradient_of(tensor) is gradient:
                 kept.append(self._recorder.value_of(tensor))
         return tuple(kept)
 

@@ -14,9 +14,9 @@ import torch.nn.modules.module as module_machinery
 
 from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.location import own_directory
-from gradflow.values import tensors_in
 from gradflow.trace.patches import replace, replace_function
 from gradflow.trace.tensor_facts import requires_grad
+from gradflow.values import tensors_in
 from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.hooks.registrations import plain_tables
 from gradflow.watch.observers.log import Log
