@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.exit_status import exit_status
 from gradflow.output.named import output_path
 from gradflow.report import Environment, Score
 
@@ -140,9 +141,9 @@ class AuditReport:
 
         One that gets a gradient in train mode only is no fault of the model: a warning says so.
         """
-        has_error = any(diagnostic.severity == "error" for diagnostic in self.diagnostics)
         warned = {name for one in self.diagnostics if one.severity == "warning" for name in one.hides}
-        return 1 if has_error or set(self.unused) - warned else 0
+        verdicts = ("broken" for name in self.unused if name not in warned)
+        return exit_status(verdicts, (diagnostic.severity for diagnostic in self.diagnostics))
 
     def save(self, path: str | Path) -> Path:
         """Write the report in the format that the file's extension names: ``.json``, ``.md`` or ``.txt``.

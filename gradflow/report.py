@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.diagnose.verdict import Verdict
+from gradflow.exit_status import exit_status
 from gradflow.graph.flow_graph import FlowGraph
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ class Report:
         What gradflow chose because the user had not said it ("weights: none, random initialisation").
     undetermined
         What could not be found out, each with the reason.
+    seen
+        Of a watched program: what was seen of its gradients, which is all that ``connected`` rests on.
     cam
         The Grad-CAM, where one was asked for and the path is connected.
     others
@@ -129,6 +132,7 @@ class Report:
     environment: Environment = field(default_factory=Environment)
     assumptions: tuple[str, ...] = ()
     undetermined: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
     cam: CamResult | None = None
     others: tuple[Report, ...] = ()
     schema_version: str = SCHEMA_VERSION
@@ -150,8 +154,13 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The exit status of ``gradflow check``: 0 when every layer is connected, else 1."""
-        return 0 if all(report.connected for report in self.reports) else 1
+        """The exit status of ``gradflow check``: 0 when every layer is connected and no finding is an error, else 1."""
+        return self.exit_status()
+
+    def exit_status(self, *, strict: bool = False) -> int:
+        """The exit status that the report stands for; with ``strict`` 1 for a warning too, as of ``gradflow run``."""
+        found = (diagnostic.severity for report in self.reports for diagnostic in report.diagnostics)
+        return exit_status((report.verdict for report in self.reports), found, strict=strict)
 
     def save(self, path: str | Path) -> Path:
         """Write the report in the format that the file's extension names: ``.json``, ``.svg``, ``.dot``, ``.png`` ...

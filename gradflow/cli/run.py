@@ -38,7 +38,7 @@ examples:
   gradflow run --steps 20 train.py
   gradflow run --format json --output report.json cam.py
 
-Exit status: that of the program; with --strict 1 where it would be 0 and a gradient is missing or wrong.
+Exit status: that of the program; with --strict 1 where it would be 0 and there is an error or a warning.
 """
 
 
@@ -128,7 +128,7 @@ class Run:
         report = tell()
         if status == INTERRUPTED and is_ours and os.name == "posix":
             _end_as_interrupted()
-        return status or (report.exit_code if args.strict else 0)
+        return status or (report.exit_status(strict=True) if args.strict else 0)
 
 
 def _files_read(args: argparse.Namespace) -> Iterator[Path]:

@@ -36,6 +36,7 @@ CODES: dict[str, str] = {
     "GF303": "position-not-read",
     "GF304": "unregistered-params",
     "GF305": "optimizer-stale-params",
+    "GF306": "no-gradient-at-step",
     # GF4xx: the value
     "GF401": "partial-detach",
     "GF402": "zero-derivative-op",

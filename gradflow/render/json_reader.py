@@ -44,6 +44,7 @@ def report_from_json(data: object) -> Report:
         environment=environment,
         assumptions=source.read("assumptions", tuple[str, ...], ()),
         undetermined=source.read("undetermined", tuple[str, ...], ()),
+        seen=source.read("seen", tuple[str, ...], ()),
         cam=_cam(source),
         # the first row repeats the report itself
         others=tuple(

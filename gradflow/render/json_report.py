@@ -39,6 +39,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
         "environment": encode(report.environment),
         "assumptions": list(report.assumptions),
         "undetermined": list(report.undetermined),
+        "seen": list(report.seen),
         "layers": [_layer(each) for each in report.reports] if report.others else [],
     }
 

@@ -64,7 +64,10 @@ def score_text(score: Score) -> str:
 
 
 def headline(report: Report) -> str:
-    """The verdict as one honest sentence, starting with the verdict's own word."""
+    """The verdict as one honest sentence; of a watched program without a fault, what was seen of its gradients."""
+    if report.connected and report.seen:
+        is_clear = all(diagnostic.severity == "info" for diagnostic in report.diagnostics)
+        return f"{'no fault found' if is_clear else 'connected'}: {'; '.join(report.seen)}"
     target, score = target_text(report.target), score_text(report.score)
     match report.verdict:
         case "connected":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import TracebackType
 
 from gradflow.errors import ModelRaisedError
 from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
 from gradflow.source_place import place
 from gradflow.trace.conduct.whose_error import is_ours, our_error
 
-__all__ = ["ForwardFailure", "failure_of", "model_raised"]
+__all__ = ["ForwardFailure", "failure_of", "innermost_place", "model_raised"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,16 @@ def failure_of(error: Exception) -> ForwardFailure:
     """
     if is_ours(error):
         raise our_error(error)
-    traceback = error.__traceback__
+    return ForwardFailure(
+        error=error,
+        type_name=type(error).__name__,
+        message=str(error).strip().splitlines()[0] if str(error).strip() else "",
+        span=innermost_place(error.__traceback__),
+    )
+
+
+def innermost_place(traceback: TracebackType | None) -> SourceSpan | None:
+    """The innermost line of the user's in a traceback, else the innermost outside torch, gradflow and Python itself."""
     innermost: SourceSpan | None = None
     users: SourceSpan | None = None
     while traceback is not None:
@@ -43,12 +53,7 @@ def failure_of(error: Exception) -> ForwardFailure:
             if not is_installed(code.co_filename):
                 users = innermost
         traceback = traceback.tb_next
-    return ForwardFailure(
-        error=error,
-        type_name=type(error).__name__,
-        message=str(error).strip().splitlines()[0] if str(error).strip() else "",
-        span=users or innermost,
-    )
+    return users or innermost
 
 
 def model_raised(failure: ForwardFailure) -> ModelRaisedError:

@@ -48,7 +48,9 @@ class Backward:
     ``results`` are the measured gradients of ``inputs``, ``result_values`` their value ids (-1 for ``None``).
     ``arrived`` is the largest entry that came to each leaf, and whether all entries were finite. ``origin`` is the
     operation whose result was the first in the forward pass that was not finite (-1 for none), ``unseen`` why the
-    nodes in between were not watched; ``score_is_zero`` is looked at only where a gradient was zero.
+    nodes in between were not watched; ``score_is_zero`` is looked at only where a gradient was zero. Where it raised,
+    ``stopped_at`` is the operation whose node was due (-1 where that is not known), ``raised_in`` the line of Python
+    outside torch from which the exception came: of a hook, or of a custom backward.
     """
 
     kind: Literal["backward", "grad"]
@@ -67,6 +69,8 @@ class Backward:
     allow_unused: bool = False
     error_type: str = ""
     error: str = ""
+    stopped_at: int = -1
+    raised_in: SourceSpan | None = None
     flows: tuple[NodeFlow, ...] = ()
     arrived: dict[int, tuple[float, bool]] = field(default_factory=dict)
     origin: int = -1
@@ -211,8 +215,10 @@ class WatchedModule:
 
 @dataclass(slots=True, kw_only=True)
 class Optimizer:
-    """An optimizer: the values of its parameters, when it stepped, and which of them ever had a gradient then.
+    """An optimizer: the values of all parameters that it ever held, when it stepped, and what it found then.
 
+    ``filled`` are those that had a gradient at one of the ``steps`` at least, ``trainable`` those that required grad at
+    one of them. ``complete_steps`` counts the steps at which each one that required grad had a gradient.
     ``poisoned`` is the first step that turned a parameter into NaN or infinity: ``(operation, value, its gradient)``.
     """
 
@@ -222,6 +228,8 @@ class Optimizer:
     parameters: tuple[int, ...]
     steps: list[tuple[int, int]] = field(default_factory=list)
     filled: set[int] = field(default_factory=set)
+    trainable: set[int] = field(default_factory=set)
+    complete_steps: int = 0
     takes_closure: bool = False
     poisoned: tuple[int, int, Measured] | None = None
 

@@ -16,6 +16,8 @@ from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question, questions_in
+from gradflow.watch.facts.seen import what_was_seen
+from gradflow.watch.facts.watched import not_watched, watched_text
 from gradflow.watch.finding import Finding
 from gradflow.watch.picture import draw_question
 from gradflow.watch.rules.answered import a_gradient_came
@@ -41,6 +43,7 @@ from gradflow.watch.rules.parameters import (
 )
 from gradflow.watch.rules.partly_cut import one_way_is_cut
 from gradflow.watch.rules.plain_tensor import plain_tensor_never_learns
+from gradflow.watch.rules.raised import backward_raised_somehow
 from gradflow.watch.rules.replaced_output import hook_replaces_output
 from gradflow.watch.rules.score_history import score_without_history
 from gradflow.watch.rules.training import learns_nothing, steps_along_nan
@@ -76,7 +79,6 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
 """Rules about the program as a whole."""
 
 _QUESTIONS_EXPLAINED = 40
-_BACKWARD = "backward pass"
 _SEVERITY = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -94,6 +96,7 @@ def findings_in(observation: Observation) -> tuple[Finding, ...]:
             break
     if not found:
         found.extend(message_only(observation))
+    found.extend(backward_raised_somehow(observation, found))
     unique: dict[tuple[str, object], Finding] = {}
     for one in sorted((_at_own_line(observation, one) for one in found), key=_order):
         unique.setdefault((one.diagnostic.name, one.diagnostic.location), one)
@@ -150,7 +153,8 @@ def explain_observation(observation: Observation, *, program: str = "", duration
     score = first.score if first is not None and first.score else score_text(observation, last.backward) if last else ""
     measured = last.measured if last is not None and first is None else None
     return Report(
-        verdict=first.verdict if first is not None else "connected",
+        # a remark is about no gradient that was asked for
+        verdict=first.verdict if first is not None and first.diagnostic.severity != "info" else "connected",
         target=Target(name=name, kind="parameter" if kind == "parameter" else "layer"),
         score=Score(description=score.strip("`") or "the score"),
         diagnostics=tuple(one.diagnostic for one in found),
@@ -180,22 +184,9 @@ def explain_observation(observation: Observation, *, program: str = "", duration
             module_call_count=len(observation.trace.calls),
             duration_s=duration_s,
         ),
-        undetermined=_unseen(observation),
+        undetermined=not_watched(observation),
+        seen=what_was_seen(observation),
     )
-
-
-def _unseen(observation: Observation) -> tuple[str, ...]:
-    """What ran and was not watched."""
-    said = []
-    if observation.own_failure:
-        why = f"gradflow's own observation failed: {observation.own_failure}; please report it"
-        said.append(f"what happened later, because {why}")
-    if observation.stepped_aside:
-        said.append(f"what happened later: gradflow stepped aside {observation.stepped_aside}")
-    if observation.elsewhere:
-        passes = _counted(observation.elsewhere, _BACKWARD)
-        said.append(f"what {passes} met in other threads: only the thread that starts the program is watched")
-    return tuple(said)
 
 
 def summary(report: Report) -> str:
@@ -208,10 +199,8 @@ def summary(report: Report) -> str:
 def _line(report: Report) -> str:
     if not report.connected:
         return f"gradflow: not determined: {'; '.join(report.undetermined)}"
-    watched = report.environment.watched
     later = "".join(f"; not determined: {text}" for text in report.undetermined)
-    said = "nothing wrong with the gradients" if _BACKWARD in watched else "no gradient was asked for"
-    return f"gradflow: {said} ({watched}{later})"
+    return f"gradflow: no fault found: {'; '.join(report.seen)} ({report.environment.watched}{later})"
 
 
 def _picture(observation: Observation, first: Finding | None) -> FlowGraph:
@@ -219,30 +208,3 @@ def _picture(observation: Observation, first: Finding | None) -> FlowGraph:
     if first is None or first.question is None or first.question.target < 0:
         return FlowGraph()
     return draw_question(observation, first.question)
-
-
-def watched_text(observation: Observation) -> str:
-    """What was looked at, in one line."""
-    parts = [
-        (len(observation.trace), "operation"),
-        (_forward_passes(observation), "forward pass"),
-        (len(observation.backwards), _BACKWARD),
-        (len(observation.hooks), "hook"),
-        (len(observation.optimizers), "optimizer"),
-    ]
-    words = [_counted(count, noun) for count, noun in parts if count]
-    words = words or ["no torch operation"]
-    words += [f"ended by {failure.type_name}" for failure in observation.failures if failure.is_last]
-    return ", ".join(words)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{('es' if noun.endswith('s') else 's') * (count != 1)}"
-
-
-def _forward_passes(observation: Observation) -> int:
-    """Outermost calls, without those of a loss function or a transform that is a module without parameters."""
-    modules = observation.modules
-    with_parameters = {module.root for module in modules.values() if module.has_parameters}
-    outermost = [observation.call_modules[call.id] for call in observation.trace.calls if call.parent < 0]
-    return sum(key in with_parameters or modules[key].root not in (-1, key) for key in outermost)

@@ -79,7 +79,7 @@ def test_a_healthy_cell_shows_its_result_and_one_line(cells: dict[str, dict[str,
     cell = cells["healthy"]
     assert cell["success"]
     assert cell["result"] == "torch.Size([2, 3])"
-    assert cell["err"] == "gradflow: nothing wrong with the gradients (2 operations, 1 forward pass, 1 backward pass)\n"
+    assert cell["err"] == "gradflow: no fault found (2 operations, 1 forward pass, 1 backward pass)\n"
     assert "Out[" in cell["out"]
 
 
@@ -119,7 +119,7 @@ def test_exceptions_are_explained_as_they_come_while_that_is_on(cells: dict[str,
 
 def test_a_statement_can_be_watched(cells: dict[str, dict[str, Any]]) -> None:
     assert cells["statement"]["success"]
-    assert "nothing wrong with the gradients" in cells["statement"]["err"]
+    assert "no fault found" in cells["statement"]["err"]
 
 
 def test_a_report_at_the_end_of_a_cell_is_shown_once(cells: dict[str, dict[str, Any]]) -> None:
@@ -134,7 +134,7 @@ def test_what_cannot_be_done_is_said_in_one_line(cells: dict[str, dict[str, Any]
 
 
 def test_a_block_is_explained_too(cells: dict[str, dict[str, Any]]) -> None:
-    assert "nothing wrong with the gradients" in cells["block"]["err"]
+    assert "no fault found" in cells["block"]["err"]
 
 
 def test_the_extension_can_be_taken_away(cells: dict[str, dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Backward, GradRead, Observation
 
-__all__ = ["Question", "question_of", "questions_in"]
+__all__ = ["Question", "answers_in", "question_of", "questions_in"]
 
 _TURNS = 8
 _QUESTIONS = 200
@@ -45,6 +45,11 @@ def questions_in(observation: Observation) -> tuple[Question, ...]:
         if counts[kind] <= (_TURNS if measured.arrived else 3 * _TURNS):
             kept.append(question)
     return tuple(kept[:_QUESTIONS])
+
+
+def answers_in(observation: Observation) -> tuple[Question, ...]:
+    """Every answer that the program looked at, whichever it was: what autograd did not refuse, what was no mere test."""
+    return tuple(question for question in _questions(observation) if question.target >= 0 and not question.error)
 
 
 def _questions(observation: Observation) -> Iterator[Question]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from gradflow.trace.failure import innermost_place
 from gradflow.trace.patches import replace, replace_function
 from gradflow.trace.tensor_facts import gradient_of, is_leaf, requires_grad, version_of
 from gradflow.watch.events import Backward
@@ -137,6 +138,7 @@ class BackwardCalls:
             result = operation(*args, **kwargs)
         except BaseException as error:
             event.error_type, event.error = type(error).__name__, " ".join(str(error).split())
+            event.raised_in = innermost_place(error.__traceback__)
             notes.fail(event)
             raise
         if kind == "grad":

@@ -15,6 +15,7 @@ from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.forward_origin import forward_origin
 from gradflow.probe.last_nodes import NodeNote, with_ends
 from gradflow.probe.node_facts import NodeFacts, facts_of
+from gradflow.probe.stopped_node import stopped_at
 from gradflow.trace.tensor_facts import has_readable_numbers, is_inference, is_leaf, outside_dispatch, requires_grad
 from gradflow.watch.events import Backward
 from gradflow.watch.observers.light_notes import LightNotes
@@ -165,10 +166,14 @@ class BackwardNotes:
         self._light = LightNotes(_nothing, _no_facts, _itself)
 
     def fail(self, event: Backward) -> None:
-        """Backward raised: keep where a gradient that is not finite was born, as anomaly mode stops at it."""
+        """Backward raised: keep at which operation, and where a gradient that is not finite was born before."""
+        operation_of = link_operations(_Rows(self._recorder))  # type: ignore[arg-type]
         if self._birth is not None:
-            operation_of = link_operations(_Rows(self._recorder))  # type: ignore[arg-type]
             event.origin = operation_of(self._origin or self._birth)
+        ran = {note.node for note in self._notes} if self._is_close else self._light.ran()
+        stopped = stopped_at(self._nodes, ran, () if self._is_close else self._light.passed_over(self._nodes))
+        if stopped is not None:
+            event.stopped_at = operation_of(stopped)
         self.drop()
 
     def finish(self, event: Backward) -> None:

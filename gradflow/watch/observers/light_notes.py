@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from gradflow.probe.autograd_walk import Node
@@ -72,6 +72,15 @@ class LightNotes:
                 self._on_birth(node)
 
         return note
+
+    def ran(self) -> set[Node]:
+        """The nodes that have run so far, without those of :meth:`passed_over`."""
+        return {node for node, _ in self._measured}
+
+    @staticmethod
+    def passed_over(nodes: Iterable[Node]) -> set[Node]:
+        """Those that no hook was put on."""
+        return {node for node in nodes if node.name().startswith(_REARRANGING)}
 
     def arrived(self, roots: Sequence[tuple[Node, int]]) -> dict[Node, float]:
         """The largest entry that came to each leaf that was reached from ``roots``, nodes and numbers of outputs."""

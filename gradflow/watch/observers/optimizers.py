@@ -13,7 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from gradflow.probe.evidence import Measured
 from gradflow.trace.patches import replace
-from gradflow.trace.tensor_facts import gradient_of, has_readable_numbers, outside_dispatch
+from gradflow.trace.tensor_facts import gradient_of, has_readable_numbers, outside_dispatch, requires_grad
 from gradflow.watch.events import STEPS_KEPT, Optimizer
 from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.log import Log
@@ -21,8 +21,6 @@ from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["OptimizerWatch"]
-
-_PARAMETERS_KEPT = 2_000
 
 
 class OptimizerWatch:
@@ -34,6 +32,7 @@ class OptimizerWatch:
         self._known: dict[int, tuple[weakref.ref[Any], Optimizer]] = {}
         self._inside: list[int] = []
         self._last_step: dict[int, int] = {}
+        self._waiting: Optimizer | None = None
         self._suspect: tuple[torch.Tensor, Optimizer, tuple[int, int, Measured]] | None = None
 
     @contextlib.contextmanager
@@ -61,12 +60,11 @@ class OptimizerWatch:
         entry = self._known.get(id(optimizer))
         if entry is not None and entry[0]() is optimizer:
             return entry[1]
-        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         event = Optimizer(
             type_name=type(optimizer).__name__,
             site=site,
             operation=len(self._recorder.operations.name),
-            parameters=tuple(self._recorder.value_of(p) for p in parameters[:_PARAMETERS_KEPT]),
+            parameters=tuple(self._recorder.value_of(parameter) for parameter in _held(optimizer)),
         )
         self._known[id(optimizer)] = (weakref.ref(optimizer), event)
         self._log.optimizers.append(event)
@@ -81,24 +79,36 @@ class OptimizerWatch:
         if recorder.is_off():
             return
         event = self._event_of(optimizer, recorder.sites.number(sys._getframe(1)))
-        if len(event.steps) < STEPS_KEPT:
-            event.steps.append((recorder.sites.number(sys._getframe(1)), len(recorder.operations.name)))
-            self._note_filled(optimizer, event)
-        self._suspect = self._bad_gradient(optimizer, event)
-        # a closure computes the loss again: that is to be seen
+        # a closure computes the loss again: that is to be seen, and what it brings is there only afterwards
         has_closure = any(callable(argument) for argument in (*args[1:], *kwargs.values()))
         event.takes_closure = event.takes_closure or has_closure
+        self._waiting = None
+        if len(event.steps) < STEPS_KEPT:
+            event.steps.append((recorder.sites.number(sys._getframe(1)), len(recorder.operations.name)))
+            if has_closure:
+                self._waiting = event
+            else:
+                self._note_gradients(optimizer, event)
+        self._suspect = self._bad_gradient(optimizer, event)
         self._inside.append(0 if has_closure else 1)
         recorder.suspended += self._inside[-1]
 
-    def _note_filled(self, optimizer: Any, event: Optimizer) -> None:
-        """Which of its parameters have a gradient now; those that had one before are not asked again."""
-        if len(event.filled) == len(event.parameters):
-            return
-        parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
-        for value, parameter in zip(event.parameters, parameters, strict=False):
-            if value not in event.filled and gradient_of(parameter) is not None:
+    def _note_gradients(self, optimizer: Any, event: Optimizer) -> None:
+        """What it holds now, what of that requires grad, and what has a gradient: groups are added, flags switched."""
+        parameters = _held(optimizer)
+        values = tuple(self._recorder.value_of(parameter) for parameter in parameters)
+        if values != event.parameters:
+            event.parameters = tuple(dict.fromkeys((*event.parameters, *values)))
+        is_complete = bool(values)
+        for value, parameter in zip(values, parameters, strict=True):
+            has_gradient, is_trainable = gradient_of(parameter) is not None, requires_grad(parameter)
+            if has_gradient:
                 event.filled.add(value)
+            elif is_trainable:
+                is_complete = False
+            if is_trainable:
+                event.trainable.add(value)
+        event.complete_steps += is_complete
 
     def _bad_gradient(
         self, optimizer: Any, event: Optimizer
@@ -108,9 +118,9 @@ class OptimizerWatch:
         previous, self._last_step[id(event)] = self._last_step.get(id(event), event.operation), now
         if event.poisoned is not None or not _had_bad_gradients(self._log, previous):
             return None
-        parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
         with outside_dispatch(), torch.no_grad():
-            for value, parameter in zip(event.parameters, parameters, strict=False):
+            for parameter in _held(optimizer):
+                value = self._recorder.value_of(parameter)
                 measured = measure(parameter.grad)
                 if measured.arrived and not measured.is_finite and _is_sound(parameter):
                     return parameter, event, (now, value, measured)
@@ -119,6 +129,9 @@ class OptimizerWatch:
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         if self._inside and self._recorder.is_own_thread():
             self._recorder.suspended -= self._inside.pop()
+            if self._waiting is not None:
+                event, self._waiting = self._waiting, None
+                self._note_gradients(optimizer, event)
         if self._suspect is not None:
             parameter, event, found = self._suspect
             self._suspect = None
@@ -129,6 +142,10 @@ class OptimizerWatch:
 
 def _is_sound(parameter: torch.Tensor) -> bool:
     return has_readable_numbers(parameter) and bool(parameter.isfinite().all())
+
+
+def _held(optimizer: Any) -> list[torch.Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _had_bad_gradients(log: Log, since: int) -> bool:

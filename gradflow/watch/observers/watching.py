@@ -7,14 +7,14 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
-from types import ModuleType, TracebackType
+from types import ModuleType
 
 import torch
 
 from gradflow.load.module_tree import modules_in
-from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
 from gradflow.probe.custom_backward import function_spans
 from gradflow.program_warnings import warnings_as_without_gradflow
+from gradflow.trace.failure import innermost_place
 from gradflow.trace.patches import watched
 from gradflow.trace.program_sites import ProgramSites
 from gradflow.watch.events import Failure, Observation, PlainTensor
@@ -147,7 +147,7 @@ class Watch:
             Failure(
                 type_name=type(error).__name__,
                 message=" ".join(str(error).split()),
-                span=_place_of(error.__traceback__),
+                span=innermost_place(error.__traceback__),
                 operation=len(self.recorder.operations.name),
                 is_last=is_last,
                 attribute=str(getattr(error, "name", "") or "") if isinstance(error, AttributeError) else "",
@@ -237,17 +237,3 @@ def _leave_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_in_child)
-
-
-def _place_of(traceback: TracebackType | None) -> SourceSpan | None:
-    """The innermost line of the program's own code; else of any code that is not torch's."""
-    own: SourceSpan | None = None
-    other: SourceSpan | None = None
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if not is_installed(code.co_filename) and not code.co_filename.startswith("<frozen"):
-            own = span_of(code, traceback.tb_lasti)
-        elif not is_machinery(code.co_filename):
-            other = span_of(code, traceback.tb_lasti)
-        traceback = traceback.tb_next
-    return own or other

@@ -1,9 +1,11 @@
-"""GF101 to GF112: an optimizer steps, and no gradient ever came at what it is to move."""
+"""GF306, and GF101 to GF112: an optimizer steps, and no gradient ever came at what it is to move."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
+from gradflow.diagnose.diagnostic import Severity
 from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, Measured
 from gradflow.trace.data import Trace
@@ -11,30 +13,42 @@ from gradflow.trace.operation_kinds import ALIASING, is_inplace_name
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question
-from gradflow.watch.finding import Finding
+from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.engine import engine_findings
+from gradflow.watch.rules.parameters import optimizer_holds_a_copy, optimizer_is_stale
 from gradflow.watch.rules.score_history import score_without_history
 
 __all__ = ["optimizer_moves_nothing"]
 
 
 def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
-    """All of its parameters, or some of them, were without a gradient at every single step."""
+    """Parameters that required grad when an optimizer stepped, and had no gradient at any of its steps."""
     found: list[Finding] = []
+    told = (*optimizer_is_stale(observation), *optimizer_holds_a_copy(observation))
     for optimizer in observation.optimizers:
-        empty = tuple(
-            value
-            for value in optimizer.parameters
-            if value not in optimizer.filled and observation.trace.values.requires_grad[value]
-        )
+        empty = _empty(observation, optimizer)
         question = _question(observation, optimizer) if empty else None
         if question is None:
             continue
-        if optimizer.filled:
-            found += _some_stay(observation, optimizer, question, empty)
-        else:
-            found += _nothing_moves(observation, question, empty)
+        about = _cut_off(observation, optimizer, question, empty)
+        if not about and not any(_is_about(observation, one, optimizer) for one in told):
+            about = (_without_a_cause(observation, optimizer, empty),)
+        found += about
     return tuple(found)
+
+
+def _is_about(observation: Observation, found: Finding, optimizer: Optimizer) -> bool:
+    """Whether another rule has said already that this optimizer holds other parameters than those in use."""
+    made, diagnostic = observation.trace.site_span(optimizer.site), found.diagnostic
+    return made in (diagnostic.location, *(annotation.span for annotation in diagnostic.annotations))
+
+
+def _empty(observation: Observation, optimizer: Optimizer) -> tuple[int, ...]:
+    """Without those that the program itself moves."""
+    lacking = optimizer.trainable - optimizer.filled
+    left = tuple(value for value in optimizer.parameters if value in lacking)
+    written = _written(observation.trace, left, optimizer) if left else set()
+    return tuple(value for value in left if value not in written)
 
 
 def _question(observation: Observation, optimizer: Optimizer) -> Question | None:
@@ -42,7 +56,9 @@ def _question(observation: Observation, optimizer: Optimizer) -> Question | None
     last = optimizer.steps[-1][1] if optimizer.steps else -1
     for number in range(len(observation.backwards) - 1, -1, -1):
         backward = observation.backwards[number]
-        is_its_own = optimizer.operation <= backward.operation <= last
+        # a closure runs inside the step, after the moment that is noted
+        is_in_time = backward.operation <= last or optimizer.takes_closure
+        is_its_own = optimizer.operation <= backward.operation and is_in_time
         if is_its_own and backward.kind == "backward" and not backward.error and backward.roots:
             return Question(
                 backward=backward,
@@ -56,49 +72,42 @@ def _question(observation: Observation, optimizer: Optimizer) -> Question | None
     return None
 
 
-def _nothing_moves(observation: Observation, question: Question, empty: tuple[int, ...]) -> tuple[Finding, ...]:
-    if question.backward.root_is_leaf:
+def _cut_off(
+    observation: Observation, optimizer: Optimizer, question: Question, empty: tuple[int, ...]
+) -> tuple[Finding, ...]:
+    """Where the score was computed from them and their gradient is lost on the way."""
+    if not optimizer.filled and question.backward.root_is_leaf:
         return score_without_history(observation, question)
     evidence = evidence_for(observation, question, empty)
-    return engine_findings(observation, question, evidence) if _is_cut_off(evidence) else ()
+    if not _is_cut(evidence):
+        return ()
+    if not optimizer.filled:
+        return engine_findings(observation, question, evidence)
+    if any(bridge.how != "numbers" for bridge in evidence.bridges):
+        return ()
+    for one in engine_findings(observation, question, evidence):
+        place = one.diagnostic.location
+        if place is not None and not is_installed(place.path):
+            return (_told(observation, one, optimizer, empty),)
+    return ()
 
 
-def _is_cut_off(evidence: Evidence) -> bool:
+def _is_cut(evidence: Evidence) -> bool:
     """Used by the score, and cut; what has a way and yet no gradient was cleared before the step."""
     return evidence.dependence.score_depends and not evidence.dependence.score_carries
 
 
-def _some_stay(
-    observation: Observation, optimizer: Optimizer, question: Question, empty: tuple[int, ...]
-) -> tuple[Finding, ...]:
-    """Often meant: a fixed feature extractor, an average of another network. So it is told, and nothing more."""
-    written = _written(observation.trace, empty, optimizer.operation)
-    left = tuple(value for value in empty if value not in written)
-    if not left:
-        return ()
-    evidence = evidence_for(observation, question, left)
-    if not _is_cut_off(evidence) or any(bridge.how != "numbers" for bridge in evidence.bridges):
-        return ()
-    names = [name for value in left if (name := observation.trace.leaf_names.get(value, ("", ""))[1])]
-    for found in engine_findings(observation, question, evidence):
-        place = found.diagnostic.location
-        if place is not None and not is_installed(place.path):
-            moved = [observation.trace.leaf_names.get(value, ("", ""))[1] for value in sorted(optimizer.filled)]
-            return (_told(found, names or [evidence.target], optimizer, next(filter(None, moved), "")),)
-    return ()
-
-
-def _told(found: Finding, names: list[str], optimizer: Optimizer, moved: str) -> Finding:
-    """``moved`` is a parameter that a gradient does reach: the verdict is about it."""
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+def _told(observation: Observation, found: Finding, optimizer: Optimizer, empty: tuple[int, ...]) -> Finding:
+    """Nobody asked for this very gradient, so the verdict is about one that did come."""
+    moved = (_name(observation, value) for value in sorted(optimizer.filled))
     return replace(
         found,
         verdict="connected",
-        target=moved,
+        target=next(filter(None, moved), ""),
         diagnostic=replace(
             found.diagnostic,
-            severity="info",
-            message=f"`{optimizer.type_name}` is to move `{names[0]}`{more}, and no gradient ever came there",
+            severity=_severity(observation, empty),
+            message=_message(observation, optimizer, empty),
             notes=(*found.diagnostic.notes, "if it is to stay as it is, leave it out of the optimizer"),
             hides=(),
         ),
@@ -106,11 +115,67 @@ def _told(found: Finding, names: list[str], optimizer: Optimizer, moved: str) ->
     )
 
 
-def _written(trace: Trace, values: tuple[int, ...], since: int) -> set[int]:
-    """Those that the program itself changes, as a moving average does."""
+def _without_a_cause(observation: Observation, optimizer: Optimizer, empty: tuple[int, ...]) -> Finding:
+    """What is certain is that nothing was there at any step; of why, only what the record tells."""
+    trace, arrived = observation.trace, _arrived(observation, empty)
+    held, step = trace.site_span(optimizer.site), trace.site_span(optimizer.steps[-1][0])
+    if arrived:
+        notes = ("backward brought a gradient to it, and it was cleared before the optimizer stepped",)
+        helps = ("clear the gradients before backward, or after the step: `zero_grad()`, `backward()`, `step()`",)
+        place, label, other = step or held, "steps without a gradient", (held, "is given its parameters here")
+    else:
+        notes = ("an optimizer passes over a parameter without a gradient: it stays as it was made",)
+        helps = (
+            "if it is to learn, let the loss be computed from it",
+            "if not, leave it out of the optimizer, or freeze it with `requires_grad_(False)`",
+        )
+        place, label, other = held or step, "is given parameters that never get a gradient", (step, "steps here")
+    return finding(
+        "no-gradient-at-step",
+        "connected",
+        _message(observation, optimizer, empty),
+        place,
+        label=label,
+        annotations=(other,),
+        notes=notes,
+        helps=helps,
+        severity=_severity(observation, empty),
+        rank=2,
+        operation=optimizer.operation,
+    )
+
+
+def _severity(observation: Observation, empty: Iterable[int]) -> Severity:
+    """A gradient in a thread that is not watched may have come and gone between two steps."""
+    return "info" if observation.elsewhere and not _arrived(observation, empty) else "warning"
+
+
+def _arrived(observation: Observation, values: Iterable[int]) -> bool:
+    wanted = set(values)
+    return any(not wanted.isdisjoint(backward.arrived) for backward in observation.backwards)
+
+
+def _message(observation: Observation, optimizer: Optimizer, empty: tuple[int, ...]) -> str:
+    name = next(filter(None, (_name(observation, value) for value in empty)), "")
+    shown = f"`{name}`" if name else "a parameter"
+    more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
+    count = len(optimizer.steps)
+    return f"`{optimizer.type_name}` holds {shown}{more}, without a gradient at {_all_steps(count)}"
+
+
+def _all_steps(count: int) -> str:
+    return "its only step" if count == 1 else f"any of {count:,} steps"
+
+
+def _name(observation: Observation, value: int) -> str:
+    return observation.trace.leaf_names.get(value, ("", ""))[1]
+
+
+def _written(trace: Trace, values: tuple[int, ...], optimizer: Optimizer) -> set[int]:
+    """Those that the program itself changes from step to step, as a moving average does."""
     same = {value: value for value in values}
     found = set()
-    for operation in range(since, len(trace)):
+    for operation in range(optimizer.steps[0][1], optimizer.steps[-1][1]) if optimizer.steps else ():
         inputs = trace.inputs_of(operation)
         if not inputs or inputs[0] not in same:
             continue

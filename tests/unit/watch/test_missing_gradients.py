@@ -128,7 +128,8 @@ def test_an_optimizer_without_any_gradient_is_an_error(explain: Explain) -> None
 
 def test_some_parameters_without_one_are_told(explain: Explain) -> None:
     report = explain(OPTIMIZER.format(more="head.parameters()", update="pass", loss="head(features).sum()"))
-    assert (report.verdict, said(report)) == ("connected", [("no-grad", "info")])
+    assert (report.verdict, said(report)) == ("connected", [("no-grad", "warning")])
+    assert report.exit_status(strict=True) == 1
 
 
 def test_what_the_program_moves_itself_is_not_told(explain: Explain) -> None:
@@ -137,9 +138,53 @@ def test_what_the_program_moves_itself_is_not_told(explain: Explain) -> None:
     assert (report.verdict, said(report)) == ("connected", [])
 
 
-def test_an_optimizer_of_what_the_score_does_not_use_is_not_told(explain: Explain) -> None:
+def test_an_optimizer_of_what_the_score_does_not_use_is_told(explain: Explain) -> None:
     report = explain(OPTIMIZER.format(more="[]", update="pass", loss="head(torch.randn(3, 2)).sum()"))
+    assert (report.verdict, said(report)) == ("connected", [("no-gradient-at-step", "warning")])
+    assert report.seen == ("0 of 2 parameters in `SGD` got a gradient in 2 steps",)
+
+
+def test_what_is_frozen_at_each_step_is_not_told(explain: Explain) -> None:
+    freeze = "[p.requires_grad_(False) for p in body.parameters()]"
+    report = explain(OPTIMIZER.format(more="head.parameters()", update=freeze, loss="head(features).sum()"))
     assert (report.verdict, said(report)) == ("connected", [])
+    assert report.seen == ("both parameters in `SGD` got a gradient in 2 of 2 steps",)
+
+
+def test_moving_the_model_between_its_optimizer_and_the_first_step_moves_no_parameter(explain: Explain) -> None:
+    loop = OPTIMIZER.replace("    for _", "    body.to('cpu')\n    for _")
+    report = explain(loop.format(more="head.parameters()", update="pass", loss="head(features).sum()"))
+    assert (report.verdict, said(report)) == ("connected", [("no-grad", "warning")])
+
+
+def test_gradients_that_are_cleared_before_the_step_are_told(explain: Explain) -> None:
+    report = explain("""
+        layer = nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(layer.parameters(), 0.1)
+        for _ in range(2):
+            layer(torch.randn(3, 2)).sum().backward()
+            optimizer.zero_grad()
+            optimizer.step()
+    """)
+    (found,) = report.diagnostics
+    assert (found.name, found.severity) == ("no-gradient-at-step", "warning")
+    assert found.location is not None
+    assert found.location.line == 10
+
+
+def test_the_gradients_of_a_closure_are_those_that_it_leaves(explain: Explain) -> None:
+    report = explain("""
+        layer = nn.Linear(2, 1)
+        optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=2)
+        def closure():
+            optimizer.zero_grad()
+            loss = layer(torch.ones(3, 2)).square().sum()
+            loss.backward()
+            return loss
+        optimizer.step(closure)
+    """)
+    assert (report.verdict, said(report)) == ("connected", [])
+    assert report.seen == ("both parameters in `LBFGS` got a gradient in 1 of 1 step",)
 
 
 @pytest.mark.filterwarnings("ignore")

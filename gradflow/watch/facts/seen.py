@@ -1,0 +1,71 @@
+"""What was seen of a program's gradients, in numbers: what a report without a finding rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradflow.watch.events import STEPS_KEPT, Observation, Optimizer
+from gradflow.watch.facts.questions import answers_in
+
+__all__ = ["what_was_seen"]
+
+_OPTIMIZERS_TOLD = 3
+
+
+def what_was_seen(observation: Observation) -> tuple[str, ...]:
+    """Sentences that say no more than the record does; where no gradient was asked for, that."""
+    if not observation.backwards:
+        return ("no gradient was asked for",)
+    stepped = [optimizer for optimizer in observation.optimizers if optimizer.steps]
+    said = [_of_optimizer(optimizer) for optimizer in stepped[:_OPTIMIZERS_TOLD]]
+    if len(stepped) > _OPTIMIZERS_TOLD:
+        said.append(f"{len(stepped) - _OPTIMIZERS_TOLD} more optimizers stepped")
+    said += _of_answers(observation)
+    return tuple(said) or tuple(_of_passes(observation))
+
+
+def _of_optimizer(optimizer: Optimizer) -> str:
+    name, steps, count = f"`{optimizer.type_name}`", len(optimizer.steps), len(optimizer.trainable)
+    times = f"{optimizer.complete_steps} of {'the first ' if steps == STEPS_KEPT else ''}{_counted(steps, 'step')}"
+    if not count:
+        return f"{name} stepped, and none of its parameters requires grad"
+    filled = len(optimizer.filled & optimizer.trainable)
+    if filled < count:
+        return f"{filled:,} of {_counted(count, 'parameter')} in {name} got a gradient in {_counted(steps, 'step')}"
+    if optimizer.complete_steps < steps:
+        return f"{_all(count, 'parameter')} in {name} got a gradient, together in {times}"
+    return f"{_all(count, 'parameter')} in {name} got a gradient in {times}"
+
+
+def _of_answers(observation: Observation) -> Iterator[str]:
+    """What the program itself asked for: what it read of ``.grad``, what ``autograd.grad`` gave."""
+    answers = [question.measured.arrived for question in answers_in(observation)]
+    if answers:
+        verb = "was" if len(answers) == 1 else "were"
+        yield f"{sum(answers):,} of {_counted(len(answers), 'gradient')} that the program looked at {verb} there"
+
+
+def _of_passes(observation: Observation) -> Iterator[str]:
+    """Nobody looked at what came: to how many leaves it did."""
+    passes = [one for one in observation.backwards if not one.error]
+    leaves = {value for one in passes for value in one.arrived}
+    done = _counted(len(passes), "backward pass")
+    unseen = sum(bool(one.unseen) for one in passes)
+    if unseen < len(passes):
+        yield f"{done} brought gradients to {_counted(len(leaves), 'leaf')}"
+    elif passes:
+        yield f"{done} ended"
+    raised = len(observation.backwards) - len(passes)
+    if raised:
+        yield f"{_counted(raised, 'backward pass')} raised"
+
+
+def _all(count: int, noun: str) -> str:
+    return f"the {noun}" if count == 1 else f"{'both' if count == 2 else f'all {count:,}'} {noun}s"
+
+
+_PLURALS = {"leaf": "leaves", "backward pass": "backward passes"}
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun if count == 1 else _PLURALS.get(noun, f'{noun}s')}"

@@ -1,0 +1,50 @@
+"""How much of a program was watched, and what of it was not."""
+
+from __future__ import annotations
+
+from gradflow.watch.events import Observation
+
+__all__ = ["not_watched", "watched_text"]
+
+_BACKWARD = "backward pass"
+
+
+def watched_text(observation: Observation) -> str:
+    """What was looked at, in one line."""
+    parts = [
+        (len(observation.trace), "operation"),
+        (_forward_passes(observation), "forward pass"),
+        (len(observation.backwards), _BACKWARD),
+        (len(observation.hooks), "hook"),
+        (len(observation.optimizers), "optimizer"),
+    ]
+    words = [_counted(count, noun) for count, noun in parts if count]
+    words = words or ["no torch operation"]
+    words += [f"ended by {failure.type_name}" for failure in observation.failures if failure.is_last]
+    return ", ".join(words)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{('es' if noun.endswith('s') else 's') * (count != 1)}"
+
+
+def _forward_passes(observation: Observation) -> int:
+    """Outermost calls, without those of a loss function or a transform that is a module without parameters."""
+    modules = observation.modules
+    with_parameters = {module.root for module in modules.values() if module.has_parameters}
+    outermost = [observation.call_modules[call.id] for call in observation.trace.calls if call.parent < 0]
+    return sum(key in with_parameters or modules[key].root not in (-1, key) for key in outermost)
+
+
+def not_watched(observation: Observation) -> tuple[str, ...]:
+    """What ran and was not watched."""
+    said = []
+    if observation.own_failure:
+        why = f"gradflow's own observation failed: {observation.own_failure}; please report it"
+        said.append(f"what happened later, because {why}")
+    if observation.stepped_aside:
+        said.append(f"what happened later: gradflow stepped aside {observation.stepped_aside}")
+    if observation.elsewhere:
+        passes = _counted(observation.elsewhere, _BACKWARD)
+        said.append(f"what {passes} met in other threads: only the thread that starts the program is watched")
+    return tuple(said)

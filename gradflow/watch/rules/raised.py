@@ -1,0 +1,79 @@
+"""GF503, GF111: a backward raised, and no other rule says why. Whatever it was, the gradient was not computed."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Collection
+
+from gradflow.diagnose.diagnostic import Severity
+from gradflow.diagnose.written import written
+from gradflow.watch.events import Backward, Observation
+from gradflow.watch.facts.names import score_text
+from gradflow.watch.finding import Finding, finding
+
+__all__ = ["backward_raised_somehow"]
+
+_APPLIED = ".apply"
+
+
+def backward_raised_somehow(observation: Observation, explained: Collection[Finding]) -> tuple[Finding, ...]:
+    """The first of each line and kind, without those that a finding is about already."""
+    told = {one.question.backward_number for one in explained if one.question is not None}
+    # a rule about the exception that ended the program names no question
+    raised_at = {one.operation for one in explained if one.verdict == "error"}
+    found: dict[tuple[int, str], Finding] = {}
+    for number, backward in enumerate(observation.backwards):
+        is_error = bool(backward.error_type) and not _is_interruption(backward.error_type)
+        if is_error and number not in told and backward.operation not in raised_at:
+            found.setdefault((backward.site, backward.error_type), _said(observation, number, backward))
+    return tuple(found.values())
+
+
+def _said(observation: Observation, number: int, backward: Backward) -> Finding:
+    trace = observation.trace
+    name = trace.name_of(backward.stopped_at) if backward.stopped_at >= 0 else ""
+    function = name.removesuffix(_APPLIED) if name.endswith(_APPLIED) else ""
+    here = trace.site_span(backward.site)
+    made = trace.span_of(backward.stopped_at) if name else None
+    place = backward.raised_in or made or here
+    if function:
+        message, label = f"backward cannot run: the backward of `{function}` raised", "raised here"
+        helps = (f"mend `{function}.backward`",)
+    elif backward.raised_in is not None:
+        message, label = "backward cannot run: code that ran within it, such as a hook, raised", "raised here"
+        helps = ("mend what raised here: it runs in every backward through this part of the graph",)
+    elif name:
+        message, label = f"backward cannot run: it raised at `{written(name)}`", "this operation has no backward here"
+        helps = (f"use differentiable operations instead of `{written(name)}`, or detach where no gradient is wanted",)
+    else:
+        message, label, helps = "backward raised, and no gradient came", "raised here", ()
+    severity = _severity(observation, number, backward)
+    return finding(
+        "custom-function" if function else "backward-raised",
+        "connected" if severity == "info" else "error",
+        message,
+        place,
+        label=label if place != here else "raised here",
+        annotations=((made, "its forward ran here"), (here, "backward was called here")),
+        notes=(f"torch says: {backward.error_type}: {backward.error.partition('. ')[0]}",),
+        helps=helps,
+        severity=severity,
+        score=score_text(observation, backward),
+        rank=0,
+        operation=backward.operation,
+    )
+
+
+def _is_interruption(type_name: str) -> bool:
+    """Ctrl-C and ``sys.exit``, say, are no errors, and so no ``Exception``."""
+    known = getattr(builtins, type_name, Exception)
+    return isinstance(known, type) and not issubclass(known, Exception)
+
+
+def _severity(observation: Observation, number: int, backward: Backward) -> Severity:
+    """It ended the program; it was caught; it was caught and the same line went well afterwards."""
+    later = observation.backwards[number + 1 :]
+    if any(one.site == backward.site and not one.error_type for one in later):
+        return "info"
+    is_last = any(failure.is_last for failure in observation.failures) and not later
+    return "error" if is_last else "warning"
