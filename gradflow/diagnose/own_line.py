@@ -51,7 +51,11 @@ def operation_of(trace: Trace, found: Diagnostic, evidences: Iterable[Evidence])
     if place is None or not is_installed(place.path) or not trace.callers:
         return -1
     for evidence in evidences:
-        groups = (*(loss.group for loss in evidence.partial), *evidence.dependence.needed)
+        groups = (
+            *(loss.group for loss in evidence.partial),
+            *evidence.dependence.needed,
+            *evidence.dependence.cuts,
+        )
         for group in groups:
             ran_at = trace.span_of(group.operation), trace.span_of(group.leave), trace.site_span(group.site)
             if group.operation >= 0 and place in ran_at:

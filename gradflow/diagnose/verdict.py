@@ -10,7 +10,7 @@ from gradflow.probe.formula_check import wrong_formulas
 
 __all__ = ["Verdict", "harmful_losses", "is_off_on_purpose", "verdict_of"]
 
-Verdict = Literal["connected", "broken", "unused", "zero", "wrong", "nan", "stale", "error"]
+Verdict = Literal["connected", "broken", "unused", "zero", "wrong", "nan", "stale", "error", "not determined"]
 
 
 def verdict_of(evidence: Evidence) -> Verdict:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Literal
 
 from gradflow.diagnose.diagnostic import Diagnostic, PathStep
+from gradflow.diagnose.path_step import step_of
 from gradflow.diagnose.written import written
-from gradflow.graph.elements import Node
 from gradflow.render.words import plural, shape_text
 from gradflow.report import Report
 from gradflow.source_place import place
@@ -35,19 +34,16 @@ class PathRow:
 
 
 def path_steps(diagnostic: Diagnostic | None, report: Report) -> tuple[PathStep, ...]:
-    """The steps of the diagnostic, or those of the report's graph where it has none; empty when there is no path."""
+    """The steps of the diagnostic, or those of the report's graph where it has none; empty when there is no path.
+
+    The graph of a watched program is that of its first finding: it says nothing about the others.
+    """
     if diagnostic is not None and diagnostic.path:
         return diagnostic.path
-    return tuple(_step(node, report) for node in report.flow.path())
-
-
-def _step(node: Node, report: Report) -> PathStep:
-    kind: Literal["score", "step", "cut", "layer"] = (
-        "score" if node.is_score else "layer" if node.is_layer else "cut" if node.cut else "step"
-    )
-    names = {"score": report.score.description, "layer": report.target.name}
-    label = names.get(kind) or node.module or written(node.name)
-    return PathStep(kind=kind, label=label, module=node.module, operation=node.name, shape=node.shape, span=node.span)
+    if diagnostic is not None and report.environment.watched and diagnostic not in report.diagnostics[:1]:
+        return ()
+    nodes = report.flow.path()
+    return tuple(step_of(node, score=report.score.description, target=report.target.name) for node in nodes)
 
 
 def short_path(steps: tuple[PathStep, ...], most: int = MAX_ROWS) -> tuple[PathStep | int, ...]:

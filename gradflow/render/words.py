@@ -86,6 +86,8 @@ def headline(report: Report) -> str:
             return f"nan: the gradient that reaches {target} from {score} is not finite"
         case "stale":
             return f"stale: the activation of {target} was captured in another forward pass than {score}"
+        case "not determined":
+            return f"not determined: {'; '.join(report.undetermined)}"
         case "error":
             return f"error: the gradient of {score} at {target} could not be computed"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from gradflow.location import SiteTable, SourceSpan, is_machinery
+from gradflow.location import SiteTable, SourceSpan, is_machinery, own_directory
 
 __all__ = ["region_site"]
 
@@ -70,6 +70,9 @@ def _decorator_span(function: Callable[..., Any]) -> SourceSpan | None:
     return None
 
 
-def is_leaving(depth: int = 2) -> bool:
-    """Whether the grad mode is being changed by the end of a ``with`` block."""
-    return sys._getframe(depth).f_code.co_name == "__exit__"
+def is_leaving() -> bool:
+    """Whether the grad mode is being changed by the end of a ``with`` block; asked from within the recorder."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(own_directory()):
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_name == "__exit__"

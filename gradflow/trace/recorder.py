@@ -26,7 +26,7 @@ from gradflow.trace.tables import Tables
 from gradflow.trace.tensor_facts import is_view, storage_pointer
 from gradflow.trace.views import Views
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "differentiates"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
 _sequence_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
@@ -38,6 +38,12 @@ _SCALARS = frozenset({int, float, bool, str, type(None), torch.dtype, torch.devi
 # looked up once: this runs for every operation
 _PLAIN, _IGNORE, _GRAD_MODE, _EXIT = Kind.PLAIN, Kind.IGNORE, Kind.GRAD_MODE, Kind.EXIT
 _INPLACE, _ALIASING, _IMPORT, _EXPOSE = Kind.INPLACE, Kind.ALIASING, Kind.IMPORT, Kind.EXPOSE
+
+
+def differentiates() -> bool:
+    """Whether a transform that computes derivatives is at work, such as `torch.func.grad`; `vmap` alone is none."""
+    kinds = torch._C._functorch.TransformType
+    return any(level.key() in (kinds.Grad, kinds.Jvp) for level in torch._C._functorch.get_interpreter_stack() or ())
 
 
 class Recorder(Tables, TorchFunctionMode):
@@ -61,6 +67,7 @@ class Recorder(Tables, TorchFunctionMode):
         self.failed: Exception | None = None
         self.thread = get_ident()
         self.before_write = before_write
+        self.is_differentiated = False
         self._kinds: dict[Any, tuple[int, int, str]] = {}
         self._inference_depth = 0
         self._checkpoint_depth = 0
@@ -77,7 +84,10 @@ class Recorder(Tables, TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kind, name, text = self._kinds.get(func) or self._classify(func)
-        if kind == _IGNORE or self.suspended or _transform_stack() is not None:
+        if kind == _IGNORE or self.suspended:
+            return run_theirs(func, args, kwargs or _NO_KEYWORDS)
+        if _transform_stack() is not None:
+            self.is_differentiated = self.is_differentiated or differentiates()
             return run_theirs(func, args, kwargs or _NO_KEYWORDS)
         try:
             if kind == _EXPOSE:
@@ -325,12 +335,12 @@ class Recorder(Tables, TorchFunctionMode):
         result = run_theirs(func, args)
         now_enabled = _is_grad_enabled()
         if was_enabled and not now_enabled:
-            if is_leaving(3) and self._outer_regions:
+            if is_leaving() and self._outer_regions:
                 self.region = self._outer_regions.pop()
             else:
                 self.region = region_site(self.sites, sys._getframe(2))
         elif now_enabled and not was_enabled:
-            if not is_leaving(3):
+            if not is_leaving():
                 self._outer_regions.append(self.region)
             self.region = -1
         return result

@@ -50,7 +50,8 @@ class Backward:
     operation whose result was the first in the forward pass that was not finite (-1 for none), ``unseen`` why the
     nodes in between were not watched; ``score_is_zero`` is looked at only where a gradient was zero. Where it raised,
     ``stopped_at`` is the operation whose node was due (-1 where that is not known), ``raised_in`` the line of Python
-    outside torch from which the exception came: of a hook, or of a custom backward.
+    outside torch from which the exception came: of a hook, or of a custom backward. ``in_graph`` are the inputs that
+    were found in the graph of the score.
     """
 
     kind: Literal["backward", "grad"]
@@ -67,10 +68,12 @@ class Backward:
     result_values: tuple[int, ...] = ()
     create_graph: bool = False
     allow_unused: bool = False
+    fills_zeros: bool = False
     error_type: str = ""
     error: str = ""
     stopped_at: int = -1
     raised_in: SourceSpan | None = None
+    in_graph: frozenset[int] = frozenset()
     flows: tuple[NodeFlow, ...] = ()
     arrived: dict[int, tuple[float, bool]] = field(default_factory=dict)
     origin: int = -1
@@ -218,7 +221,7 @@ class Optimizer:
     """An optimizer: the values of all parameters that it ever held, when it stepped, and what it found then.
 
     ``filled`` are those that had a gradient at one of the ``steps`` at least, ``trainable`` those that required grad at
-    one of them. ``complete_steps`` counts the steps at which each one that required grad had a gradient.
+    one of them; ``last_filled`` tells for each when that was last. ``complete_steps`` counts the steps at which each one that required grad had a gradient.
     ``poisoned`` is the first step that turned a parameter into NaN or infinity: ``(operation, value, its gradient)``.
     """
 
@@ -230,6 +233,7 @@ class Optimizer:
     filled: set[int] = field(default_factory=set)
     trainable: set[int] = field(default_factory=set)
     complete_steps: int = 0
+    last_filled: dict[int, int] = field(default_factory=dict)
     takes_closure: bool = False
     poisoned: tuple[int, int, Measured] | None = None
 
@@ -278,8 +282,10 @@ class Observation:
 
     ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``made_at`` at which
     site a parameter was made, ``copies`` of which value a parameter is a copy. ``elsewhere`` counts backward
-    passes in other threads, of which nothing else is known. ``own_failure`` tells what of gradflow's own failed, if
-    anything did: nothing was seen from then on.
+    passes in other threads, of which nothing else is known, ``is_transformed`` tells that torch computed gradients by
+    itself, as `torch.func.grad` does. ``used_elsewhere`` are parameters of modules that were called in other threads,
+    ``inner_reads`` tells for the application of a Function what its forward read without having been given it.
+    ``own_failure`` tells what of gradflow's own failed, if anything did: nothing was seen from then on.
     """
 
     trace: Trace
@@ -312,6 +318,9 @@ class Observation:
     stepped_aside: str = ""
     elsewhere: int = 0
     own_failure: str = ""
+    is_transformed: bool = False
+    used_elsewhere: frozenset[int] = frozenset()
+    inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def pass_of_call(self, call: int) -> int:
         """The outermost module call that a call belongs to: one forward pass."""

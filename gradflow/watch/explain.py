@@ -149,7 +149,7 @@ class _Run:
             seen.append(watch.observation())
             return seen[0]
 
-        report = outcome(observe, duration_s=perf_counter() - self._started)
+        report = outcome(observe, duration_s=perf_counter() - self._started, is_block=True)
         if seen:
             report = with_what_ran_before(report, seen[0], frame, error)
         for one in (self._explanation, *self._joined):

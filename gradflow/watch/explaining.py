@@ -9,17 +9,19 @@ from importlib import metadata
 
 import gradflow
 from gradflow.diagnose.own_line import at_own_line
+from gradflow.diagnose.verdict import Verdict
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.printable import inert, printable
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.watch.events import Observation
+from gradflow.watch.facts.completeness import doubt_about
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question, questions_in
 from gradflow.watch.facts.seen import what_was_seen
 from gradflow.watch.facts.watched import not_watched, watched_text
 from gradflow.watch.finding import Finding
-from gradflow.watch.picture import draw_question
+from gradflow.watch.picture import draw_question, with_own_path
 from gradflow.watch.rules.answered import a_gradient_came
 from gradflow.watch.rules.backward_raised import backward_raised
 from gradflow.watch.rules.captured import captured_tensor_is_another
@@ -78,33 +80,51 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
 )
 """Rules about the program as a whole."""
 
+_NEEDS_ALL_SEEN = frozenset({"layer-not-called", "output-discarded"})
+"""What says that something never happened."""
+
 _QUESTIONS_EXPLAINED = 40
 _SEVERITY = {"error": 0, "warning": 1, "info": 2}
 
 
 def findings_in(observation: Observation) -> tuple[Finding, ...]:
     """Everything that the rules find: what ended the program first, errors before warnings, then in order of time."""
+    return _findings_and_doubts(observation)[0]
+
+
+def _findings_and_doubts(
+    observation: Observation, *, is_block: bool = False
+) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """The findings, and in place of those that a gap in the record makes doubtful, what is not determined."""
+    doubts: dict[str, None] = {}
     found: list[Finding] = []
     for rule in _WHOLE:
         found.extend(rule(observation))
     explained = 0
     for question in questions_in(observation):
         new = tuple(replace(one, question=question) for one in _about(observation, question))
+        if any(one.diagnostic.name in _NEEDS_ALL_SEEN for one in new):
+            doubt = doubt_about(observation, question, is_block=is_block)
+            if doubt:
+                doubts[doubt] = None
+                new = tuple(one for one in new if one.diagnostic.name not in _NEEDS_ALL_SEEN)
         found.extend(new)
         explained += bool(new)
         if explained >= _QUESTIONS_EXPLAINED:
             break
-    if not found:
+    if not found and not doubts:
         found.extend(message_only(observation))
     found.extend(backward_raised_somehow(observation, found))
     unique: dict[tuple[str, object], Finding] = {}
     for one in sorted((_at_own_line(observation, one) for one in found), key=_order):
         unique.setdefault((one.diagnostic.name, one.diagnostic.location), one)
-    return tuple(unique.values())
+    return tuple(unique.values()), tuple(doubts)
 
 
 def _at_own_line(observation: Observation, found: Finding) -> Finding:
-    return replace(found, diagnostic=at_own_line(observation.trace, found.diagnostic, found.operation))
+    # a library's line may be reached from many of the user's: that of the operation itself counts
+    moment = found.cut_at if found.cut_at >= 0 else found.operation
+    return replace(found, diagnostic=at_own_line(observation.trace, found.diagnostic, moment))
 
 
 def _order(found: Finding) -> tuple[int, int, int]:
@@ -117,6 +137,8 @@ def _about(observation: Observation, question: Question) -> tuple[Finding, ...]:
     raised = backward_raised(observation, question) if question.error else ()
     if raised:
         return raised
+    if question.error and question.target in question.backward.in_graph:
+        return ()  # whatever raised, the way is there
     refused = bool(question.error) and not question.backward.roots_require_grad
     if refused:
         captured: tuple[Finding, ...] = ()
@@ -140,9 +162,11 @@ def _about(observation: Observation, question: Question) -> tuple[Finding, ...]:
     return no_gradient_came(observation, question, evidence)
 
 
-def explain_observation(observation: Observation, *, program: str = "", duration_s: float = 0.0) -> Report:
-    """The report about a program, in the form that ``gradflow check`` gives too."""
-    found = findings_in(observation)
+def explain_observation(
+    observation: Observation, *, program: str = "", duration_s: float = 0.0, is_block: bool = False
+) -> Report:
+    """The report about a program, or a block of one, in the form that ``gradflow check`` gives too."""
+    found, doubts = _findings_and_doubts(observation, is_block=is_block)
     # what is only likely to be harmful says what was seen, not that all is well
     first = found[0] if found else None
     asked = questions_in(observation)
@@ -153,11 +177,10 @@ def explain_observation(observation: Observation, *, program: str = "", duration
     score = first.score if first is not None and first.score else score_text(observation, last.backward) if last else ""
     measured = last.measured if last is not None and first is None else None
     return Report(
-        # a remark is about no gradient that was asked for
-        verdict=first.verdict if first is not None and first.diagnostic.severity != "info" else "connected",
+        verdict=_verdict(first, doubts),
         target=Target(name=name, kind="parameter" if kind == "parameter" else "layer"),
         score=Score(description=score.strip("`") or "the score"),
-        diagnostics=tuple(one.diagnostic for one in found),
+        diagnostics=tuple(with_own_path(observation, one) if one is not first else one.diagnostic for one in found),
         flow=_picture(observation, first),
         gradients=(
             GradientStatistics(
@@ -184,9 +207,16 @@ def explain_observation(observation: Observation, *, program: str = "", duration
             module_call_count=len(observation.trace.calls),
             duration_s=duration_s,
         ),
-        undetermined=not_watched(observation),
+        undetermined=(*doubts, *not_watched(observation)),
         seen=what_was_seen(observation),
     )
+
+
+def _verdict(first: Finding | None, doubts: tuple[str, ...]) -> Verdict:
+    """A remark is about no gradient that was asked for."""
+    if first is not None and first.diagnostic.severity != "info" and first.verdict != "connected":
+        return first.verdict
+    return "not determined" if doubts else "connected"
 
 
 def summary(report: Report) -> str:

@@ -17,6 +17,7 @@ __all__ = ["Finding", "finding"]
 class Finding:
     """``rank`` orders findings: what ended the program first, then what was looked at, then the rest.
 
+    ``operation`` is when the program met it; ``cut_at`` the operation at which the gradient is lost, where one is known.
     ``question`` is the gradient that the finding is about, where it is about one.
     """
 
@@ -27,6 +28,7 @@ class Finding:
     score: str = ""
     rank: int = 1
     operation: int = 0
+    cut_at: int = -1
     question: Question | None = None
 
 
@@ -61,7 +63,6 @@ def finding(
             ),
             notes=notes if location is not None else (*notes, "the line is not determined"),
             helps=tuple(Help(text=text) for text in helps),
-            hides=(target,) if target else (),
         ),
         verdict=verdict,
         target=target,

@@ -13,7 +13,7 @@ from gradflow.watch.explaining import explain_observation
 __all__ = ["outcome"]
 
 
-def outcome(observe: Callable[[], Observation], *, program: str = "", duration_s: float = 0.0) -> Report:
+def outcome(observe: Callable[[], Observation], *, program: str = "", duration_s: float = 0.0, is_block: bool = False) -> Report:
     """Explain what was observed; where gradflow itself fails at that, a report that says so.
 
     Parameters
@@ -24,9 +24,11 @@ def outcome(observe: Callable[[], Observation], *, program: str = "", duration_s
         How the user calls the program.
     duration_s
         How long it ran, in seconds.
+    is_block
+        Whether other code of the program ran before what was observed.
     """
     try:
-        return explain_observation(observe(), program=program, duration_s=duration_s)
+        return explain_observation(observe(), program=program, duration_s=duration_s, is_block=is_block)
     except Exception as error:  # noqa: BLE001  (the program has run; its result is not to be lost)
         return Report(
             verdict="error",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.diagnose.path_step import step_of
 from gradflow.graph.build import build_flow_graph
 from gradflow.graph.dependence import Dependence
 from gradflow.graph.flow_graph import FlowGraph
@@ -12,9 +14,11 @@ from gradflow.trace.data import Trace
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.leaves import is_leaf_value
+from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
+from gradflow.watch.finding import Finding
 
-__all__ = ["draw_question"]
+__all__ = ["draw_question", "with_own_path"]
 
 
 def draw_question(observation: Observation, question: Question) -> FlowGraph:
@@ -25,6 +29,16 @@ def draw_question(observation: Observation, question: Question) -> FlowGraph:
     evidence = evidence_for(observation, question)
     dependence = _of_this_step(evidence, question, is_leaf=is_leaf_value(observation.trace, question.target))
     return build_flow_graph(evidence.trace, dependence, evidence.target)
+
+
+def with_own_path(observation: Observation, found: Finding) -> Diagnostic:
+    """What a finding says, with the way from its score to its target: a report draws the graph of its first one only."""
+    if found.question is None or found.question.target < 0 or found.diagnostic.path:
+        return found.diagnostic
+    score = score_text(observation, found.question.backward).strip("`")
+    target, _ = name_of_value(observation, found.question.target)
+    nodes = draw_question(observation, found.question).path()
+    return replace(found.diagnostic, path=tuple(step_of(node, score=score, target=target) for node in nodes))
 
 
 def _of_this_step(evidence: Evidence, question: Question, *, is_leaf: bool) -> Dependence:

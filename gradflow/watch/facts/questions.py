@@ -48,7 +48,7 @@ def questions_in(observation: Observation) -> tuple[Question, ...]:
 
 
 def answers_in(observation: Observation) -> tuple[Question, ...]:
-    """Every answer that the program looked at, whichever it was: what autograd did not refuse, what was no mere test."""
+    """Every answer that the program looked at; no mere test for `None`, and nothing that autograd refused."""
     return tuple(question for question in _questions(observation) if question.target >= 0 and not question.error)
 
 
@@ -109,6 +109,8 @@ def question_of(observation: Observation, read: GradRead) -> Question | None:
 
 def _may_be_unused(observation: Observation, backward: Backward, target: int, measured: Measured) -> bool:
     """``allow_unused=True`` for a whole list of parameters: some of them are expected to get nothing."""
+    if backward.fills_zeros and not measured.arrived:
+        return True  # zeros are what the program wants there
     if measured.arrived or not backward.allow_unused or not any(result.arrived for result in backward.results):
         return False
     return observation.trace.leaf_names.get(target, ("",))[0] == "parameter" or target in observation.made_at

@@ -47,4 +47,11 @@ def not_watched(observation: Observation) -> tuple[str, ...]:
     if observation.elsewhere:
         passes = _counted(observation.elsewhere, _BACKWARD)
         said.append(f"what {passes} met in other threads: only the thread that starts the program is watched")
+    if observation.is_transformed:
+        said.append(
+            "what gradients met that torch computed by itself: `torch.func` and `torch.autograd.functional` are not "
+            "looked into"
+        )
+    unseen = dict.fromkeys(backward.unseen for backward in observation.backwards if backward.unseen)
+    said += [f"what gradients met on their way, because {reason}" for reason in unseen]
     return tuple(said)

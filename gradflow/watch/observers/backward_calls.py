@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from gradflow.probe.evidence import Measured
 from gradflow.trace.failure import innermost_place
 from gradflow.trace.patches import replace, replace_function
 from gradflow.trace.tensor_facts import gradient_of, is_leaf, requires_grad, version_of
@@ -88,6 +89,7 @@ class BackwardCalls:
         self._busy = True
         try:
             if _is_internal(caller):
+                self._log.is_transformed = True
                 return operation(*args, **kwargs)
             return self._call(operation, kind, args, kwargs)
         finally:
@@ -122,6 +124,7 @@ class BackwardCalls:
             inputs_require_grad=tuple(map(requires_grad, inputs)),
             create_graph=bool(given.get("create_graph")),
             allow_unused=bool(given.get("allow_unused")),
+            fills_zeros=bool(given.get("materialize_grads")),
             kept=self._still_there() if kind == "backward" else (),
         )
         notes = BackwardNotes(
@@ -149,6 +152,12 @@ class BackwardCalls:
                 if value >= 0:
                     log.gradient_of[value] = of
         notes.finish(event)
+        if event.fills_zeros and notes.is_graph_known:
+            # zeros that torch has filled in for what the score does not depend on are no gradient
+            event.results = tuple(
+                measured if value in event.in_graph else Measured(arrived=False)
+                for measured, value in zip(event.results, event.inputs, strict=True)
+            )
         if kind == "backward":
             self._remember(notes.leaves)
         return result

@@ -154,6 +154,11 @@ class BackwardNotes:
 
         return hook
 
+    @property
+    def is_graph_known(self) -> bool:
+        """Whether all nodes of the graph were seen."""
+        return not self._unseen
+
     def drop(self) -> None:
         """Take the hooks off; what was noted is of no use."""
         for handle in self._handles:
@@ -170,15 +175,22 @@ class BackwardNotes:
         operation_of = link_operations(_Rows(self._recorder))  # type: ignore[arg-type]
         if self._birth is not None:
             event.origin = operation_of(self._origin or self._birth)
+        event.in_graph = self._inputs_in_graph(event)
         ran = {note.node for note in self._notes} if self._is_close else self._light.ran()
-        stopped = stopped_at(self._nodes, ran, () if self._is_close else self._light.passed_over(self._nodes))
-        if stopped is not None:
-            event.stopped_at = operation_of(stopped)
+        # where none ran, torch may have refused the arguments before it began
+        if ran:
+            stopped = stopped_at(self._nodes, ran, () if self._is_close else self._light.passed_over(self._nodes))
+            event.stopped_at = operation_of(stopped) if stopped is not None else -1
         self.drop()
+
+    def _inputs_in_graph(self, event: Backward) -> frozenset[int]:
+        nodes = set(self._nodes)
+        return frozenset(event.inputs[position] for position, edge in self._edges.items() if edge.node in nodes)
 
     def finish(self, event: Backward) -> None:
         """Write what was seen to the event."""
         event.unseen = self._unseen
+        event.in_graph = self._inputs_in_graph(event)
         if self._roots:
             with outside_dispatch():
                 self._write(event)

@@ -94,6 +94,9 @@ class Log:
     failed_calls: set[int] = field(default_factory=set)
     stepped_aside: str = ""
     elsewhere: int = 0
+    is_transformed: bool = False
+    called_elsewhere: dict[int, weakref.ref[Any]] = field(default_factory=dict)
+    inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def note_gradient(self, gradient: int, of: int) -> None:
         """A gradient belongs to a value; one that autograd hands on unchanged may belong to several."""

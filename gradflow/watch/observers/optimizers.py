@@ -94,7 +94,7 @@ class OptimizerWatch:
         recorder.suspended += self._inside[-1]
 
     def _note_gradients(self, optimizer: Any, event: Optimizer) -> None:
-        """What it holds now, what of that requires grad, and what has a gradient: groups are added, flags switched."""
+        """What it holds now, and of that what requires grad and has a gradient: groups are added, flags switched."""
         parameters = _held(optimizer)
         values = tuple(self._recorder.value_of(parameter) for parameter in parameters)
         if values != event.parameters:
@@ -104,6 +104,7 @@ class OptimizerWatch:
             has_gradient, is_trainable = gradient_of(parameter) is not None, requires_grad(parameter)
             if has_gradient:
                 event.filled.add(value)
+                event.last_filled[value] = event.steps[-1][1]
             elif is_trainable:
                 is_complete = False
             if is_trainable:

@@ -13,8 +13,9 @@ import torch
 
 from gradflow.location import SiteTable, is_installed
 from gradflow.trace.classify import Kind
+from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import FROM_ARRAYS, INPLACE_CAPABLE, VALUE_EXITS
-from gradflow.trace.recorder import Recorder
+from gradflow.trace.recorder import Recorder, differentiates
 from gradflow.trace.tensor_facts import (
     dtype_of,
     is_leaf,
@@ -76,6 +77,7 @@ class ProgramRecorder(Recorder):
         self._on_full: Callable[[], None] = lambda: None
         self._version = -1
         self.applications = ApplicationKeeper()
+        self._inside: set[int] | None = None
 
     def bound(self, operations: int, on_full: Callable[[], None]) -> None:
         """Record at most so many operations; the one after them calls ``on_full`` instead."""
@@ -101,6 +103,8 @@ class ProgramRecorder(Recorder):
         kwargs = kwargs or {}
         if type(func) is FunctionType:
             func = torchs_own(func, sys._getframe(1))
+        if self.suspended and self._inside is not None:
+            self._inside.update(map(self.known_value, nested_tensors(args)))
         if self.suspended or func in self.passed_through:
             return func(*args, **kwargs)
         return self.aside.once(self._see, func, args, kwargs, func)
@@ -117,7 +121,10 @@ class ProgramRecorder(Recorder):
             on = args[1] if len(args) > 1 else kwargs.get("requires_grad", True)
             return self._switch(operation, args, kwargs, bool(on))
         kind, name, text = self._kinds.get(func) or self._classify(func)
-        if kind == Kind.IGNORE or _transform_stack() is not None:
+        if kind == Kind.IGNORE:
+            return operation(*args, **kwargs)
+        if _transform_stack() is not None:
+            self.is_differentiated = self.is_differentiated or differentiates()
             return operation(*args, **kwargs)
         if kind == Kind.GRAD_MODE:
             return self._change_grad_mode(operation, args)
@@ -150,7 +157,12 @@ class ProgramRecorder(Recorder):
     def _see_call(self, operation: Operation, name: str, inputs: Any, depth: int, inner: bool) -> Any:
         cls = self.functions.get(name) if name.endswith(".apply") else None
         kept = self._copied_for(cls, inputs) if cls is not None else None
-        result = super().record_call(name, operation, inputs, depth=depth, inner=inner)
+        outer, self._inside = self._inside, set() if cls is not None and not inner else None
+        try:
+            result = super().record_call(name, operation, inputs, depth=depth, inner=inner)
+            self._note_inner_reads(len(self.operations.name) - 1)
+        finally:
+            self._inside = outer
         if cls is not None and kept is not None:
             self.applications.keep(cls, len(self.operations.name) - 1, kept)
         if name in FROM_ARRAYS and isinstance(result, torch.Tensor):
@@ -169,6 +181,14 @@ class ProgramRecorder(Recorder):
             return
         if dtype_of(data) in _LOW and dtype_of(tensor) not in _LOW:
             self._log.low_precision.append((self.sites.number(sys._getframe(2)), len(self.operations.name)))
+
+    def _note_inner_reads(self, row: int) -> None:
+        """What the forward of a Function read besides its arguments: a closure, a global, an attribute."""
+        columns = self.operations
+        given = {-1, *columns.inputs[columns.input_start[row] : columns.input_start[row + 1]]}
+        read = (self._inside or set()) - given
+        if read:
+            self._log.inner_reads[row] = tuple(sorted(read))
 
     def _copied_for(self, cls: type, inputs: Any) -> tuple[Any, ...] | None:
         self.suspended += 1

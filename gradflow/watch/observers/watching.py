@@ -11,7 +11,7 @@ from types import ModuleType
 
 import torch
 
-from gradflow.load.module_tree import modules_in
+from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.probe.custom_backward import function_spans
 from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.failure import innermost_place
@@ -194,7 +194,16 @@ class Watch:
             stepped_aside=log.stepped_aside,
             elsewhere=log.elsewhere,
             own_failure=recorder.aside.failure,
+            is_transformed=log.is_transformed or recorder.is_differentiated,
+            used_elsewhere=self._used_elsewhere(),
+            inner_reads=log.inner_reads,
         )
+
+    def _used_elsewhere(self) -> frozenset[int]:
+        """The parameters of the modules that other threads have called, as far as they are still there."""
+        modules = [module for reference in self.log.called_elsewhere.values() if (module := reference()) is not None]
+        parameters = [parameter for module in modules for parameter in parameters_in(module)]
+        return frozenset(map(self.recorder.known_value, parameters)) - {-1}
 
     def _name_early_calls(self) -> None:
         """A part of a model that ran before the model itself was not known to be one: it has its name since."""

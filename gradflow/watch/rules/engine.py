@@ -8,6 +8,7 @@ from dataclasses import replace
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnosing import diagnose
 from gradflow.diagnose.diagnostic import Diagnostic, Help
+from gradflow.diagnose.own_line import operation_of
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
@@ -28,6 +29,8 @@ def engine_findings(observation: Observation, question: Question, evidence: Evid
         named = _in_the_programs_words(observation, evidence, diagnostic)
         named = _with_how_it_is_known(question, evidence, named)
         named = at_plain_input(observation, question, named)
+        # what it hides besides the one that was asked for
+        named = replace(named, hides=tuple(name for name in named.hides if name != evidence.target))
         verdict = verdict_of(evidence)
         if named.name == "graph-freed":
             verdict = "error"
@@ -40,6 +43,7 @@ def engine_findings(observation: Observation, question: Question, evidence: Evid
                 score=evidence.score,
                 rank=0 if question.error else 1,
                 operation=question.operation,
+                cut_at=operation_of(observation.trace, named, (evidence,)),
             )
         )
     return tuple(found)

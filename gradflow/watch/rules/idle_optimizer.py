@@ -119,6 +119,7 @@ def _without_a_cause(observation: Observation, optimizer: Optimizer, empty: tupl
     """What is certain is that nothing was there at any step; of why, only what the record tells."""
     trace, arrived = observation.trace, _arrived(observation, empty)
     held, step = trace.site_span(optimizer.site), trace.site_span(optimizer.steps[-1][0])
+    helps: tuple[str, ...]
     if arrived:
         notes = ("backward brought a gradient to it, and it was cleared before the optimizer stepped",)
         helps = ("clear the gradients before backward, or after the step: `zero_grad()`, `backward()`, `step()`",)

@@ -25,6 +25,7 @@ def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
                 not gone
                 or replaced.operation < optimizer.operation
                 or _got_gradient(observation, gone, replaced.operation)
+                or _may_have_got_one(observation, optimizer, gone, replaced.operation)
             ):
                 continue
             found.append(
@@ -92,6 +93,13 @@ def optimizer_holds_a_copy(observation: Observation) -> tuple[Finding, ...]:
 
 def _got_gradient(observation: Observation, values: set[int], since: int) -> bool:
     return any(values & set(backward.arrived) for backward in observation.backwards if backward.operation >= since)
+
+
+def _may_have_got_one(observation: Observation, optimizer: Optimizer, values: set[int], since: int) -> bool:
+    """Whether one was there at a later step, and a backward that was not looked into may have brought it."""
+    if not any(backward.unseen for backward in observation.backwards if backward.operation >= since):
+        return False
+    return any(optimizer.last_filled.get(value, -1) >= since for value in values)
 
 
 def gradients_pile_up(observation: Observation) -> tuple[Finding, ...]:

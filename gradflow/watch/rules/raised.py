@@ -32,10 +32,11 @@ def backward_raised_somehow(observation: Observation, explained: Collection[Find
 def _said(observation: Observation, number: int, backward: Backward) -> Finding:
     trace = observation.trace
     name = trace.name_of(backward.stopped_at) if backward.stopped_at >= 0 else ""
-    function = name.removesuffix(_APPLIED) if name.endswith(_APPLIED) else ""
     here = trace.site_span(backward.site)
     made = trace.span_of(backward.stopped_at) if name else None
     place = backward.raised_in or made or here
+    function = _function(name, backward)
+    helps: tuple[str, ...] = ()
     if function:
         message, label = f"backward cannot run: the backward of `{function}` raised", "raised here"
         helps = (f"mend `{function}.backward`",)
@@ -43,10 +44,14 @@ def _said(observation: Observation, number: int, backward: Backward) -> Finding:
         message, label = "backward cannot run: code that ran within it, such as a hook, raised", "raised here"
         helps = ("mend what raised here: it runs in every backward through this part of the graph",)
     elif name:
-        message, label = f"backward cannot run: it raised at `{written(name)}`", "this operation has no backward here"
-        helps = (f"use differentiable operations instead of `{written(name)}`, or detach where no gradient is wanted",)
+        message, label = f"backward cannot run: it raised at `{written(name)}`", "backward stopped at this operation"
+        if backward.error_type == "NotImplementedError":
+            label = "torch has no derivative for this operation"
+            helps = (
+                f"use differentiable operations instead of `{written(name)}`, or detach where no gradient is wanted",
+            )
     else:
-        message, label, helps = "backward raised, and no gradient came", "raised here", ()
+        message, label = "backward raised, and no gradient came", "raised here"
     severity = _severity(observation, number, backward)
     return finding(
         "custom-function" if function else "backward-raised",
@@ -62,6 +67,13 @@ def _said(observation: Observation, number: int, backward: Backward) -> Finding:
         rank=0,
         operation=backward.operation,
     )
+
+
+def _function(name: str, backward: Backward) -> str:
+    """The custom Function whose own `backward` raised; empty where it was something else, such as a hook."""
+    raised_in = backward.raised_in.function if backward.raised_in is not None else ""
+    is_its_own = name.endswith(_APPLIED) and raised_in.rpartition(".")[2] == "backward"
+    return name.removesuffix(_APPLIED) if is_its_own else ""
 
 
 def _is_interruption(type_name: str) -> bool:

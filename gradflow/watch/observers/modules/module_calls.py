@@ -55,6 +55,8 @@ class ModuleCalls:
         recorder, log = self._recorder, self._log
         if recorder.call < 0 and recorder.is_own_thread():
             self._before_pass()
+        if not recorder.is_own_thread():
+            log.called_elsewhere.setdefault(id(module), weakref.ref(module))
         if recorder.is_off():
             return
         key = log.keys.key_of(module)

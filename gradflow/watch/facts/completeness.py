@@ -1,0 +1,81 @@
+"""Whether the record is complete enough to say that something did not happen. What was not seen is not denied."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradflow.graph.dependence import Dependence, analyse
+from gradflow.source_place import place
+from gradflow.trace.operation_kinds import VALUE_EXITS
+from gradflow.watch.events import Observation
+from gradflow.watch.facts.names import name_of_value, score_text
+from gradflow.watch.facts.questions import Question
+
+__all__ = ["doubt_about"]
+
+
+def doubt_about(observation: Observation, question: Question, *, is_block: bool = False) -> str:
+    """Why it is not known whether a score was computed from a target; empty where the record tells.
+
+    Of a block (``is_block``) what was made before it is looked for elsewhere.
+    """
+    if question.target < 0 or question.score < 0:
+        return ""
+    dependence = analyse(replace(observation.trace, score=question.score), (question.target,))
+    why = (
+        _in_another_thread(observation, question)
+        or ("" if is_block else _made_unseen(observation, dependence))
+        or _read_inside(observation, dependence)
+        or _left_elsewhere(observation, question, dependence)
+    )
+    name, _ = name_of_value(observation, question.target)
+    score = score_text(observation, question.backward)
+    return f"whether {score} was computed from `{name}`, because {why}" if why else ""
+
+
+def _in_another_thread(observation: Observation, question: Question) -> str:
+    if question.target in observation.used_elsewhere:
+        return "its module also ran in another thread, and only the thread that starts the program is watched"
+    return ""
+
+
+def _made_unseen(observation: Observation, dependence: Dependence) -> str:
+    """The score goes back to a tensor with a history that nobody saw being made."""
+    trace = observation.trace
+    for operation in range(len(trace)):
+        if not any(dependence.reaches[value] for value in trace.outputs_of(operation)):
+            continue
+        for value in trace.inputs_of(operation):
+            if trace.values.producer[value] < 0 and trace.leaf_names.get(value, ("", ""))[0] == "opaque":
+                span = trace.span_of(operation)
+                where = f"the tensor that {place(span)} reads" if span is not None else "a tensor that it was made of"
+                return (
+                    f"{where} was made where gradflow does not look: in another thread, by TorchScript, by a transform "
+                    "of torch.func, or by code that is not Python"
+                )
+    return ""
+
+
+def _read_inside(observation: Observation, dependence: Dependence) -> str:
+    """An autograd Function on the way to the score reads it without having been given it."""
+    trace = observation.trace
+    for operation, values in observation.inner_reads.items():
+        is_used = any(dependence.reaches[value] for value in trace.outputs_of(operation))
+        if is_used and any(dependence.depends[value] for value in values):
+            name = trace.name_of(operation).removesuffix(".apply")
+            return f"the forward of `{name}` reads what depends on it, and what is done with it there was not recorded"
+    return ""
+
+
+def _left_elsewhere(observation: Observation, question: Question, dependence: Dependence) -> str:
+    """As a plain number it may have come back in a file in which its name could not be followed."""
+    trace = observation.trace
+    last = trace.values.producer[question.score]
+    there = trace.span_of(last) if last >= 0 else trace.site_span(question.backward.site)
+    for operation in dependence.exits:
+        span = trace.span_of(operation)
+        if operation > last or trace.name_of(operation) not in VALUE_EXITS or span is None or there is None:
+            continue
+        if span.path != there.path:
+            return f"a number that was computed from it left torch at {place(span)}, and may have come back"
+    return ""
