@@ -12,7 +12,16 @@ import sysconfig
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
-__all__ = ["SiteTable", "SourceSpan", "is_boundary", "is_installed", "makes_tensor", "own_directory", "source_line"]
+__all__ = [
+    "SiteTable",
+    "SourceSpan",
+    "character_column",
+    "is_boundary",
+    "is_installed",
+    "makes_tensor",
+    "own_directory",
+    "source_line",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +128,7 @@ def _positions(code: CodeType) -> tuple[tuple[int | None, int | None, int | None
     return tuple(code.co_positions())
 
 
-def _character_column(path: str, line: int, byte_column: int) -> int:
+def character_column(path: str, line: int, byte_column: int) -> int:
     """A 0-based UTF-8 byte offset, as Python's code objects store it, as a 1-based character column."""
     text = source_line(path, line)
     if text.isascii():
@@ -137,8 +146,8 @@ def span_of(code: CodeType, instruction: int) -> SourceSpan:
         if first is not None:
             line, end_line = first, last
             if start is not None and stop is not None and last is not None:
-                column = _character_column(path, first, start)
-                end_column = _character_column(path, last, stop)
+                column = character_column(path, first, start)
+                end_column = character_column(path, last, stop)
     return SourceSpan(
         path=path, line=line, column=column, end_line=end_line, end_column=end_column, function=code.co_qualname
     )

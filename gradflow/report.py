@@ -104,8 +104,8 @@ class Report:
     verdict
         About the gradient that was asked for: ``connected``, ``broken`` (the layer influences the score, autograd has
         no path), ``unused`` (it does not influence the score, or never ran), ``zero``, ``wrong`` (a gradient arrives,
-        but it is not the true derivative), ``nan``, ``stale``, ``error`` or, where something that could change the answer was not
-        seen, ``not determined``.
+        but it is not the true derivative), ``nan``, ``stale``, ``error`` or, where something that could change the
+        answer was not seen, ``not determined``.
     diagnostics
         Root cause first.
     flow

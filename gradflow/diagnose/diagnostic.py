@@ -58,6 +58,15 @@ class PathStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceLine:
+    """A line of a file as it was when the report was saved."""
+
+    path: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostic:
     """A finding about the gradient that was asked for.
 
@@ -85,6 +94,8 @@ class Diagnostic:
         One per way out.
     hides
         Qualified names of what gets no gradient because of this.
+    source
+        The lines to show, of a saved report; ``None`` where they are still to be read from the files.
     """
 
     code: str
@@ -99,3 +110,4 @@ class Diagnostic:
     notes: tuple[str, ...] = ()
     helps: tuple[Help, ...] = ()
     hides: tuple[str, ...] = ()
+    source: tuple[SourceLine, ...] | None = None

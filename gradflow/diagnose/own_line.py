@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from gradflow.diagnose.diagnostic import Annotation, Diagnostic
+from gradflow.diagnose.called_here import ELSEWHERE
+from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.evidence import Evidence
 from gradflow.trace.data import Trace
@@ -35,11 +36,18 @@ def at_own_line(trace: Trace, found: Diagnostic, moment: int) -> Diagnostic:
         found,
         location=own,
         label="happens in what is called here",
+        helps=tuple(_of_the_call(one) for one in found.helps[:1]),
         annotations=(
             Annotation(span=place, label=found.label or "inside the library"),
             *(one for one in found.annotations if one.span != own),
         ),
     )
+
+
+def _of_the_call(way_out: Help) -> Help:
+    """The first way out in the words of somebody who calls the library and cannot change its lines."""
+    repair = way_out.repair
+    return Help(text=ELSEWHERE, repair=replace(repair, description=ELSEWHERE) if repair is not None else None)
 
 
 def operation_of(trace: Trace, found: Diagnostic, evidences: Iterable[Evidence]) -> int:

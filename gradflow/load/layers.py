@@ -86,6 +86,10 @@ def resolve_parameters(
     modules = {name for name, _ in model.named_modules(remove_duplicate=False)}
 
     def advise(wanted: str) -> str:
+        owner, _, short = wanted.rpartition(".")
+        made_of = [name for name in names if name.startswith(f"{owner}.parametrizations.{short}.".lstrip("."))]
+        if made_of:
+            return f"`{wanted}` is computed, from {', '.join(f'`{name}`' for name in made_of)}: use its name"
         found = _find(wanted, modules)
         if found:
             owned = ", ".join(f"`{name}`" for name in names if name.rpartition(".")[0] == found[0])

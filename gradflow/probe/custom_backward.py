@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from gradflow.location import SourceSpan, is_machinery
+from gradflow.location import SourceSpan, character_column, is_machinery
 
 __all__ = ["formula_spans", "function_spans", "missing_return"]
 
@@ -26,14 +26,28 @@ class _Method:
         self.tree = ast.parse(textwrap.dedent("".join(lines))).body[0]
 
     def span(self, node: ast.stmt | ast.expr) -> SourceSpan:
+        line, end_line = self.first + node.lineno - 1, self.first + (node.end_lineno or node.lineno) - 1
         return SourceSpan(
             path=self.path,
-            line=self.first + node.lineno - 1,
-            column=self.indent + node.col_offset + 1,
-            end_line=self.first + (node.end_lineno or node.lineno) - 1,
-            end_column=self.indent + (node.end_col_offset or 0) + 1,
+            line=line,
+            # syntax trees count bytes
+            column=character_column(self.path, line, self.indent + node.col_offset),
+            end_line=end_line,
+            end_column=character_column(self.path, end_line, self.indent + (node.end_col_offset or 0)),
             function=self.qualname,
         )
+
+    def returns(self) -> list[ast.expr]:
+        """What it returns, in the order of the source; a function within it has returns of its own."""
+        waiting: list[ast.AST] = [self.tree]
+        found = []
+        while waiting:
+            for node in ast.iter_child_nodes(waiting.pop()):
+                if isinstance(node, ast.Return) and node.value is not None:
+                    found.append(node)
+                if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)):
+                    waiting.append(node)
+        return [node.value for node in sorted(found, key=lambda node: node.lineno) if node.value is not None]
 
 
 def _method(cls: type, name: str) -> _Method | None:
@@ -60,7 +74,7 @@ def missing_return(cls: type, argument: int) -> SourceSpan | None:
     returns = [node for node in ast.walk(method.tree) if isinstance(node, ast.Return) and node.value is not None]
     if not returns:
         return method.span(method.tree)
-    last = returns[-1]
+    last = max(returns, key=lambda node: node.lineno)
     value = last.value
     if isinstance(value, ast.Tuple) and argument < len(value.elts):
         value = value.elts[argument]
@@ -79,15 +93,19 @@ def formula_spans(cls: type, argument: int) -> tuple[SourceSpan | None, SourceSp
     method = _method(cls, "backward")
     if method is None:
         return None, None
-    values = [node.value for node in ast.walk(method.tree) if isinstance(node, ast.Return) and node.value is not None]
+    values = [_returned_for(value, argument) for value in method.returns()]
     if not values:
         return method.span(method.tree), None
-    value = values[-1]
-    if isinstance(value, ast.Tuple) and argument < len(value.elts):
-        value = value.elts[argument]
+    # `return None, None` where no gradient is needed computes nothing
+    computing = [value for value in values if not (isinstance(value, ast.Constant) and value.value is None)]
+    value = (computing or values)[-1]
     at_return = method.span(value)
     computed = _last_change(method.tree, value.id) if isinstance(value, ast.Name) else None
     return (method.span(computed) if computed is not None else at_return), at_return
+
+
+def _returned_for(value: ast.expr, argument: int) -> ast.expr:
+    return value.elts[argument] if isinstance(value, ast.Tuple) and argument < len(value.elts) else value
 
 
 def _last_change(tree: ast.AST, name: str) -> ast.expr | ast.stmt | None:

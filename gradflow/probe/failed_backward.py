@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+
 from gradflow.graph.dependence import value_inputs
-from gradflow.probe.autograd_walk import link_operations, walk
+from gradflow.probe.autograd_walk import Node, link_operations, walk
 from gradflow.probe.evidence import BackwardError
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.stopped_node import stopped_at
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import failure_of
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW, INPLACE_CAPABLE, is_inplace_name
@@ -50,7 +53,28 @@ def explain_backward_error(laboratory: Laboratory, error: Exception, target: str
                 return BackwardError(
                     type_name=type(error).__name__, message=message, saver=operation, node="CheckpointFunctionBackward"
                 )
-    return BackwardError(type_name=type(error).__name__, message=message, span=failure_of(error).span)
+    span = failure_of(error).span
+    # an operator without a formula raises in torch's own code: the node that was due tells which one it was
+    saver = _stopped_operation(laboratory.forward()) if span is None else -1
+    return BackwardError(type_name=type(error).__name__, message=message, saver=saver, span=span)
+
+
+def _stopped_operation(run: Run) -> int:
+    """The operation at whose node a backward from the score stops, -1 where it does not, or that is not found."""
+    root = run.score.grad_fn if run.score is not None else None
+    nodes = walk(root) if root is not None else None
+    if run.score is None or not nodes:
+        return -1
+    ran: set[Node] = set()
+    edges = [torch.autograd.graph.GradientEdge(node, 0) for node in nodes if node.name().endswith("AccumulateGrad")]
+    for node in nodes:
+        node.register_hook(lambda *_, node=node: ran.add(node))
+    try:
+        torch.autograd.grad(run.score, edges, allow_unused=True)
+    except Exception:  # noqa: BLE001  (the very exception that is to be explained)
+        stopped = stopped_at(nodes, ran)
+        return link_operations(run.trace)(stopped) if stopped is not None else -1
+    return -1
 
 
 def _broken_saver(run: Run) -> tuple[int, str]:

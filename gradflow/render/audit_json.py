@@ -7,6 +7,7 @@ from typing import Any
 from gradflow.audit_report import Activity, AuditReport, DepthProfile, ParameterGradient
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.render.json_codec import JsonObject, encode
+from gradflow.diagnose.source_lines import with_source
 from gradflow.render.json_layout import layout
 from gradflow.render.json_reader import schema_version
 from gradflow.report import Environment, Score
@@ -28,7 +29,7 @@ def audit_to_json(report: AuditReport) -> dict[str, Any]:
         "reached_count": sum(one.state == "gradient" for one in report.trainable),
         "frozen_count": len(report.frozen),
         "unused": list(report.unused),
-        "diagnostics": [encode(one) for one in report.diagnostics],
+        "diagnostics": [encode(with_source(one)) for one in report.diagnostics],
         "parameters": [encode(one) for one in report.parameters],
         "depth": None if report.depth is None else encode(report.depth),
         "activities": [encode(one) for one in report.activities],

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from rich.cells import cell_len
 
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic
-from gradflow.location import SourceSpan, source_line
+from gradflow.diagnose.source_lines import line_reader
+from gradflow.location import SourceSpan
 from gradflow.printable import printable_pieces
 from gradflow.render.theme import Glyphs
 
 __all__ = ["Excerpt", "Mark", "SourceRow", "excerpts"]
+
+_Read = Callable[[str, int], str]
 
 _TAB_WIDTH = 4
 _GAP_LINES = 2  # so few unmarked lines between marked ones are shown rather than left out
@@ -66,6 +70,7 @@ def excerpts(diagnostic: Diagnostic, *, width: int, glyphs: Glyphs) -> tuple[Exc
     glyphs
         Decides whether characters outside ASCII may be shown.
     """
+    read = line_reader(diagnostic)
     files: dict[str, list[tuple[Annotation, bool]]] = {}
     if diagnostic.location is not None:
         primary = Annotation(span=diagnostic.location, label=diagnostic.label)
@@ -73,27 +78,29 @@ def excerpts(diagnostic: Diagnostic, *, width: int, glyphs: Glyphs) -> tuple[Exc
     for annotation in diagnostic.annotations:
         files.setdefault(annotation.span.path, []).append((annotation, False))
     return tuple(
-        Excerpt(span=marked[0][0].span, rows=_rows(path, marked, width, glyphs), is_primary=marked[0][1])
+        Excerpt(span=marked[0][0].span, rows=_rows(read, path, marked, width, glyphs), is_primary=marked[0][1])
         for path, marked in files.items()
     )
 
 
-def _rows(path: str, marked: list[tuple[Annotation, bool]], width: int, glyphs: Glyphs) -> tuple[SourceRow | None, ...]:
+def _rows(
+    read: _Read, path: str, marked: list[tuple[Annotation, bool]], width: int, glyphs: Glyphs
+) -> tuple[SourceRow | None, ...]:
     by_line: dict[int, list[tuple[Annotation, bool]]] = {}
     for annotation, is_primary in marked:
-        if source_line(path, annotation.span.line).strip():
+        if read(path, annotation.span.line).strip():
             by_line.setdefault(annotation.span.line, []).append((annotation, is_primary))
     return tuple(
-        None if line is None else _row(path, line, by_line.get(line, []), width, glyphs)
-        for line in _lines_to_show(path, sorted(by_line))
+        None if line is None else _row(read(path, line), line, by_line.get(line, []), width, glyphs)
+        for line in _lines_to_show(read, path, sorted(by_line))
     )
 
 
-def _lines_to_show(path: str, lines: list[int]) -> list[int | None]:
+def _lines_to_show(read: _Read, path: str, lines: list[int]) -> list[int | None]:
     """The marked lines, short stretches between them, and ``None`` for the others."""
     if len(lines) == 1:
         # a line on its own tells little: with its neighbours one recognises the place
-        return [line for line in range(lines[0] - 1, lines[0] + 2) if line == lines[0] or _has_code(path, line)]
+        return [line for line in range(lines[0] - 1, lines[0] + 2) if line == lines[0] or _has_code(read, path, line)]
     shown: list[int | None] = []
     previous = None
     for line in lines:
@@ -105,12 +112,12 @@ def _lines_to_show(path: str, lines: list[int]) -> list[int | None]:
     return shown
 
 
-def _has_code(path: str, line: int) -> bool:
-    return line > 0 and bool(source_line(path, line).strip())
+def _has_code(read: _Read, path: str, line: int) -> bool:
+    return line > 0 and bool(read(path, line).strip())
 
 
-def _row(path: str, number: int, marked: list[tuple[Annotation, bool]], width: int, glyphs: Glyphs) -> SourceRow:
-    original = source_line(path, number)[:_LONGEST_LINE]
+def _row(line: str, number: int, marked: list[tuple[Annotation, bool]], width: int, glyphs: Glyphs) -> SourceRow:
+    original = line[:_LONGEST_LINE]
     text, offsets = _shown(original.rstrip(), glyphs)
     marks = sorted(
         (_mark(annotation, is_primary, original, offsets) for annotation, is_primary in marked),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from gradflow.diagnose.source_lines import with_source
 from gradflow.render.json_codec import encode
 from gradflow.render.json_layout import layout
 from gradflow.render.json_reader import report_from_json
@@ -59,7 +60,7 @@ def _score(score: Score) -> dict[str, Any]:
 
 
 def _diagnostic(diagnostic: Diagnostic) -> dict[str, Any]:
-    fields: dict[str, Any] = encode(diagnostic)
+    fields: dict[str, Any] = encode(with_source(diagnostic))
     repair = _best_repair(diagnostic)
     first = ("code", "name", "severity", "message", "module", "location")
     last = {"repair": None if repair is None else encode(repair), "hides": fields.pop("hides")}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, TypeVar
 
-from gradflow.diagnose.diagnostic import Diagnostic, Help
+from gradflow.diagnose.diagnostic import Diagnostic, Help, SourceLine
 from gradflow.graph.elements import Branch, BranchPath, Cut, Edge, Node
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.location import SourceSpan
@@ -34,7 +34,7 @@ def printable_copy(value: T) -> T:
     """A report, or a part of one, with the same texts, made printable: each is one line that drives nothing.
 
     Places in source code stay as they are, because the file is still to be read: :func:`gradflow.source_place.place`
-    names them. Ids of nodes stay too.
+    names them; so do lines of source, which are made printable with the marks in them. Ids of nodes stay too.
     """
     copied: T = _copied(value)
     return copied
@@ -48,7 +48,7 @@ def _copied(value: Any, shown: Callable[[str], str] = printable) -> Any:
         return value if all(new is old for new, old in zip(entries, value, strict=True)) else entries
     if isinstance(value, FlowGraph):
         return FlowGraph.deferred(functools.partial(_flow, value))  # most formats do not look at it
-    if isinstance(value, SourceSpan) or not dataclasses.is_dataclass(value) or isinstance(value, type):
+    if isinstance(value, (SourceSpan, SourceLine)) or not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
     changed = {}
     prose = _PROSE.get(type(value), ())

@@ -63,11 +63,10 @@ def score_text(score: Score) -> str:
     return f"{description} ({score.class_name})" if score.class_name else description
 
 
-def headline(report: Report) -> str:
+def headline(report: Report) -> str:  # noqa: PLR0911  (one for each verdict)
     """The verdict as one honest sentence; of a watched program without a fault, what was seen of its gradients."""
     if report.connected and report.seen:
-        is_clear = all(diagnostic.severity == "info" for diagnostic in report.diagnostics)
-        return f"{'no fault found' if is_clear else 'connected'}: {'; '.join(report.seen)}"
+        return _seen(report)
     target, score = target_text(report.target), score_text(report.score)
     match report.verdict:
         case "connected":
@@ -90,6 +89,11 @@ def headline(report: Report) -> str:
             return f"not determined: {'; '.join(report.undetermined)}"
         case "error":
             return f"error: the gradient of {score} at {target} could not be computed"
+
+
+def _seen(report: Report) -> str:
+    is_clear = all(diagnostic.severity == "info" for diagnostic in report.diagnostics)
+    return f"{'no fault found' if is_clear else 'connected'}: {'; '.join(report.seen)}"
 
 
 def ranked(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from gradflow.location import SiteTable, SourceSpan, is_machinery, own_directory
+from gradflow.location import SiteTable, SourceSpan, character_column, is_machinery, own_directory
 
 __all__ = ["region_site"]
 
@@ -57,13 +57,15 @@ def _decorator_span(function: Callable[..., Any]) -> SourceSpan | None:
     decorators: list[ast.expr] = getattr(definition, "decorator_list", [])
     for decorator in decorators:
         if any(switch in ast.unparse(decorator) for switch in _SWITCHES):
-            # the span starts at the `@`, one character before the expression
+            path, line = code.co_filename, first + decorator.lineno - 1
+            end_line = first + (decorator.end_lineno or decorator.lineno) - 1
             return SourceSpan(
-                path=code.co_filename,
-                line=first + decorator.lineno - 1,
-                column=indent + decorator.col_offset,
-                end_line=first + (decorator.end_lineno or decorator.lineno) - 1,
-                end_column=indent + (decorator.end_col_offset or 0) + 1,
+                path=path,
+                line=line,
+                # it starts at the `@`, one character before the expression
+                column=character_column(path, line, indent + decorator.col_offset) - 1,
+                end_line=end_line,
+                end_column=character_column(path, end_line, indent + (decorator.end_col_offset or 0)),
                 function=code.co_qualname,
             )
     # wrapped by a call, `torch.no_grad()(function)`: no line of the function says so

@@ -220,8 +220,9 @@ class WatchedModule:
 class Optimizer:
     """An optimizer: the values of all parameters that it ever held, when it stepped, and what it found then.
 
-    ``filled`` are those that had a gradient at one of the ``steps`` at least, ``trainable`` those that required grad at
-    one of them; ``last_filled`` tells for each when that was last. ``complete_steps`` counts the steps at which each one that required grad had a gradient.
+    ``filled`` are those that had a gradient at one of the ``steps`` at least, ``last_filled`` tells for each when that
+    was last; ``trainable`` are those that required grad at one of them. ``complete_steps`` counts the steps at which
+    each one that required grad had a gradient.
     ``poisoned`` is the first step that turned a parameter into NaN or infinity: ``(operation, value, its gradient)``.
     """
 
@@ -281,11 +282,13 @@ class Observation:
     """Everything that was seen of a program; what the rules look at.
 
     ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``made_at`` at which
-    site a parameter was made, ``copies`` of which value a parameter is a copy. ``elsewhere`` counts backward
-    passes in other threads, of which nothing else is known, ``is_transformed`` tells that torch computed gradients by
-    itself, as `torch.func.grad` does. ``used_elsewhere`` are parameters of modules that were called in other threads,
-    ``inner_reads`` tells for the application of a Function what its forward read without having been given it.
-    ``own_failure`` tells what of gradflow's own failed, if anything did: nothing was seen from then on.
+    site a parameter was made, ``copies`` of which value a parameter is a copy.
+
+    ``elsewhere`` counts backward passes in other threads, of which nothing else is known, ``is_transformed`` tells that
+    torch computed gradients by itself, as ``torch.func.grad`` does. ``used_elsewhere`` are parameters of modules that
+    were called in other threads; ``inner_reads`` tells for the application of a Function what its forward read without
+    having been given it. ``own_failure`` tells what of gradflow's own failed, if anything
+    did: nothing was seen from then on.
     """
 
     trace: Trace

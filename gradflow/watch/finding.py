@@ -17,7 +17,7 @@ __all__ = ["Finding", "finding"]
 class Finding:
     """``rank`` orders findings: what ended the program first, then what was looked at, then the rest.
 
-    ``operation`` is when the program met it; ``cut_at`` the operation at which the gradient is lost, where one is known.
+    ``operation`` is when the program met it, ``cut_at`` the operation at which the gradient is lost, if one is known.
     ``question`` is the gradient that the finding is about, where it is about one.
     """
 

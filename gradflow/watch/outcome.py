@@ -13,7 +13,9 @@ from gradflow.watch.explaining import explain_observation
 __all__ = ["outcome"]
 
 
-def outcome(observe: Callable[[], Observation], *, program: str = "", duration_s: float = 0.0, is_block: bool = False) -> Report:
+def outcome(
+    observe: Callable[[], Observation], *, program: str = "", duration_s: float = 0.0, is_block: bool = False
+) -> Report:
     """Explain what was observed; where gradflow itself fails at that, a report that says so.
 
     Parameters

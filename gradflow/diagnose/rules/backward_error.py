@@ -40,6 +40,13 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
             label="raised here",
             help="mend the `backward` of this `autograd.Function`",
         )
+    elif error.saver >= 0 and error.type_name != "NotImplementedError":
+        words = _Words(
+            name="backward-raised",
+            message=f"backward raised at `{written(evidence.trace.name_of(error.saver))}`",
+            label="backward stopped at this operation",
+            help="mend what torch says above, then check again",
+        )
     elif error.saver >= 0:
         name = written(evidence.trace.name_of(error.saver))
         words = _Words(

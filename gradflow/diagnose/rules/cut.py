@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from gradflow.diagnose.called_here import ELSEWHERE, is_written_at
 from gradflow.diagnose.cause_texts import text_for
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair
@@ -42,6 +45,8 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
     name = trace.name_of(operation)
     text = text_for(group.cause, name)
     at_operation = trace.span_of(operation)
+    if group.cause == "detach" and not is_written_at(at_operation, name):
+        text = replace(text, label="ends the history inside what is called here", helps=(ELSEWHERE,))
     region = trace.site_span(group.site)
     declared = evidence.function_spans.get(name) if group.cause == "custom-function" else None
     location = declared or region or at_operation

@@ -29,7 +29,7 @@ def grad_of_non_leaf(observation: Observation, question: Question, evidence: Evi
         notes=("the gradient does pass through it; it is not stored, to save memory",),
         helps=(
             "call `.retain_grad()` on it before backward",
-            "of a parametrized weight, read the gradient of what makes it: `parametrizations.weight.original0`",
+            *_of_its_original(observation, producer),
             "if it was to be a leaf, set `requires_grad` after the last step that makes it (`.to(device)`)",
         ),
         severity="warning" if read.is_guard else "error",
@@ -37,6 +37,17 @@ def grad_of_non_leaf(observation: Observation, question: Question, evidence: Evi
         score=evidence.score,
         operation=question.operation,
     )
+
+
+def _of_its_original(observation: Observation, producer: int) -> tuple[str, ...]:
+    """Of a parametrized weight: what it is computed from, by name."""
+    trace = observation.trace
+    call = trace.operations.call[producer] if producer >= 0 else -1
+    while call >= 0 and not f".{trace.calls[call].module}".rpartition(".")[0].endswith(".parametrizations"):
+        call = trace.calls[call].parent
+    inside = f"{trace.calls[call].module}." if call >= 0 else ""
+    names = sorted(name for _, name in trace.leaf_names.values() if inside and name.startswith(inside))
+    return (f"it is parametrized: read the gradient of {', '.join(f'`{name}`' for name in names)}",) if names else ()
 
 
 def guarded_grad_of_non_leaf(observation: Observation) -> tuple[Finding, ...]:

@@ -13,7 +13,7 @@ import numpy
 import pytest
 
 from gradflow.cam.result import CamResult
-from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, PathStep, Repair
+from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, PathStep, Repair, SourceLine
 from gradflow.errors import RenderError
 from gradflow.graph.elements import Branch, BranchPath, Cut, Edge, Node
 from gradflow.graph.flow_graph import FlowGraph
@@ -49,6 +49,7 @@ DIAGNOSTIC = Diagnostic(
         Help(text="freeze it"),
     ),
     hides=("layer3", "layer4"),
+    source=(SourceLine(path="model.py", line=3, text="    x = x.detach()"),),
 )
 FLOW = FlowGraph(
     nodes=(
@@ -211,7 +212,7 @@ def test_keys_come_in_the_documented_order() -> None:
     assert list(data["target"]) == ["description", "class_index", "class_name", "value"]
     assert list(data["diagnostics"][0]) == [
         "code", "name", "severity", "message", "module", "location", "label", "annotations", "path", "notes", "helps",
-        "repair", "hides",
+        "source", "repair", "hides",
     ]  # fmt: skip
     assert list(data["diagnostics"][0]["location"]) == [
         "path", "line", "column", "end_line", "end_column", "function",

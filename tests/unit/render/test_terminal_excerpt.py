@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from gradflow.diagnose import source_lines
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic
 from gradflow.location import SourceSpan
-from gradflow.render import excerpt as excerpt_module
 from gradflow.render.excerpt import Excerpt, excerpts
 from gradflow.render.excerpt_drawing import draw_rows
 from gradflow.render.theme import ASCII, UNICODE, Glyphs
@@ -147,7 +147,7 @@ def test_any_line_stays_in_its_room_and_marks_within_it(
 ) -> None:
     column, length = span
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(excerpt_module, "source_line", lambda _, line: text if line == 1 else "")
+        patch.setattr(source_lines, "source_line", lambda _, line: text if line == 1 else "")
         found = excerpts(finding(at(Path("x.py"), 1, column, column + length)), width=width, glyphs=glyphs)
     _check(found[0], width, has_code=bool(text.strip()))
 
