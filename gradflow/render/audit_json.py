@@ -6,8 +6,8 @@ from typing import Any
 
 from gradflow.audit_report import Activity, AuditReport, DepthProfile, ParameterGradient
 from gradflow.diagnose.diagnostic import Diagnostic
-from gradflow.render.json_codec import JsonObject, encode
 from gradflow.diagnose.source_lines import with_source
+from gradflow.render.json_codec import JsonObject, encode
 from gradflow.render.json_layout import layout
 from gradflow.render.json_reader import schema_version
 from gradflow.report import Environment, Score

@@ -84,7 +84,11 @@ class Backward:
 
 @dataclass(slots=True, kw_only=True)
 class GradRead:
-    """The program's own code read ``tensor.grad``; ``backwards`` is how many backward calls had been made before."""
+    """The program's own code read ``tensor.grad``; ``backwards`` is how many backward calls had been made before.
+
+    ``is_guard`` marks a branch or an assertion on whether it is there; ``is_wanted`` is false where nothing is
+    done with it but asking that, or asserting that it is ``None``.
+    """
 
     value: int
     site: int
@@ -95,6 +99,7 @@ class GradRead:
     requires_grad: bool
     retains_grad: bool
     is_guard: bool
+    is_wanted: bool = True
     result: int = -1
 
 
@@ -144,7 +149,8 @@ class HookRun:
     that is not known). ``outputs`` are the values of the module's output (for a backward hook, of the gradient at it),
     ``inputs`` those of the gradient at the module's input, ``returned`` those that took the place of the output.
     ``inputs_equal`` tells that the first gradient at the input holds the very numbers of the first one at the output.
-    ``is_silent`` tells that it returned nothing; ``is_capture`` marks a run while TorchScript recorded the model.
+    ``is_silent`` tells that it returned nothing; ``is_kept`` that somebody else holds the tensor that it returned;
+    ``is_capture`` marks a run while TorchScript recorded the model.
     """
 
     call: int
@@ -156,6 +162,7 @@ class HookRun:
     returned_type: str = ""
     output_type: str = ""
     is_silent: bool = True
+    is_kept: bool = False
     inputs: tuple[int, ...] = ()
     inputs_equal: bool = False
     is_capture: bool = False
@@ -223,6 +230,7 @@ class Optimizer:
     ``filled`` are those that had a gradient at one of the ``steps`` at least, ``last_filled`` tells for each when that
     was last; ``trainable`` are those that required grad at one of them. ``complete_steps`` counts the steps at which
     each one that required grad had a gradient.
+    ``dropped`` are those that it held no longer at its last step.
     ``poisoned`` is the first step that turned a parameter into NaN or infinity: ``(operation, value, its gradient)``.
     """
 
@@ -235,6 +243,7 @@ class Optimizer:
     trainable: set[int] = field(default_factory=set)
     complete_steps: int = 0
     last_filled: dict[int, int] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
     takes_closure: bool = False
     poisoned: tuple[int, int, Measured] | None = None
 

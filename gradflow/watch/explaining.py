@@ -14,13 +14,14 @@ from gradflow.graph.flow_graph import FlowGraph
 from gradflow.printable import inert, printable
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.watch.events import Observation
+from gradflow.watch.facts.claims import is_wanted
 from gradflow.watch.facts.completeness import doubt_about
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question, questions_in
 from gradflow.watch.facts.seen import what_was_seen
 from gradflow.watch.facts.watched import not_watched, watched_text
-from gradflow.watch.finding import Finding
+from gradflow.watch.finding import Finding, as_remark
 from gradflow.watch.picture import draw_question, with_own_path
 from gradflow.watch.rules.answered import a_gradient_came
 from gradflow.watch.rules.backward_raised import backward_raised
@@ -159,7 +160,8 @@ def _about(observation: Observation, question: Question) -> tuple[Finding, ...]:
         return captured
     if question.backward.root_is_leaf:
         return score_without_history(observation, question)
-    return no_gradient_came(observation, question, evidence)
+    none_came = no_gradient_came(observation, question, evidence)
+    return none_came if is_wanted(observation, question, evidence) else tuple(map(as_remark, none_came))
 
 
 def explain_observation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Severity
@@ -10,7 +10,7 @@ from gradflow.diagnose.verdict import Verdict
 from gradflow.location import SourceSpan
 from gradflow.watch.facts.questions import Question
 
-__all__ = ["Finding", "finding"]
+__all__ = ["Finding", "as_remark", "finding"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,3 +71,9 @@ def finding(
         rank=rank,
         operation=operation,
     )
+
+
+def as_remark(found: Finding) -> Finding:
+    """The same finding, told to whom it may concern: no verdict rests on it."""
+    diagnostic = replace(found.diagnostic, severity="info", hides=())
+    return replace(found, diagnostic=diagnostic, verdict="connected", target="", rank=2)

@@ -7,14 +7,21 @@ from dataclasses import replace
 from gradflow.graph.dependence import analyse, is_differentiable
 from gradflow.trace.data import Trace
 from gradflow.watch.events import Observation
+from gradflow.watch.facts.flags import required_grad_at
 from gradflow.watch.facts.questions import Question
 
 __all__ = ["is_leaf_value", "leaves_behind"]
 
 
-def leaves_behind(observation: Observation, question: Question, *, trainable: bool) -> tuple[int, ...]:
-    """The leaves that the score was computed from, by whatever way, cuts included."""
+def leaves_behind(
+    observation: Observation, question: Question, *, trainable: bool, at: int | None = None
+) -> tuple[int, ...]:
+    """The leaves that the score was computed from, by whatever way, cuts included.
+
+    ``at`` is the operation at whose time they are to be trainable or not: by default the end of the program.
+    """
     trace = observation.trace
+    at = len(trace) if at is None else at
     reaches = analyse(replace(trace, score=question.score), ()).reaches
     return tuple(
         value
@@ -22,7 +29,7 @@ def leaves_behind(observation: Observation, question: Question, *, trainable: bo
         if reaches[value]
         and is_differentiable(trace.dtype_of(value))
         and is_leaf_value(trace, value)
-        and trace.values.requires_grad[value] == trainable
+        and required_grad_at(observation, value, at) == trainable
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from gradflow.graph.dependence import analyse
 from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Backward, GradRead, Observation
 
@@ -12,6 +13,8 @@ __all__ = ["Question", "answers_in", "question_of", "questions_in"]
 
 _TURNS = 8
 _QUESTIONS = 200
+_PASSES = 200
+_PLACES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +22,7 @@ class Question:
     """One gradient that the program asked for.
 
     ``score`` and ``target`` are value ids; ``target`` is -1 where backward was to reach whatever it can. ``site`` is
-    where the answer was looked at, ``operation`` when.
+    where the answer was looked at, ``operation`` when. ``is_waiting`` tells that a hook was to be given the gradient.
     """
 
     backward: Backward
@@ -32,6 +35,7 @@ class Question:
     read: GradRead | None = None
     error: str = ""
     others: tuple[int, ...] = ()
+    is_waiting: bool = False
 
 
 def questions_in(observation: Observation) -> tuple[Question, ...]:
@@ -83,17 +87,32 @@ def _questions(observation: Observation) -> Iterator[Question]:
                 error=backward.error,
             )
     yield from _waiting_hooks(observation)
+    scores = _Scores(observation)
     for read in observation.reads:
-        question = question_of(observation, read) if not read.is_guard else None
+        question = question_of(observation, read, scores) if not read.is_guard else None
         if question is not None:
             yield question
 
 
-def question_of(observation: Observation, read: GradRead) -> Question | None:
+class _Scores:
+    """Which values the score of each backward was computed from; looked up once for each."""
+
+    def __init__(self, observation: Observation) -> None:
+        self._trace = observation.trace
+        self._reaches: dict[int, bytearray] = {}
+
+    def uses(self, score: int, value: int) -> bool:
+        """Whether a score was computed from a value, cuts included."""
+        if score not in self._reaches:
+            self._reaches[score] = analyse(replace(self._trace, score=score), ()).reaches
+        return bool(self._reaches[score][value])
+
+
+def question_of(observation: Observation, read: GradRead, scores: _Scores | None = None) -> Question | None:
     """The question that reading a ``.grad`` asks; ``None`` before the first backward."""
     if read.backwards == 0:
         return None
-    number = _backward_meant(observation, read)
+    number = _backward_meant(observation, read, scores or _Scores(observation))
     backward = observation.backwards[number]
     return Question(
         backward=backward,
@@ -143,14 +162,25 @@ def _waiting_hooks(observation: Observation) -> Iterator[Question]:
                     measured=Measured(arrived=False),
                     site=site,
                     operation=backward.operation,
+                    is_waiting=True,
                 )
                 break
 
 
-def _backward_meant(observation: Observation, read: GradRead) -> int:
-    """The last backward that could have filled this ``.grad``: not ``autograd.grad``, which fills none."""
-    for number in range(read.backwards - 1, -1, -1):
+def _backward_meant(observation: Observation, read: GradRead, scores: _Scores) -> int:
+    """The backward that filled this ``.grad``, or the last that could have: not ``autograd.grad``, which fills none.
+
+    Of a gradient that is not there, the last backward whose score was computed with the tensor.
+    """
+    before = range(read.backwards - 1, -1, -1)
+    filling = [n for n in before if observation.backwards[n].kind == "backward" and not observation.backwards[n].error]
+    if read.measured.arrived:
+        return next((n for n in filling if read.value in observation.backwards[n].arrived), (*filling, before[0])[0])
+    places: set[int] = set()
+    for number in filling[:_PASSES]:
         backward = observation.backwards[number]
-        if backward.kind == "backward" and not backward.error:
-            return number
-    return read.backwards - 1
+        if backward.roots and backward.site not in places and len(places) < _PLACES:
+            places.add(backward.site)
+            if scores.uses(backward.roots[0], read.value):
+                return number
+    return (*filling, before[0])[0]

@@ -1,15 +1,16 @@
-"""Who asks: whether torch itself registers a hook, and whether a gradient is only asked for being there."""
+"""Who asks: whether torch itself registers a hook, and whether a gradient is wanted or only asked for being there."""
 
 from __future__ import annotations
 
 import dis
 import functools
 import itertools
+import unittest
 from types import CodeType, FrameType
 
 from gradflow.location import is_machinery, own_directory
 
-__all__ = ["caller_of", "is_guard", "is_within_torch"]
+__all__ = ["accepts_nothing", "caller_of", "is_guard", "is_within_torch", "only_asks_presence"]
 
 
 _OWN = own_directory()
@@ -49,3 +50,54 @@ def is_guard(code: CodeType, offset: int) -> bool:
         if step.opname not in ("LOAD_CONST", "IS_OP", "TO_BOOL", "COPY", "NOP") and not is_rewritten:
             return False
     return False
+
+
+@functools.lru_cache(maxsize=2048)
+def only_asks_presence(code: CodeType, offset: int) -> bool:
+    """Whether what was read is compared with ``None`` and then gone, as in ``frozen = p.grad is None``."""
+    following = _after(code, offset)
+    if len(following) < 2:
+        return False
+    first, second = following[:2]
+    if first.opname.endswith(("_IF_NONE", "_IF_NOT_NONE")):
+        return second.opname != "LOAD_ASSERTION_ERROR"
+    return _is_nothing(first) and second.opname in ("IS_OP", "COMPARE_OP")
+
+
+@functools.lru_cache(maxsize=2048)
+def accepts_nothing(code: CodeType, offset: int) -> bool:
+    """Whether what was read goes straight into an assertion of ``unittest`` that holds for ``None``."""
+    following = _after(code, offset)
+    count = 1 + (bool(following) and _is_nothing(following[0]))
+    calls = following[count - 1 : count]
+    if not calls or calls[0].opname not in ("PRECALL", "CALL") or calls[0].arg != count:
+        return False
+    before = [step for step in dis.get_instructions(code) if step.offset < offset]
+    for step in reversed(before):
+        if step.argval in vars(unittest.TestCase):
+            return _holds_for_nothing(step.argval, count)
+        if step.opname in ("PUSH_NULL", "LOAD_METHOD") or (step.opname == "LOAD_GLOBAL" and (step.arg or 0) & 1):
+            return False  # another function gets it
+    return False
+
+
+def _is_nothing(step: dis.Instruction) -> bool:
+    return step.opname == "LOAD_CONST" and step.argval is None
+
+
+def _after(code: CodeType, offset: int) -> list[dis.Instruction]:
+    """The next steps, without those that only arrange."""
+    following = (step for step in dis.get_instructions(code) if step.offset > offset)
+    return [step for step in following if step.opname not in ("CACHE", "NOP", "COPY", "TO_BOOL")][:4]
+
+
+@functools.lru_cache(maxsize=64)
+def _holds_for_nothing(assertion: str, count: int) -> bool:
+    """Ask the assertion itself."""
+    if not assertion.startswith("assert"):
+        return False
+    try:
+        getattr(unittest.TestCase(), assertion)(*[None] * count)
+    except (AssertionError, TypeError):
+        return False
+    return True

@@ -99,6 +99,7 @@ class OptimizerWatch:
         values = tuple(self._recorder.value_of(parameter) for parameter in parameters)
         if values != event.parameters:
             event.parameters = tuple(dict.fromkeys((*event.parameters, *values)))
+        event.dropped = set(event.parameters).difference(values)
         is_complete = bool(values)
         for value, parameter in zip(values, parameters, strict=True):
             has_gradient, is_trainable = gradient_of(parameter) is not None, requires_grad(parameter)

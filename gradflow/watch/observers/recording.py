@@ -26,7 +26,7 @@ from gradflow.trace.tensor_facts import (
 from gradflow.watch.events import FlagChange, GradRead
 from gradflow.watch.observers.applications import ApplicationKeeper
 from gradflow.watch.observers.aside import Aside, Operation
-from gradflow.watch.observers.callers import caller_of, is_guard
+from gradflow.watch.observers.callers import accepts_nothing, caller_of, is_guard, only_asks_presence
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.presence import on_stack
@@ -371,7 +371,7 @@ class ProgramRecorder(Recorder):
         seen = self._reads[site] = self._reads.get(site, 0) + 1
         if seen > _READS_PER_PLACE:
             return gradient
-        value = self.value_of(tensor)
+        value, here = self.value_of(tensor), (frame.f_code, frame.f_lasti)
         read = GradRead(
             value=value,
             site=site,
@@ -381,7 +381,8 @@ class ProgramRecorder(Recorder):
             is_leaf=is_leaf(tensor),
             requires_grad=requires_grad(tensor),
             retains_grad=retains_grad(tensor),
-            is_guard=is_guard(frame.f_code, frame.f_lasti),
+            is_guard=is_guard(*here),
+            is_wanted=not only_asks_presence(*here) and not (gradient is None and accepts_nothing(*here)),
             result=-1 if gradient is None else self.value_of(gradient),
         )
         self._log.reads.append(read)

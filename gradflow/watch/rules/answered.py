@@ -27,7 +27,7 @@ def a_gradient_came(observation: Observation, question: Question, evidence: Evid
 def _summed_up(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
     """Read after each of several backward passes, without being cleared in between."""
     read, number = question.read, question.backward_number
-    if read is None or question.target not in question.backward.kept:
+    if read is None or question.target not in question.backward.kept or _is_stepped_along(observation, question):
         return ()
     earlier = [
         other
@@ -43,6 +43,23 @@ def _summed_up(observation: Observation, question: Question, evidence: Evidence)
     if not earlier:
         return ()
     return (_accumulated(observation, question, evidence.target, question.backward.site),)
+
+
+def _is_stepped_along(observation: Observation, question: Question) -> bool:
+    """Whether the sum goes on, uncleared, to a step of an optimizer: it is what that step is to be along.
+
+    Sums over several steps are another matter, which ``gradients_pile_up`` tells.
+    """
+    target, now = question.target, question.operation
+    steps = [
+        operation
+        for optimizer in observation.optimizers
+        if target in optimizer.parameters
+        for _, operation in optimizer.steps
+        if operation >= now
+    ]
+    between = [b for b in observation.backwards if steps and now <= b.operation < min(steps) and target in b.arrived]
+    return bool(steps) and all(target in backward.kept for backward in between)
 
 
 def _keeps(observation: Observation, value: int, number: int) -> bool:

@@ -21,6 +21,7 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
     is_parameter = evidence.kind == "parameter" and observation.trace.leaf_names.get(target, ("",))[0] == "parameter"
     module = evidence.target.rpartition(".")[0]
     is_meant = flag is not None and _is_meant(observation, question, evidence, flag)
+    is_checked = question.read is not None and not question.read.is_wanted
     if is_parameter:
         note = "autograd leaves out what does not require grad; if it is frozen on purpose, `None` is right"
         cure = f"switch it on after everything that freezes: `{module or 'model'}.requires_grad_(True)`"
@@ -29,7 +30,7 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
         cure = "if it should learn, make it an `nn.Parameter(...)`; else call `.requires_grad_()` before the forward"
     return finding(
         "not-trainable",
-        "connected" if is_meant else "broken",
+        "connected" if is_meant or is_checked else "broken",
         f"`{evidence.target}` gets no gradient: its `requires_grad` is `False`",
         _place(observation, target, flag),
         label="switched off here" if flag is not None else "made here",
@@ -39,12 +40,14 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
             *(
                 ("it was frozen together with all that is read here, and other parameters train: taken as meant",)
                 if is_meant
+                else ("the program only asks whether a gradient is there: taken as a check that none is",)
+                if is_checked
                 else ()
             ),
         ),
-        severity="info" if is_meant else "warning" if is_parameter else "error",
-        helps=() if is_meant else (cure,),
-        target="" if is_meant else evidence.target,
+        severity="info" if is_meant or is_checked else "warning" if is_parameter else "error",
+        helps=() if is_meant or is_checked else (cure,),
+        target="" if is_meant or is_checked else evidence.target,
         is_parameter=True,
         score=evidence.score,
         operation=question.operation,

@@ -72,7 +72,9 @@ def _lifeless(trace: Trace, root: int) -> Iterator[int]:
 
 
 def _explained(observation: Observation, question: Question) -> tuple[Finding, ...]:
-    leaves = leaves_behind(observation, question, trainable=True)
+    # of a part that was frozen at the time there was nothing to record
+    made = observation.trace.values.producer[question.score]
+    leaves = leaves_behind(observation, question, trainable=True, at=made)
     if not leaves:
         return ()
     evidence = evidence_for(observation, question, leaves)

@@ -18,7 +18,7 @@ def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
     for optimizer in observation.optimizers:
         if not optimizer.steps:
             continue
-        held = set(optimizer.parameters)
+        held = set(optimizer.parameters) - optimizer.dropped
         for replaced in observation.replacements:
             gone = held & set(replaced.old)
             if (

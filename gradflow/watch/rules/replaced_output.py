@@ -1,25 +1,27 @@
 """GF203, GF202: a forward hook that only looks returned something, which then took the place of the output.
 
-Steering, ablation, patching, noise and quantisation replace an output deliberately. They bring something in from
-outside (a direction, a mask, another run's activation), or their name says what they do. A hook that only looks gives
-itself away: it returns what one draws or prints, made of nothing but the output.
+Steering, ablation, patching, noise, clipping and quantisation replace an output deliberately: a hook may be a part of
+the model. A hook that only looks gives itself away by what it does: it reads numbers out of the very value that it
+returns, or keeps that value besides, and it made it of nothing but the output. That is likely, and not proven.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DETACHING, EXITS
 from gradflow.watch.events import Hook, HookRun, Observation
-from gradflow.watch.finding import Finding, finding
-from gradflow.watch.source.hooks import keeps_something, looks_by_name, means_to_change, place_of_return
+from gradflow.watch.finding import Finding, as_remark, finding
+from gradflow.watch.source.hooks import place_of_return
 
 __all__ = ["hook_replaces_output"]
 
-_EXTREMES = frozenset({"max", "min", "amax", "amin", "aminmax"})
-_STATISTICS = _EXTREMES | {"norm", "linalg_norm", "vector_norm", "linalg_vector_norm", "std", "var", "mean", "sum"}
+_STATISTICS = frozenset({
+    "max", "min", "amax", "amin", "aminmax", "norm", "linalg_norm", "vector_norm", "linalg_vector_norm", "std", "var",
+    "mean", "sum",
+})  # fmt: skip
 _DIVISION = frozenset({"div", "__truediv__", "div_", "__itruediv__", "true_divide", "divide"})
 _PRODUCT = frozenset({"mul", "__mul__", "__rmul__", "mul_", "multiply"})
 _CONSTANT = _PRODUCT | _DIVISION | {"add", "__add__", "__radd__", "sub", "__sub__", "neg", "__neg__"}
@@ -78,7 +80,7 @@ def _unintended(observation: Observation, hook: Hook, run: HookRun) -> Finding |
     ):
         why = f"it returns a `{run.returned_type}` in place of a tensor, and the next layer cannot take that"
         return _replaces(observation, hook, run, why)
-    if made.is_from_elsewhere or not made.names or not made.names <= _SHOWING or means_to_change(hook):
+    if made.is_from_elsewhere or not made.names or not made.names <= _SHOWING:
         return None
     return _only_looks(observation, hook, run, made)
 
@@ -87,44 +89,38 @@ def _only_looks(observation: Observation, hook: Hook, run: HookRun, made: _Makin
     """What it returns is made of nothing but the output, by what one does to look at a tensor."""
     if made.names <= _COPYING - DETACHING:
         return None  # the same numbers with their history, as against in-place operations
-    by_name = looks_by_name(hook)
-    if made.divides_by(_EXTREMES) and not made.multiplies_tensors:
-        return _replaces(
-            observation, hook, run, "it divides by the largest value of the output, as one does to draw it"
-        )
-    keeps = keeps_something(hook)
-    if keeps and made.names <= _COPYING and made.names & DETACHING:
+    if run.is_kept and made.names <= _COPYING and made.names & DETACHING:
         return _returns_copy(observation, hook, run)
     is_display = not made.names <= _CONSTANT
-    if _reads_numbers(observation.trace, run) and (by_name or is_display):
-        why = "the hook reads numbers out of the tensor, as one that only looks does, and returns it all the same"
-        return _replaces(observation, hook, run, why)
-    if keeps and (made.divides_by(_STATISTICS) or made.names & DETACHING or "normalize" in made.names or by_name):
-        return _replaces(
-            observation,
-            hook,
-            run,
-            "the hook keeps what it sees, as one that only looks does, and returns it all the same",
-        )
+    if is_display and _reads_numbers(observation.trace, run):
+        why = "the hook reads numbers out of what it returns, as one that only looks does"
+        return _likely(_replaces(observation, hook, run, why))
+    if run.is_kept and (made.divides or made.names & DETACHING or "normalize" in made.names):
+        why = "the hook keeps what it returns, as one that only looks does"
+        return _likely(_replaces(observation, hook, run, why))
+    if made.divides and not made.multiplies_tensors:
+        why = "it divides by a number made of the output, as one does to draw it, or to normalise it"
+        return as_remark(_replaces(observation, hook, run, why))
     return None
+
+
+def _likely(found: Finding) -> Finding:
+    return replace(found, diagnostic=replace(found.diagnostic, severity="warning"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Making:
     """How the returned tensors were made: the operations inside the hook that lead from the output to them.
 
-    ``divisors`` are the operations that made what is divided by, ``is_from_elsewhere`` tells that something else than
-    the output went in, ``is_older`` that nothing of it was made in this run.
+    ``divides`` tells that the output is divided by a statistic of itself, ``is_from_elsewhere`` that something else
+    than the output went in, ``is_older`` that nothing of it was made in this run.
     """
 
     names: frozenset[str]
-    divisors: frozenset[str]
+    divides: bool
     multiplies_tensors: bool
     is_from_elsewhere: bool
     is_older: bool
-
-    def divides_by(self, names: frozenset[str]) -> bool:
-        return bool(self.divisors & names)
 
 
 def _made_of(trace: Trace, run: HookRun) -> _Making:
@@ -141,7 +137,7 @@ def _made_of(trace: Trace, run: HookRun) -> _Making:
     is_old = not operations and not set(run.returned) & set(run.outputs)
     return _Making(
         names=frozenset(map(trace.name_of, operations)),
-        divisors=frozenset(divisors),
+        divides=bool(divisors & _STATISTICS),
         multiplies_tensors=multiplies,
         is_from_elsewhere=elsewhere,
         is_older=is_old,
@@ -167,13 +163,13 @@ def _back(trace: Trace, values: Sequence[int], sources: set[int], inside: range)
 
 
 def _kept_by_itself(observation: Observation, hook: Hook, run: HookRun) -> bool:
-    """Whether an older tensor is what the same hook was given before, and returned then too: ``setdefault(...)``.
+    """Whether an older tensor is what the same hook was given and returned in an earlier run: ``setdefault(...)``.
 
     A cached activation that another hook, or the same one in another mode, puts in place is patched in deliberately.
     """
     origins = {origin for value in run.returned for origin in _origins(observation.trace, value)}
     return any(
-        origins & {*earlier.outputs, *earlier.returned} and not earlier.is_silent and earlier is not run
+        origins & set(earlier.outputs) and not earlier.is_silent and earlier is not run
         for other in observation.hooks
         if other.kind == "forward" and other.defined == hook.defined and other.site == hook.site
         for earlier in other.runs
@@ -204,9 +200,8 @@ def _ends_program(observation: Observation, run: HookRun) -> bool:
 
 def _reads_numbers(trace: Trace, run: HookRun) -> bool:
     inside = range(run.first_operation, run.end_operation)
-    sources = {*run.returned, *run.outputs}
     return any(
-        trace.name_of(operation) in EXITS and _comes_from(trace, trace.inputs_of(operation), sources)
+        trace.name_of(operation) in EXITS and _comes_from(trace, trace.inputs_of(operation), set(run.returned))
         for operation in inside
     )
 

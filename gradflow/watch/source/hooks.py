@@ -1,9 +1,8 @@
-"""The source of a hook: its syntax tree, what it does with the tensors that it is given, and what its name promises."""
+"""The source of a hook: its syntax tree, and where it keeps, uses and returns the tensors that it is given."""
 
 from __future__ import annotations
 
 import ast
-import re
 
 from gradflow.location import SourceSpan
 from gradflow.probe.class_source import parse_file, span_of_node
@@ -11,9 +10,6 @@ from gradflow.watch.events import Hook
 
 __all__ = [
     "keeps_all",
-    "keeps_something",
-    "looks_by_name",
-    "means_to_change",
     "place_of_keeping",
     "place_of_return",
     "place_of_use",
@@ -28,41 +24,6 @@ _KEEPING = frozenset({
 """Calls by which a hook keeps or shows what it has seen."""
 
 _ADDING = frozenset({"append", "appendleft", "extend", "insert", "add", "put", "push"})
-_LOOKING = re.compile(
-    r"(^|_)(log|print|record|save|store|monitor|capture|get|collect|watch|track|stats?|observe|inspect|debug|show|plot"
-    r"|visuali[sz]e|grab|keep|probe|fetch|extract|peek|dump|hist\w*|report|snapshot|spy|listen)(_|$|er|or|s$|d$)",
-    re.IGNORECASE,
-)
-_CHANGING = re.compile(
-    r"steer|ablat|patch|interven|clip|clamp|scale|quant|noise|noisy|mask|perturb|edit|zero|replac|inject|modif|add|drop"
-    r"|prun|freez|stop|damp|boost|amplif|normali[sz]|(^|_)norm|adapt|lora|gate|spars|topk|swap|overrid|cast|fix|correct"
-    r"|chang|transform|limit|squash|cut|detach|relu|pool|shift|mean_|cent(er|re)",
-    re.IGNORECASE,
-)
-
-
-def looks_by_name(hook: Hook) -> bool:
-    """Whether the function is called what one calls a hook that only looks: ``save_activation``, ``monitor``."""
-    return bool(_LOOKING.search(_name(hook))) and not means_to_change(hook)
-
-
-def means_to_change(hook: Hook) -> bool:
-    """Whether the function is called what one calls a hook that changes the output: ``steer``, ``clip_outliers``."""
-    return bool(_CHANGING.search(_name(hook)))
-
-
-def _name(hook: Hook) -> str:
-    return (
-        ""
-        if hook.is_lambda or hook.defined is None
-        else hook.defined.function.replace(".<locals>", "").replace(".", "_")
-    )
-
-
-def keeps_something(hook: Hook) -> bool:
-    """Whether the hook stores, prints or logs something besides returning."""
-    function = _function(hook)
-    return function is not None and any(_is_keeping(node, function) for node in ast.walk(function))
 
 
 def keeps_all(hook: Hook) -> bool:

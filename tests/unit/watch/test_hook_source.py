@@ -1,4 +1,4 @@
-"""What the source of a hook tells: whether it looks or changes, where it keeps, uses and returns what it is given."""
+"""What the source of a hook tells: where it keeps, uses and returns what it is given."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from gradflow.location import SourceSpan
 from gradflow.watch.events import Hook
 from gradflow.watch.source.hooks import (
     keeps_all,
-    keeps_something,
-    looks_by_name,
-    means_to_change,
     place_of_keeping,
     place_of_return,
     place_of_use,
@@ -66,7 +63,6 @@ def hook(path: str, line: int, name: str, arguments: tuple[str, ...] = ARGUMENTS
 
 def test_a_hook_that_appends_what_was_made_of_its_output(path: str) -> None:
     store = hook(path, 4, "store")
-    assert keeps_something(store)
     assert keeps_all(store)
     keeping, returned = place_of_keeping(store, 2), place_of_return(store)
     assert keeping is not None
@@ -77,7 +73,6 @@ def test_a_hook_that_appends_what_was_made_of_its_output(path: str) -> None:
 
 def test_a_hook_that_overwrites_a_global(path: str) -> None:
     remember = hook(path, 10, "remember", ("module", "grad_in", "grad_out"))
-    assert keeps_something(remember)
     assert not keeps_all(remember)
     use = place_of_use(remember, 2)
     assert use is not None
@@ -86,7 +81,7 @@ def test_a_hook_that_overwrites_a_global(path: str) -> None:
 
 
 def test_a_local_name_is_nothing_kept(path: str) -> None:
-    assert not keeps_something(hook(path, 15, "scale"))
+    assert place_of_keeping(hook(path, 15, "scale"), 2) is None
 
 
 def test_a_lambda_is_found_by_its_line(path: str) -> None:
@@ -94,22 +89,3 @@ def test_a_lambda_is_found_by_its_line(path: str) -> None:
     assert keeps_all(look)
     assert place_of_keeping(look, 2) is None
     assert place_of_return(look) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "looks", "changes"),
-    [
-        ("save_activation", True, False),
-        ("Monitor.collect", True, False),
-        ("get_stats", True, False),
-        ("make.<locals>.hook", False, False),
-        ("steer", False, True),
-        ("log_and_clip", False, True),
-        ("max_norm", False, True),
-        ("target", False, False),
-    ],
-)
-def test_what_a_name_promises(path: str, name: str, looks: bool, changes: bool) -> None:
-    one = hook(path, 4, name)
-    assert looks_by_name(one) is looks
-    assert means_to_change(one) is changes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -90,6 +91,8 @@ class ObservedHook:
         run.is_silent = result is None
         if result is not None and result is not output:
             run.replaced = True
+            # this name, the operation's, and the argument of the call
+            run.is_kept = isinstance(result, torch.Tensor) and sys.getrefcount(result) > 3
             run.returned = self._values(result)
             run.returned_type = type(result).__name__
         return result

@@ -1,0 +1,39 @@
+"""Who wants the gradient that did not come: what is only missing, and wanted by nobody, is no error.
+
+A gradient is *wanted* where the program asks for it (``autograd.grad``, a hook, a ``.grad`` that goes on to be used),
+or where an optimizer that steps holds the parameter. To ask whether a gradient is there is not to want one: programs
+check like this that a part stays frozen. And a parameter that learns in another backward of the program is not wanted
+in this one: a generator gets nothing from the step of its critic.
+"""
+
+from __future__ import annotations
+
+from gradflow.probe.evidence import Evidence
+from gradflow.watch.events import Observation
+from gradflow.watch.facts.questions import Question
+
+__all__ = ["is_wanted"]
+
+
+def is_wanted(observation: Observation, question: Question, evidence: Evidence) -> bool:
+    """Whether anything in the program waits for a gradient at the target of this question, which got none."""
+    read, target = question.read, question.target
+    if read is None:
+        # a hook waits for whatever backward comes by; this one has nothing to do with its tensor
+        return not question.is_waiting or evidence.dependence.score_depends
+    if _learns(observation, target):
+        return False
+    return read.is_wanted or (read.requires_grad and not _is_left_out(observation, target))
+
+
+def _learns(observation: Observation, target: int) -> bool:
+    """Whether a gradient that was not zero came there in some backward, and an optimizer steps along it."""
+    if not any(backward.arrived.get(target, (0.0, True))[0] > 0 for backward in observation.backwards):
+        return False
+    return any(target in optimizer.parameters and target in optimizer.filled for optimizer in observation.optimizers)
+
+
+def _is_left_out(observation: Observation, target: int) -> bool:
+    """Whether optimizers step, and none of them holds the target."""
+    stepping = [optimizer for optimizer in observation.optimizers if optimizer.steps]
+    return bool(stepping) and not any(target in optimizer.parameters for optimizer in stepping)
