@@ -57,10 +57,15 @@ def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
     installed package is its authors' decision, on which the published model rests. All are told, and none makes the
     verdict.
     """
-    losses = []
-    for loss in evidence.partial:
-        span = evidence.trace.span_of(loss.group.operation)
-        is_meant = loss.is_straight_through or loss.is_behind_substitute
-        if not is_meant and not (span is not None and is_installed(span.path)):
-            losses.append(loss)
+    losses = [
+        loss
+        for loss in evidence.partial
+        if not (loss.is_straight_through or loss.is_behind_substitute or _is_of_a_package(evidence, loss))
+    ]
     return tuple(sorted(losses, key=lambda loss: -loss.relative_difference))
+
+
+def _is_of_a_package(evidence: Evidence, loss: PartialLoss) -> bool:
+    operation = loss.group.operation
+    span = evidence.trace.span_of(operation)
+    return operation in evidence.trace.library_operations or (span is not None and is_installed(span.path))

@@ -259,9 +259,11 @@ class _Point:
     def gradients(self) -> list[torch.Tensor | None]:
         if not self.score.requires_grad:
             return [None] * max(1, len(self.taken))
-        at_outputs, at_parameter = gradients_at(
-            self.score, self.taken, [] if self.parameter is None else [self.parameter]
-        )
+
+        def ask(wanted: Sequence[Any]) -> Sequence[torch.Tensor | None]:
+            return torch.autograd.grad(self.score, wanted, allow_unused=True)
+
+        at_outputs, at_parameter = gradients_at(ask, self.taken, [] if self.parameter is None else [self.parameter])
         return at_parameter or at_outputs
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from gradflow.probe.backward_pass.real_backward import gradients_of
 from gradflow.probe.dense_values import dense_values, l2_norm
 from gradflow.probe.evidence import Measured
 from gradflow.trace.capture import Activation
-from gradflow.trace.conduct.whose_error import is_ours, our_error, run_theirs
+from gradflow.trace.conduct.whose_error import is_ours, our_error
 from gradflow.trace.run import Run
 from gradflow.trace.tensor_facts import shape_of
 
@@ -51,7 +53,7 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
     at_further: list[torch.Tensor | None] = [None] * len(further)
     if run.score is not None and run.score.requires_grad:
         try:
-            at_outputs, at_further = gradients_at(run.score, taken, further, retain=retain)
+            at_outputs, at_further = gradients_at(functools.partial(gradients_of, run, retain=retain), taken, further)
         except Exception as raised:  # (whatever a user's backward raises is the finding)
             if is_ours(raised):
                 raise our_error(raised) from raised
@@ -72,12 +74,14 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
 
 
 def gradients_at(
-    score: torch.Tensor, taken: Sequence[Activation], further: Sequence[Any] = (), *, retain: bool = False
+    ask: Callable[[Sequence[Any]], Sequence[torch.Tensor | None]],
+    taken: Sequence[Activation],
+    further: Sequence[Any] = (),
 ) -> tuple[list[torch.Tensor | None], list[torch.Tensor | None]]:
-    """The gradients of a score at activations, and at further tensors or edges; ``None`` where there is no path.
+    """The gradients at activations, and at further tensors or edges; ``None`` where there is no path.
 
-    One backward pass. At an output that is a view, what came through later writes to its memory is counted as well, see
-    :mod:`gradflow.trace.views`.
+    ``ask`` gives the gradients at tensors and edges, by one backward pass. At an output that is a view, what came
+    through later writes to its memory is counted as well, see :mod:`gradflow.trace.views`.
     """
     edges = [activation.edge for activation in taken if activation.edge is not None]
     bases = [a.base.edge for a in taken if a.edge is not None and a.base is not None and a.base.rewriter is not None]
@@ -88,8 +92,7 @@ def gradients_at(
             stack.enter_context(a.base.collecting()) if a.edge is not None and a.base is not None else [] for a in taken
         ]
         # the bases are asked for because autograd only runs what leads to something that is asked for
-        wanted = [*edges, *further, *bases]
-        arrived = run_theirs(torch.autograd.grad, (score, wanted), {"retain_graph": retain, "allow_unused": True})
+        arrived = ask([*edges, *further, *bases])
     own = iter(arrived[: len(edges)])
     at_outputs = [
         _sum([*([] if a.edge is None else [next(own)]), *parts]) for a, parts in zip(taken, written, strict=True)

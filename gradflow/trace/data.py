@@ -157,6 +157,8 @@ class Trace:
         For each target layer, the value ids of its output, one per call.
     hook_operations
         Operations that stop a gradient and ran inside a module's hook.
+    library_operations
+        Operations that ran unrecorded because a module of torch itself switches recording off inside its call.
     callers
         For each site in a library the sites of the program's own that led there, each with the number of the operation
         from which on it was that one; nothing where only libraries ran.
@@ -173,6 +175,7 @@ class Trace:
     layer_values: dict[str, tuple[int, ...]]
     initially_enabled: bool = True
     hook_operations: frozenset[int] = frozenset()
+    library_operations: frozenset[int] = frozenset()
     callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -18,7 +18,7 @@ from gradflow.location import SiteTable, SourceSpan
 from gradflow.trace.classify import Kind, classify
 from gradflow.trace.conduct.whose_error import is_ours, run_theirs
 from gradflow.trace.data import Trace
-from gradflow.trace.frames import is_in_hook
+from gradflow.trace.frames import is_in_hook, is_in_torchs_module
 from gradflow.trace.grad_mode import is_leaving, region_site
 from gradflow.trace.nested import NESTED, nested_tensors
 from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE, TO_ARRAYS
@@ -62,6 +62,8 @@ class Recorder(Tables, TorchFunctionMode):
         self.first_value: dict[int, int] = {}
         self.functions: dict[str, type] = {}
         self.hook_operations: set[int] = set()
+        self.library_operations: set[int] = set()
+        self._is_torchs_region = False
         self.suspended = 0
         self.views = Views()
         self.failed: Exception | None = None
@@ -160,8 +162,7 @@ class Recorder(Tables, TorchFunctionMode):
                 columns.mode.append(0)
                 columns.region.append(-1)
             else:
-                columns.mode.append(self._region_mode())
-                columns.region.append(self.region)
+                self._log_switched_off(row)
             if kind == _ALIASING and text in DETACHING and is_in_hook(sys._getframe(2)):
                 self.hook_operations.add(row)
             columns.sequence_start.append(before)
@@ -178,6 +179,12 @@ class Recorder(Tables, TorchFunctionMode):
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self.step_aside(error)
         return result
+
+    def _log_switched_off(self, row: int) -> None:
+        self.operations.mode.append(self._region_mode())
+        self.operations.region.append(self.region)
+        if self._is_torchs_region:
+            self.library_operations.add(row)
 
     def _record_others(
         self, result: Any, row: int, kind: int, text: str, inputs: list[int], args: tuple[Any, ...], target: Any
@@ -232,6 +239,9 @@ class Recorder(Tables, TorchFunctionMode):
             # the operation returned a tensor that was there before: changed in place, or handed through
             group = self._group[entry[1]]
             writes = kind == _INPLACE or text in INPLACE_CAPABLE
+            if writes and self._stays_itself(tensor, entry[1], inputs):
+                self.operations.outputs.append(self._new_value_of_leaf(entry[1]))
+                return
         else:
             writes = False
             group = -1
@@ -334,6 +344,7 @@ class Recorder(Tables, TorchFunctionMode):
         was_enabled = _is_grad_enabled()
         result = run_theirs(func, args)
         now_enabled = _is_grad_enabled()
+        self._is_torchs_region = not now_enabled and is_in_torchs_module(sys._getframe(2))
         if was_enabled and not now_enabled:
             if is_leaving() and self._outer_regions:
                 self.region = self._outer_regions.pop()
@@ -385,6 +396,7 @@ class Recorder(Tables, TorchFunctionMode):
             calls=tuple(call.finished() for call in self.calls),
             leaf_names=self.leaf_names,
             hook_operations=frozenset(self.hook_operations),
+            library_operations=frozenset(self.library_operations),
             score=score,
             layer_values=layer_values,
             initially_enabled=initially_enabled,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -34,7 +35,8 @@ class Run:
 
     ``score`` is the live tensor; ``activations`` the live gradient edges of the target layers. Both keep the autograd
     graph alive and are dropped as soon as the gradients are known. ``failure`` is what stopped the forward, if anything
-    did. ``unmoved`` is why an experiment could not give an activation other values, where it could not.
+    did. ``unmoved`` is why an experiment could not give an activation other values, where it could not. ``leaves``
+    are those that require grad, of the tensors that the run read.
     """
 
     trace: Trace
@@ -45,6 +47,7 @@ class Run:
     failure: ForwardFailure | None = None
     unmoved: str = ""
     functions: Mapping[str, type] = field(default_factory=dict)
+    leaves: Sequence[weakref.ref[torch.Tensor]] = ()
 
 
 def run_forward(
@@ -134,6 +137,7 @@ def run_forward(
         failure=failure,
         unmoved=watch.unmoved,
         functions=recorder.functions,
+        leaves=recorder.leaves(),
     )
 
 

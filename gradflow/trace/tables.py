@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from gradflow.location import SiteTable
 from gradflow.trace.data import CallRow, OperationColumns, ValueColumns
+from gradflow.trace.leaf import is_made_of_itself
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
 from gradflow.trace.tensor_facts import PLAIN_CLASSES, dtype_of, is_leaf, requires_grad, shape_of
 from gradflow.values import tensors_in
@@ -137,12 +138,46 @@ class Tables:
 
     def _refresh(self, tensor: torch.Tensor, value: int, write: tuple[int, int, int]) -> int:
         """A tensor whose memory was changed through another tensor (a view, ``.data``) since it was last read."""
+        if self._stays_itself(tensor, value, (write[1],)):
+            self._seen[value] = self._writes
+            return value
         row = self._append_row(CHANGED_THROUGH_VIEW, self.operations.site[write[0]])
         self._append_inputs(row, (value, write[1]), (0, 1))
         fresh = self._new_value(tensor, row, self._group[value])
         self.operations.outputs.append(fresh)
         self.operations.output_start.append(len(self.operations.outputs))
         return fresh
+
+    def _stays_itself(self, tensor: torch.Tensor, value: int, written: Sequence[int]) -> bool:
+        """Whether a tensor is a leaf, and what is written into it was made of nothing but itself."""
+        if not requires_grad(tensor) or not is_leaf(tensor):
+            return False
+        return is_made_of_itself(self.operations, self.values, value, written)
+
+    def _new_value_of_leaf(self, value: int) -> int:
+        """A value that nobody reads: what an update writes does not become part of the path."""
+        row, values = len(self.operations.name) - 1, self.values
+        return self._new_value_alone(row, values.shape[value], values.dtype[value], requires_grad=False)
+
+    def _new_value_alone(self, row: int, shape: tuple[int, ...], dtype: int, *, requires_grad: bool) -> int:
+        """A value for which the program has no tensor."""
+        fresh = len(self.values.producer)
+        self.values.producer.append(row)
+        self.values.requires_grad.append(requires_grad)
+        self.values.shape.append(shape)
+        self.values.dtype.append(dtype)
+        self._group.append(fresh)
+        self._seen.append(self._writes)
+        return fresh
+
+    def leaves(self) -> tuple[weakref.ref[torch.Tensor], ...]:
+        """The leaves that require grad, of the tensors that were seen and still live."""
+        found = []
+        for reference, _ in self._ids.values():
+            tensor = reference()
+            if tensor is not None and requires_grad(tensor) and is_leaf(tensor):
+                found.append(reference)
+        return tuple(found)
 
     # rows
 

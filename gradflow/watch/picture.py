@@ -32,7 +32,7 @@ def draw_question(observation: Observation, question: Question) -> FlowGraph:
 
 
 def with_own_path(observation: Observation, found: Finding) -> Diagnostic:
-    """What a finding says, with the way from its score to its target: a report draws the graph of its first one only."""
+    """What a finding says, with the path from its score to its target: a report draws only its first graph."""
     if found.question is None or found.question.target < 0 or found.diagnostic.path:
         return found.diagnostic
     score = score_text(observation, found.question.backward).strip("`")

@@ -53,7 +53,9 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
         )
     elif severity == "info":
         message = f"an installed package stops part of the gradient of `{evidence.target}`"
-        notes.append("taken as its authors' decision, because the line is not yours")
+        is_torchs = operation in trace.library_operations
+        why = "it happens inside a module of torch" if is_torchs else "the line is not yours"
+        notes.append(f"taken as its authors' decision, because {why}")
     else:
         message = f"the gradient at `{evidence.target}` is incomplete: one way from {evidence.score} is cut"
         notes.append(text.note)

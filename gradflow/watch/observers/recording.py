@@ -243,7 +243,7 @@ class ProgramRecorder(Recorder):
         row = self._append_row(_SUM_OF_SCORES, site)
         self._append_inputs(row, scores, range(len(scores)))
         of_any = any(self.values.requires_grad[score] for score in scores)
-        value = self._new_value_alone(row, of_any, (), self.values.dtype[scores[0]])
+        value = self._new_value_alone(row, (), self.values.dtype[scores[0]], requires_grad=of_any)
         self.operations.outputs.append(value)
         self.operations.output_start.append(len(self.operations.outputs))
         return value
@@ -303,22 +303,6 @@ class ProgramRecorder(Recorder):
                 return -1
             value = inputs[0]
         return -1
-
-    def _new_value_of_leaf(self, value: int) -> int:
-        """A value that nobody reads: what an update writes does not become part of the path."""
-        row, values = len(self.operations.name) - 1, self.values
-        return self._new_value_alone(row, False, values.shape[value], values.dtype[value])
-
-    def _new_value_alone(self, row: int, requires_grad: bool, shape: tuple[int, ...], dtype: int) -> int:
-        """A value for which the program has no tensor."""
-        fresh = len(self.values.producer)
-        self.values.producer.append(row)
-        self.values.requires_grad.append(requires_grad)
-        self.values.shape.append(shape)
-        self.values.dtype.append(dtype)
-        self._group.append(fresh)
-        self._seen.append(self._writes)
-        return fresh
 
     def _refresh(self, tensor: torch.Tensor, value: int, write: tuple[int, int, int]) -> int:
         if is_leaf(tensor) and (requires_grad(tensor) or isinstance(tensor, torch.nn.Parameter)):

@@ -1,0 +1,1 @@
+"""The backward pass that the runs of a check end with."""

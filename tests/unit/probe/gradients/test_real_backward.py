@@ -1,0 +1,81 @@
+"""Behind a reentrant checkpoint gradients come by a real backward, of which nothing is left."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402
+
+import gradflow  # noqa: E402
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.norm = nn.Linear(4, 4), nn.BatchNorm1d(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.fc(x)).tanh()
+
+
+class Net(nn.Module):
+    def __init__(self, *, is_frozen: bool = False) -> None:
+        super().__init__()
+        self.stem, self.block, self.head = nn.Linear(3, 4), Block(), nn.Linear(4, 2)
+        self.stem.requires_grad_(not is_frozen)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(checkpoint(self.block, self.stem(x), use_reentrant=True))
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    torch.manual_seed(0)
+    return torch.randn(5, 3)
+
+
+def norm_by_backward(model: nn.Module, name: str, x: torch.Tensor) -> float:
+    model(x)[0].max().backward()
+    gradient = model.get_parameter(name).grad
+    assert gradient is not None
+    norm = float(gradient.norm())
+    model.zero_grad()
+    return norm
+
+
+@pytest.mark.parametrize("name", ["stem.weight", "block.fc.weight", "head.weight"])
+def test_every_parameter_gets_what_backward_gives_it(x: torch.Tensor, name: str) -> None:
+    model = Net()
+    report = gradflow.check(model, inputs=x, parameter=name)
+    assert report.verdict == "connected"
+    assert report.gradients[0].l2_norm == pytest.approx(norm_by_backward(model, name, x), rel=1e-5)
+
+
+def test_a_layer_before_the_checkpoint_is_connected(x: torch.Tensor) -> None:
+    assert gradflow.check(Net(), "stem", inputs=x).verdict == "connected"
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs")
+def test_what_is_checkpointed_without_any_input_that_requires_grad_gets_none(x: torch.Tensor) -> None:
+    report = gradflow.check(Net(is_frozen=True), inputs=x, parameter="block.fc.weight")
+    assert report.verdict == "broken"
+    assert [one.name for one in report.diagnostics] == ["reentrant-checkpoint"]
+
+
+def test_gradients_buffers_and_hooks_are_as_they_were(x: torch.Tensor) -> None:
+    model, filled = Net(), []
+    model.block.fc.weight.register_post_accumulate_grad_hook(filled.append)
+    mine = model.stem.weight.grad = torch.ones_like(model.stem.weight)
+    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    report = gradflow.audit(model, inputs=x)
+    assert not any(one.severity == "error" for one in report.diagnostics)
+    assert model.stem.weight.grad is mine
+    assert bool((mine == 1).all())
+    assert [name for name, parameter in model.named_parameters() if parameter.grad is not None] == ["stem.weight"]
+    assert all(torch.equal(buffers[name], buffer) for name, buffer in model.named_buffers())
+    assert not filled
+    model(x).sum().backward()
+    assert len(filled) == 1
