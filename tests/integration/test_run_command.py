@@ -48,8 +48,10 @@ def test_a_healthy_program_gets_one_line(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(PROGRAM.replace("{how}", "relu()"))
     watched = python(tmp_path, "-m", "gradflow", "run", "train.py")
     assert watched.stderr.strip().splitlines() == [
-        "gradflow: no fault found: 1 backward pass brought gradients to 2 leaves "
-        "(10 operations, 1 forward pass, 1 backward pass)"
+        (
+            "gradflow: no fault found: 1 backward pass brought gradients to 2 leaves "
+            "(10 operations, 1 forward pass, 1 backward pass)"
+        )
     ]
 
 
