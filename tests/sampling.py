@@ -1,8 +1,12 @@
-"""The seed of every sweep that tries only some of its cases: others with each commit, the same for the same one."""
+"""What sweeps try of their cases: some, drawn with the commit as seed, in each run of the tests; all in the long run.
+
+Other cases with each commit, the same for the same one: a failure comes again, and a rerun does not make it go away.
+"""
 
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 from pathlib import Path
 
@@ -20,3 +24,8 @@ def commit_seed() -> str:
     except OSError:
         return WITHOUT_GIT
     return done.stdout.strip() or WITHOUT_GIT
+
+
+def commit_number() -> int:
+    """The same seed, for what wants a number below a million."""
+    return random.Random(commit_seed()).randrange(10**6)

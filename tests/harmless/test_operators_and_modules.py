@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import torch
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from tests.harmless.case import Call, Case, Wanted
 from tests.harmless.running import NOISE, SAME, difference
 from tests.sampling import commit_seed

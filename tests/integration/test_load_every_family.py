@@ -1,6 +1,6 @@
 """Whole models of every family of torchvision and timm are saved and loaded again, without trust.
 
-Some of them, drawn anew in each run; all with ``GRADFLOW_EVERY_FAMILY=1``.
+Some of them, others with each commit; all with ``GRADFLOW_EVERY_FAMILY=1``.
 """
 
 from __future__ import annotations
@@ -8,12 +8,18 @@ from __future__ import annotations
 import io
 import os
 import random
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from gradflow.load.files.archive import Archive
 from gradflow.load.files.pickles.reading import read_archived
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.sampling import commit_number
 
 torchvision = pytest.importorskip("torchvision")
 timm = pytest.importorskip("timm")
@@ -46,7 +52,7 @@ def built(library, name):
 @pytest.mark.filterwarnings("ignore")
 def test_whole_models_come_back():
     every = names()
-    seed = random.randrange(10**6)
+    seed = commit_number()
     chosen = every if os.environ.get("GRADFLOW_EVERY_FAMILY") else random.Random(seed).sample(every, SAMPLE)
     failed = {}
     for library, name in chosen:

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.paraphrase.comparison import Comparison
+from tests.paraphrase.counted import fewer, least_counts
 from tests.paraphrase.known import balance, known_differences
 from tests.paraphrase.sweep import pairs, sample, sweep
 from tests.paraphrase.table import figures
@@ -64,13 +65,16 @@ def main(arguments: list[str] | None = None) -> int:
                 )
             progress.update(task, advance=1, description=result.pair, refresh=console.is_terminal)
     console.print(figures(results))
-    # the list is of fixtures: what a corpus shows is only told
-    found = balance([each for each in results if not each.program.startswith("corpus/")], known)
-    for pair in found.mended:
-        console.print(
-            f"no longer differs, take it out of the list: {pair}", markup=False, highlight=False, soft_wrap=True
-        )
-    return int(bool(found.new or (found.mended and options.sample is None)))
+    # the lists are of the fixtures: what a corpus shows is only told
+    fixtures = [each for each in results if not each.program.startswith("corpus/")]
+    found = balance(fixtures, known)
+    complaints = [f"no longer differs, take it out of the list: {pair}" for pair in found.mended]
+    if options.sample is None and options.only == "*":
+        least = least_counts()
+        complaints += fewer(fixtures, {name: least.get(name, 0) for name in options.transform or TRANSFORMS})
+    for complaint in complaints:
+        console.print(complaint, markup=False, highlight=False, soft_wrap=True)
+    return int(bool(found.new or (complaints and options.sample is None)))
 
 
 if __name__ == "__main__":

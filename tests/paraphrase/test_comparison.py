@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,13 +11,19 @@ import pytest
 pytest.importorskip("libcst")
 pytest.importorskip("torch")
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from tests.forked import ForkedError, call_forked
 from tests.paraphrase.answer import Answer, Finding, Place, read_answer
 from tests.paraphrase.comparison import Comparison
+from tests.paraphrase.counted import fewer
 from tests.paraphrase.known import balance
 from tests.paraphrase.oracle import Facts, plain_facts
 from tests.paraphrase.program import Program, Question
 from tests.paraphrase.sweep import sample
+
+# a worker of pytest-xdist has threads of its own, of which nothing is needed after a fork
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 CUT = """
 import torch
@@ -134,6 +141,15 @@ def test_what_is_listed_may_differ_and_nothing_else() -> None:
     )
     assert [each.program for each in found.new] == ["c"]
     assert found.mended == ("b rename",)
+
+
+def test_fewer_paraphrases_than_there_were_are_told() -> None:
+    results = [
+        Comparison(program=name, transform="rename", outcome=outcome)  # type: ignore[arg-type]
+        for name, outcome in [("a", "same"), ("b", "differs"), ("c", "another program"), ("d", "nothing to change")]
+    ]
+    assert fewer(results, {"rename": 2}) == []
+    assert fewer(results, {"rename": 3}) == ["rename: 2 paraphrases count, 3 did"]
 
 
 def test_a_sample_is_the_same_for_the_same_seed() -> None:

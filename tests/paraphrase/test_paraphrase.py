@@ -12,6 +12,8 @@ import pytest
 
 pytest.importorskip("libcst")
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 from tests.paraphrase.collection import fixture_programs
 from tests.paraphrase.known import known_differences
 from tests.paraphrase.transforms.registry import TRANSFORMS

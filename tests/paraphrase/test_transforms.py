@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ pytest.importorskip("libcst")
 pytest.importorskip("torch")
 
 import libcst as cst
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.paraphrase.marks import mark_lines, read_marks
 from tests.paraphrase.paraphrasing import paraphrase
@@ -247,6 +250,8 @@ LEFT = [
     pytest.param("comprehension_to_loop", "x = 1\ny = [x for x in xs]\n", id="a variable that lives outside"),
     pytest.param("as_methods", "y = x.relu()\n", id="a method already"),
     pytest.param("as_unbind", "y = x[1:]\n", id="a slice"),
+    pytest.param("as_functions", "import torch\nx[1], y = z\n", id="an index that is written to"),
+    pytest.param("as_methods", "x[1] += z\n", id="an index that is added to"),
     pytest.param("into_function", "def f():\n    return 1\n", id="only definitions"),
     pytest.param("rename", "import torch\ntorch.ones(2).backward()\n", id="nothing of the user's"),
     pytest.param("layers_in_front", "model = nn.Linear(2, 2)\n", id="no class of a model"),
@@ -274,6 +279,7 @@ def test_every_statement_of_a_function_moves_down() -> None:
     assert {line for line, before in lines.items() if before == {3}} == {5}
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_numbers_keep_their_operators(tmp_path: Path) -> None:
     """Only one plain run tells which `-` is torch's."""
     text = written(

@@ -5,7 +5,7 @@ Whether the ``-`` of ``a - b`` is torch's cannot be read: the program runs once 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import libcst as cst
 
@@ -54,15 +54,29 @@ def constant_index(node: cst.Subscript) -> str | None:
     return None
 
 
+def _targets(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    """The places that an assignment writes to."""
+    yield node
+    if isinstance(node, cst.Tuple | cst.List):
+        for element in node.elements:
+            yield from _targets(element.value)
+
+
 class NoteSites(cst.CSTTransformer):
     """Makes a program that notes the value at each place; `numbers` tells which number a node of the program has."""
 
     def __init__(self) -> None:
         self.numbers: dict[int, int] = {}
+        self._assigned: set[int] = set()
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        if isinstance(node, cst.AssignTarget | cst.AnnAssign | cst.AugAssign | cst.Del | cst.For | cst.CompFor):
+            self._assigned.update(map(id, _targets(node.target)))
+        return super().on_visit(node)
 
     def on_leave(self, original_node, updated_node):  # type: ignore[no-untyped-def,override]
         noted = super().on_leave(original_node, updated_node)
-        if receiver(original_node) is None:
+        if receiver(original_node) is None or id(original_node) in self._assigned:
             return noted
         number = self.numbers[id(original_node)] = len(self.numbers)
         if isinstance(noted, cst.AugAssign):
