@@ -182,6 +182,23 @@ MADE = [
     pytest.param(
         "as_operators", "y = torch.sub(a + b, c).mul(d)\n", "y = (((a + b) - c) * d)\n", {1: {1}}, id="as operators"
     ),
+    pytest.param(
+        "as_aliases",
+        """
+        import torch
+        with torch.no_grad():
+            y = torch.clamp(x - 1, 0)
+        y.abs().sum().backward(retain_graph=True)
+        """,
+        """
+        import torch
+        with torch.set_grad_enabled(False):
+            y = torch.clip(torch.subtract(x, 1), 0)
+        torch.autograd.backward(y.absolute().sum(), retain_graph=True)
+        """,
+        {1: {1}, 2: {2}, 3: {3}, 4: {4}},
+        id="other names",
+    ),
     pytest.param("as_unbind", "y = x[1]\n", "y = x.unbind()[1]\n", {1: {1}}, id="an index"),
     pytest.param(
         "into_function",
@@ -251,6 +268,8 @@ LEFT = [
     pytest.param("as_methods", "y = x.relu()\n", id="a method already"),
     pytest.param("as_unbind", "y = x[1:]\n", id="a slice"),
     pytest.param("as_functions", "import torch\nx[1], y = z\n", id="an index that is written to"),
+    pytest.param("as_functions", "import torch\nloss.backward()\n", id="a method without a function of its name"),
+    pytest.param("as_aliases", "import torch\ny = torch.tanh(x)\n", id="no other name"),
     pytest.param("as_methods", "x[1] += z\n", id="an index that is added to"),
     pytest.param("into_function", "def f():\n    return 1\n", id="only definitions"),
     pytest.param("rename", "import torch\ntorch.ones(2).backward()\n", id="nothing of the user's"),

@@ -13,7 +13,7 @@ from tests.paraphrase.transforms.lambdas import function_to_lambda, lambda_to_fu
 from tests.paraphrase.transforms.layers_in_front import layers_in_front
 from tests.paraphrase.transforms.move_to_module import move_to_module
 from tests.paraphrase.transforms.rename import rename, rename_misleading
-from tests.paraphrase.transforms.spellings import as_functions, as_methods, as_operators, as_unbind
+from tests.paraphrase.transforms.spellings import as_aliases, as_functions, as_methods, as_operators, as_unbind
 from tests.paraphrase.transforms.split_helper import split_helper
 from tests.paraphrase.transforms.to_attribute import to_attribute
 
@@ -34,6 +34,7 @@ _SINGLE: tuple[Transform, ...] = (
     as_methods,
     as_operators,
     as_unbind,
+    as_aliases,
     extra_lines,
     layers_in_front,
     into_function,

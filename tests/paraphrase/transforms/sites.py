@@ -13,6 +13,7 @@ from tests.paraphrase.transforms.code import Seen, code_of
 from tests.paraphrase.transforms.spelling_table import (
     BINARY,
     COMPARED,
+    FUNCTION_ELSEWHERE,
     IN_PLACE,
     UNARY,
     function_module,
@@ -34,7 +35,7 @@ def receiver(node: cst.CSTNode) -> cst.BaseExpression | None:
         and type(node.comparisons[0].operator) in COMPARED
     ):
         return node.left
-    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and has_both_forms(node.func.attr.value):
+    if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute) and _is_known(node.func.attr.value):
         if not function_module(code_of(node.func.value)):
             return node.func.value
         first = node.args[0] if node.args else None
@@ -44,6 +45,10 @@ def receiver(node: cst.CSTNode) -> cst.BaseExpression | None:
     if isinstance(node, cst.AugAssign) and type(node.operator) in IN_PLACE and isinstance(node.target, cst.Name):
         return node.target
     return None
+
+
+def _is_known(name: str) -> bool:
+    return has_both_forms(name) or name in FUNCTION_ELSEWHERE
 
 
 def constant_index(node: cst.Subscript) -> str | None:

@@ -36,8 +36,26 @@ IN_PLACE: dict[type[cst.BaseAugOp], str] = {
     cst.MultiplyAssign: "mul_",
     cst.DivideAssign: "div_",
 }
-# other names for the same function
-OTHER_METHOD = {"subtract": "sub", "multiply": "mul", "divide": "div", "matmul": "matmul", "negative": "neg"}
+# other names of torch's for the same function and method
+ALIASES = {
+    "abs": "absolute",
+    "clamp": "clip",
+    "div": "divide",
+    "ge": "greater_equal",
+    "gt": "greater",
+    "le": "less_equal",
+    "lt": "less",
+    "mul": "multiply",
+    "ne": "not_equal",
+    "neg": "negative",
+    "sub": "subtract",
+    "transpose": "swapaxes",
+    "trunc": "fix",
+}
+# methods whose function stands elsewhere
+FUNCTION_ELSEWHERE = {"backward": "torch.autograd.backward"}
+# calls that switch the same mode
+SAME_MODE = {"torch.no_grad()": "torch.set_grad_enabled(False)"}
 # of these a method takes the sizes one by one or together, a function only together
 SIZES_TOGETHER = frozenset({"reshape", "permute", "flip", "tile", "broadcast_to"})
 _MODULES = {"torch": torch, "F": functional, "functional": functional, "nn.functional": functional}

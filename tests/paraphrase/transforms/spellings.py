@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
+from dataclasses import replace
 
 import libcst as cst
+import torch
+from torch import Tensor
 
 from tests.paraphrase.marks import marked, marks_of
 from tests.paraphrase.transforms.code import Change, Source, code_of, imported_in
 from tests.paraphrase.transforms.sites import NoteSites, Sites, constant_index
 from tests.paraphrase.transforms.spelling_table import (
+    ALIASES,
     BINARY,
     COMPARED,
+    FUNCTION_ELSEWHERE,
     IN_PLACE,
+    SAME_MODE,
     SIZES_TOGETHER,
     UNARY,
     function_module,
@@ -51,6 +57,21 @@ def _respelled(source: Source, respell: Respell) -> Change | None:
     return Change(module=module) if changer.count else None
 
 
+def as_aliases(source: Source) -> Change | None:
+    """``torch.subtract(a, b)``, ``x.clip(0)``, ``torch.autograd.backward(y)``, ``torch.set_grad_enabled(False)``."""
+    switched = source.module.visit(_OtherModes())
+    change = _respelled(replace(source, module=switched), _alias)
+    if change is None and switched.code != source.module.code:
+        return Change(module=switched)
+    return change
+
+
+class _OtherModes(cst.CSTTransformer):
+    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
+        other = SAME_MODE.get(code_of(original_node))
+        return cst.parse_expression(other) if other is not None else updated_node
+
+
 class _Respeller(cst.CSTTransformer):
     def __init__(self, respell: Respell, sites: Sites, *, has_torch: bool) -> None:
         self.respell, self.sites, self.has_torch = respell, sites, has_torch
@@ -61,7 +82,7 @@ class _Respeller(cst.CSTTransformer):
         if isinstance(original_node, cst.SimpleStatementLine):
             # what stood between the lines of an expression may be gone
             return marked(left, marks_of(original_node)) if left is not original_node else left
-        if not self.sites.is_tensor(original_node) or (self.respell is _function and not self.has_torch):
+        if not self.sites.is_tensor(original_node) or (self.respell in (_function, _alias) and not self.has_torch):
             return left
         made = self.respell(original_node, left, self.sites)
         if made is None:
@@ -106,7 +127,7 @@ def _function(original: cst.CSTNode, node: cst.CSTNode, sites: Sites) -> cst.CST
     if isinstance(node, cst.Subscript) and sites.is_tensor(original, dimensions=1):
         return _call(_torch("select"), node.value, cst.Integer("0"), cst.Integer(str(constant_index(node))))
     if isinstance(node, cst.Call) and isinstance(node.func, cst.Attribute):
-        if function_module(code_of(node.func.value)):
+        if function_module(code_of(node.func.value)) or node.func.attr.value in FUNCTION_ELSEWHERE:
             return None
         name, arguments = node.func.attr.value, list(node.args)
         if name in SIZES_TOGETHER and len(arguments) > 1:
@@ -164,6 +185,21 @@ def _in_parentheses(value: cst.BaseExpression) -> cst.BaseExpression:
     if value.lpar or isinstance(value, cst.Name | cst.Attribute | cst.Call | cst.Subscript | cst.Integer | cst.Float):
         return value
     return value.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
+
+
+def _alias(original: cst.CSTNode, node: cst.CSTNode, sites: Sites) -> cst.CSTNode | None:
+    if found := _operation(node):
+        name, operands = found
+        return _call(_torch(ALIASES.get(name, name)), *operands)
+    if not isinstance(node, cst.Call) or not isinstance(node.func, cst.Attribute):
+        return None
+    name = node.func.attr.value
+    if name in ALIASES and hasattr(torch if function_module(code_of(node.func.value)) else Tensor, ALIASES[name]):
+        return node.with_changes(func=node.func.with_changes(attr=cst.Name(ALIASES[name])))
+    if name in FUNCTION_ELSEWHERE:
+        function = cst.parse_expression(FUNCTION_ELSEWHERE[name])
+        return node.with_changes(func=function, args=[cst.Arg(node.func.value), *node.args])
+    return None
 
 
 def _unbind(original: cst.CSTNode, node: cst.CSTNode, sites: Sites) -> cst.CSTNode | None:
