@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from gradflow.probe.class_source import class_source
 __all__ = ["assignment_of", "find_unregistered"]
 
 _DEEPEST = 4
+_FOLLOWED = (torch.Tensor, torch.nn.Module, Mapping, list, tuple, set)
 # what `nn.Module` itself keeps in an instance
 _OWN_ATTRIBUTES = frozenset(vars(torch.nn.Module()))
 
@@ -71,10 +72,15 @@ def _leaves(value: Any, modules: set[int], depth: int) -> Iterator[tuple[str, to
 
 def _items(value: Any) -> list[tuple[str, Any]]:
     if isinstance(value, Mapping):
-        return [(str(key), item) for key, item in value.items()]
-    if isinstance(value, (list, tuple, set)):
+        return [(str(key), item) for key, item in value.items()] if _holds_any(value.values()) else []
+    if isinstance(value, (list, tuple, set)) and _holds_any(value):
         return [(str(number), item) for number, item in enumerate(value)]
     return []
+
+
+def _holds_any(items: Collection[Any]) -> bool:
+    """Whether anything among the items is to be followed; by their types, because a vocabulary has many of few."""
+    return any(issubclass(kind, _FOLLOWED) for kind in set(map(type, items)))
 
 
 def assignment_of(owner: type, attribute: str) -> SourceSpan | None:

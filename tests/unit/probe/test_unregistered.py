@@ -67,3 +67,14 @@ def test_a_container_that_holds_itself_ends() -> None:
     loop.append(loop)
     model.loop = loop
     assert names(model) == []
+
+
+def test_a_layer_among_many_plain_things_is_found() -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mixed = {**{f"word {number}": number for number in range(100)}, "layer": nn.Linear(2, 2, bias=False)}
+            self.plain = {f"word {number}": number for number in range(100)}
+            self.nested = [1, 2, (3, [nn.Linear(2, 2, bias=False)])]
+
+    assert names(Model()) == ["mixed.layer.weight", "nested.2.1.0.weight"]

@@ -12,7 +12,8 @@ import torch
 import torch.fx
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from gradflow.load.module_tree import named_modules_in, own_parameters, parameters_in
+from gradflow.attributes import attributes_of
+from gradflow.load.module_tree import modules_in, named_modules_in, own_parameters, parameters_in
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.unregistered import find_unregistered
 from gradflow.trace.data import CallRow
@@ -22,6 +23,9 @@ from gradflow.watch.observers.modules.fast_path import FastPath
 from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["ModuleCalls"]
+
+_CONTAINERS = (dict, list, set, tuple)
+_HOLDERS = (*_CONTAINERS, torch.nn.Module)
 
 
 class ModuleCalls:
@@ -35,6 +39,9 @@ class ModuleCalls:
         self._stack: list[tuple[int, int]] = []
         self._names: dict[int, tuple[weakref.ref[Any], str, int]] = {}
         self._known: dict[int, int] = {}
+        self._pass = 0
+        self._looks: dict[int, tuple[int, int]] = {}
+        self._held_nowhere: dict[tuple[int, int], int] = {}
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -61,6 +68,7 @@ class ModuleCalls:
             return
         key = log.keys.key_of(module)
         if recorder.call < 0:
+            self._pass += 1
             self._name_all(module, key)
         call = len(recorder.calls)
         site = recorder.sites.number(sys._getframe(1))
@@ -108,6 +116,10 @@ class ModuleCalls:
         root = self._log.keys.references[root_key]()
         if root is None:
             return
+        look = self._look_of(root, root_key)
+        if self._held_nowhere.get((root_key, key)) == look:
+            return
+        self._held_nowhere[root_key, key] = look
         own = {id(parameter) for parameter in parameters_in(module)}
         for holder, tensors in find_unregistered(root):
             if any(id(tensor) in own for tensor in tensors.values()):
@@ -117,6 +129,24 @@ class ModuleCalls:
                 facts.parameters = tuple(map(self._recorder.value_of, parameters_in(module)))
                 facts.is_trainable = any(map(requires_grad, parameters_in(module)))
                 return
+
+    def _look_of(self, root: torch.nn.Module, root_key: int) -> int:
+        """What the modules of a root hold as plain attributes, as one number; taken once for each pass.
+
+        It tells a new attribute and a container that has grown, without going through what a container holds: a
+        vocabulary is large, and nothing in it is a module.
+        """
+        taken, look = self._looks.get(root_key, (0, 0))
+        if taken != self._pass:
+            held = [
+                (id(value), len(value) if isinstance(value, _CONTAINERS) else -1)
+                for module in modules_in(root)
+                for value in attributes_of(module).values()
+                if isinstance(value, _HOLDERS)  # not a counter, and not the last loss
+            ]
+            look = hash(tuple(held))
+            self._looks[root_key] = (self._pass, look)
+        return look
 
     def _name_all(self, root: torch.nn.Module, root_key: int) -> None:
         """Names for the modules and parameters of an outermost module; once, and again when it has changed."""
