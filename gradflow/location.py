@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import sysconfig
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
@@ -182,7 +183,7 @@ class SiteTable:
     standard library are skipped; where gradflow called a torch module directly, the innermost torch frame is taken.
     """
 
-    __slots__ = ("_codes", "_numbers", "_places", "_roles", "_rows")
+    __slots__ = ("_codes", "_numbers", "_places", "_roles", "_rows", "_spans", "_within")
 
     def __init__(self) -> None:
         # keyed by id(code): hashing a code object hashes its constants and costs ten times more
@@ -191,6 +192,8 @@ class SiteTable:
         self._numbers: dict[tuple[int, int], int] = {}
         self._places: dict[tuple[int, object], int] = {}
         self._rows: list[tuple[CodeType, int] | SourceSpan] = []
+        self._spans: dict[SourceSpan, int] = {}
+        self._within: dict[int, int] = {}
 
     def _classify(self, code: CodeType) -> int:
         role = self._roles[id(code)] = _role_of(code.co_filename)
@@ -242,9 +245,19 @@ class SiteTable:
 
     def number_of_span(self, span: SourceSpan) -> int:
         """The number of a place that is known by its span, such as a decorator."""
-        if span not in self._rows:
+        number = self._spans.setdefault(span, len(self._rows))
+        if number == len(self._rows):
             self._rows.append(span)
-        return self._rows.index(span)
+        return number
+
+    def number_within(self, code: CodeType, find: Callable[[CodeType], SourceSpan | None]) -> int:
+        """The number of the place that ``find`` reads in the source of some code, read once; -1 where it finds none."""
+        number = self._within.get(id(code))
+        if number is None:
+            span = find(code)
+            number = self._within[id(code)] = -1 if span is None else self.number_of_span(span)
+            self._codes.append(code)
+        return number
 
     def path_of(self, number: int) -> str:
         """The file of a place; empty for -1."""

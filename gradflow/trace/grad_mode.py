@@ -7,7 +7,7 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from gradflow.location import SiteTable, SourceSpan, character_column, is_machinery, own_directory
@@ -29,24 +29,26 @@ def region_site(sites: SiteTable, frame: FrameType | None) -> int:
     while here is not None and is_machinery(here.f_code.co_filename):
         if here.f_code.co_filename.endswith("_contextlib.py") and "func" in here.f_locals:
             wrapped = here.f_locals["func"]
-            span = _decorator_span(wrapped)
-            if span is not None:
-                return sites.number_of_span(span)
+            code = _code_of(wrapped)
+            if code is not None and (number := sites.number_within(code, _decorator_span)) >= 0:
+                return number
         here = here.f_back
     number = sites.number(frame)
     if wrapped is not None and is_machinery(sites.path_of(number)):
-        code = getattr(inspect.unwrap(wrapped), "__code__", None)
-        if code is not None and not is_machinery(code.co_filename):
+        code = _code_of(wrapped)
+        if code is not None:
             span = SourceSpan(path=code.co_filename, line=code.co_firstlineno, function=code.co_qualname)
             return sites.number_of_span(span)
     return number
 
 
-def _decorator_span(function: Callable[..., Any]) -> SourceSpan | None:
-    target = inspect.unwrap(function)
-    code = getattr(target, "__code__", None)
-    if code is None or is_machinery(code.co_filename):
-        return None
+def _code_of(function: Callable[..., Any]) -> CodeType | None:
+    """The code of a function of the user's, below its decorators."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return None if code is None or is_machinery(code.co_filename) else code
+
+
+def _decorator_span(code: CodeType) -> SourceSpan | None:
     try:
         lines, first = inspect.getsourcelines(code)
         tree = ast.parse(textwrap.dedent("".join(lines)))
