@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 import gradflow  # noqa: E402
 from gradflow.errors import UsageError  # noqa: E402
-from gradflow.location import own_directory
+from gradflow.location import own_directory  # noqa: E402
 
 layer = torch.nn.Linear(2, 2)
 x = torch.ones(1, 2)
