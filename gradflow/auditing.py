@@ -25,6 +25,7 @@ from gradflow.diagnose.parameter_group import explain_group, explain_incomplete,
 from gradflow.errors import UsageError
 from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
 from gradflow.load.loading import workload_from_objects
+from gradflow.load.modes import Mode, model_in_mode
 from gradflow.load.scores.loss import with_loss
 from gradflow.load.workload import Workload
 from gradflow.probe.activity import ActivityRecorder
@@ -59,6 +60,7 @@ def audit(
     inputs: Any = None,
     loss: Callable[..., Any] | None = None,
     output: str | None = None,
+    mode: Mode | None = None,
 ) -> AuditReport:
     """Say which parameters of a model get a gradient from a loss, and why the others do not.
 
@@ -67,8 +69,7 @@ def audit(
     Parameters
     ----------
     model
-        Runs once, more often only where something is wrong; on its own device and in its own mode. Audit it in the
-        mode in which it is trained.
+        Runs once, more often only where something is wrong; on its own device.
     inputs
         A tensor, a tuple for ``model(*inputs)``, or a mapping for ``model(**inputs)``; inferred from the model if
         ``None``.
@@ -77,13 +78,17 @@ def audit(
         by default all outputs of the model count, each entry with a fixed random weight.
     output
         Which part of a structured output is used, such as ``"logits"`` or ``"0"``.
+    mode
+        ``"train"`` or ``"eval"``, for the time of the audit; by default the mode that each module is in. Audit a model
+        in the mode in which it is trained.
 
     Raises
     ------
     GradflowError
         When the request cannot be carried out: no loss, or the model raised.
     """
-    return audit_workload(with_loss(workload_from_objects(model, inputs), loss, output))
+    with model_in_mode(model, mode):
+        return audit_workload(with_loss(workload_from_objects(model, inputs, mode=mode), loss, output))
 
 
 @telling_our_errors

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from gradflow.cam.grad_cam import grad_cam
-from gradflow.cam.result import CamResult
+from gradflow.cam.own_run import Maps, make_maps
 from gradflow.diagnose.diagnosing import diagnose, unexplained
 from gradflow.diagnose.own_line import at_own_line, operation_of
 from gradflow.diagnose.rules.forward_error import REFUSALS
@@ -21,6 +20,7 @@ from gradflow.graph.flow_graph import FlowGraph
 from gradflow.load.layers import module_named, resolve_layers, resolve_parameters
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.loading import workload_from_objects
+from gradflow.load.modes import Mode, model_in_mode
 from gradflow.load.slicing import parse_slice
 from gradflow.load.workload import Workload
 from gradflow.probe.branch_shares import AutogradFacts, measuring
@@ -34,7 +34,6 @@ from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.trace.auto_layer import choose_layer
 from gradflow.trace.conduct.whose_error import telling_our_errors
 from gradflow.trace.failure import model_raised
-from gradflow.trace.feature_map import input_size
 from gradflow.trace.module_pass import require_enterable
 from gradflow.trace.run import Run
 from gradflow.trace.state import preserved
@@ -58,6 +57,7 @@ def check(
     slice: str = "",  # noqa: A002  (the name that the command line uses)
     cam: bool = False,
     verify: bool = False,
+    mode: Mode | None = None,
 ) -> Report:
     """Say whether the gradient of a score reaches a layer of a model, and if not, why.
 
@@ -66,7 +66,7 @@ def check(
     Parameters
     ----------
     model
-        Runs once, more often only where something is broken; on its own device and in its own mode.
+        Runs once, more often only where something is broken; on its own device.
     layer
         Qualified name(s) such as ``"layer4.1.conv2"``, globs, or ``"auto"``: the last layer that makes sense for
         Grad-CAM.
@@ -84,22 +84,26 @@ def check(
     slice
         A part of the activation, such as ``"[:, 1:]"``.
     cam
-        Also compute the Grad-CAM, if the path is connected.
+        Also compute the Grad-CAM, if the path is connected: in a run of its own, in eval mode unless ``mode`` says
+        otherwise.
     verify
         Also compare the gradient with how the score moves, in float64: five more forward passes, which take twice as
         long and need a copy of the parameters; about thirty, and some to find the place, where they differ.
+    mode
+        ``"train"`` or ``"eval"``, for the time of the check; by default the mode that each module is in.
 
     Raises
     ------
     GradflowError
         When the request cannot be carried out: no such layer, no scalar score, or the model raised.
     """
-    workload = workload_from_objects(model, inputs, target=target, score=score, output=output)
     parameters = [parameter] if isinstance(parameter, str) else list(parameter)
     layers = [layer] if isinstance(layer, str) else list(layer)
     if parameters and layers == ["auto"]:
         layers = []
-    return check_workload(workload, layers, parameters, slice_=slice, cam=cam, verify=verify)
+    with model_in_mode(model, mode):
+        workload = workload_from_objects(model, inputs, target=target, score=score, output=output, mode=mode)
+        return check_workload(workload, layers, parameters, slice_=slice, cam=cam, verify=verify)
 
 
 @telling_our_errors
@@ -120,7 +124,7 @@ def check_workload(
     say("tracing")
     workload = with_lazy_layers_initialised(workload)
     with recording_allowed(workload) as assumed:
-        names, chosen = _choose(workload, layers)
+        names, chosen, not_looked_at = _choose(workload, layers)
         modules = {name: module_named(workload.model, name) for name in names}
         tensors = _tensors(
             workload.model, resolve_parameters(workload.model, parameters, model_name=workload.model_name)
@@ -130,7 +134,7 @@ def check_workload(
             laboratory = Laboratory(workload, keeper, modules, tensors)
             if cam and not laboratory.has_values:
                 raise UsageError("a Grad-CAM needs values, and the meta device has none", hint="use another `--device`")
-            run = laboratory.forward(keep=cam)
+            run = laboratory.forward()
             if run.failure is not None and not any(said in run.failure.message for said in REFUSALS):
                 raise model_raised(run.failure)
             say("walking the gradient back")
@@ -145,7 +149,7 @@ def check_workload(
                 evidences.append(
                     examine(laboratory, run, gradients[name], name, slice_text=slice_, index=index, verify=verify)
                 )
-            cams = _cams(workload, run, gradients, evidences, class_index) if cam else {}
+            maps = make_maps(laboratory, evidences, class_index, index) if cam else Maps()
         unrestored = keeper.unrestored
     workload = replace(
         workload,
@@ -153,26 +157,39 @@ def check_workload(
             *workload.assumptions,
             *chosen,
             *assumed,
+            *maps.assumed,
             *(f"could not be put back: {name}" for name in unrestored),
+            *not_looked_at,
         ),
     )
     environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
     score = _score(workload, run, class_index, value)
     reports = [
-        _report(workload, evidence, score, environment, facts.get(evidence.target), cams.get(evidence.target))
-        for evidence in evidences
+        _report(workload, evidence, score, environment, facts.get(evidence.target), maps) for evidence in evidences
     ]
     return _in_one(reports)
 
 
-def _choose(workload: Workload, layers: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _choose(workload: Workload, layers: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """The layers that are meant, which one was chosen for the user, and what is not looked at because of that."""
+    model = workload.model
     if layers:
         require_enterable(workload)
     if "auto" not in layers:
-        return resolve_layers(workload.model, layers, model_name=workload.model_name), ()
+        return resolve_layers(model, layers, model_name=workload.model_name), (), ()
     name, reason = choose_layer(workload)
     named = [name if pattern == "auto" else pattern for pattern in layers]
-    return resolve_layers(workload.model, named, model_name=workload.model_name), (f"layer: `{name}`, {reason}",)
+    names = resolve_layers(model, named, model_name=workload.model_name)
+    return names, (f"layer: `{name}`, {reason}",), _not_looked_at(model, names)
+
+
+def _not_looked_at(model: torch.nn.Module, names: Sequence[str]) -> tuple[str, ...]:
+    """What a check of a layer that was chosen for the user says nothing about."""
+    others = sum(bool(name) and name not in names for name, _ in model.named_modules())
+    if not others:
+        return ()
+    layers = f"{others} other layers were" if others > 1 else "1 other layer was"
+    return (f'layers: {layers} not looked at (`--layer "*"` looks at all)',)
 
 
 def _tensors(model: torch.nn.Module, names: Sequence[str]) -> dict[str, torch.Tensor]:
@@ -222,34 +239,6 @@ def _value(run: Run) -> float | None:
     return None if run.score is None or run.score.is_meta else float(run.score.detach())
 
 
-def _cams(
-    workload: Workload,
-    run: Run,
-    gradients: Mapping[str, Gradients],
-    evidences: Sequence[Evidence],
-    class_index: int | None,
-) -> Mapping[str, CamResult]:
-    """The Grad-CAM of each layer whose path is confirmed."""
-    size = input_size(workload.inputs, workload.keyword_inputs)
-    found = {}
-    for evidence in evidences:
-        if evidence.kind != "layer" or verdict_of(evidence) != "connected":
-            continue
-        activation = run.activations[evidence.target][-1].tensor
-        gradient = gradients[evidence.target].by_target[evidence.target][-1]
-        if activation is None or gradient is None:
-            continue
-        found[evidence.target] = grad_cam(
-            activation.detach(),
-            gradient,
-            layer=evidence.target,
-            target=class_index,
-            input_size=size,
-            image=workload.image,
-        )
-    return found
-
-
 def _score(workload: Workload, run: Run, class_index: int | None, value: float | None) -> Score:
     names = workload.class_names
     known = class_index is not None and 0 <= class_index < len(names)
@@ -267,7 +256,7 @@ def _report(
     score: Score,
     environment: Environment,
     facts: AutogradFacts | None,
-    cam: CamResult | None,
+    maps: Maps,
 ) -> Report:
     names, shares = (facts.names, facts.shares) if facts is not None else ({}, {})
     trace, dependence, target = evidence.trace, evidence.dependence, evidence.target
@@ -291,7 +280,8 @@ def _report(
         environment=environment,
         assumptions=(*workload.assumptions, *workload.limits),
         undetermined=(*evidence.undetermined, *unexplained(evidence, diagnostics)),
-        cam=cam,
+        cam=maps.by_layer.get(target),
+        cam_refusal=maps.refused.get(target, ""),
     )
 
 

@@ -119,7 +119,9 @@ class Report:
     seen
         Of a watched program: what was seen of its gradients, which is all that ``connected`` rests on.
     cam
-        The Grad-CAM, where one was asked for and the path is connected.
+        The Grad-CAM, where one was asked for and the path is connected in the run that it is made of.
+    cam_refusal
+        Why there is none, where one was asked for and the verdict does not tell.
     others
         Reports of the other layers, when several were asked for in the same check.
     """
@@ -135,6 +137,7 @@ class Report:
     undetermined: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
     cam: CamResult | None = None
+    cam_refusal: str = ""
     others: tuple[Report, ...] = ()
     schema_version: str = SCHEMA_VERSION
 

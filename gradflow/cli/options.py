@@ -84,7 +84,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--seed", type=_seed, metavar="N", help="seed of random weights, inputs and dropout (default: 0)"
     )
-    group.add_argument("--train", action="store_true", help="in train mode (default: the mode the model is in)")
+    modes = group.add_mutually_exclusive_group()
+    modes.add_argument("--train", action="store_true", help="in train mode (default: the mode the model is in)")
+    modes.add_argument("--eval", action="store_true", help="in eval mode")
     group.add_argument("--debug", action="store_true", help="show the traceback when something goes wrong")
 
 
@@ -125,7 +127,7 @@ def request_of(args: argparse.Namespace) -> Request:
         device=args.device,
         dtype=args.dtype,
         seed=args.seed,
-        train=args.train,
+        mode="train" if args.train else "eval" if args.eval else None,
     )
 
 

@@ -43,11 +43,12 @@ def present(
     for path in pictures:
         desk.write(path, functools.partial(file_content, shown, path))
     refused = [each for each in shown.reports if cams and each.cam is None and each.target.kind == "layer"]
-    # the text names the maps itself
     map_files = {name for each in shown.reports if each.cam is not None for name in each.cam.files}
-    told = map_files if format_ == "text" and output is None else set()
-    written = [f"wrote {path}" for path in desk.written if str(path) not in told]
-    for line in [*_refusals(refused, has_others=bool(report.others)), *written]:
+    # the text names the maps itself, and why there is none where the verdict does not tell
+    is_text = format_ == "text" and output is None
+    written = [f"wrote {path}" for path in desk.written if not (is_text and str(path) in map_files)]
+    untold = [each for each in refused if not (is_text and each.cam_refusal)]
+    for line in [*_refusals(untold, has_others=bool(report.others)), *written]:
         say(printable(line))
     for failure in desk.failures:
         report_failure(failure)
@@ -124,4 +125,5 @@ _WHY_REFUSED = {
 def _refusals(refused: Sequence[Report], *, has_others: bool) -> Iterator[str]:
     for report in refused:
         of = f" of `{report.target.name}`" if has_others else ""
-        yield f"no Grad-CAM{of} was written: {_WHY_REFUSED.get(report.verdict, 'the path is not connected')}"
+        why = report.cam_refusal or _WHY_REFUSED.get(report.verdict, "the path is not connected")
+        yield f"no Grad-CAM{of} was written: {why}"

@@ -81,7 +81,7 @@ def _model(name: str, table: Mapping[str, Any], pyproject: Path) -> DeclaredMode
         dtype=table.get("dtype"),
         # a test of a random initialisation has to give the same answer each time
         seed=table.get("seed", 0),
-        train=table.get("train", False),
+        mode="train" if table.get("train", False) else None,
     )
     return DeclaredModel(
         name=name,

@@ -15,6 +15,7 @@ from gradflow.load.inputs.input_reference import as_call
 from gradflow.load.inputs.obtaining import describe_inputs, obtain_inputs
 from gradflow.load.inputs.random_input import parse_dtype
 from gradflow.load.model_source import obtain_model
+from gradflow.load.modes import Mode
 from gradflow.load.names import did_you_mean
 from gradflow.load.request import Request
 from gradflow.load.scores.loss import with_loss
@@ -46,7 +47,7 @@ def load_workload(request: Request) -> Workload:
     seeding = Seeding(request.seed or 0)
     user_code = UserCode()
     source = _said_of_seed(request, seeding, obtain_model(request, user_code))
-    source = _placed(_in_mode(source, train=request.train), device, dtype)
+    source = _placed(_in_mode(source, request.mode), device, dtype)
     score = user_code.object_at(request.score, "score function") if request.score else None
     if score is not None and not callable(score):
         raise UsageError(f"`{request.score}` is a `{type(score).__name__}`, not a function")
@@ -72,6 +73,7 @@ def load_workload(request: Request) -> Workload:
         image=inputs.image,
         seed=request.seed or 0,
         forwards=forwards,
+        mode=request.mode,
     )
     if request.loss is None:
         return workload
@@ -87,8 +89,11 @@ def workload_from_objects(
     output: str | None = None,
     class_names: Sequence[str] = (),
     model_name: str | None = None,
+    mode: Mode | None = None,
 ) -> Workload:
     """The workload of objects that exist already; nothing is moved, converted or switched to another mode.
+
+    ``mode`` is what the caller puts the model into for the time of its runs.
 
     ``inputs`` is a tensor (or any one argument), a tuple for ``model(*inputs)``, or a mapping for
     ``model(**inputs)``; ``None`` infers random ones. ``target``, ``score`` and ``output`` are those of
@@ -132,6 +137,7 @@ def workload_from_objects(
         limits=LIMITS if is_script else (),
         can_enter=not is_script,
         forwards=forwards,
+        mode=mode,
     )
 
 
@@ -151,19 +157,22 @@ def _said_of_seed(request: Request, seeding: Seeding, source: SourcedModel) -> S
     return dataclasses.replace(source, assumptions=(*source.assumptions, said))
 
 
-def _in_mode(source: SourcedModel, *, train: bool) -> SourcedModel:
-    """Train mode where it is asked for; eval for what was just built by name; else the mode the model is in."""
-    if train and not source.has_modes:
+def _in_mode(source: SourcedModel, mode: Mode | None) -> SourcedModel:
+    """The mode that is asked for; eval for what was just built by name; else the mode the model is in."""
+    if mode is not None and not source.has_modes:
         raise UsageError(
-            f"`{source.name}` cannot be put into train mode: an exported program stays in the mode it was exported in",
-            hint="export it in train mode, or check the Python model that it was made from",
+            f"`{source.name}` cannot be put into {mode} mode: an exported program stays in the mode it was exported in",
+            hint=f"export it in {mode} mode, or check the Python model that it was made from",
         )
-    if train:
+    if mode is not None:
         try:
-            source.model.train()
+            if mode == "train":
+                source.model.train()
+            else:
+                source.model.eval()
         except Exception as error:
             raise LoadError(
-                f"`{source.name}` cannot be put into train mode", note=f"{type(error).__name__}: {error}"
+                f"`{source.name}` cannot be put into {mode} mode", note=f"{type(error).__name__}: {error}"
             ) from error
         kept = tuple(text for text in source.assumptions if not text.startswith("mode:"))
         return dataclasses.replace(source, assumptions=kept)

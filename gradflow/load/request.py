@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["Request"]
 
@@ -39,6 +40,8 @@ class Request:
     loss
         ``file.py:function``, called with the model's output and, if it takes two arguments, its input; in the place of
         a score.
+    mode
+        The mode to run the model in; by default eval for one that is built by its name, else the one that it is in.
     """
 
     model: str
@@ -56,4 +59,4 @@ class Request:
     device: str | None = None
     dtype: str | None = None
     seed: int | None = None
-    train: bool = False
+    mode: Literal["train", "eval"] | None = None

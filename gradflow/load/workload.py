@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy
     import torch
 
+    from gradflow.load.modes import Mode
+
 __all__ = ["ForwardCount", "Objective", "Provenance", "Workload"]
 
 
@@ -60,8 +62,9 @@ class Workload:
 
     ``assumptions`` says, in words for the user, what was chosen because it was not given; ``image`` is the user's
     picture as uint8 ``[H, W, 3]`` for an overlay; ``can_enter`` is ``False`` where hooks and the tracer cannot see
-    inside the model (TorchScript), ``limits`` says so in words. ``forwards`` counts the calls of the model, over all
-    workloads that were made of this one.
+    inside the model (TorchScript), ``limits`` says so in words. ``mode`` is the one that was asked for, ``None`` where
+    every module runs in the one that it is in. ``forwards`` counts the calls of the model, over all workloads that were
+    made of this one.
     """
 
     model: torch.nn.Module
@@ -77,6 +80,7 @@ class Workload:
     can_enter: bool = True
     image: numpy.ndarray | None = None
     seed: int | None = None
+    mode: Mode | None = None
     forwards: ForwardCount = field(default_factory=ForwardCount)
 
     def run_model(self, call: Callable[[Any, tuple[Any, ...], Mapping[str, Any]], Any]) -> Any:

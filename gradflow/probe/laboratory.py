@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +52,8 @@ class Laboratory:
         Puts the state back before each run after the first.
     layers, parameters
         Targets by qualified name.
+    feed
+        The workload of one run, where each run needs an input of its own.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Laboratory:
         keeper: StateKeeper,
         layers: Mapping[str, torch.nn.Module],
         parameters: Mapping[str, torch.Tensor],
+        feed: Callable[[Workload], Workload] | None = None,
     ) -> None:
         self.workload = workload
         self.layers = layers
@@ -72,6 +75,7 @@ class Laboratory:
         self.first_score: float | None = None
         self.before_write = keeper.before_write
         self._keeper = keeper
+        self._feed = feed
         self._checksums: tuple[Checksummed, Checksummed] | None = None
         self._repairs: dict[tuple[RepairPlan, bool], tuple[dict[str, Gradients], str]] = {}
         self._applications: tuple[Application, ...] | None = None
@@ -87,6 +91,13 @@ class Laboratory:
     def forward_count(self, count: int) -> None:
         self.workload.forwards.total = count
 
+    def again(
+        self, layers: Mapping[str, torch.nn.Module], feed: Callable[[Workload], Workload] | None = None
+    ) -> Laboratory:
+        """One for runs that are to be compared among themselves only, from the same initial state."""
+        self._keeper.rewind()
+        return Laboratory(self.workload, self._keeper, layers, {}, feed)
+
     def dependence(self, trace: Trace, values: tuple[int, ...]) -> Dependence:
         """What depends on the values of one target; asked for before and after the backward, analysed once."""
         if self._analysed is None or self._analysed[0] is not trace or self._analysed[1] != values:
@@ -99,7 +110,7 @@ class Laboratory:
         if not is_first:
             self._keeper.rewind()
         run = run_forward(
-            self.workload,
+            self.workload if self._feed is None else self._feed(self.workload),
             self.layers,
             self.parameters,
             sites=self.sites,

@@ -29,4 +29,6 @@ def cam_texts(report: Report) -> tuple[str, ...]:
             target = "" if one.cam.target is None else f" for class {one.cam.target}"
             written = f": wrote {', '.join(f'`{name}`' for name in one.cam.files)}" if one.cam.files else " computed"
             texts += [f"{one.cam.method} of `{one.cam.layer}`{target}{written}", *one.cam.notes]
+        elif one.cam_refusal:
+            texts.append(f"no Grad-CAM of `{one.target.name}`: {one.cam_refusal}")
     return tuple(texts)

@@ -141,8 +141,19 @@ def test_every_loading_option_arrives(stages: Stages) -> None:
         "device": "cuda:1",
         "dtype": "float64",
         "seed": 7,
-        "train": True,
+        "mode": "train",
     }
+
+
+@pytest.mark.parametrize(("options", "mode"), [([], None), (["--train"], "train"), (["--eval"], "eval")])
+def test_the_mode_arrives(stages: Stages, options: list[str], mode: str | None) -> None:
+    assert main(["check", "m", *options]) == 0
+    assert stages.request.mode == mode
+
+
+def test_two_modes_are_one_too_many(stages: Stages, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "m", "--train", "--eval"]) == 2
+    assert "--train" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_every_key_arrives(tmp_path: Path) -> None:
     )
     request = model.request
     assert (request.model, request.inputs, request.target) == ("net.py:build", ("net.py:batch",), "3")
-    assert (request.output, request.train, request.seed) == ("logits", True, 7)
+    assert (request.output, request.mode, request.seed) == ("logits", "train", 7)
     assert request.model_args == (("width", "2"),)
     assert (model.layers, model.disconnected) == (("a", "b.*"), ("teacher",))
     assert (model.all_parameters_learn, model.except_, model.loss) == (True, ("a.bias",), "net.py:loss")

@@ -135,4 +135,4 @@ def test_arch_beside_a_whole_program_is_a_usage_error(exported, tmp_path):
 
 def test_an_exported_program_cannot_be_put_into_train_mode(exported):
     with pytest.raises(UsageError, match="stays in the mode"):
-        load(exported, train=True)
+        load(exported, mode="train")

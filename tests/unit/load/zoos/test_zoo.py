@@ -51,7 +51,7 @@ def test_a_torchvision_name_builds_it_in_eval_mode_and_says_what_was_chosen(torc
 
 
 def test_train_keeps_the_model_in_train_mode(torchvision):
-    assert load("squeezenet1_1", train=True, input_shapes=("1,3,64,64",)).model.training
+    assert load("squeezenet1_1", mode="train", input_shapes=("1,3,64,64",)).model.training
 
 
 def test_an_unknown_name_gets_the_closest(torchvision):

@@ -1,0 +1,160 @@
+"""The run that a class activation map is made of: its own, so that a check says the same with a map and without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from gradflow.cam.frozen import Source, source_of
+from gradflow.cam.grad_cam import grad_cam
+from gradflow.cam.result import CamResult
+from gradflow.diagnose.verdict import verdict_of
+from gradflow.errors import GradflowError
+from gradflow.load.modes import in_mode, is_training
+from gradflow.probe.evidence import Evidence
+from gradflow.probe.examine import examine
+from gradflow.probe.gradient import Gradients, differentiate
+from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.together.apart import each_by_itself
+from gradflow.trace.feature_map import input_size
+from gradflow.trace.run import Run
+
+__all__ = ["Maps", "make_maps"]
+
+
+@dataclass(kw_only=True)
+class Maps:
+    """The maps by layer, what their runs assume, and why a layer has none where its verdict does not tell."""
+
+    by_layer: dict[str, CamResult] = field(default_factory=dict)
+    assumed: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def make_maps(
+    laboratory: Laboratory, evidences: Sequence[Evidence], class_index: int | None, index: Any = None
+) -> Maps:
+    """The Grad-CAM of each layer whose path is confirmed in the run that the map is made of.
+
+    That run is in eval mode where nobody asked for train mode: a map explains what the model answers, and in train mode
+    batch norms and dropout make another answer. Where nothing before a layer requires grad, the input does, or one
+    parameter. Whatever differs from the run of the check is said, and there the path is looked at once more.
+
+    Parameters
+    ----------
+    laboratory
+        Of the check, which is done with it.
+    evidences
+        What the check found out.
+    class_index
+        The class whose score it differentiated.
+    index
+        The part of the activations that was asked for.
+    """
+    maps = Maps()
+    workload = laboratory.workload
+    changes_mode = workload.mode is None and is_training(workload.model)
+    groups: dict[Source | None, list[Evidence]] = {}
+    for evidence in evidences:
+        if evidence.kind != "layer" or not evidence.call_count:
+            continue
+        source = source_of(workload, evidence)
+        if source is not None or changes_mode or verdict_of(evidence) == "connected":
+            groups.setdefault(source, []).append(evidence)
+    with in_mode(workload.model, "eval" if changes_mode else None):
+        for source, group in groups.items():
+            _OwnRun(laboratory, source, group, class_index, index, changes_mode=changes_mode).make(maps)
+    if maps.by_layer and changes_mode:
+        maps.assumed.insert(0, "map: made in eval mode, though the model is in train mode (`--train` keeps that)")
+    return maps
+
+
+class _OwnRun:
+    """One run for the maps of all layers that get their gradient in the same way."""
+
+    def __init__(
+        self,
+        laboratory: Laboratory,
+        source: Source | None,
+        evidences: Sequence[Evidence],
+        class_index: int | None,
+        index: Any,
+        *,
+        changes_mode: bool,
+    ) -> None:
+        self.source = source
+        self.evidences = {evidence.target: evidence for evidence in evidences}
+        self.class_index = class_index
+        self.index = index
+        self.changes_mode = changes_mode
+        self.main = laboratory
+        self.laboratory = laboratory.again(
+            {name: laboratory.layers[name] for name in self.evidences}, source.feed if source is not None else None
+        )
+
+    def make(self, maps: Maps) -> None:
+        """Run, look at the paths, and add the maps of those that are connected."""
+        with self.source.switched_on(self.main.workload.model) if self.source is not None else nullcontext():
+            run = self.laboratory.forward(keep=True)
+            failure = run.failure
+            if failure is None:
+                gradients = each_by_itself(differentiate(run, {}), lambda: self.laboratory.forward(keep=True), {})
+                run.score = None
+                self._make(run, gradients, maps)
+        self.main.forward_count += self.laboratory.forward_count
+        if failure is not None:
+            said = f"{self._where()}the model raised {failure.type_name}: {failure.message}"
+            maps.refused.update(dict.fromkeys(self.evidences, said))
+
+    def _make(self, run: Run, gradients: Mapping[str, Gradients], maps: Maps) -> None:
+        made = []
+        for name in self.evidences:
+            verdict = self._verdict(run, gradients[name], name)
+            if verdict != "connected":
+                maps.refused[name] = f"{self._where()}the verdict about its path is `{verdict}`"
+                continue
+            activation = run.activations[name][-1].tensor
+            gradient = gradients[name].by_target[name][-1]
+            if activation is None or gradient is None:
+                continue
+            try:
+                maps.by_layer[name] = self._map(name, activation, gradient, run.class_index)
+            except GradflowError as error:
+                maps.refused[name] = "; ".join(filter(None, (error.message, error.hint)))
+                continue
+            made.append(name)
+        if made and self.source is not None:
+            maps.assumed.append(f"map: made with {self.source.said}, because nothing before {_named(made)} does")
+        if made and run.class_index != self.class_index:
+            maps.assumed.append(f"map: of class {run.class_index}, the one that the score is of in that run")
+
+    def _verdict(self, run: Run, gradients: Gradients, name: str) -> str:
+        """What holds of the path in this run: what the check found, where it looked at a run like this."""
+        if self.source is None and not self.changes_mode:
+            return verdict_of(self.evidences[name])
+        return verdict_of(examine(self.laboratory, run, gradients, name, index=self.index))
+
+    def _where(self) -> str:
+        if self.changes_mode:
+            return "in eval mode "
+        return f"with {self.source.said} " if self.source is not None else ""
+
+    def _map(self, name: str, activation: torch.Tensor, gradient: torch.Tensor, class_index: int | None) -> CamResult:
+        workload = self.laboratory.workload
+        return grad_cam(
+            activation.detach(),
+            gradient,
+            layer=name,
+            target=class_index,
+            input_size=input_size(workload.inputs, workload.keyword_inputs),
+            image=workload.image,
+        )
+
+
+def _named(layers: Sequence[str]) -> str:
+    more = f" and {len(layers) - 1} more layers" if len(layers) > 1 else ""
+    return f"`{layers[0]}`{more}"
