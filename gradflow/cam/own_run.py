@@ -105,7 +105,6 @@ class _OwnRun:
                 gradients = each_by_itself(differentiate(run, {}), lambda: self.laboratory.forward(keep=True), {})
                 run.score = None
                 self._make(run, gradients, maps)
-        self.main.forward_count += self.laboratory.forward_count
         if failure is not None:
             said = f"{self._where()}the model raised {failure.type_name}: {failure.message}"
             maps.refused.update(dict.fromkeys(self.evidences, said))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 
 import gradflow
+from tests.zoo.as_found import difference, snapshot
 from tests.zoo.case import SEED, Case, tensors_in
 from tests.zoo.reference import Truth, called_layers, spread, true_gradient
 
@@ -27,8 +28,9 @@ class Comparison:
     """One layer of one model.
 
     ``truth`` is autograd's word, in a plain run that took ``plain_s`` seconds. ``verdict``, ``norm`` (of the gradient),
-    ``errors`` (codes), ``infos`` (names) and ``undetermined`` are gradflow's, which took ``check_s``. ``leaves_traces``
-    tells that the model computes something else after the check.
+    ``errors`` (codes), ``infos`` (names) and ``undetermined`` are gradflow's, which took ``check_s``. ``score`` is the
+    one that the model computed while it was checked. ``changed`` is what is not as it was before the check, and
+    ``map_is_off`` tells that the Grad-CAM is another than by hand.
     """
 
     model: str
@@ -40,7 +42,9 @@ class Comparison:
     errors: tuple[str, ...] = ()
     infos: tuple[str, ...] = ()
     undetermined: tuple[str, ...] = ()
-    leaves_traces: bool = False
+    score: float | None = None
+    changed: tuple[str, ...] = ()
+    map_is_off: bool = False
     plain_s: float
     check_s: float
 
@@ -56,8 +60,12 @@ class Comparison:
             found.append(f"a gradient arrives, gradflow reports {', '.join(self.errors)}")
         if self.undetermined:
             found.append(f"not determined: {'; '.join(self.undetermined)}")
-        if self.leaves_traces:
-            found.append("the model computes something else after the check")
+        if self.score != self.truth.score and not (math.isnan(self.truth.score) and math.isnan(self.score or 0.0)):
+            found.append(f"the score is {self.truth.score!r}, and {self.score!r} under the check")
+        if self.map_is_off:
+            found.append("the Grad-CAM is another than by hand")
+        if self.changed:
+            found.append(f"not as it was before: {', '.join(self.changed)}")
         return tuple(found)
 
     @property
@@ -77,10 +85,13 @@ def compare(case: Case, layer_count: int) -> Iterator[Comparison]:
         truth = true_gradient(case, layer)
         plain_s = time.perf_counter() - start
         torch.manual_seed(SEED)
+        before_check = snapshot(case.model)
         start = time.perf_counter()
-        report = gradflow.check(case.model, layer, inputs=case.inputs, target=case.target)
+        report = gradflow.check(case.model, layer, inputs=case.inputs, score=case.score, cam=bool(truth.maps))
         check_s = time.perf_counter() - start
-        after = tensors_in(case.run())
+        changed = difference(before_check, snapshot(case.model))
+        if not _are_equal(before, tensors_in(case.run())):
+            changed += ("what the model computes",)
         yield Comparison(
             model=case.name,
             family=case.family,
@@ -91,10 +102,20 @@ def compare(case: Case, layer_count: int) -> Iterator[Comparison]:
             errors=tuple(found.code for found in report.diagnostics if found.severity == "error"),
             infos=tuple(found.name for found in report.diagnostics if found.severity == "info"),
             undetermined=report.undetermined,
-            leaves_traces=not _are_equal(before, after),
+            score=report.score.value,
+            changed=changed,
+            map_is_off=report.cam is not None and not _is_one_of(torch.from_numpy(report.cam.saliency), truth.maps),
             plain_s=plain_s,
             check_s=check_s,
         )
+
+
+def _is_one_of(saliency: torch.Tensor, maps: list[tuple[torch.Tensor, torch.Tensor]]) -> bool:
+    return any(
+        each.shape == saliency.shape
+        and bool(((saliency.double() - each).abs() <= 1e-4 * each.max() + 32 * noise).all())
+        for each, noise in maps
+    )
 
 
 def _are_equal(before: list[torch.Tensor], after: list[torch.Tensor]) -> bool:

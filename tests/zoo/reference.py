@@ -14,10 +14,36 @@ from tests.zoo.case import Case
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Whether the gradient arrives (or backward raises), and its L2 norm over all calls of the layer."""
+    """Whether the gradient arrives (or backward raises), and its L2 norm over all calls of the layer.
+
+    ``score`` is the value that the model itself computes. ``activation`` and ``gradient`` are those of the last call.
+    """
 
     status: Literal["arrives", "zero", "nan", "none", "raises"]
     norm: float = 0.0
+    score: float = math.nan
+    activation: Tensor | None = None
+    gradient: Tensor | None = None
+
+    @property
+    def maps(self) -> list[tuple[Tensor, Tensor]]:
+        """The Grad-CAM by hand of a feature map ``[N, C, H, W]``, and of one ``[N, H, W, C]``.
+
+        Each with what rounding in float32 may make of it, entry by entry: where a norm follows, the mean of the
+        gradient over all places is zero but for that.
+        """
+        if self.activation is None or self.gradient is None or self.activation.ndim != 4:
+            return []
+        found = []
+        for activation, gradient in (
+            (self.activation, self.gradient),
+            (self.activation.permute(0, 3, 1, 2), self.gradient.permute(0, 3, 1, 2)),
+        ):
+            weights = gradient.double().mean((2, 3), keepdim=True)
+            rounding = gradient.double().abs().mean((2, 3), keepdim=True) * torch.finfo(torch.float32).eps
+            noise = (rounding * activation.double().abs()).sum(1)
+            found.append(((weights * activation.double()).sum(1).relu(), noise))
+        return found
 
 
 def called_layers(case: Case) -> list[str]:
@@ -73,9 +99,11 @@ def true_gradient(case: Case, layer: str) -> Truth:
 def _gradient_at(case: Case, layer: str) -> tuple[Truth, bool]:
     """The gradient, and whether some output is a view that was written to after the layer had returned."""
     arrived: dict[int, Tensor] = {}
+    values: list[Tensor] = []
     views: list[tuple[Tensor, int]] = []
 
     def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+        values[:] = [output.detach().clone()]
         if not output.requires_grad:
             return
         if output._is_view():
@@ -95,21 +123,25 @@ def _gradient_at(case: Case, layer: str) -> tuple[Truth, bool]:
         handle.remove()
     is_overwritten = any(view._version != version for view, version in views)
     called = dict(arrived)
+    value = float(score.detach())
     if not score.requires_grad:
-        return Truth("none"), is_overwritten
+        return Truth("none", score=value), is_overwritten
     # the gradients of the parameters are not wanted, but only a whole backward calls the hooks
     gradients = {name: parameter.grad for name, parameter in case.model.named_parameters()}
     try:
         score.backward()
     except Exception:  # noqa: BLE001 - whatever a model's own backward raises
-        return Truth("raises"), is_overwritten
+        return Truth("raises", score=value), is_overwritten
     finally:
         for name, parameter in case.model.named_parameters():
             parameter.grad = gradients[name]
     came = [gradient for call, gradient in arrived.items() if gradient is not called[call]]
     if not came:
-        return Truth("none"), is_overwritten
+        return Truth("none", score=value), is_overwritten
     norm = float(sum(grad.double().square().sum() for grad in came)) ** 0.5
     if math.isnan(norm):
-        return Truth("nan", norm), is_overwritten
-    return Truth("arrives" if any(grad.any() for grad in came) else "zero", norm), is_overwritten
+        return Truth("nan", norm, value), is_overwritten
+    status: Literal["arrives", "zero"] = "arrives" if any(grad.any() for grad in came) else "zero"
+    last = arrived[len(arrived) - 1]
+    gradient = last if last is not called[len(arrived) - 1] else None
+    return Truth(status, norm, value, values[0], gradient), is_overwritten
