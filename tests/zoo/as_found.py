@@ -19,8 +19,8 @@ Snapshot = dict[str, Any]
 """From what it is, in words, to something that is equal only where nothing has changed."""
 
 _NAMESPACES = (
-    torch, torch.Tensor, torch.autograd, torch.autograd.Function, torch.nn.Module, torch.nn.Parameter, torch.nn.functional,
-    torch.inference_mode, torch.no_grad, torch.optim.Optimizer, torch.utils.dlpack, torch.utils.hooks, torch.jit,
+    torch, torch.Tensor, torch.autograd, torch.autograd.Function, torch.nn.Module, torch.nn.Parameter,
+    torch.nn.functional, torch.inference_mode, torch.no_grad, torch.optim.Optimizer, torch.utils.dlpack, torch.utils.hooks, torch.jit,
     torch.Tensor.__base__,
 )  # fmt: skip
 
