@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ from gradflow.cam.frozen import Source, source_of
 from gradflow.cam.grad_cam import grad_cam
 from gradflow.cam.result import CamResult
 from gradflow.diagnose.verdict import verdict_of
-from gradflow.errors import GradflowError
+from gradflow.errors import GradflowError, InternalError
 from gradflow.load.modes import in_mode, is_training
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.examine import examine
@@ -98,38 +98,51 @@ class _OwnRun:
 
     def make(self, maps: Maps) -> None:
         """Run, look at the paths, and add the maps of those that are connected."""
-        with self.source.switched_on(self.main.workload.model) if self.source is not None else nullcontext():
-            run = self.laboratory.forward(keep=True)
-            failure = run.failure
-            if failure is None:
-                gradients = each_by_itself(differentiate(run, {}), lambda: self.laboratory.forward(keep=True), {})
-                run.score = None
-                self._make(run, gradients, maps)
-        if failure is not None:
-            said = f"{self._where()}the model raised {failure.type_name}: {failure.message}"
-            maps.refused.update(dict.fromkeys(self.evidences, said))
+        refused: dict[str, str] = {}
+        try:
+            with self.source.switched_on(self.main.workload.model) if self.source is not None else nullcontext():
+                run = self.laboratory.forward(keep=True)
+                if run.failure is not None:
+                    said = f"{self._where()}the model raised {run.failure.type_name}: {run.failure.message}"
+                    refused = dict.fromkeys(self.evidences, said)
+                else:
+                    refused = self._make(run, maps)
+        except InternalError:
+            raise
+        except GradflowError as error:
+            # a score that is made for the other mode's output, say
+            refused = dict.fromkeys(self.evidences, f"{self._where()}{error.message}")
+        # of a path that is not connected, the verdict tells
+        connected = {name for name, evidence in self.evidences.items() if verdict_of(evidence) == "connected"}
+        maps.refused.update((name, why) for name, why in refused.items() if name in connected)
 
-    def _make(self, run: Run, gradients: Mapping[str, Gradients], maps: Maps) -> None:
+    def _make(self, run: Run, maps: Maps) -> dict[str, str]:
+        """Add the maps; gives why there is none, by layer."""
+        all_gradients = each_by_itself(differentiate(run, {}), lambda: self.laboratory.forward(keep=True), {})
+        run.score = None
+        refused: dict[str, str] = {}
         made = []
-        for name in self.evidences:
-            verdict = self._verdict(run, gradients[name], name)
-            if verdict != "connected":
-                maps.refused[name] = f"{self._where()}the verdict about its path is `{verdict}`"
-                continue
-            activation = run.activations[name][-1].tensor
-            gradient = gradients[name].by_target[name][-1]
+        for name, gradients in all_gradients.items():
+            activation = next((one.tensor for one in run.activations[name][-1:]), None)
+            gradient = next(iter(gradients.by_target[name][-1:]), None)
             if activation is None or gradient is None:
+                refused[name] = f"{self._where()}no gradient reaches it"
+                continue
+            verdict = self._verdict(run, gradients, name)
+            if verdict != "connected":
+                refused[name] = f"{self._where()}the verdict about its path is `{verdict}`"
                 continue
             try:
                 maps.by_layer[name] = self._map(name, activation, gradient, run.class_index)
             except GradflowError as error:
-                maps.refused[name] = "; ".join(filter(None, (error.message, error.hint)))
-                continue
-            made.append(name)
+                refused[name] = "; ".join(filter(None, (error.message, error.hint)))
+            else:
+                made.append(name)
         if made and self.source is not None:
             maps.assumed.append(f"map: made with {self.source.said}, because nothing before {_named(made)} does")
         if made and run.class_index != self.class_index:
             maps.assumed.append(f"map: of class {run.class_index}, the one that the score is of in that run")
+        return refused
 
     def _verdict(self, run: Run, gradients: Gradients, name: str) -> str:
         """What holds of the path in this run: what the check found, where it looked at a run like this."""

@@ -20,7 +20,8 @@ Snapshot = dict[str, Any]
 
 _NAMESPACES = (
     torch, torch.Tensor, torch.autograd, torch.autograd.Function, torch.nn.Module, torch.nn.Parameter,
-    torch.nn.functional, torch.inference_mode, torch.no_grad, torch.optim.Optimizer, torch.utils.dlpack, torch.utils.hooks, torch.jit,
+    torch.nn.functional, torch.inference_mode, torch.no_grad, torch.optim.Optimizer,
+    torch.utils.dlpack, torch.utils.hooks, torch.jit,
     torch.Tensor.__base__,
 )  # fmt: skip
 

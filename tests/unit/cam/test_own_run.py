@@ -95,6 +95,17 @@ def test_a_path_that_is_cut_in_eval_mode_gets_no_map():
     assert "eval mode" in report.cam_refusal
 
 
+def test_a_score_that_only_train_mode_has_keeps_the_report():
+    class Auxiliary(Net):
+        def forward(self, x):
+            scores = super().forward(x)
+            return {"logits": scores, "auxiliary": scores} if self.training else scores
+
+    report = gradflow.check(build(Auxiliary).train(), "body", inputs=picture(), output="logits", cam=True)
+    assert (report.verdict, report.cam) == ("connected", None)
+    assert report.cam_refusal.startswith("in eval mode")
+
+
 def test_a_frozen_model_gets_its_map_and_keeps_its_finding():
     model = build().eval().requires_grad_(False)
     x = picture()
