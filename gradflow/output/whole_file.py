@@ -8,9 +8,11 @@ import re
 import secrets
 import shlex
 import stat
+import sys
 from pathlib import Path
 
 from gradflow.errors import RenderError
+from gradflow.interrupts import Guard
 
 __all__ = ["check_writable", "is_stream", "replaced_file", "write_whole"]
 
@@ -129,14 +131,13 @@ def _replace(goal: Path, content: bytes, found: os.stat_result | None) -> None:
     # a name of its own: one made from the goal's could be too long
     draft = goal.with_name(f".gradflow-{secrets.token_hex(8)}")
     mode = 0o666 if found is None else stat.S_IMODE(found.st_mode) & 0o777
-    try:
+    with Guard(sys._getframe()), contextlib.ExitStack() as gone_afterwards:
+        gone_afterwards.callback(draft.unlink, missing_ok=True)
         with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(content)
         if found is not None:
             _give(draft, found, mode)
         draft.replace(goal)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _give(draft: Path, found: os.stat_result, mode: int) -> None:

@@ -13,12 +13,13 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.overrides import TorchFunctionMode
 
 from gradflow.errors import UsageError
+from gradflow.interrupts import give_held_interrupt
 from gradflow.load.workload import Workload
 from gradflow.program_warnings import warnings_as_without_gradflow
-from gradflow.trace.conduct.interrupts import give_held_interrupt
 from gradflow.trace.conduct.whose_error import our_error, run_theirs, stepping_aside
 from gradflow.trace.failure import failure_of, model_raised
 from gradflow.trace.operation_kinds import EXPOSING, INPLACE_CAPABLE, is_inplace_name
+from gradflow.trace.patches import exports_announced
 from gradflow.trace.run import eager_compilation
 from gradflow.trace.state import StateKeeper, preserved
 from gradflow.trace.tensor_facts import shape_of
@@ -98,7 +99,7 @@ def run_modules(workload: Workload) -> ModulePass:
     with preserved(workload.model, inputs) as keeper, torch.no_grad(), eager_compilation(), watch.hooked():
         give_held_interrupt()
         try:
-            with warnings_as_without_gradflow(), _OperationWatch(watch, keeper):
+            with warnings_as_without_gradflow(), exports_announced(keeper.before_write), _OperationWatch(watch, keeper):
                 output = workload.run_model(run_theirs)
         except Exception as error:
             raise model_raised(failure_of(error)) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
@@ -22,7 +23,7 @@ from gradflow.trace.conduct.replacing import put, replace
 from gradflow.trace.conduct.whose_error import is_ours, run_theirs
 from gradflow.trace.recorder import Recorder
 
-__all__ = ["replace", "replace_function", "watched"]
+__all__ = ["exports_announced", "replace", "replace_function", "watched"]
 
 
 class _Noting:
@@ -72,6 +73,21 @@ def watched(recorder: Recorder, model: torch.nn.Module | None = None) -> Iterato
             yield
         finally:
             noting.is_on = False
+
+
+@contextlib.contextmanager
+def exports_announced(before: Callable[[torch.Tensor], object]) -> Iterator[None]:
+    """Call ``before`` with each tensor that this thread hands out as a capsule, which no function mode sees."""
+    function, thread = vars(torch.utils.dlpack)["to_dlpack"], threading.get_ident()
+
+    def to_dlpack(tensor: torch.Tensor) -> Any:
+        if threading.get_ident() == thread:
+            before(tensor)
+        return run_theirs(function, (tensor,))
+
+    with contextlib.ExitStack() as stack:
+        replace_function(stack, torch.utils.dlpack, "to_dlpack", to_dlpack)
+        yield
 
 
 def _replace_inference_mode(stack: contextlib.ExitStack, noting: _Noting) -> None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import torch
 
 from gradflow.errors import GradflowError
+from gradflow.interrupts import give_held_interrupt
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.workload import Workload
 from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.capture import Activation
-from gradflow.trace.conduct.interrupts import give_held_interrupt
 from gradflow.trace.conduct.whose_error import our_error, run_theirs
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import ForwardFailure, failure_of

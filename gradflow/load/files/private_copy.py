@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gradflow.errors import LoadError
+from gradflow.interrupts import Guard
 from gradflow.load.files.archive import Archive, ArchiveWriter
 
 __all__ = ["private_copy"]
@@ -24,7 +26,8 @@ def private_copy(archive: Archive, name: str, root: str, write: Callable[[Archiv
     LoadError
         When a record is damaged, or the copy cannot be written.
     """
-    with ExitStack() as stack:
+    # the block runs in the frame of whoever asked `contextlib` for this
+    with Guard(sys._getframe(2)), ExitStack() as stack:
         try:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gradflow-"))) / name
             with path.open("xb") as file, ArchiveWriter(file, root) as writer:

@@ -6,7 +6,7 @@ import os
 import threading
 from types import FrameType, TracebackType
 
-from gradflow.trace.conduct.interrupts import Guard, give_held_interrupt
+from gradflow.interrupts import Guard, give_held_interrupt
 
 __all__ = ["Turn"]
 

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import array
-import operator
-import random
 import sys
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gradflow.attributes import attributes_of, home_of, slots_of
 from gradflow.location import is_installed
+from gradflow.trace.state.mementos import (
+    ArrayState,
+    BytesState,
+    CellState,
+    MappingState,
+    ModuleState,
+    ScriptModuleState,
+    SequenceState,
+    SetState,
+    SlotState,
+    State,
+    generator_state,
+)
 
 __all__ = ["ObjectStates"]
 
 # restored when the block ends, but not by a rewind: the block's own hooks and modes must survive that
 _HOOKS = frozenset(name for name in vars(nn.Module()) if name.endswith(("_hooks", "_with_kwargs", "_always_called")))
-_MODES = ("training", "_is_full_backward_hook")
 _HAS_NO_CONTENTS = frozenset(
     {
         *(type(None), bool, int, float, complex, str, bytes, type, range, slice, type(...), type(NotImplemented)),
@@ -35,219 +45,8 @@ _CONTAINERS = _MAPPINGS | {list, deque, set}
 _FOREIGN_PACKAGES = (sys.stdlib_module_names - {"__main__"}) | {"torch", "numpy", "functorch"}
 # but these have only containers: `UserDict`, `SimpleNamespace`
 _OF_DATA = frozenset({"collections", "types"})
-_NOTHING = object()
-
-
-class _State(Protocol):
-    def restore(self) -> None: ...
-
-
-def _is_same(now: Iterable[object], found: Iterable[object]) -> bool:
-    return all(map(operator.is_, now, found))
-
-
-class _MappingState:
-    """A dict, also of a class of its own: read and written as a dict, whatever its class makes of that."""
-
-    __slots__ = ("_found", "_kind", "_mapping")
-
-    def __init__(self, mapping: dict[Any, Any]) -> None:
-        self._mapping = mapping
-        self._kind: Any = OrderedDict if issubclass(type(mapping), OrderedDict) else dict
-        self._found = dict(self._kind.items(mapping))
-
-    def values(self) -> Iterable[Any]:
-        return self._found.values()
-
-    def restore(self) -> None:
-        now, found, kind = self._mapping, self._found, self._kind
-        if (
-            dict.__len__(now) != len(found)
-            or not _is_same(kind.values(now), found.values())
-            or not _is_same(kind.keys(now), found)
-        ):
-            kind.clear(now)
-            for key, value in found.items():
-                kind.__setitem__(now, key, value)
-
-
-class _SequenceState:
-    """A list or deque, also of a class of its own."""
-
-    __slots__ = ("_found", "_kind", "_sequence")
-
-    def __init__(self, sequence: list[Any] | deque[Any]) -> None:
-        self._sequence = sequence
-        kind: Any = list if issubclass(type(sequence), list) else deque
-        self._kind = kind
-        self._found: tuple[Any, ...] = tuple(kind.__iter__(sequence))
-
-    def values(self) -> Iterable[Any]:
-        return self._found
-
-    def restore(self) -> None:
-        now, kind = self._sequence, self._kind
-        if kind.__len__(now) != len(self._found) or not _is_same(kind.__iter__(now), self._found):
-            kind.clear(now)
-            kind.extend(now, self._found)
-
-
-class _SetState:
-    __slots__ = ("_found", "_set")
-
-    def __init__(self, found: set[Any]) -> None:
-        self._set = found
-        self._found = tuple(set.__iter__(found))
-
-    def values(self) -> Iterable[Any]:
-        return self._found
-
-    def restore(self) -> None:
-        if set(map(id, set.__iter__(self._set))) != set(map(id, self._found)):
-            set.clear(self._set)
-            set.update(self._set, self._found)
-
-
-class _BytesState:
-    """A ``bytearray`` or ``array.array``."""
-
-    __slots__ = ("_found", "_value")
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-        self._found = value[:]
-
-    def restore(self) -> None:
-        if self._value != self._found:
-            self._value[:] = self._found
-
-
-class _SlotState:
-    """What is in one of the ``__slots__`` of an object."""
-
-    __slots__ = ("_found", "_owner", "_slot")
-
-    def __init__(self, owner: object, slot: Any) -> None:
-        self._owner = owner
-        self._slot = slot
-        self._found = self._read()
-
-    def _read(self) -> Any:
-        try:
-            return self._slot.__get__(self._owner)
-        except AttributeError:
-            return _NOTHING
-
-    def values(self) -> Iterable[Any]:
-        return () if self._found is _NOTHING else (self._found,)
-
-    def restore(self) -> None:
-        now = self._read()
-        if now is self._found:
-            return
-        if self._found is _NOTHING:
-            self._slot.__delete__(self._owner)
-        else:
-            self._slot.__set__(self._owner, self._found)
-
-
-class _CellState:
-    """What a function that the model holds has closed over."""
-
-    __slots__ = ("_cell", "_found")
-
-    def __init__(self, cell: types.CellType) -> None:
-        self._cell = cell
-        self._found = self._read()
-
-    def _read(self) -> Any:
-        try:
-            return self._cell.cell_contents
-        except ValueError:
-            return _NOTHING
-
-    def values(self) -> Iterable[Any]:
-        return () if self._found is _NOTHING else (self._found,)
-
-    def restore(self) -> None:
-        if self._found is not _NOTHING and self._read() is not self._found:
-            self._cell.cell_contents = self._found
-
-
-class _ArrayState:
-    """A NumPy array, bit for bit; arrays that cannot be written to need no copy."""
-
-    __slots__ = ("_array", "_found")
-
-    def __init__(self, array: Any) -> None:
-        self._array = array
-        self._found = array.copy()
-
-    def restore(self) -> None:
-        if self._array.flags.writeable and self._array.tobytes() != self._found.tobytes():
-            self._array[...] = self._found
-
-
-class _GeneratorState:
-    """A random number generator that the model owns."""
-
-    __slots__ = ("_found", "_write")
-
-    def __init__(self, read: Callable[[], Any], write: Callable[[Any], object]) -> None:
-        self._found = read()
-        self._write = write
-
-    def restore(self) -> None:
-        self._write(self._found)
-
-
-class _ModuleState:
-    __slots__ = ("_class", "_found", "_module")
-
-    def __init__(self, module: nn.Module) -> None:
-        self._module = module
-        self._class = type(module)
-        self._found = dict(attributes_of(module))
-
-    def restore(self, *, keep_modes: bool) -> None:
-        module, found = self._module, self._found
-        if type(module) is not self._class:
-            object.__setattr__(module, "__class__", self._class)  # a lazy module changes its class in its first call
-        now = attributes_of(module)
-        if keep_modes:
-            found = found | {name: now[name] for name in _MODES if name in now}
-        if len(now) != len(found) or not _is_same(now.values(), found.values()) or not _is_same(now, found):
-            now.clear()
-            now.update(found)
-
-
-class _ScriptModuleState:
-    """A TorchScript module keeps its mode outside Python."""
-
-    __slots__ = ("_module", "_training")
-
-    def __init__(self, module: nn.Module) -> None:
-        self._module = module
-        self._training = module.training
-
-    def restore(self) -> None:
-        if self._module.training != self._training:
-            self._module.training = self._training
-
-
-def _generator_state(value: Any) -> _State | None:
-    kind = type(value)
-    if issubclass(kind, torch.Generator):
-        return _GeneratorState(value.get_state, value.set_state)
-    if issubclass(kind, random.Random) and not issubclass(kind, random.SystemRandom):
-        return _GeneratorState(value.getstate, value.setstate)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and issubclass(kind, numpy.random.Generator):
-        bits = value.bit_generator
-        return _GeneratorState(lambda: bits.state, lambda found: setattr(bits, "state", found))
-    if numpy is not None and issubclass(kind, numpy.random.RandomState):
-        return _GeneratorState(lambda: value.get_state(legacy=False), value.set_state)
-    return None
+# references to a cell that one function alone has closed over: from there, from a variable, from the call that counts
+_HELD_BY_ONE = 3
 
 
 class ObjectStates:
@@ -262,9 +61,9 @@ class ObjectStates:
     def __init__(self, roots: Iterable[object]) -> None:
         self.tensors: list[Tensor] = []
         self.arrays: list[Any] = []
-        self._modules: list[_ModuleState] = []
-        self._states: list[_State] = []
-        self._hooks: list[_MappingState] = []
+        self._modules: list[ModuleState] = []
+        self._states: list[State] = []
+        self._hooks: list[MappingState] = []
         # most containers of a module are empty; for those it is enough to know that they were
         self._empty: list[Any] = []
         self._empty_hooks: list[Any] = []
@@ -298,19 +97,21 @@ class ObjectStates:
         elif kind is types.FunctionType:
             if not is_installed(value.__code__.co_filename):
                 for cell in value.__closure__ or ():
-                    self._keep(_CellState(cell))
+                    # a variable that is shared with a function that still runs is that function's, not the model's
+                    if sys.getrefcount(cell) <= _HELD_BY_ONE:
+                        self._keep(CellState(cell))
         elif kind is types.MethodType:
             self._follow((value.__self__, value.__func__))
         elif not self._visit_random(value):
             self._visit_contents(value)
             self._visit_attributes(value)
 
-    def _keep(self, state: _MappingState | _SequenceState | _SetState | _SlotState | _CellState) -> None:
+    def _keep(self, state: MappingState | SequenceState | SetState | SlotState | CellState) -> None:
         self._states.append(state)
         self._follow(state.values())
 
     def _visit_module(self, module: nn.Module) -> None:
-        self._modules.append(_ModuleState(module))
+        self._modules.append(ModuleState(module))
         attributes = []
         for name, entry in attributes_of(module).items():
             if name not in _HOOKS:
@@ -318,11 +119,11 @@ class ObjectStates:
             elif not entry:
                 self._empty_hooks.append(entry)
             elif type(entry) in _MAPPINGS:
-                self._hooks.append(_MappingState(entry))
+                self._hooks.append(MappingState(entry))
         self._follow(attributes)
         self._visit_slots(module)
         if issubclass(type(module), torch.jit.ScriptModule):
-            self._states.append(_ScriptModuleState(module))
+            self._states.append(ScriptModuleState(module))
             self._follow((*module.children(), *module.parameters(recurse=False), *module.buffers(recurse=False)))
 
     def _visit_random(self, value: Any) -> bool:
@@ -331,7 +132,7 @@ class ObjectStates:
         if numpy is not None and issubclass(type(value), numpy.ndarray):
             self.arrays.append(value)
             return True
-        state = _generator_state(value)
+        state = generator_state(value)
         if state is not None:
             self._states.append(state)
         return state is not None
@@ -339,17 +140,17 @@ class ObjectStates:
     def _visit_contents(self, value: Any) -> None:
         kind = type(value)
         if issubclass(kind, dict):
-            self._keep(_MappingState(value))
+            self._keep(MappingState(value))
         elif issubclass(kind, (list, deque)):
-            self._keep(_SequenceState(value))
+            self._keep(SequenceState(value))
         elif issubclass(kind, set):
-            self._keep(_SetState(value))
+            self._keep(SetState(value))
         elif issubclass(kind, tuple):
             self._follow(tuple.__iter__(value))
         elif issubclass(kind, frozenset):
             self._follow(frozenset.__iter__(value))
         elif kind in (bytearray, array.array):
-            self._states.append(_BytesState(value))
+            self._states.append(BytesState(value))
 
     def _visit_attributes(self, value: Any) -> None:
         home = home_of(value)
@@ -360,11 +161,11 @@ class ObjectStates:
 
     def _visit_slots(self, value: Any) -> None:
         for slot in slots_of(value):
-            self._keep(_SlotState(value, slot))
+            self._keep(SlotState(value, slot))
 
     def save_array(self, array: Any) -> None:
         """Copy the values of a NumPy array, to be written back with everything else."""
-        self._states.append(_ArrayState(array))
+        self._states.append(ArrayState(array))
 
     def rewind(self) -> None:
         """Put back everything but hooks and training flags."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import random
-from collections import OrderedDict, deque
+from array import array
+from collections import OrderedDict, UserDict, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ class Small(nn.Module):
         self.options = {"alpha": 1, "nested": [1, 2]}
         self.array = np.arange(3.0)
         self.generator = torch.Generator().manual_seed(3)
+        self.held: Any = None
         self.hidden = [nn.Linear(2, 2)]  # not registered: `modules()` does not know it
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,6 +49,116 @@ def model() -> Small:
 
 def write_data(tensor: Tensor, value: Tensor) -> None:
     tensor.data = value
+
+
+class Slots:
+    __slots__ = ("count", "found", "later")
+
+    def __init__(self) -> None:
+        self.count, self.found = 0, [1]
+
+
+class OwnDict(dict[str, int]):
+    __getattr__ = dict.__getitem__
+
+    def __setitem__(self, key: str, value: int) -> None:
+        raise AssertionError("what is put back is put back as a dict")
+
+
+class OwnOrder(OrderedDict[str, int]):
+    pass
+
+
+class OwnList(list[int]):
+    def __iter__(self) -> Iterator[int]:
+        raise AssertionError("what is looked at is looked at as a list")
+
+
+class OwnSet(set[int]):
+    pass
+
+
+class Connects:
+    """Does something whenever it is asked for an attribute."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(f"not connected: {name}")
+
+
+def counter() -> Callable[[], None]:
+    count = 0
+    log: list[int] = []
+
+    def count_on() -> None:
+        nonlocal count
+        count += 1
+        log.append(count)
+
+    return count_on
+
+
+HELD: dict[str, tuple[Callable[[], Any], Callable[[Any], object], Callable[[Any], object]]] = {
+    "slots": (Slots, lambda held: setattr(held, "count", 5), lambda held: held.count),
+    "a slot that was empty": (Slots, lambda held: setattr(held, "later", 5), lambda held: hasattr(held, "later")),
+    "a list in slots": (Slots, lambda held: held.found.append(2), lambda held: list(held.found)),
+    "a dict of its own": (lambda: OwnDict(a=1), lambda held: held.update(b=2), sorted),
+    "an order of its own": (
+        lambda: OwnOrder(a=1, b=2),
+        lambda held: held.move_to_end("a"),
+        lambda held: list(held.items()),
+    ),
+    "a list of its own": (lambda: OwnList([1]), lambda held: held.append(2), len),
+    "a set of its own": (lambda: OwnSet({1}), lambda held: held.add(2), sorted),
+    "bytes": (lambda: bytearray(b"ab"), lambda held: held.extend(b"c"), bytes),
+    "an array of numbers": (lambda: array("d", [1.0]), lambda held: held.append(2.0), lambda held: held.tolist()),
+    "a dict of the standard library": (lambda: UserDict(a=1), lambda held: held.update(b=2), dict),
+    "a closure": (
+        counter,
+        lambda held: held(),
+        lambda held: [str(cell.cell_contents) for cell in held.__closure__],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HELD)
+def test_what_a_model_holds_is_as_found(model: Small, kind: str) -> None:
+    make, change, look = HELD[kind]
+    model.held = make()
+    before = look(model.held)
+    with preserved(model) as keeper:
+        change(model.held)
+        assert look(model.held) != before
+        keeper.rewind()
+        assert look(model.held) == before
+        change(model.held)
+    assert look(model.held) == before
+
+
+def test_an_object_is_not_asked_for_what_it_holds(model: Small) -> None:
+    connects = Connects()
+    model.options.update(client=connects, config=OwnDict(width=4))
+    with preserved(model):
+        object.__getattribute__(connects, "__dict__")["asked"] = 1
+    assert object.__getattribute__(connects, "__dict__") == {"asked": 0}
+
+
+def test_what_a_running_function_shares_with_the_model_is_that_functions(model: Small) -> None:
+    seen: list[int] = []
+    model.held = lambda: seen.append(1)
+    with preserved(model):
+        model.held()
+    assert seen == [1]
+
+
+def test_a_thread_that_uses_what_the_model_holds_goes_on(model: Small) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        model.held = pool
+        with preserved(model):
+            pool.submit(int).result()
+        assert pool.submit(int, 3).result() == 3
 
 
 CHANGES: dict[str, Callable[[Small], object]] = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
 
 from gradflow.location import own_directory
@@ -22,12 +22,23 @@ _PASSING = ("__enter__", "__exit__")
 
 
 class Guard:
-    """Holds interrupts back for the ``with`` statements above ``base``; does nothing outside the main thread."""
+    """A ``with`` statement that holds interrupts back while others of gradflow, within it, are entered or left.
+
+    Does nothing outside the main thread, where no signals arrive. ``base`` is the frame that the block runs in.
+    """
 
     def __init__(self, base: FrameType | None) -> None:
         self._base = base
         self._previous: Callable[[int, FrameType | None], Any] | None = None
         self._is_held = False
+
+    def __enter__(self) -> None:
+        self.begin()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
 
     def begin(self) -> None:
         """Take the place of the program's handler, unless that is none in Python."""
