@@ -139,10 +139,11 @@ class AuditReport:
     def exit_code(self) -> int:
         """The exit status of ``gradflow audit``: 1 with an error, or with a trainable parameter that gets none.
 
-        One that gets a gradient in train mode only is no fault of the model: a warning says so.
+        One that gets a gradient in train mode only, or by other random draws, is no fault of the model: what is told of
+        it is no error.
         """
-        warned = {name for one in self.diagnostics if one.severity == "warning" for name in one.hides}
-        verdicts = ("broken" for name in self.unused if name not in warned)
+        explained = {name for one in self.diagnostics if one.severity != "error" for name in one.hides}
+        verdicts = ("broken" for name in self.unused if name not in explained)
         return exit_status(verdicts, (diagnostic.severity for diagnostic in self.diagnostics))
 
     def save(self, path: str | Path) -> Path:

@@ -21,7 +21,14 @@ from gradflow.diagnose.parameter_findings import (
     unknown_leaves,
     unregistered_parameters,
 )
-from gradflow.diagnose.parameter_group import explain_group, explain_incomplete, merged, never_read, placed
+from gradflow.diagnose.parameter_group import (
+    explain_group,
+    explain_incomplete,
+    in_other_runs,
+    merged,
+    never_read,
+    placed,
+)
 from gradflow.errors import UsageError
 from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
 from gradflow.load.loading import workload_from_objects
@@ -175,11 +182,12 @@ def _require_values(model: torch.nn.Module) -> None:
 
 
 def _explained(cause: GroupCause, total: int) -> tuple[Diagnostic, ...]:
+    found: tuple[Diagnostic, ...]
     if cause.evidence is None:
-        return (never_read(cause.group, cause.owner_type, cause.assigned_at, total, cause.trained_count),)
-    return explain_group(
-        cause.group, cause.evidence, total, zero_factors=cause.zero_factors, trained_count=cause.trained_count
-    )
+        found = (never_read(cause.group, cause.owner_type, cause.assigned_at, total),)
+    else:
+        found = explain_group(cause.group, cause.evidence, total, zero_factors=cause.zero_factors)
+    return tuple(in_other_runs(one, cause.trained_count, cause.drawn_count) for one in found)
 
 
 def _at_its_place(found: Diagnostic, workload: Workload, trace: Trace, causes: Sequence[GroupCause]) -> Diagnostic:

@@ -20,11 +20,12 @@ _DEPTH = 16
 
 
 def flat_origin(evidence: Evidence, flow: NodeFlow) -> int:
-    """The operation on the way that made the zeros which end a gradient at ``flow``, -1 where nothing of the kind did.
+    """The operation that made the zeros which end a gradient at ``flow``, -1 where nothing of the kind did.
 
+    It need not lie on the way to the target: the weight behind a dead ``relu`` gets as little as the one before it.
     Of a product that is zero, which factor is zero is not known: then all of them have to come from there.
     """
-    trace, dependence = evidence.trace, evidence.dependence
+    trace = evidence.trace
     inputs = trace.inputs_of(flow.operation) if flow.operation >= 0 else ()
     found: set[int] = set()
     for operand in flow.zero_operands:
@@ -34,7 +35,7 @@ def flat_origin(evidence: Evidence, flow: NodeFlow) -> int:
         while waiting:
             value, depth = waiting.pop()
             producer = trace.values.producer[value]
-            if producer < 0 or depth == _DEPTH or not dependence.depends[value]:
+            if producer < 0 or depth == _DEPTH:
                 return -1
             name = trace.name_of(producer)
             if name in _FLAT_AT_ZERO:

@@ -10,18 +10,28 @@ from gradflow.diagnose.diagnosing import diagnose
 from gradflow.diagnose.diagnostic import Diagnostic, Help, Severity
 from gradflow.diagnose.random_zero import DRAWN_ZERO
 from gradflow.diagnose.rules.partial import some_ways_are_cut
+from gradflow.diagnose.zero_causes import CANCELLED
 from gradflow.location import SourceSpan, is_machinery
 from gradflow.probe.audit_evidence import ParameterGroup
 from gradflow.probe.evidence import Evidence
 
-__all__ = ["common_module", "counted", "explain_group", "explain_incomplete", "merged", "never_read", "placed"]
+__all__ = [
+    "common_module",
+    "counted",
+    "explain_group",
+    "explain_incomplete",
+    "in_other_runs",
+    "merged",
+    "never_read",
+    "placed",
+]
 
 # a zero gradient from these does not depend on the input at hand: such a parameter never learns
 _ALWAYS_ZERO = frozenset({"zero-derivative-op", "constant-score", "precision-underflow", "custom-function"})
 
 
 def explain_group(
-    group: ParameterGroup, evidence: Evidence, total: int, *, zero_factors: Sequence[str] = (), trained_count: int = 0
+    group: ParameterGroup, evidence: Evidence, total: int, *, zero_factors: Sequence[str] = ()
 ) -> tuple[Diagnostic, ...]:
     """What keeps the gradient from a group, from the evidence about its subject.
 
@@ -33,16 +43,12 @@ def explain_group(
         How many parameters could learn.
     zero_factors
         Parameters that start at zero and get a gradient themselves; once they have moved, the group gets one too.
-    trained_count
-        How many of the group get a gradient when the model runs in train mode.
     """
     found = [one for one in diagnose(evidence) if one.severity == "error"]
-    return tuple(_for_all(group, one, total, zero_factors, trained_count) for one in found)
+    return tuple(_for_all(group, one, total, zero_factors) for one in found)
 
 
-def _for_all(
-    group: ParameterGroup, found: Diagnostic, total: int, zero_factors: Sequence[str], trained_count: int
-) -> Diagnostic:
+def _for_all(group: ParameterGroup, found: Diagnostic, total: int, zero_factors: Sequence[str]) -> Diagnostic:
     severity: Severity = "error"
     notes, helps = found.notes, found.helps
     if group.kind == "error":
@@ -55,7 +61,7 @@ def _for_all(
         message += f", {_reason(found)}" if _reason(found) else ""
         if zero_factors:
             return _behind_zero(group, found, total, zero_factors)
-        if found.name not in _ALWAYS_ZERO:
+        if found.name not in _ALWAYS_ZERO or found.label == CANCELLED:
             severity = "info" if found.label == DRAWN_ZERO else "warning"
     elif group.kind == "not finite":
         message = f"the gradient of {counted(len(group.members), total)} is not finite{_tail(found.message)}"
@@ -64,7 +70,7 @@ def _for_all(
         if found.name == "output-discarded":
             helps = (Help(text="use the result, or remove what computes it"),)
         helps = (*helps, *_if_meant(group.members))
-    told = replace(
+    return replace(
         found,
         severity=severity,
         message=message,
@@ -73,7 +79,29 @@ def _for_all(
         hides=group.members,
         path=found.path if severity == "error" else (),
     )
-    return _in_eval_mode_only(told, trained_count) if trained_count else told
+
+
+def in_other_runs(found: Diagnostic, trained_count: int, drawn_count: int) -> Diagnostic:
+    """What is told of parameters of which so many get a gradient in train mode, or by other random draws."""
+    if drawn_count:
+        return _by_chance(found, drawn_count)
+    return _in_eval_mode_only(found, trained_count) if trained_count else found
+
+
+def _by_chance(found: Diagnostic, drawn_count: int) -> Diagnostic:
+    is_all = drawn_count == len(found.hides)
+    of_them = "all" if is_all else str(drawn_count)
+    return replace(
+        found,
+        severity="info" if is_all else "warning",
+        message=found.message.replace(" no gradient", " no gradient in this run"),
+        notes=(
+            "a random draw left it out this time, as layer drop does",
+            f"tried: in runs that draw other numbers {of_them} of them get one",
+        ),
+        helps=(),
+        path=(),
+    )
 
 
 def _in_eval_mode_only(found: Diagnostic, trained_count: int) -> Diagnostic:
@@ -185,14 +213,12 @@ def _written(module: str) -> str:
     return first + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in rest)
 
 
-def never_read(
-    group: ParameterGroup, owner_type: str, assigned_at: SourceSpan | None, total: int, trained_count: int = 0
-) -> Diagnostic:
+def never_read(group: ParameterGroup, owner_type: str, assigned_at: SourceSpan | None, total: int) -> Diagnostic:
     """The module that owns the parameters ran, but no operation read them."""
     names = ", ".join(f"`{name}`" for name in group.members[:4])
     more = f" and {len(group.members) - 4} more" if len(group.members) > 4 else ""
     they = "it" if len(group.members) == 1 else "them"
-    found = Diagnostic(
+    return Diagnostic(
         code=code_of("layer-not-called"),
         name="layer-not-called",
         severity="error",
@@ -204,7 +230,6 @@ def never_read(
         helps=(Help(text=f"use {they} in `forward`, or remove {they}"),),
         hides=group.members,
     )
-    return _in_eval_mode_only(found, trained_count) if trained_count else found
 
 
 def merged(found: Sequence[Diagnostic], total: int) -> tuple[Diagnostic, ...]:

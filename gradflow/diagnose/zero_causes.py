@@ -9,13 +9,15 @@ from gradflow.diagnose.random_zero import DRAWN_ZERO, is_drawn_zero
 from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence, NodeFlow
 
-__all__ = ["READING", "ZeroCause", "clamped_to_zero", "explain_end"]
+__all__ = ["CANCELLED", "READING", "ZeroCause", "clamped_to_zero", "explain_end"]
 
 READING = frozenset({
     "__getitem__", "select", "narrow", "index_select", "gather", "take", "unbind", "split", "chunk", "max", "min",
     "amax", "amin", "topk", "take_along_dim", "masked_select", "tensor_split", "adaptive_max_pool2d", "max_pool2d",
 })  # fmt: skip
 """Hand on some of the positions that they are given."""
+
+CANCELLED = "parts of the gradient cancel each other here"
 
 _PLACING = frozenset({
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "pad", "roll", "constant_pad_nd",
@@ -78,10 +80,14 @@ def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
         return _ignored(shown)
     if flow.is_of_one_entry:
         return _single(shown)
+    if flow.is_padding:
+        return _withheld(shown)
     if is_drawn_zero(evidence.trace, flow):
         return _drawn_zero(shown)
     if _is_too_small(flow, dtype):
         return _underflow(dtype)
+    if flow.is_sum and name not in _NORMALISING:
+        return _ways_cancel(shown)
     if flow.is_sum or (flow.cancels and name in _NORMALISING and flow.factor != 0.0):
         return _constant(shown)
     return None
@@ -94,6 +100,8 @@ def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
         return _replaced(shown)
     if name in READING or name in _PLACING:
         return _not_read(evidence, shown)
+    if flow.least_factor and name not in _NORMALISING:
+        return _cancelled(shown)
     if flow.factor == 0.0 or name in _MULTIPLYING:
         return _multiplied(name, shown)
     if name.endswith(".apply"):
@@ -103,12 +111,28 @@ def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
         return _constant(shown)
     if name in _BOUNDED:
         return _cut_off(shown) if _is_in_score(evidence, flow.operation) else _saturated(shown)
+    if not _is_pointwise(evidence, flow.operation):
+        return ZeroCause(
+            name="constant-score",
+            label="a gradient comes in, zero goes on",
+            note=f"why `{shown}` hands on nothing is not determined",
+            helps=("try another input: it may be so at this one only",),
+        )
     return ZeroCause(
         name="saturation",
         label="a gradient comes in, zero goes on",
         note=f"the slope of `{shown}` is zero at this input",
         helps=("look at the values that go in here, and try another input: the slope may be zero at this one only",),
     )
+
+
+def _is_pointwise(evidence: Evidence, operation: int) -> bool:
+    """Whether an operation makes one value of one value of the same shape; also where that is not known."""
+    if operation < 0:
+        return True
+    shape, inputs = evidence.trace.values.shape, evidence.trace.inputs_of(operation)
+    outputs = evidence.trace.outputs_of(operation)
+    return len(inputs) == 1 and len(outputs) == 1 and shape[inputs[0]] == shape[outputs[0]]
 
 
 def _is_in_score(evidence: Evidence, operation: int) -> bool:
@@ -215,6 +239,35 @@ def _constant(shown: str) -> ZeroCause:
         note=f"what the score reads from `{shown}` is constant, as the sum of a softmax is always 1: "
         "moving the input changes nothing",
         helps=("make the score from values before this normalisation, for example from the logits",),
+    )
+
+
+def _cancelled(shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="constant-score",
+        label=CANCELLED,
+        note=f"what comes in is not zero, nor is anything that `{shown}` multiplies it with: the parts add up to zero, "
+        "so at this input the score does not change with it",
+        helps=("make the score from values that do not cancel, or try another input: it may cancel at this one only",),
+    )
+
+
+def _ways_cancel(shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="constant-score",
+        label="the ways by which the gradient goes on cancel each other",
+        note=f"what `{shown}` hands on and what comes by the other ways adds up to zero: the score stays the same when "
+        "this value moves",
+        helps=("make the score from values before they cancel, or from one of the ways alone",),
+    )
+
+
+def _withheld(shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="zero-multiplier",
+        label="looks up only the row that `padding_idx` names",
+        note=f"torch gives the row `padding_idx` of `{shown}` a gradient of zero, although the score moves with it",
+        helps=("leave `padding_idx` out where that row stands for something", "or use an input with other rows"),
     )
 
 

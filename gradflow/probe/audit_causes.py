@@ -18,6 +18,7 @@ from gradflow.probe.evidence import Evidence, NodeFlow
 from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.other_runs.by_chance import learning_by_chance
 from gradflow.probe.unregistered import assignment_of
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
 from gradflow.trace.data import Trace
@@ -37,7 +38,7 @@ class GroupCause:
     ``evidence`` is ``None`` for parameters that nothing reads; ``owner_type`` and ``assigned_at`` then tell whose they
     are and where. ``zero_factors`` are parameters that start at zero and get a gradient themselves: as soon as they
     have moved, the group gets one too. ``trained_count`` of the members get a gradient when the model runs in train
-    mode.
+    mode, ``drawn_count`` when it draws other random numbers.
     """
 
     group: ParameterGroup
@@ -46,6 +47,7 @@ class GroupCause:
     assigned_at: SourceSpan | None = None
     zero_factors: tuple[str, ...] = ()
     trained_count: int = 0
+    drawn_count: int = 0
 
 
 def examine_groups(
@@ -111,8 +113,8 @@ class _Examination:
         # a repaired run need not hold the gradients of all parameters
         subjects = {group.subject for group in groups}
         self.laboratory.parameters = {name: tensor for name, tensor in self.parameters.items() if name in subjects}
-        trained = self._trained_in_train_mode(groups)
-        return tuple(self._cause(group, trained) for group in groups), tuple(self.undetermined)
+        trained, drawn = self._trained_in_train_mode(groups), self._learning_by_chance(groups)
+        return tuple(self._cause(group, trained, drawn) for group in groups), tuple(self.undetermined)
 
     def _raised(self) -> tuple[ParameterGroup, ...]:
         """Those whose backward raised, by what it raised."""
@@ -125,9 +127,10 @@ class _Examination:
             ParameterGroup(kind="error", members=tuple(members), subject=members[-1]) for members in found.values()
         )
 
-    def _cause(self, group: ParameterGroup, trained: frozenset[str]) -> GroupCause:
+    def _cause(self, group: ParameterGroup, trained: frozenset[str], drawn: frozenset[str]) -> GroupCause:
         model = self.laboratory.workload.model
         trained_count = sum(name in trained for name in group.members)
+        drawn_count = sum(name in drawn for name in group.members)
         if group.kind == "never read":
             owner_name, _, attribute = group.subject.rpartition(".")
             owner = type(module_named(model, owner_name)) if not owner_name or _has(model, owner_name) else type(model)
@@ -136,6 +139,7 @@ class _Examination:
                 owner_type=owner.__name__,
                 assigned_at=assignment_of(owner, attribute),
                 trained_count=trained_count,
+                drawn_count=drawn_count,
             )
         evidence = examine(self.laboratory, self.run, self._gradients_of(group), group.subject)
         self.undetermined += evidence.undetermined
@@ -145,7 +149,7 @@ class _Examination:
             evidence = replace(evidence, flows=here or evidence.flows)
             factors = self._factors_first(death) if group.subject in self.waiting else ()
             return GroupCause(group=group, evidence=evidence, zero_factors=factors)
-        return GroupCause(group=group, evidence=evidence, trained_count=trained_count)
+        return GroupCause(group=group, evidence=evidence, trained_count=trained_count, drawn_count=drawn_count)
 
     def _gradients_of(self, group: ParameterGroup) -> Gradients:
         """What the subject got; a module that never ran was not asked for, as none of its parameters got anything."""
@@ -154,7 +158,7 @@ class _Examination:
     def _find_deaths(self) -> None:
         zeros = {name: self.parameters[name] for name, state in self.states.items() if state == "zero"}
         if zeros:
-            self.factors = zero_factors(self.parameters, self.states)
+            self.factors = zero_factors(self.parameters, self.states, self.trace)
             if self.factors:
                 moved = {name: self.parameters[name] for name in self.factors}
                 self.waiting = awakened(self.laboratory, self.keeper, moved, zeros)
@@ -182,9 +186,7 @@ class _Examination:
 
     def _trained_in_train_mode(self, groups: Sequence[ParameterGroup]) -> frozenset[str]:
         """Those that nothing reads in eval mode and that get a gradient in train mode, as auxiliary heads do."""
-        names = [
-            name for group in groups if group.kind in ("module not called", "never read") for name in group.members
-        ]
+        names = _left_out(groups)
         # a batch norm in train mode refuses a single sample, and decides nothing about what runs
         modules = [
             module
@@ -200,6 +202,15 @@ class _Examination:
                 return frozenset()
             gradients = differentiate(run, asked)
         return frozenset(name for name in names if any(g is not None for g in gradients.by_target.get(name, ())))
+
+    def _learning_by_chance(self, groups: Sequence[ParameterGroup]) -> frozenset[str]:
+        names = _left_out(groups)
+        asked = {name: self.parameters[name] for name in names}
+        return learning_by_chance(self.laboratory, self.run, asked) if asked else frozenset()
+
+
+def _left_out(groups: Sequence[ParameterGroup]) -> list[str]:
+    return [name for group in groups if group.kind in ("module not called", "never read") for name in group.members]
 
 
 def _has(model: torch.nn.Module, name: str) -> bool:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import torch
 
-from gradflow.probe.audit_groups import state_of
+from gradflow.graph.additive import is_only_added
 from gradflow.probe.gradient import differentiate, measure
 from gradflow.probe.laboratory import Laboratory
+from gradflow.trace.data import Trace
 from gradflow.trace.run import run_forward
 from gradflow.trace.state import StateKeeper
 
@@ -16,20 +17,22 @@ __all__ = ["awakened", "zero_factors"]
 
 _NOISE = 0.1
 _SEED = 20_261
+_ROUNDING = 1e-5
+"""Share of the largest gradient below which one may be the rounding error of sums that cancel."""
 
 
-def zero_factors(parameters: Mapping[str, torch.Tensor], states: Mapping[str, str]) -> tuple[str, ...]:
-    """Parameters that are all zeros and get a gradient, so that the first step moves them; biases are left out.
+def zero_factors(parameters: Mapping[str, torch.Tensor], states: Mapping[str, str], trace: Trace) -> tuple[str, ...]:
+    """Parameters that are all zeros and get a gradient, so that the first step moves them; not those only added.
 
-    A bias multiplies nothing; moving it could wake a dead ReLU, which is another cause.
+    What is only added, as a bias, multiplies nothing; moving it could wake a dead ReLU, which is another cause.
     """
     return tuple(
         name
         for name, tensor in parameters.items()
         if states.get(name) == "gradient"
-        and "bias" not in name.rpartition(".")[2]
         and not tensor.is_meta
         and not bool(tensor.detach().any())
+        and not is_only_added(trace, trace.layer_values[name][0])
     )
 
 
@@ -55,9 +58,12 @@ def awakened(
         )
         if run.failure is not None:
             return frozenset()
-        gradients = differentiate(run, asked)
+        gradients = differentiate(run, {**factors, **asked})
     finally:
         with torch.no_grad():
             for name, factor in factors.items():
                 factor.copy_(originals[name])
-    return frozenset(name for name in asked if state_of([measure(gradients.by_target[name][0])]) == "gradient")
+    sizes = {name: measure(gradients.by_target[name][0]).max_abs or 0.0 for name in (*factors, *asked)}
+    # what cancels exactly while a factor is zero leaves a rounding error behind when it is not
+    least = _ROUNDING * max(sizes.values(), default=0.0)
+    return frozenset(name for name in asked if sizes[name] > least)

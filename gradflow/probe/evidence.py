@@ -136,10 +136,14 @@ class NodeFlow:
         Whether the gradient got here and no further, while none got to the target on any way.
     factor
         At an end: the largest magnitude of what the derivative multiplies with, where that is known.
+    least_factor
+        At an end: the smallest one.
     is_staircase
         At an end: whether the derivative is zero whatever the input.
     is_of_one_entry, ignores_all
         At an end: a softmax over a single entry; a loss all of whose labels are the one to ignore.
+    is_padding
+        At an end: an embedding that looks up only the row whose gradient ``padding_idx`` withholds.
     zero_operands
         At an end: which inputs of a product or quotient are all zero and make that nothing goes on.
     backward_span
@@ -163,9 +167,11 @@ class NodeFlow:
     is_sum: bool = False
     is_end: bool = False
     factor: float | None = None
+    least_factor: float | None = None
     is_staircase: bool = False
     is_of_one_entry: bool = False
     ignores_all: bool = False
+    is_padding: bool = False
     zero_operands: tuple[int, ...] = ()
     backward_span: SourceSpan | None = None
     hides: frozenset[int] = frozenset()

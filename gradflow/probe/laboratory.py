@@ -25,6 +25,7 @@ from gradflow.trace.program_sites import ProgramSites
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run, run_forward
 from gradflow.trace.state import StateKeeper
+from gradflow.trace.state.settings import seed_generators
 from gradflow.values import tensors_in
 
 __all__ = ["Laboratory"]
@@ -104,11 +105,16 @@ class Laboratory:
             self._analysed = trace, values, analyse(trace, values)
         return self._analysed[2]
 
-    def forward(self, **options: Any) -> Run:
-        """One more forward pass from the initial state; options as for :func:`run_forward`."""
+    def forward(self, *, draw: int = 0, **options: Any) -> Run:
+        """One more forward pass from the initial state; options as for :func:`run_forward`.
+
+        With ``draw`` it draws other random numbers than the first one.
+        """
         is_first, self._has_run = not self._has_run, True
         if not is_first:
             self._keeper.rewind()
+        if draw:
+            seed_generators(_SEED + draw)
         run = run_forward(
             self.workload if self._feed is None else self._feed(self.workload),
             self.layers,

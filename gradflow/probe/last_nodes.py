@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from gradflow.probe.backward_pass.behind_ends import nodes_leading_to
 from gradflow.probe.evidence import ROUNDING, NodeFlow
 from gradflow.probe.node_facts import NodeFacts, can_cancel, facts_of
 
@@ -58,12 +59,14 @@ def with_ends(
     """The flows in the order in which backward ran, marked ``is_end`` where a gradient got to and no further.
 
     A gradient gets along an edge when what was handed on is more than the rounding error of a cancellation. Nothing is
-    marked where it gets to a goal: then the other ways may end where they like. ``arrived`` is the largest magnitude at
-    each goal.
+    marked where it gets to a goal: then the other ways may end where they like. Of several ends those count behind
+    which no other one lies: to open another would not help. ``arrived`` is the largest magnitude at each goal.
     """
     flows: list[NodeFlow] = []
     reached = set(roots)
     begins_there = any(node in reached for node, _ in arrived)
+    lost_at: dict[int, tuple[Node, ...]] = {}
+    dead_edges: set[tuple[Node, int]] = set()
     waiting: dict[tuple[Node, int], _Arrivals] = {}
     for note in notes:
         flow = note.flow
@@ -75,9 +78,13 @@ def with_ends(
             if lost is None:
                 reached.add(note.node)
             else:
+                lost_at[len(flows)] = (note.node,)
                 flows.append(lost)
         if note.node in reached:
-            flow = _followed(note, waiting)
+            flow, dead = _followed(note, waiting)
+            if flow.is_end:
+                dead_edges.update((note.node, edge) for edge in dead)
+                lost_at[len(flows)] = tuple(following for edge in dead if (following := _next(note.node, edge)))
         flows.append(flow)
     gets_there = False
     for goal, total in arrived.items():
@@ -87,14 +94,29 @@ def with_ends(
             if lost is None:
                 gets_there = True
             else:
+                lost_at[len(flows)] = (goal[0],)
                 flows.append(lost)
     if gets_there or begins_there:
         flows = [replace(flow, is_end=False) if flow.is_end else flow for flow in flows if not flow.is_sum]
+        return tuple(flows)
+    leading = nodes_leading_to({node for node, _ in arrived}, lost_at.values(), dead_edges)
+    telling = {place for place, nodes in lost_at.items() if not leading.isdisjoint(nodes)}
+    if telling:
+        flows = [
+            replace(flow, is_end=False) if flow.is_end and place not in telling else flow
+            for place, flow in enumerate(flows)
+            if not flow.is_sum or place in telling
+        ]
     return tuple(flows)
 
 
-def _followed(note: NodeNote, waiting: dict[tuple[Node, int], _Arrivals]) -> NodeFlow:
-    """Sends the gradient of a reached node on along its edges; marked where an edge leads nowhere."""
+def _next(node: Node, edge: int) -> Node | None:
+    following: Node | None = node.next_functions[edge][0]
+    return following
+
+
+def _followed(note: NodeNote, waiting: dict[tuple[Node, int], _Arrivals]) -> tuple[NodeFlow, list[int]]:
+    """Sends the gradient of a reached node on along its edges; marked where an edge leads nowhere, with those edges."""
     flow = note.flow
     dead: list[int] = []
     cancels = flow.cancels and can_cancel(note.node)
@@ -106,14 +128,17 @@ def _followed(note: NodeNote, waiting: dict[tuple[Node, int], _Arrivals]) -> Nod
         if following is not None:
             waiting.setdefault((following, number), _Arrivals()).add(magnitude, flow)
     if not dead or not flow.incoming:
-        return flow
+        return flow, []
     facts = note.facts or facts_of(note.node, dead)
-    return replace(
+    ended = replace(
         flow,
         is_end=True,
         factor=facts.factor,
+        least_factor=facts.least_factor,
         is_staircase=facts.is_staircase,
         is_of_one_entry=facts.is_of_one_entry,
         ignores_all=facts.ignores_all,
+        is_padding=facts.is_padding,
         zero_operands=facts.zero_operands,
     )
+    return ended, dead

@@ -15,6 +15,7 @@ __all__ = [
     "facts_of",
     "ignores_all",
     "is_of_one_entry",
+    "is_padding",
     "is_staircase",
     "zero_operands",
 ]
@@ -30,12 +31,33 @@ _FACTORS: dict[str, dict[int, str]] = {
     "Baddbmm": {1: "batch2", 2: "batch1"},
     "Mv": {0: "vec", 1: "self"},
     "Dot": {0: "tensor", 1: "self"},
-    "Convolution": {0: "weight"},
+    "Convolution": {0: "weight", 1: "input"},
     "NativeLayerNorm": {0: "weight"},
     "NativeBatchNorm": {0: "weight"},
     "CudnnBatchNorm": {0: "weight"},
     "NativeGroupNorm": {0: "weight"},
 }
+_OPERANDS: dict[str, dict[int, int]] = {
+    # for each input of the forward, which argument of the operation is its factor: of ``linear`` and convolutions too
+    "Mul": {0: 1, 1: 0},
+    "Div": {1: 0},
+    "Mm": {0: 1, 1: 0},
+    "Bmm": {0: 1, 1: 0},
+    "Addmm": {1: 1, 2: 0},
+    "Convolution": {0: 1, 1: 0},
+}
+_ADDED: dict[str, frozenset[int]] = {
+    "Add": frozenset({0, 1}),
+    "Sub": frozenset({0, 1}),
+    "Rsub": frozenset({0, 1}),
+    "Expand": frozenset({0}),
+    "Repeat": frozenset({0}),
+    "Addmm": frozenset({0}),
+    "Baddbmm": frozenset({0}),
+    "Convolution": frozenset({2}),
+}
+"""The inputs that are only added or repeated: their gradient is summed up as it comes."""
+
 _ENTRY_BY_ENTRY = frozenset({
     "Mul", "Div", "Neg", "Mean", "Sum", "Pow", "Exp", "Log", "Sqrt", "Rsqrt", "Reciprocal", "Sigmoid", "Tanh", "ToCopy",
     "MseLoss", "L1Loss", "SmoothL1Loss", "BinaryCrossEntropy", "BinaryCrossEntropyWithLogits", "Abs", "Gelu", "Silu",
@@ -56,9 +78,11 @@ class NodeFacts:
     """All of them, for the edges along which nothing goes on; named as in ``NodeFlow``."""
 
     factor: float | None = None
+    least_factor: float | None = None
     is_staircase: bool = False
     is_of_one_entry: bool = False
     ignores_all: bool = False
+    is_padding: bool = False
     zero_operands: tuple[int, ...] = ()
 
 
@@ -67,12 +91,15 @@ def facts_of(node: Any, edges: Iterable[int], *, reads_saved: bool = True) -> No
     if not reads_saved:
         return NodeFacts(is_staircase=is_staircase(node))
     dead = tuple(edges)
-    factors = [factor for edge in dead if (factor := factor_of(node, edge)) is not None]
+    factors = [factor_of(node, edge) for edge in dead]
+    least = [_least_factor_of(node, edge) for edge in dead]
     return NodeFacts(
-        factor=max(factors, default=None),
+        factor=max((factor for factor in factors if factor is not None), default=None),
+        least_factor=None if None in least else min((factor for factor in least if factor is not None), default=None),
         is_staircase=is_staircase(node),
         is_of_one_entry=is_of_one_entry(node),
         ignores_all=ignores_all(node),
+        is_padding=is_padding(node),
         zero_operands=zero_operands(node, dead),
     )
 
@@ -107,13 +134,22 @@ def ignores_all(node: Any) -> bool:
         return labels is not None and labels.numel() > 0 and bool((labels == ignored).all())
 
 
+def is_padding(node: Any) -> bool:
+    """Whether an embedding looks up nothing but the row whose gradient its ``padding_idx`` withholds."""
+    if not node.name().startswith("Embedding"):
+        return False
+    rows, padding = _saved(node, "indices"), int(getattr(node, "_saved_padding_idx", _UNSIGNED - 1))
+    with torch.no_grad():
+        return rows is not None and rows.numel() > 0 and bool((rows == padding).all())
+
+
 def zero_operands(node: Any, edges: Iterable[int]) -> tuple[int, ...]:
     """Which inputs of a product or quotient are all zero, so that nothing goes on along ``edges``."""
     kind = node.name().partition("Backward")[0]
     found = []
     for edge in edges:
-        operand = {"Mul": 1 - edge, "Div": 0 if edge == 1 else -1}.get(kind, -1)
-        saved = _saved(node, "self" if operand == 0 else "other") if operand >= 0 else None
+        operand = _OPERANDS.get(kind, {}).get(edge, -1)
+        saved = _saved(node, "self" if kind == "Div" else _FACTORS[kind][edge]) if operand >= 0 else None
         if saved is not None and saved.numel() and not bool(saved.detach().any()):
             found.append(operand)
     return tuple(found)
@@ -124,15 +160,30 @@ def factor_of(node: Any, edge: int) -> float | None:
 
     To be asked while the graph still holds its saved tensors.
     """
-    kind = node.name().partition("Backward")[0]
-    attribute = _FACTORS.get(kind, {}).get(edge)
-    if attribute is None:
-        return None
-    factor = _saved(node, attribute)
-    if factor is None or not factor.numel():
-        return None
+    if _is_added(node, edge):
+        return 1.0
+    factor = _factor(node, edge)
     with torch.no_grad():
-        return float(factor.detach().abs().amax())
+        return None if factor is None else float(factor.detach().abs().amax())
+
+
+def _least_factor_of(node: Any, edge: int) -> float | None:
+    """The smallest magnitude of the same; a factor without any zero in it is not what makes a gradient zero."""
+    if _is_added(node, edge):
+        return 1.0
+    factor = _factor(node, edge)
+    with torch.no_grad():
+        return None if factor is None else float(factor.detach().abs().amin())
+
+
+def _is_added(node: Any, edge: int) -> bool:
+    return edge in _ADDED.get(node.name().partition("Backward")[0], ())
+
+
+def _factor(node: Any, edge: int) -> torch.Tensor | None:
+    attribute = _FACTORS.get(node.name().partition("Backward")[0], {}).get(edge)
+    factor = _saved(node, attribute) if attribute is not None else None
+    return factor if factor is not None and factor.numel() else None
 
 
 def _saved(node: Any, attribute: str) -> torch.Tensor | None:

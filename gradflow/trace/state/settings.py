@@ -50,6 +50,21 @@ class RandomState:
             restorer()
 
 
+def seed_generators(seed: int) -> None:
+    """Let the generators that :class:`RandomState` puts back draw other numbers from here on."""
+    random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+    if torch.xpu.is_initialized():  # type: ignore[no-untyped-call]
+        torch.xpu.manual_seed_all(seed)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(seed)
+
+
 def _default_device() -> torch.device | None:
     context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
     return None if context is None else context.device

@@ -1,0 +1,34 @@
+"""Whether a parameter is only ever added to others, as a bias is: then it multiplies nothing, whatever it is called."""
+
+from __future__ import annotations
+
+from gradflow.graph.operation_family import is_identity, join_family, plain_name
+from gradflow.trace.data import Trace
+
+__all__ = ["is_only_added"]
+
+_ADDED_AT = {
+    "linear": 2, "conv1d": 2, "conv2d": 2, "conv3d": 2, "conv_transpose1d": 2, "conv_transpose2d": 2,
+    "conv_transpose3d": 2, "batch_norm": 4, "instance_norm": 4, "layer_norm": 3, "group_norm": 3, "bilinear": 3,
+    "addmm": 0, "addmv": 0, "addbmm": 0, "baddbmm": 0,
+}  # fmt: skip
+"""The position of the argument that torch's layers add."""
+
+
+def is_only_added(trace: Trace, value: int) -> bool:
+    """Whether every operation that reads a value adds it, or hands it on to one that does."""
+    held, columns = {value}, trace.operations
+    for operation in range(len(trace)):
+        start = columns.input_start[operation]
+        inputs = columns.inputs[start : columns.input_start[operation + 1]]
+        if held.isdisjoint(inputs):
+            continue
+        name = trace.name_of(operation)
+        if is_identity(name):
+            held.update(trace.outputs_of(operation))
+        elif join_family(name) != "add" and any(
+            one in held and _ADDED_AT.get(plain_name(name)) != columns.argument[start + offset]
+            for offset, one in enumerate(inputs)
+        ):
+            return False
+    return True

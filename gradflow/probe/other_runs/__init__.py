@@ -1,0 +1,1 @@
+"""Runs that differ from the first one on purpose: by other random draws."""
