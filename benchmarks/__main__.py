@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from benchmarks import memory, methods, startup, subjects, timing, watching
+from benchmarks import endings, memory, methods, startup, subjects, timing, watching
 from benchmarks.loops import LOOPS
 from benchmarks.methods import METHODS, PLAIN, Method
 from benchmarks.subjects import Subject
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--models", nargs="+", choices=subjects.names(), default=subjects.names(), metavar="NAME")
     parser.add_argument("--repeats", type=int, default=7, help="timed rounds after the warm-up (default: 7)")
-    parser.add_argument("--only", choices=("time", "memory", "startup", "run"), help="one of the tables")
+    parser.add_argument("--only", choices=("time", "memory", "startup", "run", "end"), help="one of the tables")
     parser.add_argument("--out", type=Path, help="also write the tables to this file")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
@@ -50,6 +50,8 @@ def _report(names: list[str], repeats: int, only: str | None) -> Iterator[str]:
     if only in (None, "run"):
         yield from watching.memory_table()
         yield from watching.time_table(list(LOOPS))
+    if only in (None, "end"):
+        yield from endings.end_table()
     if only in (None, "startup"):
         yield "## Start-up\n"
         yield f"`gradflow check` beyond `import torch, torchvision`: {startup.startup_seconds():.2f} s of CPU time\n"

@@ -7,6 +7,7 @@ choice leaves it out.
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -50,13 +51,21 @@ def find_left_out(span: SourceSpan) -> LeftOut | None:
 def _scope(tree: ast.Module, line: int) -> tuple[_Function, ast.ClassDef | None] | None:
     """The innermost function around a line, and the class that it is a method of."""
     found: tuple[_Function, ast.ClassDef | None] | None = None
-    for parent in ast.walk(tree):
-        for child in ast.iter_child_nodes(parent):
-            if not isinstance(child, _Function) or not _covers(child, line):
-                continue
-            if found is None or child.lineno > found[0].lineno:
-                found = child, parent if isinstance(parent, ast.ClassDef) else None
+    for function, owner in _functions(tree):
+        if _covers(function, line) and (found is None or function.lineno > found[0].lineno):
+            found = function, owner
     return found
+
+
+@functools.lru_cache(maxsize=32)
+def _functions(tree: ast.Module) -> tuple[tuple[_Function, ast.ClassDef | None], ...]:
+    """The functions of a file, each with the class that it is a method of."""
+    return tuple(
+        (child, parent if isinstance(parent, ast.ClassDef) else None)
+        for parent in ast.walk(tree)
+        for child in ast.iter_child_nodes(parent)
+        if isinstance(child, _Function)
+    )
 
 
 def _covers(node: ast.stmt, line: int) -> bool:

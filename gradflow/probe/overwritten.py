@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Collection, Iterator
 
 from gradflow.location import SourceSpan
@@ -38,16 +39,26 @@ def find_overwrite(span: SourceSpan, executed: Collection[tuple[str, int]]) -> S
 
 def _assignment(tree: ast.Module, line: int) -> tuple[str, list[ast.stmt]] | None:
     """The variable set by the innermost statement on a line, and the statements of the same block after it."""
+    found = _assignments(tree).get(line)
+    if found is None:
+        return None
+    name, block, place = found
+    return name, block[place + 1 :]
+
+
+@functools.lru_cache(maxsize=32)
+def _assignments(tree: ast.Module) -> dict[int, tuple[str, list[ast.stmt], int]]:
+    """For each line of a file the variable that is set on it, with the block and the place in it."""
+    found: dict[int, tuple[str, list[ast.stmt], int]] = {}
     for parent in ast.walk(tree):
         for field in ("body", "orelse", "finalbody"):
             block = getattr(parent, field, None)
             for place, statement in enumerate(block if isinstance(block, list) else ()):
                 match statement:
-                    case ast.Assign(targets=[ast.Name(id=name)]) if (
-                        statement.lineno <= line <= (statement.end_lineno or statement.lineno)
-                    ):
-                        return name, block[place + 1 :] if block is not None else []
-    return None
+                    case ast.Assign(targets=[ast.Name(id=name)]):
+                        for line in range(statement.lineno, (statement.end_lineno or statement.lineno) + 1):
+                            found.setdefault(line, (name, block or [], place))
+    return found
 
 
 def _in_order(statement: ast.stmt) -> Iterator[ast.AST]:

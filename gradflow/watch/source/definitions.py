@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Iterator, Sequence
 
 from gradflow.location import SourceSpan
@@ -27,12 +28,21 @@ def expression_at(span: SourceSpan | None) -> ast.expr | None:
     tree = parse_file(span.path) if span is not None else None
     if tree is None or span is None or span.column is None:
         return None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.expr) and (node.lineno, node.end_lineno) == (span.line, span.end_line):
-            found = span_of_node(span.path, node)
-            if (found.column, found.end_column) == (span.column, span.end_column):
-                return node
+    for node in _expressions(tree).get((span.line, span.end_line), ()):
+        found = span_of_node(span.path, node)
+        if (found.column, found.end_column) == (span.column, span.end_column):
+            return node
     return None
+
+
+@functools.lru_cache(maxsize=32)
+def _expressions(tree: ast.Module) -> dict[tuple[int, int | None], list[ast.expr]]:
+    """The expressions of a file by their first and last line, the outer ones first."""
+    found: dict[tuple[int, int | None], list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr):
+            found.setdefault((node.lineno, node.end_lineno), []).append(node)
+    return found
 
 
 def argument_at(span: SourceSpan | None, position: int) -> ast.expr | None:
