@@ -17,6 +17,8 @@ def dense_values(gradient: torch.Tensor) -> torch.Tensor:
         return torch.cat([part.flatten() for part in gradient.unbind()])
     if gradient.layout in _COMPRESSED:
         return gradient.values()
+    if gradient.is_floating_point() and gradient.element_size() == 1:
+        return gradient.float()  # torch computes nothing with eight bits
     return gradient.coalesce().values() if gradient.is_sparse else gradient
 
 

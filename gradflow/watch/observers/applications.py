@@ -10,6 +10,7 @@ import torch
 from gradflow.location import is_installed
 from gradflow.probe.applications import Application, copied, is_custom
 from gradflow.probe.custom_backward import formula_spans
+from gradflow.trace.tensor_facts import PLAIN_CLASSES, has_readable_numbers
 from gradflow.watch.observers.harmless import is_harmless
 
 __all__ = ["ApplicationKeeper"]
@@ -58,7 +59,7 @@ def _is_wanted(cls: type) -> bool:
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, torch.Tensor):
-        return type(value) in (torch.Tensor, torch.nn.Parameter) and value.layout is torch.strided
+        return type(value) in PLAIN_CLASSES and value.layout is torch.strided and has_readable_numbers(value)
     if type(value) in (list, tuple):
         return all(map(_is_plain, value))
     return isinstance(value, _PLAIN)

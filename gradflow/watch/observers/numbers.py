@@ -79,7 +79,7 @@ def _entries(tensor: torch.Tensor) -> list[float]:
     if type(tensor) not in PLAIN_CLASSES or not has_readable_numbers(tensor):
         return []
     with outside_dispatch(), torch.no_grad():
-        if not tensor.is_floating_point() or tensor.layout is not torch.strided:
+        if not tensor.is_floating_point() or tensor.layout is not torch.strided or tensor.is_nested:
             return []
         return tensor.detach().reshape(-1)[:_READ].double().tolist()
 

@@ -19,6 +19,7 @@ from gradflow.trace.recorder import Recorder, differentiates
 from gradflow.trace.tensor_facts import (
     dtype_of,
     is_leaf,
+    outside_dispatch,
     requires_grad,
     retains_grad,
     version_of,
@@ -193,7 +194,8 @@ class ProgramRecorder(Recorder):
     def _copied_for(self, cls: type, inputs: Any) -> tuple[Any, ...] | None:
         self.suspended += 1
         try:
-            return self.applications.copy(cls, tuple(inputs))
+            with outside_dispatch():
+                return self.applications.copy(cls, tuple(inputs))
         finally:
             self.suspended -= 1
 
