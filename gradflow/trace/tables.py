@@ -86,6 +86,11 @@ class Tables:
         entry = self._ids.pop(id(tensor), None)
         return entry[1] if entry is not None and entry[0]() is tensor else -1
 
+    def forget_all(self) -> None:
+        """Let go of every tensor."""
+        self._ids.clear()
+        self._without_shape.clear()
+
     def remember(self, tensor: torch.Tensor, value: int) -> None:
         """From now on a tensor is the value ``value``."""
         self._ids[id(tensor)] = (_reference(tensor), value)
@@ -108,9 +113,8 @@ class Tables:
             if tensor.is_nested or tensor._has_symbolic_sizes_strides:
                 shape = shape_of(tensor)
             else:
-                shape = self._shapes.get(tensor.shape)
-                if shape is None:
-                    shape = self._shapes[tensor.shape] = shape_of(tensor)
+                known = self._shapes.get(tensor.shape)
+                shape = self._shapes.setdefault(tensor.shape, shape_of(tensor)) if known is None else known
             dtype = tensor.dtype
         else:
             requires, shape, dtype = requires_grad(tensor), shape_of(tensor), dtype_of(tensor)

@@ -118,10 +118,11 @@ class Aside:
             del raised
 
     @contextlib.contextmanager
-    def observer(self, watching: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
+    def observer(self, watching: Callable[[], contextlib.AbstractContextManager[Any]]) -> Iterator[None]:
         """An observer for the time of the block; where it cannot begin or end, the block runs all the same."""
         try:
-            watching.__enter__()
+            watched = watching()
+            watched.__enter__()
         except Exception as error:  # noqa: BLE001  (ours, not the program's)
             self.note(error)
             yield
@@ -130,6 +131,6 @@ class Aside:
             yield
         finally:
             try:
-                watching.__exit__(None, None, None)
+                watched.__exit__(None, None, None)
             except Exception as error:  # noqa: BLE001  (ours, not the program's)
                 self.note(error)

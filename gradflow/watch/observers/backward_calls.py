@@ -46,6 +46,7 @@ class BackwardCalls:
         self._left: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], int]] = {}
         self._known: KnownFlows = {}
         self._packs_saved = False
+        recorder.on_stop.append(self._left.clear)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -171,9 +172,9 @@ class BackwardCalls:
             if tensor is None:
                 del self._left[key]
                 continue
-            if gradient is None:
-                continue
-            if version_of(gradient) == version and gradient_of(tensor) is gradient:
+            current = gradient_of(tensor)
+            is_same = current is gradient
+            if current is not None and is_same and version_of(current) == version:
                 kept.append(self._recorder.value_of(tensor))
         return tuple(kept)
 

@@ -8,7 +8,13 @@ from collections.abc import Iterator
 import torch
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["on_stack", "take_off"]
+__all__ = ["is_on_stack", "on_stack", "take_off"]
+
+
+def is_on_stack(mode: TorchFunctionMode) -> bool:
+    """Whether a mode is anywhere on this thread's stack; not so while torch runs what it was handed."""
+    length = torch._C._len_torch_function_stack()
+    return any(torch._C._get_function_stack_at(i) is mode for i in range(length))
 
 
 def take_off(mode: TorchFunctionMode) -> bool:
@@ -31,8 +37,7 @@ def take_off(mode: TorchFunctionMode) -> bool:
 @contextlib.contextmanager
 def on_stack(mode: TorchFunctionMode) -> Iterator[None]:
     """Put a mode on the stack where torch has put all of them aside, as it does during a backward pass."""
-    length = torch._C._len_torch_function_stack()
-    if any(torch._C._get_function_stack_at(i) is mode for i in range(length)):
+    if is_on_stack(mode):
         yield
         return
     torch._C._push_on_torch_function_stack(mode)

@@ -62,6 +62,8 @@ class ProgramRecorder(Recorder):
 
     Attributes
     ----------
+    on_stop
+        What is to be done when something of gradflow's own has failed: nothing may refer to tensors any more.
     register_hook
         Takes over ``tensor.register_hook(...)``, where it is set.
     """
@@ -72,6 +74,7 @@ class ProgramRecorder(Recorder):
         self.passed_through: set[Any] = {torch.autograd.grad, torch.Tensor.backward}
         self.thread = get_ident()
         self.aside = Aside(self._stop)
+        self.on_stop: list[Callable[[], None]] = [self.forget_all]
         self.register_hook: Callable[[Operation, Any, Any], Any] | None = None
         self._reads: dict[int, int] = {}
         self._most = sys.maxsize
@@ -89,6 +92,8 @@ class ProgramRecorder(Recorder):
         self.suspended += 1
         self.call = -1
         self.drop_open_row()
+        for forget in self.on_stop:
+            forget()
 
     def is_own_thread(self) -> bool:
         """Whether this is the thread whose operations are recorded: torch has function modes for each thread."""

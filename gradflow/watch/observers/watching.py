@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 import weakref
@@ -27,7 +28,7 @@ from gradflow.watch.observers.modules.module_calls import ModuleCalls
 from gradflow.watch.observers.modules.plain_tensors import plain_tensors
 from gradflow.watch.observers.modules.uncalled import explain_uncalled
 from gradflow.watch.observers.optimizers import OptimizerWatch
-from gradflow.watch.observers.presence import take_off
+from gradflow.watch.observers.presence import is_on_stack, take_off
 from gradflow.watch.observers.recording import ProgramRecorder
 from gradflow.watch.observers.special_calls.compiled import CompiledCalls
 from gradflow.watch.observers.special_calls.swapped_tensors import SwappedTensors
@@ -76,20 +77,21 @@ class Watch:
         hooks = HookWatch(recorder, log)
         put_tables_back = recorder.aside.looking(hooks.put_tables_back)
         _ACTIVE.add(self)
-        with self._stack:
-            for observer in (
-                warnings_as_without_gradflow(),
-                watched(recorder),
-                calls.watching(),
-                backwards.watching(),
-                hooks.watching(),
-                Construction(recorder, log).watching(),
-                OptimizerWatch(recorder, log).watching(),
-                CompiledCalls(recorder, log, calls).watching(),
-                SwappedTensors(recorder, backwards.forget).watching(),
-                self._recording(),
+        observer = recorder.aside.observer
+        # stays on to the very end: what refers to tensors weakly does so, too
+        with observer(SwappedTensors(recorder, backwards.forget).watching), self._stack:
+            for watching in (
+                warnings_as_without_gradflow,
+                functools.partial(watched, recorder),
+                calls.watching,
+                backwards.watching,
+                hooks.watching,
+                Construction(recorder, log).watching,
+                OptimizerWatch(recorder, log).watching,
+                CompiledCalls(recorder, log, calls).watching,
+                self._recording,
             ):
-                self._stack.enter_context(recorder.aside.observer(observer))
+                self._stack.enter_context(observer(watching))
             try:
                 yield
             finally:
@@ -118,7 +120,8 @@ class Watch:
         """A forward or backward pass begins, and torch is not just asking the recorder: the moment to leave."""
         if self._enough and not self.log.stepped_aside:
             self.log.stepped_aside = self._enough
-        if self.log.stepped_aside or self.recorder.aside.failure:
+        # torch puts back the mode that it has put aside for the moment: then a later pass is the occasion
+        if (self.log.stepped_aside or self.recorder.aside.failure) and is_on_stack(self.recorder):
             self.leave()
 
     def _stop_recording(self) -> None:

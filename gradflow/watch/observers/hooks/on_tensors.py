@@ -65,7 +65,11 @@ class TensorHooks:
         return type(table) is TensorTable
 
     def _observe(self, hook: Any) -> Any:
-        return hook if self._next is None else self._next(hook)
+        try:
+            return hook if self._next is None else self._next(hook)
+        except Exception as error:  # noqa: BLE001  (ours, in the middle of torch's own registration)
+            self._recorder.aside.note(error)
+            return hook
 
     def _observed(self, hook: Any, event: TensorHook, is_of_leaf: bool, module: int) -> Callable[[Any], Any]:
         recorder, log, aside = self._recorder, self._log, self._recorder.aside

@@ -1,0 +1,228 @@
+"""Whatever fails in gradflow itself while it watches, the program gives what it gives without it, and that is said."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import gradflow
+from gradflow.trace.recorder import Recorder
+from gradflow.watch.observers import backward_calls, recording
+from gradflow.watch.observers.aside import Aside
+from gradflow.watch.observers.backward_notes import BackwardNotes
+from gradflow.watch.observers.hooks import observed, on_tensors, registrations
+from gradflow.watch.observers.light_notes import LightNotes
+from gradflow.watch.observers.log import Log, ModuleKeys
+from gradflow.watch.observers.modules.construction import Construction
+from gradflow.watch.observers.modules.module_calls import ModuleCalls
+from gradflow.watch.observers.optimizers import OptimizerWatch
+from gradflow.watch.observers.recording import ProgramRecorder
+from gradflow.watch.observers.special_calls.compiled import CompiledCalls
+from gradflow.watch.observers.special_calls.swapped_tensors import SwappedTensors
+
+
+class Double(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * 2
+
+
+def program():
+    """A program that comes by every callback; counts what must happen once."""
+    torch.manual_seed(0)
+    counts = []
+    net = nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3), nn.Linear(3, 1))
+    net[0].register_forward_pre_hook(lambda module, inputs: counts.append("before"))
+    net[0].register_forward_hook(lambda module, inputs, output: counts.append("after"))
+    net[2].register_full_backward_hook(lambda module, given, wanted: counts.append("backward"))
+    net[1].weight.requires_grad_(False)
+    net[1] = nn.Tanh()
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    for _ in range(10):
+        optimizer.zero_grad()
+        x = torch.from_numpy(torch.ones(4, 2).numpy()).requires_grad_()
+        y = Double.apply(net(x))
+        y.register_hook(lambda g: counts.append("tensor"))
+        (y.pow(2).mean() + (y * 0).sum()).backward()
+        counts.append(round(net[0].weight.grad.sum().item(), 6))
+        optimizer.step()
+    with torch.inference_mode():
+        counts.append(net(torch.ones(1, 2)).item())
+    (slope,) = torch.autograd.grad(net(torch.ones(1, 2)).sum(), net[0].weight)
+    a, b = torch.ones(2), torch.zeros(2)
+    torch.utils.swap_tensors(a, b)
+    refused = ""
+    try:
+        torch.ones(2) @ torch.ones(3)
+    except RuntimeError as error:
+        refused = str(error)
+    return counts, slope.tolist(), a.tolist(), refused, net[2].weight.tolist()
+
+
+CALLBACKS = [
+    (ModuleCalls, "enter"),
+    (ModuleCalls, "leave"),
+    (ModuleCalls, "_name_all"),
+    (ModuleKeys, "key_of"),
+    (Construction, "_make"),
+    (Construction, "_set"),
+    (OptimizerWatch, "_make"),
+    (OptimizerWatch, "_before"),
+    (OptimizerWatch, "_after"),
+    (OptimizerWatch, "_event_of"),
+    (backward_calls.BackwardCalls, "_watch"),
+    (backward_calls.BackwardCalls, "_announce"),
+    (backward_calls.BackwardCalls, "_call"),
+    (backward_calls.BackwardCalls, "_remember"),
+    (BackwardNotes, "__init__"),
+    (BackwardNotes, "_closely"),
+    (BackwardNotes, "_facts"),
+    (BackwardNotes, "_write"),
+    (BackwardNotes, "finish"),
+    (LightNotes, "watch"),
+    (LightNotes, "arrived"),
+    (observed.ObservedHook, "_run"),
+    (observed.ObservedHook, "_values"),
+    (observed.ObservedHook, "_note_gradients"),
+    (on_tensors.TensorHooks, "register"),
+    (on_tensors.TensorHooks, "_prepare"),
+    (on_tensors.TensorHooks, "_observed"),
+    (registrations.HookWatch, "_register"),
+    (registrations.HookWatch, "_bind"),
+    (registrations.HookWatch, "_note_inputs"),
+    (registrations.HookWatch, "_observe"),
+    (registrations.HookWatch, "put_tables_back"),
+    (ProgramRecorder, "_see"),
+    (ProgramRecorder, "_see_call"),
+    (ProgramRecorder, "_switch"),
+    (ProgramRecorder, "_read_grad"),
+    (ProgramRecorder, "_record_output"),
+    (ProgramRecorder, "_new_value"),
+    (ProgramRecorder, "value_of"),
+    (ProgramRecorder, "listening"),
+    (ProgramRecorder, "record_gradients"),
+    (Recorder, "_read"),
+    (Recorder, "record"),
+    (Recorder, "_change_grad_mode"),
+    (Recorder, "enter_inference"),
+    (Recorder, "leave_inference"),
+    (Log, "note_gradient"),
+    (Log, "note_handed"),
+    (SwappedTensors, "_swap"),
+    (ModuleCalls, "watching"),
+    (CompiledCalls, "watching"),
+]
+
+
+def failing(*args, **kwargs):
+    raise LookupError("injected")
+
+
+def failing_after(original):
+    """Fails only when all of its work, the program's operation in it included, is done."""
+
+    def call(*args, **kwargs):
+        original(*args, **kwargs)
+        raise LookupError("injected")
+
+    return call
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("is_late", [False, True], ids=["at-once", "after-its-work"])
+@pytest.mark.parametrize(("owner", "name"), CALLBACKS, ids=lambda value: getattr(value, "__name__", value))
+def test_a_failure_of_ours_changes_nothing_and_is_said(owner, name, is_late, monkeypatch):
+    plain = program()
+    original = getattr(owner, name)
+    monkeypatch.setattr(owner, name, failing_after(original) if is_late else failing)
+    with gradflow.explain(quiet=True) as explanation:
+        watched = program()
+    monkeypatch.undo()
+    assert watched == plain
+    said = [text for text in explanation.report.undetermined if "LookupError" in text]
+    assert said
+    assert "please report" in said[0]
+    assert torch._C._len_torch_function_stack() == 0
+    assert torch.autograd.grad.__module__ == "torch.autograd"
+    assert not hasattr(torch.autograd.grad, "__wrapped__")
+
+
+def test_a_healthy_program_names_no_failure():
+    with gradflow.explain(quiet=True) as explanation:
+        program()
+    assert explanation.report.undetermined == ()
+
+
+def test_what_the_program_raises_is_its_own():
+    ended = []
+    aside = Aside(lambda: ended.append(1))
+
+    def refuse():
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        aside.around(lambda operation: operation(), refuse)()
+    assert not ended
+    assert aside.failure == ""
+
+
+def test_ctrl_c_in_a_callback_reaches_the_program():
+    def interrupted(operation):
+        operation()
+        raise KeyboardInterrupt
+
+    calls = []
+    with pytest.raises(KeyboardInterrupt):
+        Aside(lambda: None).around(interrupted, lambda: calls.append(1))()
+    assert calls == [1]
+
+
+def test_an_exception_that_was_swallowed_before_ours_is_raised_again():
+    def swallow(operation):
+        try:
+            operation()
+        except ValueError:
+            failing()
+
+    calls = []
+
+    def operation():
+        calls.append(1)
+        raise ValueError("mine")
+
+    aside = Aside(lambda: None)
+    with pytest.raises(ValueError, match="mine"):
+        aside.around(swallow, operation)()
+    assert calls == [1]
+    assert aside.failure.startswith("LookupError")
+
+
+def test_the_first_failure_is_kept():
+    aside = Aside(lambda: None)
+    aside.note(KeyError("one"))
+    aside.note(ValueError("two"))
+    assert aside.failure.startswith("KeyError")
+
+
+def test_operations_that_could_not_be_recorded_leave_a_trace_that_can_be_read(monkeypatch):
+    count = 0
+    original = recording.ProgramRecorder._record_output
+
+    def tenth(self, *args):
+        nonlocal count
+        count += 1
+        if count == 10:
+            failing()
+        original(self, *args)
+
+    monkeypatch.setattr(recording.ProgramRecorder, "_record_output", tenth)
+    with gradflow.explain(quiet=True) as explanation:
+        program()
+    (said,) = explanation.report.undetermined
+    assert "LookupError" in said
+    assert explanation.report.environment.operation_count > 0
