@@ -33,6 +33,7 @@ from gradflow.errors import UsageError
 from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.modes import Mode, model_in_mode
+from gradflow.load.module_tree import modules_in, named_parameters_in
 from gradflow.load.scores.loss import with_loss
 from gradflow.load.workload import Workload
 from gradflow.probe.activity import ActivityRecorder
@@ -105,7 +106,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     say = progress or (lambda text: None)
     _require_values(workload.model)
     workload = with_lazy_layers_initialised(workload)
-    trainable = {name: one for name, one in workload.model.named_parameters() if one.requires_grad}
+    trainable = {name: one for name, one in named_parameters_in(workload.model) if one.requires_grad}
     holders = find_unregistered(workload.model)
     hidden = {name: tensor for _, tensors in holders for name, tensor in tensors.items()}
     inputs = (*workload.inputs, *workload.keyword_inputs.values())
@@ -166,7 +167,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
 
 
 def _require_values(model: torch.nn.Module) -> None:
-    for name, parameter in model.named_parameters():
+    for name, parameter in named_parameters_in(model):
         if isinstance(parameter, UninitializedParameter):
             raise UsageError(
                 f"`{name}` has no shape yet, so there is nothing to audit",
@@ -236,7 +237,7 @@ def _weights(trace: Trace, ways: WaysToScore, states: Mapping[str, str]) -> list
 
 
 def _untrained_norms(model: torch.nn.Module) -> int:
-    counts = [getattr(module, "num_batches_tracked", None) for module in model.modules() if not module.training]
+    counts = [getattr(module, "num_batches_tracked", None) for module in modules_in(model) if not module.training]
     return sum(isinstance(count, torch.Tensor) and not count.is_meta and int(count) == 0 for count in counts)
 
 
@@ -250,7 +251,7 @@ def _of_depth(
 
 
 def _frozen(workload: Workload) -> tuple[Diagnostic, ...]:
-    parameters = dict(workload.model.named_parameters())
+    parameters = dict(named_parameters_in(workload.model))
     names = [name for name, parameter in parameters.items() if not parameter.requires_grad]
     return frozen_parameters(names, workload.provenance.frozen_at, len(parameters))
 
@@ -278,10 +279,10 @@ def _parameters(
         for name in diagnostic.hides:
             codes.setdefault(name, []).append(diagnostic.code)
     shared: dict[int, list[str]] = {}
-    for name, parameter in workload.model.named_parameters(remove_duplicate=False):
+    for name, parameter in named_parameters_in(workload.model, remove_duplicate=False):
         shared.setdefault(id(parameter), []).append(name)
     rows = []
-    for name, tensor in (*workload.model.named_parameters(), *hidden.items()):
+    for name, tensor in (*named_parameters_in(workload.model), *hidden.items()):
         one = measured.get(name)
         rows.append(
             ParameterGradient(

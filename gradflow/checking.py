@@ -21,6 +21,7 @@ from gradflow.load.layers import module_named, resolve_layers, resolve_parameter
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.modes import Mode, model_in_mode
+from gradflow.load.module_tree import named_buffers_in, named_parameters_in
 from gradflow.load.slicing import parse_slice
 from gradflow.load.workload import Workload
 from gradflow.probe.branch_shares import AutogradFacts, measuring
@@ -194,8 +195,8 @@ def _not_looked_at(model: torch.nn.Module, names: Sequence[str]) -> tuple[str, .
 
 def _tensors(model: torch.nn.Module, names: Sequence[str]) -> dict[str, torch.Tensor]:
     known = {
-        **dict(model.named_buffers(remove_duplicate=False)),
-        **dict(model.named_parameters(remove_duplicate=False)),
+        **dict(named_buffers_in(model, remove_duplicate=False)),
+        **dict(named_parameters_in(model, remove_duplicate=False)),
     }
     shapeless = next((name for name in names if is_uninitialised(known[name])), None)
     if shapeless is not None:

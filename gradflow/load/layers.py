@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from gradflow.errors import LayerNotFoundError
+from gradflow.load.module_tree import named_buffers_in, named_modules_in, named_parameters_in
 
 __all__ = ["module_named", "resolve_layers", "resolve_parameters"]
 
@@ -49,7 +50,7 @@ def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_nam
     LayerNotFoundError
         When a pattern matches nothing; it names the closest modules.
     """
-    modules = dict(model.named_modules(remove_duplicate=False))
+    modules = dict(named_modules_in(model, remove_duplicate=False))
     containers = {name for name, module in modules.items() if not _can_run(module)}
     parameters = {name for name, _ in _tensors(model)}
 
@@ -83,7 +84,7 @@ def resolve_parameters(
         When a pattern matches nothing; it names the closest parameters.
     """
     names = [name for name, _ in _tensors(model)]
-    modules = {name for name, _ in model.named_modules(remove_duplicate=False)}
+    modules = {name for name, _ in named_modules_in(model, remove_duplicate=False)}
 
     def advise(wanted: str) -> str:
         owner, _, short = wanted.rpartition(".")
@@ -100,8 +101,8 @@ def resolve_parameters(
 
 
 def _tensors(model: torch.nn.Module) -> Iterable[tuple[str, torch.Tensor]]:
-    yield from model.named_parameters(remove_duplicate=False)
-    yield from model.named_buffers(remove_duplicate=False)
+    yield from named_parameters_in(model, remove_duplicate=False)
+    yield from named_buffers_in(model, remove_duplicate=False)
 
 
 def _resolve(

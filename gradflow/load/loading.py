@@ -16,6 +16,7 @@ from gradflow.load.inputs.obtaining import describe_inputs, obtain_inputs
 from gradflow.load.inputs.random_input import parse_dtype
 from gradflow.load.model_source import obtain_model
 from gradflow.load.modes import Mode
+from gradflow.load.module_tree import parameters_in
 from gradflow.load.names import did_you_mean
 from gradflow.load.request import Request
 from gradflow.load.scores.loss import with_loss
@@ -114,7 +115,7 @@ def workload_from_objects(
     if inputs is None:
         guess = guess_inputs(model, input_size=None, seed=0)
         arguments, keywords = guess.arguments, dict(guess.keywords)
-        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+        device = next((parameter.device for parameter in parameters_in(model)), torch.device("cpu"))
         arguments = tuple(value.to(device) if isinstance(value, torch.Tensor) else value for value in arguments)
         description = f"random {describe_inputs(arguments, keywords)}, seed 0"
         forwards.total += guess.run_count

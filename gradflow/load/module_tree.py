@@ -17,6 +17,7 @@ __all__ = [
     "MOST_NESTED",
     "CircularModulesError",
     "ModuleTree",
+    "buffers_in",
     "measure_modules",
     "modules_in",
     "named_buffers_in",
@@ -120,6 +121,11 @@ def named_buffers_in(root: nn.Module, *, remove_duplicate: bool = True) -> Itera
 def parameters_in(root: nn.Module) -> Iterator[nn.Parameter]:
     """Every parameter, each once."""
     return (parameter for _, parameter in named_parameters_in(root))
+
+
+def buffers_in(root: nn.Module) -> Iterator[torch.Tensor]:
+    """Every buffer, each once."""
+    return (buffer for _, buffer in named_buffers_in(root))
 
 
 def own_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:

@@ -16,6 +16,7 @@ import torch
 from torch.nn.modules import module as module_hooks
 from torch.overrides import TorchFunctionMode
 
+from gradflow.load.module_tree import named_modules_in, named_parameters_in
 from gradflow.load.workload import Provenance
 from gradflow.location import SiteTable, SourceSpan
 from gradflow.program_warnings import warnings_as_without_gradflow
@@ -154,7 +155,7 @@ def _note_inference_mode(notes: _Notes) -> Callable[[], None]:
 
 def _frozen_at(model: torch.nn.Module, notes: _Notes, spans: tuple[SourceSpan, ...]) -> dict[str, SourceSpan]:
     found = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
+    for name, parameter in named_parameters_in(model, remove_duplicate=False):
         reference, site = notes.frozen.get(id(parameter), (None, -1))
         # an id is used again once its first owner is gone
         if reference is not None and reference() is parameter and site >= 0 and not parameter.requires_grad:
@@ -164,7 +165,7 @@ def _frozen_at(model: torch.nn.Module, notes: _Notes, spans: tuple[SourceSpan, .
 
 def _registered_at(model: torch.nn.Module, notes: _Notes, spans: tuple[SourceSpan, ...]) -> dict[str, SourceSpan]:
     found = {}
-    for prefix, parent in model.named_modules(remove_duplicate=False):
+    for prefix, parent in named_modules_in(model, remove_duplicate=False):
         for name in (*parent._modules.keys(), *parent._buffers.keys()):
             reference, site = notes.registered.get((id(parent), name), (None, -1))
             if reference is not None and reference() is parent and site >= 0:

@@ -10,6 +10,7 @@ import torch
 
 from gradflow.graph.ways_to_score import ways_to_score
 from gradflow.load.layers import module_named
+from gradflow.load.module_tree import modules_in, named_modules_in
 from gradflow.location import SourceSpan
 from gradflow.probe.audit_evidence import ParameterGroup
 from gradflow.probe.audit_groups import group_parameters
@@ -190,7 +191,7 @@ class _Examination:
         # a batch norm in train mode refuses a single sample, and decides nothing about what runs
         modules = [
             module
-            for module in self.laboratory.workload.model.modules()
+            for module in modules_in(self.laboratory.workload.model)
             if not module.training and not isinstance(module, torch.nn.modules.batchnorm._NormBase)
         ]
         if not names or not modules:
@@ -214,7 +215,7 @@ def _left_out(groups: Sequence[ParameterGroup]) -> list[str]:
 
 
 def _has(model: torch.nn.Module, name: str) -> bool:
-    return any(name == other for other, _ in model.named_modules(remove_duplicate=False))
+    return any(name == other for other, _ in named_modules_in(model, remove_duplicate=False))
 
 
 @contextmanager

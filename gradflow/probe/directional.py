@@ -14,6 +14,7 @@ import torch
 from torch.func import functional_call
 
 from gradflow.graph.dependence import Dependence
+from gradflow.load.module_tree import buffers_in, parameters_in
 from gradflow.probe.central_differences import STEPS, Comparison, Quotient, compare
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.double_precision import DoubleCopies, DoublePrecision, in_double
@@ -136,7 +137,7 @@ class _MovedModel:
         self._direction_count, self._enough = (_DIRECTIONS, 3) if thorough else (1, 2)
         self._workload = workload
         self._is_parameter = target in laboratory.parameters
-        tensors = (*workload.model.parameters(), *workload.model.buffers())
+        tensors = (*parameters_in(workload.model), *buffers_in(workload.model))
         if sum(tensor.numel() for tensor in tensors) * 8 > _MOST_BYTES:
             raise MemoryError("its parameters in float64 would take more than 8 GiB")
         self._copies = DoubleCopies(workload.model)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from gradflow.load.module_tree import named_buffers_in, named_parameters_in
 from gradflow.trace.operation_kinds import is_inplace_name
 
 __all__ = ["DoubleCopies", "DoublePrecision", "in_double"]
@@ -104,9 +105,9 @@ class DoubleCopies:
     def fresh(self) -> dict[str, torch.Tensor]:
         """All of them by name, shared ones as one tensor."""
         if not self._parameters or self._versions != [tensor._version for tensor in self._parameters.values()]:
-            self._parameters = _copies(self._model.named_parameters(remove_duplicate=False))
+            self._parameters = _copies(named_parameters_in(self._model, remove_duplicate=False))
             self._versions = [tensor._version for tensor in self._parameters.values()]
-        return {**self._parameters, **_copies(self._model.named_buffers(remove_duplicate=False))}
+        return {**self._parameters, **_copies(named_buffers_in(self._model, remove_duplicate=False))}
 
 
 def _copies(named: Iterable[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from gradflow.graph.dependence import Dependence, analyse
+from gradflow.load.module_tree import named_parameters_in
 from gradflow.probe.absorption import absorbing_operation, is_rounding_error
 from gradflow.probe.cancellation import may_have_cancelled
 from gradflow.probe.custom_backward import function_spans
@@ -123,7 +124,7 @@ class _Examination:
             dependence = self._look_at_what_arrived(sliced or measured, measured, dependence)
         module = laboratory.layers.get(target)
         activations = self.run.activations.get(target, [])
-        parameter_names = {name for name, _ in laboratory.workload.model.named_parameters(remove_duplicate=False)}
+        parameter_names = {name for name, _ in named_parameters_in(laboratory.workload.model, remove_duplicate=False)}
         return Evidence(
             target=target,
             kind="parameter" if self.is_parameter else "layer",

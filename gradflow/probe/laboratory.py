@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from gradflow.graph.dependence import Dependence, analyse
+from gradflow.load.module_tree import parameters_in
 from gradflow.load.workload import Workload
 from gradflow.probe.applications import Application, ArgumentRecorder
 from gradflow.probe.backward_scan import scan_backward
@@ -71,7 +72,7 @@ class Laboratory:
         self.sites = ProgramSites()
         self._has_run = False
         self._inputs = (*workload.inputs, *workload.keyword_inputs.values())
-        tensors = (*workload.model.parameters(), *tensors_in(self._inputs))
+        tensors = (*parameters_in(workload.model), *tensors_in(self._inputs))
         self.has_values = not any(tensor.is_meta for tensor in tensors)
         self.first_score: float | None = None
         self.before_write = keeper.before_write

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
+from gradflow.load.module_tree import named_parameters_in
 from gradflow.location import SourceSpan
 from gradflow.probe.layer_view import NotCalled
 from gradflow.trace.data import Trace
@@ -28,7 +29,7 @@ def explain_copy(
         if not name or name == target or name.startswith(f"{target}."):
             continue
         other = model.get_submodule(name)
-        if other is not layer and type(other) is type(layer) and _equal(weights, dict(other.named_parameters())):
+        if other is not layer and type(other) is type(layer) and _equal(weights, dict(named_parameters_in(other))):
             owner = f"`{target}`"
             return NotCalled(
                 kind="wrong-module-instance",
@@ -42,7 +43,7 @@ def explain_copy(
 
 
 def _telling(layer: torch.nn.Module) -> dict[str, torch.Tensor]:
-    found: dict[str, torch.Tensor] = dict(layer.named_parameters())
+    found: dict[str, torch.Tensor] = dict(named_parameters_in(layer))
     if any(torch.nn.parameter.is_lazy(each) for each in found.values()):
         return {}
     varied = any(each.numel() > 1 and bool((each != each.flatten()[0]).any()) for each in found.values())

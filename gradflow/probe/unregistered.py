@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from gradflow.load.module_tree import buffers_in, modules_in, named_modules_in, named_parameters_in, parameters_in
 from gradflow.location import SourceSpan
 from gradflow.probe.audit_evidence import Holder
 from gradflow.probe.class_source import class_source
@@ -25,10 +26,10 @@ def find_unregistered(model: torch.nn.Module) -> tuple[tuple[Holder, Mapping[str
 
     One entry per attribute, with its tensors by name. What is registered elsewhere as well is left out.
     """
-    known = {id(parameter) for parameter in model.parameters()} | {id(buffer) for buffer in model.buffers()}
-    modules = {id(module) for module in model.modules()}
+    known = {id(parameter) for parameter in parameters_in(model)} | {id(buffer) for buffer in buffers_in(model)}
+    modules = {id(module) for module in modules_in(model)}
     found = []
-    for owner, module in model.named_modules():
+    for owner, module in named_modules_in(model):
         for attribute, value in list(vars(module).items()):
             if attribute in _OWN_ATTRIBUTES:
                 continue
@@ -61,7 +62,7 @@ def _leaves(value: Any, modules: set[int], depth: int) -> Iterator[tuple[str, to
     elif isinstance(value, torch.nn.Module):
         # a module that is registered elsewhere is only referred to here
         if id(value) not in modules:
-            for name, parameter in value.named_parameters():
+            for name, parameter in named_parameters_in(value):
                 if parameter.requires_grad:
                     yield name, parameter, True
     elif depth < _DEEPEST:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from gradflow.load.layers import module_named
+from gradflow.load.module_tree import named_parameters_in
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.layer_view import NotCalled
@@ -93,7 +94,7 @@ def _line(span: SourceSpan) -> tuple[str, int]:
 def _shared_parameters(model: torch.nn.Module, target: str) -> dict[str, tuple[str, tuple[str, ...]]]:
     """The layer's parameters that others have, too: from their first name to their name here, and the other owners."""
     names: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
+    for name, parameter in named_parameters_in(model, remove_duplicate=False):
         names.setdefault(id(parameter), []).append(name)
     found = {}
     for first, *others in names.values():

@@ -12,6 +12,7 @@ import torch
 from gradflow.checking import check_workload
 from gradflow.errors import UsageError
 from gradflow.load.loading import workload_from_objects
+from gradflow.load.module_tree import named_modules_in
 from gradflow.load.scores.loss import with_loss
 from gradflow.load.scores.output_tensor import choose_tensor
 from gradflow.load.selector import parse_selector
@@ -127,7 +128,7 @@ def _run(workload: Workload, output: str | None) -> Iterator[tuple[torch.Tensor,
             calls.append(_Call(name, before, tensor.clone()))
             return None
 
-        for name, module in workload.model.named_modules():
+        for name, module in named_modules_in(workload.model):
             if name and not any(module.children()):
                 hooks.callback(module.register_forward_pre_hook(lambda _module, value: enter(value)).remove)
                 hook = module.register_forward_hook(lambda _module, _inputs, value, name=name: keep(name, value))

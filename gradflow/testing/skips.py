@@ -13,6 +13,7 @@ from gradflow.errors import UsageError
 from gradflow.graph.elements import Branch, BranchPath
 from gradflow.load.layers import resolve_layers
 from gradflow.load.loading import workload_from_objects
+from gradflow.load.module_tree import named_modules_in
 from gradflow.load.workload import Workload
 from gradflow.probe.laboratory import Laboratory
 from gradflow.report import Report
@@ -158,7 +159,7 @@ def _finished_before(workload: Workload, blocks: Sequence[str]) -> list[str]:
         and call.outputs
         and "float" in trace.dtype_of(call.outputs[0])
     ]
-    known = dict(workload.model.named_modules())
+    known = dict(named_modules_in(workload.model))
     return [call.module for call in sorted(ended, key=lambda call: call.end_operation) if call.module in known]
 
 

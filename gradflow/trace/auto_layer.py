@@ -7,6 +7,7 @@ architecture.
 from __future__ import annotations
 
 from gradflow.errors import NoSpatialAxesError
+from gradflow.load.module_tree import parameters_in
 from gradflow.load.workload import Workload
 from gradflow.trace.feature_map import FeatureLayout, batch_size, feature_layout, input_size
 from gradflow.trace.module_pass import ModuleCall, ModulePass, run_modules
@@ -97,7 +98,7 @@ def _has_convolved(call: ModuleCall, calls: list[ModuleCall]) -> bool:
 
 def _tells_positions(call: ModuleCall) -> bool:
     """Whether the map comes from an embedding that learns nothing: it tells where a place is, not what is there."""
-    return class_role(call.module) == "embedding" and next(call.module.parameters(), None) is None
+    return class_role(call.module) == "embedding" and next(parameters_in(call.module), None) is None
 
 
 def _trainable(maps: list[ModuleCall], calls: list[ModuleCall]) -> list[ModuleCall]:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from gradflow.errors import NoSpatialAxesError
+from gradflow.load.module_tree import named_modules_in, parameters_in
 from gradflow.load.workload import Workload
 from gradflow.trace.auto_layer import choose_layer
 from gradflow.trace.feature_map import feature_layout, input_size
@@ -70,7 +71,7 @@ def list_layers(workload: Workload) -> tuple[LayerRow, ...]:
     last_map = max((call.ended for call in seen.calls if call.name and _kind(call, size) in _PLACED), default=0)
     return tuple(
         _row(name, module, calls.get(name, []), size, last_map)
-        for name, module in workload.model.named_modules()
+        for name, module in named_modules_in(workload.model)
         if name
     )
 
@@ -81,7 +82,7 @@ _PLACED = ("features", "tokens")
 def _row(
     name: str, module: nn.Module, calls: list[ModuleCall], size: tuple[int, int] | None, last_map: int
 ) -> LayerRow:
-    parameters = list(module.parameters())
+    parameters = list(parameters_in(module))
     return LayerRow(
         name=name,
         type_name=type(module).__name__,
@@ -102,7 +103,7 @@ def _role(module: nn.Module, calls: list[ModuleCall], size: tuple[int, int] | No
     last = calls[-1]
     if last.join:
         return last.join
-    if last_map and last.begun > last_map and next(module.parameters(), None) is not None:
+    if last_map and last.begun > last_map and next(parameters_in(module), None) is not None:
         return "classifier"
     return _kind(last, size)
 

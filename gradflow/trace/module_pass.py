@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from gradflow.errors import UsageError
 from gradflow.interrupts import give_held_interrupt
+from gradflow.load.module_tree import named_modules_in, named_parameters_in
 from gradflow.load.workload import Workload
 from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.conduct.whose_error import our_error, run_theirs, stepping_aside
@@ -75,7 +76,7 @@ def require_enterable(workload: Workload) -> None:
         For TorchScript.
     """
     if not workload.can_enter:
-        name = next((name for name, _ in workload.model.named_parameters()), "")
+        name = next((name for name, _ in named_parameters_in(workload.model)), "")
         raise UsageError(
             "the layers inside this model cannot be seen",
             note="; ".join(workload.limits),
@@ -113,7 +114,7 @@ class _Watch:
     """The hooks, and the stack of calls that are running."""
 
     def __init__(self, model: torch.nn.Module) -> None:
-        self.names: dict[int, str] = {id(module): name for name, module in model.named_modules()}
+        self.names: dict[int, str] = {id(module): name for name, module in named_modules_in(model)}
         self.running: list[ModuleCall] = []
         self.finished: list[ModuleCall] = []
         self.failed: Exception | None = None

@@ -18,6 +18,7 @@ import torch
 import torch.utils.dlpack
 
 from gradflow.attributes import attributes_of
+from gradflow.load.module_tree import modules_in
 from gradflow.location import is_installed
 from gradflow.trace.conduct.replacing import put, replace
 from gradflow.trace.conduct.whose_error import is_ours, run_theirs
@@ -65,7 +66,7 @@ def watched(recorder: Recorder, model: torch.nn.Module | None = None) -> Iterato
         to_dlpack = _recorded_export(noting, capsules, vars(torch.utils.dlpack)["to_dlpack"])
         replace_function(stack, torch.utils.dlpack, "to_dlpack", to_dlpack, own)
         replace(stack, torch.autograd.Function, "apply", _recorded_apply(noting))
-        _replace_bound_applies(stack, [*own, *(model.modules() if model is not None else ())])
+        _replace_bound_applies(stack, [*own, *(modules_in(model) if model is not None else ())])
         replace(stack, torch.nn.Parameter, "__new__", _recorded_parameter(noting))
         replace(stack, type(torch.autograd.Variable), "__call__", _recorded_variable(noting))
         _replace_inference_mode(stack, noting)

@@ -14,6 +14,7 @@ import torch
 from gradflow.errors import GradflowError
 from gradflow.interrupts import give_held_interrupt
 from gradflow.load.lazy import is_uninitialised
+from gradflow.load.module_tree import named_buffers_in, named_modules_in, named_parameters_in
 from gradflow.load.workload import Workload
 from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.capture import Activation
@@ -91,7 +92,7 @@ def run_forward(
     sites.follow(recorder.operations.name)
     model = workload.model
     names: dict[int, str] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
+    for name, module in named_modules_in(model, remove_duplicate=False):
         names.setdefault(id(module), name)
     _name_leaves(recorder, workload, parameters)
     if workload.provenance.grad_mode_at is not None and not torch.is_grad_enabled():
@@ -188,10 +189,10 @@ def eager_compilation() -> Iterator[None]:
 
 
 def _name_leaves(recorder: Recorder, workload: Workload, parameters: Mapping[str, torch.Tensor]) -> None:
-    for name, parameter in workload.model.named_parameters():
+    for name, parameter in named_parameters_in(workload.model):
         if not is_uninitialised(parameter):
             recorder.name_leaf(parameter, "parameter", name)
-    for name, buffer in workload.model.named_buffers():
+    for name, buffer in named_buffers_in(workload.model):
         if not is_uninitialised(buffer):
             recorder.name_leaf(buffer, "buffer", name)
     for position, value in enumerate((*workload.inputs, *workload.keyword_inputs.values())):

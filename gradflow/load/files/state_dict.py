@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from gradflow.errors import LoadError
+from gradflow.load.module_tree import parameters_in
 from gradflow.load.source import SourcedModel
 
 __all__ = ["load_weights"]
@@ -56,7 +57,7 @@ def load_weights(source: SourcedModel, weights: Mapping[str, torch.Tensor], path
             note=f"{examples}{more}",
             hint=f"build it as it was trained: {_argument_hint((saved, built) for _, saved, built in wrong)}",
         )
-    on_meta = any(parameter.is_meta for parameter in source.model.parameters())
+    on_meta = any(parameter.is_meta for parameter in parameters_in(source.model))
     try:
         source.model.load_state_dict({name: fitted[name] for name in common}, strict=False, assign=on_meta)
     except Exception as error:

@@ -10,6 +10,7 @@ import torch
 from gradflow.errors import LoadError
 from gradflow.load.files.kind import existing_file
 from gradflow.load.inputs.random_input import whole_number
+from gradflow.load.module_tree import modules_in
 from gradflow.load.quiet import quietly
 from gradflow.load.source import ImagePreset, SourcedModel
 
@@ -129,7 +130,7 @@ def _expected_size(source: SourcedModel) -> tuple[int, int]:
 
 
 def _input_channels(model: torch.nn.Module) -> int:
-    first = next((module for module in model.modules() if isinstance(module, torch.nn.Conv2d)), None)
+    first = next((module for module in modules_in(model) if isinstance(module, torch.nn.Conv2d)), None)
     return whole_number(getattr(first, "in_channels", None)) or 3
 
 

@@ -14,6 +14,7 @@ from gradflow.load.inputs.batch_of_two import normalises_batches, two_samples
 from gradflow.load.inputs.configured_input import configured_inputs
 from gradflow.load.inputs.first_layer import Candidate, candidates_of
 from gradflow.load.inputs.random_input import GUESSED_BYTES, bytes_of, default_dtype, random_tensor, whole_number
+from gradflow.load.module_tree import modules_in, named_modules_in, parameters_in
 from gradflow.load.quiet import quietly
 from gradflow.load.trial.bounded import runs_without_data
 from gradflow.load.trial.counting import Counting, TooMuchError
@@ -77,7 +78,7 @@ def _one_sample(model: nn.Module, *, input_size: Sequence[int] | None, seed: int
     size, said = _declared_size(model, input_size)
     if size is not None:
         return GuessedInputs(arguments=(tensor(1, *size),), reason=said)
-    for name, module in model.named_modules():
+    for name, module in named_modules_in(model):
         candidates = candidates_of(module, is_large=_parameter_count(model) > _LARGE)
         if candidates is None:
             continue
@@ -122,7 +123,7 @@ def _declared_size(model: nn.Module, input_size: Sequence[int] | None) -> tuple[
 
 def _built_for(model: nn.Module) -> tuple[int, ...] | None:
     """The picture that a model with position embeddings was built for: timm's patch embeddings note it."""
-    sizes = (_whole_numbers(getattr(module, "img_size", None), 2) for module in model.modules())
+    sizes = (_whole_numbers(getattr(module, "img_size", None), 2) for module in modules_in(model))
     return next((size for size in sizes if size is not None), None)
 
 
@@ -136,7 +137,7 @@ def _whole_numbers(value: object, count: int) -> tuple[int, ...] | None:
 
 def _parameter_count(model: nn.Module) -> int:
     return sum(
-        parameter.numel() for parameter in model.parameters() if not isinstance(parameter, nn.UninitializedParameter)
+        parameter.numel() for parameter in parameters_in(model) if not isinstance(parameter, nn.UninitializedParameter)
     )
 
 
@@ -144,7 +145,7 @@ def _first_that_runs(model: nn.Module, candidates: Sequence[Candidate], counting
     """The first candidate with which the model runs; simply the first where trying is not possible."""
     if len(candidates) == 1 or not _depends_on_size(model):
         return candidates[0]
-    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    dtype = next((p.dtype for p in parameters_in(model) if p.is_floating_point()), torch.float32)
     try:
         with quietly():
             twin = twin_without_data(model)
@@ -161,6 +162,6 @@ def _first_that_runs(model: nn.Module, candidates: Sequence[Candidate], counting
 
 def _depends_on_size(model: nn.Module) -> bool:
     """Whether some sizes may not fit: a linear layer whose input no adaptive pooling makes independent of the size."""
-    kinds = [type(module) for module in model.modules()]
+    kinds = [type(module) for module in modules_in(model)]
     adaptive = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool2d)
     return nn.Linear in kinds and not any(kind in adaptive for kind in kinds)

@@ -15,6 +15,7 @@ from gradflow.load.inputs.image_input import image_input
 from gradflow.load.inputs.input_guess import guess_inputs
 from gradflow.load.inputs.input_reference import referenced_inputs
 from gradflow.load.inputs.random_input import parse_shape, random_tensor
+from gradflow.load.module_tree import named_buffers_in, named_parameters_in, parameters_in
 from gradflow.load.request import Request
 from gradflow.load.source import SourcedModel
 from gradflow.load.user_code import UserCode
@@ -62,7 +63,7 @@ def obtain_inputs(request: Request, source: SourcedModel, user_code: UserCode, *
     if request.image:
         inputs = _from_image(request.image, source)
     elif request.inputs:
-        weights = {name for name, _ in (*model.named_parameters(), *model.named_buffers())}
+        weights = {name for name, _ in (*named_parameters_in(model), *named_buffers_in(model))}
         arguments, keywords = referenced_inputs(request.inputs, user_code, weights)
         names = ", ".join(request.inputs)
         description = f"{names}: {describe_inputs(arguments, keywords)}"
@@ -115,7 +116,7 @@ def _takes_list_of_images(model: torch.nn.Module) -> bool:
 
 
 def _placed(inputs: Inputs, model: torch.nn.Module, dtype: torch.dtype | None) -> Inputs:
-    device = next((parameter.device for parameter in model.parameters()), None)
+    device = next((parameter.device for parameter in parameters_in(model)), None)
 
     def place(tensor: torch.Tensor) -> torch.Tensor:
         if dtype is not None and tensor.is_floating_point():

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from gradflow.errors import UsageError
+from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.load.names import did_you_mean
 
 __all__ = [
@@ -132,7 +133,7 @@ def random_tensor(
 
 def default_dtype(model: torch.nn.Module) -> torch.dtype:
     """That of the model's first floating-point parameter, else torch's default."""
-    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
+    return next((p.dtype for p in parameters_in(model) if p.is_floating_point()), torch.get_default_dtype())
 
 
 def _empty(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
@@ -148,7 +149,7 @@ def _empty(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
 def largest_id(model: torch.nn.Module) -> int | None:
     """The number of ids that every embedding of the model takes; ``None`` where it has none that says so."""
     kinds = (torch.nn.Embedding, torch.nn.EmbeddingBag)
-    layers = [module for module in model.modules() if isinstance(module, kinds)]
+    layers = [module for module in modules_in(model) if isinstance(module, kinds)]
     counts = [whole_number(getattr(module, "num_embeddings", None), least=1) for module in layers]
     return min((count for count in counts if count is not None), default=None)
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from gradflow.errors import LoadError
+from gradflow.load.module_tree import buffers_in, parameters_in
 from gradflow.load.quiet import quietly
 from gradflow.load.trial.counting import MOST_BYTES, Counting, TooMuchError, without_data
 from gradflow.load.trial.memory import limited_memory
@@ -92,7 +93,7 @@ def _expendable(model: nn.Module) -> Iterator[nn.Module]:
     try:
         twin = copy.deepcopy(model)
     except Exception:  # noqa: BLE001 - a model may hold anything
-        tensors = [*model.parameters(), *model.buffers()]
+        tensors = [*parameters_in(model), *buffers_in(model)]
         values = [tensor.detach().clone() for tensor in tensors]
         try:
             yield model

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from gradflow.load.lazy import is_uninitialised
+from gradflow.load.module_tree import buffers_in, modules_in, parameters_in
 
 __all__ = ["NoTwinError", "twin_without_data"]
 
@@ -29,7 +30,7 @@ def twin_without_data(model: nn.Module) -> nn.Module:
         When the model cannot be copied.
     """
     memo: dict[int, Any] = {}
-    for tensor in (*model.parameters(), *model.buffers()):
+    for tensor in (*parameters_in(model), *buffers_in(model)):
         if is_uninitialised(tensor):  # such a layer gets its shape from its hooks, in its first run
             raise NoTwinError(type(model).__name__, "a layer has no shape yet")
         empty = torch.empty_like(tensor, device="meta")
@@ -38,7 +39,7 @@ def twin_without_data(model: nn.Module) -> nn.Module:
         twin = copy.deepcopy(model, memo)
     except Exception as error:
         raise NoTwinError(type(model).__name__, error) from error
-    for module in twin.modules():
+    for module in modules_in(twin):
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
             hooks.clear()
     return twin

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _disable_current_modes
 
+from gradflow.load.module_tree import named_buffers_in, named_parameters_in
 from gradflow.trace.conduct.replacing import replace
 from gradflow.trace.conduct.turns import Turn
 from gradflow.trace.conduct.whose_error import run_theirs
@@ -189,7 +190,7 @@ class StateKeeper:
                 self._objects.save_array(item)
 
     def _name(self, tensor: Tensor) -> str:
-        for name, found in (*self._model.named_parameters(), *self._model.named_buffers()):
+        for name, found in (*named_parameters_in(self._model), *named_buffers_in(self._model)):
             if found is tensor:
                 return f"`{name}`"
             if found.grad is tensor:

@@ -12,9 +12,16 @@ import functools
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-__all__ = ["Aside", "Operation"]
+__all__ = ["Aside", "Operation", "leave_out_this_frame"]
+
+
+def leave_out_this_frame(error: BaseException) -> None:
+    """Take the frame that caught an exception, and is about to raise it again, from its traceback."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next
 
 
 class Operation:
@@ -25,14 +32,15 @@ class Operation:
     has_ended
         Whether it returned ``result``.
     error
-        What it raised.
+        What it raised, with the frames ``below`` the call.
     """
 
-    __slots__ = ("_function", "error", "has_ended", "result")
+    __slots__ = ("_function", "below", "error", "has_ended", "result")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self.error: BaseException | None = None
+        self.below: TracebackType | None = None
         self.has_ended = False
         self.result: Any = None
 
@@ -42,6 +50,7 @@ class Operation:
             self.result = self._function(*args, **kwargs)
         except BaseException as error:
             self.error = error
+            self.below = error.__traceback__.tb_next if error.__traceback__ is not None else None
             raise
         self.has_ended = True
         return self.result
@@ -90,7 +99,11 @@ class Aside:
 
         @functools.wraps(original)
         def call(*args: Any, **kwargs: Any) -> Any:
-            return self.once(watch, original, args, kwargs)
+            try:
+                return self.once(watch, original, args, kwargs)
+            except BaseException as error:
+                leave_out_this_frame(error)
+                raise
 
         return call
 
@@ -102,14 +115,17 @@ class Aside:
         try:
             return watch(operation, *context, *args, **kwargs)
         except BaseException as error:
-            is_own = error is not operation.error
-            if not is_own or not isinstance(error, Exception):
-                operation.error = None  # nothing refers to an exception in a circle
+            if error is operation.error:
+                # as the operation raised it: its traceback is that of the program, and nothing refers to it in a circle
+                error.__traceback__, operation.error, operation.below = operation.below, None, None
+                raise
+            if not isinstance(error, Exception):
+                operation.error = operation.below = None
                 raise
             self.note(error)
         if operation.has_ended:
             return operation.result
-        raised, operation.error = operation.error, None
+        raised, operation.error, operation.below = operation.error, None, None
         if raised is None:
             return original(*args, **kwargs)
         try:

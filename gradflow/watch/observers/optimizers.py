@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -142,12 +142,18 @@ class OptimizerWatch:
                     event.poisoned = found
 
 
+def _groups(optimizer: Any) -> Sequence[dict[str, Any]]:
+    """What an optimizer holds, past what its class may make of the question."""
+    groups: Sequence[dict[str, Any]] = object.__getattribute__(optimizer, "__dict__").get("param_groups", ())
+    return groups
+
+
 def _is_sound(parameter: torch.Tensor) -> bool:
     return has_readable_numbers(parameter) and bool(parameter.isfinite().all())
 
 
 def _held(optimizer: Any) -> list[torch.Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return [parameter for group in _groups(optimizer) for parameter in group["params"]]
 
 
 def _had_bad_gradients(log: Log, since: int) -> bool:

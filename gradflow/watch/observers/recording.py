@@ -26,7 +26,7 @@ from gradflow.trace.tensor_facts import (
 )
 from gradflow.watch.events import FlagChange, GradRead
 from gradflow.watch.observers.applications import ApplicationKeeper
-from gradflow.watch.observers.aside import Aside, Operation
+from gradflow.watch.observers.aside import Aside, Operation, leave_out_this_frame
 from gradflow.watch.observers.callers import accepts_nothing, caller_of, is_guard, only_asks_presence
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
@@ -111,9 +111,13 @@ class ProgramRecorder(Recorder):
             func = torchs_own(func, sys._getframe(1))
         if self.suspended and self._inside is not None:
             self._inside.update(map(self.known_value, nested_tensors(args)))
-        if self.suspended or func in self.passed_through:
-            return func(*args, **kwargs)
-        return self.aside.once(self._see, func, args, kwargs, func)
+        try:
+            if self.suspended or func in self.passed_through:
+                return func(*args, **kwargs)
+            return self.aside.once(self._see, func, args, kwargs, func)
+        except BaseException as error:
+            leave_out_this_frame(error)
+            raise
 
     def _see(self, operation: Operation, func: Any, *args: Any, **kwargs: Any) -> Any:
         """Run what torch hands to the mode, and note it."""

@@ -148,6 +148,7 @@ def _show(error: BaseException) -> None:
     shown = without_gradflow(error.__traceback__)
     error.__traceback__ = shown or error.__traceback__
     flush(sys.stdout)
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
     if sys.excepthook is not sys.__excepthook__:
         sys.excepthook(type(error), error, shown)
         return

@@ -165,11 +165,24 @@ def several_replicas():
 
 @snippet
 def an_exception_shows_the_programs_frames():
-    try:
-        (torch.ones(2, 3) @ torch.ones(2, 3)).sum()
-    except RuntimeError as error:
-        names = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
-        return names[0], names.count(names[0]), error.__context__, error.__cause__
+    def bad(*_: Any) -> None:
+        raise KeyError("mine")
+
+    def names(run: Any) -> Any:
+        try:
+            run()
+        except Exception as error:  # noqa: BLE001
+            return [frame.name for frame in traceback.extract_tb(error.__traceback__)], error.__context__
+
+    x, net = torch.ones(2, 2, requires_grad=True), nn.Linear(2, 2)
+    found = [names(lambda: torch.ones(2, 3) @ torch.ones(2, 3)), names(lambda: torch.ones(2, dtype="rubbish"))]
+    found.append(names(lambda: setattr(torch.ones(2), "requires_grad", "rubbish")))
+    found.append(names(lambda: nn.Module.register_forward_hook(net)))
+    found.append(names(lambda: torch.optim.SGD([])))
+    found.append(names(lambda: torch.autograd.grad(x, x, rubbish=1)))
+    net.register_forward_hook(bad)
+    found.append(names(lambda: net(x)))
+    return found
 
 
 @snippet

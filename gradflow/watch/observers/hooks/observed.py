@@ -12,7 +12,7 @@ import torch
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.tensor_facts import has_readable_numbers, outside_dispatch, shape_of
 from gradflow.watch.events import Hook, HookRun
-from gradflow.watch.observers.aside import Aside, Operation
+from gradflow.watch.observers.aside import Aside, Operation, leave_out_this_frame
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.recording import ProgramRecorder
 
@@ -48,13 +48,21 @@ class ObservedHook:
 
     def __call__(self, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
         """As torch calls it."""
-        return self._aside.once(self._run, self.hook, (module, *args), kwargs, None)
+        try:
+            return self._aside.once(self._run, self.hook, (module, *args), kwargs, None)
+        except BaseException as error:
+            leave_out_this_frame(error)
+            raise
 
     def bound(self, call: ForwardCall) -> Callable[..., Any]:
         """A backward hook of which torch tells the forward call that it belongs to."""
 
         def run(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-            return self._aside.once(self._run, self.hook, (module, *args), kwargs, call)
+            try:
+                return self._aside.once(self._run, self.hook, (module, *args), kwargs, call)
+            except BaseException as error:
+                leave_out_this_frame(error)
+                raise
 
         return run
 

@@ -10,7 +10,7 @@ import torch
 
 from gradflow.trace.tensor_facts import is_leaf, requires_grad, unseen
 from gradflow.watch.events import TensorHook
-from gradflow.watch.observers.aside import Operation
+from gradflow.watch.observers.aside import Operation, leave_out_this_frame
 from gradflow.watch.observers.callers import caller_of, is_within_torch
 from gradflow.watch.observers.hooks.tables import TensorTable
 from gradflow.watch.observers.log import Log
@@ -85,6 +85,10 @@ class TensorHooks:
                 return operation(gradient)
 
         def call(gradient: Any) -> Any:
-            return aside.once(note, hook, (gradient,), {})
+            try:
+                return aside.once(note, hook, (gradient,), {})
+            except BaseException as error:
+                leave_out_this_frame(error)
+                raise
 
         return call

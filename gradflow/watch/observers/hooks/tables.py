@@ -124,6 +124,16 @@ class ModuleTable(OrderedDict[int, Any]):
     def __reversed__(self) -> Any:
         return reversed(self.table)
 
+    def __or__(self, other: Any) -> Any:
+        return self._read() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self._read()
+
+    def __ior__(self, other: Any) -> Any:
+        self.table.update(other)
+        return self
+
     def __eq__(self, other: object) -> bool:
         return self.table == (other.table if isinstance(other, ModuleTable) else other)
 

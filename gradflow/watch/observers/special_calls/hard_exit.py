@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable, Iterator
 
 __all__ = ["telling_before_hard_exit"]
@@ -20,7 +19,7 @@ def telling_before_hard_exit(tell: Callable[[], None]) -> Iterator[None]:
 
     def leave(status: int) -> None:
         try:
-            if os.getpid() == process and threading.current_thread() is threading.main_thread():
+            if os.getpid() == process:
                 tell()
         finally:
             original(status)
