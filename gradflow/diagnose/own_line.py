@@ -14,6 +14,10 @@ from gradflow.trace.data import Trace
 __all__ = ["at_own_line", "operation_of"]
 
 
+_CHANGES_THE_LINE = frozenset({"detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
+"""Causes whose way out is to write the line in another way."""
+
+
 def at_own_line(trace: Trace, found: Diagnostic, moment: int) -> Diagnostic:
     """The finding at the user's own line; unchanged where it is there already, or where no line of it is known.
 
@@ -36,7 +40,7 @@ def at_own_line(trace: Trace, found: Diagnostic, moment: int) -> Diagnostic:
         found,
         location=own,
         label="happens in what is called here",
-        helps=tuple(_of_the_call(one) for one in found.helps[:1]),
+        helps=tuple(map(_of_the_call, found.helps[:1])) if found.name in _CHANGES_THE_LINE else found.helps,
         annotations=(
             Annotation(span=place, label=found.label or "inside the library"),
             *(one for one in found.annotations if one.span != own),

@@ -24,6 +24,7 @@ from gradflow.watch.facts.watched import not_watched, watched_text
 from gradflow.watch.finding import Finding, as_remark
 from gradflow.watch.picture import draw_question, with_own_path
 from gradflow.watch.rules.answered import a_gradient_came
+from gradflow.watch.rules.backward.raised import backward_raised_somehow
 from gradflow.watch.rules.backward_raised import backward_raised
 from gradflow.watch.rules.captured import captured_tensor_is_another
 from gradflow.watch.rules.failures import program_failed
@@ -46,7 +47,6 @@ from gradflow.watch.rules.parameters import (
 )
 from gradflow.watch.rules.partly_cut import one_way_is_cut
 from gradflow.watch.rules.plain_tensor import plain_tensor_never_learns
-from gradflow.watch.rules.raised import backward_raised_somehow
 from gradflow.watch.rules.replaced_output import hook_replaces_output
 from gradflow.watch.rules.score_history import score_without_history
 from gradflow.watch.rules.training import learns_nothing, steps_along_nan

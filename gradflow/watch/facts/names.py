@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from typing import Literal
 
-from gradflow.location import SourceSpan, source_line
+from gradflow.location import SourceSpan, is_installed, source_line
 from gradflow.trace.data import Trace
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.leaves import is_leaf_value
+from gradflow.watch.source.assigned import assigned_name
 
 __all__ = ["call_of_value", "layer_of", "name_of_value", "score_text"]
 
@@ -60,8 +61,13 @@ def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["l
     asked = _as_asked_for(observation, value)
     if asked:
         return asked, "parameter" if is_leaf_value(observation.trace, value) else "layer"
+    kind: Literal["layer", "parameter"] = "parameter" if is_leaf_value(observation.trace, value) else "layer"
+    producer = observation.trace.values.producer[value]
+    named = assigned_name(observation.trace.span_of(producer)) if producer >= 0 else ""
+    if named:
+        return named, kind
     shape = ", ".join(map(str, observation.trace.values.shape[value]))
-    return f"a tensor [{shape}]", "layer"
+    return f"a tensor of shape [{shape}]" if shape else "a number", "layer"
 
 
 def _of_a_lone_layer(observation: Observation, value: int, name: str) -> str:
@@ -93,13 +99,16 @@ def _as_asked_for(observation: Observation, value: int) -> str:
 
 
 def score_text(observation: Observation, backward: Backward) -> str:
-    """The score as the program's own source calls it."""
-    tree = _parsed(observation.trace.site_span(backward.site))
+    """The score as the program's own source calls it; a library's name for it would tell nobody anything."""
+    span = observation.trace.site_span(backward.site)
+    tree = _parsed(span) if span is not None and not is_installed(span.path) else None
     if not isinstance(tree, ast.Call):
         return "the score"
     if isinstance(tree.func, ast.Attribute) and tree.func.attr == "backward" and not _is_autograd(tree.func.value):
         return f"`{ast.unparse(tree.func.value)}`"
-    return f"`{ast.unparse(tree.args[0])}`" if tree.args else "the score"
+    named = [keyword.value for keyword in tree.keywords if keyword.arg in ("tensors", "outputs")]
+    given = [*tree.args[:1], *named]
+    return f"`{ast.unparse(given[0])}`" if given else "the score"
 
 
 def _is_autograd(node: ast.expr) -> bool:

@@ -181,6 +181,6 @@ def _backward_meant(observation: Observation, read: GradRead, scores: _Scores) -
         backward = observation.backwards[number]
         if backward.roots and backward.site not in places and len(places) < _PLACES:
             places.add(backward.site)
-            if scores.uses(backward.roots[0], read.value):
+            if scores.uses(backward.score, read.value):
                 return number
     return (*filling, before[0])[0]

@@ -27,6 +27,8 @@ def what_was_seen(observation: Observation) -> tuple[str, ...]:
 def _of_optimizer(optimizer: Optimizer) -> str:
     name, steps, count = f"`{optimizer.type_name}`", len(optimizer.steps), len(optimizer.trainable)
     times = f"{optimizer.complete_steps} of {'the first ' if steps == STEPS_KEPT else ''}{_counted(steps, 'step')}"
+    if not count and optimizer.takes_closure:
+        return f"{name} began {_counted(steps, 'step')}"
     if not count:
         return f"{name} stepped, and none of its parameters requires grad"
     filled = len(optimizer.filled & optimizer.trainable)

@@ -10,12 +10,12 @@ from gradflow.diagnose.written import written
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.trace.data import Trace
-from gradflow.watch.events import Backward, Observation
-from gradflow.watch.facts.leaves import is_leaf_value
+from gradflow.watch.events import Observation
 from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.facts.shared_memory import memory_roots, writes_in_place
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.rules.backward.freed_graph import graph_is_freed
 
 __all__ = ["backward_raised"]
 
@@ -26,7 +26,7 @@ def backward_raised(observation: Observation, question: Question) -> tuple[Findi
     """The graph was freed, a saved tensor was changed, or a reentrant checkpoint was in the way."""
     said = question.error
     if "second time" in said or "already been freed" in said:
-        return (_freed(observation, question),)
+        return (graph_is_freed(observation, question),)
     if "modified by an inplace operation" in said:
         return (_changed(observation, question),)
     if "checkpoint" in said:
@@ -80,95 +80,6 @@ def _common(observation: Observation, question: Question) -> dict[str, object]:
         "rank": 0,
         "operation": question.operation,
     }
-
-
-def _freed(observation: Observation, question: Question) -> Finding:
-    trace = observation.trace
-    here = trace.site_span(question.backward.site)
-    earlier, carried, reader = _freed_before(observation, question)
-    first = trace.site_span(earlier.site) if earlier is not None else None
-    is_loop = first == here
-    where = "in an earlier turn of the loop" if is_loop else "here"
-    notes = [f"the first backward {where} has freed the intermediate values, as it does unless told otherwise"]
-    helps = ["if the same forward is differentiated several times, pass `retain_graph=True` to all but the last"]
-    location, label = first or here, "frees the graph, which is needed again"
-    annotations = [(here, "needs it again here")]
-    if first in (None, here):
-        label = "needs the graph again"
-    if earlier is None or (carried >= 0 and is_loop):
-        notes.append(
-            "a value carried over from an earlier step (a hidden state, a running loss) brings its old graph along"
-        )
-        helps.insert(0, "carry `value.detach()` from step to step")
-    elif carried >= 0:
-        notes.append("both passes go through what made one and the same value")
-        helps = [
-            "if the first loss is not to train what made that value, as in a GAN, give it `value.detach()`",
-            "else add the losses up and call `backward()` once, or pass `retain_graph=True` to the first",
-        ]
-    if carried >= 0:
-        taken = _place_of_pass(observation, reader)
-        if is_loop and taken is not None:
-            location, label = taken, "takes a value of the step before, with its graph"
-        made = trace.span_of(trace.values.producer[carried])
-        annotations.append((made, "this value was made in that step" if is_loop else "this value is used by both"))
-    return finding(
-        "graph-freed",
-        "error",
-        "the graph is gone: an earlier backward has freed what this one needs",
-        location,
-        label=label,
-        annotations=tuple(annotations),
-        notes=tuple(notes),
-        helps=tuple(helps),
-        **_common(observation, question),  # type: ignore[arg-type]
-    )
-
-
-def _place_of_pass(observation: Observation, operation: int) -> SourceSpan | None:
-    """Where the program called the model that an operation ran in; the operation's own line outside of models."""
-    trace = observation.trace
-    call = observation.pass_of_call(trace.operations.call[operation])
-    return trace.site_span(trace.calls[call].site) if call >= 0 else trace.span_of(operation)
-
-
-def _freed_before(observation: Observation, question: Question) -> tuple[Backward | None, int, int]:
-    """The last backward through a part of the same graph; and how a new forward came to that part.
-
-    Returns
-    -------
-    tuple
-        The backward; the value that the new forward took over, and the operation that took it. Both are -1 where no
-        new forward ran since: then the same one is differentiated once more.
-    """
-    trace = observation.trace
-    made = trace.values.producer
-    mine = analyse(_scored(observation, question.score), ()).reaches
-    for earlier in reversed(observation.backwards[: question.backward_number]):
-        if earlier.error or not earlier.roots:
-            continue
-        if not set(question.backward.roots).isdisjoint(earlier.roots):
-            return earlier, -1, -1
-        theirs = analyse(_scored(observation, earlier.score), ()).reaches
-        # by operation: the state that an LSTM returns shares the node of its output, which the loss was made of
-        freed = {made[v] for v, used in enumerate(theirs) if used and made[v] >= 0 and trace.values.requires_grad[v]}
-        shared = {v for v, used in enumerate(mine) if used and made[v] in freed}
-        if shared:
-            since = [made[v] for v, used in enumerate(mine) if used and made[v] >= earlier.operation]
-            return (earlier, *_taken_over(trace, since, shared))
-    return None, -1, -1
-
-
-def _taken_over(trace: Trace, operations: list[int], shared: set[int]) -> tuple[int, int]:
-    """The old value that operations since have read, and the first of them; -1 where none of them reads a parameter."""
-    is_new = any(
-        trace.values.requires_grad[v] and is_leaf_value(trace, v) for o in operations for v in trace.inputs_of(o)
-    )
-    for operation in operations if is_new else ():
-        for value in trace.inputs_of(operation):
-            if value in shared:
-                return value, operation
-    return -1, -1
 
 
 def _scored(observation: Observation, score: int) -> Trace:

@@ -42,8 +42,8 @@ def _copied(observation: Observation, question: Question, evidence: Evidence) ->
         return
     trace = observation.trace
     copy = copied_from(trace, question.target)
-    if copy is None or evidence.dependence.score_carries:
-        return
+    if copy is None or evidence.dependence.score_carries or evidence.dependence.reaches[question.target]:
+        return  # the score was computed from this very tensor
     name = trace.name_of(copy.operation)
     written = (
         f"`.{name}()`" if name in ("detach", "detach_") else f"`.{name}`" if name in DETACHING else f"`{name}(...)`"

@@ -33,6 +33,9 @@ def no_gradient_came(observation: Observation, question: Question, evidence: Evi
     late = late_flag(observation, target, evidence.dependence.reaches)
     if late is not None and late.is_leaf:
         return (too_late(observation, question, late, f"`{evidence.target}`"),)
+    is_used = bool(evidence.dependence.reaches[target])
+    if is_used and evidence.source.cause in ("detach", "tensor-rewrap") and _takes_part(evidence):
+        return (not_trainable(observation, question, evidence),)
     if not evidence.source.recorded:
         own = _source_findings(observation, question, evidence)
         if own:

@@ -1,0 +1,169 @@
+"""GF502: the graph is needed again after an earlier backward has freed it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gradflow.graph.dependence import analyse
+from gradflow.location import SourceSpan
+from gradflow.trace.data import Trace
+from gradflow.watch.events import Backward, Observation
+from gradflow.watch.facts.leaves import is_leaf_value
+from gradflow.watch.facts.names import name_of_value, score_text
+from gradflow.watch.facts.questions import Question
+from gradflow.watch.finding import Finding, finding
+
+__all__ = ["graph_is_freed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Freed:
+    """The backward that freed the graph; the value that a new forward took over, and the operation that took it.
+
+    Both are -1 where no new forward ran since: then the same one is differentiated once more.
+    """
+
+    backward: Backward | None
+    carried: int = -1
+    reader: int = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Words:
+    """``place`` is ``None`` where the earlier backward is the line to look at."""
+
+    label: str
+    notes: tuple[str, ...]
+    helps: tuple[str, ...]
+    place: SourceSpan | None = None
+
+
+def graph_is_freed(observation: Observation, question: Question) -> Finding:
+    """Which earlier pass freed the graph, and how a new forward came to what is left of it."""
+    trace = observation.trace
+    here = trace.site_span(question.backward.site)
+    found = _freed_before(observation, question)
+    earlier = found.backward
+    first = trace.site_span(earlier.site) if earlier is not None else None
+    words = _words(observation, question, found, is_loop=first == here)
+    annotations = [(first if first != here else None, "frees the graph"), (here, "needs it again here")]
+    if found.carried >= 0:
+        made = trace.span_of(trace.values.producer[found.carried])
+        annotations.append((made, "this value was made here, with the graph that is gone"))
+        annotations.append((_place_of_pass(observation, found.reader), "takes it, with its graph"))
+    return finding(
+        "graph-freed",
+        "error",
+        "the graph is gone: an earlier backward has freed what this one needs",
+        words.place or first or here,
+        label=words.label,
+        annotations=tuple(annotations),
+        notes=words.notes,
+        helps=words.helps,
+        target=name_of_value(observation, question.target)[0] if question.target >= 0 else "",
+        score=score_text(observation, question.backward),
+        rank=0,
+        operation=question.operation,
+    )
+
+
+def _words(observation: Observation, question: Question, found: _Freed, *, is_loop: bool) -> _Words:
+    trace, earlier, carried = observation.trace, found.backward, found.carried
+    where = "in an earlier turn of the loop" if is_loop else "here"
+    freed = f"the first backward {where} has freed the intermediate values, as it does unless told otherwise"
+    retain = "if the same forward is differentiated several times, pass `retain_graph=True` to all but the last"
+    if earlier is None or carried < 0:
+        if earlier is not None and _is_in_closure(observation, earlier, question.backward):
+            note = "the optimizer calls its closure several times in one step"
+            return _Words(label="needs the graph again", notes=(freed, note), helps=(_IN_CLOSURE,))
+        label = "needs the graph again" if earlier is None or is_loop else "frees the graph, which is needed again"
+        notes, helps = ((freed, _CARRIED), (_CARRY, retain)) if earlier is None else ((freed,), (retain,))
+        return _Words(label=label, notes=notes, helps=helps)
+    producer = trace.values.producer[carried]
+    if not _is_made_anew(observation, producer, earlier, question.backward):
+        note = "the value was computed once, before these passes, and each of them uses it with its graph"
+        return _Words(
+            place=trace.span_of(producer), label="made once, and used in every pass", notes=(freed, note), helps=_ANEW
+        )
+    if not is_loop:
+        note = "both passes go through what made one and the same value"
+        return _Words(label="frees the graph, which is needed again", notes=(freed, note), helps=_BOTH)
+    # a value that a model has not returned is kept by the model itself
+    is_kept = trace.operations.call[producer] >= 0 and not any(carried in call.outputs for call in trace.calls)
+    return _Words(
+        place=trace.span_of(producer) if is_kept else _place_of_pass(observation, found.reader),
+        label="made in one step and kept for the next, with its graph"
+        if is_kept
+        else "takes a value of the step before, with its graph",
+        notes=(freed, _CARRIED),
+        helps=(_CARRY, retain),
+    )
+
+
+_CARRIED = "a value carried over from an earlier step (a hidden state, a running loss) brings its old graph along"
+_CARRY = "carry `value.detach()` from step to step"
+_IN_CLOSURE = "compute the loss inside the closure, so that each call has a graph of its own"
+_ANEW = ("compute it anew in every pass, in `forward` for example: then each pass has a graph of its own",)
+_BOTH = (
+    "if the first loss is not to train what made that value, as in a GAN, give it `value.detach()`",
+    "else add the losses up and call `backward()` once, or pass `retain_graph=True` to the first",
+)
+
+
+def _is_in_closure(observation: Observation, earlier: Backward, later: Backward) -> bool:
+    """Whether both ran in one and the same step of an optimizer that calls a closure."""
+    for optimizer in observation.optimizers:
+        begun = [operation for _, operation in optimizer.steps if operation <= later.operation]
+        if optimizer.takes_closure and begun and begun[-1] <= earlier.operation:
+            return True
+    return False
+
+
+def _is_made_anew(observation: Observation, producer: int, earlier: Backward, later: Backward) -> bool:
+    """Whether the line that made a value has run again since the earlier pass."""
+    sites = observation.trace.operations.site
+    return any(sites[operation] == sites[producer] for operation in range(earlier.operation, later.operation))
+
+
+def _place_of_pass(observation: Observation, operation: int) -> SourceSpan | None:
+    """Where the program called the model that an operation ran in; the operation's own line outside of models."""
+    trace = observation.trace
+    call = observation.pass_of_call(trace.operations.call[operation])
+    return trace.site_span(trace.calls[call].site) if call >= 0 else trace.span_of(operation)
+
+
+def _freed_before(observation: Observation, question: Question) -> _Freed:
+    """The last backward through a part of the same graph; and how a new forward came to that part."""
+    trace = observation.trace
+    made = trace.values.producer
+    mine = analyse(_scored(observation, question.score), ()).reaches
+    for earlier in reversed(observation.backwards[: question.backward_number]):
+        if earlier.error or not earlier.roots:
+            continue
+        if question.score in earlier.roots:
+            return _Freed(backward=earlier)
+        theirs = analyse(_scored(observation, earlier.score), ()).reaches
+        # by operation: the state that an LSTM returns shares the node of its output, which the loss was made of
+        freed = {made[v] for v, used in enumerate(theirs) if used and made[v] >= 0 and trace.values.requires_grad[v]}
+        shared = {v for v, used in enumerate(mine) if used and made[v] in freed}
+        if shared:
+            since = [made[v] for v, used in enumerate(mine) if used and made[v] >= earlier.operation]
+            carried, reader = _taken_over(trace, since, shared)
+            return _Freed(backward=earlier, carried=carried, reader=reader)
+    return _Freed(backward=None)
+
+
+def _taken_over(trace: Trace, operations: list[int], shared: set[int]) -> tuple[int, int]:
+    """The old value that operations since have read, and the first of them; -1 where none of them reads a parameter."""
+    is_new = any(
+        trace.values.requires_grad[v] and is_leaf_value(trace, v) for o in operations for v in trace.inputs_of(o)
+    )
+    for operation in operations if is_new else ():
+        for value in trace.inputs_of(operation):
+            if value in shared:
+                return value, operation
+    return -1, -1
+
+
+def _scored(observation: Observation, score: int) -> Trace:
+    return replace(observation.trace, score=score)
