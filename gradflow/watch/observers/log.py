@@ -89,6 +89,7 @@ class Log:
     numbers: Numbers = field(default_factory=Numbers)
     made_at: dict[int, int] = field(default_factory=dict)
     copies: dict[int, int] = field(default_factory=dict)
+    made_when: dict[int, int] = field(default_factory=dict)
     is_capturing: bool = False
     captured_calls: set[int] = field(default_factory=set)
     failed_calls: set[int] = field(default_factory=set)

@@ -275,6 +275,7 @@ class ProgramRecorder(Recorder):
             return  # the very tensor that went in: `x.to(device)` where it is there already, dropout in eval mode
         if text == "Parameter":
             self._log.made_at[len(self.values.producer)] = self.operations.site[row]
+            self._log.made_when[len(self.values.producer)] = row
             if not any(map(self._has_history, inputs)):
                 made = self._new_value(tensor, -1)
                 if inputs and (original := self._leaf_behind(inputs[0])) >= 0:

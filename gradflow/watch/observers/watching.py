@@ -193,6 +193,7 @@ class Watch:
             returned=log.numbers.returned,
             made_at=log.made_at,
             copies=log.copies,
+            made_when=log.made_when,
             plain_tensors=self._plain_tensors(),
             stepped_aside=log.stepped_aside,
             elsewhere=log.elsewhere,

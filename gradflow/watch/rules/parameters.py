@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from gradflow.watch.events import Observation, Optimizer
+from gradflow.watch.facts.shared_memory import writes_in_place
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.failures import unregistered
 
@@ -50,45 +51,73 @@ def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
 
 def optimizer_holds_a_copy(observation: Observation) -> tuple[Finding, ...]:
     """The optimizer was given the parameters of a copy of the model, or the model of which a copy runs."""
-    trace = observation.trace
-    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
-    twins = {**observation.copies, **{of: copy for copy, of in observation.copies.items()}}
-    trained = {value for backward in observation.backwards if backward.kind == "backward" for value in backward.arrived}
+    trained = {
+        _before_writes(observation, value)
+        for backward in observation.backwards
+        if backward.kind == "backward"
+        for value in backward.arrived
+    }
     # what was put in their place in the model is the nearer reason
     replaced = {value for replacement in observation.replacements for value in replacement.old}
     found = []
     for optimizer in observation.optimizers:
-        idle = [
-            value
+        others = set(optimizer.parameters) | replaced
+        idle = {
+            value: twin
             for value in optimizer.parameters
-            if value in twins
-            and value not in replaced
-            and twins[value] in trained - held
-            and value not in trained | optimizer.filled
-        ]
-        if not idle or not optimizer.steps:
-            continue
-        copy = idle[0] if idle[0] in observation.copies else twins[idle[0]]
-        name = trace.leaf_names.get(twins[idle[0]], ("", ""))[1] or "the model"
-        found.append(
-            finding(
-                "optimizer-stale-params",
-                "connected",
-                f"the optimizer `{optimizer.type_name}` holds parameters that are not those of the model that runs",
-                trace.site_span(optimizer.site),
-                label="is given one of two copies here, and the other one gets the gradients",
-                annotations=((trace.site_span(observation.made_at.get(copy, -1)), "copied here"),),
-                notes=(f"gradients arrive at `{name}` and {len(idle) - 1} more, which no optimizer holds",)
-                if len(idle) > 1
-                else (f"gradients arrive at `{name}`, which no optimizer holds",),
-                helps=("give the optimizer the parameters of the model that the loss is computed with",),
-                target=name,
-                is_parameter=True,
-                rank=2,
-                operation=optimizer.operation,
-            )
-        )
+            if value not in replaced | trained | optimizer.filled
+            and (twin := _twin_of(observation, value, trained - others)) >= 0
+        }
+        if idle and optimizer.steps:
+            found.append(_of_copies(observation, optimizer, idle))
     return tuple(found)
+
+
+def _before_writes(observation: Observation, value: int) -> int:
+    """The value that a parameter had before it was written to, as by a step of an inner loop."""
+    trace = observation.trace
+    while (producer := trace.values.producer[value]) >= 0 and writes_in_place(trace, producer):
+        value = trace.inputs_of(producer)[0]
+    return value
+
+
+def _twin_of(observation: Observation, value: int, wanted: set[int]) -> int:
+    """One of ``wanted`` that a parameter is a copy of, or that is a copy of it; -1 for none."""
+    original = observation.copies.get(value, -1)
+    if original in wanted:
+        return original
+    return next((copy for copy, of in observation.copies.items() if of == value and copy in wanted), -1)
+
+
+def _of_copies(observation: Observation, optimizer: Optimizer, idle: dict[int, int]) -> Finding:
+    trace = observation.trace
+    value, twin = next(iter(idle.items()))
+    copy = value if observation.copies.get(value) == twin else twin
+    name = trace.leaf_names.get(twin, ("", ""))[1] or "the model"
+    others = f"`{name}` and {len(idle) - 1} more" if len(idle) > 1 else f"`{name}`"
+    given, copied = trace.site_span(optimizer.site), trace.site_span(observation.made_at.get(copy, -1))
+    # of a copy made later, such as one that is adapted in an inner loop, the optimizer could not know
+    is_later = copied is not None and observation.made_when.get(copy, -1) >= optimizer.operation
+    return finding(
+        "optimizer-stale-params",
+        "connected",
+        f"the optimizer `{optimizer.type_name}` holds parameters that are not those of the model that runs",
+        copied if is_later else given,
+        label="copied here, and the copy gets the gradients"
+        if is_later
+        else "is given one of two copies here, and the other one gets the gradients",
+        annotations=((given, "the optimizer is given the others here"),) if is_later else ((copied, "copied here"),),
+        notes=(f"gradients arrive at {others}, which this optimizer does not hold",),
+        helps=(
+            "let the copy be computed from the original: `torch.func.functional_call(model, {name: p - lr * g}, x)`"
+            if is_later
+            else "give the optimizer the parameters of the model that the loss is computed with",
+        ),
+        target=name,
+        is_parameter=True,
+        rank=2,
+        operation=optimizer.operation,
+    )
 
 
 def _got_gradient(observation: Observation, values: set[int], since: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -34,6 +35,9 @@ class Construction:
         with contextlib.ExitStack() as stack:
             replace(stack, module, "__init__", around(self._make, module.__init__))
             replace(stack, module, "__setattr__", self._setting(module.__setattr__))
+            for name in ("add_module", "register_parameter"):
+                original = getattr(module, name)
+                replace(stack, module, name, _by_position(original, self._setting(original)))
             yield
 
     def _make(self, operation: Operation, module: Any, *args: Any, **kwargs: Any) -> None:
@@ -74,3 +78,19 @@ class Construction:
                 module=log.keys.key_of(old) if isinstance(old, torch.nn.Module) else -1,
             )
         )
+
+
+def _by_position(original: Callable[..., None], function: Callable[..., None]) -> Callable[..., None]:
+    """A method that takes a name and a value, whatever its second argument is called."""
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def register(module: Any, /, *args: Any, **kwargs: Any) -> None:
+        try:
+            given = signature.bind(module, *args, **kwargs).args
+        except TypeError:
+            original(module, *args, **kwargs)  # raises as it does without us
+        else:
+            function(*given)
+
+    return register

@@ -1,0 +1,1 @@
+"""What an optimizer holds, and what it should."""
