@@ -26,6 +26,7 @@ __all__ = [
     "HandedGradient",
     "Hook",
     "HookRun",
+    "ModuleFlag",
     "Observation",
     "Optimizer",
     "PlainTensor",
@@ -48,7 +49,8 @@ class Backward:
     ``results`` are the measured gradients of ``inputs``, ``result_values`` their value ids (-1 for ``None``).
     ``arrived`` is the largest entry that came to each leaf, and whether all entries were finite. ``origin`` is the
     operation whose result was the first in the forward pass that was not finite (-1 for none), ``unseen`` why the
-    nodes in between were not watched; ``score_is_zero`` is looked at only where a gradient was zero. Where it raised,
+    nodes in between were not watched; ``score_is_zero`` is looked at only where a gradient was zero. ``seed_is_zero``:
+    what the program gave for it to start from holds nothing but zeros. Where it raised,
     ``stopped_at`` is the operation whose node was due (-1 where that is not known), ``raised_in`` the line of Python
     outside torch from which the exception came: of a hook, or of a custom backward. ``in_graph`` are the inputs that
     were found in the graph of the score.
@@ -79,6 +81,7 @@ class Backward:
     origin: int = -1
     unseen: str = ""
     score_is_zero: bool = False
+    seed_is_zero: bool = False
     kept: tuple[int, ...] = ()
 
 
@@ -128,6 +131,15 @@ class FlagChange:
     was: bool
     is_leaf: bool
     error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModuleFlag:
+    """``requires_grad`` was set on a module, where it is a plain attribute that changes no parameter."""
+
+    module: int
+    site: int
+    on: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -327,6 +339,7 @@ class Observation:
     made_at: dict[int, int] = field(default_factory=dict)
     copies: dict[int, int] = field(default_factory=dict)
     made_when: dict[int, int] = field(default_factory=dict)
+    module_flags: tuple[ModuleFlag, ...] = ()
     plain_tensors: tuple[PlainTensor, ...] = ()
     stepped_aside: str = ""
     elsewhere: int = 0

@@ -127,6 +127,7 @@ class BackwardCalls:
             allow_unused=bool(given.get("allow_unused")),
             fills_zeros=bool(given.get("materialize_grads")),
             kept=self._still_there() if kind == "backward" else (),
+            seed_is_zero=_are_zero(_tensors(given.get("grad_tensors" if kind == "backward" else "grad_outputs"))),
         )
         notes = BackwardNotes(
             recorder,
@@ -183,6 +184,13 @@ class BackwardCalls:
             left = gradient_of(leaf)
             if left is not None:
                 self._left[id(leaf)] = (weakref.ref(leaf), weakref.ref(left), version_of(left))
+
+
+def _are_zero(seeds: Sequence[torch.Tensor]) -> bool:
+    """Whether a pass begins with zeros; what requires grad is to be differentiated itself, whatever it holds."""
+    return (
+        bool(seeds) and not any(map(requires_grad, seeds)) and all(measure(seed).is_zero for seed in seeds)
+    )
 
 
 def _is_internal(caller: FrameType | None) -> bool:

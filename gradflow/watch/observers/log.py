@@ -17,6 +17,7 @@ from gradflow.watch.events import (
     GradRead,
     HandedGradient,
     Hook,
+    ModuleFlag,
     Optimizer,
     Replacement,
     TensorHook,
@@ -71,6 +72,7 @@ class Log:
     backwards: list[Backward] = field(default_factory=list)
     reads: list[GradRead] = field(default_factory=list)
     flags: list[FlagChange] = field(default_factory=list)
+    module_flags: list[ModuleFlag] = field(default_factory=list)
     hooks: list[Hook] = field(default_factory=list)
     tensor_hooks: list[TensorHook] = field(default_factory=list)
     optimizers: list[Optimizer] = field(default_factory=list)

@@ -173,6 +173,7 @@ class Watch:
             backwards=tuple(log.backwards),
             reads=tuple(log.reads),
             flags=tuple(log.flags),
+            module_flags=tuple(log.module_flags),
             hooks=tuple(log.hooks),
             tensor_hooks=tuple(log.tensor_hooks),
             optimizers=tuple(log.optimizers),

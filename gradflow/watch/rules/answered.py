@@ -19,9 +19,29 @@ def a_gradient_came(observation: Observation, question: Question, evidence: Evid
     measured = question.measured
     if not measured.is_finite:
         return gradient_is_bad(observation, question, evidence)
+    if measured.is_zero and question.backward.seed_is_zero:
+        return (_seeded_with_zeros(observation, question, evidence),)
     if measured.is_zero or evidence.is_cancelled:
         return gradient_is_nothing(observation, question, evidence)
     return (*_summed_up(observation, question, evidence), *_position(observation, question, evidence))
+
+
+def _seeded_with_zeros(observation: Observation, question: Question, evidence: Evidence) -> Finding:
+    """Whatever the network is, nothing comes of a pass that begins with zeros."""
+    argument = "gradient" if question.backward.kind == "backward" else "grad_outputs"
+    return finding(
+        "zero-multiplier",
+        "zero",
+        f"the gradient at `{evidence.target}` is zero because this backward begins with zeros",
+        observation.trace.site_span(question.backward.site),
+        label=f"`{argument}` holds nothing but zeros",
+        annotations=((observation.trace.site_span(question.site), "looked at here"),),
+        notes=(f"`{argument}` is what the gradient is multiplied with at its beginning; for a sum it is ones",),
+        helps=("begin with `torch.ones_like(...)`, or reduce to one number: `y.sum().backward()`",),
+        target=evidence.target,
+        score=evidence.score,
+        operation=question.operation,
+    )
 
 
 def _summed_up(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:

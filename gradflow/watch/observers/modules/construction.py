@@ -13,12 +13,15 @@ import torch
 
 from gradflow.load.module_tree import parameters_in
 from gradflow.trace.patches import replace
-from gradflow.watch.events import Replacement
+from gradflow.watch.events import ModuleFlag, Replacement
 from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["Construction"]
+
+_FLAG = "requires_grad"
+"""Means something to a tensor; to a module it is an attribute like any other."""
 
 
 class Construction:
@@ -51,6 +54,9 @@ class Construction:
 
         @functools.wraps(original)
         def set_attribute(module: Any, name: str, value: Any) -> None:
+            if name == _FLAG and isinstance(value, bool) and not recorder.suspended:
+                once(self._set_flag, original, (module, name, value), {})
+                return
             # most attributes are neither, and a module sets many
             if isinstance(value, (module_type, parameter_type)) and not recorder.suspended:
                 once(self._set, original, (module, name, value), {})
@@ -58,6 +64,11 @@ class Construction:
                 original(module, name, value)
 
         return set_attribute
+
+    def _set_flag(self, operation: Operation, module: Any, name: str, value: bool) -> None:
+        operation(module, name, value)
+        log, site = self._log, self._recorder.sites.number(sys._getframe(1))
+        log.module_flags.append(ModuleFlag(module=log.keys.key_of(module), site=site, on=value))
 
     def _set(self, operation: Operation, module: Any, name: str, value: Any) -> None:
         recorder, log = self._recorder, self._log
