@@ -37,6 +37,7 @@ CODES: dict[str, str] = {
     "GF304": "unregistered-params",
     "GF305": "optimizer-stale-params",
     "GF306": "no-gradient-at-step",
+    "GF307": "zeroed-before-step",
     # GF4xx: the value
     "GF401": "partial-detach",
     "GF402": "zero-derivative-op",

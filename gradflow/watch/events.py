@@ -303,7 +303,8 @@ class Observation:
     """Everything that was seen of a program; what the rules look at.
 
     ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``made_at`` at which
-    site a parameter was made, ``made_when`` at which operation, ``copies`` of which value it is a copy.
+    site a parameter was made, ``made_when`` at which operation, ``copies`` of which value it is a copy. ``cleared``
+    tells of a tensor when, as a number of operations, and at which site ``.grad`` was last set to ``None``.
 
     ``elsewhere`` counts backward passes in other threads, of which nothing else is known, ``is_transformed`` tells that
     torch computed gradients by itself, as ``torch.func.grad`` does. ``used_elsewhere`` are parameters of modules that
@@ -340,6 +341,7 @@ class Observation:
     copies: dict[int, int] = field(default_factory=dict)
     made_when: dict[int, int] = field(default_factory=dict)
     module_flags: tuple[ModuleFlag, ...] = ()
+    cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
     plain_tensors: tuple[PlainTensor, ...] = ()
     stepped_aside: str = ""
     elsewhere: int = 0

@@ -34,6 +34,8 @@ def _of_optimizer(optimizer: Optimizer) -> str:
     filled = len(optimizer.filled & optimizer.trainable)
     if filled < count:
         return f"{filled:,} of {_counted(count, 'parameter')} in {name} got a gradient in {_counted(steps, 'step')}"
+    if optimizer.empty_steps:
+        return f"all gradients in {name} were zero in {len(optimizer.empty_steps)} of {_counted(steps, 'step')}"
     if optimizer.complete_steps < steps:
         return f"{_all(count, 'parameter')} in {name} got a gradient, together in {times}"
     return f"{_all(count, 'parameter')} in {name} got a gradient in {times}"

@@ -36,6 +36,7 @@ from gradflow.watch.observers.torchs_own import torchs_own
 __all__ = ["ProgramRecorder"]
 
 _GRAD_GET: Any = vars(torch._C.TensorBase)["grad"].__get__
+_GRAD_SET: Any = vars(torch._C.TensorBase)["grad"].__set__
 _FLAG_SET: Any = vars(torch._C.TensorBase)["requires_grad"].__set__
 _INDEX = torch.Tensor.__getitem__
 _PARTS_KEPT = 100
@@ -123,6 +124,9 @@ class ProgramRecorder(Recorder):
         """Run what torch hands to the mode, and note it."""
         if func == _GRAD_GET:
             return self._read_grad(operation, args[0])
+        if func == _GRAD_SET and args[1] is None:
+            where = len(self.operations.name), self.sites.number(sys._getframe(1))
+            self._log.cleared[self.known_value(args[0])] = where
         if func is torch.Tensor.register_hook and self.register_hook is not None:
             return self.register_hook(operation, args, kwargs)
         if func == _FLAG_SET:

@@ -172,6 +172,7 @@ class Watch:
             modules=log.keys.modules,
             backwards=tuple(log.backwards),
             reads=tuple(log.reads),
+            cleared=log.cleared,
             flags=tuple(log.flags),
             module_flags=tuple(log.module_flags),
             hooks=tuple(log.hooks),

@@ -1,4 +1,4 @@
-"""GF306, and GF101 to GF112: an optimizer steps, and no gradient ever came at what it is to move."""
+"""GF306, GF307, and GF101 to GF112: an optimizer steps, and no gradient ever came at what it is to move."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Severity
-from gradflow.location import is_installed
+from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.evidence import Evidence, Measured
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import ALIASING, is_inplace_name
@@ -117,24 +117,66 @@ def _told(observation: Observation, found: Finding, optimizer: Optimizer, empty:
 
 def _without_a_cause(observation: Observation, optimizer: Optimizer, empty: tuple[int, ...]) -> Finding:
     """What is certain is that nothing was there at any step; of why, only what the record tells."""
-    trace, arrived = observation.trace, _arrived(observation, empty)
+    trace = observation.trace
     held, step = trace.site_span(optimizer.site), trace.site_span(optimizer.steps[-1][0])
-    helps: tuple[str, ...]
-    if arrived:
-        notes = ("backward brought a gradient to it, and it was cleared before the optimizer stepped",)
-        helps = ("clear the gradients before backward, or after the step: `zero_grad()`, `backward()`, `step()`",)
-        place, label, other = step or held, "steps without a gradient", (held, "is given its parameters here")
-    else:
-        notes = ("an optimizer passes over a parameter without a gradient: it stays as it was made",)
-        helps = (
+    if _arrived(observation, empty):
+        cleared = _cleared_at(observation, optimizer, empty)
+        return _finding(
+            observation,
+            optimizer,
+            empty,
+            "zeroed-before-step",
+            message=f"`{optimizer.type_name}` steps after the gradients of {_names(observation, empty)} are cleared",
+            place=trace.site_span(cleared) or step or held,
+            label="clears what backward has just brought" if cleared >= 0 else "steps without a gradient",
+            other=(step, "steps here, without a gradient"),
+            notes=("backward brought a gradient, and it was cleared before the optimizer stepped",),
+            helps=("clear the gradients before backward, or after the step: `zero_grad()`, `backward()`, `step()`",),
+        )
+    return _finding(
+        observation,
+        optimizer,
+        empty,
+        "no-gradient-at-step",
+        message=_message(observation, optimizer, empty),
+        place=held or step,
+        label="is given parameters that never get a gradient",
+        other=(step, "steps here"),
+        notes=("an optimizer passes over a parameter without a gradient: it stays as it was made",),
+        helps=(
             "if it is to learn, let the loss be computed from it",
             "if not, leave it out of the optimizer, or freeze it with `requires_grad_(False)`",
-        )
-        place, label, other = held or step, "is given parameters that never get a gradient", (step, "steps here")
+        ),
+    )
+
+
+def _cleared_at(observation: Observation, optimizer: Optimizer, values: tuple[int, ...]) -> int:
+    """The site at which `.grad` was set to ``None`` between the last backward and the last step; -1 for none."""
+    step = optimizer.steps[-1][1]
+    passes = [
+        one.operation for one in observation.backwards if one.operation <= step and set(values) & set(one.arrived)
+    ]
+    times = [observation.cleared[value] for value in values if value in observation.cleared]
+    return max(((at, site) for at, site in times if max(passes, default=0) <= at <= step), default=(-1, -1))[1]
+
+
+def _finding(
+    observation: Observation,
+    optimizer: Optimizer,
+    empty: tuple[int, ...],
+    name: str,
+    *,
+    message: str,
+    place: SourceSpan | None,
+    label: str,
+    other: tuple[SourceSpan | None, str],
+    notes: tuple[str, ...],
+    helps: tuple[str, ...],
+) -> Finding:
     return finding(
-        "no-gradient-at-step",
+        name,
         "connected",
-        _message(observation, optimizer, empty),
+        message,
         place,
         label=label,
         annotations=(other,),
@@ -157,11 +199,14 @@ def _arrived(observation: Observation, values: Iterable[int]) -> bool:
 
 
 def _message(observation: Observation, optimizer: Optimizer, empty: tuple[int, ...]) -> str:
-    name = next(filter(None, (_name(observation, value) for value in empty)), "")
-    shown = f"`{name}`" if name else "a parameter"
-    more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
-    count = len(optimizer.steps)
-    return f"`{optimizer.type_name}` holds {shown}{more}, without a gradient at {_all_steps(count)}"
+    steps = _all_steps(len(optimizer.steps))
+    return f"`{optimizer.type_name}` holds {_names(observation, empty)}, without a gradient at {steps}"
+
+
+def _names(observation: Observation, values: tuple[int, ...]) -> str:
+    name = next(filter(None, (_name(observation, value) for value in values)), "")
+    more = f" and {len(values) - 1:,} more" if len(values) > 1 else ""
+    return (f"`{name}`" if name else "a parameter") + more
 
 
 def _all_steps(count: int) -> str:

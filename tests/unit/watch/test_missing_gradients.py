@@ -167,9 +167,9 @@ def test_gradients_that_are_cleared_before_the_step_are_told(explain: Explain) -
             optimizer.step()
     """)
     (found,) = report.diagnostics
-    assert (found.name, found.severity) == ("no-gradient-at-step", "warning")
+    assert (found.name, found.severity) == ("zeroed-before-step", "warning")
     assert found.location is not None
-    assert found.location.line == 10
+    assert found.location.line == 9
 
 
 def test_the_gradients_of_a_closure_are_those_that_it_leaves(explain: Explain) -> None:

@@ -1,0 +1,137 @@
+"""What an optimizer holds beside what it should: each fault beside a program that differs in little and is healthy."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gradflow.report import Report  # noqa: E402
+from gradflow.watch.explaining import explain_observation  # noqa: E402
+from gradflow.watch.observers.running import run_program  # noqa: E402
+from gradflow.watch.observers.watching import Watch  # noqa: E402
+
+Explain = Callable[[str], Report]
+
+
+@pytest.fixture
+def explain(tmp_path: Path) -> Explain:
+    """Run a program and explain it."""
+
+    def run(source: str) -> Report:
+        path = tmp_path / "program.py"
+        path.write_text("import copy\nimport torch\nfrom torch import nn\n" + textwrap.dedent(source))
+        watch = Watch()
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            run_program(watch, str(path), (), is_module=False)
+        return explain_observation(watch.observation())
+
+    return run
+
+
+def said(report: Report) -> list[tuple[str, int | None]]:
+    return [(one.name, one.location.line if one.location else None) for one in report.diagnostics]
+
+
+TRAINING = """
+net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+{change}
+for _ in range(3):
+    optimizer.zero_grad()
+    net(torch.ones(2, 3)).square().mean().backward()
+    optimizer.step()
+"""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "net[2] = nn.Linear(4, 5)",
+        "net.add_module('2', nn.Linear(4, 5))",
+        "net.register_module(name='2', module=nn.Linear(4, 5))",
+        "net._modules['2'] = nn.Linear(4, 5)",
+        "net[2].register_parameter('weight', nn.Parameter(torch.ones(2, 4)))",
+    ],
+)
+def test_a_part_that_is_replaced_later_is_told_however_that_is_done(explain: Explain, change: str) -> None:
+    assert ("optimizer-stale-params", 7) in said(explain(TRAINING.format(change=change)))
+
+
+def test_a_part_that_is_added_later_is_told(explain: Explain) -> None:
+    assert said(explain(TRAINING.format(change="net.append(nn.Linear(2, 2))"))) == [("optimizer-stale-params", 7)]
+
+
+def test_a_part_that_is_added_later_and_given_to_the_optimizer_is_healthy(explain: Explain) -> None:
+    change = "net.append(nn.Linear(2, 2)); optimizer.add_param_group({'params': net[3].parameters()})"
+    report = explain(TRAINING.format(change=change))
+    assert (said(report), report.seen) == ([], ("all 6 parameters in `SGD` got a gradient in 3 of 3 steps",))
+
+
+def test_a_part_released_later_is_told_where_it_is_released(explain: Explain) -> None:
+    source = """
+    body, head = nn.Linear(3, 4), nn.Linear(4, 2)
+    net = nn.Sequential(body, head)
+    body.requires_grad_(False)
+    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], 0.1)
+    {release}
+    for _ in range(3):
+        optimizer.zero_grad()
+        net(torch.ones(2, 3)).square().mean().backward()
+        optimizer.step()
+    """
+    assert said(explain(source.format(release="body.requires_grad_(True)"))) == [("optimizer-stale-params", 9)]
+    assert said(explain(source.format(release="pass"))) == []
+
+
+COPIED = """
+net = nn.Linear(3, 2)
+optimizer = torch.optim.SGD(net.parameters(), 0.1)
+for _ in range(3):
+    adapted = copy.deepcopy(net)
+    optimizer.zero_grad()
+    {use}(torch.ones(2, 3)).square().mean().backward()
+    optimizer.step()
+"""
+
+
+def test_a_copy_that_gets_the_gradients_is_told_where_it_is_made(explain: Explain) -> None:
+    assert said(explain(COPIED.format(use="adapted"))) == [("optimizer-stale-params", 8)]
+    assert said(explain(COPIED.format(use="net"))) == []
+
+
+@pytest.mark.parametrize(
+    "clear", ["optimizer.zero_grad()", "net.zero_grad()", "net.weight.grad = net.bias.grad = None"]
+)
+def test_gradients_cleared_too_early_are_told_where_they_are_cleared(explain: Explain, clear: str) -> None:
+    source = """
+    net = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    for _ in range(3):
+        net(torch.ones(2, 3)).square().mean().backward()
+        {first}
+        {second}
+    """
+    assert said(explain(source.format(first=clear, second="optimizer.step()"))) == [("zeroed-before-step", 9)]
+    assert said(explain(source.format(first="optimizer.step()", second=clear))) == []
+
+
+def test_gradients_filled_with_zeros_too_early_are_told(explain: Explain) -> None:
+    source = TRAINING.format(change="").replace(
+        "    optimizer.step()", "    optimizer.zero_grad(False)\n    optimizer.step()"
+    )
+    report = explain(source)
+    assert said(report) == [("zeroed-before-step", 12)]
+    assert report.seen == ("all gradients in `SGD` were zero in 3 of 3 steps",)
+
+
+def test_a_flag_set_on_a_module_is_told(explain: Explain) -> None:
+    frozen = "net.requires_grad_(False); net[2].requires_grad_(True)\n"
+    assert said(explain(TRAINING.format(change=f"{frozen}net[0].requires_grad = True"))) == [("not-trainable", 8)]
+    assert said(explain(TRAINING.format(change=f"{frozen}net[0].requires_grad_(True)"))) == []
