@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Severity
+from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.evidence import Evidence, Measured
 from gradflow.trace.data import Trace
@@ -20,6 +21,8 @@ from gradflow.watch.rules.score_history import score_without_history
 
 __all__ = ["optimizer_moves_nothing"]
 
+_WAYS_FOLLOWED = 32
+
 
 def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
     """Parameters that required grad when an optimizer stepped, and had no gradient at any of its steps."""
@@ -33,6 +36,8 @@ def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
         about = _cut_off(observation, optimizer, question, empty)
         if not about and not any(_is_about(observation, one, optimizer) for one in told):
             about = (_without_a_cause(observation, optimizer, empty),)
+            if _goes_out_in_a_derivative(observation, question, empty):
+                about = tuple(map(_as_remark, about))
         found += about
     return tuple(found)
 
@@ -95,6 +100,25 @@ def _cut_off(
 def _is_cut(evidence: Evidence) -> bool:
     """Used by the score, and cut; what has a way and yet no gradient was cleared before the step."""
     return evidence.dependence.score_depends and not evidence.dependence.score_carries
+
+
+def _goes_out_in_a_derivative(observation: Observation, question: Question, values: tuple[int, ...]) -> bool:
+    """Whether nothing cuts the ways, and all lead through a derivative: as a last bias, it may have no part in that."""
+    trace = replace(observation.trace, score=question.score)
+    if len(values) > _WAYS_FOLLOWED:
+        return False
+    for value in values:
+        dependence = analyse(trace, (value,))
+        names = (trace.name_of(row) for one in dependence.way if (row := trace.values.producer[one]) >= 0)
+        if not dependence.score_carries or "autograd.grad" not in names:
+            return False
+    return True
+
+
+def _as_remark(found: Finding) -> Finding:
+    note = "the loss is computed from a derivative, and that does not change with a constant such as a last bias"
+    diagnostic = found.diagnostic
+    return replace(found, diagnostic=replace(diagnostic, severity="info", notes=(*diagnostic.notes, note)))
 
 
 def _told(observation: Observation, found: Finding, optimizer: Optimizer, empty: tuple[int, ...]) -> Finding:

@@ -135,3 +135,19 @@ def test_a_flag_set_on_a_module_is_told(explain: Explain) -> None:
     frozen = "net.requires_grad_(False); net[2].requires_grad_(True)\n"
     assert said(explain(TRAINING.format(change=f"{frozen}net[0].requires_grad = True"))) == [("not-trainable", 8)]
     assert said(explain(TRAINING.format(change=f"{frozen}net[0].requires_grad_(True)"))) == []
+
+
+def test_a_bias_that_goes_out_in_the_derivative_is_a_remark(explain: Explain) -> None:
+    source = """
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    for _ in range(2):
+        x = torch.ones(2, 3, requires_grad=True)
+        (force,) = torch.autograd.grad(net(x).sum(), x, create_graph=True)
+        optimizer.zero_grad()
+        force.square().sum().backward()
+        optimizer.step()
+    """
+    report = explain(source)
+    assert [(one.name, one.severity) for one in report.diagnostics] == [("no-gradient-at-step", "info")]
+    assert (report.verdict, report.exit_status(strict=True)) == ("connected", 0)
