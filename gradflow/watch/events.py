@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gradflow.probe.layer_view import NotCalled
 
 __all__ = [
+    "READS_KEPT",
     "STEPS_KEPT",
     "Backward",
     "Failure",
@@ -38,6 +39,9 @@ __all__ = [
 
 STEPS_KEPT = 1_000
 """So many steps of an optimizer are noted."""
+
+READS_KEPT = 20_000
+"""So many reads of ``.grad`` are noted."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -241,7 +245,7 @@ class Optimizer:
 
     ``filled`` are those that had a gradient at one of the ``steps`` at least, ``last_filled`` tells for each when that
     was last; ``trainable`` are those that required grad at one of them. ``complete_steps`` counts the steps at which
-    each one that required grad had a gradient.
+    each one that required grad had a gradient, ``empty_steps`` those, of the first few, at which all of them were zero.
     ``dropped`` are those that it held no longer at its last step.
     ``poisoned`` is the first step that turned a parameter into NaN or infinity: ``(operation, value, its gradient)``.
     """
@@ -254,6 +258,7 @@ class Optimizer:
     filled: set[int] = field(default_factory=set)
     trainable: set[int] = field(default_factory=set)
     complete_steps: int = 0
+    empty_steps: list[int] = field(default_factory=list)
     last_filled: dict[int, int] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
     takes_closure: bool = False

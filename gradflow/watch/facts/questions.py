@@ -44,7 +44,9 @@ def questions_in(observation: Observation) -> tuple[Question, ...]:
     counts: dict[object, int] = {}
     for question in sorted(_questions(observation), key=lambda question: question.operation):
         measured = question.measured
-        kind = (question.site, question.target >= 0, measured.arrived, measured.is_zero, measured.is_finite)
+        # a fault may come after many frozen ones
+        is_wanted = question.read is None or question.read.requires_grad
+        kind = (question.site, question.target >= 0, is_wanted, measured.arrived, measured.is_zero, measured.is_finite)
         counts[kind] = counts.get(kind, 0) + 1
         if counts[kind] <= (_TURNS if measured.arrived else 3 * _TURNS):
             kept.append(question)

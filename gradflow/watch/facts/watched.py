@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradflow.watch.events import Observation
+from gradflow.watch.events import READS_KEPT, Observation
 
 __all__ = ["not_watched", "watched_text"]
 
@@ -47,6 +47,8 @@ def not_watched(observation: Observation) -> tuple[str, ...]:
     if observation.elsewhere:
         passes = _counted(observation.elsewhere, _BACKWARD)
         said.append(f"what {passes} met in other threads: only the thread that starts the program is watched")
+    if len(observation.reads) >= READS_KEPT:
+        said.append(f"what was read of `.grad` after the first {READS_KEPT:,} times: no more are noted")
     if observation.is_transformed:
         said.append(
             "what gradients met that torch computed by itself: `torch.func` and `torch.autograd.functional` are not "

@@ -188,9 +188,7 @@ class BackwardCalls:
 
 def _are_zero(seeds: Sequence[torch.Tensor]) -> bool:
     """Whether a pass begins with zeros; what requires grad is to be differentiated itself, whatever it holds."""
-    return (
-        bool(seeds) and not any(map(requires_grad, seeds)) and all(measure(seed).is_zero for seed in seeds)
-    )
+    return bool(seeds) and not any(map(requires_grad, seeds)) and all(measure(seed).is_zero for seed in seeds)
 
 
 def _is_internal(caller: FrameType | None) -> bool:

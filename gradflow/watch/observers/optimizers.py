@@ -22,6 +22,9 @@ from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["OptimizerWatch"]
 
+_LOOKED_INTO = 3
+"""At so many steps of an optimizer it is looked whether its gradients are zero."""
+
 
 class OptimizerWatch:
     """A patch on the constructor and global step hooks; nothing is recorded inside a step."""
@@ -111,6 +114,8 @@ class OptimizerWatch:
             if is_trainable:
                 event.trainable.add(value)
         event.complete_steps += is_complete
+        if len(event.steps) <= _LOOKED_INTO and _are_zero(parameters):
+            event.empty_steps.append(event.steps[-1][1])
 
     def _bad_gradient(
         self, optimizer: Any, event: Optimizer
@@ -150,6 +155,12 @@ def _groups(optimizer: Any) -> Sequence[dict[str, Any]]:
 
 def _is_sound(parameter: torch.Tensor) -> bool:
     return has_readable_numbers(parameter) and bool(parameter.isfinite().all())
+
+
+def _are_zero(parameters: Sequence[torch.Tensor]) -> bool:
+    """Whether there are gradients, and no entry of any is other than zero; ends at the first one that is."""
+    gradients = [gradient for parameter in parameters if (gradient := gradient_of(parameter)) is not None]
+    return bool(gradients) and all(measure(gradient).is_zero for gradient in gradients)
 
 
 def _held(optimizer: Any) -> list[torch.Tensor]:

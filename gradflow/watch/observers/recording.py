@@ -24,7 +24,7 @@ from gradflow.trace.tensor_facts import (
     retains_grad,
     version_of,
 )
-from gradflow.watch.events import FlagChange, GradRead
+from gradflow.watch.events import READS_KEPT, FlagChange, GradRead
 from gradflow.watch.observers.applications import ApplicationKeeper
 from gradflow.watch.observers.aside import Aside, Operation, leave_out_this_frame
 from gradflow.watch.observers.callers import accepts_nothing, caller_of, is_guard, only_asks_presence
@@ -41,6 +41,7 @@ _FLAG_SET: Any = vars(torch._C.TensorBase)["requires_grad"].__set__
 _INDEX = torch.Tensor.__getitem__
 _PARTS_KEPT = 100
 _READS_PER_PLACE = 50
+"""So often a ``.grad`` is noted for each place and tensor."""
 _SUM_OF_SCORES = "sum of the scores"
 _HANDED_THROUGH = frozenset({
     "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "contiguous", "flatten", "reshape",
@@ -77,7 +78,7 @@ class ProgramRecorder(Recorder):
         self.aside = Aside(self._stop)
         self.on_stop: list[Callable[[], None]] = [self.forget_all]
         self.register_hook: Callable[[Operation, Any, Any], Any] | None = None
-        self._reads: dict[int, int] = {}
+        self._reads: dict[tuple[int, int], int] = {}
         self._most = sys.maxsize
         self._on_full: Callable[[], None] = lambda: None
         self._version = -1
@@ -368,10 +369,11 @@ class ProgramRecorder(Recorder):
         if frame is None or is_installed(frame.f_code.co_filename):
             return gradient
         site = self.sites.number(frame)
-        seen = self._reads[site] = self._reads.get(site, 0) + 1
-        if seen > _READS_PER_PLACE:
-            return gradient
         value, here = self.value_of(tensor), (frame.f_code, frame.f_lasti)
+        # of a loop the first turns are enough, of a model no parameter may be left out
+        seen = self._reads[site, value] = self._reads.get((site, value), 0) + 1
+        if seen > _READS_PER_PLACE or len(self._log.reads) >= READS_KEPT:
+            return gradient
         read = GradRead(
             value=value,
             site=site,

@@ -29,6 +29,9 @@ def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
     found: list[Finding] = []
     told = (*optimizer_is_stale(observation), *optimizer_holds_a_copy(observation))
     for optimizer in observation.optimizers:
+        if _are_cleared_first(observation, optimizer):
+            found.append(_without_a_cause(observation, optimizer, optimizer.parameters))
+            continue
         empty = _empty(observation, optimizer)
         question = _question(observation, optimizer) if empty else None
         if question is None:
@@ -40,6 +43,25 @@ def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
                 about = tuple(map(_as_remark, about))
         found += about
     return tuple(found)
+
+
+def _are_cleared_first(observation: Observation, optimizer: Optimizer) -> bool:
+    """Whether all gradients were zero at each of the first steps although backward had just brought others."""
+    if not optimizer.empty_steps or len(optimizer.empty_steps) < min(len(optimizer.steps), 3):
+        return False
+    held, before = set(optimizer.parameters), optimizer.operation
+    for operation in optimizer.empty_steps:
+        came = [
+            largest
+            for backward in observation.backwards
+            if before <= backward.operation <= operation and backward.kind == "backward"
+            for value, (largest, _) in backward.arrived.items()
+            if value in held
+        ]
+        if not any(came):
+            return False
+        before = operation
+    return True
 
 
 def _is_about(observation: Observation, found: Finding, optimizer: Optimizer) -> bool:
