@@ -160,7 +160,11 @@ def test_a_picture_is_well_formed() -> None:
 
 def test_without_a_layer_one_is_chosen_and_said(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(HEALTHY) == 0
-    assert "layer: `neck`" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "layer: `neck`" in shown
+    *_, last = shown.splitlines()
+    assert "not looked at" in last
+    assert '`--layer "*"`' in last
 
 
 @pytest.mark.parametrize(
