@@ -153,6 +153,7 @@ class BackwardCalls:
             for value, of in zip(event.result_values, event.inputs, strict=False):
                 if value >= 0:
                     log.gradient_of[value] = of
+        leaves = notes.leaves
         notes.finish(event)
         if event.fills_zeros and notes.is_graph_known:
             # zeros that torch has filled in for what the score does not depend on are no gradient
@@ -161,7 +162,7 @@ class BackwardCalls:
                 for measured, value in zip(event.results, event.inputs, strict=True)
             )
         if kind == "backward":
-            self._remember(notes.leaves)
+            self._remember(leaves)
         return result
 
     def _still_there(self) -> tuple[int, ...]:
