@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["NodeNote", "with_ends"]
 
 
+_NEAR = 64
+"""Nodes within which several ways are looked for that an operation brings together."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeNote:
     """What passed one node: ``edges`` are the numbers of the inputs that lead on, one per ``flow.outgoing``.
@@ -39,12 +43,27 @@ class _Arrivals:
         self.largest = 0.0
         self.count = 0
         self.latest: NodeFlow | None = None
+        self._nodes: list[Node] = []
+        self._last: Node | None = None
 
-    def add(self, magnitude: float, flow: NodeFlow) -> None:
+    def add(self, magnitude: float, flow: NodeFlow, node: Node) -> None:
         self.largest = max(self.largest, magnitude)
         self.count += 1
+        self._nodes.append(node)
         if self.latest is None or flow.operation > self.latest.operation:
-            self.latest = flow
+            self.latest, self._last = flow, node
+
+    @property
+    def meet(self) -> bool:
+        """Whether all ways go through the last of these operations, as in ``h / h.sum()``: it brings them together."""
+        seen: set[Node] = set()
+        waiting = [self._last]
+        while waiting and len(seen) < _NEAR:
+            node = waiting.pop()
+            if node is not None and node not in seen:
+                seen.add(node)
+                waiting.extend(following for following, _ in node.next_functions)
+        return seen.issuperset(self._nodes)
 
     def cancelled(self, total: float | None) -> NodeFlow | None:
         """The last operation of those whose gradients add up to nothing, if they do."""
@@ -79,7 +98,8 @@ def with_ends(
                 reached.add(note.node)
             else:
                 lost_at[len(flows)] = (note.node,)
-                flows.append(lost)
+                is_elsewhere = flow.operation >= 0 and not summed.meet
+                flows.append(replace(lost, name=flow.name, operation=flow.operation) if is_elsewhere else lost)
         if note.node in reached:
             flow, dead = _followed(note, waiting)
             if flow.is_end:
@@ -126,7 +146,7 @@ def _followed(note: NodeNote, waiting: dict[tuple[Node, int], _Arrivals]) -> tup
             continue
         following, number = note.node.next_functions[edge]
         if following is not None:
-            waiting.setdefault((following, number), _Arrivals()).add(magnitude, flow)
+            waiting.setdefault((following, number), _Arrivals()).add(magnitude, flow, note.node)
     if not dead or not flow.incoming:
         return flow, []
     facts = note.facts or facts_of(note.node, dead)
