@@ -59,6 +59,7 @@ def answers_in(observation: Observation) -> tuple[Question, ...]:
 
 
 def _questions(observation: Observation) -> Iterator[Question]:
+    scores = _Scores(observation)
     for number, backward in enumerate(observation.backwards):
         score = backward.score
         common = {"backward": backward, "backward_number": number, "score": score, "site": backward.site}
@@ -70,7 +71,7 @@ def _questions(observation: Observation) -> Iterator[Question]:
                     continue
                 if backward.error and f"index {i}" not in backward.error and "index " in backward.error:
                     continue
-                if _may_be_unused(observation, backward, target, measured):
+                if _may_be_unused(observation, backward, target, measured, scores):
                     continue
                 yield Question(
                     **common,  # type: ignore[arg-type]
@@ -89,7 +90,6 @@ def _questions(observation: Observation) -> Iterator[Question]:
                 error=backward.error,
             )
     yield from _waiting_hooks(observation)
-    scores = _Scores(observation)
     for read in observation.reads:
         question = question_of(observation, read, scores) if not read.is_guard else None
         if question is not None:
@@ -128,13 +128,24 @@ def question_of(observation: Observation, read: GradRead, scores: _Scores | None
     )
 
 
-def _may_be_unused(observation: Observation, backward: Backward, target: int, measured: Measured) -> bool:
-    """``allow_unused=True`` for a whole list of parameters: some of them are expected to get nothing."""
+def _may_be_unused(
+    observation: Observation, backward: Backward, target: int, measured: Measured, scores: _Scores
+) -> bool:
+    """``allow_unused=True``: a leaf that the score is not computed from is expected to get nothing.
+
+    One that it is computed from, and is cut from it, is not what the program allows.
+    """
     if backward.fills_zeros and not measured.arrived:
         return True  # zeros are what the program wants there
-    if measured.arrived or not backward.allow_unused or not any(result.arrived for result in backward.results):
+    if measured.arrived or not backward.allow_unused:
         return False
-    return observation.trace.leaf_names.get(target, ("",))[0] == "parameter" or target in observation.made_at
+    trace = observation.trace
+    producer = trace.values.producer[target]
+    is_leaf = producer < 0 or target in observation.made_at or not trace.inputs_of(producer)
+    is_unused = bool(backward.roots) and is_leaf and not any(scores.uses(root, target) for root in backward.roots)
+    is_of_many = any(result.arrived for result in backward.results)
+    is_parameter = trace.leaf_names.get(target, ("",))[0] == "parameter" or target in observation.made_at
+    return is_unused or (is_of_many and is_parameter)
 
 
 def _waiting_hooks(observation: Observation) -> Iterator[Question]:
@@ -143,9 +154,10 @@ def _waiting_hooks(observation: Observation) -> Iterator[Question]:
     waiting = [(h.value, h.site, h.backwards) for h in observation.tensor_hooks if h.site not in fired]
     for hook in observation.hooks:
         if hook.kind == "backward" and not (hook.runs or hook.ran_unseen):
+            end = hook.removed_at_call if hook.removed_at_call >= 0 else len(observation.trace.calls)
             calls = [
                 call
-                for call in observation.trace.calls[hook.first_call :]
+                for call in observation.trace.calls[hook.first_call : end]
                 if observation.call_modules[call.id] == hook.module and call.outputs
             ]
             if calls:

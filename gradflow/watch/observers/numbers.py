@@ -85,8 +85,8 @@ def _entries(tensor: torch.Tensor) -> list[float]:
 
 
 def _is_telling(number: float) -> bool:
-    """Neither a short decimal fraction nor a sum of a few powers of two."""
+    """Neither a decimal fraction of few digits, such as ``1e-5``, nor a sum of a few powers of two."""
     size = abs(number)
     if not 1e-30 < size < 1e30:
         return False
-    return abs(size - round(size, 3)) > 1e-6 * size and (size * 1024) % 1.0 != 0.0
+    return abs(size - float(f"{size:.4g}")) > 1e-6 * size and (size * 1024) % 1.0 != 0.0

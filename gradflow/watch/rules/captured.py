@@ -42,7 +42,7 @@ def _copied(observation: Observation, question: Question, evidence: Evidence) ->
         return
     trace = observation.trace
     copy = copied_from(trace, question.target)
-    if copy is None or evidence.dependence.score_carries or evidence.dependence.reaches[question.target]:
+    if copy is None or evidence.dependence.score_depends or evidence.dependence.reaches[question.target]:
         return  # the score was computed from this very tensor
     name = trace.name_of(copy.operation)
     written = (

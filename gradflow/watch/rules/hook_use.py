@@ -39,6 +39,8 @@ def _why_never(observation: Observation, hook: Hook) -> Finding | None:
     module = observation.modules[hook.module]
     if not calls or hook.module in called:
         return None
+    if module.root not in called and _was_on_the_way(observation, module, range(hook.first_call, end)):
+        return None
     if module.compiled_into in called:
         return None if _is_part_of_it(observation, hook, module) else _compiled(observation, hook, module)
     bypass = used_without_calling(observation, hook.module, hook.parameters, hook.operation)
@@ -58,6 +60,13 @@ def _why_never(observation: Observation, hook: Hook) -> Finding | None:
             operation=hook.operation,
         )
     return _other_instance(observation, hook, module, calls)
+
+
+def _was_on_the_way(observation: Observation, module: WatchedModule, calls: range) -> bool:
+    """Whether a forward of the model raised before the hook's turn came: it need not have come at all."""
+    failed = {observation.call_modules[call] for call in observation.failed_calls if call in calls}
+    ended = any(failure.is_last for failure in observation.failures)
+    return not ended and bool(failed & {module.key, module.root})
 
 
 def _within_graph(observation: Observation, operation: int) -> bool:

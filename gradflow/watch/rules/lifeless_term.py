@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gradflow.diagnose.codes import code_of
+from gradflow.graph.cut_group import CutGroup
+from gradflow.graph.dependence import analyse
 from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, Measured
 from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import DETACHING
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.leaves import leaves_behind
@@ -79,7 +82,8 @@ def _explained(observation: Observation, question: Question) -> tuple[Finding, .
         return ()
     evidence = evidence_for(observation, question, leaves)
     if not evidence.dependence.needed or any(
-        _is_meant(evidence, group.operation) for group in evidence.dependence.cuts
+        _is_meant(evidence, group.operation) or _is_half_of_a_pair(evidence, question, group)
+        for group in evidence.dependence.cuts
     ):
         return ()
     loss = score_text(observation, question.backward)
@@ -112,3 +116,23 @@ def _is_meant(evidence: Evidence, operation: int) -> bool:
     is_number = trace.name_of(operation) != "autograd.grad" and (not inputs or not trace.values.shape[inputs[0]])
     place = trace.span_of(operation)
     return is_number or trace.operations.mode[operation] != 0 or place is None or is_installed(place.path)
+
+
+def _is_half_of_a_pair(evidence: Evidence, question: Question, group: CutGroup) -> bool:
+    """Whether another term stops the gradient at the other side: ``d(q, z.detach()) + d(z, q.detach())``.
+
+    Each of the two is to move one side. Where the other side is plain data, as in a test of a quantiser, its term moves
+    nothing, and without the stop it would move the wrong one.
+    """
+    trace = evidence.trace
+    if trace.name_of(group.operation) not in DETACHING or not question.backward.roots:
+        return False
+    loss = analyse(replace(trace, score=question.backward.roots[0]), (group.value,))
+    term = analyse(replace(trace, score=question.score), (group.value,))
+    return any(
+        term.reaches[source] and not term.depends[source] and loss.reaches[output] and not term.reaches[output]
+        for operation in range(len(trace))
+        if trace.name_of(operation) in DETACHING
+        for source in trace.inputs_of(operation)[:1]
+        for output in trace.outputs_of(operation)
+    )

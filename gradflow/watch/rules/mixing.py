@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
+from gradflow.trace.data import ModuleCall, Trace
 from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.facts.gradient_products import PRODUCTS
 from gradflow.watch.facts.names import call_of_value
@@ -101,7 +102,7 @@ def _other_pass(observation: Observation, operation: int, of: int, other: int, p
     mine, theirs = call_of_value(trace, of), call_of_value(trace, other)
     if mine < 0 or theirs < 0 or observation.call_modules[mine] != observation.call_modules[theirs]:
         return None
-    if in_one_score(observation, operation, mine, theirs):
+    if in_one_score(observation, operation, mine, theirs) or _is_the_same_again(observation, mine, theirs):
         return None
     here = trace.span_of(operation)
     taken = definition_of(here, argument_at(here, position)) if here is not None else None
@@ -137,3 +138,23 @@ def in_one_score(observation: Observation, operation: int, mine: int, theirs: in
         return False
     reaches = analyse(replace(trace, score=backward.score), ()).reaches
     return all(any(reaches[value] for value in trace.calls[call].outputs) for call in (mine, theirs))
+
+
+def _is_the_same_again(observation: Observation, mine: int, theirs: int) -> bool:
+    """Whether two forward passes read the very same values, in eval mode, with no step between: they give the same."""
+    passes = sorted({observation.pass_of_call(mine), observation.pass_of_call(theirs)})
+    trace = observation.trace
+    first, last = trace.calls[passes[0]], trace.calls[passes[-1]]
+    keys = {observation.call_modules[call] for call in passes}
+    if len(keys) > 1 or any(observation.modules[key].ran_training for key in keys):
+        return False
+    between = range(first.first_operation, last.end_operation)
+    if any(operation in between for optimizer in observation.optimizers for _, operation in optimizer.steps):
+        return False
+    return _read_from_outside(trace, first) == _read_from_outside(trace, last)
+
+
+def _read_from_outside(trace: Trace, call: ModuleCall) -> set[int]:
+    inside = range(call.first_operation, call.end_operation)
+    read = {value for operation in inside for value in trace.inputs_of(operation)}
+    return {value for value in read if trace.values.producer[value] < call.first_operation}
