@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from gradflow.graph.dependence import is_differentiable
-from gradflow.graph.ways_to_score import upstream_of
+from gradflow.graph.ways_to_score import leaves_before
 from gradflow.load.workload import Workload
 from gradflow.probe.evidence import Evidence
 from gradflow.trace.data import Trace
@@ -55,9 +55,7 @@ def source_of(workload: Workload, evidence: Evidence) -> Source | None:
     values = trace.layer_values.get(evidence.target, ())
     if evidence.source.recorded or evidence.source.cause != "nothing-requires-grad" or not values:
         return None
-    producer = trace.values.producer[values[-1]]
-    before = upstream_of(trace, producer) if producer >= 0 else bytearray(len(trace.values.producer))
-    usable = [value for value in trace.leaf_names if before[value] and is_differentiable(trace.dtype_of(value))]
+    usable = [leaf for leaf in leaves_before(trace, values[-1:]) if is_differentiable(trace.dtype_of(leaf))]
     if any(trace.leaf_names[value][0] == "input" for value in usable):
         return Source()
     parameters = dict(workload.model.named_parameters())

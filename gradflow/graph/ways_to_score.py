@@ -7,13 +7,14 @@ same reason can be told together and only one of them has to be looked into. Lin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gradflow.graph.dependence import value_inputs
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DETACHING, REWRAPPING, is_inplace_name
 
-__all__ = ["Obstacle", "WaysToScore", "upstream_of", "ways_to_score"]
+__all__ = ["Obstacle", "WaysToScore", "leaves_before", "upstream_of", "ways_to_score"]
 
 Obstacle = tuple[str, int]
 """A line that cuts: the operation's name, or ``"region"`` where recording is off, and the number of its site."""
@@ -84,7 +85,18 @@ def upstream_of(trace: Trace, operation: int) -> bytearray:
     for value in value_inputs(trace, operation):
         before[value] = 1
     for earlier in range(operation - 1, -1, -1):
-        if any(before[value] for value in trace.outputs_of(earlier)):
+        if any(
+            before[same] for value in trace.outputs_of(earlier) for same in (value, *trace.stand_ins.get(value, ()))
+        ):
             for value in value_inputs(trace, earlier):
                 before[value] = 1
     return before
+
+
+def leaves_before(trace: Trace, values: Iterable[int]) -> tuple[int, ...]:
+    """The inputs, parameters and buffers that any of the values was made from, or is."""
+    values = tuple(values)
+    before = set(values)
+    for producer in {trace.values.producer[value] for value in values} - {-1}:
+        before.update(value for value, is_before in enumerate(upstream_of(trace, producer)) if is_before)
+    return tuple(leaf for leaf in trace.leaf_names if not before.isdisjoint((leaf, *trace.stand_ins.get(leaf, ()))))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Diagnostic, Help, Repair
 from gradflow.diagnose.score_path import score_path
+from gradflow.graph.dependence import is_differentiable
+from gradflow.graph.ways_to_score import leaves_before
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
+from gradflow.trace.data import Trace
 
 __all__ = ["nothing_requires_grad"]
 
@@ -57,7 +62,6 @@ def _nothing(evidence: Evidence) -> Diagnostic:
             "where the parameters were frozen is not determined, because gradflow did not see the model being built"
         )
     label = "frozen here" if evidence.frozen_at is not None else "nothing up to here requires grad"
-    text = "let the input require grad, which leaves the parameters frozen: `x.requires_grad_(True)`"
     return Diagnostic(
         code=code_of("nothing-requires-grad"),
         name="nothing-requires-grad",
@@ -68,12 +72,32 @@ def _nothing(evidence: Evidence) -> Diagnostic:
         module=evidence.target,
         path=score_path(evidence),
         notes=tuple(notes),
-        helps=(
-            Help(text=text, repair=_repair(evidence, text)),
-            Help(text=f"or let the layer's own parameters learn: `model.{evidence.target}.requires_grad_(True)`"),
-        ),
+        helps=_ways_to_record(evidence, own, frozen),
         hides=(evidence.target,),
     )
+
+
+def _ways_to_record(evidence: Evidence, own: Sequence[str], frozen: Sequence[str]) -> tuple[Help, ...]:
+    helps = []
+    if _has_real_input(evidence.trace, evidence.target):
+        text = "let the input require grad, which leaves the parameters frozen: `x.requires_grad_(True)`"
+        helps.append(Help(text=text, repair=_repair(evidence, text)))
+    start = "or let" if helps else "let"
+    if own:
+        helps.append(
+            Help(text=f"{start} the layer's own parameters learn: `model.{evidence.target}.requires_grad_(True)`")
+        )
+    elif frozen:
+        helps.append(
+            Help(text=f'{start} a parameter before it learn: `model.get_parameter("{frozen[0]}").requires_grad_(True)`')
+        )
+    return tuple(helps)
+
+
+def _has_real_input(trace: Trace, target: str) -> bool:
+    """Whether an input of the model that can require grad goes into the target: integers, such as tokens, cannot."""
+    leaves = leaves_before(trace, trace.layer_values.get(target, ()))
+    return any(trace.leaf_names[leaf][0] == "input" and is_differentiable(trace.dtype_of(leaf)) for leaf in leaves)
 
 
 def _call_site(evidence: Evidence) -> SourceSpan | None:

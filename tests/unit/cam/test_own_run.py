@@ -192,3 +192,13 @@ def test_an_audit_can_be_asked_for_a_mode_too():
 def test_there_are_two_modes():
     with pytest.raises(UsageError, match="no mode `test`"):
         gradflow.check(build(), "body", inputs=picture(), mode="test")
+
+
+def test_several_layers_of_a_frozen_model_get_the_maps_that_they_get_alone():
+    torch.manual_seed(0)
+    model, ids = Words().eval().requires_grad_(False), torch.randint(0, 10, (2, 16))
+    together = gradflow.check(model, ["early", "body"], inputs=ids, cam=True)
+    (body,) = [one for one in (together, *together.others) if one.target.name == "body"]
+    alone = gradflow.check(model, "body", inputs=ids, cam=True)
+    assert body.cam.saliency == pytest.approx(alone.cam.saliency)
+    assert body.diagnostics == alone.diagnostics
