@@ -85,9 +85,7 @@ def upstream_of(trace: Trace, operation: int) -> bytearray:
     for value in value_inputs(trace, operation):
         before[value] = 1
     for earlier in range(operation - 1, -1, -1):
-        if any(
-            before[same] for value in trace.outputs_of(earlier) for same in (value, *trace.stand_ins.get(value, ()))
-        ):
+        if any(before[value] for value in trace.outputs_of(earlier)):
             for value in value_inputs(trace, earlier):
                 before[value] = 1
     return before
@@ -99,4 +97,4 @@ def leaves_before(trace: Trace, values: Iterable[int]) -> tuple[int, ...]:
     before = set(values)
     for producer in {trace.values.producer[value] for value in values} - {-1}:
         before.update(value for value, is_before in enumerate(upstream_of(trace, producer)) if is_before)
-    return tuple(leaf for leaf in trace.leaf_names if not before.isdisjoint((leaf, *trace.stand_ins.get(leaf, ()))))
+    return tuple(leaf for leaf in trace.leaf_names if leaf in before)

@@ -19,6 +19,7 @@ from gradflow.probe.custom_backward import formula_spans
 from gradflow.probe.flat_forward import is_flat, passes_where_flat
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.lone_function import LoneFunction, noise_like, size_of
+from gradflow.trace.conduct.whose_error import is_ours, reason_of
 
 __all__ = ["check_formula"]
 
@@ -60,8 +61,7 @@ def check_formula(application: Application, argument: int, used: Sequence[bool])
             return replace(base, reason="two calls with the same arguments give different results")
         return _judged(base, subject, application, used, dtype)
     except Exception as error:  # noqa: BLE001  (whatever a user's Function raises by itself is the reason)
-        text = " ".join(str(error).split())[:160]
-        return replace(base, reason=f"it cannot be called by itself: {type(error).__name__}: {text}")
+        return replace(base, reason=reason_of(error, "it cannot be called by itself"))
 
 
 def _prepare(application: Application, argument: int, used: Sequence[bool]) -> tuple[LoneFunction | None, torch.dtype]:
@@ -76,8 +76,9 @@ def _prepare(application: Application, argument: int, used: Sequence[bool]) -> t
         # compiled kernels may read memory of another dtype than they were written for
         if all(output.dtype == torch.float64 for output in outputs) and _alike(expected, outputs, 0.05):
             return wide, torch.float64
-    except Exception:  # noqa: BLE001  (it does not accept float64: then as it was given)
-        wide = None
+    except Exception as error:  # it does not accept float64: then as it was given
+        if is_ours(error):
+            raise
     single = LoneFunction(application, argument, used, torch.float32)
     single(single.point)
     return single, torch.float32

@@ -23,6 +23,7 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.lone_function import noise_like, size_of
 from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.capture import Activation, activation_of
+from gradflow.trace.conduct.whose_error import reason_of, run_theirs
 from gradflow.trace.data import Trace
 from gradflow.trace.moving import write
 from gradflow.trace.run import eager_compilation
@@ -70,11 +71,10 @@ def check_derivative(
             comparisons.append(subject.compared(seed))
             if comparisons[-1].outcome == "agrees":
                 break
-    except _CannotMoveError as error:
+    except _NotComparableError as error:
         return DerivativeCheck(outcome="unclear", reason=str(error), forward_count=laboratory.forward_count - before)
     except Exception as error:  # noqa: BLE001  (whatever the model raises in float64 is the reason)
-        text = " ".join(str(error).split())[:160]
-        reason = f"the model cannot be run in float64: {type(error).__name__}: {text}"
+        reason = reason_of(error, "the model cannot be run in float64")
         return DerivativeCheck(outcome="unclear", reason=reason, forward_count=laboratory.forward_count - before)
     count = laboratory.forward_count - before
     if comparisons[-1].outcome == "agrees":
@@ -139,10 +139,10 @@ class _MovedModel:
         self._is_parameter = target in laboratory.parameters
         tensors = (*parameters_in(workload.model), *buffers_in(workload.model))
         if sum(tensor.numel() for tensor in tensors) * 8 > _MOST_BYTES:
-            raise MemoryError("its parameters in float64 would take more than 8 GiB")
+            raise _NotComparableError("the parameters of the model in float64 would take more than 8 GiB")
         self._copies = DoubleCopies(workload.model)
         if self._is_parameter and target not in self._copies.fresh():
-            raise LookupError(f"`{target}` is not registered, so it cannot be replaced")
+            raise _NotComparableError(f"`{target}` is not registered, so it cannot be replaced")
 
     def gradients(self) -> tuple[torch.Tensor | None, ...]:
         """Autograd's answer, where the target is as it is."""
@@ -164,7 +164,7 @@ class _MovedModel:
 
         at_base = self._score(look)
         if not sizes:
-            raise LookupError(f"`{self._target}` gave no tensor")
+            raise _NotComparableError(f"`{self._target}` gave no tensor in float64")
         score, gradients = at_base.score, at_base.gradients()
         base = float(score.detach())
         predicted = [0.0] * self._direction_count
@@ -232,21 +232,22 @@ class _MovedModel:
         try:
             with torch.enable_grad(), eager_compilation(), warnings_as_without_gradflow():
                 with DoublePrecision(after=views.look):
-                    output = functional_call(workload.model, state, inputs, keywords)
+                    output = run_theirs(functional_call, (workload.model, state, inputs, keywords))
                     score, _, _ = workload.objective.compute(output)
                 views.look()
         finally:
             if handle is not None:
                 handle.remove()
         if unmoved:
-            raise _CannotMoveError(f"the output of `{self._target}` cannot be moved: {unmoved}")
+            raise _NotComparableError(f"the output of `{self._target}` cannot be moved: {unmoved}")
         if score.dtype != torch.float64:
-            raise TypeError(f"its score comes out in {str(score.dtype).removeprefix('torch.')}")
+            kind = str(score.dtype).removeprefix("torch.")
+            raise _NotComparableError(f"with a model in float64 the score comes out in {kind}")
         return _Point(score=score, taken=tuple(taken), parameter=parameter)
 
 
-class _CannotMoveError(Exception):
-    """Values could not be written into the memory of an output."""
+class _NotComparableError(Exception):
+    """Why there is nothing to compare, in words for the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,7 +263,10 @@ class _Point:
             return [None] * max(1, len(self.taken))
 
         def ask(wanted: Sequence[Any]) -> Sequence[torch.Tensor | None]:
-            return torch.autograd.grad(self.score, wanted, allow_unused=True)
+            found: Sequence[torch.Tensor | None] = run_theirs(
+                torch.autograd.grad, (self.score, wanted), {"allow_unused": True}
+            )
+            return found
 
         at_outputs, at_parameter = gradients_at(ask, self.taken, [] if self.parameter is None else [self.parameter])
         return at_parameter or at_outputs

@@ -14,6 +14,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
+from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.operation_kinds import is_inplace_name
 
 __all__ = ["DoubleCopies", "DoublePrecision", "in_double"]
@@ -40,9 +41,9 @@ class DoublePrecision(TorchFunctionMode):
     def _in_double(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = str(getattr(func, "__name__", ""))
         if name in ("__get__", "__set__", "requires_grad_"):
-            return func(*args, **kwargs)
+            return run_theirs(func, args, kwargs)
         if name in _CASTS and args:
-            return args[0].double()
+            return run_theirs(torch.Tensor.double, args[:1])
         # what is changed in place has to stay the same object
         kept = args[:1] if is_inplace_name(name) else ()
         rest = tuple(in_double(value) for value in args[len(kept) :])
@@ -50,7 +51,7 @@ class DoublePrecision(TorchFunctionMode):
         dtype = None if kept else _dtype_in_double(func, rest, keywords)
         if dtype is not None:
             keywords["dtype"] = dtype
-        return func(*kept, *rest, **keywords)
+        return run_theirs(func, (*kept, *rest), keywords)
 
 
 def _dtype_in_double(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.dtype | None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from gradflow.probe.applications import Application
+from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.values import tensors_in
 
 __all__ = ["LoneFunction", "noise_like", "size_of"]
@@ -47,7 +48,7 @@ class LoneFunction:
         """What ``backward`` returns for the input; ``None`` where it returns nothing."""
         leaf = point.detach().clone().requires_grad_()
         outputs = self._outputs(leaf)
-        gradient: Any = torch.autograd.grad(outputs, leaf, list(cotangents), allow_unused=True)[0]
+        gradient: Any = run_theirs(torch.autograd.grad, (outputs, leaf, list(cotangents)), {"allow_unused": True})[0]
         return None if gradient is None else gradient.detach()
 
     def _outputs(self, leaf: torch.Tensor) -> list[torch.Tensor]:
@@ -57,7 +58,7 @@ class LoneFunction:
         # not the leaf itself, which a Function must not change in place
         arguments[self.argument] = leaf.clone()
         with torch.enable_grad():
-            result = self._function.apply(*arguments)
+            result = run_theirs(self._function.apply, tuple(arguments))
         outputs = tensors_in(result)
         used = self._used if len(self._used) == len(outputs) else (True,) * len(outputs)
         return [output for output, counts in zip(outputs, used, strict=True) if counts and output.requires_grad]

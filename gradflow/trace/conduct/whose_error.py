@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 from gradflow.errors import GradflowError, InternalError, unexpected
 from gradflow.location import own_directory
 
-__all__ = ["is_ours", "our_error", "run_theirs", "stepping_aside", "telling_our_errors"]
+__all__ = ["is_ours", "our_error", "reason_of", "run_theirs", "stepping_aside", "telling_our_errors"]
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -60,6 +60,12 @@ def our_error(error: BaseException) -> GradflowError:
     told = unexpected(culprit)
     told.__cause__ = error
     return told
+
+
+def reason_of(error: BaseException, theirs: str) -> str:
+    """Why an experiment brought nothing: ``theirs``, such as "it cannot be called by itself", or a mistake of ours."""
+    told = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    return f"of a mistake of gradflow's own ({told}): please report it" if is_ours(error) else f"{theirs}: {told}"
 
 
 def telling_our_errors(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
