@@ -48,15 +48,20 @@ def _run(case: Case, watched: AbstractContextManager[Any]) -> list[Result]:
     samples = case.calls()
     with watched:
         while True:
-            try:
-                wanted, call = next(samples)
-            except StopIteration:
+            result = Result()
+            with _noted(result):
+                sample = next(samples, None)
+                if sample is None:
+                    return results
+                wanted, call = sample
+            results.append(result)
+            if result.raised:
+                # the inputs could not even be made; after that there are no others
                 return results
-            results.append(Result())
-            with _noted(results[-1]):
+            with _noted(result):
                 output = call()
-                results[-1].values = tuple(map(_kept, tree_leaves(output)))
-                results[-1].values += tuple(map(_kept, _gradients(output, wanted())))
+                result.values = tuple(map(_kept, tree_leaves(output)))
+                result.values += tuple(map(_kept, _gradients(output, wanted())))
 
 
 @contextlib.contextmanager

@@ -87,3 +87,12 @@ def raise_if(condition: bool) -> None:
 )
 def test_a_difference_is_told(function: Callable[[Any], Any], found: str) -> None:
     assert difference(case_of(function)) == found
+
+
+def test_inputs_that_cannot_be_made_are_told() -> None:
+    def calls() -> Iterator[tuple[Wanted, Call]]:
+        raise_if(is_watched())
+        yield list, lambda: None
+
+    found = difference(Case(name="a case", calls=calls))
+    assert found == "sample 0: nothing raised, then ValueError"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
+import gc
+import importlib
+import importlib.util
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.fuzz.running import import_ahead
+import torch
+
 from tests.paraphrase.collection import corpus_programs, fixture_programs
 from tests.paraphrase.comparison import Comparer, Comparison
 from tests.paraphrase.program import Program
@@ -51,14 +55,19 @@ def sweep(
 
 
 def import_all_ahead() -> None:
-    """Import what the commands and programs would, so that no fork has to."""
-    import importlib
-
-    import_ahead()
-    for name in (
-        "gradflow.watch.explaining",
-        "gradflow.watch.observers.running",
-        "gradflow.render.json_report",
+    """Import what the commands and most programs would, so that no fork has to, and leave it alone afterwards."""
+    names = [
         "numpy",
-    ):
+        "gradflow.cli",
+        "gradflow.checking",
+        "gradflow.auditing",
+        "gradflow.load.loading",
+        "gradflow.render",
+    ]
+    names += ["gradflow.render.json_report", "gradflow.watch.explaining", "gradflow.watch.observers.running"]
+    names += ["torchvision.models"] if importlib.util.find_spec("torchvision") else []
+    for name in names:
         importlib.import_module(name)
+    torch.set_num_threads(1)
+    # a collection in a fork would touch, and so copy, every page that is shared with this process
+    gc.freeze()
