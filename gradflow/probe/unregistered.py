@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator, Mapping
+from collections import UserDict
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from gradflow.load.module_tree import buffers_in, modules_in, named_modules_in, 
 from gradflow.location import SourceSpan
 from gradflow.probe.audit_evidence import Holder
 from gradflow.probe.class_source import class_source
+from gradflow.trace.tensor_facts import is_leaf, requires_grad
 
 __all__ = ["assignment_of", "find_unregistered"]
 
@@ -57,13 +59,13 @@ def find_unregistered(model: torch.nn.Module) -> tuple[tuple[Holder, Mapping[str
 def _leaves(value: Any, modules: set[int], depth: int) -> Iterator[tuple[str, torch.Tensor, bool]]:
     """Path, tensor, and whether it belongs to a module, for each trainable leaf inside a value."""
     if isinstance(value, torch.Tensor):
-        if value.is_leaf and value.requires_grad:
+        if is_leaf(value) and requires_grad(value):
             yield "", value, False
     elif isinstance(value, torch.nn.Module):
         # a module that is registered elsewhere is only referred to here
         if id(value) not in modules:
             for name, parameter in named_parameters_in(value):
-                if parameter.requires_grad:
+                if requires_grad(parameter):
                     yield name, parameter, True
     elif depth < _DEEPEST:
         for key, item in _items(value):
@@ -72,10 +74,16 @@ def _leaves(value: Any, modules: set[int], depth: int) -> Iterator[tuple[str, to
 
 
 def _items(value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        return [(str(key), item) for key, item in value.items()] if _holds_any(value.values()) else []
-    if isinstance(value, (list, tuple, set)) and _holds_any(value):
-        return [(str(number), item) for number, item in enumerate(value)]
+    """What lies in a container, read past its class: a mapping of the program's own may do anything when it is read."""
+    if isinstance(value, UserDict):
+        value = object.__getattribute__(value, "__dict__").get("data")
+    if isinstance(value, dict):
+        return [(str(key), item) for key, item in dict.items(value)] if _holds_any(dict.values(value)) else []
+    kinds: tuple[Any, ...] = (list, tuple, set)
+    for kind in kinds:
+        if isinstance(value, kind):
+            items = [*kind.__iter__(value)]
+            return [(str(number), item) for number, item in enumerate(items)] if _holds_any(items) else []
     return []
 
 

@@ -43,6 +43,7 @@ _SIZE, _DIM, _IS_VIEW, _STORAGE = (_BASE[name] for name in ("size", "dim", "_is_
 _IS_INFERENCE = _BASE["is_inference"]
 _functorch = torch._C._functorch
 _modes_aside: Any = _disable_current_modes
+_function_modes: Any = torch._C._len_torch_function_stack
 _dispatch_modes: Any = torch._C._len_torch_dispatch_stack
 _modes_before_dispatch: Any = _len_torch_dispatch_stack_pre_dispatch
 
@@ -99,6 +100,8 @@ def is_inference(tensor: torch.Tensor) -> bool:
 
 def is_view(tensor: torch.Tensor) -> bool:
     """Whether autograd calls a tensor a view of another one."""
+    if type(tensor) in PLAIN_CLASSES and not _function_modes():
+        return bool(tensor._is_view())  # asked for the result of every operation: nobody is there to see it
     with unseen():
         return bool(_IS_VIEW(tensor))
 

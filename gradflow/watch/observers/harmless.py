@@ -148,12 +148,15 @@ class _Reader:
             return all(map(self._is_known, value))
         if isinstance(value, FunctionType):
             return _is_harmless_function(value, self._depth - 1)
-        return getattr(value, "__module__", "") == "builtins" and getattr(value, "__name__", "") in _BUILTINS
+        is_plain = issubclass(type(value), (type, BuiltinFunctionType))
+        return is_plain and value.__module__ == "builtins" and value.__name__ in _BUILTINS
 
 
 def _is_of_torch(value: Any) -> bool:
     """A function or class of torch or of the mathematics, by whatever name it was imported."""
-    if not isinstance(value, (type, FunctionType, BuiltinFunctionType)) and not callable(value):
+    is_function = issubclass(type(value), (type, FunctionType, BuiltinFunctionType))
+    # any other object of the program may do anything when it is asked for an attribute
+    if not is_function and not (callable(value) and type(value).__module__.startswith(_MODULES)):
         return False
     module = str(getattr(value, "__module__", "") or "")
     name = str(getattr(value, "__name__", "") or "")

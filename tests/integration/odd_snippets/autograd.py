@@ -293,3 +293,19 @@ def gradients_are_scaled():
 def numbers_of_python():
     x = leaf()
     return float(x.sum().detach()), math.sqrt(x[1]), int(x[0]), bool(x[0] > 0), f"{x[0]:.2f}", round(x[1].item())
+
+
+@snippet
+def an_optimizer_with_a_property_for_its_groups():
+    class Shy(torch.optim.SGD):
+        def __getattribute__(self, name: str) -> Any:
+            if name == "param_groups":
+                asked.append(name)
+            return super().__getattribute__(name)
+
+    asked: list[str] = []
+    net = nn.Linear(2, 1)
+    optimizer = Shy(net.parameters(), 0.1)
+    net(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    return len(asked), net.weight.tolist()

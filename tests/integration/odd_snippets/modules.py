@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import collections.abc
 import copy
 import dataclasses
 import gc
@@ -309,3 +310,55 @@ def a_module_is_put_in_the_place_of_another():
 def an_attribute_of_the_wrong_kind():
     net = Two()
     net.second = "rubbish"
+
+
+@snippet
+def a_mapping_of_the_program_hangs_on_a_module():
+    class Raising(collections.abc.Mapping[str, Any]):
+        def __getitem__(self, key: str) -> Any:
+            raise RuntimeError("not yet")
+
+        def __iter__(self) -> Any:
+            raise RuntimeError("not yet")
+
+        def __len__(self) -> int:
+            raise RuntimeError("not yet")
+
+    net = Two()
+    net.later, net.counted = Raising(), Reading(table=torch.ones(1, requires_grad=True))
+    return slope(net), net.counted.reads
+
+
+@snippet
+def an_attention_of_the_program():
+    class Mine(nn.MultiheadAttention):
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.out_proj(x) * 2
+
+    with torch.no_grad():
+        return Mine(4, 2).eval()(torch.ones(1, 4)).tolist()
+
+
+@snippet
+def a_custom_function_beside_an_object_that_raises():
+    class Lazy:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("not yet")
+
+        def __call__(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 2
+
+    lazy = Lazy()
+
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            return lazy(x)
+
+        @staticmethod
+        def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+            return lazy(grad)
+
+    x = torch.ones(2, requires_grad=True)
+    Twice.apply(x).sum().backward()
+    return x.grad.tolist()

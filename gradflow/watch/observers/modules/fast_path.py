@@ -18,7 +18,9 @@ from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["FastPath"]
 
-_HAVE_ONE = (torch.nn.TransformerEncoder, torch.nn.TransformerEncoderLayer, torch.nn.MultiheadAttention)
+_HAVE_ONE = frozenset({
+    torch.nn.TransformerEncoder.forward, torch.nn.TransformerEncoderLayer.forward, torch.nn.MultiheadAttention.forward,
+})  # fmt: skip
 
 
 class FastPath:
@@ -30,7 +32,7 @@ class FastPath:
 
     def enter(self, module: torch.nn.Module, inputs: Any, call: int) -> None:
         """A module's forward begins, as module call ``call``."""
-        if self._call < 0 and isinstance(module, _HAVE_ONE) and self._may_take_it(module, inputs):
+        if self._call < 0 and type(module).forward in _HAVE_ONE and self._may_take_it(module, inputs):
             take_off(self._recorder)
             self._call = call
 
