@@ -18,9 +18,8 @@ from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["FastPath"]
 
-_HAVE_ONE = frozenset({
-    torch.nn.TransformerEncoder.forward, torch.nn.TransformerEncoderLayer.forward, torch.nn.MultiheadAttention.forward,
-})  # fmt: skip
+_HAVE_ONE = (torch.nn.TransformerEncoder, torch.nn.TransformerEncoderLayer, torch.nn.MultiheadAttention)
+_FORWARDS = frozenset(cls.forward for cls in _HAVE_ONE)
 
 
 class FastPath:
@@ -32,7 +31,7 @@ class FastPath:
 
     def enter(self, module: torch.nn.Module, inputs: Any, call: int) -> None:
         """A module's forward begins, as module call ``call``."""
-        if self._call < 0 and type(module).forward in _HAVE_ONE and self._may_take_it(module, inputs):
+        if self._call < 0 and isinstance(module, _HAVE_ONE) and self._may_take_it(module, inputs):
             take_off(self._recorder)
             self._call = call
 
@@ -47,6 +46,8 @@ class FastPath:
 
     def _may_take_it(self, module: torch.nn.Module, inputs: Any) -> bool:
         """Whether the module would without gradflow; not asked too closely where no gradient is recorded anyway."""
+        if type(module).forward not in _FORWARDS:
+            return False  # a class of the program with a forward of its own
         stack = torch._C._len_torch_function_stack()
         if module.training or stack != 1 or torch._C._get_function_stack_at(0) is not self._recorder:
             return False
