@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import UserDict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import torch
