@@ -20,7 +20,10 @@ def memory_roots(trace: Trace) -> list[int]:
     roots = list(range(len(trace.values.producer)))
     for operation in range(len(trace)):
         inputs, outputs = trace.inputs_of(operation), trace.outputs_of(operation)
-        if inputs and (trace.name_of(operation) in _VIEWS or writes_in_place(trace, operation)):
+        # an index that is a tensor picks entries out, into memory of their own
+        name = trace.name_of(operation)
+        is_view = name in _VIEWS and not (name == "__getitem__" and len(inputs) > 1)
+        if inputs and (is_view or writes_in_place(trace, operation)):
             for value in outputs:
                 roots[value] = roots[inputs[0]]
     return roots

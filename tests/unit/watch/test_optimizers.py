@@ -151,3 +151,23 @@ def test_a_bias_that_goes_out_in_the_derivative_is_a_remark(explain: Explain) ->
     report = explain(source)
     assert [(one.name, one.severity) for one in report.diagnostics] == [("no-gradient-at-step", "info")]
     assert (report.verdict, report.exit_status(strict=True)) == ("connected", 0)
+
+
+ONCE = """
+table, head = nn.Parameter(torch.ones(4, 3)), nn.Linear(3, 2)
+optimizer = torch.optim.SGD([table, *head.parameters()], 0.1)
+value = table{make}
+for _ in range(3):
+    optimizer.zero_grad()
+    head({use}).square().sum().backward(retain_graph=True)
+    optimizer.step()
+"""
+
+
+def test_a_value_of_before_the_first_step_is_told_where_it_is_made(explain: Explain) -> None:
+    assert said(explain(ONCE.format(make="[torch.tensor([0, 1])]", use="value"))) == [("stale-activation", 7)]
+
+
+@pytest.mark.parametrize(("make", "use"), [(".view(2, 2, 3)", "value"), ("[torch.tensor([0, 1])]", "table[[0, 1]]")])
+def test_a_view_of_a_parameter_and_a_value_that_is_made_anew_are_healthy(explain: Explain, make: str, use: str) -> None:
+    assert said(explain(ONCE.format(make=make, use=use))) == []

@@ -1,0 +1,81 @@
+"""GF201: a value was computed from parameters once, and is still used after an optimizer has moved them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gradflow.graph.dependence import analyse
+from gradflow.watch.events import Observation, Optimizer
+from gradflow.watch.facts.leaves import is_leaf_value
+from gradflow.watch.facts.names import name_of_value
+from gradflow.watch.facts.shared_memory import memory_roots
+from gradflow.watch.finding import Finding, finding
+
+__all__ = ["value_is_outdated"]
+
+_STEPS = 2
+
+
+def value_is_outdated(observation: Observation) -> tuple[Finding, ...]:
+    """Autograd raises nothing where the graph in between was retained and saved nothing that has changed since."""
+    found: dict[int, Finding] = {}
+    for optimizer in observation.optimizers:
+        if len(optimizer.steps) < _STEPS:
+            continue
+        last, begun = optimizer.steps[-1][1], optimizer.steps[0][1]
+        scores = [
+            one.roots[0]
+            for one in observation.backwards
+            if begun < one.operation <= last and one.kind == "backward" and one.roots and not one.error
+        ]
+        for value, reader in _taken_over(observation, scores[-1], begun) if scores else ():
+            parameter = _moved_parameter(observation, optimizer, value)
+            if parameter >= 0:
+                found.setdefault(value, _told(observation, optimizer, value, parameter, reader))
+    return tuple(found.values())
+
+
+def _taken_over(observation: Observation, score: int, since: int) -> Iterator[tuple[int, int]]:
+    """The values with a history that what ran after a moment read, and that were made once, before it."""
+    trace = observation.trace
+    reaches = analyse(replace(trace, score=score), ()).reaches
+    sites = trace.operations.site
+    made_anew = {sites[operation] for operation in range(since, len(trace))}
+    for operation in range(since, len(trace)):
+        if not any(reaches[value] for value in trace.outputs_of(operation)):
+            continue
+        for value in trace.inputs_of(operation):
+            producer = trace.values.producer[value]
+            is_older = 0 <= producer < since and not is_leaf_value(trace, value)
+            if is_older and trace.values.requires_grad[value] and sites[producer] not in made_anew:
+                yield value, operation
+
+
+def _moved_parameter(observation: Observation, optimizer: Optimizer, value: int) -> int:
+    """A parameter that the optimizer moves and the value was computed from, in memory of its own; -1 for none."""
+    trace = observation.trace
+    held, roots = optimizer.filled & set(optimizer.parameters), memory_roots(trace)
+    reaches = analyse(replace(trace, score=value), ()).reaches
+    # a view of a parameter is moved with it
+    return next((one for one in sorted(held) if reaches[one] and roots[one] != roots[value]), -1)
+
+
+def _told(observation: Observation, optimizer: Optimizer, value: int, parameter: int, reader: int) -> Finding:
+    trace = observation.trace
+    name, _ = name_of_value(observation, parameter)
+    return finding(
+        "stale-activation",
+        "connected",
+        f"a value computed from `{name}` is used after `{optimizer.type_name}` has moved it, and was not computed anew",
+        trace.span_of(trace.values.producer[value]),
+        label="computed once, before the first step",
+        annotations=((trace.span_of(reader), "still used here"),),
+        notes=("it holds what the parameters were before the first step; only its gradient knows of them since",),
+        helps=("compute it in every pass, in `forward` for example",),
+        severity="warning",
+        target=name,
+        is_parameter=True,
+        rank=2,
+        operation=optimizer.operation,
+    )
