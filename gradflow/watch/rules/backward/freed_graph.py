@@ -80,14 +80,14 @@ def _words(observation: Observation, question: Question, found: _Freed, *, is_lo
         notes, helps = ((freed, _CARRIED), (_CARRY, retain)) if earlier is None else ((freed,), (retain,))
         return _Words(label=label, notes=notes, helps=helps)
     producer = trace.values.producer[carried]
+    if not is_loop:
+        note = "both passes go through what made one and the same value"
+        return _Words(label="frees the graph, which is needed again", notes=(freed, note), helps=_BOTH)
     if not _is_made_anew(observation, producer, earlier, question.backward):
         note = "the value was computed once, before these passes, and each of them uses it with its graph"
         return _Words(
             place=trace.span_of(producer), label="made once, and used in every pass", notes=(freed, note), helps=_ANEW
         )
-    if not is_loop:
-        note = "both passes go through what made one and the same value"
-        return _Words(label="frees the graph, which is needed again", notes=(freed, note), helps=_BOTH)
     # a value that a model has not returned is kept by the model itself
     is_kept = trace.operations.call[producer] >= 0 and not any(carried in call.outputs for call in trace.calls)
     return _Words(
