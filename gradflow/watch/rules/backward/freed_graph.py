@@ -148,9 +148,18 @@ def _freed_before(observation: Observation, question: Question) -> _Freed:
         shared = {v for v, used in enumerate(mine) if used and made[v] in freed}
         if shared:
             since = [made[v] for v, used in enumerate(mine) if used and made[v] >= earlier.operation]
-            carried, reader = _taken_over(trace, since, shared)
+            carried, reader = _taken_over(trace, since, _made_of(trace, shared, earlier.operation))
             return _Freed(backward=earlier, carried=carried, reader=reader)
     return _Freed(backward=None)
+
+
+def _made_of(trace: Trace, shared: set[int], until: int) -> set[int]:
+    """The shared values, and what was computed from them with a history before a moment."""
+    found = set(shared)
+    for operation in range(until):
+        if any(value in found for value in trace.inputs_of(operation)):
+            found.update(value for value in trace.outputs_of(operation) if trace.values.requires_grad[value])
+    return found
 
 
 def _taken_over(trace: Trace, operations: list[int], shared: set[int]) -> tuple[int, int]:
