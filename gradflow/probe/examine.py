@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -114,6 +115,8 @@ class _Examination:
                 influence = Influence(matters=False)
             if dependence.score_depends:
                 repairs, together = repair_together(laboratory, trace, dependence, source, target, self.index)
+                if influence is None and self._is_not_read(repairs):
+                    influence = Influence(matters=False)
                 if source.recorded and dependence.score_carries and is_trainable:
                     self.flows = self._scan()
         elif arrived and not laboratory.has_values:
@@ -166,6 +169,13 @@ class _Examination:
         chooses = any(group.cause == "nondiff-op" for group in dependence.needed)
         moves = self.laboratory.is_moved_by if chooses and self.laboratory.has_values else None
         return moves is not None and moves(self.target, self.index) is False
+
+    def _is_not_read(self, repairs: Mapping[tuple[str, int], RepairOutcome]) -> bool:
+        """Whether every repair brings a gradient of exactly zero, and the score does not move with the target."""
+        tried = [outcome for outcome in repairs.values() if outcome.arrived]
+        if not tried or any(outcome.l2_norm != 0.0 for outcome in tried) or not self.laboratory.has_values:
+            return False
+        return self.laboratory.is_moved_by(self.target, self.index) is False
 
     def _look_at_what_arrived(
         self, looked_at: tuple[Measured, ...], measured: tuple[Measured, ...], dependence: Dependence

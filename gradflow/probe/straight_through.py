@@ -18,15 +18,19 @@ _PLUS = frozenset({"add", "add_", "__iadd__", "__add__", "__radd__"})
 _MINUS = frozenset({"sub", "sub_", "__isub__", "__sub__", "subtract"})
 _REVERSED_MINUS = frozenset({"rsub", "__rsub__"})
 _SAME = frozenset({"clone", "contiguous", "alias", "view", "reshape", "to", "type_as"})
-_REACH = 64
+_LINEAR = _PLUS | _MINUS | _REVERSED_MINUS | _SAME | DETACHING | {"neg"}
 _DEPTH = 12
 
 
 def is_straight_through(trace: Trace, group: CutGroup) -> bool:
     """Whether a cut belongs to a sum in which the detached value cancels another one."""
-    last = min(len(trace), group.operation + _REACH)
-    for operation in range(group.operation + 1, last):
-        if trace.name_of(operation) not in _PLUS | _MINUS | _REVERSED_MINUS:
+    held = set(trace.outputs_of(group.operation))
+    for operation in range(group.operation + 1, len(trace)):
+        name = trace.name_of(operation)
+        if name not in _LINEAR or held.isdisjoint(trace.inputs_of(operation)):
+            continue
+        held.update(trace.outputs_of(operation))
+        if name not in _PLUS | _MINUS | _REVERSED_MINUS:
             continue
         for output in trace.outputs_of(operation):
             forward = _combination(trace, output, stop_at_detach=False)

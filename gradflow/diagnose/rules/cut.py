@@ -13,6 +13,7 @@ from gradflow.diagnose.written import written
 from gradflow.graph.dependence import CutGroup
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence, RepairOutcome
+from gradflow.probe.straight_through import is_straight_through
 
 __all__ = ["path_is_cut"]
 
@@ -53,11 +54,12 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
     notes = [text.note]
     message = f"no gradient reaches `{evidence.target}` from {evidence.score}"
     if _is_without_effect(evidence):
-        message = f"{evidence.score} does not change with `{evidence.target}`, of which only a choice is read"
-        notes.append(
-            f"tried: with the {evidence.kind}'s values moved far away in ten ways, {evidence.score} stays the same: "
-            f"what `{written(name)}` chooses has no effect on it"
-        )
+        is_choice = group.cause == "nondiff-op"
+        what = "of which only a choice is read" if is_choice else "whose part of the result is not read"
+        message = f"{evidence.score} does not change with `{evidence.target}`, {what}"
+        why = f"what `{written(name)}` chooses has no effect on it" if is_choice else "this stop takes nothing away"
+        moved = f"the {evidence.kind}'s values moved far away in ten ways"
+        notes.append(f"tried: with {moved}, {evidence.score} stays the same: {why}")
     if declared is not None:
         notes = [f"`{name.removesuffix('.apply')}` itself declares that its result has no gradient"]
     if group.cause in ("no-grad", "inference-mode") and region is None:
@@ -107,6 +109,9 @@ def _annotations(
 
 
 def _helps(evidence: Evidence, group: CutGroup, texts: tuple[str, ...], count: int) -> tuple[Help, ...]:
+    if is_straight_through(evidence.trace, group):
+        text = "leave the stop in place: it hands the gradient on to what the value stands in for"
+        return (Help(text=text), Help(text=f"give `{evidence.target}` a term of its own in the loss"))
     outcome = evidence.repairs.get(group.key)
     helps = []
     for position, text in enumerate(texts):
@@ -121,6 +126,8 @@ def _repair(evidence: Evidence, text: str, outcome: RepairOutcome | None, count:
     if not outcome.tried:
         return Repair(description=text, verified=None, outcome=f"not tried: {outcome.reason}")
     together = " with all cuts mended" if count > 1 else ""
+    if outcome.arrived and outcome.l2_norm == 0.0:
+        return Repair(description=text, verified=False, outcome=f"{together} a gradient of exactly zero comes".strip())
     if outcome.arrived:
         norm = f", L2 norm {outcome.l2_norm:.3g}" if outcome.l2_norm is not None else ""
         return Repair(

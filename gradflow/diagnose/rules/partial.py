@@ -7,6 +7,7 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair, Severity
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.verdict import harmful_losses
+from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence, PartialLoss
 
 __all__ = ["some_ways_are_cut"]
@@ -16,9 +17,19 @@ def some_ways_are_cut(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """One diagnostic per partial cut that was shown to change the gradient."""
     harmful = harmful_losses(evidence)
     rest = [loss for loss in evidence.partial if loss not in harmful]
-    return tuple(_diagnostic(evidence, loss, "error") for loss in harmful) + tuple(
-        _diagnostic(evidence, loss, "info") for loss in rest
-    )
+    found = [_diagnostic(evidence, loss, "error") for loss in harmful]
+    # `h.detach().mean().item()` is one step: what it begins with is not told again
+    whole = [one for one in found if not any(_begins(one.location, other.location) for other in found)]
+    return (*whole, *(_diagnostic(evidence, loss, "info") for loss in rest))
+
+
+def _begins(part: SourceSpan | None, whole: SourceSpan | None) -> bool:
+    """Whether one expression is what another, longer one starts with."""
+    if part is None or whole is None or part.column is None or part == whole:
+        return False
+    is_same_start = (part.path, part.line, part.column) == (whole.path, whole.line, whole.column)
+    ends = [(span.end_line or 0, span.end_column or 0) for span in (part, whole)]
+    return is_same_start and ends[0] < ends[1]
 
 
 def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Diagnostic:
