@@ -23,7 +23,7 @@ from gradflow.trace.grad_mode import is_leaving, region_site
 from gradflow.trace.nested import NESTED, nested_tensors
 from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE, TO_ARRAYS
 from gradflow.trace.tables import Tables
-from gradflow.trace.tensor_facts import is_view, storage_pointer
+from gradflow.trace.tensor_facts import is_view, storage_pointer, version_of
 from gradflow.trace.views import Views
 
 __all__ = ["Recorder", "differentiates"]
@@ -64,6 +64,7 @@ class Recorder(Tables, TorchFunctionMode):
         self.hook_operations: set[int] = set()
         self.library_operations: set[int] = set()
         self._is_torchs_region = False
+        self._version = -1
         self.suspended = 0
         self.views = Views()
         self.failed: Exception | None = None
@@ -130,11 +131,7 @@ class Recorder(Tables, TorchFunctionMode):
         inputs: list[int] | None = None
         try:
             read, arguments = self._read(args, kwargs, kind)
-            target = None
-            if kind == _INPLACE or (kwargs and "out" in kwargs):
-                target = self._announce(args, kwargs)
-            elif kind == _EXIT and text in EXPOSING:
-                self.before_exposing(args[0] if args else None)
+            target = self._look_before(args, kwargs, kind, text)
             site = self.sites.number(sys._getframe(2))
             call = self.call
             enabled = _is_grad_enabled()
@@ -200,12 +197,18 @@ class Recorder(Tables, TorchFunctionMode):
             for tensor in nested_tensors(result):
                 self._record_output(tensor, row, kind, text, inputs)
 
-    def _announce(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        """What an operation that writes is about to write to."""
-        target = kwargs.get("out", args[0] if args else None)
-        if target is not None and self.before_write is not None:
-            self.before_write(target)
-        return target
+    def _look_before(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, text: str) -> Any:
+        """Announce what an operation is about to write to or to hand out, and give the former."""
+        can_write = text in INPLACE_CAPABLE and args and isinstance(args[0], _Tensor)
+        self._version = version_of(args[0]) if can_write else -1
+        if kind == _INPLACE or (kwargs and "out" in kwargs):
+            target = kwargs.get("out", args[0] if args else None)
+            if target is not None and self.before_write is not None:
+                self.before_write(target)
+            return target
+        if kind == _EXIT and text in EXPOSING:
+            self.before_exposing(args[0] if args else None)
+        return None
 
     def _read(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int) -> tuple[list[int], list[int]]:
         """Value ids of the tensors among the arguments, and the position of the argument that each came from."""
@@ -238,7 +241,9 @@ class Recorder(Tables, TorchFunctionMode):
         if entry is not None and entry[0]() is tensor:
             # the operation returned a tensor that was there before: changed in place, or handed through
             group = self._group[entry[1]]
-            writes = kind == _INPLACE or text in INPLACE_CAPABLE
+            # dropout in eval mode hands its input through, and has written nothing
+            is_same = self._version >= 0 and tensor._version == self._version
+            writes = kind == _INPLACE or (text in INPLACE_CAPABLE and not is_same)
             if writes and self._stays_itself(tensor, entry[1], inputs):
                 self.operations.outputs.append(self._new_value_of_leaf(entry[1]))
                 return

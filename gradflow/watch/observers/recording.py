@@ -14,7 +14,7 @@ import torch
 from gradflow.location import SiteTable, is_installed
 from gradflow.trace.classify import Kind
 from gradflow.trace.nested import nested_tensors
-from gradflow.trace.operation_kinds import FROM_ARRAYS, INPLACE_CAPABLE, VALUE_EXITS
+from gradflow.trace.operation_kinds import FROM_ARRAYS, VALUE_EXITS
 from gradflow.trace.recorder import Recorder, differentiates
 from gradflow.trace.tensor_facts import (
     dtype_of,
@@ -81,7 +81,6 @@ class ProgramRecorder(Recorder):
         self._reads: dict[tuple[int, int], int] = {}
         self._most = sys.maxsize
         self._on_full: Callable[[], None] = lambda: None
-        self._version = -1
         self.applications = ApplicationKeeper()
         self._inside: set[int] | None = None
 
@@ -156,9 +155,6 @@ class ProgramRecorder(Recorder):
             return func(*args, **kwargs)
         if text == "data=":
             self._note_low_precision(*args)
-        self._version = -1
-        if text in INPLACE_CAPABLE and args and isinstance(args[0], torch.Tensor):
-            self._version = version_of(args[0])
         result = super().record(func, args, kwargs, kind, name, text)
         if kind == Kind.EXIT or self._log.numbers.any_left:
             self._follow_numbers(kind, text, args, kwargs, result)

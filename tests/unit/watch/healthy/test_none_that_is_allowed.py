@@ -107,8 +107,7 @@ def test_a_hook_on_a_layer_that_the_forward_leaves_out_is_told(explain: Explain)
 
 
 LOGGED = """
-    torch.set_default_dtype(torch.float64)
-    h = nn.Linear(3, 3)(torch.randn(4, 3))
+    h = nn.Linear(3, 3).double()(torch.randn(4, 3).double())
     number = {number}
     loss = (h.square().sum() + {again}).sqrt()
     (gradient,) = torch.autograd.grad(loss, h)
