@@ -242,7 +242,7 @@ class Recorder(Tables, TorchFunctionMode):
             # the operation returned a tensor that was there before: changed in place, or handed through
             group = self._group[entry[1]]
             # dropout in eval mode hands its input through, and has written nothing
-            is_same = self._version >= 0 and tensor._version == self._version
+            is_same = self._version >= 0 and version_of(tensor) == self._version
             writes = kind == _INPLACE or (text in INPLACE_CAPABLE and not is_same)
             if writes and self._stays_itself(tensor, entry[1], inputs):
                 self.operations.outputs.append(self._new_value_of_leaf(entry[1]))

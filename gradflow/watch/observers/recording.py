@@ -88,6 +88,9 @@ class ProgramRecorder(Recorder):
         """Record at most so many operations; the one after them calls ``on_full`` instead."""
         self._most, self._on_full = operations, on_full
 
+    def step_aside(self, error: Exception) -> None:  # noqa: D102  (as in Recorder)
+        self.aside.note(error)
+
     def _stop(self) -> None:
         """Something of gradflow's own failed: record nothing more."""
         self.suspended += 1

@@ -11,7 +11,7 @@ from torch import nn
 
 import gradflow
 from gradflow.report import Report
-from gradflow.watch.observers import module_calls
+from gradflow.watch.observers.modules import module_calls
 
 HELPER = nn.Linear(3, 3)
 

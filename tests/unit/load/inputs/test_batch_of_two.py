@@ -74,5 +74,5 @@ def test_the_two_samples_differ_and_a_gradient_arrives() -> None:
 
 
 def test_a_published_model_in_train_mode() -> None:
-    workload = load_workload(Request(model="torchvision:deeplabv3_resnet50", train=True))
+    workload = load_workload(Request(model="torchvision:deeplabv3_resnet50", mode="train"))
     assert workload.inputs[0].shape == (2, 3, 224, 224)
