@@ -94,10 +94,16 @@ def _run_model(program: Program, module: Any, facts: Facts) -> None:
     if question.layer:
         layer = model.get_submodule(question.layer)
         layer.register_forward_hook(lambda _module, _inputs, output: outputs.extend(tensors_in(output)))
+    added = [each for name, each in model.named_modules() if name.rpartition(".")[2] == ADDED]
+    ran: list[str] = []
+    for each in added:
+        each.register_forward_hook(lambda *_: ran.append(ADDED))
     torch.manual_seed(1)
     result = (
         model(**inputs) if isinstance(inputs, dict) else model(*(inputs if isinstance(inputs, tuple) else (inputs,)))
     )
+    if question.kind == "audit" and added and not ran:
+        raise TypeError("the added layers take no such input: an audit is right to call them unused")
     score = module.score(result) if question.has_score else sum(map(_weighted_sum, tensors_in(result)))
     facts.values.append(_size(score))
     facts.values.extend(_size(each) for each in tensors_in(result))
