@@ -134,6 +134,12 @@ def frozen_throughout(observation: Observation, question: Question) -> list[Find
     flags = [flag for flag in observation.flags if flag.value in frozen and not flag.on and not flag.error]
     if not frozen:
         return []
+    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
+    cure = (
+        "let the parameters that the optimizer is to move require grad before this forward: `requires_grad_(True)`"
+        if held.intersection(frozen)
+        else "let the input require grad, which leaves the parameters frozen: `x.requires_grad_(True)`"
+    )
     return [
         finding(
             "nothing-requires-grad",
@@ -145,7 +151,7 @@ def frozen_throughout(observation: Observation, question: Question) -> list[Find
                 "autograd records an operation only when one of its inputs requires grad; here none does",
                 f"{len(frozen)} parameters take part, all of them frozen",
             ),
-            helps=("let the input require grad, which leaves the parameters frozen: `x.requires_grad_(True)`",),
+            helps=(cure,),
             rank=0 if question.error else 1,
             operation=question.operation,
         )
