@@ -194,10 +194,12 @@ class BackwardError:
     """An exception that ended the backward pass; operations are -1 where not known.
 
     ``saver`` is the operation whose saved tensor was changed, ``writer`` the operation that changed it.
+    ``lacks_derivative``: autograd's own node for it says that there is no formula.
     """
 
     type_name: str
     message: str
+    lacks_derivative: bool = False
     saver: int = -1
     writer: int = -1
     node: str = ""

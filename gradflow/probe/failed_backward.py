@@ -41,7 +41,8 @@ def explain_backward_error(laboratory: Laboratory, error: Exception, target: str
         )
     if "is not implemented" in message:
         run = laboratory.forward()
-        return BackwardError(type_name=type(error).__name__, message=message, saver=_without_derivative(run))
+        saver = _without_derivative(run)
+        return BackwardError(type_name=type(error).__name__, message=message, saver=saver, lacks_derivative=saver >= 0)
     if "second time" in message:
         reader = _reads_from_before(laboratory.forward().trace)
         return BackwardError(type_name=type(error).__name__, message=message, saver=reader)

@@ -31,7 +31,7 @@ from tests.golden.store import load, save
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description="gradflow's answers, then and now")
     parser.add_argument("sources", nargs="*", metavar="SOURCE", help=", ".join(SOURCES))
-    parser.add_argument("--only", metavar="GLOB", default="*", help="cases whose name matches")
+    parser.add_argument("--only", metavar="GLOB", action="append", help="cases whose name matches; repeats")
     parser.add_argument("--corpus", metavar="FOLDER", type=Path, help="programs with a truth.json beside each")
     parser.add_argument("--jobs", metavar="N", type=int, default=2, help="at the same time (default: 2)")
     parser.add_argument("--write", action="store_true", help="record what is said now")
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     count = different = 0
     for source in options.sources or SOURCES:
         recorded = load(source)
-        asked = [case for case in cases(source, options.corpus) if fnmatch.fnmatch(case.name, options.only)]
+        asked = [case for case in cases(source, options.corpus) if _is_meant(case.name, options.only)]
         with ThreadPoolExecutor(options.jobs) as pool:
             for case, now in zip(asked, pool.map(ask, asked), strict=True):
                 found = differences(recorded.get(case.name, {}), now)
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
                     console.print(f"{source} {case.name}: {line}")
                 recorded[case.name] = now
         count += len(asked)
-        if options.only == "*" and asked:
+        if not options.only and asked:
             for name in sorted(recorded.keys() - {case.name for case in asked}):
                 console.print(f"{source} {name}: is not asked any more")
                 del recorded[name]
@@ -57,6 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
             save(source, recorded)
     console.print(f"{count} cases, {different} of them different")
     return 0 if options.write or not different else 1
+
+
+def _is_meant(name: str, globs: list[str] | None) -> bool:
+    return not globs or any(name == glob or fnmatch.fnmatchcase(name, glob) for glob in globs)
 
 
 if __name__ == "__main__":

@@ -152,7 +152,8 @@ def _gradient(source: str, target: str) -> torch.Tensor | None:
     def take(module: torch.nn.Module, inputs: object, output: torch.Tensor) -> None:
         if output.requires_grad:
             # a tensor's own hook speaks of the values that it had when the hook was registered
-            output.register_hook(lambda gradient: arrived.append(gradient.clone()))
+            # a Function of the network may have returned nothing
+            output.register_hook(lambda gradient: None if gradient is None else arrived.append(gradient.clone()))
 
     score = _score(source, target, take)
     if score.requires_grad:

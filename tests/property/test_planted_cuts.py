@@ -10,10 +10,12 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import torch
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import gradflow
 from tests.property.oracle import judge, judge_healthy
 from tests.property.plants import Role, kinds_of_case, make_case
 
@@ -61,3 +63,22 @@ def test_what_only_looks_like_a_cut_is_not_reported() -> None:
         hypothesis.assume(finding.outcome != "unfit")
 
     check()
+
+
+class MeetsItself(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.target, self.both = torch.nn.Linear(4, 4), torch.nn.Bilinear(4, 4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.target(x) * 0.0
+        return self.both(x, x)
+
+
+@pytest.mark.xfail(strict=True, reason="the product is blamed, not the line at which what it multiplies became zero")
+def test_a_zero_that_meets_itself_is_told_where_it_was_made() -> None:
+    report = gradflow.check(MeetsItself(), "target", inputs=torch.ones(2, 4), target=0)
+    assert report.verdict == "zero"
+    location = report.diagnostics[0].location
+    assert location is not None
+    assert location.line == MeetsItself.forward.__code__.co_firstlineno + 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,13 +49,28 @@ class Truth:
 
 
 def called_layers(case: Case) -> list[str]:
-    """Names of the submodules whose output is one float tensor that requires grad, in the order of their first call."""
+    """Names of the submodules whose output is one float tensor that requires grad, in the order of their first call.
+
+    Left out is what nobody but gradflow can speak of: a view that is written to afterwards, by something else than an
+    activation that can be told to work out of place.
+    """
+    found, overwritten = _called(case)
+    if overwritten:
+        with _out_of_place(case.model):
+            _, overwritten = _called(case)
+    return [name for name in found if name not in overwritten]
+
+
+def _called(case: Case) -> tuple[list[str], set[str]]:
     found: dict[str, None] = {}
+    views: list[tuple[str, Tensor, int]] = []
 
     def note(name: str) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             if isinstance(output, Tensor) and output.is_floating_point() and output.requires_grad:
                 found.setdefault(name)
+                if output._is_view():
+                    views.append((name, output, output._version))
 
         return hook
 
@@ -63,7 +80,20 @@ def called_layers(case: Case) -> list[str]:
     finally:
         for handle in handles:
             handle.remove()
-    return list(found)
+    return list(found), {name for name, view, version in views if view._version != version}
+
+
+@contextmanager
+def _out_of_place(model: nn.Module) -> Iterator[None]:
+    """The same model with its in-place activations told not to be."""
+    switched = [module for module in model.modules() if getattr(module, "inplace", False) is True]
+    for module in switched:
+        module.inplace = False
+    try:
+        yield
+    finally:
+        for module in switched:
+            module.inplace = True
 
 
 def spread(names: list[str], count: int) -> list[str]:
@@ -84,14 +114,8 @@ def true_gradient(case: Case, layer: str) -> Truth:
     truth, is_overwritten = _gradient_at(case, layer)
     if not is_overwritten:
         return truth
-    switched = [module for module in case.model.modules() if getattr(module, "inplace", False) is True]
-    for module in switched:
-        module.inplace = False
-    try:
+    with _out_of_place(case.model):
         truth, is_overwritten = _gradient_at(case, layer)
-    finally:
-        for module in switched:
-            module.inplace = True
     assert not is_overwritten, f"what {layer} returned is overwritten by something that cannot be switched off"
     return truth
 
@@ -131,7 +155,7 @@ def _gradient_at(case: Case, layer: str) -> tuple[Truth, bool]:
     try:
         score.backward()
     except Exception:  # noqa: BLE001 - whatever a model's own backward raises
-        return Truth("raises", score=value), is_overwritten
+        return _asked_for(case, layer, value), is_overwritten
     finally:
         for name, parameter in case.model.named_parameters():
             parameter.grad = gradients[name]
@@ -145,3 +169,28 @@ def _gradient_at(case: Case, layer: str) -> tuple[Truth, bool]:
     last = arrived[len(arrived) - 1]
     gradient = last if last is not called[len(arrived) - 1] else None
     return Truth(status, norm, value, values[0], gradient), is_overwritten
+
+
+def _asked_for(case: Case, layer: str, score_value: float) -> Truth:
+    """Where a whole backward raises, the gradient that was asked for may still not pass what raised."""
+    outputs: list[tuple[Tensor, int]] = []
+
+    def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+        if output.requires_grad:
+            outputs.append((output, output._version))
+
+    handle = case.model.get_submodule(layer).register_forward_hook(hook)
+    try:
+        score = case.score(case.run())
+    finally:
+        handle.remove()
+    assert all(output._version == version for output, version in outputs), "asked of another value than was returned"
+    try:
+        arrived = torch.autograd.grad(score, [output for output, _ in outputs], allow_unused=True)
+    except Exception:  # noqa: BLE001 - whatever a model's own backward raises
+        return Truth("raises", score=score_value)
+    came = [gradient for gradient in arrived if gradient is not None]
+    if not came:
+        return Truth("none", score=score_value)
+    norm = float(sum(grad.double().square().sum() for grad in came)) ** 0.5
+    return Truth("arrives" if any(grad.any() for grad in came) else "zero", norm, score_value)

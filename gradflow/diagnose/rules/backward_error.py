@@ -40,7 +40,7 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
             label="raised here",
             help="mend the `backward` of this `autograd.Function`",
         )
-    elif error.saver >= 0 and error.type_name != "NotImplementedError":
+    elif error.saver >= 0 and not (error.lacks_derivative or error.type_name == "NotImplementedError"):
         words = _Words(
             name="backward-raised",
             message=f"backward raised at `{written(evidence.trace.name_of(error.saver))}`",

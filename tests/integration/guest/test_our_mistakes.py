@@ -13,7 +13,7 @@ import gradflow
 from gradflow import checking
 from gradflow.cli import main
 from gradflow.errors import GradflowError, InternalError, ModelRaisedError
-from gradflow.probe import gradient
+from gradflow.probe.backward_pass import real_backward
 from gradflow.trace import module_pass, module_watch, recorder
 from gradflow.trace.state import keeper
 
@@ -155,7 +155,7 @@ class RaisesInBackward(torch.autograd.Function):
 
 def test_a_backward_that_raises_is_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gradflow.check(Fails(RaisesInBackward.apply), "a", inputs=torch.ones(2, 4)).verdict == "error"
-    monkeypatch.setattr(gradient, "run_theirs", fail)
+    monkeypatch.setattr(real_backward, "run_theirs", fail)
     with pytest.raises(InternalError):
         gradflow.check(Net(), "a", inputs=torch.ones(2, 4))
 
