@@ -29,6 +29,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def check(path: Path, layer: str) -> dict[str, Report]:
+    if "torchvision" in path.read_text(encoding="utf-8"):
+        pytest.importorskip("torchvision", exc_type=ImportError)
     score = f"{path}:score" if "\ndef score(" in path.read_text(encoding="utf-8") else None
     workload = load_workload(Request(model=f"{path}:build", inputs=(f"{path}:example_input",), score=score))
     report = check_workload(workload, [layer])

@@ -74,5 +74,6 @@ def test_the_two_samples_differ_and_a_gradient_arrives() -> None:
 
 
 def test_a_published_model_in_train_mode() -> None:
+    pytest.importorskip("torchvision", exc_type=ImportError)
     workload = load_workload(Request(model="torchvision:deeplabv3_resnet50", mode="train"))
     assert workload.inputs[0].shape == (2, 3, 224, 224)
