@@ -36,7 +36,8 @@ def ask(case: Case) -> Answers:
             time.sleep(0.01)
         if not out.exists():
             last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
-            return answers_of({"crash": " ".join(last)[:200]})
+            # without the paths of this machine
+            return answers_of({"crash": " ".join(word for word in " ".join(last).split() if "/" not in word)[:200]})
         return answers_of(json.loads(out.read_text(encoding="utf-8")))
 
 
@@ -71,4 +72,9 @@ def _audit(case: Case) -> Any:
 
     model = source_module(case.source).build(case.name)
     torch.manual_seed(SEED)
-    return gradflow.audit(model.model, inputs=model.inputs, score=model.score).to_json()
+
+    def score(output: Any) -> Any:
+        # in train mode some return their auxiliary heads besides
+        return model.score(output[0] if isinstance(output, tuple) and not model.part else output)
+
+    return gradflow.audit(model.model, inputs=model.inputs, loss=score).to_json()
