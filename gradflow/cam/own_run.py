@@ -16,7 +16,7 @@ from gradflow.diagnose.verdict import verdict_of
 from gradflow.errors import GradflowError, InternalError
 from gradflow.load.modes import in_mode, is_training
 from gradflow.probe.evidence import Evidence
-from gradflow.probe.examine import examine
+from gradflow.probe.examine import NOT_FOLLOWED, examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.together.apart import each_by_itself
@@ -127,6 +127,9 @@ class _OwnRun:
             gradient = next(iter(gradients.by_target[name][-1:]), None)
             if activation is None or gradient is None:
                 refused[name] = f"{self._where()}no gradient reaches it"
+                continue
+            if name in gradients.partly_seen:
+                refused[name] = f"not determined: {NOT_FOLLOWED}"
                 continue
             verdict = self._verdict(run, gradients, name)
             if verdict != "connected":

@@ -53,6 +53,11 @@ def examine(
     return _Examination(laboratory, run, gradients, target, slice_text, index, verify).evidence()
 
 
+NOT_FOLLOWED = (
+    "whether the gradient is whole, because what was written to the memory of this output could not be followed"
+)
+
+
 class _Examination:
     def __init__(
         self,
@@ -75,7 +80,7 @@ class _Examination:
         self.is_parameter = target in laboratory.parameters
         self.verify = verify
         self.derivative: DerivativeCheck | None = None
-        self.undetermined: list[str] = []
+        self.undetermined: list[str] = [] if target not in gradients.partly_seen else [NOT_FOLLOWED]
         self.flows: tuple[NodeFlow, ...] = ()
         self.is_cancelled = False
         self.absorbed_at = -1

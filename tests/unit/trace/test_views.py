@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 import gradflow
+from gradflow.trace import views
 
 Rest = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """From the tensor before the layer and the layer's output to the score."""
@@ -217,6 +218,17 @@ def test_a_value_that_backward_needs_and_that_is_overwritten_is_an_error_whoever
         net(x)[0, 0].backward()
     for asked in (["0"], ["0", "2"], "*"):
         assert gradflow.check(net, asked, inputs=x, target=0).verdict == "error", asked
+
+
+def test_a_write_that_cannot_be_followed_is_said_and_gives_no_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "_first_rewriter", lambda node, before: None)
+    layers = nn.Conv2d(1, 2, 3), nn.Unflatten(1, (2, 1)), nn.Flatten(1, 2), nn.ReLU(inplace=True), nn.Flatten()
+    net = nn.Sequential(*layers, nn.Linear(32, 2)).eval()
+    report = gradflow.check(net, "2", inputs=torch.randn(1, 1, 6, 6), target=0, cam=True)
+    assert any("could not be followed" in text for text in report.undetermined)
+    assert report.cam is None
+    followed = gradflow.check(net, "0", inputs=torch.randn(1, 1, 6, 6), target=0)
+    assert followed.undetermined == ()
 
 
 def test_nothing_of_the_run_is_kept_alive_by_the_watch() -> None:
