@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from gradflow.torch_facts.node_kind import kind_of
+
 if TYPE_CHECKING:
     from gradflow.probe.autograd_walk import Node
 
@@ -84,7 +86,7 @@ def _is_finite(tensor: torch.Tensor) -> bool:
 
 def _leaves_its_domain(node: Any, saved: dict[str, torch.Tensor]) -> bool:
     """Whether an operation that saves only its input had no finite result for it."""
-    kind = node.name().partition("Backward")[0]
+    kind = kind_of(node)
     value = saved.get("other" if kind == "Div" else "self")
     if value is None or value.is_complex():
         return False

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from gradflow.torch_facts.node_kind import kind_of
+
 __all__ = [
     "NodeFacts",
     "can_cancel",
@@ -20,7 +22,7 @@ __all__ = [
     "zero_operands",
 ]
 
-_STAIRCASES = ("Round", "Floor", "Ceil", "Trunc", "Sign", "Sgn", "Bernoulli", "Poisson", "Normal")
+_STAIRCASES = frozenset({"Round", "Floor", "Ceil", "Trunc", "Sign", "Sgn", "Bernoulli", "Poisson", "Normal"})
 
 _FACTORS: dict[str, dict[int, str]] = {
     # for each input of the forward, the saved tensor that its gradient is multiplied with
@@ -70,7 +72,7 @@ _UNSIGNED = 2**64
 
 def can_cancel(node: Any) -> bool:
     """Whether a node adds up entries of the gradient, so that next to nothing may be left of large ones."""
-    return node.name().partition("Backward")[0] not in _ENTRY_BY_ENTRY
+    return kind_of(node) not in _ENTRY_BY_ENTRY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,15 +108,15 @@ def facts_of(node: Any, edges: Iterable[int], *, reads_saved: bool = True) -> No
 
 def is_staircase(node: Any) -> bool:
     """Whether the derivative is zero everywhere, whatever the input: rounding, signs, nearest sampling of a grid."""
-    name = node.name()
-    if name.startswith(_STAIRCASES) or getattr(node, "_saved_rounding_mode", None) is not None:
+    kind = kind_of(node)
+    if kind in _STAIRCASES or (kind == "Div" and getattr(node, "_saved_rounding_mode", None) is not None):
         return True
-    return name.startswith("GridSampler") and getattr(node, "_saved_interpolation_mode", None) == _NEAREST
+    return kind.startswith("GridSampler") and getattr(node, "_saved_interpolation_mode", None) == _NEAREST
 
 
 def is_of_one_entry(node: Any) -> bool:
     """Whether a softmax is over a single entry, whose share is 1 whatever it is."""
-    if not node.name().startswith(("Softmax", "LogSoftmax")):
+    if not kind_of(node).startswith(("Softmax", "LogSoftmax")):
         return False
     shares = _saved(node, "result")
     if shares is None or not shares.dim():
@@ -126,7 +128,7 @@ def is_of_one_entry(node: Any) -> bool:
 
 def ignores_all(node: Any) -> bool:
     """Whether a loss over classes leaves every position out, because its label is the one to ignore."""
-    if not node.name().startswith("NllLoss"):
+    if not kind_of(node).startswith("NllLoss"):
         return False
     labels = _saved(node, "target")
     ignored = (int(node._saved_ignore_index) + _UNSIGNED // 2) % _UNSIGNED - _UNSIGNED // 2
@@ -136,7 +138,7 @@ def ignores_all(node: Any) -> bool:
 
 def is_padding(node: Any) -> bool:
     """Whether an embedding looks up nothing but the row whose gradient its ``padding_idx`` withholds."""
-    if not node.name().startswith("Embedding"):
+    if not kind_of(node).startswith("Embedding"):
         return False
     rows, padding = _saved(node, "indices"), int(getattr(node, "_saved_padding_idx", _UNSIGNED - 1))
     with torch.no_grad():
@@ -145,7 +147,7 @@ def is_padding(node: Any) -> bool:
 
 def zero_operands(node: Any, edges: Iterable[int]) -> tuple[int, ...]:
     """Which inputs of a product or quotient are all zero, so that nothing goes on along ``edges``."""
-    kind = node.name().partition("Backward")[0]
+    kind = kind_of(node)
     found = []
     for edge in edges:
         operand = _OPERANDS.get(kind, {}).get(edge, -1)
@@ -177,11 +179,11 @@ def _least_factor_of(node: Any, edge: int) -> float | None:
 
 
 def _is_added(node: Any, edge: int) -> bool:
-    return edge in _ADDED.get(node.name().partition("Backward")[0], ())
+    return edge in _ADDED.get(kind_of(node), ())
 
 
 def _factor(node: Any, edge: int) -> torch.Tensor | None:
-    attribute = _FACTORS.get(node.name().partition("Backward")[0], {}).get(edge)
+    attribute = _FACTORS.get(kind_of(node), {}).get(edge)
     factor = _saved(node, attribute) if attribute is not None else None
     return factor if factor is not None and factor.numel() else None
 

@@ -15,15 +15,15 @@ from gradflow.probe.autograd_walk import Node
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.last_nodes import NodeNote
 from gradflow.probe.node_facts import NodeFacts
+from gradflow.torch_facts.node_kind import kind_of
 from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.watch.observers.magnitude import Magnitude, magnitude_of, resolved
 
 __all__ = ["LightNotes"]
 
-_REARRANGING = (
-    "TBackward", "ViewBackward", "UnsafeViewBackward", "ReshapeAliasBackward", "TransposeBackward", "PermuteBackward",
-    "UnsqueezeBackward", "AliasBackward",
-)  # fmt: skip
+_REARRANGING = frozenset({
+    "T", "View", "UnsafeView", "ReshapeAlias", "Transpose", "Permute", "Unsqueeze", "Alias",
+})  # fmt: skip
 """Hand on every entry that they get, and nothing else: there is nothing to measure."""
 
 _Row = tuple[Node, list[float | None]]
@@ -54,7 +54,7 @@ class LightNotes:
 
     def watch(self, node: Node) -> Any:
         """Put a hook on a node; gives its handle, ``None`` where none is needed."""
-        return None if node.name().startswith(_REARRANGING) else node.register_hook(self._looking(self._hook(node)))
+        return None if kind_of(node) in _REARRANGING else node.register_hook(self._looking(self._hook(node)))
 
     def _hook(self, node: Node) -> Callable[[Any, Any], None]:
         measured = self._measured
@@ -80,7 +80,7 @@ class LightNotes:
     @staticmethod
     def passed_over(nodes: Iterable[Node]) -> set[Node]:
         """Those that no hook was put on."""
-        return {node for node in nodes if node.name().startswith(_REARRANGING)}
+        return {node for node in nodes if kind_of(node) in _REARRANGING}
 
     def arrived(self, roots: Sequence[tuple[Node, int]]) -> dict[Node, float]:
         """The largest entry that came to each leaf that was reached from ``roots``, nodes and numbers of outputs."""
@@ -89,7 +89,7 @@ class LightNotes:
         for root, number in roots:
             self._arriving.setdefault(root, {})[number] = 1.0
         for root in self._arriving.copy():
-            if root.name().startswith(_REARRANGING):
+            if kind_of(root) in _REARRANGING:
                 self._rows.extend(self._handed_on(root, [1.0]))
         for node, magnitudes in self._measured:
             self._rows.extend(self._handed_on(node, [next(numbers) for _ in magnitudes]))
@@ -108,7 +108,7 @@ class LightNotes:
                     continue
                 sums = self._arriving.setdefault(following, {})
                 sums[number] = sums.get(number, 0.0) + magnitude
-                if following.name().startswith(_REARRANGING):
+                if kind_of(following) in _REARRANGING:
                     waiting.append((following, [magnitude]))
 
     def notes(self, way: Collection[Node], operation_of: Callable[[Node], int]) -> list[NodeNote]:

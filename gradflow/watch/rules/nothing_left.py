@@ -23,6 +23,8 @@ _SCALING = frozenset({
     "mul", "__mul__", "__rmul__", "mul_", "div", "__truediv__", "pow", "__pow__", "square", "mean", "sum", "linear",
     "matmul", "mse_loss", "softmax", "conv2d",
 })  # fmt: skip
+_CLOSED_GATES = frozenset({"ReluBackward0", "ThresholdBackward0"})
+"""Names of torch's own nodes: that of a custom Function ends with ``Backward``, whatever its class is called."""
 _DEAD_AT_LEAST = 3
 """So many passes in a row, up to the last, make what once moved a dead one."""
 
@@ -46,7 +48,7 @@ def gradient_is_nothing(observation: Observation, question: Question, evidence: 
 
 def _is_rectifier(evidence: Evidence, place: SourceSpan | None) -> bool:
     """A ReLU may be dead for good; a clipped ratio or a bound that holds for a while is as it should be."""
-    return any(flow.name.startswith(("Relu", "Threshold")) for flow in _ends_at(evidence, place))
+    return any(flow.name in _CLOSED_GATES for flow in _ends_at(evidence, place))
 
 
 def _moves_elsewhere(observation: Observation, question: Question) -> bool:

@@ -1,0 +1,23 @@
+"""Which derivative of torch's own a node of the autograd graph is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+__all__ = ["kind_of"]
+
+_WRITTEN_IN_PYTHON = torch._C._FunctionBase
+
+
+def kind_of(node: Any) -> str:
+    """``Mul`` of a ``MulBackward0``; empty where the node runs a backward that somebody wrote in Python.
+
+    The node of a custom ``autograd.Function`` is called after its class: of a class ``Mul`` that is ``MulBackward``,
+    and says nothing about the derivative.
+    """
+    if isinstance(node, _WRITTEN_IN_PYTHON):
+        return ""
+    name: str = node.name()
+    return name.partition("Backward")[0]
