@@ -60,9 +60,7 @@ def unexplained(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tuple[
     verdict = verdict_of(evidence)
     influence = evidence.influence
     if influence is not None and influence.matters is None:
-        return (
-            f"whether {evidence.score} depends on `{evidence.target}`, because two runs of the same program differ",
-        )
+        return (f"whether {evidence.score} depends on `{evidence.target}`, because {influence.reason}",)
     if verdict == "connected" or any(diagnostic.severity != "info" for diagnostic in diagnostics):
         return ()
     if verdict == "broken" and not evidence.dependence.score_depends:

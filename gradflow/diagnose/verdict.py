@@ -8,7 +8,7 @@ from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, PartialLoss
 from gradflow.probe.formula_check import wrong_formulas
 
-__all__ = ["Verdict", "harmful_losses", "is_off_on_purpose", "verdict_of"]
+__all__ = ["Verdict", "harmful_losses", "is_off_on_purpose", "may_depend_unseen", "verdict_of"]
 
 Verdict = Literal["connected", "broken", "unused", "zero", "wrong", "nan", "stale", "error", "not determined"]
 
@@ -23,7 +23,9 @@ def verdict_of(evidence: Evidence) -> Verdict:
     if not arrived:
         if evidence.influence is not None and evidence.influence.matters is not None:
             return "broken" if evidence.influence.matters else "unused"
-        return "broken" if evidence.dependence.score_depends else "unused"
+        if evidence.dependence.score_depends:
+            return "broken"
+        return "not determined" if may_depend_unseen(evidence) else "unused"
     if any(not measured.is_finite for measured in arrived):
         return "nan"
     if not any(measured.entry_count for measured in arrived):
@@ -34,6 +36,12 @@ def verdict_of(evidence: Evidence) -> Verdict:
     if harmful_losses(evidence) or wrong_formulas(evidence.formulas) or _is_shown_wrong(evidence):
         return "wrong"
     return "connected"
+
+
+def may_depend_unseen(evidence: Evidence) -> bool:
+    """Whether values of the target left torch, no recorded operation brings them back, and no experiment told more."""
+    is_open = evidence.influence is None or evidence.influence.matters is None
+    return is_open and not evidence.dependence.score_depends and bool(evidence.dependence.exits)
 
 
 def _is_shown_wrong(evidence: Evidence) -> bool:

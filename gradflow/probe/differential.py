@@ -22,6 +22,7 @@ from gradflow.graph.dependence import Bridge
 from gradflow.location import SiteTable
 from gradflow.probe.evidence import Influence
 from gradflow.trace.data import Trace
+from gradflow.trace.moving import CannotMoveError
 from gradflow.trace.operation_kinds import DECISIONS
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run
@@ -120,6 +121,9 @@ def _plain(arguments: Any, depth: int = 0) -> list[object]:
     return found
 
 
+_CONSTANT = 1e-4
+"""A spread below this share of the largest value may be no more than rounding, also in half precision."""
+
 Alteration = Callable[[str, int, torch.Tensor], torch.Tensor]
 """From a layer's name, the number of its call and its activation to the activation that takes its place."""
 
@@ -128,34 +132,63 @@ def moved(seed: int, index: Any = None, direction: int = 0) -> Alteration:
     """An alteration that moves an activation by noise of half its spread and a shift of three times its spread.
 
     The shift makes thresholds and arg-max flip that mere noise would leave alone. It goes up or down with the noise,
-    or for all entries alike where ``direction`` is 1 or -1.
+    or for all entries alike, nine times as far, by the sign and size of ``direction``. Whole numbers move by one at
+    least, and truth values all turn round.
     """
 
     def alter(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
-        if not activation.is_floating_point() or activation.is_meta:
-            return activation
+        if activation.is_meta:
+            raise CannotMoveError("it has no values")
         generator = torch.Generator().manual_seed(seed + call)
         with torch.no_grad():
-            spread = float(activation.detach().float().std(correction=0)) if activation.numel() > 1 else 0.0
-            spread = spread if spread > 0 and math.isfinite(spread) else 1.0
-            noise = torch.randn(activation.shape, generator=generator).to(activation.device, activation.dtype)
+            if activation.dtype == torch.bool:
+                return (
+                    activation ^ _mask(activation, index) if not direction else activation.clone().fill_(direction > 0)
+                )
+            values = _as_real(activation.detach())
+            spread = _spread_of(values)
+            noise = torch.randn(values.shape, generator=generator).to(values.device)
+            noise = noise.to(values.dtype) if values.is_floating_point() else noise
             step = spread * (direction * (9.0 + noise) if direction else 1.5 * noise + 3.0 * torch.sign(noise))
+            if activation.is_complex():
+                step = torch.view_as_complex(step)
+            elif not activation.is_floating_point():
+                step = torch.where(step > 0, step.ceil(), step.floor()).to(activation.dtype)
             if index is not None:
-                mask = torch.zeros_like(step)
-                mask[index] = 1
-                step = step * mask
-        return activation + step
+                step = step * _mask(activation, index)
+            return activation + step
 
     return alter
+
+
+def _spread_of(values: torch.Tensor) -> float:
+    """The standard deviation; where that is nothing beside the values themselves, as of a constant, their size."""
+    if not values.numel():
+        return 1.0
+    largest = float(values.abs().max().double())
+    spread = float(values.double().std(correction=0))
+    spread = spread if spread > _CONSTANT * largest else largest
+    return spread if spread > 0 and math.isfinite(spread) else 1.0
+
+
+def _mask(values: torch.Tensor, index: Any) -> torch.Tensor:
+    mask = torch.full_like(values, index is None)
+    if index is not None:
+        mask[index] = True
+    return mask
+
+
+def _as_real(values: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
 
 
 def compare_runs(base: Run, again: Run, changed: Run, layer: str) -> Influence:
     """Conclude from the three runs."""
     first, second, third = (score_of(run) for run in (base, again, changed))
-    if first is None or second is None or changed.unmoved:
-        return Influence(matters=None)
-    if not _same(first, second):
-        return Influence(matters=None)
+    if changed.unmoved:
+        return Influence(matters=None, reason=f"its values cannot be moved: {changed.unmoved}")
+    if first is None or second is None or not _same(first, second):
+        return Influence(matters=None, reason="two runs of the same program differ")
     if third is None or math.isnan(first) != math.isnan(third):
         return Influence(matters=True, difference=math.inf)
     return Influence(matters=not _same(first, third), difference=abs(first - third))

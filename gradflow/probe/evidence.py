@@ -77,11 +77,12 @@ class SourceState:
 class Influence:
     """Whether the score moves with the target.
 
-    ``matters`` is ``None`` where nothing can be concluded, because two runs of the same program differ. ``bridges``
-    tell where values that left torch came back.
+    ``matters`` is ``None`` where nothing can be concluded, because of ``reason``. ``bridges`` tell where values that
+    left torch came back.
     """
 
     matters: bool | None
+    reason: str = ""
     difference: float = 0.0
     bridges: tuple[Bridge, ...] = ()
 

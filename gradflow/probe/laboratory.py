@@ -22,6 +22,7 @@ from gradflow.probe.reach_of_move import ReachOfMove, reach_of_move
 from gradflow.probe.repairing import RepairingRecorder, RepairPlan
 from gradflow.probe.together.apart import each_by_itself
 from gradflow.trace.data import Trace
+from gradflow.trace.moving import CannotMoveError, write
 from gradflow.trace.program_sites import ProgramSites
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run, run_forward
@@ -32,7 +33,12 @@ from gradflow.values import tensors_in
 __all__ = ["Laboratory"]
 
 _SEED = 20_260
-_NOISES = 8
+
+_FAR = (1_000, -1_000)
+"""Directions so far away that a run which fails, or overflows, shows nothing."""
+
+_MOVES = (*((0, number) for number in range(8)), *((direction, 0) for direction in (1, -1, *_FAR)))
+"""Direction and seed of each move, see :func:`moved`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,35 +168,41 @@ class Laboratory:
         """Move the target's activation and see whether the score moves, and where changes come back into torch."""
         base, again = self.checksums()
         reach = self.reach_of_move(target)
-        outcome = Influence(matters=None)
+        outcome = Influence(matters=None, reason="no experiment was made")
         # a Python condition on the values may not notice noise: then all values are moved up, and all down
-        for direction in (0, 1, -1) if exits else (0,):
+        for direction in (0, 1, -1, *_FAR) if exits else (0,):
             recorder = ChecksumRecorder(self.sites, self.before_write)
             changed = self.forward_moved(target, recorder, index, direction)
+            if direction in _FAR and not _is_number(score_of(changed)):
+                continue
             outcome = compare_runs(base.run, again.run, changed, target)
-            if outcome.matters is None or (outcome.matters and reach.moves_others):
-                return Influence(matters=None)
+            if outcome.matters is None:
+                return outcome
+            if outcome.matters and reach.moves_others:
+                return Influence(matters=None, reason=reach.reason)
             if outcome.matters:
                 bridges = find_bridges(base.recorder, again.recorder, recorder, base.run.trace, target, exits)
                 return Influence(matters=True, difference=outcome.difference, bridges=bridges)
-        return Influence(matters=None) if reach.misses_readers else outcome
+        return Influence(matters=None, reason=reach.reason) if reach.misses_readers else outcome
 
     def is_moved_by(self, target: str, index: Any = None) -> bool | None:
         """Whether the score moves, by more than rounding, when all values of the target are moved far away.
 
-        All up, all down, and by noise several times: a choice among two stays what it was every other time. ``None``
-        where two runs of the same program differ.
+        All up and all down, by several sizes, and by noise several times: a choice among two stays what it was every
+        other time. ``None`` where two runs of the same program differ, or the values cannot be moved.
         """
         again = score_of(self.forward())
         reach = self.reach_of_move(target)
         if self.first_score is None or again != self.first_score:
             return None
-        for direction, seed in (*((0, number) for number in range(_NOISES)), (1, 0), (-1, 0)):
+        for direction, seed in _MOVES:
             recorder = Recorder(self.sites, self.before_write)
             run = self.forward_moved(target, recorder, index, direction, seed)
             moved_to = score_of(run)
             if run.unmoved:
                 return None
+            if direction in _FAR and not _is_number(moved_to):
+                continue
             # a run that fails, or gives NaN, is another one, too
             if moved_to is None or not abs(moved_to - self.first_score) <= ROUNDING * abs(self.first_score):
                 return None if reach.moves_others else True
@@ -209,15 +221,18 @@ class Laboratory:
         tensor = self.parameters[target]
         # before the change, which rewinding would undo
         self._keeper.rewind()
-        self.before_write(tensor)
-        with torch.no_grad():
-            original = tensor.detach().clone()
-            tensor.copy_(alter(target, 0, tensor.detach().clone()))
+        original = tensor.detach().clone()
         try:
-            return run_forward(self.workload, self.layers, self.parameters, sites=self.sites, recorder=recorder)
+            unmoved = write(tensor, alter(target, 0, original), self.before_write)
+        except CannotMoveError as error:
+            unmoved = str(error)
+        try:
+            run = run_forward(self.workload, self.layers, self.parameters, sites=self.sites, recorder=recorder)
         finally:
-            with torch.no_grad():
-                tensor.copy_(original)
+            if not unmoved:
+                write(tensor, original)
+        run.unmoved = unmoved
+        return run
 
     def repair(self, plan: RepairPlan, target: str, *, enable: bool = False, index: Any = None) -> RepairOutcome:
         """Run again with the plan's places neutralised and report whether the gradient then reaches the target.
@@ -303,6 +318,10 @@ class Laboratory:
             return (), "the second run gave no gradient edge"
         flows, _, reason = scan_backward(run, goals, count_zeros=count_zeros)
         return flows, reason
+
+
+def _is_number(score: float | None) -> bool:
+    return score is not None and math.isfinite(score)
 
 
 def _only(target: str, alter: Alteration) -> Alteration:

@@ -13,7 +13,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from gradflow.trace.capture import Activation, activation_of
 from gradflow.trace.conduct.whose_error import stepping_aside
 from gradflow.trace.data import CallRow
-from gradflow.trace.moving import write
+from gradflow.trace.moving import CannotMoveError, write
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.values import tensors_in
@@ -38,7 +38,8 @@ class ModuleWatch:
         Whether the activations themselves are kept (a Grad-CAM needs them).
     alter
         An experiment: ``alter(layer, call_index, activation)`` gives other values for an activation, which are written
-        into its memory, so that everybody who holds it sees them. No other run changes anything.
+        into its memory, so that everybody who holds it sees them; it raises ``CannotMoveError`` where there are none.
+        No other run changes anything.
     """
 
     def __init__(
@@ -116,8 +117,12 @@ class ModuleWatch:
         taken = self.activations[layer]
         recorder = self._recorder
         if self._alter is not None:
-            with torch.no_grad():
-                fresh = self._alter(layer, len(taken), tensors[0])
-            self.unmoved = write(tensors[0], fresh, recorder.before_write) or self.unmoved
+            try:
+                with torch.no_grad():
+                    fresh = self._alter(layer, len(taken), tensors[0])
+            except CannotMoveError as error:
+                self.unmoved = str(error)
+            else:
+                self.unmoved = write(tensors[0], fresh, recorder.before_write) or self.unmoved
         value = recorder.value_of(tensors[0])
         taken.append(activation_of(tensors, recorder.views, value=value, keep=self._keep))

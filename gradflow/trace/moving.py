@@ -6,7 +6,11 @@ from collections.abc import Callable
 
 import torch
 
-__all__ = ["write"]
+__all__ = ["CannotMoveError", "write"]
+
+
+class CannotMoveError(Exception):
+    """Why there are no other values for a tensor, raised by who was asked for them."""
 
 
 def write(tensor: torch.Tensor, fresh: torch.Tensor, before_write: Callable[[torch.Tensor], None] | None = None) -> str:
@@ -19,8 +23,8 @@ def write(tensor: torch.Tensor, fresh: torch.Tensor, before_write: Callable[[tor
         return ""
     if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized:
         return "values of this kind of tensor cannot be moved"
-    if _repeats_memory(tensor):
-        return "several of its entries are one and the same number in memory"
+    if _may_share_entries(tensor):
+        return "several of its entries may be one and the same number in memory"
     if before_write is not None:
         before_write(tensor)
     try:
@@ -35,5 +39,15 @@ def write(tensor: torch.Tensor, fresh: torch.Tensor, before_write: Callable[[tor
     return ""
 
 
-def _repeats_memory(tensor: torch.Tensor) -> bool:
-    return any(stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+def _may_share_entries(tensor: torch.Tensor) -> bool:
+    """Whether two entries may lie at the same place, as after ``expand`` or in the overlapping windows of ``unfold``.
+
+    They do not where each stride steps over all that the smaller strides can reach.
+    """
+    reached = 0
+    for stride, size in sorted((stride, size) for size, stride in zip(tensor.shape, tensor.stride(), strict=True)):
+        if size > 1:
+            if stride <= reached:
+                return tensor.numel() > 0
+            reached += (size - 1) * stride
+    return False

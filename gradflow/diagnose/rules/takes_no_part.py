@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
+from gradflow.diagnose.verdict import may_depend_unseen
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.left_out import find_left_out
@@ -62,6 +63,7 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
         or any(measured.arrived for measured in evidence.measured)
         or evidence.dependence.score_depends
         or matters
+        or may_depend_unseen(evidence)
     ):
         return ()
     place = _where_it_ends(evidence)
