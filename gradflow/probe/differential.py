@@ -142,9 +142,8 @@ def moved(seed: int, index: Any = None, direction: int = 0) -> Alteration:
         generator = torch.Generator().manual_seed(seed + call)
         with torch.no_grad():
             if activation.dtype == torch.bool:
-                return (
-                    activation ^ _mask(activation, index) if not direction else activation.clone().fill_(direction > 0)
-                )
+                turned = ~activation if not direction else torch.full_like(activation, direction > 0)
+                return torch.where(_mask(activation, index), turned, activation)
             values = _as_real(activation.detach())
             spread = _spread_of(values)
             noise = torch.randn(values.shape, generator=generator).to(values.device)

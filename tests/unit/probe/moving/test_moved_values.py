@@ -1,4 +1,4 @@
-"""What an experiment moves it has moved, of whatever kind the values are; where it cannot, it says so and concludes nothing."""
+"""An experiment has moved what it says, of whatever kind the values are; where it cannot, it concludes nothing."""
 
 from __future__ import annotations
 
