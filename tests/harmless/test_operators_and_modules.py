@@ -25,7 +25,6 @@ LEFT_OUT = ("GITHUB_", "PYTEST_", "FORCE_COLOR", "CI")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("GRADFLOW_SWEEPS" not in os.environ, reason="its list of known differences is not whole yet")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is forked for each case")
 def test_torch_computes_the_same_under_gradflow() -> None:
     """Only what `known_differences.txt` lists may differ; the command that is printed tries the same ones again."""
