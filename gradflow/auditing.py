@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -48,6 +49,7 @@ from gradflow.probe.together.apart import each_by_itself
 from gradflow.probe.unregistered import find_unregistered
 from gradflow.report import Score
 from gradflow.run_setting import environment_of, recording_allowed
+from gradflow.trace.conduct.turns import Turn
 from gradflow.trace.conduct.whose_error import telling_our_errors
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import model_raised
@@ -95,7 +97,8 @@ def audit(
     GradflowError
         When the request cannot be carried out: no loss, or the model raised.
     """
-    with model_in_mode(model, mode):
+    # as in `check`: another thread may be checking the model in another mode
+    with Turn(sys._getframe()), model_in_mode(model, mode):
         return audit_workload(with_loss(workload_from_objects(model, inputs, mode=mode), loss, output))
 
 

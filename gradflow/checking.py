@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,7 @@ from gradflow.probe.together.apart import each_by_itself
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.trace.auto_layer import choose_layer
+from gradflow.trace.conduct.turns import Turn
 from gradflow.trace.conduct.whose_error import telling_our_errors
 from gradflow.trace.failure import model_raised
 from gradflow.trace.module_pass import require_enterable
@@ -102,7 +104,8 @@ def check(
     layers = [layer] if isinstance(layer, str) else list(layer)
     if parameters and layers == ["auto"]:
         layers = []
-    with model_in_mode(model, mode):
+    # a turn of its own: a mode is set on the model, which another thread may be checking in another mode
+    with Turn(sys._getframe()), model_in_mode(model, mode):
         workload = workload_from_objects(model, inputs, target=target, score=score, output=output, mode=mode)
         return check_workload(workload, layers, parameters, slice_=slice, cam=cam, verify=verify)
 

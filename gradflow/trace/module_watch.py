@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from threading import RLock, get_ident
+from types import FrameType
 from typing import Any
 
 import torch
@@ -58,11 +61,16 @@ class ModuleWatch:
         self._targets = targets
         self._keep = keep
         self._alter = alter
-        self._stack: list[tuple[int, int]] = []
+        self._root = next((module for module, name in names.items() if not name), 0)
+        self._stacks: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self._elsewhere: dict[int, int] = {}
+        self._busy: frozenset[int] = frozenset()
+        self._lock = RLock()
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Register the hooks; they are gone afterwards whatever happens."""
+        self._busy = _threads_inside_a_module()
         handles = (
             register_module_forward_pre_hook(stepping_aside(self._enter, self._recorder.step_aside)),
             register_module_forward_hook(stepping_aside(self._leave, self._recorder.step_aside), always_call=True),
@@ -73,39 +81,60 @@ class ModuleWatch:
             for handle in handles:
                 handle.remove()
 
-    def _is_of_another_thread(self, module: torch.nn.Module) -> bool:
-        """Whether another thread of the program runs a module that is none of this model's."""
-        return id(module) not in self._names and not self._recorder.is_own_thread()
+    def forget_calls(self) -> None:
+        """Let go of the calls that a failure has left open."""
+        self._stacks.clear()
+
+    def _is_of_another_run(self, module: torch.nn.Module, change: int) -> bool:
+        """Whether another thread is in a run of its own: of the whole model, or of a module that is none of it.
+
+        Threads that the model starts, or hands work to, run parts of it. ``change`` is 1 where a call begins and -1
+        where it ends.
+        """
+        thread = get_ident()
+        if thread == self._recorder.thread:
+            return False
+        depth = self._elsewhere.get(thread, 0)
+        if not depth and (id(module) != self._root or self._stacks.get(thread)):
+            return thread in self._busy or id(module) not in self._names
+        self._elsewhere[thread] = depth + change
+        return True
 
     def _enter(self, module: torch.nn.Module, inputs: Any) -> None:
         recorder = self._recorder
-        if recorder.suspended or self._is_of_another_thread(module):
+        if self._is_of_another_run(module, 1) or recorder.suspended:
             return
-        call = len(recorder.calls)
         type_name = type(module).__name__
         name = self._names.get(id(module))
         if name is None:
             name = f"({type_name})"
         site = recorder.sites.number(sys._getframe(1))
-        recorder.calls.append(CallRow(call, name, type_name, recorder.call, site, len(recorder.operations.name)))
-        self._stack.append((id(module), call))
-        recorder.call = call
+        stack = self._stacks[get_ident()]
+        parent = stack[-1][1] if stack else recorder.call
+        with self._lock:
+            call = len(recorder.calls)
+            recorder.calls.append(CallRow(call, name, type_name, parent, site, len(recorder.operations.name)))
+        stack.append((id(module), call))
+        if recorder.is_own_thread():
+            recorder.call = call
 
     def _leave(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
         recorder = self._recorder
-        if recorder.suspended or self._is_of_another_thread(module):
+        if self._is_of_another_run(module, -1) or recorder.suspended:
             return
         # a module that raised and was caught leaves its entry behind: unwind to the call that ends here
-        while self._stack and self._stack[-1][0] != id(module):
-            self._stack.pop()
-        if not self._stack:
+        stack = self._stacks[get_ident()]
+        while stack and stack[-1][0] != id(module):
+            stack.pop()
+        if not stack:
             return
-        _, number = self._stack.pop()
+        _, number = stack.pop()
         call = recorder.calls[number]
-        recorder.call = call.parent
+        if recorder.is_own_thread():
+            recorder.call = call.parent
         call.end_operation = len(recorder.operations.name)
         target = self._targets.get(id(module))
-        with outside_dispatch():
+        with self._lock, outside_dispatch():
             if target is not None:
                 self._take(target, output)
             call.outputs = recorder.known_values(output)
@@ -126,3 +155,16 @@ class ModuleWatch:
                 self.unmoved = write(tensors[0], fresh, recorder.before_write) or self.unmoved
         value = recorder.value_of(tensors[0])
         taken.append(activation_of(tensors, recorder.views, value=value, keep=self._keep))
+
+
+def _threads_inside_a_module() -> frozenset[int]:
+    """The threads that run a module's forward right now."""
+    calling = torch.nn.Module._call_impl.__code__
+    found = set()
+    for thread, innermost in sys._current_frames().items():
+        frame: FrameType | None = innermost
+        while frame is not None and frame.f_code is not calling:
+            frame = frame.f_back
+        if frame is not None:
+            found.add(thread)
+    return frozenset(found)

@@ -118,7 +118,7 @@ def run_forward(
         failure = failure_of(error)
     if recorder.failed is not None and not (failure is not None and _are_for_want_of_room(recorder.failed, failure)):
         raise our_error(recorder.failed)
-    del watch._stack[:]
+    watch.forget_calls()
     activations = {name: watch.activations[first_names[id(module)]] for name, module in layers.items()}
     layer_values = {name: tuple(a.value for a in taken) for name, taken in activations.items()}
     for name, tensor in parameters.items():
