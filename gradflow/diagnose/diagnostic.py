@@ -24,8 +24,8 @@ class Annotation:
 class Repair:
     """A change that gradflow tried on a copy of the run, or could not try.
 
-    ``verified`` is ``True`` when the gradient then arrived, ``False`` when it still did not, ``None`` when the repair
-    was not tried; ``outcome`` says it in words ("the gradient then reaches `layer4`, L2 norm 0.0123").
+    ``verified`` is ``True`` when a gradient then arrived, ``False`` when none did, or one of exactly zero, and ``None``
+    when the repair was not tried; ``outcome`` says it in words ("the gradient then reaches `layer4`, L2 norm 0.0123").
     """
 
     description: str

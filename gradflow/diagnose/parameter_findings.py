@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gradflow.diagnose.codes import code_of
-from gradflow.diagnose.diagnostic import Diagnostic, Help
+from gradflow.diagnose.diagnostic import Diagnostic, Help, Severity
 from gradflow.diagnose.parameter_group import common_module
 from gradflow.graph.ways_to_score import WaysToScore
 from gradflow.location import SourceSpan
@@ -39,19 +39,23 @@ _AGAINST_EXPLODING = (
 
 
 def frozen_parameters(names: Sequence[str], frozen_at: Mapping[str, SourceSpan], total: int) -> tuple[Diagnostic, ...]:
-    """One finding for each line that freezes parameters, and one for those frozen where gradflow did not see it."""
+    """One finding for each line that freezes parameters, and one for those frozen where gradflow did not see it.
+
+    A warning where they are all: then nothing is left that a loss could teach.
+    """
     by_line: dict[SourceSpan | None, list[str]] = {}
     for name in names:
         by_line.setdefault(frozen_at.get(name), []).append(name)
-    return tuple(_frozen(members, span, total) for span, members in by_line.items())
+    severity: Severity = "warning" if len(names) == total else "info"
+    return tuple(_frozen(members, span, total, severity) for span, members in by_line.items())
 
 
-def _frozen(members: Sequence[str], span: SourceSpan | None, total: int) -> Diagnostic:
+def _frozen(members: Sequence[str], span: SourceSpan | None, total: int, severity: Severity) -> Diagnostic:
     are = "is" if len(members) == 1 else "are"
     return Diagnostic(
         code=code_of("not-trainable"),
         name="not-trainable",
-        severity="info",
+        severity=severity,
         message=f"{len(members)} of {total} parameters {are} frozen: `requires_grad` is `False`",
         location=span,
         label="frozen here" if span is not None else "",

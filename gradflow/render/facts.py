@@ -11,7 +11,7 @@ __all__ = ["cam_texts", "fact_texts"]
 def fact_texts(report: Report) -> tuple[str, ...]:
     """The gradient, the branches, the run, assumptions, what was not determined, and versions, in this order."""
     branches = () if report.environment.watched else report.flow.branches
-    texts = [] if report.others else [gradient_text(report), branches_text(branches)]
+    texts = [] if report.others else [gradient_text(report), branches_text(branches, report.verdict)]
     texts += [run_text(report), *cam_texts(report)]
     texts += [f"assumed: {text}" for one in report.reports for text in one.assumptions]
     texts += [f"not determined: {text}" for one in report.reports for text in one.undetermined]

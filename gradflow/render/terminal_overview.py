@@ -100,7 +100,7 @@ def fact_lines(report: Report, layout: Layout) -> list[Text]:
     lines = []
     # between two lines of a program nearly everything branches: it is the model's own skips that one wants to know of
     branches = () if report.environment.watched else report.flow.branches
-    facts = [] if report.others else [gradient_text(report), branches_text(branches)]
+    facts = [] if report.others else [gradient_text(report), branches_text(branches, report.verdict)]
     for text in (*facts, run_text(report)):
         if text:
             lines += _fact(text, "gf.plain", layout)

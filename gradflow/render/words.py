@@ -155,7 +155,8 @@ def _statistics_text(statistics: GradientStatistics) -> str:
     parts = []
     shape = shape_text(statistics.shape)
     if statistics.l2_norm is not None:
-        parts.append(f"L2 norm {number(statistics.l2_norm)}{f' over {shape}' if shape else ''}")
+        finite = " of the finite entries" if statistics.nan_count or statistics.inf_count else ""
+        parts.append(f"L2 norm{finite} {number(statistics.l2_norm)}{f' over {shape}' if shape else ''}")
     elif shape:
         parts.append(f"shape {shape}")
     parts += [
@@ -180,14 +181,23 @@ def _share(count: int, total: int) -> str:
     return "over 99%" if percent > 99 else f"{percent:.0f}%"
 
 
-def branches_text(branches: Sequence[Branch]) -> str:
-    """How many branches of each kind, and whether each of their ways carries gradient; empty without any."""
+_BRINGS_GRADIENT = frozenset({"connected", "wrong"})
+
+
+def branches_text(branches: Sequence[Branch], verdict: str = "connected") -> str:
+    """How many branches of each kind, and on how many of them a way is cut; empty without any.
+
+    That what is not cut carries a gradient is said only where one came.
+    """
     if not branches:
         return ""
     kinds = Counter(branch.kind for branch in branches)
     counted = ", ".join(f"{count} {kind.removesuffix(' skip')}" for kind, count in kinds.most_common())
     cut = sum(any(not path.carries_gradient for path in branch.paths) for branch in branches)
     noun = "skip branches" if all(kind.endswith("skip") for kind in kinds) else "branches"
+    if verdict not in _BRINGS_GRADIENT:
+        which = plural(cut, "branch") if cut else "none"
+        return f"{noun}: {counted}; {which} {'are' if cut > 1 else 'is'} cut on a way"
     if not cut:
         return f"{noun}: {counted}; all carry gradient"
     return f"{noun}: {counted}; {plural(cut, 'branch')} carr{'ies' if cut == 1 else 'y'} it only in part"

@@ -43,8 +43,9 @@ def assert_all_parameters_learn(
     Raises
     ------
     GradientAssertionError
-        When a trainable parameter gets no gradient, NaN, or is not registered. Zeros that the initialisation explains
-        (a residual branch whose last scale starts at zero) pass: they are gone after the first step.
+        When a trainable parameter gets no gradient, NaN, or is not registered, and when no parameter is trainable.
+        Zeros that the initialisation explains (a residual branch whose last scale starts at zero) pass: they are gone
+        after the first step.
     GradflowError
         When the audit cannot be carried out.
     """
@@ -82,6 +83,10 @@ def assert_frozen(
 def require_all_learn(report: AuditReport, except_: str | Sequence[str] = ()) -> AuditReport:
     """Raise unless every trainable parameter of an audit but the excepted ones gets a gradient."""
     excepted = {one.name for one in _matching(report, except_)}
+    if not report.trainable:
+        count = len(report.frozen)
+        what = f"all {plural(count, 'parameter')} are frozen" if count else "the model has no parameters"
+        raise GradientAssertionError(f"nothing here can learn: {what}", report)
     for diagnostic in failing(report.diagnostics):
         concerned = set(diagnostic.hides) - excepted
         if diagnostic.severity == "error" and (concerned or not diagnostic.hides):

@@ -38,11 +38,13 @@ def _repair(evidence: Evidence, text: str) -> Repair:
     if outcome is None or not outcome.tried:
         reason = outcome.reason if outcome is not None else "it was not needed for the verdict"
         return Repair(description=text, outcome=f"not tried: {reason}")
+    if outcome.arrived and not outcome.l2_norm:
+        return Repair(description=text, verified=False, outcome="a gradient of exactly zero comes then")
     if outcome.arrived:
         return Repair(
             description=text,
             verified=True,
-            outcome=f"the gradient then reaches `{evidence.target}`, L2 norm {outcome.l2_norm or 0.0:.3g}",
+            outcome=f"the gradient then reaches `{evidence.target}`, L2 norm {outcome.l2_norm:.3g}",
         )
     return Repair(description=text, verified=False, outcome="still no gradient")
 
