@@ -1,4 +1,4 @@
-"""The source code of a class as syntax trees: its methods, inherited ones too, and which of them `forward` leads to."""
+"""The source code of a class as syntax trees: its methods, inherited ones too."""
 
 from __future__ import annotations
 
@@ -12,20 +12,32 @@ from types import CodeType
 
 from gradflow.location import SourceSpan, is_machinery
 
-__all__ = ["ClassSource", "MethodSource", "class_source", "parse_file", "span_of_node"]
+__all__ = [
+    "ClassSource",
+    "MethodSource",
+    "calls_super",
+    "class_source",
+    "function_source",
+    "parse_file",
+    "span_of_node",
+]
 
-_ENTRIES = ("forward", "__call__")
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class MethodSource:
-    """One method: its file, qualified name and syntax tree, with the parent of every node in it."""
+    """One method, or another function: its file, qualified name and syntax tree, with the parent of every node in it.
+
+    ``function`` is the function that the code belongs to.
+    """
 
     path: str
     name: str
     qualname: str
-    node: ast.FunctionDef | ast.AsyncFunctionDef
+    node: Definition
     parents: dict[ast.AST, ast.AST]
+    function: object = None
 
     @property
     def self_name(self) -> str:
@@ -51,13 +63,9 @@ class MethodSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassSource:
-    """The methods that an instance has. ``callers``: for each one that ``forward`` leads to, who calls it and where.
-
-    ``forward`` itself is in ``callers`` with ``None``. ``is_machinery``: the code is torch's own.
-    """
+    """The methods that an instance has; ``is_machinery``: their code is torch's own."""
 
     methods: tuple[MethodSource, ...]
-    callers: dict[MethodSource, tuple[MethodSource, ast.expr] | None]
     is_machinery: bool
 
 
@@ -105,40 +113,56 @@ def class_source(owner: type) -> ClassSource | None:
         for method in _methods(cls):
             (hidden if method.name in names else methods).append(method)
         names.update(vars(cls))
-    methods += [method for method in hidden if any(_calls_super(each, method.name) for each in methods)]
+    methods += [method for method in hidden if any(calls_super(each, method.name) for each in methods)]
     if not methods:
         return None
-    return ClassSource(
-        methods=tuple(methods),
-        callers=_callers(methods),
-        is_machinery=is_machinery(methods[0].path),
-    )
+    return ClassSource(methods=tuple(methods), is_machinery=is_machinery(methods[0].path))
 
 
 def _methods(cls: type) -> Iterator[MethodSource]:
     for name, value in vars(cls).items():
-        function = inspect.unwrap(getattr(value, "__func__", getattr(value, "fget", None) or value))
-        code = getattr(function, "__code__", None)
-        if not isinstance(code, CodeType):
-            continue
-        tree = parse_file(code.co_filename)
-        node = _definition(tree, code) if tree is not None else None
-        if node is not None:
-            parents = {child: parent for parent in ast.walk(node) for child in ast.iter_child_nodes(parent)}
-            yield MethodSource(path=code.co_filename, name=name, qualname=code.co_qualname, node=node, parents=parents)
+        method = function_source(
+            inspect.unwrap(getattr(value, "__func__", getattr(value, "fget", None) or value)), name
+        )
+        if method is not None:
+            yield method
 
 
-def _definition(tree: ast.Module, code: CodeType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+def function_source(function: object, name: str) -> MethodSource | None:
+    """The source code of a function, called ``name``; ``None`` where it has none that can be read."""
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType):
+        return None
+    tree = parse_file(code.co_filename)
+    node = _definition(tree, code) if tree is not None else None
+    if node is None:
+        return None
+    return MethodSource(
+        path=code.co_filename,
+        name=name,
+        qualname=code.co_qualname,
+        node=node,
+        parents={child: parent for parent in ast.walk(node) for child in ast.iter_child_nodes(parent)},
+        function=function,
+    )
+
+
+def _definition(tree: ast.Module, code: CodeType) -> Definition | None:
     """The definition that a code object was compiled from: same name, and its first line or that of a decorator."""
+    lambdas: list[ast.Lambda] = []
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == code.co_name:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             if first == code.co_firstlineno:
                 return node
-    return None
+        elif isinstance(node, ast.Lambda) and code.co_name == "<lambda>" and node.lineno == code.co_firstlineno:
+            lambdas.append(node)
+    # of two on one line, it may be either
+    return lambdas[0] if len(lambdas) == 1 else None
 
 
-def _calls_super(method: MethodSource, name: str) -> bool:
+def calls_super(method: MethodSource, name: str) -> bool:
+    """Whether a method calls the one of this name that its class inherits."""
     return any(
         isinstance(node, ast.Attribute)
         and node.attr == name
@@ -147,26 +171,3 @@ def _calls_super(method: MethodSource, name: str) -> bool:
         and node.value.func.id == "super"
         for node in ast.walk(method.node)
     )
-
-
-def _callers(methods: list[MethodSource]) -> dict[MethodSource, tuple[MethodSource, ast.expr] | None]:
-    by_name: dict[str, list[MethodSource]] = {}
-    for method in methods:
-        by_name.setdefault(method.name, []).append(method)
-    callers: dict[MethodSource, tuple[MethodSource, ast.expr] | None] = {}
-    for entry in _ENTRIES:
-        for method in by_name.get(entry, ())[:1]:
-            callers[method] = None
-    waiting = list(callers)
-    for caller in waiting:  # grows while it is walked: the methods found so far
-        for node in ast.walk(caller.node):
-            if not isinstance(node, ast.Attribute):
-                continue
-            of_super = isinstance(node.value, ast.Call) and _calls_super(caller, node.attr)
-            of_self = isinstance(node.value, ast.Name) and node.value.id == caller.self_name
-            found = by_name.get(node.attr, ())
-            for method in found[1:] if of_super else found[:1] if of_self else ():
-                if method not in callers:
-                    callers[method] = (caller, node)
-                    waiting.append(method)
-    return callers

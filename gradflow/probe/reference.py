@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from gradflow.probe.class_source import MethodSource
 
-__all__ = ["Reference", "References"]
+__all__ = ["Counter", "Reference", "References"]
 
 _SAME_ELEMENTS = ("reversed", "list", "tuple", "iter", "sorted", "set")
 
@@ -20,21 +20,48 @@ class Reference:
 
     ``part``: the subscript by which some of several elements were chosen, where it is not a constant; ``iterates``:
     whether a loop goes over them. ``is_counted``: the index is what a loop counts through, ``part`` is what that loop
-    goes over, as ``range(depth - 1)``.
+    goes over, as ``range(depth - 1)``. ``part_of`` is the method in which ``part`` stands.
     """
 
     depth: int
     part: ast.expr | None = None
+    part_of: MethodSource | None = None
     iterates: bool = False
     is_counted: bool = False
 
 
-class References:
-    """Resolves the expressions of one method against a path such as ``("layers", "0", "attn")``."""
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What a loop counts through, and the method in which it does."""
 
-    def __init__(self, method: MethodSource, path: tuple[str, ...]) -> None:
+    iterable: ast.expr
+    method: MethodSource
+
+
+class References:
+    """Resolves the expressions of one method against a path such as ``("layers", "0", "attn")``.
+
+    Parameters
+    ----------
+    method, path
+        The method, and the sub-module that is looked for.
+    given
+        What its arguments stand for; by default the first one is the module itself.
+    counters
+        For an argument that is the index of a loop around its call, that loop.
+    """
+
+    def __init__(
+        self,
+        method: MethodSource,
+        path: tuple[str, ...],
+        given: Mapping[str, Reference] | None = None,
+        counters: Mapping[str, Counter] | None = None,
+    ) -> None:
         self._method = method
         self._path = path
+        self._given = {method.self_name: Reference(0)} if given is None else given
+        self._counters = counters or {}
         self._assigned: dict[str, ast.expr] = {}
         for node in ast.walk(method.node):
             for name, value in _assignments(node):
@@ -45,8 +72,8 @@ class References:
         """What an expression stands for; ``None`` when it is not on the path."""
         match node:
             case ast.Name(id=name):
-                if name == self._method.self_name:
-                    return Reference(0)
+                if name in self._given:
+                    return self._given[name]
                 return self._variable(node, _seen) if name not in _seen else None
             case ast.Attribute(value=value, attr="_modules"):
                 return self.resolve(value, _seen)
@@ -64,6 +91,11 @@ class References:
                 return self.resolve(value, _seen)
             case _:
                 return None
+
+    def is_module(self, node: ast.expr) -> bool:
+        """Whether an expression stands for the module itself."""
+        found = self.resolve(node)
+        return found is not None and found.depth == 0
 
     def is_known_to_exist(self, test: ast.expr) -> bool:
         """Whether a condition only asks if the sub-module is there, as in ``self.aux is not None``: it is."""
@@ -88,7 +120,7 @@ class References:
 
     def _by_name(self, node: ast.Call, owner: Reference | None, name: ast.expr) -> Reference | None:
         if isinstance(name, ast.Name) and owner is not None and owner.depth < len(self._path):
-            return replace(owner, depth=owner.depth + 1, part=node)
+            return replace(owner, depth=owner.depth + 1, part=node, part_of=self._method)
         return self._step(owner, lambda part: _may_be(name, part))
 
     def _by_path(self, owner: Reference | None, path: str) -> Reference | None:
@@ -101,16 +133,17 @@ class References:
             return None
         match index:
             case ast.Slice():
-                return replace(container, part=node)
+                return replace(container, part=node, part_of=self._method)
             case ast.Constant(value=value):
                 return self._step(container, lambda part: part == str(value))
             case _:
-                counter = self._counter(index)
+                counter = self.counter(index)
+                part, owner = (counter.iterable, counter.method) if counter is not None else (node, self._method)
                 return replace(
-                    container, depth=container.depth + 1, part=counter or node, is_counted=counter is not None
+                    container, depth=container.depth + 1, part=part, part_of=owner, is_counted=counter is not None
                 )
 
-    def _counter(self, index: ast.expr) -> ast.expr | None:
+    def counter(self, index: ast.expr) -> Counter | None:
         """What a loop goes over that sets an index and runs to its end: it alone decides which elements are picked."""
         if not isinstance(index, ast.Name):
             return None
@@ -119,8 +152,9 @@ class References:
                 if child is iterable or not isinstance(target, ast.Name) or target.id != index.id:
                     continue
                 leaves = any(isinstance(node, (ast.Break, ast.Continue, ast.Return)) for node in ast.walk(parent))
-                return None if leaves or ("len" in _called(iterable) and not _calculates(iterable)) else iterable
-        return None
+                whole = "len" in _called(iterable) and not _calculates(iterable)
+                return None if leaves or whole else Counter(iterable, self._method)
+        return self._counters.get(index.id)
 
     def _variable(self, node: ast.Name, seen: frozenset[str]) -> Reference | None:
         """What a local name stands for: the innermost loop that sets it, else its assignment."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import ClassSource, MethodSource, class_source
+from gradflow.probe.class_source import ClassSource, class_source
 from gradflow.probe.guard import Guard, guards_of
-from gradflow.probe.reference import Reference, References
+from gradflow.probe.reference import Reference
+from gradflow.probe.source.scopes import Scope, find_scopes
 
 __all__ = ["Usage", "UsageSite", "find_usage"]
 
@@ -123,12 +124,13 @@ def find_usage(owner: type, attribute: str, *, executed: frozenset[tuple[str, in
     by_role = {
         "call": calls, "method": method_calls, "read": reads, "assignment": assignments, "container": container_calls
     }  # fmt: skip
-    for method in source.methods:
-        reader = _Reader(source, method, path, executed)
-        for role, site in reader.sites():
+    scopes = find_scopes(source.methods, path)
+    readers = {scope: _Reader(source, scope, path, executed) for scope in scopes}
+    for scope, sites in _read(readers).items():
+        for role, site in sites:
             by_role[role].append(site)
-        if method in source.callers:
-            others += reader.other_calls()
+        if scope.is_reached:
+            others += readers[scope].other_calls()
     return Usage(
         calls=tuple(calls),
         method_calls=tuple(method_calls),
@@ -140,20 +142,37 @@ def find_usage(owner: type, attribute: str, *, executed: frozenset[tuple[str, in
     )
 
 
+def _read(readers: dict[Scope, _Reader]) -> dict[Scope, list[tuple[str, UsageSite]]]:
+    """The sites in each scope; a call that hands the sub-module on is none where what it calls uses it."""
+    found: dict[Scope, list[tuple[str, UsageSite]]] = {scope: [] for scope in readers}
+    using: set[Scope] = set()
+    followed: set[ast.expr] = set()
+    for scope in reversed(readers):  # what is called stands behind what calls it
+        found[scope] = list(readers[scope].sites(followed))
+        if scope.is_helper and scope.called is not None and (found[scope] or scope in using):
+            caller, call = scope.called
+            using.add(caller)
+            followed.add(call)
+    return found
+
+
 class _Reader:
-    """Goes through one method."""
+    """Goes through one method, or a function that is handed what is looked for."""
 
     def __init__(
-        self, source: ClassSource, method: MethodSource, path: tuple[str, ...], executed: frozenset[tuple[str, int]]
+        self, source: ClassSource, scope: Scope, path: tuple[str, ...], executed: frozenset[tuple[str, int]]
     ) -> None:
         self._source = source
-        self._method = method
+        self._scope = scope
+        self._method = scope.method
         self._path = path
         self._executed = executed
-        self._references = References(method, path)
+        self._references = scope.references
+        self._followed: Collection[ast.expr] = ()
 
-    def sites(self) -> Iterator[tuple[str, UsageSite]]:
-        """Pairs of a role and a site, in order of the code."""
+    def sites(self, followed: Collection[ast.expr] = ()) -> Iterator[tuple[str, UsageSite]]:
+        """Pairs of a role and a site, in order of the code; ``followed`` are calls whose arguments are used."""
+        self._followed = followed
         nodes = [node for node in ast.walk(self._method.node) if isinstance(node, (ast.Attribute, ast.Name, ast.expr))]
         nodes.sort(key=lambda node: (node.lineno, node.col_offset))
         for node in nodes:
@@ -172,9 +191,9 @@ class _Reader:
         """Names of the attributes of ``self`` that are called, this sub-module's left out."""
         for node in ast.walk(self._method.node):
             match node:
-                case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=attribute)) if (
-                    name == self._method.self_name and attribute != self._path[0]
-                ):
+                case ast.Call(func=ast.Attribute(value=ast.Name() as value, attr=attribute)) if attribute != self._path[
+                    0
+                ] and self._references.is_module(value):
                     if not any(method.name == attribute for method in self._source.methods):
                         yield attribute
 
@@ -192,17 +211,18 @@ class _Reader:
                 yield "call", self._site(parent, reference)
             case _ if isinstance(reference.part, ast.Call):
                 return  # `getattr(self, name)`: it could be anything else
-            case ast.Call(func=function, args=arguments) if node in arguments:
-                yield from self._argument(node, function, reference)
+            case ast.Call(args=arguments) if node in arguments:
+                yield from self._argument(node, parent, reference)
             case ast.keyword():
                 call = self._method.parents[parent]
                 if isinstance(call, ast.Call):
-                    yield from self._argument(node, call.func, reference)
+                    yield from self._argument(node, call, reference)
             case ast.Attribute(attr=name):
                 yield from self._member(parent, name, reference)
 
-    def _argument(self, node: ast.expr, function: ast.expr, reference: Reference) -> Iterator[tuple[str, UsageSite]]:
-        if isinstance(function, ast.Name) and function.id in _INSPECTIONS:
+    def _argument(self, node: ast.expr, call: ast.Call, reference: Reference) -> Iterator[tuple[str, UsageSite]]:
+        function = call.func
+        if call in self._followed or (isinstance(function, ast.Name) and function.id in _INSPECTIONS):
             return
         yield "read", self._site(node, reference, callee=self._method.text(function), is_argument=True)
 
@@ -243,26 +263,33 @@ class _Reader:
         self, node: ast.expr | ast.stmt, reference: Reference, callee: str = "", *, is_argument: bool = False
     ) -> UsageSite:
         method, part = self._method, reference.part
+        owner = reference.part_of or method
         statement = node if isinstance(node, ast.stmt) else self._statement(node)
         lines = range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
+        around = self._guards_around(self._scope)
+        executed = any((method.path, line) in self._executed for line in lines)
+        if self._scope.is_helper:  # its lines may have run for another call
+            executed = executed and all(guard.evidence == "entered" for guard in around)
         return UsageSite(
             span=method.span(node),
             text=method.text(node),
-            reached=method in self._source.callers,
-            guards=self._guards(method, node, frozenset()),
-            executed=any((method.path, line) in self._executed for line in lines),
-            part=method.text(part) if part is not None else "",
-            part_span=method.span(part) if part is not None else None,
+            reached=self._scope.is_reached,
+            guards=(*around, *self._guards_at(self._scope, node)),
+            executed=executed,
+            part=owner.text(part) if part is not None else "",
+            part_span=owner.span(part) if part is not None else None,
             is_slice=isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Slice),
             is_counted=reference.is_counted,
             callee=callee,
             is_argument=is_argument,
         )
 
-    def _guards(self, method: MethodSource, node: ast.AST, seen: frozenset[str]) -> tuple[Guard, ...]:
-        """The conditions around a node, and before them those around the call of its method on the way from forward."""
-        own = guards_of(method, node, self._executed, self._references.is_known_to_exist)
-        call = self._source.callers.get(method)
-        if call is None or method.qualname in seen:
-            return own
-        return (*self._guards(*call, seen | {method.qualname}), *own)
+    def _guards_at(self, scope: Scope, node: ast.AST) -> tuple[Guard, ...]:
+        return guards_of(scope.method, node, self._executed, scope.references.is_known_to_exist)
+
+    def _guards_around(self, scope: Scope) -> tuple[Guard, ...]:
+        """The conditions around the calls that lead from ``forward`` to a scope, outermost first."""
+        if scope.called is None:
+            return ()
+        caller, call = scope.called
+        return (*self._guards_around(caller), *self._guards_at(caller, call))
