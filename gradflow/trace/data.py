@@ -14,6 +14,10 @@ REGION_CAUSES = {1: "no-grad", 2: "inference-mode", 3: "reentrant-checkpoint", 4
 """What keeps gradients from being recorded, by ``OperationColumns.mode``."""
 
 
+CALLERS_KEPT = 1_000
+"""How many changes of its caller are noted of one site."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueMeta:
     """What is known of one value; ``role`` tells where it came from when no recorded operation made it."""
@@ -162,6 +166,9 @@ class Trace:
     callers
         For each site in a library the sites of the program's own that led there, each with the number of the operation
         from which on it was that one; nothing where only libraries ran.
+    called_from
+        For each site in a function that another function of the program's own called, the sites of those calls,
+        likewise; a site with `CALLERS_KEPT` of them may have had more.
     """
 
     operations: OperationColumns
@@ -177,6 +184,7 @@ class Trace:
     hook_operations: frozenset[int] = frozenset()
     library_operations: frozenset[int] = frozenset()
     callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    called_from: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.operations.name)
@@ -205,6 +213,20 @@ class Trace:
     def site_span(self, site: int) -> SourceSpan | None:
         """The source span of a site number."""
         return self.spans[site] if 0 <= site < len(self.spans) else None
+
+    def spans_from(self, site: int, moment: int) -> Iterator[SourceSpan]:
+        """A site, then where its function was called from when so many operations were recorded, and so on.
+
+        It ends with the ``forward`` that the functions run for, or where the call is not known.
+        """
+        passed: set[int] = set()
+        while site not in passed and (span := self.site_span(site)) is not None:
+            yield span
+            passed.add(site)
+            callers = self.called_from.get(site, ())
+            if len(callers) >= CALLERS_KEPT and callers[-1][0] < moment:
+                return
+            site = next((caller for since, caller in reversed(callers) if since <= moment), -1)
 
     def module_of(self, operation: int) -> str:
         """Qualified name of the module in whose ``forward`` the operation ran; empty for the model itself."""

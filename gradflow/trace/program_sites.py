@@ -6,10 +6,9 @@ from collections.abc import Sized
 from types import CodeType, FrameType
 
 from gradflow.location import SiteTable, is_boundary, is_installed
+from gradflow.trace.data import CALLERS_KEPT
 
 __all__ = ["ProgramSites"]
-
-_CALLERS_KEPT = 1_000
 
 _OTHER, _OWN, _BOUNDARY = range(3)
 
@@ -25,21 +24,27 @@ class ProgramSites(SiteTable):
     callers
         Site in a library to the sites of the user's own that led there, each with the number of operations recorded
         before it did.
+    called_from
+        Site in a function of the user's own to where another one of theirs called that function, likewise; nothing
+        between a module's ``forward`` and what called the module.
     """
 
-    __slots__ = ("_clock", "_in_library", "_owners", "callers")
+    __slots__ = ("_clock", "_in_library", "_is_following", "_owners", "called_from", "callers")
 
     def __init__(self) -> None:
         super().__init__()
         self._clock: Sized = ()
+        self._is_following = False
         self._owners: dict[int, int] = {}
         self._in_library: dict[int, bool] = {}
         self.callers: dict[int, list[tuple[int, int]]] = {}
+        self.called_from: dict[int, list[tuple[int, int]]] = {}
 
     def follow(self, operations: Sized) -> None:
         """Begin a run, whose ``operations`` are counted as they are recorded; it has callers of its own."""
         self._clock = operations
-        self.callers = {}
+        self._is_following = True
+        self.callers, self.called_from = {}, {}
 
     def number(self, frame: FrameType | None) -> int:
         """As in :class:`SiteTable`; notes who called where the place is a library's."""
@@ -49,6 +54,8 @@ class ProgramSites(SiteTable):
             in_library = self._in_library[number] = number >= 0 and is_installed(self.path_of(number))
         if in_library:
             self._note_caller(number, frame)
+        elif number >= 0 and self._is_following:
+            self._note_way(number, frame)
         return number
 
     def _note_caller(self, number: int, frame: FrameType | None) -> None:
@@ -64,9 +71,29 @@ class ProgramSites(SiteTable):
             frame = frame.f_back
         if frame is None or owner == _BOUNDARY:
             return
-        caller = super().number(frame)
-        callers = self.callers.setdefault(number, [])
-        if (not callers or callers[-1][1] != caller) and len(callers) < _CALLERS_KEPT:
+        self._note(self.callers, number, super().number(frame))
+
+    def _note_way(self, number: int, frame: FrameType | None) -> None:
+        """Which of the user's functions called the one at this site, and so on, as long as they call one another."""
+        owners = self._owners
+        is_found = False
+        while frame is not None:
+            code = frame.f_code
+            owner = owners.get(id(code))
+            if owner is None:
+                owner = self._owner(code)
+            if owner == _BOUNDARY or (is_found and owner != _OWN):
+                return
+            if is_found:
+                caller = super().number(frame)
+                self._note(self.called_from, number, caller)
+                number = caller
+            is_found = is_found or owner == _OWN
+            frame = frame.f_back
+
+    def _note(self, places: dict[int, list[tuple[int, int]]], number: int, caller: int) -> None:
+        callers = places.setdefault(number, [])
+        if (not callers or callers[-1][1] != caller) and len(callers) < CALLERS_KEPT:
             callers.append((len(self._clock), caller))
 
     def _owner(self, code: CodeType) -> int:

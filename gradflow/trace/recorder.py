@@ -389,6 +389,7 @@ class Recorder(Tables, TorchFunctionMode):
         layer_values: dict[str, tuple[int, ...]],
         initially_enabled: bool,
         callers: Mapping[int, Sequence[tuple[int, int]]] | None = None,
+        called_from: Mapping[int, Sequence[tuple[int, int]]] | None = None,
     ) -> Trace:
         """Everything recorded so far as a :class:`Trace`."""
         self.complete_shapes()
@@ -406,6 +407,7 @@ class Recorder(Tables, TorchFunctionMode):
             layer_values=layer_values,
             initially_enabled=initially_enabled,
             callers={site: tuple(lines) for site, lines in (callers or {}).items()},
+            called_from={site: tuple(lines) for site, lines in (called_from or {}).items()},
         )
 
     def set_initial_region(self, span: SourceSpan) -> None:

@@ -128,6 +128,7 @@ def run_forward(
         layer_values=layer_values,
         initially_enabled=initially_enabled,
         callers=sites.callers,
+        called_from=sites.called_from,
     )
     return Run(
         trace=trace,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.verdict import may_depend_unseen
-from gradflow.location import SourceSpan
+from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.left_out import find_left_out
 from gradflow.probe.overwritten import find_overwrite
+from gradflow.probe.source.returned import kept_at
 from gradflow.trace.data import ModuleCall, Trace
 
 __all__ = ["layer_never_ran", "output_is_discarded"]
@@ -131,7 +134,7 @@ def _where_it_ends(evidence: Evidence) -> _Place:
     for call in trace.calls:
         if call.parent >= 0 and not handed_out.isdisjoint(call.outputs) and call.end_operation > last:
             span = trace.site_span(call.site)
-            lost = _overwritten(evidence, span) or _left_out(evidence, span)
+            lost = _lost(evidence, trace.spans_from(call.site, call.first_operation))
             if lost is not None:
                 return lost
             kept = "" if call.module == evidence.target else f", with the output of `{evidence.target}` in it"
@@ -142,20 +145,25 @@ def _where_it_ends(evidence: Evidence) -> _Place:
                 note,
                 "use the result, or ask for a layer whose output the score depends on",
             )
-    span = trace.span_of(last) if last >= 0 else None
-    if span is None:
+    site, moment = (trace.operations.site[last], last) if last >= 0 else (-1, 0)
+    if site < 0:
         calls = trace.calls_by_module.get(evidence.target, ())
-        span = trace.site_span(calls[-1].site) if calls else None
-    return (
-        _overwritten(evidence, span)
-        or _left_out(evidence, span)
-        or _Place(
-            span,
-            "the last operation that uses it; its result goes nowhere",
-            "the data of this layer ends here: no operation on the way to the score reads the result",
-            "use the result, or ask for a layer whose output the score depends on",
-        )
+        site, moment = (calls[-1].site, calls[-1].first_operation) if calls else (-1, 0)
+    return _lost(evidence, trace.spans_from(site, moment)) or _Place(
+        trace.site_span(site),
+        "the last operation that uses it; its result goes nowhere",
+        "the data of this layer ends here: no operation on the way to the score reads the result",
+        "use the result, or ask for a layer whose output the score depends on",
     )
+
+
+def _lost(evidence: Evidence, spans: Iterable[SourceSpan]) -> _Place | None:
+    """Where what is computed at the first place is lost: it may be kept there, or by a function that called for it."""
+    for span in kept_at(spans):
+        found = _overwritten(evidence, span) or _left_out(evidence, span)
+        if found is not None:
+            return found
+    return None
 
 
 def _outermost(trace: Trace, sources: set[int]) -> ModuleCall | None:
@@ -166,23 +174,25 @@ def _outermost(trace: Trace, sources: set[int]) -> ModuleCall | None:
     return call or (trace.calls[0] if trace.calls else None)
 
 
-def _overwritten(evidence: Evidence, span: SourceSpan | None) -> _Place | None:
+def _overwritten(evidence: Evidence, span: SourceSpan) -> _Place | None:
     executed = {(each.path, each.line) for each in evidence.trace.spans}
-    again = find_overwrite(span, executed) if span is not None else None
-    if span is None or again is None:
+    again = find_overwrite(span, executed)
+    if again is None:
         return None
+    what, reader = ("attribute", "operation") if again.is_attribute else ("variable", "code")
     return _Place(
-        again,
-        "the variable is set again here, and what it held is lost",
-        f"no code reads the variable between line {span.line}, which sets it, and this line",
+        again.span,
+        f"the {what} is set again here, and what it held is lost",
+        f"no {reader} reads the {what} between line {span.line}, which sets it, and this line",
         "use the result of the first line here, or give the two results two names",
         (Annotation(span=span, label=f"made from the output of `{evidence.target}`, never read"),),
     )
 
 
-def _left_out(evidence: Evidence, span: SourceSpan | None) -> _Place | None:
-    found = find_left_out(span) if span is not None else None
-    if span is None or found is None:
+def _left_out(evidence: Evidence, span: SourceSpan) -> _Place | None:
+    files = dict.fromkeys(each.path for each in evidence.trace.spans if not is_installed(each.path))
+    found = find_left_out(span, tuple(files))
+    if found is None:
         return None
     entry = f"`{found.container}[{found.entry}]`" if found.entry else "the entry with this layer's output"
     held = Annotation(span=span, label=f"holds the output of `{evidence.target}`")

@@ -88,3 +88,56 @@ def test_what_is_not_one_choice_is_left_alone(tmp_path: Path, reads: str) -> Non
 
 def test_a_line_outside_any_function(tmp_path: Path) -> None:
     assert look(tmp_path, "x = 1  # asked\n") is None
+
+
+@pytest.mark.parametrize(
+    ("helper", "reads"),
+    [
+        ("def pick(m, f):\n    return [f[k] for k in m.used]", "pick(me, feats)"),
+        ("def pick(out, k, f):\n    return out.append(f[k])", "[pick(out, name, feats) for name in me.used]"),
+    ],
+)
+def test_a_function_that_gets_the_container(tmp_path: Path, helper: str, reads: str) -> None:
+    body = f"""{helper}
+class Net:
+    def __init__(this):
+        this.used = ['p4']
+
+    def forward(me, x, out):
+        me.p3 = me.a(x)  # asked
+        feats = {{'p3': me.p3, 'p4': me.b(x)}}
+        return {reads}
+"""
+    assert chosen(look(tmp_path, body), body) == "this.used = ['p4']"
+
+
+@pytest.mark.parametrize(
+    ("helper", "reads"),
+    [
+        ("def pick(f):\n    return sum(f)", "pick(feats)"),
+        ("def pick(f):\n    return f['p3']", "pick(feats)"),
+        ("def pick(f):\n    return f['p4']\ndef pick(f):\n    return f", "pick(feats)"),
+        ("def other(net):\n    return net.feats", "me.b(0)"),
+    ],
+)
+def test_a_function_that_may_read_the_entry(tmp_path: Path, helper: str, reads: str) -> None:
+    body = f"""{helper}
+class Net:
+    def forward(me, x):
+        p3 = me.a(x)  # asked
+        feats = {{'p3': p3, 'p4': me.b(x)}}
+        return {reads}
+"""
+    assert look(tmp_path, body) is None
+
+
+def test_an_attribute_that_another_function_reads(tmp_path: Path) -> None:
+    body = """class Net:
+    def forward(self, x):
+        self.feats = self.a(x)  # asked
+        return self.feats['p4']
+"""
+    assert chosen(look(tmp_path, body), body) == "return self.feats['p4']"
+    other = tmp_path / "other"
+    other.mkdir()
+    assert look(other, f"{body}\n    def both(self):\n        return self.feats\n") is None

@@ -13,6 +13,7 @@ LOST = [
     pytest.param("x = a(inp)\nx = b(inp)  # again", id="next line"),
     pytest.param("x = a(inp)\ny = inp + 1\nx = b(y)  # again", id="later"),
     pytest.param("x = a(inp)\nif flag:\n    x = b(inp)  # again", id="in a branch that ran"),
+    pytest.param("flag.x = a(inp)\nflag.x = b(inp)  # again", id="an attribute"),
 ]
 KEPT = [
     pytest.param("x = a(inp)\nx = b(x)", id="read by the second"),
@@ -22,6 +23,9 @@ KEPT = [
     pytest.param("x = a(inp)\nif flag:\n    x = b(inp)  # did not run", id="in a branch that did not run"),
     pytest.param("x[0] = a(inp)\nx = b(inp)", id="not a plain name"),
     pytest.param("x = a(inp)", id="not set again"),
+    pytest.param("flag.x = a(inp)\nflag.x = b(flag.x)", id="an attribute that is read"),
+    pytest.param("flag.x = a(inp)\nflag = inp\nflag.x = b(inp)", id="an attribute of something else"),
+    pytest.param("flag.x = a(inp)\nflag.x += 1\nflag.x = b(inp)", id="an attribute that is changed in place"),
 ]
 
 
@@ -33,7 +37,7 @@ def overwrite(tmp_path, body: str) -> int | None:
     executed = {(str(path), number) for number, line in enumerate(lines, start=1) if "did not run" not in line}
     span = SourceSpan(path=str(path), line=2, column=9, end_line=2, end_column=15, function="forward")
     found = find_overwrite(span, executed)
-    return found.line if found is not None else None
+    return found.span.line if found is not None else None
 
 
 @pytest.mark.parametrize("body", LOST)
