@@ -228,6 +228,10 @@ class Trace:
                 return
             site = next((caller for since, caller in reversed(callers) if since <= moment), -1)
 
+    def way_to(self, operation: int) -> tuple[SourceSpan, ...]:
+        """Where an operation stands, and from where the functions around it were called."""
+        return tuple(self.spans_from(self.operations.site[operation], operation))
+
     def module_of(self, operation: int) -> str:
         """Qualified name of the module in whose ``forward`` the operation ran; empty for the model itself."""
         call = self.operations.call[operation]

@@ -10,7 +10,7 @@ from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
 from gradflow.source_place import place
 from gradflow.trace.conduct.whose_error import is_ours, our_error
 
-__all__ = ["ForwardFailure", "failure_of", "innermost_place", "model_raised"]
+__all__ = ["ForwardFailure", "failure_of", "innermost_place", "model_raised", "way_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +54,20 @@ def innermost_place(traceback: TracebackType | None) -> SourceSpan | None:
                 users = innermost
         traceback = traceback.tb_next
     return users or innermost
+
+
+def way_of(traceback: TracebackType | None) -> tuple[SourceSpan, ...]:
+    """The innermost line of the user's in a traceback, and those of their functions that called one another to it."""
+    way: list[SourceSpan] = []
+    is_direct = False
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        is_users = not is_installed(code.co_filename) and not is_machinery(code.co_filename)
+        if is_users:
+            way = [span_of(code, traceback.tb_lasti), *(way if is_direct else ())]
+        is_direct = is_users
+        traceback = traceback.tb_next
+    return tuple(way)
 
 
 def model_raised(failure: ForwardFailure) -> ModelRaisedError:

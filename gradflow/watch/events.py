@@ -291,6 +291,7 @@ class Failure:
     """An exception of torch that the program met; ``is_last`` when it ended the program.
 
     ``attribute`` and ``module`` are set where an attribute was asked of a module that has none of that name.
+    ``callers`` are the calls of the program's own functions that led to the place, the nearest first.
     """
 
     type_name: str
@@ -301,6 +302,7 @@ class Failure:
     attribute: str = ""
     module: int = -1
     calls: tuple[int, ...] = ()
+    callers: tuple[SourceSpan, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

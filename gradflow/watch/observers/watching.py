@@ -15,7 +15,7 @@ import torch
 from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.probe.custom_backward import function_spans
 from gradflow.program_warnings import warnings_as_without_gradflow
-from gradflow.trace.failure import innermost_place
+from gradflow.trace.failure import innermost_place, way_of
 from gradflow.trace.patches import watched
 from gradflow.trace.program_sites import ProgramSites
 from gradflow.watch.events import Failure, Observation, PlainTensor
@@ -146,11 +146,13 @@ class Watch:
         keys = self.log.keys
         module = getattr(error, "obj", None) if isinstance(error, AttributeError) else None
         is_module = isinstance(module, torch.nn.Module)
+        way = way_of(error.__traceback__)
         self.log.failures.append(
             Failure(
                 type_name=type(error).__name__,
                 message=" ".join(str(error).split()),
-                span=innermost_place(error.__traceback__),
+                span=way[0] if way else innermost_place(error.__traceback__),
+                callers=way[1:],
                 operation=len(self.recorder.operations.name),
                 is_last=is_last,
                 attribute=str(getattr(error, "name", "") or "") if isinstance(error, AttributeError) else "",
@@ -164,7 +166,11 @@ class Watch:
         self._check_reachable()
         self._name_early_calls()
         trace = recorder.finish(
-            score=-1, layer_values={}, initially_enabled=self._initially_enabled, callers=self.sites.callers
+            score=-1,
+            layer_values={},
+            initially_enabled=self._initially_enabled,
+            callers=self.sites.callers,
+            called_from=self.sites.called_from,
         )
         return Observation(
             trace=trace,

@@ -113,8 +113,8 @@ def _compiled(observation: Observation, hook: Hook, module: WatchedModule) -> Fi
 def _other_instance(observation: Observation, hook: Hook, module: WatchedModule, calls: list[int]) -> Finding | None:
     """The hook sits on an object that does not run; told only where its place is taken by a copy or a successor."""
     trace = observation.trace
-    at = trace.site_span(hook.site)
-    taken = definition_of(at, receiver_at(at)) if at is not None else None
+    at, *callers = tuple(trace.spans_from(hook.site, hook.operation)) or (None,)
+    taken = definition_of(at, receiver_at(at), callers) if at is not None else None
     replaced = next((r for r in observation.replacements if r.module == hook.module), None)
     twin = _twin(observation, hook, module)
     if replaced is None and twin is None and not _is_copied(observation, hook):

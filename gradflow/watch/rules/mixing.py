@@ -104,8 +104,8 @@ def _other_pass(observation: Observation, operation: int, of: int, other: int, p
         return None
     if in_one_score(observation, operation, mine, theirs) or _is_the_same_again(observation, mine, theirs):
         return None
-    here = trace.span_of(operation)
-    taken = definition_of(here, argument_at(here, position)) if here is not None else None
+    here, *callers = trace.way_to(operation) or (None,)
+    taken = definition_of(here, argument_at(here, position), callers) if here is not None else None
     layer = trace.calls[mine].module or trace.calls[mine].type_name
     return finding(
         "stale-activation",

@@ -118,9 +118,9 @@ def _at_input(observation: Observation, product: Product, hook: Hook, run: HookR
 def _of_the_input(observation: Observation, product: Product) -> Finding:
     trace = observation.trace
     layer = _name(observation, product.activation_call)
-    here = trace.span_of(product.operation)
+    here, *callers = trace.way_to(product.operation) or (None,)
     read = next((r for r in observation.reads if r.result == product.gradient), None)
-    taken = definition_of(here, argument_at(here, product.positions[0])) if here is not None else None
+    taken = definition_of(here, argument_at(here, product.positions[0]), callers) if here is not None else None
     return finding(
         "wrong-grad-source",
         "wrong",
@@ -139,14 +139,14 @@ def _mixed_up(observation: Observation, product: Product, *, is_shared: bool) ->
     trace = observation.trace
     mine, theirs = product.gradient_call, product.activation_call
     layer, other = _name(observation, mine), _name(observation, theirs)
-    here = trace.span_of(product.operation)
+    here, *callers = trace.way_to(product.operation) or (None,)
     arguments = [argument_at(here, position) for position in product.positions]
-    zipped = loop_with_zip(here, arguments) if here is not None else None
+    zipped = loop_with_zip(here, arguments, callers) if here is not None else None
     kept = hook_that_stored(observation, trace.calls[theirs].outputs[0])
     place = zipped
     if place is None and kept is not None and keeps_all(kept):
         # nothing was overwritten: the wrong one was chosen, in the product or where its operand was made
-        place = (definition_of(here, arguments[0]) if here is not None else None) or here
+        place = (definition_of(here, arguments[0], callers) if here is not None else None) or here
     if place is None and kept is not None and is_shared:
         place = place_of_keeping(kept, 2) or trace.site_span(kept.site)
     if place is None:

@@ -94,7 +94,7 @@ def _optimizer_refused(observation: Observation, failure: Failure) -> Finding | 
     """``torch.optim.SGD([x])`` where ``x`` was computed, as by ``.double()`` or ``.to(device)``."""
     if "can't optimize a non-leaf Tensor" not in failure.message:
         return None
-    name, made = _computed_argument(failure.span)
+    name, made = _computed_argument(failure)
     return finding(
         "non-leaf-grad",
         "error",
@@ -116,13 +116,14 @@ def _optimizer_refused(observation: Observation, failure: Failure) -> Finding | 
     )
 
 
-def _computed_argument(span: SourceSpan | None) -> tuple[str, SourceSpan | None]:
+def _computed_argument(failure: Failure) -> tuple[str, SourceSpan | None]:
     """The one name among the tensors that the optimizer was given, and where it was assigned a computed value."""
+    span = failure.span
     call = expression_at(span)
     if not isinstance(call, ast.Call) or not call.args or span is None:
         return "", None
-    names = sorted({node.id for node in ast.walk(call.args[0]) if isinstance(node, ast.Name)})
-    places = {name: definition_of(span, ast.Name(id=name)) for name in names}
+    parts = [node for node in ast.walk(call.args[0]) if isinstance(node, ast.Name | ast.Attribute)]
+    places = {ast.unparse(node): definition_of(span, node, failure.callers) for node in parts}
     computed = [name for name, place in places.items() if isinstance(_value_at(place), ast.Call | ast.BinOp)]
     return (computed[0], places[computed[0]]) if len(computed) == 1 else ("", None)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from gradflow.location import SourceSpan
 from gradflow.probe.class_source import parse_file, span_of_node
+from gradflow.watch.source.given import given_for
 
 __all__ = [
     "argument_at",
@@ -67,11 +68,17 @@ def receiver_at(span: SourceSpan | None) -> ast.expr | None:
     return None
 
 
-def definition_of(span: SourceSpan, node: ast.expr | None) -> SourceSpan | None:
-    """The assignment that gave a plain name, or a key of a named dictionary, its value before a place."""
+def definition_of(span: SourceSpan, node: ast.expr | None, callers: Sequence[SourceSpan] = ()) -> SourceSpan | None:
+    """The assignment that gave a name, an attribute of one, or a key of a named dictionary its value before a place.
+
+    ``callers`` are the calls that led to the function around the place, the nearest first: what a function was given
+    is followed to where its caller made it.
+    """
     match node:
         case ast.Name(id=name):
-            return assignment_before(span, name)
+            return assignment_before(span, name) or _made_by_caller(span, name, callers)
+        case ast.Attribute(value=ast.Name()):
+            return assignment_before(span, _written(node))
         case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=key)):
             found = _assignment(span, name)
             if found is not None and isinstance(found.value, ast.Dict):
@@ -79,6 +86,14 @@ def definition_of(span: SourceSpan, node: ast.expr | None) -> SourceSpan | None:
                 if key in keys:
                     return span_of_node(span.path, found.value.values[keys.index(key)], span.function)
     return None
+
+
+def _made_by_caller(span: SourceSpan, name: str, callers: Sequence[SourceSpan]) -> SourceSpan | None:
+    """Where the value was made that an argument of the function around a place was given."""
+    given = given_for(span, name, expression_at(callers[0])) if callers else None
+    if isinstance(given, ast.Call | ast.BinOp):  # in the call itself
+        return span_of_node(callers[0].path, given, callers[0].function)
+    return definition_of(callers[0], given, callers[1:]) if given is not None else None
 
 
 def kept_under(span: SourceSpan | None) -> tuple[SourceSpan, bool] | None:
@@ -121,8 +136,13 @@ def asked_name_made(span: SourceSpan | None) -> SourceSpan | None:
     return definition_of(span, asked) if span is not None and isinstance(asked, ast.Name) else None
 
 
-def loop_with_zip(span: SourceSpan, arguments: Sequence[ast.expr | None]) -> SourceSpan | None:
-    """The ``zip(...)`` of the loop or comprehension around a place that binds the names used in ``arguments``."""
+def loop_with_zip(
+    span: SourceSpan, arguments: Sequence[ast.expr | None], callers: Sequence[SourceSpan] = ()
+) -> SourceSpan | None:
+    """The ``zip(...)`` of the loop or comprehension around a place that binds the names used in ``arguments``.
+
+    Where they are arguments of the function around the place, also one around its call; ``callers`` as elsewhere.
+    """
     tree = parse_file(span.path)
     names = {part.id for node in arguments if node is not None for part in ast.walk(node) if isinstance(part, ast.Name)}
     for node in ast.walk(tree) if tree is not None else ():
@@ -136,7 +156,9 @@ def loop_with_zip(span: SourceSpan, arguments: Sequence[ast.expr | None]) -> Sou
         start = node.iter.lineno if isinstance(node, ast.For) else node.iter.lineno - 3
         if iterated is not None and bound & names and start <= span.line <= end:
             return span_of_node(span.path, iterated, span.function)
-    return None
+    call = expression_at(callers[0]) if callers else None
+    given = [each for name in sorted(names) if (each := given_for(span, name, call)) is not None]
+    return loop_with_zip(callers[0], given, callers[1:]) if given else None
 
 
 def assignment_before(span: SourceSpan, name: str) -> SourceSpan | None:
@@ -153,7 +175,7 @@ def _assignment(span: SourceSpan, name: str) -> ast.Assign | ast.AnnAssign | Non
         found = [node for node in _assignments(scope, name) if node.lineno < span.line]
         if found:
             return max(found, key=lambda node: node.lineno)
-        if not isinstance(scope, ast.Module) and name in _arguments(scope):
+        if not isinstance(scope, ast.Module) and name.partition(".")[0] in _arguments(scope):
             return None  # given by the caller
     return None
 
@@ -183,6 +205,29 @@ def _assignments(scope: _Scope, name: str) -> Iterator[ast.Assign | ast.AnnAssig
             continue
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any(isinstance(part, ast.Name) and part.id == name for target in targets for part in ast.walk(target)):
+            if any(_written(part) == name for target in targets for part in _set_in(target)):
                 yield node
         waiting.extend(ast.iter_child_nodes(node))
+
+
+def _set_in(target: ast.expr) -> Iterator[ast.expr]:
+    """What an assignment to a target sets, or changes an entry of."""
+    match target:
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            for part in parts:
+                yield from _set_in(part)
+        case ast.Starred(value=inner) | ast.Subscript(value=inner):
+            yield from _set_in(inner)
+        case _:
+            yield target
+
+
+def _written(node: ast.expr) -> str:
+    """A name, or an attribute of one, as it is written; empty for anything else."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id=owner), attr=name):
+            return f"{owner}.{name}"
+        case _:
+            return ""
