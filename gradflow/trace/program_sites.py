@@ -29,12 +29,13 @@ class ProgramSites(SiteTable):
         between a module's ``forward`` and what called the module.
     """
 
-    __slots__ = ("_clock", "_in_library", "_is_following", "_owners", "called_from", "callers")
+    __slots__ = ("_clock", "_in_library", "_is_following", "_last_callers", "_owners", "called_from", "callers")
 
     def __init__(self) -> None:
         super().__init__()
         self._clock: Sized = ()
         self._is_following = False
+        self._last_callers: dict[int, int] = {}
         self._owners: dict[int, int] = {}
         self._in_library: dict[int, bool] = {}
         self.callers: dict[int, list[tuple[int, int]]] = {}
@@ -44,7 +45,7 @@ class ProgramSites(SiteTable):
         """Begin a run, whose ``operations`` are counted as they are recorded; it has callers of its own."""
         self._clock = operations
         self._is_following = True
-        self.callers, self.called_from = {}, {}
+        self.callers, self.called_from, self._last_callers = {}, {}, {}
 
     def number(self, frame: FrameType | None) -> int:
         """As in :class:`SiteTable`; notes who called where the place is a library's."""
@@ -76,20 +77,29 @@ class ProgramSites(SiteTable):
     def _note_way(self, number: int, frame: FrameType | None) -> None:
         """Which of the user's functions called the one at this site, and so on, as long as they call one another."""
         owners = self._owners
-        is_found = False
+        owner = _OTHER
+        while frame is not None and owner != _OWN:  # its own frame, which has the number already
+            code = frame.f_code
+            owner = owners.get(id(code), -1)
+            if owner < 0:
+                owner = self._owner(code)
+            if owner == _BOUNDARY:
+                return
+            frame = frame.f_back
         while frame is not None:
             code = frame.f_code
-            owner = owners.get(id(code))
-            if owner is None:
+            owner = owners.get(id(code), -1)
+            if owner < 0:
                 owner = self._owner(code)
-            if owner == _BOUNDARY or (is_found and owner != _OWN):
+            if owner != _OWN:
                 return
-            if is_found:
+            caller = self._numbers.get((id(code), frame.f_lasti), -1)
+            if caller < 0:
                 caller = super().number(frame)
+            if self._last_callers.get(number) != caller:
+                self._last_callers[number] = caller
                 self._note(self.called_from, number, caller)
-                number = caller
-            is_found = is_found or owner == _OWN
-            frame = frame.f_back
+            number, frame = caller, frame.f_back
 
     def _note(self, places: dict[int, list[tuple[int, int]]], number: int, caller: int) -> None:
         callers = places.setdefault(number, [])
