@@ -8,31 +8,38 @@ from gradflow.probe.layer_view import LayerView, NotCalled, decisive_guard
 from gradflow.probe.usage import UsageSite, find_usage
 from gradflow.source_place import place
 
-__all__ = ["find_bypass"]
+__all__ = ["find_bypass", "surely_ran"]
 
 
 def find_bypass(views: Sequence[LayerView]) -> NotCalled | None:
     """The line that goes around the layer; ``None`` when there is none that ran.
 
     Lines without an operation of their own are not recorded (inside torch, none is). Such a line counts when
-    ``forward`` leads to it, no condition is known to exclude it, and no call of the layer competes with it.
+    ``forward`` leads to it, no call of the layer competes with it, and no condition can have excluded it; inside torch,
+    none that is known to have done so.
     """
     for depth, view in enumerate(views):
         outside_view = view.usage.is_machinery
+        ran = _may_have_run if outside_view else surely_ran
         could_run = any(_may_have_run(site) for site in view.calls())
         caller = _caller(views[depth + 1 :], view) if outside_view else None
         for site in view.usage.method_calls:
-            if site.reached and (site.executed or (_may_have_run(site) and not could_run)):
+            if site.reached and (site.executed or (ran(site) and not could_run)):
                 return _explain(view, site, caller)
         for site in view.usage.reads:
             is_passed_on = outside_view or (bool(site.callee) and not could_run)
-            if site.reached and (site.executed or (is_passed_on and _may_have_run(site))):
+            if site.reached and (site.executed or (is_passed_on and ran(site))):
                 return _explain(view, site, caller)
     return None
 
 
 def _may_have_run(site: UsageSite) -> bool:
     return site.reached and not any(guard.evidence == "avoided" for guard in site.guards)
+
+
+def surely_ran(site: UsageSite) -> bool:
+    """Whether ``forward`` leads to a place, and no condition on the way is without a sign of having let it pass."""
+    return site.reached and all(guard.evidence == "entered" for guard in site.guards)
 
 
 def _caller(outer: Sequence[LayerView], inner: LayerView) -> tuple[UsageSite, str] | None:

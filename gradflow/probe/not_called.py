@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from gradflow.location import SourceSpan
-from gradflow.probe.bypass import find_bypass
+from gradflow.probe.bypass import find_bypass, surely_ran
 from gradflow.probe.class_source import parse_file, span_of_node
 from gradflow.probe.guard import Guard
 from gradflow.probe.layer_view import LayerView, NotCalled, decisive_guard, short_text, written_path
-from gradflow.probe.usage import find_usage
+from gradflow.probe.usage import UsageSite, find_usage
 
 __all__ = ["NotCalled", "explain_not_called", "find_assignment"]
 
@@ -96,32 +96,49 @@ def _views(chain: Sequence[tuple[str, type, str]], executed: frozenset[tuple[str
 
 def _condition(views: Sequence[LayerView]) -> NotCalled | None:
     for view in views:
-        guarded = [site for site in view.calls() if site.reached and site.guards]
-        if not guarded or any(site.reached and not site.guards for site in view.calls()):
+        sites = [site for site in view.calls() if site.reached] or _would_use(view)
+        guarded = [site for site in sites if site.guards]
+        if not guarded or len(guarded) < len(sites):
             continue
         site = guarded[0]
         guard, is_sure = decisive_guard(site.guards)
-        open_guards = [each for each in site.guards if each.evidence != "entered"]
         outcome = guard.outcome if is_sure else guard.outcome.replace("` was ", "` was probably ")
-        if guard.evidence == "avoided":
-            note = "operations were recorded on the other way, none on the way that calls the layer"
-        elif is_sure:
-            note = f"nothing else in the code decides whether `{site.text}` runs, and no operation of it was recorded"
-        elif len(open_guards) > 1:
-            others = ", ".join(f"`{each.text}` (line {each.span.line})" for each in open_guards[1:])
-            note = f"inferred from the code: the recorded lines do not tell this condition from {others}"
-        else:
-            note = "inferred from the code: other instances of the class ran these lines, so the lines do not prove it"
+        text = f"{site.callee}(...)" if site.is_argument else short_text(site.text)
+        result = "did not run"
+        if guard in site.choices:
+            result = "is given something else" if site.is_argument else "calls something else"
         more = f"; {len(guarded) - 1} other call(s) of it did not run either" if len(guarded) > 1 else ""
         return NotCalled(
             kind="layer-not-called",
             location=guard.span,
-            label=f"{outcome} in this run, so `{short_text(site.text)}` on line {site.span.line} did not run",
-            note=note + more,
+            label=f"{outcome} in this run, so `{text}` on line {site.span.line} {result}",
+            note=_evidence(site, guard, is_sure=is_sure) + more,
             help=_change(guard),
             subject="",
         )
     return None
+
+
+def _evidence(site: UsageSite, guard: Guard, *, is_sure: bool) -> str:
+    """How it is known that this condition kept a place from calling the layer."""
+    text = f"{site.callee}(...)" if site.is_argument else site.text
+    if guard.evidence == "avoided":
+        return "operations were recorded on the other way, none on the way that calls the layer"
+    if is_sure and guard in site.choices:
+        return f"nothing else in the code decides what `{text}` {'is given' if site.is_argument else 'calls'}"
+    if is_sure:
+        return f"nothing else in the code decides whether `{text}` runs, and no operation of it was recorded"
+    open_guards = [each for each in site.guards if each.evidence != "entered"]
+    if len(open_guards) > 1:
+        others = ", ".join(f"`{each.text}` (line {each.span.line})" for each in open_guards[1:])
+        return f"inferred from the code: the recorded lines do not tell this condition from {others}"
+    return "inferred from the code: other instances of the class ran these lines, so the lines do not prove it"
+
+
+def _would_use(view: LayerView) -> list[UsageSite]:
+    """Where no code calls the layer: what would hand it on, or call a method of it."""
+    sites = [*view.usage.method_calls, *(site for site in view.usage.reads if site.is_argument)]
+    return [site for site in sites if site.reached and not surely_ran(site)]
 
 
 def _change(guard: Guard) -> str:

@@ -20,7 +20,8 @@ class Reference:
 
     ``part``: the subscript by which some of several elements were chosen, where it is not a constant; ``iterates``:
     whether a loop goes over them. ``is_counted``: the index is what a loop counts through, ``part`` is what that loop
-    goes over, as ``range(depth - 1)``. ``part_of`` is the method in which ``part`` stands.
+    goes over, as ``range(depth - 1)``. ``part_of`` is the method in which ``part`` stands. ``chosen`` are the
+    expressions that gave the name that is used this meaning, each with what resolves its method.
     """
 
     depth: int
@@ -28,6 +29,7 @@ class Reference:
     part_of: MethodSource | None = None
     iterates: bool = False
     is_counted: bool = False
+    chosen: tuple[tuple[References, ast.expr], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class References:
         given: Mapping[str, Reference] | None = None,
         counters: Mapping[str, Counter] | None = None,
     ) -> None:
-        self._method = method
+        self.method = method
         self._path = path
         self._given = {method.self_name: Reference(0)} if given is None else given
         self._counters = counters or {}
@@ -86,7 +88,7 @@ class References:
             case ast.Call(func=ast.Attribute(value=value, attr="get_submodule"), args=[ast.Constant(value=str(name))]):
                 return self._by_path(self.resolve(value, _seen), name)
             case ast.IfExp(body=first, orelse=second):
-                return self.resolve(first, _seen) or self.resolve(second, _seen)
+                return self._chosen(first, _seen) or self._chosen(second, _seen)
             case ast.NamedExpr(value=value) | ast.Starred(value=value):
                 return self.resolve(value, _seen)
             case _:
@@ -120,7 +122,7 @@ class References:
 
     def _by_name(self, node: ast.Call, owner: Reference | None, name: ast.expr) -> Reference | None:
         if isinstance(name, ast.Name) and owner is not None and owner.depth < len(self._path):
-            return replace(owner, depth=owner.depth + 1, part=node, part_of=self._method)
+            return replace(owner, depth=owner.depth + 1, part=node, part_of=self.method)
         return self._step(owner, lambda part: _may_be(name, part))
 
     def _by_path(self, owner: Reference | None, path: str) -> Reference | None:
@@ -133,12 +135,12 @@ class References:
             return None
         match index:
             case ast.Slice():
-                return replace(container, part=node, part_of=self._method)
+                return replace(container, part=node, part_of=self.method)
             case ast.Constant(value=value):
                 return self._step(container, lambda part: part == str(value))
             case _:
                 counter = self.counter(index)
-                part, owner = (counter.iterable, counter.method) if counter is not None else (node, self._method)
+                part, owner = (counter.iterable, counter.method) if counter is not None else (node, self.method)
                 return replace(
                     container, depth=container.depth + 1, part=part, part_of=owner, is_counted=counter is not None
                 )
@@ -147,19 +149,19 @@ class References:
         """What a loop goes over that sets an index and runs to its end: it alone decides which elements are picked."""
         if not isinstance(index, ast.Name):
             return None
-        for child, parent in self._method.ancestors(index):
+        for child, parent in self.method.ancestors(index):
             for target, iterable in _loops(parent):
                 if child is iterable or not isinstance(target, ast.Name) or target.id != index.id:
                     continue
                 leaves = any(isinstance(node, (ast.Break, ast.Continue, ast.Return)) for node in ast.walk(parent))
                 whole = "len" in _called(iterable) and not _calculates(iterable)
-                return None if leaves or whole else Counter(iterable, self._method)
+                return None if leaves or whole else Counter(iterable, self.method)
         return self._counters.get(index.id)
 
     def _variable(self, node: ast.Name, seen: frozenset[str]) -> Reference | None:
         """What a local name stands for: the innermost loop that sets it, else its assignment."""
         seen = seen | {node.id}
-        for child, parent in self._method.ancestors(node):
+        for child, parent in self.method.ancestors(node):
             loops = _loops(parent)
             if isinstance(parent, (ast.For, ast.AsyncFor)) and child not in parent.body:
                 continue
@@ -167,7 +169,11 @@ class References:
                 if any(isinstance(name, ast.Name) and name.id == node.id for name in ast.walk(target)):
                     return self._loop_element(target, iterable, node.id, seen)
         value = self._assigned.get(node.id)
-        return self.resolve(value, seen) if value is not None else None
+        return self._chosen(value, seen) if value is not None else None
+
+    def _chosen(self, node: ast.expr, seen: frozenset[str]) -> Reference | None:
+        found = self.resolve(node, seen)
+        return replace(found, chosen=(*found.chosen, (self, node))) if found is not None else None
 
     def _loop_element(self, target: ast.expr, iterable: ast.expr, name: str, seen: frozenset[str]) -> Reference | None:
         match target, iterable:

@@ -44,6 +44,8 @@ class UsageSite:
         Whether ``forward`` leads to the method it stands in.
     guards
         The conditions that decide whether it runs, outermost first, those on the way from ``forward`` included.
+    choices
+        Those of the conditions that decide whether the expression means the sub-module.
     executed
         Whether an operation was recorded on a line of the statement (in any instance of the class).
     part, part_span
@@ -60,6 +62,7 @@ class UsageSite:
     text: str
     reached: bool = True
     guards: tuple[Guard, ...] = ()
+    choices: tuple[Guard, ...] = ()
     executed: bool = False
     part: str = ""
     part_span: SourceSpan | None = None
@@ -267,6 +270,8 @@ class _Reader:
         statement = node if isinstance(node, ast.stmt) else self._statement(node)
         lines = range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
         around = self._guards_around(self._scope)
+        guards = (*around, *self._guards_at(self._scope, node))
+        choices = tuple(dict.fromkeys(guard for guard in self._choices(reference) if guard not in guards))
         executed = any((method.path, line) in self._executed for line in lines)
         if self._scope.is_helper:  # its lines may have run for another call
             executed = executed and all(guard.evidence == "entered" for guard in around)
@@ -274,7 +279,8 @@ class _Reader:
             span=method.span(node),
             text=method.text(node),
             reached=self._scope.is_reached,
-            guards=(*around, *self._guards_at(self._scope, node)),
+            guards=(*guards, *choices),
+            choices=choices,
             executed=executed,
             part=owner.text(part) if part is not None else "",
             part_span=owner.span(part) if part is not None else None,
@@ -283,6 +289,11 @@ class _Reader:
             callee=callee,
             is_argument=is_argument,
         )
+
+    def _choices(self, reference: Reference) -> Iterator[Guard]:
+        """The conditions around the places that gave a name its meaning."""
+        for references, node in reference.chosen:
+            yield from guards_of(references.method, node, self._executed, references.is_known_to_exist)
 
     def _guards_at(self, scope: Scope, node: ast.AST) -> tuple[Guard, ...]:
         return guards_of(scope.method, node, self._executed, scope.references.is_known_to_exist)

@@ -145,3 +145,32 @@ def test_an_index_that_the_helper_computes(tmp_path: Path) -> None:
     found = explain(define(tmp_path, source), "layers.3", 3)
     assert found.location is not None
     assert found.location.line == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "label"),
+    [
+        ("if self.on:\n    x = partial(abs, self.fc)(x)\nreturn x", "so `partial(...)` on line 6 did not run"),
+        ("def go(f):\n    return f(x)\nif self.on:\n    x = go(self.fc)\nreturn x", "`go(...)` on line 8 did not run"),
+        ("if self.on:\n    x = self.fc.forward(x)\nreturn x", "so `self.fc.forward(x)` on line 6 did not run"),
+        ("step = self.fc if self.on else abs\nreturn step(x)", "so `step(x)` on line 6 calls something else"),
+        ("step = abs\nif self.on:\n    step = self.fc\nreturn step(x)", "so `step(x)` on line 8 calls something else"),
+        ("step = self.fc if self.on else abs\nreturn run(step, x)", "so `f(x)` on line 2 calls something else"),
+        ("step = self.fc if self.on else abs\nreturn partial(step, x)", ""),
+    ],
+)
+def test_a_line_that_may_not_have_run_is_not_said_to_hand_on(tmp_path: Path, body: str, label: str) -> None:
+    source = (
+        f"def run(f, x):\n    return f(x)\nclass Net:\n    def forward(self, x):\n{textwrap.indent(body, ' ' * 8)}\n"
+    )
+    found = explain(define(tmp_path, source), "fc")
+    assert found.kind == "layer-not-called"
+    assert found.label.startswith("`self.on` was false in this run")
+    assert label in found.label
+
+
+@pytest.mark.parametrize("body", ["return partial(abs, self.fc)(x)", "step = self.fc\nreturn partial(abs, step)(x)"])
+def test_a_line_that_ran_is(tmp_path: Path, body: str) -> None:
+    source = f"class Net:\n    def forward(self, x):\n{textwrap.indent(body, ' ' * 8)}\n"
+    found = explain(define(tmp_path, source), "fc")
+    assert (found.kind, found.label[:6]) == ("functional-bypass", "hands ")
