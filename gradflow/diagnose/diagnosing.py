@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.diagnose.doubts.unseen_output import has_unseen_output, why_unseen
 from gradflow.diagnose.rules.backward_error import backward_raised
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.cut import path_is_cut
@@ -61,6 +62,8 @@ def unexplained(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tuple[
     influence = evidence.influence
     if influence is not None and influence.matters is None:
         return (f"whether {evidence.score} depends on `{evidence.target}`, because {influence.reason}",)
+    if verdict == "not determined" and has_unseen_output(evidence):
+        return (why_unseen(evidence),)
     if verdict == "connected" or any(diagnostic.severity != "info" for diagnostic in diagnostics):
         return ()
     if verdict == "broken" and not evidence.dependence.score_depends:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gradflow.diagnose.doubts.unseen_output import has_unseen_output
 from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, PartialLoss
 from gradflow.probe.formula_check import wrong_formulas
@@ -18,14 +19,16 @@ def verdict_of(evidence: Evidence) -> Verdict:
     if evidence.backward_error is not None or evidence.forward_failure is not None:
         return "error"
     if not evidence.call_count:
-        return "unused"
+        return "not determined" if has_unseen_output(evidence) else "unused"
     arrived = [measured for measured in evidence.measured if measured.arrived]
     if not arrived:
+        is_used = evidence.dependence.score_depends
         if evidence.influence is not None and evidence.influence.matters is not None:
-            return "broken" if evidence.influence.matters else "unused"
-        if evidence.dependence.score_depends:
+            is_used = evidence.influence.matters
+        if is_used:
             return "broken"
-        return "not determined" if may_depend_unseen(evidence) else "unused"
+        is_open = may_depend_unseen(evidence) or has_unseen_output(evidence)
+        return "not determined" if is_open else "unused"
     if any(not measured.is_finite for measured in arrived):
         return "nan"
     if not any(measured.entry_count for measured in arrived):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from gradflow.load.module_tree import named_parameters_in
+from gradflow.load.module_tree import named_modules_in, named_parameters_in
 from gradflow.location import SourceSpan
 from gradflow.probe.layer_view import NotCalled
 from gradflow.trace.data import Trace
@@ -25,10 +25,12 @@ def explain_copy(
     weights = _telling(layer)
     if not weights:
         return None
+    others = dict(named_modules_in(model))
     for name in trace.calls_by_module:
-        if not name or name == target or name.startswith(f"{target}."):
+        # one that the forward makes for itself is no part of the model, and has no name in it
+        if not name or name not in others or name == target or name.startswith(f"{target}."):
             continue
-        other = model.get_submodule(name)
+        other = others[name]
         if other is not layer and type(other) is type(layer) and _equal(weights, dict(named_parameters_in(other))):
             owner = f"`{target}`"
             return NotCalled(

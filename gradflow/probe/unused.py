@@ -18,7 +18,7 @@ __all__ = ["explain_unused"]
 
 def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCalled | None:
     """Why the layer never ran, from the source of the classes above it; ``None`` for what did run."""
-    if target in laboratory.parameters or trace.layer_values.get(target):
+    if target in laboratory.parameters or trace.layer_values.get(target) or trace.unseen_calls.get(target):
         return None
     found = _inside_script(laboratory, target) or _bypass(laboratory.workload.model, trace, target)
     if found is not None:

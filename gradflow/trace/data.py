@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gradflow.location import SourceSpan
+from gradflow.trace.calls.unseen_call import UnseenCall
 
 __all__ = ["REGION_CAUSES", "CallRow", "ModuleCall", "Operation", "Trace", "ValueMeta"]
 
@@ -169,6 +170,8 @@ class Trace:
     called_from
         For each site in a function that another function of the program's own called, the sites of those calls,
         likewise; a site with `CALLERS_KEPT` of them may have had more.
+    unseen_calls
+        For each target layer the calls of which no output could be taken.
     """
 
     operations: OperationColumns
@@ -185,6 +188,7 @@ class Trace:
     library_operations: frozenset[int] = frozenset()
     callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     called_from: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
+    unseen_calls: Mapping[str, tuple[UnseenCall, ...]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.operations.name)

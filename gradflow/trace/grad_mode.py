@@ -10,9 +10,11 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
+import torch
+
 from gradflow.location import SiteTable, SourceSpan, character_column, is_machinery, own_directory
 
-__all__ = ["region_site"]
+__all__ = ["differentiates", "region_site"]
 
 _SWITCHES = ("no_grad", "inference_mode", "set_grad_enabled")
 
@@ -80,3 +82,9 @@ def is_leaving() -> bool:
     while frame is not None and frame.f_code.co_filename.startswith(own_directory()):
         frame = frame.f_back
     return frame is not None and frame.f_code.co_name == "__exit__"
+
+
+def differentiates() -> bool:
+    """Whether a transform that computes derivatives is at work, such as `torch.func.grad`; `vmap` alone is none."""
+    kinds = torch._C._functorch.TransformType
+    return any(level.key() in (kinds.Grad, kinds.Jvp) for level in torch._C._functorch.get_interpreter_stack() or ())

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+from gradflow.trace.calls.unseen_call import UnseenCall
 from gradflow.trace.capture import Activation, activation_of
 from gradflow.trace.conduct.whose_error import stepping_aside
 from gradflow.trace.data import CallRow
@@ -55,6 +56,7 @@ class ModuleWatch:
         alter: Alteration | None = None,
     ) -> None:
         self.activations: dict[str, list[Activation]] = {name: [] for name in targets.values()}
+        self.unseen: dict[str, list[UnseenCall]] = {name: [] for name in targets.values()}
         self.unmoved = ""
         self._recorder = recorder
         self._names = names
@@ -62,7 +64,7 @@ class ModuleWatch:
         self._keep = keep
         self._alter = alter
         self._root = next((module for module, name in names.items() if not name), 0)
-        self._stacks: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self._stacks: dict[int, list[tuple[int, int, BaseException | None]]] = defaultdict(list)
         self._elsewhere: dict[int, int] = {}
         self._busy: frozenset[int] = frozenset()
         self._lock = RLock()
@@ -102,7 +104,10 @@ class ModuleWatch:
 
     def _enter(self, module: torch.nn.Module, inputs: Any) -> None:
         recorder = self._recorder
-        if self._is_of_another_run(module, 1) or recorder.suspended:
+        if self._is_of_another_run(module, 1):
+            return
+        if recorder.suspended:
+            self._note_inside(module)
             return
         type_name = type(module).__name__
         name = self._names.get(id(module))
@@ -114,7 +119,7 @@ class ModuleWatch:
         with self._lock:
             call = len(recorder.calls)
             recorder.calls.append(CallRow(call, name, type_name, parent, site, len(recorder.operations.name)))
-        stack.append((id(module), call))
+        stack.append((id(module), call, sys.exception()))
         if recorder.is_own_thread():
             recorder.call = call
 
@@ -128,20 +133,33 @@ class ModuleWatch:
             stack.pop()
         if not stack:
             return
-        _, number = stack.pop()
+        _, number, handled_before = stack.pop()
         call = recorder.calls[number]
         if recorder.is_own_thread():
             recorder.call = call.parent
         call.end_operation = len(recorder.operations.name)
         target = self._targets.get(id(module))
+        raised = sys.exception()
+        if raised is not None and raised is not handled_before:
+            # torch calls this hook from where it catches what the module raised; there is no output
+            if target is not None:
+                self.unseen[target].append(UnseenCall(kind="raised", what=type(raised).__name__, site=call.site))
+            return
         with self._lock, outside_dispatch():
             if target is not None:
-                self._take(target, output)
+                self._take(target, output, call.site)
             call.outputs = recorder.known_values(output)
 
-    def _take(self, layer: str, output: Any) -> None:
+    def _note_inside(self, module: torch.nn.Module) -> None:
+        recorder, target = self._recorder, self._targets.get(id(module))
+        if target is not None and recorder.inside and recorder.is_own_thread():
+            site = recorder.sites.number(sys._getframe(2))
+            self.unseen[target].append(UnseenCall(kind="inside", what=recorder.inside, site=site))
+
+    def _take(self, layer: str, output: Any, site: int) -> None:
         tensors = tensors_in(output)
         if not tensors:
+            self.unseen[layer].append(UnseenCall(kind="no tensor", what=type(output).__name__, site=site))
             return
         taken = self.activations[layer]
         recorder = self._recorder

@@ -19,14 +19,14 @@ from gradflow.trace.classify import Kind, classify
 from gradflow.trace.conduct.whose_error import is_ours, run_theirs
 from gradflow.trace.data import Trace
 from gradflow.trace.frames import is_in_hook, is_in_torchs_module
-from gradflow.trace.grad_mode import is_leaving, region_site
+from gradflow.trace.grad_mode import differentiates, is_leaving, region_site
 from gradflow.trace.nested import NESTED, nested_tensors
 from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE, TO_ARRAYS
 from gradflow.trace.tables import Tables
 from gradflow.trace.tensor_facts import is_view, storage_pointer, version_of
 from gradflow.trace.views import Views
 
-__all__ = ["Recorder", "differentiates"]
+__all__ = ["Recorder"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
 _sequence_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
@@ -38,12 +38,6 @@ _SCALARS = frozenset({int, float, bool, str, type(None), torch.dtype, torch.devi
 # looked up once: this runs for every operation
 _PLAIN, _IGNORE, _GRAD_MODE, _EXIT = Kind.PLAIN, Kind.IGNORE, Kind.GRAD_MODE, Kind.EXIT
 _INPLACE, _ALIASING, _IMPORT, _EXPOSE = Kind.INPLACE, Kind.ALIASING, Kind.IMPORT, Kind.EXPOSE
-
-
-def differentiates() -> bool:
-    """Whether a transform that computes derivatives is at work, such as `torch.func.grad`; `vmap` alone is none."""
-    kinds = torch._C._functorch.TransformType
-    return any(level.key() in (kinds.Grad, kinds.Jvp) for level in torch._C._functorch.get_interpreter_stack() or ())
 
 
 class Recorder(Tables, TorchFunctionMode):
@@ -66,6 +60,7 @@ class Recorder(Tables, TorchFunctionMode):
         self._is_torchs_region = False
         self._version = -1
         self.suspended = 0
+        self.inside = ""
         self.views = Views()
         self.failed: Exception | None = None
         self.thread = get_ident()
@@ -290,12 +285,13 @@ class Recorder(Tables, TorchFunctionMode):
         if not is_followed:
             return run_theirs(function)
         before = _sequence_number()
-        outer_region = self.region
+        outer_region, outer_name = self.region, self.inside
         if inner:
             self._checkpoint_depth += 1
             self.region = site
         else:
             self.suspended += 1
+            self.inside = name
         try:
             result = run_theirs(function)
         finally:
@@ -304,6 +300,7 @@ class Recorder(Tables, TorchFunctionMode):
                 self.region = outer_region
             else:
                 self.suspended -= 1
+                self.inside = outer_name
         try:
             if self.views.pending:
                 self.views.look()

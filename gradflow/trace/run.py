@@ -7,7 +7,7 @@ import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -120,6 +120,7 @@ def run_forward(
         raise our_error(recorder.failed)
     watch.forget_calls()
     activations = {name: watch.activations[first_names[id(module)]] for name, module in layers.items()}
+    unseen_calls = {name: tuple(watch.unseen[first_names[id(module)]]) for name, module in layers.items()}
     layer_values = {name: tuple(a.value for a in taken) for name, taken in activations.items()}
     for name, tensor in parameters.items():
         layer_values[name] = (recorder.first_value[id(tensor)],)
@@ -131,7 +132,7 @@ def run_forward(
         called_from=sites.called_from,
     )
     return Run(
-        trace=trace,
+        trace=replace(trace, unseen_calls=unseen_calls),
         score=score,
         description=description,
         class_index=class_index,

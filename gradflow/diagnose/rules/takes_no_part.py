@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
+from gradflow.diagnose.doubts.unseen_output import has_unseen_output
 from gradflow.diagnose.verdict import may_depend_unseen
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.evidence import Evidence
@@ -19,7 +20,7 @@ __all__ = ["layer_never_ran", "output_is_discarded"]
 
 def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """The layer's ``forward`` was not executed for this input, mode and configuration."""
-    if evidence.call_count:
+    if evidence.call_count or has_unseen_output(evidence):
         return ()
     found = evidence.not_called
     if found is None:
@@ -67,6 +68,7 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
         or evidence.dependence.score_depends
         or matters
         or may_depend_unseen(evidence)
+        or has_unseen_output(evidence)
     ):
         return ()
     place = _where_it_ends(evidence)

@@ -13,9 +13,10 @@ import torch
 
 from gradflow.location import SiteTable, is_installed
 from gradflow.trace.classify import Kind
+from gradflow.trace.grad_mode import differentiates
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import FROM_ARRAYS, VALUE_EXITS
-from gradflow.trace.recorder import Recorder, differentiates
+from gradflow.trace.recorder import Recorder
 from gradflow.trace.tensor_facts import (
     dtype_of,
     is_leaf,

@@ -1,0 +1,1 @@
+"""What is not determined about a target, and the reason that is told."""

@@ -1,0 +1,32 @@
+"""A layer that was called although no output of it could be taken: neither used nor unused."""
+
+from __future__ import annotations
+
+from gradflow.probe.evidence import Evidence
+from gradflow.source_place import place
+from gradflow.trace.calls.unseen_call import UnseenCall
+
+__all__ = ["has_unseen_output", "why_unseen"]
+
+
+def has_unseen_output(evidence: Evidence) -> bool:
+    """Whether the layer was called in a way that leaves open what the score has of it."""
+    return bool(evidence.trace.unseen_calls.get(evidence.target))
+
+
+def why_unseen(evidence: Evidence) -> str:
+    """What is not known of the layer, because of the first call of which there is no output."""
+    call, *others = evidence.trace.unseen_calls[evidence.target]
+    span = evidence.trace.site_span(call.site)
+    at = f" (called at {place(span)})" if span is not None else ""
+    more = f"; so it was in {len(others)} more calls" if others and all(o.kind == call.kind for o in others) else ""
+    return f"whether {evidence.score} depends on `{evidence.target}`, because {_what_happened(call)}{at}{more}"
+
+
+def _what_happened(call: UnseenCall) -> str:
+    if call.kind == "raised":
+        return f"it raised `{call.what}`, which the model caught, so that it gave no output"
+    if call.kind == "inside":
+        return f"it ran inside `{call.what}`, where what it returns is not recorded; its parameters can be asked for"
+    given = "`None`" if call.what == "NoneType" else f"a `{call.what}`"
+    return f"it returned {given}, in which there is no tensor that could be followed"

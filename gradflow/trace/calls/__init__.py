@@ -1,0 +1,1 @@
+"""What is noted of a call of a layer."""
