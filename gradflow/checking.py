@@ -25,6 +25,7 @@ from gradflow.load.modes import Mode, model_in_mode
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
 from gradflow.load.slicing import parse_slice
 from gradflow.load.workload import Workload
+from gradflow.probe.backward_pass.chosen_output import choose_outputs, told_outputs
 from gradflow.probe.branch_shares import AutogradFacts, measuring
 from gradflow.probe.evidence import Evidence, Measured
 from gradflow.probe.examine import examine
@@ -143,6 +144,12 @@ def check_workload(
                 raise model_raised(run.failure)
             say("walking the gradient back")
             facts, together = _gradients(laboratory, run)
+            outputs = choose_outputs(laboratory, run, together)
+            if outputs:
+                laboratory = laboratory.with_outputs(outputs)
+                run = laboratory.forward()
+                facts, together = _gradients(laboratory, run)
+            chosen = (*chosen, *told_outputs(run, outputs))
             gradients = each_by_itself(together, laboratory.forward, tensors)
             _require_fitting(slice_, index, gradients)
             class_index, value = run.class_index, _value(run)

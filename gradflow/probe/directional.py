@@ -22,7 +22,7 @@ from gradflow.probe.gradient import gradients_at
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.lone_function import noise_like, size_of
 from gradflow.program_warnings import warnings_as_without_gradflow
-from gradflow.trace.capture import Activation, activation_of
+from gradflow.trace.capture import Activation, activation_of, chosen_position
 from gradflow.trace.conduct.whose_error import reason_of, run_theirs
 from gradflow.trace.data import Trace
 from gradflow.trace.moving import write
@@ -215,10 +215,11 @@ class _MovedModel:
             with outside_dispatch():
                 tensors = tensors_in(output)
                 if tensors:
+                    position = chosen_position(tensors, laboratory.outputs.get(self._target, 0))
                     with torch.no_grad():
-                        fresh = alter(len(taken), tensors[0])
-                    unmoved = write(tensors[0], fresh, laboratory.before_write) or unmoved
-                    taken.append(activation_of(tensors, views))
+                        fresh = alter(len(taken), tensors[position])
+                    unmoved = write(tensors[position], fresh, laboratory.before_write) or unmoved
+                    taken.append(activation_of(tensors, views, output=position))
 
         handle = None
         parameter = None

@@ -229,7 +229,6 @@ class Evidence:
     shape: tuple[int, ...] | None = None
     is_trainable: bool = True
     is_buffer: bool = False
-    other_output_arrived: bool = False
     influence: Influence | None = None
     repairs: Mapping[tuple[str, int], RepairOutcome] = field(default_factory=dict)
     repaired_together: RepairOutcome | None = None

@@ -148,7 +148,6 @@ class _Examination:
             shape=tuple(parameter.shape) if parameter is not None else activations[0].shape if activations else None,
             is_trainable=is_trainable,
             is_buffer=self.is_parameter and target not in parameter_names,
-            other_output_arrived=target in self.gradients.others,
             influence=influence,
             repairs=repairs,
             repaired_together=together,

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,12 +29,12 @@ _SMALL = 4_096
 class Gradients:
     """What one backward pass brought: per target one entry per call, ``None`` where autograd has no path.
 
-    ``others`` tells which targets get a gradient only at a further tensor of their output; ``partly_seen`` whose output
+    ``others`` tells at which further tensor of its output a target gets a gradient, the first of them; ``partly_seen`` whose output
     is a view into memory that was written to in a way that could not be followed. ``error`` is what backward raised.
     """
 
     by_target: dict[str, tuple[torch.Tensor | None, ...]]
-    others: frozenset[str] = frozenset()
+    others: Mapping[str, int] = field(default_factory=dict)
     partly_seen: frozenset[str] = frozenset()
     error: Exception | None = None
 
@@ -45,9 +45,9 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
     ``.grad`` of nothing is touched. With ``retain`` the graph survives; otherwise it is freed on the way.
     """
     taken = [activation for each in run.activations.values() for activation in each]
-    extra = [(name, edge) for name, each in run.activations.items() for a in each for edge in a.others]
+    extra = [(name, *other) for name, each in run.activations.items() for a in each for other in a.others]
     trainable = {name: tensor for name, tensor in parameters.items() if tensor.requires_grad}
-    further = [*trainable.values(), *(edge for _, edge in extra)]
+    further = [*trainable.values(), *(edge for _, _, edge in extra)]
     error: Exception | None = None
     at_outputs: list[torch.Tensor | None] = [None] * len(taken)
     at_further: list[torch.Tensor | None] = [None] * len(further)
@@ -62,10 +62,13 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
     found = {name: tuple(next(arriving) for _ in each) for name, each in run.activations.items()}
     of_parameters = dict(zip(trainable, at_further, strict=False))
     found.update({name: (of_parameters.get(name),) for name in parameters})
-    at_others = zip(extra, at_further[len(trainable) :], strict=True)
+    others: dict[str, int] = {}
+    for (name, position, _), gradient in zip(extra, at_further[len(trainable) :], strict=True):
+        if gradient is not None:
+            others[name] = min(position, others.get(name, position))
     return Gradients(
         by_target=found,
-        others=frozenset(name for (name, _), gradient in at_others if gradient is not None),
+        others=others,
         partly_seen=frozenset(
             name for name, each in run.activations.items() if any(a.base is not None and a.base.is_lost for a in each)
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -76,6 +77,7 @@ class Laboratory:
         self.layers = layers
         self.parameters = parameters
         self.sites = ProgramSites()
+        self.outputs: dict[str, int] = {}
         self._has_run = False
         self._inputs = (*workload.inputs, *workload.keyword_inputs.values())
         tensors = (*parameters_in(workload.model), *tensors_in(self._inputs))
@@ -104,7 +106,16 @@ class Laboratory:
     ) -> Laboratory:
         """One for runs that are to be compared among themselves only, from the same initial state."""
         self._keeper.rewind()
-        return Laboratory(self.workload, self._keeper, layers, {}, feed)
+        other = Laboratory(self.workload, self._keeper, layers, {}, feed)
+        other.outputs = {name: position for name, position in self.outputs.items() if name in layers}
+        return other
+
+    def with_outputs(self, outputs: Mapping[str, int]) -> Laboratory:
+        """The same, with other tensors meant of what layers return: by layer, the position among all of them."""
+        other = copy.copy(self)
+        other.outputs = {**self.outputs, **outputs}
+        other._checksums, other._repairs, other._first_trace = None, {}, None
+        return other
 
     def dependence(self, trace: Trace, values: tuple[int, ...]) -> Dependence:
         """What depends on the values of one target; asked for before and after the backward, analysed once."""
@@ -128,10 +139,12 @@ class Laboratory:
             self.parameters,
             sites=self.sites,
             before_write=self.before_write,
+            outputs=self.outputs,
             **options,
         )
         if is_first:
             self.first_score = score_of(run)
+        if self._first_trace is None:
             self._first_trace = run.trace
         return run
 

@@ -10,7 +10,7 @@ import torch
 from gradflow.trace.tensor_facts import shape_of
 from gradflow.trace.views import ViewedBase, Views
 
-__all__ = ["Activation", "activation_of"]
+__all__ = ["Activation", "activation_of", "chosen_position"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,7 +20,8 @@ class Activation:
     ``edge`` is that of the output itself, taken before anything can change it in place: what autograd gives there is
     the gradient of the values that the layer returned, whoever holds the tensor; ``None`` where no gradient was
     recorded. ``base`` is known where the output is a view, see :class:`ViewedBase`. ``tensor`` is a copy of the values,
-    kept only where a Grad-CAM needs them. ``others`` are the edges of further tensors that the same call returned.
+    kept only where a Grad-CAM needs them. ``others`` are the edges of further tensors that the same call returned, with
+    their positions among all of them; ``values`` the value ids of all, -1 for one that no recorded operation made.
     """
 
     value: int
@@ -30,7 +31,8 @@ class Activation:
     edge: torch.autograd.graph.GradientEdge | None
     base: ViewedBase | None = None
     tensor: torch.Tensor | None = None
-    others: tuple[torch.autograd.graph.GradientEdge, ...] = ()
+    others: tuple[tuple[int, torch.autograd.graph.GradientEdge], ...] = ()
+    values: tuple[int, ...] = ()
 
     @property
     def goals(self) -> tuple[torch.autograd.graph.GradientEdge, ...]:
@@ -40,20 +42,34 @@ class Activation:
         return (self.edge, self.base.edge) if self.base is not None and self.base.rewriter is not None else (self.edge,)
 
 
-def activation_of(tensors: Sequence[torch.Tensor], views: Views, *, value: int = -1, keep: bool = False) -> Activation:
-    """What a call returned, its first tensor above all; nothing of it is changed."""
-    first, *others = tensors
-    edge = _edge(first)
+def activation_of(
+    tensors: Sequence[torch.Tensor],
+    views: Views,
+    *,
+    output: int = 0,
+    values: Sequence[int] = (),
+    keep: bool = False,
+) -> Activation:
+    """What a call returned, the tensor at position ``output`` above all; nothing of it is changed."""
+    asked = tensors[output]
+    edge = _edge(asked)
+    edges = ((position, _edge(tensor)) for position, tensor in enumerate(tensors) if position != output)
     return Activation(
-        value=value,
-        shape=shape_of(first),
-        dtype=str(first.dtype).removeprefix("torch."),
-        requires_grad=first.requires_grad,
+        value=values[output] if values else -1,
+        shape=shape_of(asked),
+        dtype=str(asked.dtype).removeprefix("torch."),
+        requires_grad=asked.requires_grad,
         edge=edge,
-        base=None if edge is None else views.take(first),
-        tensor=first.detach().clone() if keep else None,
-        others=tuple(edge for edge in map(_edge, others[:7]) if edge is not None),
+        base=None if edge is None else views.take(asked),
+        tensor=asked.detach().clone() if keep else None,
+        others=tuple((position, other) for position, other in edges if other is not None),
+        values=tuple(values),
     )
+
+
+def chosen_position(tensors: Sequence[torch.Tensor], position: int) -> int:
+    """The position that is meant, where a call returned so many tensors; else the first one."""
+    return position if position < len(tensors) else 0
 
 
 def _edge(tensor: torch.Tensor) -> torch.autograd.graph.GradientEdge | None:

@@ -14,7 +14,7 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from gradflow.trace.calls.unseen_call import UnseenCall
-from gradflow.trace.capture import Activation, activation_of
+from gradflow.trace.capture import Activation, activation_of, chosen_position
 from gradflow.trace.conduct.whose_error import stepping_aside
 from gradflow.trace.data import CallRow
 from gradflow.trace.moving import CannotMoveError, write
@@ -44,6 +44,8 @@ class ModuleWatch:
         An experiment: ``alter(layer, call_index, activation)`` gives other values for an activation, which are written
         into its memory, so that everybody who holds it sees them; it raises ``CannotMoveError`` where there are none.
         No other run changes anything.
+    outputs
+        Target to the position, among the tensors that it returns, of the one that is meant; the first by default.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class ModuleWatch:
         *,
         keep: bool = False,
         alter: Alteration | None = None,
+        outputs: Mapping[str, int] | None = None,
     ) -> None:
         self.activations: dict[str, list[Activation]] = {name: [] for name in targets.values()}
         self.unseen: dict[str, list[UnseenCall]] = {name: [] for name in targets.values()}
@@ -63,6 +66,7 @@ class ModuleWatch:
         self._targets = targets
         self._keep = keep
         self._alter = alter
+        self._outputs = outputs or {}
         self._root = next((module for module, name in names.items() if not name), 0)
         self._stacks: dict[int, list[tuple[int, int, BaseException | None]]] = defaultdict(list)
         self._elsewhere: dict[int, int] = {}
@@ -163,16 +167,18 @@ class ModuleWatch:
             return
         taken = self.activations[layer]
         recorder = self._recorder
+        output = chosen_position(tensors, self._outputs.get(layer, 0))
         if self._alter is not None:
             try:
                 with torch.no_grad():
-                    fresh = self._alter(layer, len(taken), tensors[0])
+                    fresh = self._alter(layer, len(taken), tensors[output])
             except CannotMoveError as error:
                 self.unmoved = str(error)
             else:
-                self.unmoved = write(tensors[0], fresh, recorder.before_write) or self.unmoved
-        value = recorder.value_of(tensors[0])
-        taken.append(activation_of(tensors, recorder.views, value=value, keep=self._keep))
+                self.unmoved = write(tensors[output], fresh, recorder.before_write) or self.unmoved
+        own = recorder.value_of(tensors[output])
+        values = [own if n == output else recorder.known_value(tensor) for n, tensor in enumerate(tensors)]
+        taken.append(activation_of(tensors, recorder.views, output=output, values=values, keep=self._keep))
 
 
 def _threads_inside_a_module() -> frozenset[int]:

@@ -61,6 +61,7 @@ def run_forward(
     alter: Alteration | None = None,
     before_write: Callable[[torch.Tensor], None] | None = None,
     recorder: Recorder | None = None,
+    outputs: Mapping[str, int] | None = None,
 ) -> Run:
     """Run ``objective(model(*inputs))`` once and record it.
 
@@ -80,6 +81,8 @@ def run_forward(
         Called before a tensor is changed in place.
     recorder
         A recorder of another kind (one that repairs, or that compares); a plain one by default.
+    outputs
+        Layer to which of the tensors that it returns is meant, see :class:`ModuleWatch`.
 
     Raises
     ------
@@ -102,7 +105,8 @@ def run_forward(
     if alter is not None:
         alter = _under_every_name(alter, targets)
     first_names = {module: names[0] for module, names in targets.items()}
-    watch = ModuleWatch(recorder, names, first_names, keep=keep, alter=alter)
+    meant = {first_names[id(module)]: (outputs or {}).get(name, 0) for name, module in layers.items()}
+    watch = ModuleWatch(recorder, names, first_names, keep=keep, alter=alter, outputs=meant)
     score: torch.Tensor | None = None
     description, class_index = "score", None
     failure = None

@@ -77,9 +77,7 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
         notes.append(
             f"tried: with the {evidence.kind}'s values moved far away, {evidence.score} stays exactly the same"
         )
-    if evidence.other_output_arrived:
-        notes.append(f"another output of `{evidence.target}` does get a gradient: the first one is what was asked for")
-    what = "value" if evidence.kind != "layer" else "first output" if evidence.other_output_arrived else "output"
+    what = "value" if evidence.kind != "layer" else "output"
     return (
         Diagnostic(
             code=code_of("output-discarded"),
