@@ -49,6 +49,7 @@ CODES: dict[str, str] = {
     "GF408": "vanishing-gradient",
     "GF409": "exploding-gradient",
     "GF410": "wrong-derivative",
+    "GF411": "masked-gradient",
     # GF5xx: backward raises
     "GF501": "inplace-modification",
     "GF502": "graph-freed",

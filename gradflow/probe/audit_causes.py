@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -18,6 +18,8 @@ from gradflow.probe.awakening import awakened, zero_factors
 from gradflow.probe.evidence import Evidence, NodeFlow
 from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients, differentiate
+from gradflow.probe.hooks.taken_gradients import taking_hooks
+from gradflow.probe.hooks.taking_hook import TakingHook
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.by_chance import learning_by_chance
 from gradflow.probe.unregistered import assignment_of
@@ -93,6 +95,7 @@ class _Examination:
         self.deaths: tuple[NodeFlow, ...] = ()
         self.nearest: list[int] = []
         self.factors: tuple[str, ...] = ()
+        self.taken: dict[str, tuple[TakingHook, ...]] = {}
         self.waiting: frozenset[str] = frozenset()
         self.undetermined: list[str] = []
 
@@ -163,15 +166,18 @@ class _Examination:
             if self.factors:
                 moved = {name: self.parameters[name] for name in self.factors}
                 self.waiting = awakened(self.laboratory, self.keeper, moved, zeros)
+            self.taken = taking_hooks(self.laboratory, zeros)
             self.deaths, reason = scan_deaths(self.laboratory.forward(), list(zeros.values()))
             if reason:
                 self.undetermined.append(f"where the gradients that are zero become so, because {reason}")
         self.nearest = nearest_deaths(self.trace, self.deaths)
 
-    def _death_key(self, name: str) -> tuple[str, int]:
+    def _death_key(self, name: str) -> Hashable:
         """What the gradient dies of: the same line of a class that is used many times is one cause."""
         if name in self.waiting:
             return "waits", -1
+        if name in self.taken:
+            return self.taken[name]
         operation = self.nearest[self.trace.layer_values[name][0]]
         if operation < 0:
             return "", -1

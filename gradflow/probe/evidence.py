@@ -11,6 +11,7 @@ from gradflow.graph.dependence import Bridge, CutGroup, Dependence
 from gradflow.location import SourceSpan
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.formula_check import FormulaCheck
+from gradflow.probe.hooks.taking_hook import TakingHook
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import ForwardFailure
 
@@ -212,7 +213,8 @@ class Evidence:
     """Everything known about the gradient from the score to one target.
 
     ``is_cancelled``: what arrived is only rounding error; ``absorbed_at`` is then the operation that takes out again
-    what the target changes, -1 where none is known to.
+    what the target changes, -1 where none is known to. ``taking_hooks`` are those without which a gradient that is zero
+    is more than zero.
     """
 
     target: str
@@ -247,4 +249,5 @@ class Evidence:
     is_cancelled: bool = False
     bridges: tuple[Bridge, ...] = ()
     absorbed_at: int = -1
+    taking_hooks: tuple[TakingHook, ...] = ()
     undetermined: tuple[str, ...] = ()

@@ -18,6 +18,8 @@ from gradflow.probe.evidence import Evidence, Influence, Measured, NodeFlow, Par
 from gradflow.probe.failed_backward import explain_backward_error
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.gradient import Gradients
+from gradflow.probe.hooks.taken_gradients import taking_hooks
+from gradflow.probe.hooks.taking_hook import TakingHook
 from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.partial_losses import PartialLosses
 from gradflow.probe.repair_plans import repair_together
@@ -84,6 +86,7 @@ class _Examination:
         self.flows: tuple[NodeFlow, ...] = ()
         self.is_cancelled = False
         self.absorbed_at = -1
+        self.taking_hooks: tuple[TakingHook, ...] = ()
         self.partial: tuple[PartialLoss, ...] = ()
         self.formulas: tuple[FormulaCheck, ...] = ()
         self.substitutes: frozenset[int] = frozenset()
@@ -165,6 +168,7 @@ class _Examination:
             function_spans=function_spans(self.run.functions),
             is_cancelled=self.is_cancelled,
             absorbed_at=self.absorbed_at,
+            taking_hooks=self.taking_hooks,
             undetermined=tuple(self.undetermined),
         )
 
@@ -187,6 +191,13 @@ class _Examination:
         """Whether it is zero, finite, whole and right; with the ways through NumPy and numbers, where they matter."""
         if all(m.is_zero for m in looked_at if m.arrived) or any(not m.is_finite for m in measured if m.arrived):
             self.flows = self._scan()
+            if all(m.is_zero for m in looked_at if m.arrived):
+                self.taking_hooks = taking_hooks(self.laboratory, (self.target,)).get(self.target, ())
+                self.undetermined += [
+                    f"on which line {one.shown} was registered, because that was before the check"
+                    for one in self.taking_hooks
+                    if one.registered is None
+                ]
             return dependence
         largest = max((m.max_abs or 0.0 for m in looked_at if m.arrived), default=0.0)
         if largest < SUSPICIOUSLY_SMALL:

@@ -29,8 +29,9 @@ _SMALL = 4_096
 class Gradients:
     """What one backward pass brought: per target one entry per call, ``None`` where autograd has no path.
 
-    ``others`` tells at which further tensor of its output a target gets a gradient, the first of them; ``partly_seen`` whose output
-    is a view into memory that was written to in a way that could not be followed. ``error`` is what backward raised.
+    ``others`` tells at which further tensor of its output a target gets a gradient, the first of them; ``partly_seen``
+    whose output is a view into memory that was written to in a way that could not be followed. ``error`` is what
+    backward raised.
     """
 
     by_target: dict[str, tuple[torch.Tensor | None, ...]]

@@ -23,7 +23,7 @@ _MOST = 4
 
 def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """The operations that a gradient reached and at which it ended, nearest to the score first."""
-    if verdict_of(evidence) != "zero" or empty_result(evidence) >= 0:
+    if verdict_of(evidence) != "zero" or empty_result(evidence) >= 0 or evidence.taking_hooks:
         return ()
     if evidence.slice and any(measured.arrived and not measured.is_zero for measured in evidence.measured):
         return ()

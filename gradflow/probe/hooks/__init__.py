@@ -1,0 +1,1 @@
+"""Hooks of the program that stand on the way of a gradient."""

@@ -1,0 +1,97 @@
+"""Which hooks make a gradient zero: it is asked for once more without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import torch
+
+from gradflow.probe.gradient import differentiate
+from gradflow.probe.hooks.program_hooks import PlacedHook, definition_of, hooks_on, left_out, registration_of
+from gradflow.probe.hooks.taking_hook import TakingHook
+from gradflow.probe.hooks.tensor_hooks import HookLeavingRecorder, MadeHook
+from gradflow.probe.laboratory import Laboratory
+
+__all__ = ["taking_hooks"]
+
+MOST_TRIED = 16
+"""So many hooks are left out one at a time; of more, all are named together."""
+
+
+def taking_hooks(laboratory: Laboratory, targets: Collection[str]) -> dict[str, tuple[TakingHook, ...]]:
+    """The hooks without which the gradient of a target is more than zero, for each target of which that is so.
+
+    ``targets`` are those whose gradient is zero. Nothing is tried where neither the model nor its forward has hooks.
+    """
+    return _Search(laboratory, targets).found()
+
+
+class _Search:
+    def __init__(self, laboratory: Laboratory, targets: Collection[str]) -> None:
+        self.laboratory = laboratory
+        self.targets = targets
+        self.placed = hooks_on(laboratory.workload.model)
+        self.made: list[MadeHook] = []
+
+    def found(self) -> dict[str, tuple[TakingHook, ...]]:
+        # one look without leaving anything out tells which hooks the forward makes
+        if not self.placed:
+            self._alive((), lambda _: False)
+            if not self.made:
+                return {}
+        freed = self._alive(self.placed, lambda _: True)
+        if not freed:
+            return {}
+        count = len(self.placed) + len(self.made)
+        single: dict[str, list[TakingHook]] = {name: [] for name in freed}
+        if count <= MOST_TRIED:
+            for number in range(count):
+                for name in self._without(number) & freed:
+                    single[name].append(self._hook(number))
+        everything = tuple(self._hook(number, is_alone=count == 1) for number in range(count))
+        return {name: tuple(hooks) or everything for name, hooks in single.items()}
+
+    def _without(self, number: int) -> frozenset[str]:
+        if number < len(self.placed):
+            return self._alive(self.placed[number : number + 1], lambda _: False)
+        return self._alive((), lambda made: made == number - len(self.placed))
+
+    def _alive(self, placed: Collection[PlacedHook], leaves_out: Callable[[int], bool]) -> frozenset[str]:
+        """The targets that get a gradient in a run without some hooks."""
+        laboratory = self.laboratory
+        recorder = HookLeavingRecorder(laboratory.sites, laboratory.before_write, leaves_out)
+        with left_out(placed):
+            run = laboratory.forward(recorder=recorder)
+            if run.failure is not None:
+                return frozenset()
+            gradients = differentiate(run, laboratory.parameters)
+        self.made = recorder.made
+        return frozenset(
+            name
+            for name in self.targets
+            if any(gradient is not None and _is_alive(gradient) for gradient in gradients.by_target.get(name, ()))
+        )
+
+    def _hook(self, number: int, *, is_alone: bool = True) -> TakingHook:
+        if number < len(self.placed):
+            one = self.placed[number]
+            return TakingHook(
+                kind=one.kind,
+                owner=one.owner,
+                defined=definition_of(one.hook),
+                registered=registration_of(one.hook),
+                is_alone=is_alone,
+            )
+        made = self.made[number - len(self.placed)]
+        return TakingHook(
+            kind="tensor",
+            owner="",
+            defined=definition_of(made.hook),
+            registered=self.laboratory.sites.span(made.site) if made.site >= 0 else None,
+            is_alone=is_alone,
+        )
+
+
+def _is_alive(gradient: torch.Tensor) -> bool:
+    with torch.no_grad():
+        return bool(gradient.detach().to_dense().ne(0).any())
