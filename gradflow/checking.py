@@ -25,12 +25,12 @@ from gradflow.load.modes import Mode, model_in_mode
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
 from gradflow.load.slicing import parse_slice
 from gradflow.load.workload import Workload
-from gradflow.probe.backward_pass.chosen_output import choose_outputs, told_outputs
 from gradflow.probe.branch_shares import AutogradFacts, measuring
 from gradflow.probe.evidence import Evidence, Measured
 from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.targets.chosen_output import choose_outputs, told_outputs
 from gradflow.probe.together.apart import each_by_itself
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.run_setting import environment_of, recording_allowed

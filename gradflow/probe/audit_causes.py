@@ -15,11 +15,10 @@ from gradflow.location import SourceSpan
 from gradflow.probe.audit_evidence import ParameterGroup
 from gradflow.probe.audit_groups import group_parameters
 from gradflow.probe.awakening import awakened, zero_factors
-from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.probe.evidence import Evidence, NodeFlow, TakingHook
 from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.hooks.taken_gradients import taking_hooks
-from gradflow.probe.hooks.taking_hook import TakingHook
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.by_chance import learning_by_chance
 from gradflow.probe.unregistered import assignment_of

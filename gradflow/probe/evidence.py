@@ -11,7 +11,6 @@ from gradflow.graph.dependence import Bridge, CutGroup, Dependence
 from gradflow.location import SourceSpan
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.formula_check import FormulaCheck
-from gradflow.probe.hooks.taking_hook import TakingHook
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import ForwardFailure
 
@@ -28,6 +27,7 @@ __all__ = [
     "PartialLoss",
     "RepairOutcome",
     "SourceState",
+    "TakingHook",
 ]
 
 
@@ -206,6 +206,29 @@ class BackwardError:
     writer: int = -1
     node: str = ""
     span: SourceSpan | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakingHook:
+    """A hook without which a gradient that is zero would be more than zero.
+
+    ``kind`` and ``owner`` say what it sits on (a tensor inside the forward has no name). ``registered`` is the line
+    that put it there, ``defined`` where its code begins; ``None`` where that is not known. ``is_alone`` tells that it
+    is enough to leave this one out.
+    """
+
+    kind: Literal["parameter", "module", "tensor"]
+    owner: str
+    defined: SourceSpan | None
+    registered: SourceSpan | None
+    is_alone: bool = True
+
+    @property
+    def shown(self) -> str:
+        """The hook by what it sits on."""
+        if self.kind == "tensor":
+            return "a hook on a tensor of the forward"
+        return f"a hook on the {self.kind} `{self.owner}`" if self.owner else "a hook on the model"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,12 +14,20 @@ from gradflow.probe.custom_backward import function_spans
 from gradflow.probe.custom_functions import check_custom_functions
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.directional import check_derivative, locate_difference, modules_on_the_way
-from gradflow.probe.evidence import Evidence, Influence, Measured, NodeFlow, PartialLoss, RepairOutcome, SourceState
+from gradflow.probe.evidence import (
+    Evidence,
+    Influence,
+    Measured,
+    NodeFlow,
+    PartialLoss,
+    RepairOutcome,
+    SourceState,
+    TakingHook,
+)
 from gradflow.probe.failed_backward import explain_backward_error
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.hooks.taken_gradients import taking_hooks
-from gradflow.probe.hooks.taking_hook import TakingHook
 from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.partial_losses import PartialLosses
 from gradflow.probe.repair_plans import repair_together

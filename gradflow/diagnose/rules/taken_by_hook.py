@@ -6,8 +6,7 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.verdict import verdict_of
-from gradflow.probe.evidence import Evidence
-from gradflow.probe.hooks.taking_hook import TakingHook
+from gradflow.probe.evidence import Evidence, TakingHook
 
 __all__ = ["gradient_is_taken_by_hook"]
 

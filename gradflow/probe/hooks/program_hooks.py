@@ -19,6 +19,7 @@ from gradflow.probe.class_source import parse_file, span_of_node
 
 __all__ = ["PlacedHook", "code_of", "definition_of", "hooks_on", "left_out", "registration_of"]
 
+_hooks_of_tensor: Any = vars(torch._C.TensorBase)["_backward_hooks"].__get__
 _OF_MODULES = ("_backward_hooks", "_backward_pre_hooks")
 
 
@@ -37,8 +38,7 @@ def hooks_on(model: torch.nn.Module) -> list[PlacedHook]:
     """All backward hooks on the parameters and modules of a model, in order."""
     found: list[PlacedHook] = []
     for name, parameter in named_parameters_in(model):
-        table = torch._C.TensorBase._backward_hooks.__get__(parameter)  # type: ignore[attr-defined]
-        found += _placed("parameter", name, table)
+        found += _placed("parameter", name, _hooks_of_tensor(parameter))
     for name, module in named_modules_in(model):
         for attribute in _OF_MODULES:
             found += _placed("module", name, attributes_of(module).get(attribute))

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 
 import torch
 
+from gradflow.probe.evidence import TakingHook
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.hooks.program_hooks import PlacedHook, definition_of, hooks_on, left_out, registration_of
-from gradflow.probe.hooks.taking_hook import TakingHook
 from gradflow.probe.hooks.tensor_hooks import HookLeavingRecorder, MadeHook
 from gradflow.probe.laboratory import Laboratory
 
