@@ -74,6 +74,8 @@ def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
     dtype, shown = _dtype(evidence, flow.operation), written(name)
     if name.rstrip("_") in _DRAWING:
         return _drawn(name, shown)
+    if flow.runs_hooks:
+        return _hooked()
     if flow.is_staircase:
         return _staircase(shown)
     if flow.ignores_all:
@@ -91,6 +93,15 @@ def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
     if flow.is_sum or (flow.cancels and name in _NORMALISING and flow.factor != 0.0):
         return _constant(shown)
     return None
+
+
+def _hooked() -> ZeroCause:
+    return ZeroCause(
+        name="masked-gradient",
+        label="backward hooks of a module run here, and what they return is zero",
+        note="what a full backward hook returns takes the place of the gradient",
+        helps=("remove the hook, or let it return a gradient that is not zero where you need one",),
+    )
 
 
 def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCause:

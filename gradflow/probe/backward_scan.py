@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch.nn.modules._functions import BackwardHookFunction
 
 from gradflow.probe.autograd_walk import NODE_LIMIT, Node, link_operations, on_the_way, walk
 from gradflow.probe.cancellation import with_shares
@@ -102,6 +103,7 @@ def note_flow(
             zeros_out=_share_of_zeros([outgoing[i] for i in onwards if i < len(outgoing)]) if count_zeros else 0.0,
             # only asked where it could be a cancellation
             is_uniform=is_little and _is_uniform(incoming),
+            runs_hooks=function is BackwardHookFunction,
             backward_span=span,
         )
         magnitudes = tuple(magnitude for magnitude, _ in incomings)

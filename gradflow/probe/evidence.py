@@ -148,6 +148,8 @@ class NodeFlow:
         At an end: an embedding that looks up only the row whose gradient ``padding_idx`` withholds.
     zero_operands
         At an end: which inputs of a product or quotient are all zero and make that nothing goes on.
+    runs_hooks
+        Whether it is torch's own node that lets the backward hooks of a module run, and computes nothing itself.
     backward_span
         Where a custom Function fails to return a gradient, as far as its source tells.
     hides
@@ -175,6 +177,7 @@ class NodeFlow:
     ignores_all: bool = False
     is_padding: bool = False
     zero_operands: tuple[int, ...] = ()
+    runs_hooks: bool = False
     backward_span: SourceSpan | None = None
     hides: frozenset[int] = frozenset()
     share: float = 1.0

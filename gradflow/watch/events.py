@@ -21,6 +21,7 @@ __all__ = [
     "READS_KEPT",
     "STEPS_KEPT",
     "Backward",
+    "EmptiedGradient",
     "Failure",
     "FlagChange",
     "GradRead",
@@ -122,6 +123,16 @@ class HandedGradient:
     module: int
     backward: int
     measured: Measured
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmptiedGradient:
+    """In backward pass ``backward`` a hook was given a gradient of ``value`` that is not zero, and returned zeros."""
+
+    value: int
+    site: int
+    backward: int
+    defined: SourceSpan | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -340,6 +351,7 @@ class Observation:
     function_spans: dict[str, SourceSpan] = field(default_factory=dict)
     zero_parts: tuple[tuple[int, int], ...] = ()
     handed: tuple[HandedGradient, ...] = ()
+    emptied: tuple[EmptiedGradient, ...] = ()
     formulas: tuple[FormulaCheck, ...] = ()
     backward_returns: dict[str, SourceSpan] = field(default_factory=dict)
     low_precision: tuple[tuple[int, int], ...] = ()

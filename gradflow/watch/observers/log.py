@@ -12,6 +12,7 @@ import torch
 from gradflow.location import SourceSpan
 from gradflow.watch.events import (
     Backward,
+    EmptiedGradient,
     Failure,
     FlagChange,
     GradRead,
@@ -86,6 +87,7 @@ class Log:
     unregistered: dict[int, SourceSpan | None] = field(default_factory=dict)
     zero_parts: list[tuple[int, int]] = field(default_factory=list)
     handed: list[HandedGradient] = field(default_factory=list)
+    emptied: list[EmptiedGradient] = field(default_factory=list)
     handed_at: Counter[tuple[int, int]] = field(default_factory=Counter)
     filled_parts: set[int] = field(default_factory=set)
     low_precision: list[tuple[int, int]] = field(default_factory=list)

@@ -195,6 +195,7 @@ class Watch:
             function_spans=dict(function_spans(recorder.functions)),
             zero_parts=tuple(part for part in log.zero_parts if part[1] not in log.filled_parts),
             handed=tuple(log.handed),
+            emptied=tuple(log.emptied),
             backward_returns=last_returns(recorder.functions),
             formulas=check_formulas(recorder.applications.kept if self._formulas else (), trace, log.backwards),
             low_precision=tuple(log.low_precision),

@@ -14,6 +14,7 @@ from gradflow.watch.facts.names import name_of_value
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
 from gradflow.watch.rules.engine import engine_findings
+from gradflow.watch.rules.hooks.emptied import gradient_is_emptied
 from gradflow.watch.source.definitions import definition_of, expression_at
 
 __all__ = ["gradient_is_nothing"]
@@ -34,6 +35,9 @@ def gradient_is_nothing(observation: Observation, question: Question, evidence: 
     moved = _moves_elsewhere(observation, question)
     if moved and not _stays_dead(observation, question):
         return ()
+    emptied = gradient_is_emptied(observation, question, evidence)
+    if emptied:
+        return emptied
     found = []
     for one in engine_findings(observation, question, _of_the_target(evidence, question.target)):
         named = _zero(observation, question, evidence, one)

@@ -13,6 +13,7 @@ from gradflow.trace.nested import nested_tensors
 from gradflow.trace.tensor_facts import has_readable_numbers, outside_dispatch, shape_of
 from gradflow.watch.events import Hook, HookRun
 from gradflow.watch.observers.aside import Aside, Operation, leave_out_this_frame
+from gradflow.watch.observers.hooks.emptied import note_emptied
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.recording import ProgramRecorder
 
@@ -93,6 +94,7 @@ class ObservedHook:
                 self._note_gradients(run, bound, module, args)
                 run.first_operation = len(recorder.operations.name)
                 result = operation(module, *args, **kwargs)
+            self._note_emptied(run, bound, args, result)
         else:
             result = operation(module, *args, **kwargs)
         run.end_operation = len(recorder.operations.name)
@@ -132,6 +134,16 @@ class ObservedHook:
         for gradient, value in zip(run.inputs, belongs, strict=False):
             if gradient >= 0 and value >= 0:
                 log.note_gradient(gradient, value)
+
+    def _note_emptied(self, run: HookRun, bound: ForwardCall | None, args: Any, result: Any) -> None:
+        """Whether the hook made zeros of the gradient that its result takes the place of."""
+        if not args or run.call < 0:
+            return
+        # a hook that runs before the module's backward is given the gradient of the output alone
+        values = self.recorder.calls[run.call].outputs if len(args) == 1 else bound.inputs if bound is not None else ()
+        value = next((one for one in values if one >= 0), -1)
+        event = self.event
+        note_emptied(self.log, args[0], result, value=value, site=event.site, defined=event.defined)
 
     def _only_call(self, module: torch.nn.Module) -> int:
         """The call of a module that was called once since the last backward; -1 where there are several."""

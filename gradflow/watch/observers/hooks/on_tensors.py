@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
+from gradflow.probe.hooks.program_hooks import definition_of
 from gradflow.trace.tensor_facts import is_leaf, requires_grad, unseen
 from gradflow.watch.events import TensorHook
 from gradflow.watch.observers.aside import Operation, leave_out_this_frame
 from gradflow.watch.observers.callers import caller_of, is_within_torch
+from gradflow.watch.observers.hooks.emptied import note_emptied
 from gradflow.watch.observers.hooks.tables import TensorTable
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.recording import ProgramRecorder
@@ -82,7 +84,10 @@ class TensorHooks:
                 log.note_gradient(recorder.value_of(gradient), event.value)
                 if not is_of_leaf:
                     log.note_handed(gradient, of=event.value, site=event.site, module=module)
-                return operation(gradient)
+                result = operation(gradient)
+            defined = definition_of(hook)
+            note_emptied(log, gradient, result, value=event.value, site=event.site, defined=defined)
+            return result
 
         def call(gradient: Any) -> Any:
             try:

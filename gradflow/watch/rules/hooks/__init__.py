@@ -1,0 +1,1 @@
+"""What hooks of the program do to gradients."""
