@@ -66,6 +66,8 @@ class ZeroCause:
 def explain_end(evidence: Evidence, flow: NodeFlow) -> ZeroCause:
     """The cause of a zero gradient at the node at which it ended."""
     name = evidence.trace.name_of(flow.operation) if flow.operation >= 0 else flow.name
+    if flow.runs_hooks:
+        return _hooked()
     return _told_by_the_node(evidence, flow, name) or _told_by_the_name(evidence, flow, name)
 
 
@@ -74,8 +76,6 @@ def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
     dtype, shown = _dtype(evidence, flow.operation), written(name)
     if name.rstrip("_") in _DRAWING:
         return _drawn(name, shown)
-    if flow.runs_hooks:
-        return _hooked()
     if flow.is_staircase:
         return _staircase(shown)
     if flow.ignores_all:

@@ -13,6 +13,7 @@ from gradflow.probe.evidence import Evidence
 from gradflow.probe.left_out import find_left_out
 from gradflow.probe.overwritten import find_overwrite
 from gradflow.probe.source.returned import kept_at
+from gradflow.probe.targets.last_use import last_use
 from gradflow.trace.data import ModuleCall, Trace
 
 __all__ = ["layer_never_ran", "output_is_discarded"]
@@ -107,16 +108,7 @@ class _Place:
 def _where_it_ends(evidence: Evidence) -> _Place:
     trace, dependence = evidence.trace, evidence.dependence
     sources = set(trace.layer_values.get(evidence.target, ()))
-    # what a program does after its score (a print, the refused request itself) says nothing about the score
-    end = trace.values.producer[trace.score] + 1 if trace.score >= 0 else 0
-    last = max(
-        (
-            operation
-            for operation in range(end or len(trace))
-            if any(dependence.depends[v] for v in trace.inputs_of(operation))
-        ),
-        default=-1,
-    )
+    last = last_use(trace, dependence)
     values = set(trace.outputs_of(last)) if last >= 0 else sources
     root = _outermost(trace, sources)
     returned = root is not None and any(dependence.depends[v] for v in root.outputs)
@@ -149,12 +141,8 @@ def _where_it_ends(evidence: Evidence) -> _Place:
     if site < 0:
         calls = trace.calls_by_module.get(evidence.target, ())
         site, moment = (calls[-1].site, calls[-1].first_operation) if calls else (-1, 0)
-    return _lost(evidence, trace.spans_from(site, moment)) or _Place(
-        trace.site_span(site),
-        "the last operation that uses it; its result goes nowhere",
-        "the data of this layer ends here: no operation on the way to the score reads the result",
-        "use the result, or ask for a layer whose output the score depends on",
-    )
+    lost = _lost(evidence, trace.spans_from(site, moment))
+    return lost or _dropped(evidence, tuple(kept_at(trace.spans_from(site, moment))))
 
 
 def _lost(evidence: Evidence, spans: Iterable[SourceSpan]) -> _Place | None:
@@ -164,6 +152,25 @@ def _lost(evidence: Evidence, spans: Iterable[SourceSpan]) -> _Place | None:
         if found is not None:
             return found
     return None
+
+
+def _dropped(evidence: Evidence, places: tuple[SourceSpan, ...]) -> _Place:
+    """The last of the places to which functions hand back what is computed at the first."""
+    advice = "use the result, or ask for a layer whose output the score depends on"
+    if len(places) < 2:
+        return _Place(
+            places[0] if places else None,
+            "the last operation that uses it; its result goes nowhere",
+            "the data of this layer ends here: no operation on the way to the score reads the result",
+            advice,
+        )
+    return _Place(
+        places[-1],
+        "its result is not used from here on",
+        "no operation on the way to the score reads what is computed in this line",
+        advice,
+        (Annotation(span=places[0], label=f"the last operation that uses the output of `{evidence.target}`"),),
+    )
 
 
 def _outermost(trace: Trace, sources: set[int]) -> ModuleCall | None:

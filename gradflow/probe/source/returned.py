@@ -31,16 +31,23 @@ def _is_returned(span: SourceSpan) -> bool:
     function = _innermost(tree, span) if tree is not None else None
     if function is None or isinstance(function, ast.Lambda):
         return function is not None
-    name = None
+    names: set[str] = set()
     for node in ast.walk(function):
         if isinstance(node, ast.Return) and _covers(node, span):
             return True
-        if isinstance(node, ast.Assign) and _covers(node, span) and len(node.targets) == 1:
-            name = node.targets[0].id if isinstance(node.targets[0], ast.Name) else name
-    stands = [node for node in ast.walk(function) if isinstance(node, ast.Name) and node.id == name]
-    is_set_again = any(isinstance(node.ctx, ast.Store) and node.lineno > span.line for node in stands)
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) and _covers(node, span):
+            names = _names_set(node)
+    stands = [node for node in ast.walk(function) if isinstance(node, ast.Name) and node.id in names]
+    set_again = {node.id for node in stands if isinstance(node.ctx, ast.Store) and node.lineno > span.line}
     returned = [node.value for node in ast.walk(function) if isinstance(node, ast.Return)]
-    return not is_set_again and any(node in returned for node in stands)
+    handed_back = [part for value in returned for part in (value.elts if isinstance(value, ast.Tuple) else [value])]
+    return any(node in handed_back for node in stands if node.id not in set_again)
+
+
+def _names_set(statement: ast.Assign | ast.AnnAssign | ast.AugAssign) -> set[str]:
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    parts = [part for target in targets for part in (target.elts if isinstance(target, ast.Tuple) else [target])]
+    return {part.id for part in parts if isinstance(part, ast.Name)}
 
 
 def _innermost(tree: ast.Module, span: SourceSpan) -> _Function | None:

@@ -73,11 +73,13 @@ def test_the_caller_that_sets_the_variable_again(model: type[nn.Module]) -> None
     assert found.annotations[0].span.line == line_of(model, "(self.a, inp)")
 
 
-def test_a_caller_that_reads_it_is_not_the_place() -> None:
+def test_a_caller_that_reads_it_does_not_lose_it() -> None:
+    """That no operation uses it is told of the line that computes it, not of the one that sets the variable again."""
     (found,) = gradflow.check(Kept(), "a", inputs=torch.rand(2, 6)).diagnostics
     assert found.name == "output-discarded"
     assert found.location is not None
-    assert found.location.function == "act"
+    assert found.location.line == line_of(Kept, "x = act(self.a, inp)")
+    assert found.annotations[0].span.function == "act"
 
 
 def test_the_calls_that_lead_to_an_operation_are_those_of_its_moment() -> None:

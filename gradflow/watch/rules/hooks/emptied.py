@@ -22,9 +22,9 @@ def gradient_is_emptied(observation: Observation, question: Question, evidence: 
 
 def _is_on_the_way(evidence: Evidence, question: Question, value: int) -> bool:
     dependence = evidence.dependence
-    return value == question.target or (
-        value < len(dependence.depends) and dependence.depends[value] and dependence.reaches[value]
-    )
+    if value == question.target:
+        return True
+    return value < len(dependence.depends) and bool(dependence.depends[value] and dependence.reaches[value])
 
 
 def _finding(observation: Observation, question: Question, evidence: Evidence, emptied: EmptiedGradient) -> Finding:
