@@ -15,6 +15,7 @@ import torch
 
 from gradflow.graph.branches import RawBranch
 from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk
+from gradflow.probe.dense_values import real_numbers
 from gradflow.trace.run import Run
 
 __all__ = ["AutogradFacts", "measuring"]
@@ -62,10 +63,11 @@ class _Fork:
                 if len({gradient.shape for gradient in parts.values()}) != 1:
                     self.is_odd = True
                     continue
-                total = torch.stack([gradient.detach().flatten() for gradient in parts.values()]).sum(0)
+                flat = {path: real_numbers(part.detach().flatten()) for path, part in parts.items()}
+                total = torch.stack([*flat.values()]).sum(0)
                 square += float(total.square().sum(dtype=torch.float64))
-                for path, part in parts.items():
-                    products[path] += float((part.detach().flatten() * total).sum(dtype=torch.float64))
+                for path, part in flat.items():
+                    products[path] += float((part * total).sum(dtype=torch.float64))
         if self.is_odd or not 0.0 < square < float("inf"):
             return
         for path, product in products.items():

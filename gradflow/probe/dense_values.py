@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["dense_values", "l2_norm"]
+__all__ = ["dense_values", "l2_norm", "real_numbers"]
 
 _COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
@@ -20,6 +20,14 @@ def dense_values(gradient: torch.Tensor) -> torch.Tensor:
     if gradient.is_floating_point() and gradient.element_size() == 1:
         return gradient.float()  # torch computes nothing with eight bits
     return gradient.coalesce().values() if gradient.is_sparse else gradient
+
+
+def real_numbers(values: torch.Tensor) -> torch.Tensor:
+    """The numbers that complex entries consist of, real and imaginary part beside each other; real ones as they are.
+
+    The product of two such tensors, added up, is how much a real score moves along a complex direction.
+    """
+    return torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
 
 
 def l2_norm(values: torch.Tensor, largest: float) -> float:

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import torch
 
 from gradflow.probe.central_differences import SINGLE_STEPS, Comparison, Quotient, compare
+from gradflow.probe.dense_values import real_numbers
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.lone_function import noise_like
 
 __all__ = ["score_against_gradient"]
 
@@ -38,18 +40,17 @@ def score_against_gradient(laboratory: Laboratory, target: str, gradients: Seque
 
     def towards(direction: int, call: int, activation: torch.Tensor) -> torch.Tensor:
         generator = torch.Generator().manual_seed(_SEED + _DIRECTIONS * call + direction)
-        noise = torch.randn(activation.shape, generator=generator)
-        return noise.to(activation.device, activation.dtype)
+        return noise_like(activation, generator, torch.float32)
 
     def look(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
         if layer == target and call < len(gradients):
-            size = float(activation.detach().double().square().mean().sqrt()) or 1.0
+            size = float(activation.detach().abs().double().square().mean().sqrt()) or 1.0
             scale.append(size)
             gradient = gradients[call]
             if gradient is not None:
                 for direction in range(_DIRECTIONS):
-                    along = towards(direction, call, activation).double()
-                    predicted[direction] += size * float((gradient.double() * along).sum())
+                    along = real_numbers(towards(direction, call, activation)).double()
+                    predicted[direction] += size * float((real_numbers(gradient).double() * along).sum())
         return activation
 
     laboratory.forward(alter=look)

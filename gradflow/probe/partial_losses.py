@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from gradflow.graph.dependence import CutGroup, Dependence
+from gradflow.probe.dense_values import real_numbers
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.evidence import PartialLoss
 from gradflow.probe.laboratory import Laboratory
@@ -146,9 +147,10 @@ class PartialLosses:
                 continue
             if other is None:
                 return None
-            delta = other.double() if one is None else other.double() - one.double()
+            after = real_numbers(other).double()
+            delta = after if one is None else after - real_numbers(one).double()
             difference += float(delta.square().sum())
-            total += float(other.double().square().sum())
+            total += float(after.square().sum())
         if total == 0.0:
             return 0.0 if difference == 0.0 else float("inf")
         return float((difference / total) ** 0.5)

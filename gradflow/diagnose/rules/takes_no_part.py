@@ -60,7 +60,7 @@ def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
 
 def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """The target ran, but the score does not depend on what it gave."""
-    matters = evidence.influence is not None and bool(evidence.influence.matters)
+    matters = evidence.influence is not None and evidence.influence.matters is not False
     if (
         not evidence.call_count
         or evidence.backward_error is not None
