@@ -41,7 +41,7 @@ def group_parameters(
     death_of
         Name to what keeps its gradient from being more than zero, for telling zero gradients apart.
     """
-    ran = {call.module for call in trace.calls}
+    ran = {*trace.ran_unseen, *(call.module for call in trace.calls)}
     found: dict[tuple[Hashable, ...], list[str]] = {}
     for name, state in states.items():
         if state == "gradient":

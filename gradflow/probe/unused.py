@@ -41,7 +41,7 @@ def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCall
         owners,
         executed,
         provenance.registered_at.get(target),
-        ran=frozenset(call.module for call in trace.calls),
+        ran=trace.ran_unseen.union(call.module for call in trace.calls),
         user_files=tuple(user_files),
     )
     # code that would call the layer explains more than a module that happens to be equal

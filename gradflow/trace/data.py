@@ -172,6 +172,8 @@ class Trace:
         likewise; a site with `CALLERS_KEPT` of them may have had more.
     unseen_calls
         For each target layer the calls of which no output could be taken.
+    ran_unseen
+        Modules that ran although ``calls`` does not have them.
     """
 
     operations: OperationColumns
@@ -189,6 +191,7 @@ class Trace:
     callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     called_from: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     unseen_calls: Mapping[str, tuple[UnseenCall, ...]] = field(default_factory=dict)
+    ran_unseen: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.operations.name)

@@ -60,6 +60,7 @@ class ModuleWatch:
     ) -> None:
         self.activations: dict[str, list[Activation]] = {name: [] for name in targets.values()}
         self.unseen: dict[str, list[UnseenCall]] = {name: [] for name in targets.values()}
+        self.entered_inside: set[str] = set()
         self.unmoved = ""
         self._recorder = recorder
         self._names = names
@@ -156,7 +157,11 @@ class ModuleWatch:
 
     def _note_inside(self, module: torch.nn.Module) -> None:
         recorder, target = self._recorder, self._targets.get(id(module))
-        if target is not None and recorder.inside and recorder.is_own_thread():
+        if not recorder.inside or not recorder.is_own_thread():
+            return
+        if id(module) in self._names:
+            self.entered_inside.add(self._names[id(module)])
+        if target is not None:
             site = recorder.sites.number(sys._getframe(2))
             self.unseen[target].append(UnseenCall(kind="inside", what=recorder.inside, site=site))
 

@@ -14,9 +14,10 @@ import torch
 from gradflow.errors import GradflowError
 from gradflow.interrupts import give_held_interrupt
 from gradflow.load.lazy import is_uninitialised
-from gradflow.load.module_tree import named_buffers_in, named_modules_in, named_parameters_in
+from gradflow.load.module_tree import modules_in, named_buffers_in, named_modules_in, named_parameters_in
 from gradflow.load.workload import Workload
 from gradflow.program_warnings import warnings_as_without_gradflow
+from gradflow.trace.calls.own_call import calls_past_hooks
 from gradflow.trace.capture import Activation
 from gradflow.trace.conduct.whose_error import our_error, run_theirs
 from gradflow.trace.data import Trace
@@ -135,8 +136,12 @@ def run_forward(
         callers=sites.callers,
         called_from=sites.called_from,
     )
+    own = calls_past_hooks(names, modules_in(model), {call.module for call in trace.calls}, trace.spans)
+    for name, module in layers.items():
+        unseen_calls[name] += tuple(one for one in [own.get(names.get(id(module), ""))] if one is not None)
+    trace = replace(trace, unseen_calls=unseen_calls, ran_unseen=frozenset({*own, *watch.entered_inside}))
     return Run(
-        trace=replace(trace, unseen_calls=unseen_calls),
+        trace=trace,
         score=score,
         description=description,
         class_index=class_index,

@@ -18,7 +18,7 @@ def why_unseen(evidence: Evidence) -> str:
     """What is not known of the layer, because of the first call of which there is no output."""
     call, *others = evidence.trace.unseen_calls[evidence.target]
     span = evidence.trace.site_span(call.site)
-    at = f" (called at {place(span)})" if span is not None else ""
+    at = f" ({'runs' if call.kind == 'own call' else 'called'} at {place(span)})" if span is not None else ""
     more = f"; so it was in {len(others)} more calls" if others and all(o.kind == call.kind for o in others) else ""
     return f"whether {evidence.score} depends on `{evidence.target}`, because {_what_happened(call)}{at}{more}"
 
@@ -28,5 +28,7 @@ def _what_happened(call: UnseenCall) -> str:
         return f"it raised `{call.what}`, which the model caught, so that it gave no output"
     if call.kind == "inside":
         return f"it ran inside `{call.what}`, where what it returns is not recorded; its parameters can be asked for"
+    if call.kind == "own call":
+        return f"`{call.what}` has a `__call__` of its own, past torch's hooks, so that what it returns is not seen"
     given = "`None`" if call.what == "NoneType" else f"a `{call.what}`"
     return f"it returned {given}, in which there is no tensor that could be followed"

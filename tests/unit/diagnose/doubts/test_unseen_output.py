@@ -158,3 +158,68 @@ def test_a_layer_that_is_really_left_out_is_unused_beside_a_module_without_a_nam
     report = gradflow.check(MakesItsOwn(), "spare", inputs=torch.randn(2, 3))
     assert report.verdict == "unused"
     assert [one.code for one in report.diagnostics] == ["GF301"]
+
+
+class Kernelled(nn.Module):
+    """Calls its forward itself, as kernels of Gaussian processes do."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale, self.inner, self.idle = nn.Parameter(torch.ones(3)), nn.Linear(3, 3), nn.Linear(3, 3)
+
+    def __call__(self, x):
+        return self.forward(x)
+
+    def forward(self, x):
+        return self.inner(x) * self.scale
+
+
+class CallsThrough(nn.Module):
+    """Has a `__call__` of its own that ends in torch's."""
+
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(3, 3)
+
+    def __call__(self, x):
+        return super().__call__(x * 2)
+
+    def forward(self, x):
+        return self.lin(x)
+
+
+class Owns(nn.Module):
+    def __init__(self, part):
+        super().__init__()
+        self.stem, self.part, self.out = nn.Linear(3, 3), part, nn.Linear(3, 1)
+
+    def forward(self, x):
+        return self.out(self.part(self.stem(x)))
+
+
+class OwnsIdle(Owns):
+    def forward(self, x):
+        return self.out(self.stem(x))
+
+
+def test_a_module_that_calls_itself_past_the_hooks_is_not_determined():
+    report = gradflow.check(Owns(Kernelled()), "part", inputs=torch.randn(2, 3))
+    assert report.verdict == "not determined"
+    assert not report.diagnostics
+    assert "`__call__` of its own" in report.undetermined[0]
+
+
+def test_what_runs_inside_it_is_connected_and_what_does_not_is_unused():
+    model = Owns(Kernelled())
+    assert gradflow.check(model, "part.inner", inputs=torch.randn(2, 3)).verdict == "connected"
+    report = gradflow.check(model, "part.idle", inputs=torch.randn(2, 3))
+    assert report.verdict == "unused"
+    assert not any("which never ran" in note for one in report.diagnostics for note in one.notes)
+
+
+def test_a_module_with_its_own_call_that_ends_in_torchs_is_connected():
+    assert gradflow.check(Owns(CallsThrough()), "part", inputs=torch.randn(2, 3)).verdict == "connected"
+
+
+def test_a_module_with_its_own_call_that_nobody_calls_is_unused():
+    assert gradflow.check(OwnsIdle(Kernelled()), "part", inputs=torch.randn(2, 3)).verdict == "unused"

@@ -1,4 +1,4 @@
-"""A complex layer is moved in both of its parts, an integer one not at all; what was not moved is not said to be idle."""
+"""A complex layer is moved in both of its parts, an integer one not at all; what is not moved is not called idle."""
 
 from __future__ import annotations
 
