@@ -29,8 +29,9 @@ def backward_raised(observation: Observation, question: Question) -> tuple[Findi
         return (graph_is_freed(observation, question),)
     if "modified by an inplace operation" in said:
         return (_changed(observation, question),)
-    if "checkpoint" in said:
-        return (_checkpoint(observation, question),)
+    # the words only raise the question: other kinds of checkpoints refuse other things
+    if "checkpoint" in said and (checkpoint := _reentrant_checkpoint(observation, question)) >= 0:
+        return (_checkpoint(observation, question, checkpoint),)
     if "returned nan values" in said:
         return (_anomaly(observation, question),)
     function = _FUNCTION.search(said)
@@ -167,14 +168,22 @@ def _step_before(observation: Observation, question: Question) -> SourceSpan | N
     return observation.trace.site_span(max(steps, key=lambda step: step[1])[0]) if steps else None
 
 
-def _checkpoint(observation: Observation, question: Question) -> Finding:
+def _reentrant_checkpoint(observation: Observation, question: Question) -> int:
+    """A checkpoint that runs as a Function, where only some gradients were asked for; -1 without one."""
+    trace, backward = observation.trace, question.backward
+    if backward.kind != "grad" and not backward.inputs:
+        return -1
+    before = range(min(backward.operation, len(trace)))
+    return next((o for o in before if trace.name_of(o) == "CheckpointFunction.apply"), -1)
+
+
+def _checkpoint(observation: Observation, question: Question, applied: int) -> Finding:
     trace = observation.trace
-    applied = next((o for o in range(len(trace)) if trace.name_of(o) == "CheckpointFunction.apply"), -1)
     return finding(
         "reentrant-checkpoint",
         "error",
         "reentrant checkpointing does not work with `torch.autograd.grad`",
-        trace.span_of(applied) if applied >= 0 else trace.site_span(question.backward.site),
+        trace.span_of(applied),
         label="checkpointed with `use_reentrant=True`",
         annotations=((trace.site_span(question.backward.site), "differentiated with `autograd.grad` here"),),
         notes=(f"torch says: {question.error.split('. ')[0]}",),
