@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -29,8 +29,9 @@ _LOOKED_INTO = 3
 class OptimizerWatch:
     """A patch on the constructor and global step hooks; nothing is recorded inside a step."""
 
-    def __init__(self, recorder: ProgramRecorder, log: Log) -> None:
+    def __init__(self, recorder: ProgramRecorder, log: Log, before_step: Callable[[], None]) -> None:
         self._recorder = recorder
+        self._before_step = before_step
         self._log = log
         self._known: dict[int, tuple[weakref.ref[Any], Optimizer]] = {}
         self._inside: list[int] = []
@@ -85,6 +86,7 @@ class OptimizerWatch:
         # a closure computes the loss again: that is to be seen, and what it brings is there only afterwards
         has_closure = any(callable(argument) for argument in (*args[1:], *kwargs.values()))
         event.takes_closure = event.takes_closure or has_closure
+        self._before_step()
         self._waiting = None
         if len(event.steps) < STEPS_KEPT:
             event.steps.append((recorder.sites.number(sys._getframe(1)), len(recorder.operations.name)))

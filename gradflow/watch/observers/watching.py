@@ -18,14 +18,14 @@ from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.failure import innermost_place, way_of
 from gradflow.trace.patches import watched
 from gradflow.trace.program_sites import ProgramSites
-from gradflow.watch.events import Failure, Observation, PlainTensor
+from gradflow.watch.events import Failure, Observation
 from gradflow.watch.observers.backward_calls import BackwardCalls
 from gradflow.watch.observers.formulas import check_formulas, last_returns
 from gradflow.watch.observers.hooks.registrations import HookWatch
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.modules.construction import Construction
 from gradflow.watch.observers.modules.module_calls import ModuleCalls
-from gradflow.watch.observers.modules.plain_tensors import plain_tensors
+from gradflow.watch.observers.modules.plain_tensors import PlainTensors
 from gradflow.watch.observers.modules.uncalled import explain_uncalled
 from gradflow.watch.observers.optimizers import OptimizerWatch
 from gradflow.watch.observers.presence import is_on_stack, take_off
@@ -59,6 +59,7 @@ class Watch:
         self.sites = ProgramSites()
         self.recorder = ProgramRecorder(self.sites, self.log)
         self.sites.follow(self.recorder.operations.name)
+        self._plain_tensors = PlainTensors(self.recorder, self.log)
         self._steps = steps
         self._formulas = formulas
         self._enough = ""
@@ -87,7 +88,7 @@ class Watch:
                 backwards.watching,
                 hooks.watching,
                 Construction(recorder, log).watching,
-                OptimizerWatch(recorder, log).watching,
+                OptimizerWatch(recorder, log, before_step=self._plain_tensors.look).watching,
                 CompiledCalls(recorder, log, calls).watching,
                 self._recording,
             ):
@@ -203,7 +204,7 @@ class Watch:
             made_at=log.made_at,
             copies=log.copies,
             made_when=log.made_when,
-            plain_tensors=self._plain_tensors(),
+            plain_tensors=self._plain_tensors.now(),
             stepped_aside=log.stepped_aside,
             elsewhere=log.elsewhere,
             own_failure=recorder.aside.failure,
@@ -240,11 +241,6 @@ class Watch:
                 facts.is_reachable = facts.root >= 0 and key not in replaced
             else:
                 facts.is_reachable = id(module) in held
-
-    def _plain_tensors(self) -> tuple[PlainTensor, ...]:
-        """Trainable tensors on plain attributes of the models that ran and are still there."""
-        roots = [self.log.keys.references[key]() for key in sorted(self.log.roots)]
-        return plain_tensors([root for root in roots if root is not None], self.recorder.known_value)
 
 
 _ACTIVE: weakref.WeakSet[Watch] = weakref.WeakSet()

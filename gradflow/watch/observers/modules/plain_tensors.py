@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import torch
 
 from gradflow.probe.unregistered import find_unregistered
 from gradflow.trace.tensor_facts import unseen
 from gradflow.watch.events import PlainTensor
+from gradflow.watch.observers.log import Log
+from gradflow.watch.observers.recording import ProgramRecorder
 
-__all__ = ["plain_tensors"]
+__all__ = ["PlainTensors"]
 
 
-def plain_tensors(roots: Sequence[torch.nn.Module], value_of: Callable[[torch.Tensor], int]) -> tuple[PlainTensor, ...]:
-    """Those that hang on a module itself or in a plain container of tensors; layers in containers are left out."""
-    found: dict[int, PlainTensor] = {}
-    with unseen():
-        for root in roots:
-            for holder, tensors in find_unregistered(root):
-                for name, tensor in tensors.items():
-                    value = value_of(tensor)
-                    if value >= 0 and not holder.is_layers:
-                        found.setdefault(
-                            value, PlainTensor(value=value, name=name, owner=holder.owner_type, span=holder.span)
-                        )
-    return tuple(found.values())
+class PlainTensors:
+    """What the models that ran hold: as it is now, and of a model that is gone as it was when an optimizer stepped."""
+
+    def __init__(self, recorder: ProgramRecorder, log: Log) -> None:
+        self._recorder = recorder
+        self._log = log
+        self._held: dict[int, tuple[PlainTensor, ...]] = {}
+
+    def look(self) -> None:
+        """Look into the models that ran since the last look: what a function holds is gone when it has returned."""
+        for key in self._log.roots - self._held.keys():
+            self._held[key] = ()
+            self._look_into(key)
+
+    def now(self) -> tuple[PlainTensor, ...]:
+        """Those that hang on a module itself or in a plain container of tensors, once each."""
+        for key in self._log.roots:
+            self._look_into(key)
+        found: dict[int, PlainTensor] = {}
+        for key in sorted(self._held):
+            for tensor in self._held[key]:
+                found.setdefault(tensor.value, tensor)
+        return tuple(found.values())
+
+    def _look_into(self, key: int) -> None:
+        root = self._log.keys.references[key]()
+        if isinstance(root, torch.nn.Module):
+            with unseen():
+                self._held[key] = tuple(self._in(root))
+
+    def _in(self, root: torch.nn.Module) -> list[PlainTensor]:
+        """Layers in containers are left out: they are another finding."""
+        return [
+            PlainTensor(value=value, name=name, owner=holder.owner_type, span=holder.span)
+            for holder, tensors in find_unregistered(root)
+            for name, tensor in tensors.items()
+            if (value := self._recorder.known_value(tensor)) >= 0 and not holder.is_layers
+        ]
