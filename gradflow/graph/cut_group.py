@@ -60,9 +60,7 @@ def merge_cuts(groups: Sequence[CutGroup], trace: Trace) -> tuple[CutGroup, ...]
         if group.key in seen:
             continue
         if merged and merged[-1].cause == "detach" and group.cause in ("numpy-roundtrip", "tensor-rewrap"):
-            steps = group.operation - merged[-1].operation
-            prepares = group.cause == "numpy-roundtrip" or _line(trace, group) == _line(trace, merged[-1])
-            if steps <= 4 and prepares:
+            if _is_made_of(trace, group, merged[-1].operation):
                 before = merged.pop()
                 seen.discard(before.key)
                 group = replace(group, prepared_by=(*before.prepared_by, before.operation, *group.prepared_by))
@@ -76,6 +74,18 @@ def merge_cuts(groups: Sequence[CutGroup], trace: Trace) -> tuple[CutGroup, ...]
         seen.add(group.key)
         merged.append(group)
     return tuple(merged)
+
+
+def _is_made_of(trace: Trace, group: CutGroup, operation: int) -> bool:
+    """Whether what leaves torch, or is copied, is the result of ``operation``, at most moved, cast or scaled since."""
+    value = next(iter(trace.inputs_of(group.leave)), -1) if group.leave >= 0 else group.value
+    while value >= 0:
+        producer = trace.values.producer[value]
+        inputs = trace.inputs_of(producer) if producer > operation else ()
+        if producer <= operation or len(set(inputs)) != 1:
+            return producer == operation
+        value = inputs[0]
+    return False
 
 
 def _line(trace: Trace, group: CutGroup) -> tuple[str, int] | None:
