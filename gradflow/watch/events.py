@@ -328,7 +328,7 @@ class Observation:
     torch computed gradients by itself, as ``torch.func.grad`` does. ``used_elsewhere`` are parameters of modules that
     were called in other threads; ``inner_reads`` tells for the application of a Function what its forward read without
     having been given it. ``own_failure`` tells what of gradflow's own failed, if anything
-    did: nothing was seen from then on.
+    did: nothing was seen from then on. ``files`` are the program's own.
     """
 
     trace: Trace
@@ -368,6 +368,7 @@ class Observation:
     is_transformed: bool = False
     used_elsewhere: frozenset[int] = frozenset()
     inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
 
     def pass_of_call(self, call: int) -> int:
         """The outermost module call that a call belongs to: one forward pass."""

@@ -11,6 +11,7 @@ from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import FROM_ARRAYS, IMPORTS, TO_ARRAYS, VALUE_EXITS
 from gradflow.watch.events import Observation
 from gradflow.watch.source.flow import is_written_out, leads_to
+from gradflow.watch.source.program.walk import labels_that_reach
 
 __all__ = ["how_joined", "joins_of"]
 
@@ -49,7 +50,10 @@ def joins_of(observation: Observation, dependence: Dependence, *, is_lost: bool)
     for operation, leave in _by_a_number(trace, dependence, leaving) if not found else ():
         found.setdefault(operation, Bridge(leave=leave, enter=operation, how="source"))
     for operation in _made_of_plain_numbers(trace, dependence):
-        if operation not in found and (bridge := _by_source_or_order(trace, leaving, operation, is_lost)) is not None:
+        if (
+            operation not in found
+            and (bridge := _by_source_or_order(observation, leaving, operation, is_lost)) is not None
+        ):
             found[operation] = bridge
     return tuple(found[operation] for operation in sorted(found))
 
@@ -105,7 +109,8 @@ def _made_of_plain_numbers(trace: Trace, dependence: Dependence) -> Iterator[int
             yield operation
 
 
-def _by_source_or_order(trace: Trace, leaving: list[int], enter: int, is_lost: bool) -> Bridge | None:
+def _by_source_or_order(observation: Observation, leaving: list[int], enter: int, is_lost: bool) -> Bridge | None:
+    trace = observation.trace
     before = [leave for leave in leaving if leave < enter][-_EXITS_TRIED:]
     there = trace.span_of(enter)
     if not before or is_written_out(there):
@@ -113,12 +118,30 @@ def _by_source_or_order(trace: Trace, leaving: list[int], enter: int, is_lost: b
     for leave in reversed(before):
         if leads_to(trace.span_of(leave), there):
             return Bridge(leave=leave, enter=enter, how="source")
+    through = _through_the_program(observation, before, enter)
+    if through is not None:
+        return Bridge(leave=through, enter=enter, how="source")
     lists = [
         leave
         for leave in before
         if trace.name_of(leave) in _LISTS and (is_lost or _file_of(trace, leave) != _file_of(trace, enter))
     ]
     return Bridge(leave=lists[-1], enter=enter, how="order") if lists else None
+
+
+def _through_the_program(observation: Observation, before: list[int], enter: int) -> int | None:
+    """The last place from which a value went through functions, objects and files of the program to ``enter``."""
+    last: dict[SourceSpan, int] = {}
+    for leave in reversed(before):
+        span = observation.trace.span_of(leave)
+        if span is not None and len(last) < _SITES_TRIED:
+            last.setdefault(span, leave)
+    there = observation.trace.span_of(enter)
+    if there is None:
+        return None
+    spans = tuple(last)
+    reached = labels_that_reach(observation.files, spans, there)
+    return max((last[spans[number]] for number in reached), default=None)
 
 
 def _file_of(trace: Trace, operation: int) -> str:

@@ -32,6 +32,7 @@ from gradflow.watch.observers.presence import is_on_stack, take_off
 from gradflow.watch.observers.recording import ProgramRecorder
 from gradflow.watch.observers.special_calls.compiled import CompiledCalls
 from gradflow.watch.observers.special_calls.swapped_tensors import SwappedTensors
+from gradflow.watch.source.program.loaded import own_files
 
 __all__ = ["OPERATIONS_KEPT", "Watch"]
 
@@ -211,6 +212,7 @@ class Watch:
             is_transformed=log.is_transformed or recorder.is_differentiated,
             used_elsewhere=self._used_elsewhere(),
             inner_reads=log.inner_reads,
+            files=own_files((span.path for span in trace.spans), self.program),
         )
 
     def _used_elsewhere(self) -> frozenset[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
@@ -10,7 +10,7 @@ from gradflow.trace.operation_kinds import TO_ARRAYS
 from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.finding import Finding
 from gradflow.watch.rules.mixing import gradients_onwards, weight_gradient_taken
-from gradflow.watch.source.products import product_in_source
+from gradflow.watch.source.program.walk import product_in_program
 
 __all__ = ["weight_gradient_in_arrays"]
 
@@ -18,15 +18,14 @@ __all__ = ["weight_gradient_in_arrays"]
 def weight_gradient_in_arrays(observation: Observation) -> tuple[Finding, ...]:
     """What NumPy computes is not recorded: that both have left torch is, and their product is read in the source."""
     found: dict[SourceSpan | None, Finding] = {}
-    for read, name, outputs in _reads_that_left(observation):
+    origin = gradients_onwards(observation)
+    for read, name, outputs in _reads_that_left(observation, origin):
         here = observation.trace.site_span(read.site)
-        depends = analyse(observation.trace, outputs).depends
-        for operation in _exits(observation):
-            taken = observation.trace.inputs_of(operation)[0]
+        for operation in _activations_that_left(observation, origin, outputs):
             there = observation.trace.span_of(operation)
-            if not depends[taken] or len(observation.trace.values.shape[taken]) < 2 or here is None or there is None:
+            if here is None or there is None:
                 continue
-            product = product_in_source(here, there)
+            product = product_in_program(observation.files, here, there)
             if product is not None:
                 one = weight_gradient_taken(
                     observation,
@@ -40,10 +39,32 @@ def weight_gradient_in_arrays(observation: Observation) -> tuple[Finding, ...]:
     return tuple(found.values())
 
 
-def _reads_that_left(observation: Observation) -> Iterator[tuple[GradRead, str, tuple[int, ...]]]:
+def _activations_that_left(
+    observation: Observation, origin: Mapping[int, int], outputs: tuple[int, ...]
+) -> Iterator[int]:
+    """Where maps made of a layer's output became arrays; not in a helper through which other values went as well.
+
+    Which of the results of such a helper is meant, the source does not tell.
+    """
+    trace = observation.trace
+    depends = analyse(trace, outputs).depends
+    taken = {operation: trace.inputs_of(operation)[0] for operation in _exits(observation)}
+    shared = {
+        trace.operations.site[operation]
+        for operation, value in taken.items()
+        if not depends[value] and value not in origin
+    }
+    for operation, value in taken.items():
+        is_map = depends[value] and len(trace.values.shape[value]) >= 2
+        if is_map and trace.operations.site[operation] not in shared:
+            yield operation
+
+
+def _reads_that_left(
+    observation: Observation, origin: Mapping[int, int]
+) -> Iterator[tuple[GradRead, str, tuple[int, ...]]]:
     """Reads of a layer's weight gradient that were turned into an array: read, parameter, the layer's outputs."""
     trace = observation.trace
-    origin = gradients_onwards(observation)
     gone = {
         origin[value]
         for operation in _exits(observation)

@@ -80,21 +80,19 @@ class Evaluator(ABC):
                 if isinstance(operator, ast.Mult | ast.MatMult):
                     self.note_product(node, scope, sides)
                 return made_of(sides)
-            case ast.Compare(left=left, comparators=others):
-                for each in (left, *others):
-                    self.value(each, scope)
-                return Thing()
             case ast.Tuple(elts=elements) | ast.List(elts=elements):
                 return self._display(elements, scope)
-            case ast.Dict(keys=keys, values=values):
-                made = Thing()
-                for key, value in zip(keys, values, strict=True):
-                    self.put(made, key, self.value(value, scope))
-                return made
+            case ast.Dict():
+                return self._dictionary(node, scope)
             case ast.Subscript(value=holder, slice=index):
                 return self._item(self.value(holder, scope), index, scope)
             case ast.Lambda():
                 return self.define(node, scope)
+            case _:
+                return self._rarer_value(node, scope)
+
+    def _rarer_value(self, node: ast.expr, scope: Scope) -> Thing:
+        match node:
             case ast.NamedExpr(target=ast.Name(id=name), value=value):
                 thing = self.value(value, scope)
                 scope.bind(name, thing)
@@ -106,6 +104,10 @@ class Evaluator(ABC):
                 return made_of([self.value(element, self._looped(node.generators, scope))])
             case ast.DictComp(value=element):
                 return made_of([self.value(element, self._looped(node.generators, scope))])
+            case ast.Compare(left=left, comparators=others):
+                for each in (left, *others):
+                    self.value(each, scope)
+                return Thing()
             case ast.Yield(value=given) | ast.YieldFrom(value=given):
                 if given is not None:
                     scope.returned.append(self.value(given, scope))
@@ -141,7 +143,7 @@ class Evaluator(ABC):
     def put(self, holder: Thing, key: ast.expr | None, value: Thing) -> None:
         """``holder[key] = value``."""
         if isinstance(key, ast.Constant):
-            holder.parts[f"[{key.value}]"] = value
+            holder.parts[f"[{key.value!r}]"] = value
         else:
             holder.labels |= value.every_label()
 
@@ -173,10 +175,16 @@ class Evaluator(ABC):
             return made_of(values)
         return Thing(parts={f"[{number}]": each for number, each in enumerate(values)})
 
+    def _dictionary(self, node: ast.Dict, scope: Scope) -> Thing:
+        made = Thing()
+        for key, value in zip(node.keys, node.values, strict=True):
+            self.put(made, key, self.value(value, scope))
+        return made
+
     def _item(self, holder: Thing, index: ast.expr, scope: Scope) -> Thing:
         given = self.value(index, scope)
-        if isinstance(index, ast.Constant) and f"[{index.value}]" in holder.parts:
-            return holder.parts[f"[{index.value}]"]
+        if isinstance(index, ast.Constant) and f"[{index.value!r}]" in holder.parts:
+            return holder.parts[f"[{index.value!r}]"]
         return made_of([holder, given])
 
     def _looped(self, generators: list[ast.comprehension], scope: Scope) -> Scope:
@@ -188,7 +196,9 @@ class Evaluator(ABC):
         return inner
 
     def _called(self, node: ast.Call, scope: Scope) -> Thing:
-        function = self.value(node.func, scope)
+        holder = self.value(node.func.value, scope) if isinstance(node.func, ast.Attribute) else Thing()
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        function = self.attribute(holder, name) if name else self.value(node.func, scope)
         positional = [self.value(each, scope) for each in node.args]
         named = {each.arg or "**": self.value(each.value, scope) for each in node.keywords}
         if not any(isinstance(each, ast.Starred) for each in node.args):
@@ -207,12 +217,11 @@ class Evaluator(ABC):
             case ast.Name(id="enumerate") if positional:
                 pair = {"[0]": Thing(), "[1]": self.element(positional[0])}
                 return Thing(parts={"[0]": Thing(parts=pair)})
-            case ast.Attribute(value=holder, attr=name):
-                receiver = self.value(holder, scope)
+            case ast.Attribute(attr=name):
                 if name in _FILLING:
-                    receiver.labels |= made_of(given).labels
+                    holder.labels |= made_of(given).labels
                 if name in _PRODUCTS:
-                    self.note_product(node, scope, [receiver, *given])
+                    self.note_product(node, scope, [holder, *given])
             case ast.Name(id=name) if name in _PRODUCTS:
                 self.note_product(node, scope, given)
         return made_of([function, *given])

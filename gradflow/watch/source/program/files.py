@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from gradflow.probe.class_source import parse_file
 
@@ -24,17 +25,15 @@ class ProgramFiles:
 
     def imported(self, name: str, level: int, importer: str) -> str | None:
         """The file that ``import name`` means in another file; the nearest of several with such a name."""
-        parts = [part for part in name.split(".") if part]
+        module = Path(*(part for part in name.split(".") if part))
         if level:
-            folder = importer
-            for _ in range(level):
-                folder = os.path.dirname(folder)
-            found = [path for path in self._spellings(os.path.join(folder, *parts)) if path in self._trees]
-            return found[0] if found else None
-        endings = self._spellings(os.sep + os.path.join(*parts)) if parts else ()
+            folder = Path(importer).parents[level - 1] if level <= len(Path(importer).parents) else Path()
+            return next((path for path in _spellings(str(folder / module)) if path in self._trees), None)
+        endings = _spellings(f"{os.sep}{module}") if name else ()
         found = [path for path in self.paths if path.endswith(endings)]
-        return max(found, key=lambda path: len(os.path.commonpath([path, importer])), default=None)
+        around = {*Path(importer).parents}
+        return max(found, key=lambda path: len(around.intersection(Path(path).parents)), default=None)
 
-    @staticmethod
-    def _spellings(module: str) -> tuple[str, ...]:
-        return f"{module}.py", os.path.join(module, "__init__.py")
+
+def _spellings(module: str) -> tuple[str, ...]:
+    return f"{module}.py", f"{module}{os.sep}__init__.py"

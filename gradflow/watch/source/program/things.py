@@ -96,14 +96,19 @@ def made_of(things: Iterable[Thing]) -> Thing:
     return Thing(frozenset().union(*(each.every_label() for each in things)))
 
 
-def as_one(things: Iterable[Thing]) -> Thing:
+_DEEPEST = 6
+
+
+def as_one(things: Iterable[Thing], depth: int = _DEEPEST) -> Thing:
     """One of several, nobody knows which."""
     different = list({id(each): each for each in things}.values())
     if len(different) == 1:
         return different[0]
+    if depth == 0:
+        return made_of(different)
     merged = Thing(frozenset().union(*(each.labels for each in different)))
     for name in dict.fromkeys(name for each in different for name in each.parts):
-        merged.parts[name] = as_one(each.parts[name] for each in different if name in each.parts)
+        merged.parts[name] = as_one((each.parts[name] for each in different if name in each.parts), depth - 1)
     known = next((each for each in different if each.function or each.kind or each.is_class), None)
     if known is not None:
         merged.function, merged.scope, merged.receiver = known.function, known.scope, known.receiver

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from gradflow.location import SourceSpan
 from gradflow.watch.source.program.expressions import Evaluator, TooLongError
 from gradflow.watch.source.program.files import ProgramFiles
-from gradflow.watch.source.program.things import Function, Labels, Scope, Thing, as_one
+from gradflow.watch.source.program.things import Function, Labels, Scope, Thing, as_one, made_of
 
 __all__ = ["labels_that_reach", "product_in_program"]
 
@@ -118,7 +118,7 @@ class _Walk(Evaluator):
             rest = given[len(wanted) :]
             scope.names[node.args.vararg.arg] = Thing(parts={f"[{n}]": each for n, each in enumerate(rest)})
         if node.args.kwarg is not None:
-            rest_named = {f"[{name}]": each for name, each in named.items() if name not in scope.names}
+            rest_named = {f"[{name!r}]": each for name, each in named.items() if name not in scope.names}
             scope.names[node.args.kwarg.arg] = Thing(parts=rest_named)
 
     def _module(self, path: str) -> Scope:
@@ -144,32 +144,41 @@ class _Walk(Evaluator):
                     self.assign(target, thing, scope)
             case ast.AnnAssign(target=target, value=ast.expr() as value):
                 self.assign(target, self.value(value, scope), scope)
-            case ast.AugAssign(target=target, op=operator, value=value):
+            case ast.AugAssign(target=target, value=value):
                 sides = [self.value(target, scope), self.value(value, scope)]
-                if isinstance(operator, ast.Mult | ast.MatMult):
+                if isinstance(statement.op, ast.Mult | ast.MatMult):
                     self.note_product(statement, scope, sides)
-                self.assign(target, Thing(sides[0].every_label() | sides[1].every_label()), scope)
+                self.assign(target, made_of(sides), scope)
             case ast.Return(value=ast.expr() as value):
                 scope.returned.append(self.value(value, scope))
             case ast.Global(names=names) | ast.Nonlocal(names=names):
                 scope.declare(names, is_global=isinstance(statement, ast.Global))
             case ast.Import() | ast.ImportFrom():
                 self._import(statement, scope)
+            case _:
+                self._compound(statement, scope)
+
+    def _compound(self, statement: ast.stmt, scope: Scope) -> None:
+        """A statement with others in it; of any other, its expressions."""
+        match statement:
             case ast.If(test=test, body=body, orelse=other):
                 self.value(test, scope)
                 self._either((body, other), scope)
-            case ast.For(target=target, iter=iterated, body=body) | ast.AsyncFor(target=target, iter=iterated, body=body):
-                self.assign(target, self.element(self.value(iterated, scope)), scope)
-                self._loop(body, statement.orelse, scope)
-            case ast.While(test=test, body=body):
+            case ast.For() | ast.AsyncFor():
+                self.assign(statement.target, self.element(self.value(statement.iter, scope)), scope)
+                self._loop(statement.body, statement.orelse, scope)
+            case ast.While(test=test, body=body, orelse=after):
                 self.value(test, scope)
-                self._loop(body, statement.orelse, scope)
+                self._loop(body, after, scope)
             case ast.With(items=items, body=body) | ast.AsyncWith(items=items, body=body):
                 for item in items:
                     entered = self.value(item.context_expr, scope)
                     if item.optional_vars is not None:
                         self.assign(item.optional_vars, entered, scope)
                 self._run(body, scope)
+            case ast.Match(subject=subject, cases=cases):
+                self.value(subject, scope)
+                self._either(([], *(each.body for each in cases)), scope)
             case ast.Try(body=body, handlers=handlers, orelse=other, finalbody=last):
                 self._run(body, scope)
                 self._either(([], *(each.body for each in handlers)), scope)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gradflow.location import SourceSpan
-from gradflow.watch.source.products import product_in_source
+from gradflow.watch.source.program.walk import product_in_program
 
 G, A = "layer.weight.grad", "activation.numpy()"
 
@@ -16,7 +16,7 @@ def product_line(folder: Path, *lines: str) -> int | None:
     """The line of the product of the first places where `G` and `A` stand."""
     path = folder / "program.py"
     path.write_text("\n".join(lines) + "\n")
-    found = product_in_source(_place(path, lines, G), _place(path, lines, A))
+    found = product_in_program([str(path)], _place(path, lines, G), _place(path, lines, A))
     return found.line if found is not None else None
 
 
@@ -67,4 +67,4 @@ def test_near_misses(tmp_path: Path, lines: tuple[str, ...]) -> None:
 
 def test_source_that_cannot_be_read() -> None:
     nowhere = SourceSpan(path="<string>", line=1, column=1, end_line=1, end_column=2)
-    assert product_in_source(nowhere, nowhere) is None
+    assert product_in_program([], nowhere, nowhere) is None

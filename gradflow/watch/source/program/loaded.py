@@ -1,0 +1,28 @@
+"""Which files a running program is made of."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from types import ModuleType
+
+from gradflow.location import is_installed
+
+__all__ = ["own_files"]
+
+_FILES_KEPT = 200
+
+
+def own_files(seen: Iterable[str], main: ModuleType | None) -> tuple[str, ...]:
+    """The program's own files: ``seen`` while it ran, and those of the modules that are loaded.
+
+    A file counts once, under the name that its lines are known by where there is one.
+    """
+    modules = [main, *list(sys.modules.values())]
+    named = (vars(each).get("__file__") for each in modules if isinstance(each, ModuleType))
+    found: dict[str, str] = {}
+    for path in (*seen, *(each for each in named if isinstance(each, str) and each.endswith(".py"))):
+        if path and not is_installed(path):
+            found.setdefault(os.path.realpath(path), path)
+    return tuple(found.values())[:_FILES_KEPT]
