@@ -19,6 +19,7 @@ from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.lone_function import LoneFunction
 from gradflow.trace.data import Trace
 from gradflow.watch.events import Backward
+from gradflow.watch.observers.functions.own_state import with_own_state
 
 __all__ = ["check_formulas", "last_returns"]
 
@@ -40,7 +41,8 @@ def check_formulas(
     checks: list[FormulaCheck] = []
     deadline = thread_time() + _SECONDS
     with _undisturbed():
-        for application in applications:
+        for given in applications:
+            application = replace(given, function=with_own_state(given.function))
             used = _outputs_used(application, trace, backwards)
             for argument, value in enumerate(application.arguments if any(used) else ()):
                 if not isinstance(value, torch.Tensor) or not value.requires_grad or thread_time() > deadline:

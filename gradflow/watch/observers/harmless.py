@@ -1,8 +1,9 @@
 """Whether a custom ``autograd.Function`` may be called again after the program has ended: reads its source.
 
 Only what is seen to work on its arguments alone may: torch's own operations, mathematics, and functions of the program
-of which the same holds. Whatever prints, counts, writes, communicates, draws on the program's objects, loops
-until something holds, or cannot be read is left alone.
+of which the same holds. Where it keeps something on a plain object, it is given one of its own. Whatever prints,
+counts, writes, communicates, draws on the program's objects, loops until something holds, or cannot be read is left
+alone.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import builtins
 import functools
 import inspect
 import textwrap
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from collections.abc import Mapping
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, ModuleType
 from typing import Any
 
 import torch
 
 from gradflow.location import is_installed
+from gradflow.watch.observers.functions.own_state import METHODS, kept_attributes, object_named
 
 __all__ = ["is_harmless"]
 
@@ -43,17 +46,20 @@ def is_harmless(cls: type) -> bool:
 
 
 def _is_harmless_class(cls: type, depth: int) -> bool:
-    for name in ("forward", "setup_context", "backward", "vjp"):
+    kept = kept_attributes(cls) if depth == _DEPTH else {}
+    for name in METHODS:
         function = inspect.getattr_static(cls, name, None)
         function = getattr(function, "__func__", function)
         if not isinstance(function, FunctionType):
             return False
-        if str(function.__module__).partition(".")[0] != "torch" and not _is_harmless_function(function, depth):
+        if str(function.__module__).partition(".")[0] != "torch" and not _is_harmless_function(function, depth, kept):
             return False
     return True
 
 
-def _is_harmless_function(function: FunctionType, depth: int) -> bool:
+def _is_harmless_function(
+    function: FunctionType, depth: int, kept: Mapping[int, frozenset[str]] = MappingProxyType({})
+) -> bool:
     if depth <= 0:
         return False
     plain = inspect.unwrap(function)
@@ -63,13 +69,18 @@ def _is_harmless_function(function: FunctionType, depth: int) -> bool:
         tree = ast.parse(textwrap.dedent(inspect.getsource(plain.__code__))).body[0]
     except (OSError, SyntaxError, IndexError, TypeError):
         return False
-    return isinstance(tree, ast.FunctionDef) and _Reader(plain, tree, depth).is_harmless()
+    return (
+        isinstance(tree, ast.FunctionDef)
+        and _Reader(plain, tree, depth, kept if plain is function else {}).is_harmless()
+    )
 
 
 class _Reader:
     """One function: its names, and what it does with them."""
 
-    def __init__(self, function: FunctionType, tree: ast.FunctionDef, depth: int) -> None:
+    def __init__(
+        self, function: FunctionType, tree: ast.FunctionDef, depth: int, kept: Mapping[int, frozenset[str]]
+    ) -> None:
         code = function.__code__
         self._tree = tree
         self._depth = depth
@@ -84,11 +95,25 @@ class _Reader:
         cells = zip(code.co_freevars, function.__closure__ or (), strict=False)
         self._closed = {name: cell.cell_contents for name, cell in cells}
         self._globals = function.__globals__
+        # the names in `name.attribute` that stand for an object of its own when it is called again
+        self._holders = {
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id not in self._local
+            and node.attr in kept.get(id(object_named(function, node.value.id)), ())
+        }
         self._first = code.co_varnames[0] if code.co_argcount else ""
 
     def is_harmless(self) -> bool:
         parts = [*self._tree.body, *self._tree.decorator_list, *self._tree.args.defaults]
-        return all(self._allows(node) for part in parts for node in ast.walk(part))
+        return all(self._is_of_holder(node) or self._allows(node) for part in parts for node in ast.walk(part))
+
+    def _is_of_holder(self, node: ast.AST) -> bool:
+        """Whether it reads or sets what is kept on an object that it is given one of its own for."""
+        is_kept = isinstance(node, ast.Attribute) and node.value in self._holders
+        return node in self._holders or (is_kept and not isinstance(getattr(node, "ctx", None), ast.Del))
 
     def _allows(self, node: ast.AST) -> bool:
         match node:
@@ -119,7 +144,7 @@ class _Reader:
         while isinstance(value, ast.Attribute):
             path.append(value.attr)
             value = value.value
-        if not isinstance(value, ast.Name) or value.id in self._local:
+        if not isinstance(value, ast.Name) or value.id in self._local or value in self._holders:
             return True
         held = self._value_of(value.id)
         if isinstance(held, ModuleType):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
+
 from gradflow.graph.dependence import Bridge, analyse
 from gradflow.trace.data import OperationColumns, Trace, ValueColumns
 
@@ -183,6 +185,33 @@ def test_a_bridge_brings_the_value_back():
     needed, _ = causes(s, score, layer, (Bridge(leave=0, enter=1),))
     assert needed == ["numpy-roundtrip"]
     assert analyse(s.trace(score, layer=layer), (layer,), (Bridge(leave=0, enter=1),)).exits == (0,)
+
+
+def _leaving(s: Sketch, value: int, operations_between: int) -> list[str]:
+    """The cuts where a value leaves torch as an array, and comes back so many operations later."""
+    leave = len(s.operations.name)
+    s.do("numpy", value, out=False)
+    for _ in range(operations_between):
+        s.do("zeros", grad=False)
+    score = s.do("linear", s.do("from_numpy", grad=False), s.leaf(requires_grad=True))
+    layer = 0
+    return causes(s, score, layer, (Bridge(leave=leave, enter=leave + 1 + operations_between),))[0]
+
+
+@pytest.mark.parametrize("between", [0, 10])
+def test_a_detach_that_only_prepares_the_way_out_is_part_of_it(between):
+    s = Sketch()
+    layer = s.leaf(requires_grad=True)
+    prepared = s.do("cpu", s.do("detach", layer, grad=False), grad=False)
+    assert _leaving(s, prepared, between) == ["numpy-roundtrip"]
+
+
+@pytest.mark.parametrize("between", [0, 10])
+def test_a_detach_before_a_computation_is_a_cut_of_its_own(between):
+    s = Sketch()
+    layer = s.leaf(requires_grad=True)
+    detached = s.do("detach", layer, grad=False)
+    assert _leaving(s, s.do("linear", detached, s.leaf(), grad=False), between) == ["detach", "numpy-roundtrip"]
 
 
 def test_a_long_chain_is_linear_in_time():

@@ -1,0 +1,1 @@
+"""Custom Functions that keep something outside of their context."""
