@@ -139,7 +139,7 @@ def _through_the_program(observation: Observation, before: list[int], enter: int
     there = observation.trace.span_of(enter)
     if there is None:
         return None
-    spans = tuple(last)
+    spans = sorted(last, key=str)
     reached = labels_that_reach(observation.files, spans, there)
     return max((last[spans[number]] for number in reached), default=None)
 

@@ -33,10 +33,9 @@ class Evaluator(ABC):
         For each place that was looked at, the labels that came there.
     """
 
-    def __init__(self, marks: Mapping[SourceSpan, int], goals: frozenset[SourceSpan], *, is_first_kept: bool) -> None:
+    def __init__(self, marks: Mapping[SourceSpan, int], goal: SourceSpan | None) -> None:
         self._marks = {_key(span): label for span, label in marks.items()}
-        self._goals = {_key(span): span for span in goals}
-        self._is_first_kept = is_first_kept
+        self._goals = {_key(goal): goal} if goal is not None else {}
         self._lines = {(key[0], key[3]) for key in (*self._marks, *self._goals)}
         self._steps = 0
         self.products: dict[tuple[int, int], SourceSpan] = {}
@@ -60,7 +59,8 @@ class Evaluator(ABC):
             return thing
         key = _key(span_of_node(scope.path, node))
         label = self._marks.get(key)
-        if label is not None and not (self._is_first_kept and thing.every_label()):
+        # with no goal, products are looked for: a helper through which both go leaves a value that has a label alone
+        if label is not None and (self._goals or not thing.every_label()):
             thing = Thing(thing.every_label() | {label})
         if key in self._goals:
             span = self._goals[key]

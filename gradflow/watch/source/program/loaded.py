@@ -11,7 +11,7 @@ from gradflow.location import is_installed
 
 __all__ = ["own_files"]
 
-_FILES_KEPT = 200
+_FILES_KEPT = 100
 
 
 def own_files(seen: Iterable[str], main: ModuleType | None) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from gradflow.watch.source.program.things import Function, Labels, Scope, Thing,
 __all__ = ["labels_that_reach", "product_in_program"]
 
 _DEPTH = 12
+_Marks = tuple[tuple[SourceSpan, int], ...]
 
 
 def product_in_program(files: Sequence[str], first: SourceSpan, second: SourceSpan) -> SourceSpan | None:
@@ -26,21 +27,28 @@ def product_in_program(files: Sequence[str], first: SourceSpan, second: SourceSp
     SourceSpan or None
         The product; ``None`` where the source shows none, or cannot be read.
     """
-    walk = _walked((*files,), ((first, 0), (second, 1)), frozenset(), True)
+    walk = _walk_of(files, ((first, 0), (second, 1)), None)
     return (walk.products.get((0, 1)) or walk.products.get((1, 0))) if walk is not None else None
 
 
 def labels_that_reach(files: Sequence[str], places: Sequence[SourceSpan], goal: SourceSpan) -> Labels:
     """The numbers of those places from which a value goes into what is computed at ``goal``."""
-    walk = _walked((*files,), tuple((place, number) for number, place in enumerate(places)), frozenset({goal}), False)
+    walk = _walk_of(files, tuple((place, number) for number, place in enumerate(places)), goal)
     return walk.reached.get(goal, frozenset()) if walk is not None else frozenset()
 
 
+def _walk_of(files: Sequence[str], marks: _Marks, goal: SourceSpan | None) -> _Walk | None:
+    """All of the program, or where that is too much, the files of the places alone."""
+    places = [place.path for place, _ in marks] + [goal.path for goal in (goal,) if goal is not None]
+    near = tuple(path for path in files if path in places)
+    chosen = next((each for each in ((*files,), near) if _walked(each, (), None) is not None), ())
+    return _walked(chosen, marks, goal)
+
+
 @functools.lru_cache(maxsize=64)
-def _walked(
-    files: tuple[str, ...], marks: tuple[tuple[SourceSpan, int], ...], goals: frozenset[SourceSpan], is_first_kept: bool
-) -> _Walk | None:
-    walk = _Walk(ProgramFiles(files), dict(marks), goals, is_first_kept=is_first_kept)
+def _walked(files: tuple[str, ...], marks: _Marks, goal: SourceSpan | None) -> _Walk | None:
+    """``None`` where it is too much to follow, whatever is looked for."""
+    walk = _Walk(ProgramFiles(files), dict(marks), goal)
     try:
         walk.go()
     except (TooLongError, RecursionError):
@@ -51,10 +59,8 @@ def _walked(
 class _Walk(Evaluator):
     """The program from its modules on; functions that nothing is seen to call come last, each by itself."""
 
-    def __init__(
-        self, files: ProgramFiles, marks: Mapping[SourceSpan, int], goals: frozenset[SourceSpan], *, is_first_kept: bool
-    ) -> None:
-        super().__init__(marks, goals, is_first_kept=is_first_kept)
+    def __init__(self, files: ProgramFiles, marks: Mapping[SourceSpan, int], goal: SourceSpan | None) -> None:
+        super().__init__(marks, goal)
         self._files = files
         self._modules: dict[str, Scope] = {}
         self._defined: dict[Function, Thing] = {}

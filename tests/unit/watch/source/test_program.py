@@ -185,6 +185,21 @@ def test_a_program_that_is_too_large_is_not_followed(tmp_path: Path) -> None:
     assert product_line(write(tmp_path, program=f"{filling}cam = {G} * {A}\n")) is None
 
 
+def test_of_a_program_that_is_too_large_the_files_of_the_places_are_followed(tmp_path: Path) -> None:
+    filling = "".join(f"x{number} = a + b + c + d\n" for number in range(20_000))
+    files = write(tmp_path, near=f"cam = {G} * {A}\n", far=filling)
+    assert product_line(files) == 1
+
+
+def test_one_helper_for_both(tmp_path: Path) -> None:
+    source = f"""
+def to_array(activation): return {A}
+g, a = to_array({G}), to_array(maps)
+print(g * a)
+"""
+    assert product_line(write(tmp_path, program=source)) == 4
+
+
 def test_a_file_counts_once_and_libraries_do_not(tmp_path: Path) -> None:
     (path,) = write(tmp_path, program="")
     link = tmp_path / "link.py"
