@@ -47,7 +47,7 @@ def joins_of(observation: Observation, dependence: Dependence, *, is_lost: bool)
             found[operation] = Bridge(leave=same[-1], enter=operation)
     for operation, leave in _within(trace, dependence, leaving):
         found.setdefault(operation, Bridge(leave=leave, enter=operation))
-    for operation, leave in _by_a_number(trace, dependence, leaving) if not found else ():
+    for operation, leave in _by_a_number(observation, dependence, leaving) if not found else ():
         found.setdefault(operation, Bridge(leave=leave, enter=operation, how="source"))
     for operation in _made_of_plain_numbers(trace, dependence):
         if (
@@ -80,15 +80,27 @@ def _within(trace: Trace, dependence: Dependence, leaving: list[int]) -> Iterato
                 break
 
 
-def _by_a_number(trace: Trace, dependence: Dependence, leaving: list[int]) -> Iterator[tuple[int, int]]:
+def _by_a_number(observation: Observation, dependence: Dependence, leaving: list[int]) -> Iterator[tuple[int, int]]:
     """A Python number that was computed with before an operation took it: ``s = t.item()``, then ``x / (2 * s**2)``."""
+    trace = observation.trace
     last = {trace.operations.site[leave]: leave for leave in leaving if trace.name_of(leave) not in _LISTS}
     for site, leave in list(last.items())[-_SITES_TRIED:]:
         here = trace.site_span(site)
-        for operation in range(leave + 1, min(leave + _EXITS_TRIED, len(trace))):
-            if _is_used(trace, dependence, operation) and leads_to(here, trace.span_of(operation)):
-                yield operation, leave
-                break
+        behind = range(leave + 1, min(leave + _EXITS_TRIED, len(trace)))
+        used = [operation for operation in behind if _is_used(trace, dependence, operation)]
+        taking = next((operation for operation in used if leads_to(here, trace.span_of(operation))), None)
+        if taking is None and here is not None:
+            taking = _first_reached(observation, here, used)
+        if taking is not None:
+            yield taking, leave
+
+
+def _first_reached(observation: Observation, here: SourceSpan, operations: list[int]) -> int | None:
+    """The first of some operations to which a value goes from a place, through functions and files."""
+    spans = [observation.trace.span_of(operation) for operation in operations]
+    reached = labels_that_reach(observation.files, [here], [span for span in spans if span is not None])
+    found = (operation for operation, span in zip(operations, spans, strict=True) if span and reached.get(span))
+    return next(found, None)
 
 
 def _contains(outer: SourceSpan | None, inner: SourceSpan | None) -> bool:
@@ -140,7 +152,7 @@ def _through_the_program(observation: Observation, before: list[int], enter: int
     if there is None:
         return None
     spans = sorted(last, key=str)
-    reached = labels_that_reach(observation.files, spans, there)
+    reached = labels_that_reach(observation.files, spans, [there]).get(there, ())
     return max((last[spans[number]] for number in reached), default=None)
 
 

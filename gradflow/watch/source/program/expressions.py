@@ -33,9 +33,9 @@ class Evaluator(ABC):
         For each place that was looked at, the labels that came there.
     """
 
-    def __init__(self, marks: Mapping[SourceSpan, int], goal: SourceSpan | None) -> None:
+    def __init__(self, marks: Mapping[SourceSpan, int], goals: frozenset[SourceSpan]) -> None:
         self._marks = {_key(span): label for span, label in marks.items()}
-        self._goals = {_key(goal): goal} if goal is not None else {}
+        self._goals = {_key(goal): goal for goal in goals}
         self._lines = {(key[0], key[3]) for key in (*self._marks, *self._goals)}
         self._steps = 0
         self.products: dict[tuple[int, int], SourceSpan] = {}

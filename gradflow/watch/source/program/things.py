@@ -31,7 +31,7 @@ class Thing:
     bases: tuple[Thing, ...] = ()
 
     def every_label(self) -> Labels:
-        """Its own, and those of all that it holds."""
+        """Its own, and those of all that it consists of; what else hangs on an object is not the object's value."""
         found: set[int] = set()
         seen: set[int] = set()
         waiting = [self]
@@ -40,7 +40,7 @@ class Thing:
             if id(thing) not in seen:
                 seen.add(id(thing))
                 found |= thing.labels
-                waiting.extend(thing.parts.values())
+                waiting.extend(part for key, part in thing.parts.items() if key.startswith("["))
         return frozenset(found)
 
     def elements(self) -> list[Thing] | None:

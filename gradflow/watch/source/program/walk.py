@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from gradflow.location import SourceSpan
 from gradflow.watch.source.program.expressions import Evaluator, TooLongError
@@ -27,28 +27,31 @@ def product_in_program(files: Sequence[str], first: SourceSpan, second: SourceSp
     SourceSpan or None
         The product; ``None`` where the source shows none, or cannot be read.
     """
-    walk = _walk_of(files, ((first, 0), (second, 1)), None)
+    walk = _walk_of(files, ((first, 0), (second, 1)), frozenset())
     return (walk.products.get((0, 1)) or walk.products.get((1, 0))) if walk is not None else None
 
 
-def labels_that_reach(files: Sequence[str], places: Sequence[SourceSpan], goal: SourceSpan) -> Labels:
-    """The numbers of those places from which a value goes into what is computed at ``goal``."""
-    walk = _walk_of(files, tuple((place, number) for number, place in enumerate(places)), goal)
-    return walk.reached.get(goal, frozenset()) if walk is not None else frozenset()
+def labels_that_reach(
+    files: Sequence[str], places: Sequence[SourceSpan], goals: Iterable[SourceSpan]
+) -> Mapping[SourceSpan, Labels]:
+    """For each goal the numbers of those places from which a value goes into what is computed there."""
+    marks = tuple((place, number) for number, place in enumerate(places))
+    walk = _walk_of(files, marks, frozenset(goals))
+    return walk.reached if walk is not None else {}
 
 
-def _walk_of(files: Sequence[str], marks: _Marks, goal: SourceSpan | None) -> _Walk | None:
+def _walk_of(files: Sequence[str], marks: _Marks, goals: frozenset[SourceSpan]) -> _Walk | None:
     """All of the program, or where that is too much, the files of the places alone."""
-    places = [place.path for place, _ in marks] + [goal.path for goal in (goal,) if goal is not None]
+    places = {*(place.path for place, _ in marks), *(goal.path for goal in goals)}
     near = tuple(path for path in files if path in places)
-    chosen = next((each for each in ((*files,), near) if _walked(each, (), None) is not None), ())
-    return _walked(chosen, marks, goal)
+    chosen = next((each for each in ((*files,), near) if _walked(each, (), frozenset()) is not None), ())
+    return _walked(chosen, marks, goals)
 
 
 @functools.lru_cache(maxsize=64)
-def _walked(files: tuple[str, ...], marks: _Marks, goal: SourceSpan | None) -> _Walk | None:
+def _walked(files: tuple[str, ...], marks: _Marks, goals: frozenset[SourceSpan]) -> _Walk | None:
     """``None`` where it is too much to follow, whatever is looked for."""
-    walk = _Walk(ProgramFiles(files), dict(marks), goal)
+    walk = _Walk(ProgramFiles(files), dict(marks), goals)
     try:
         walk.go()
     except (TooLongError, RecursionError):
@@ -59,8 +62,8 @@ def _walked(files: tuple[str, ...], marks: _Marks, goal: SourceSpan | None) -> _
 class _Walk(Evaluator):
     """The program from its modules on; functions that nothing is seen to call come last, each by itself."""
 
-    def __init__(self, files: ProgramFiles, marks: Mapping[SourceSpan, int], goal: SourceSpan | None) -> None:
-        super().__init__(marks, goal)
+    def __init__(self, files: ProgramFiles, marks: Mapping[SourceSpan, int], goals: frozenset[SourceSpan]) -> None:
+        super().__init__(marks, goals)
         self._files = files
         self._modules: dict[str, Scope] = {}
         self._defined: dict[Function, Thing] = {}
