@@ -45,6 +45,16 @@ ALL_RULES: tuple[Rule, ...] = (
     gradient_is_verified,
 )
 
+_OF_THE_WHOLE_GRADIENT = (
+    path_is_cut,
+    gradient_is_lost_in_backward,
+    output_is_discarded,
+    position_is_not_read,
+    gradient_is_zero,
+    gradient_is_verified,
+)
+"""Rules whose finding rests on what did not arrive: where only a part of a gradient is seen, that shows nothing."""
+
 _RANK = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -52,6 +62,8 @@ def diagnose(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """What all rules find, errors first; within a severity in the order of the rules, the root cause first."""
     found: list[Diagnostic] = []
     for rule in ALL_RULES:
+        if evidence.is_partly_seen and rule in _OF_THE_WHOLE_GRADIENT:
+            continue
         for diagnostic in rule(evidence):
             if all((d.name, d.location) != (diagnostic.name, diagnostic.location) for d in found):
                 found.append(diagnostic)
@@ -67,6 +79,8 @@ def unexplained(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tuple[
     if verdict == "not determined" and has_unseen_output(evidence):
         return (why_unseen(evidence),)
     if verdict == "connected" or any(diagnostic.severity != "info" for diagnostic in diagnostics):
+        return ()
+    if verdict == "not determined" and evidence.undetermined:
         return ()
     if verdict == "broken" and not evidence.dependence.score_depends:
         where = "it may run where gradflow cannot look (compiled code, another thread or process)"

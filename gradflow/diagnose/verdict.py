@@ -22,6 +22,8 @@ def verdict_of(evidence: Evidence) -> Verdict:
         return "not determined" if has_unseen_output(evidence) else "unused"
     arrived = [measured for measured in evidence.measured if measured.arrived]
     if not arrived:
+        if evidence.is_partly_seen:
+            return "not determined"
         is_used = evidence.dependence.score_depends
         if evidence.influence is not None and evidence.influence.matters is not None:
             is_used = evidence.influence.matters
@@ -31,6 +33,8 @@ def verdict_of(evidence: Evidence) -> Verdict:
         return "not determined" if is_open else "unused"
     if any(not measured.is_finite for measured in arrived):
         return "nan"
+    if evidence.is_partly_seen:
+        return "wrong" if harmful_losses(evidence) or wrong_formulas(evidence.formulas) else "not determined"
     if not any(measured.entry_count for measured in arrived):
         return "unused"
     looked_at = [measured for measured in evidence.sliced if measured.arrived] or arrived

@@ -240,7 +240,8 @@ class Evidence:
 
     ``is_cancelled``: what arrived is only rounding error; ``absorbed_at`` is then the operation that takes out again
     what the target changes, -1 where none is known to. ``taking_hooks`` are those without which a gradient that is zero
-    is more than zero.
+    is more than zero. ``is_partly_seen``: the output's memory was written to in a way that could not be followed, so
+    that the gradient is what was measured and maybe more.
     """
 
     target: str
@@ -273,6 +274,7 @@ class Evidence:
     objective_span: SourceSpan | None = None
     function_spans: Mapping[str, SourceSpan] = field(default_factory=dict)
     is_cancelled: bool = False
+    is_partly_seen: bool = False
     bridges: tuple[Bridge, ...] = ()
     absorbed_at: int = -1
     taking_hooks: tuple[TakingHook, ...] = ()

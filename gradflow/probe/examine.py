@@ -175,6 +175,7 @@ class _Examination:
             objective_span=laboratory.workload.objective.span,
             function_spans=function_spans(self.run.functions),
             is_cancelled=self.is_cancelled,
+            is_partly_seen=target in self.gradients.partly_seen,
             absorbed_at=self.absorbed_at,
             taking_hooks=self.taking_hooks,
             undetermined=tuple(self.undetermined),

@@ -6,9 +6,14 @@ from typing import Any
 
 import torch
 
-__all__ = ["kind_of"]
+__all__ = ["is_written_in_python", "kind_of"]
 
 _WRITTEN_IN_PYTHON = torch._C._FunctionBase
+
+
+def is_written_in_python(node: Any) -> bool:
+    """Whether somebody wrote the backward that a node runs: that of a custom ``autograd.Function``."""
+    return isinstance(node, _WRITTEN_IN_PYTHON)
 
 
 def kind_of(node: Any) -> str:
@@ -17,7 +22,7 @@ def kind_of(node: Any) -> str:
     The node of a custom ``autograd.Function`` is called after its class: of a class ``Mul`` that is ``MulBackward``,
     and says nothing about the derivative.
     """
-    if isinstance(node, _WRITTEN_IN_PYTHON):
+    if is_written_in_python(node):
         return ""
     name: str = node.name()
     return name.partition("Backward")[0]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
-__all__ = ["CannotMoveError", "write"]
+__all__ = ["CannotMoveError", "may_share_entries", "write"]
 
 
 class CannotMoveError(Exception):
@@ -23,7 +23,7 @@ def write(tensor: torch.Tensor, fresh: torch.Tensor, before_write: Callable[[tor
         return ""
     if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized:
         return "values of this kind of tensor cannot be moved"
-    if _may_share_entries(tensor):
+    if tensor.numel() and may_share_entries(tensor.shape, tensor.stride()):
         return "several of its entries may be one and the same number in memory"
     if before_write is not None:
         before_write(tensor)
@@ -39,15 +39,15 @@ def write(tensor: torch.Tensor, fresh: torch.Tensor, before_write: Callable[[tor
     return ""
 
 
-def _may_share_entries(tensor: torch.Tensor) -> bool:
+def may_share_entries(size: Sequence[int], stride: Sequence[int]) -> bool:
     """Whether two entries may lie at the same place, as after ``expand`` or in the overlapping windows of ``unfold``.
 
     They do not where each stride steps over all that the smaller strides can reach.
     """
     reached = 0
-    for stride, size in sorted((stride, size) for size, stride in zip(tensor.shape, tensor.stride(), strict=True)):
-        if size > 1:
-            if stride <= reached:
-                return tensor.numel() > 0
-            reached += (size - 1) * stride
+    for step, count in sorted(zip(stride, size, strict=True)):
+        if count > 1:
+            if step <= reached:
+                return True
+            reached += (count - 1) * step
     return False

@@ -17,6 +17,9 @@ from typing import Any
 import torch
 from torch.autograd.graph import GradientEdge, Node, get_gradient_edge
 
+from gradflow.torch_facts.node_kind import is_written_in_python
+from gradflow.trace.moving import may_share_entries
+
 __all__ = ["ViewedBase", "Views"]
 
 _LONGEST_CHAIN = 10_000
@@ -26,8 +29,9 @@ _LONGEST_CHAIN = 10_000
 class ViewedBase:
     """The base of a view that a layer returned, as both were at that moment.
 
-    ``rewriter`` is the node through which the base's history goes on since the memory was first written to;
-    ``is_lost`` tells that it was written to and that this node could not be found.
+    ``rewriter`` is the node through which the base's history goes on since the memory was first written to, and
+    ``position`` which of its inputs that is; ``is_lost`` tells that it was written to and that this node could not be
+    found, or that several entries of the view lie at one place of the base.
     """
 
     edge: GradientEdge
@@ -39,6 +43,7 @@ class ViewedBase:
     base_size: tuple[int, ...]
     base_stride: tuple[int, ...]
     rewriter: Node | None = None
+    position: int = 0
     is_lost: bool = False
 
     def part(self, gradient: torch.Tensor) -> torch.Tensor:
@@ -57,8 +62,8 @@ class ViewedBase:
             return
 
         def hook(outgoing: Any, incoming: Any) -> None:
-            if outgoing and outgoing[0] is not None:
-                found.append(self.part(outgoing[0]))
+            if outgoing and outgoing[self.position] is not None:
+                found.append(self.part(outgoing[self.position]))
 
         handle = self.rewriter.register_hook(hook)
         try:
@@ -101,18 +106,29 @@ class Views:
             if base._version == each.version:
                 still.append(each)
                 continue
-            each.rewriter = _first_rewriter(base.grad_fn, each.edge.node)
-            each.is_lost = each.rewriter is None
+            rewriter = _first_rewriter(base.grad_fn, each.edge)
+            # each copy of an entry would be given the whole gradient of the one place where they all lie
+            each.is_lost = rewriter is None or may_share_entries(each.size, each.stride)
+            if rewriter is not None and not each.is_lost:
+                each.rewriter, each.position = rewriter
         self.pending = still
 
 
-def _first_rewriter(node: Node | None, before: Node) -> Node | None:
-    """The node that took over from ``before``; every operation in place has what it changed as its first input."""
+def _first_rewriter(node: Node | None, before: GradientEdge) -> tuple[Node, int] | None:
+    """The node that took over from ``before``, and which of its inputs ``before`` is.
+
+    An operation in place of torch's own has what it changed as its first input; a custom Function as any of them.
+    ``None`` where that leaves a choice.
+    """
     for _ in range(_LONGEST_CHAIN):
         if node is None or not node.next_functions:
             return None
-        following = node.next_functions[0][0]
-        if following == before:
-            return node
-        node = following
+        own = slice(None) if is_written_in_python(node) else slice(1)
+        edges = node.next_functions[own]
+        found = [position for position, edge in enumerate(edges) if edge == (before.node, before.output_nr)]
+        if found:
+            return (node, found[0]) if len(found) == 1 else None
+        if len(edges) > 1:
+            return None  # which of them was changed is not known
+        node = edges[0][0]
     return None

@@ -227,8 +227,74 @@ def test_a_write_that_cannot_be_followed_is_said_and_gives_no_map(monkeypatch: p
     report = gradflow.check(net, "2", inputs=torch.randn(1, 1, 6, 6), target=0, cam=True)
     assert any("could not be followed" in text for text in report.undetermined)
     assert report.cam is None
+    assert report.verdict == "not determined"
+    assert not [one for one in report.diagnostics if one.severity == "error"]
     followed = gradflow.check(net, "0", inputs=torch.randn(1, 1, 6, 6), target=0)
     assert followed.undetermined == ()
+
+
+class Tripled(torch.autograd.Function):
+    """Writes to its second argument."""
+
+    @staticmethod
+    def forward(ctx: Any, other: torch.Tensor, changed: torch.Tensor) -> torch.Tensor:
+        ctx.mark_dirty(changed)
+        return changed.mul_(3.0)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return None, gradients[0] * 3
+
+
+class WritesToTheBase(nn.Module):
+    def __init__(self, is_read_before: bool) -> None:
+        super().__init__()
+        self.first, self.flat = nn.Linear(4, 6), nn.Flatten()
+        self.other = nn.Parameter(torch.ones(1))
+        self.is_read_before = is_read_before
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        v = self.flat((self.first(x) * 2.0).unflatten(1, (2, 3)))
+        before = v * 0.5 if self.is_read_before else torch.zeros(())
+        Tripled.apply(self.other, v._base)
+        return v + before
+
+
+@pytest.mark.parametrize("is_read_before", [False, True])
+def test_a_function_that_writes_to_another_than_its_first_argument_is_followed(is_read_before: bool) -> None:
+    net = WritesToTheBase(is_read_before)
+    report = gradflow.check(net, "flat", inputs=torch.randn(3, 4), target=0)
+    assert (report.verdict, report.undetermined) == ("connected", ())
+    # d(3v + 0.5v) / dv of one entry
+    assert report.gradients[0].l2_norm == pytest.approx(3.5 if is_read_before else 3.0)
+
+
+class Copies(nn.Module):
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        return h[:, :1].expand(-1, 3, 2)
+
+
+def written_to_the_base(h: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    h.mul_(2.0)
+    return weigh(v)
+
+
+def test_copies_of_one_entry_whose_base_is_written_to_are_not_given_a_wrong_norm() -> None:
+    report = gradflow.check(Net(Copies(), written_to_the_base), "view", inputs=torch.randn(3, 4), score=lambda y: y)
+    assert report.verdict == "not determined"
+    assert any("could not be followed" in text for text in report.undetermined)
+
+
+def written_past_autograd(h: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    v.detach().clamp_(-1.0, 1.0)
+    return weigh(v * 2.0)
+
+
+def test_after_a_write_past_autograd_a_view_has_another_history_and_no_verdict() -> None:
+    net = Net(Columns(), written_past_autograd)
+    report = gradflow.check(net, "view", inputs=torch.randn(3, 4), score=lambda y: y)
+    assert report.verdict == "not determined"
+    assert not report.diagnostics
 
 
 def test_nothing_of_the_run_is_kept_alive_by_the_watch() -> None:
