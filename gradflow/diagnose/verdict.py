@@ -22,27 +22,29 @@ def verdict_of(evidence: Evidence) -> Verdict:
         return "not determined" if has_unseen_output(evidence) else "unused"
     arrived = [measured for measured in evidence.measured if measured.arrived]
     if not arrived:
-        if evidence.is_partly_seen:
-            return "not determined"
-        is_used = evidence.dependence.score_depends
-        if evidence.influence is not None and evidence.influence.matters is not None:
-            is_used = evidence.influence.matters
-        if is_used:
-            return "broken"
-        is_open = may_depend_unseen(evidence) or has_unseen_output(evidence)
-        return "not determined" if is_open else "unused"
+        return _where_nothing_arrived(evidence)
     if any(not measured.is_finite for measured in arrived):
         return "nan"
+    is_incomplete = bool(harmful_losses(evidence) or wrong_formulas(evidence.formulas))
     if evidence.is_partly_seen:
-        return "wrong" if harmful_losses(evidence) or wrong_formulas(evidence.formulas) else "not determined"
+        return "wrong" if is_incomplete else "not determined"
     if not any(measured.entry_count for measured in arrived):
         return "unused"
     looked_at = [measured for measured in evidence.sliced if measured.arrived] or arrived
     if evidence.is_cancelled or all(measured.is_zero for measured in looked_at):
         return "zero"
-    if harmful_losses(evidence) or wrong_formulas(evidence.formulas) or _is_shown_wrong(evidence):
-        return "wrong"
-    return "connected"
+    return "wrong" if is_incomplete or _is_shown_wrong(evidence) else "connected"
+
+
+def _where_nothing_arrived(evidence: Evidence) -> Verdict:
+    if evidence.is_partly_seen:
+        return "not determined"
+    if evidence.influence is not None and evidence.influence.matters is not None:
+        return "broken" if evidence.influence.matters else "unused"
+    if evidence.dependence.score_depends:
+        return "broken"
+    is_open = may_depend_unseen(evidence) or has_unseen_output(evidence)
+    return "not determined" if is_open else "unused"
 
 
 def may_depend_unseen(evidence: Evidence) -> bool:

@@ -15,7 +15,7 @@ import torch
 
 from gradflow.graph.branches import RawBranch
 from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk
-from gradflow.probe.dense_values import real_numbers
+from gradflow.probe.dense_values import as_real
 from gradflow.trace.run import Run
 
 __all__ = ["AutogradFacts", "measuring"]
@@ -63,7 +63,7 @@ class _Fork:
                 if len({gradient.shape for gradient in parts.values()}) != 1:
                     self.is_odd = True
                     continue
-                flat = {path: real_numbers(part.detach().flatten()) for path, part in parts.items()}
+                flat = {path: as_real(part.detach().flatten()) for path, part in parts.items()}
                 total = torch.stack([*flat.values()]).sum(0)
                 square += float(total.square().sum(dtype=torch.float64))
                 for path, part in flat.items():

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["dense_values", "l2_norm", "real_numbers"]
+__all__ = ["as_real", "dense_values", "inner_product", "l2_norm"]
 
 _COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+
+
+def as_real(tensor: torch.Tensor) -> torch.Tensor:
+    """The same numbers as real ones, both parts of a complex one by themselves: ``.double()`` drops the second."""
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
+def inner_product(gradient: torch.Tensor, direction: torch.Tensor) -> float:
+    """How much a score changes along a direction by its gradient; of complex numbers both parts count."""
+    return float((as_real(gradient).double() * as_real(direction).double()).sum())
 
 
 def dense_values(gradient: torch.Tensor) -> torch.Tensor:
@@ -20,14 +30,6 @@ def dense_values(gradient: torch.Tensor) -> torch.Tensor:
     if gradient.is_floating_point() and gradient.element_size() == 1:
         return gradient.float()  # torch computes nothing with eight bits
     return gradient.coalesce().values() if gradient.is_sparse else gradient
-
-
-def real_numbers(values: torch.Tensor) -> torch.Tensor:
-    """The numbers that complex entries consist of, real and imaginary part beside each other; real ones as they are.
-
-    The product of two such tensors, added up, is how much a real score moves along a complex direction.
-    """
-    return torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
 
 
 def l2_norm(values: torch.Tensor, largest: float) -> float:

@@ -107,7 +107,8 @@ class PartialLoss:
     """How the gradient changes when a partial cut is mended: ``||g_mended - g|| / ||g_mended||``.
 
     Where gradflow cannot mend it, ``is_mended`` is ``False`` and the difference is that between how the score moved
-    when the layer's values were moved and what the gradient predicts. ``is_behind_substitute`` where the way leads only
+    when the layer's values were moved and what the gradient predicts; ``is_tried`` where it could, but the gradient is
+    then not finite. ``is_behind_substitute`` where the way leads only
     through operations whose backward is not their derivative.
     """
 
@@ -115,6 +116,7 @@ class PartialLoss:
     relative_difference: float
     is_straight_through: bool = False
     is_mended: bool = True
+    is_tried: bool = False
     is_behind_substitute: bool = False
 
 

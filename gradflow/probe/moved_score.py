@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 
 from gradflow.probe.central_differences import SINGLE_STEPS, Comparison, Quotient, compare
-from gradflow.probe.dense_values import real_numbers
+from gradflow.probe.dense_values import as_real
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.lone_function import noise_like
 
@@ -49,8 +49,8 @@ def score_against_gradient(laboratory: Laboratory, target: str, gradients: Seque
             gradient = gradients[call]
             if gradient is not None:
                 for direction in range(_DIRECTIONS):
-                    along = real_numbers(towards(direction, call, activation)).double()
-                    predicted[direction] += size * float((real_numbers(gradient).double() * along).sum())
+                    along = as_real(towards(direction, call, activation)).double()
+                    predicted[direction] += size * float((as_real(gradient).double() * along).sum())
         return activation
 
     laboratory.forward(alter=look)

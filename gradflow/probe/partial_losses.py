@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
 from gradflow.graph.dependence import CutGroup, Dependence
-from gradflow.probe.dense_values import real_numbers
+from gradflow.probe.dense_values import as_real
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.evidence import PartialLoss
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.losses.unrecorded_calls import ways_of_unrecorded_calls
 from gradflow.probe.repair_plans import joined, plan_of
 from gradflow.probe.repairing import RepairPlan
 from gradflow.probe.straight_through import is_straight_through
@@ -32,6 +34,9 @@ MOST_SIDE_WAYS = 48
 
 NEGLIGIBLE_LOSS = 1e-4
 """Relative change of the gradient below which a mended partial cut made no difference (float32 rounding)."""
+
+_NOT_RUN = "gradflow could not run it without the cut"
+_NOT_FINITE = "with the cut mended the gradient is not finite"
 
 _Way = tuple[CutGroup, ...]
 
@@ -71,9 +76,10 @@ class PartialLosses:
     def on_side_ways(self, dependence: Dependence) -> tuple[PartialLoss, ...]:
         """For each cut on a side path: how much of the gradient is missing because of it."""
         losses: dict[tuple[str, int], PartialLoss] = {}
-        not_mended: list[_Way] = []
+        not_mended: dict[str, list[_Way]] = {}
         ways: dict[RepairPlan, _Way] = {}
-        for way in dependence.sides:
+        values = self._trace.layer_values.get(self._target, ())
+        for way in (*dependence.sides, *ways_of_unrecorded_calls(self._trace, values, dependence)):
             if all(group.cause in PARTIAL_CAUSES and group.value >= 0 for group in way):
                 ways.setdefault(plan_of(self._trace, way), way)
         tried = worth_trying(list(ways), self._is_whole_without, FEW_SIDE_WAYS)
@@ -83,13 +89,16 @@ class PartialLosses:
             way = ways[plan]
             difference = self._difference_without(plan)
             if difference is None:
-                not_mended.append(way)
+                not_mended.setdefault(_NOT_RUN, []).append(way)
+            elif math.isnan(difference):
+                not_mended.setdefault(_NOT_FINITE, []).append(way)
             elif difference > NEGLIGIBLE_LOSS:
-                for loss in self._losses_of(way, difference):
+                for loss in self._losses_of(way, difference, dependence):
                     losses.setdefault(loss.group.key, loss)
         if not_mended and not losses:
             return self._seen_in_the_score(not_mended)
-        self._leave_undetermined(not_mended, "gradflow could not run it without the cut")
+        for reason, ways_left in not_mended.items():
+            self._leave_undetermined(ways_left, reason)
         return tuple(losses.values())
 
     def _is_whole_without(self, plans: Sequence[RepairPlan]) -> bool:
@@ -100,10 +109,12 @@ class PartialLosses:
     def _difference_without(self, plan: RepairPlan) -> float | None:
         return self._relative_difference(self._laboratory.repaired_gradient(plan, self._target))
 
-    def _losses_of(self, way: _Way, difference: float) -> list[PartialLoss]:
+    def _losses_of(self, way: _Way, difference: float, dependence: Dependence) -> list[PartialLoss]:
         values = self._trace.layer_values.get(self._target, ())
         straight_through = is_straight_through(self._trace, way[0])
-        behind = is_behind(self._trace, values, way[0], self._substitutes)
+        # what ends the history of a whole call stands before the target, and behind nothing
+        begins_before = way[0].value >= 0 and not dependence.depends[way[0].value]
+        behind = not begins_before and is_behind(self._trace, values, way[0], self._substitutes)
         return [
             PartialLoss(
                 group=group,
@@ -114,22 +125,25 @@ class PartialLosses:
             for group in way
         ]
 
-    def _seen_in_the_score(self, ways: Sequence[_Way]) -> tuple[PartialLoss, ...]:
-        """Whether anything is missing on ways on which gradflow can mend nothing."""
+    def _seen_in_the_score(self, not_mended: Mapping[str, Sequence[_Way]]) -> tuple[PartialLoss, ...]:
+        """Whether anything is missing on ways of which mending told nothing, for the reasons given."""
         if self._substitutes:
             names = " and ".join(sorted({f"`{self._trace.name_of(row)}`" for row in self._substitutes}))
-            reason = f"gradflow could not run it without the cut, and the gradient of {names} is not its derivative"
-            self._leave_undetermined(ways, reason)
+            for reason, ways in not_mended.items():
+                self._leave_undetermined(ways, f"{reason}, and the gradient of {names} is not its derivative")
             return ()
         check = self._derivative()
         if check.outcome == "unclear":
-            self._leave_undetermined(ways, f"gradflow could not run it without the cut, and {check.reason}")
+            for reason, ways in not_mended.items():
+                self._leave_undetermined(ways, f"{reason}, and {check.reason}")
         if check.outcome != "differs":
             return ()
-        groups = {group.key: group for way in ways for group in way}
+        groups = {group.key: (group, reason) for reason, ways in not_mended.items() for way in ways for group in way}
         return tuple(
-            PartialLoss(group=group, relative_difference=check.relative_error, is_mended=False)
-            for group in groups.values()
+            PartialLoss(
+                group=group, relative_difference=check.relative_error, is_mended=False, is_tried=reason == _NOT_FINITE
+            )
+            for group, reason in groups.values()
         )
 
     def _leave_undetermined(self, ways: Sequence[_Way], reason: str) -> None:
@@ -139,6 +153,7 @@ class PartialLosses:
             self.undetermined.append(f"how much of the gradient is lost at {where}, because {reason}")
 
     def _relative_difference(self, mended: tuple[torch.Tensor | None, ...]) -> float | None:
+        """``None`` where there is nothing to compare with, not a number where that is not finite."""
         if len(mended) != len(self._given):
             return None
         difference = total = 0.0
@@ -147,10 +162,12 @@ class PartialLosses:
                 continue
             if other is None:
                 return None
-            after = real_numbers(other).double()
-            delta = after if one is None else after - real_numbers(one).double()
+            mended_part = as_real(other).double()
+            delta = mended_part if one is None else mended_part - as_real(one).double()
             difference += float(delta.square().sum())
-            total += float(after.square().sum())
+            total += float(mended_part.square().sum())
+        if not (math.isfinite(difference) and math.isfinite(total)):
+            return math.nan
         if total == 0.0:
             return 0.0 if difference == 0.0 else float("inf")
         return float((difference / total) ** 0.5)

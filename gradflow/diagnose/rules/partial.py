@@ -50,7 +50,10 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
     else:
         moved = f"with the values of `{evidence.target}` moved a little, {evidence.score} does not follow its gradient"
         notes = [f"measured: {moved}; they differ by {share}"]
-        repair = Repair(description=text.helps[0], outcome="not tried: gradflow cannot do this computation in torch")
+        outcome = "not tried: gradflow cannot do this computation in torch"
+        if loss.is_tried:
+            outcome = "the gradient is then not finite"
+        repair = Repair(description=text.helps[0], verified=False if loss.is_tried else None, outcome=outcome)
     if loss.is_straight_through:
         message = f"straight-through estimator on the way to `{evidence.target}`"
         notes.append(

@@ -1,0 +1,1 @@
+"""What is missing from a gradient that arrives."""
