@@ -13,6 +13,7 @@ import torch
 
 from gradflow.graph.dependence import Dependence
 from gradflow.location import SiteTable
+from gradflow.probe.dense_values import as_real
 from gradflow.probe.directional import gradient_in_double
 from gradflow.probe.laboratory import Laboratory
 from gradflow.trace.data import Trace
@@ -116,15 +117,19 @@ class _Sketches(Recorder):
 
     def _keep(self, before: int, result: Any) -> None:
         row = len(self.operations.name) - 1
-        tensors = [one for one in tensors_in(result) if one.is_floating_point() and one.layout == torch.strided]
+        tensors = [one for one in tensors_in(result) if _has_derivative(one) and one.layout == torch.strided]
         if row < before or not tensors:
             return
         self.suspended += 1
         try:
             with torch.no_grad():
-                flat = torch.cat([one.detach().double().flatten() for one in tensors if not one.is_nested])
+                flat = torch.cat([as_real(one.detach()).double().flatten() for one in tensors if not one.is_nested])
                 steps = torch.arange(flat.numel(), dtype=torch.float64, device=flat.device)
                 first, second = torch.cos(1.7 + 12.9898 * steps), torch.sin(0.3 + 78.233 * steps)
                 self._sketches[row] = (float(flat.norm()), float(flat @ first), float(flat @ second))
         finally:
             self.suspended -= 1
+
+
+def _has_derivative(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()

@@ -16,6 +16,7 @@ import torch
 from gradflow.probe.applications import Application
 from gradflow.probe.central_differences import SINGLE_STEPS, STEPS, Comparison, Quotient, compare
 from gradflow.probe.custom_backward import formula_spans
+from gradflow.probe.dense_values import as_real, inner_product
 from gradflow.probe.flat_forward import is_flat, passes_where_flat
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.lone_function import LoneFunction, noise_like, size_of
@@ -74,7 +75,7 @@ def _prepare(application: Application, argument: int, used: Sequence[bool]) -> t
         wide = LoneFunction(application, argument, used, torch.float64)
         outputs = wide(wide.point)
         # compiled kernels may read memory of another dtype than they were written for
-        if all(output.dtype == torch.float64 for output in outputs) and _alike(expected, outputs, 0.05):
+        if all(as_real(output).dtype == torch.float64 for output in outputs) and _alike(expected, outputs, 0.05):
             return wide, torch.float64
     except Exception as error:  # it does not accept float64: then as it was given
         if is_ours(error):
@@ -90,8 +91,9 @@ def _alike(expected: Sequence[torch.Tensor], found: Sequence[torch.Tensor], tole
     for one, other in zip(expected, found, strict=True):
         if one.shape != other.shape:
             return False
-        difference = torch.nan_to_num(one.double() - other.double())
-        if float(difference.norm()) > tolerance * float(torch.nan_to_num(one.double()).norm()):
+        expected_values = as_real(one).double()
+        difference = torch.nan_to_num(expected_values - as_real(other).double())
+        if float(difference.norm()) > tolerance * float(torch.nan_to_num(expected_values).norm()):
             return False
     return True
 
@@ -131,7 +133,7 @@ def _compared(subject: LoneFunction, dtype: torch.dtype, seed: int) -> Compariso
         direction = noise_like(point, generator)
         cotangents = [noise_like(output, generator) for output in outputs]
         gradient = subject.pullback(point, cotangents)
-        predicted.append(0.0 if gradient is None else float((gradient * direction).double().sum()))
+        predicted.append(0.0 if gradient is None else inner_product(gradient, direction))
         rounding = _rounding(outputs, cotangents, dtype)
         samples.append((direction, cotangents, rounding))
 
@@ -140,8 +142,7 @@ def _compared(subject: LoneFunction, dtype: torch.dtype, seed: int) -> Compariso
         length = step * scale
         above, below = subject(point + length * direction), subject(point - length * direction)
         total = sum(
-            float((cotangent * (high - low)).double().sum())
-            for cotangent, high, low in zip(cotangents, above, below, strict=True)
+            inner_product(cotangent, high - low) for cotangent, high, low in zip(cotangents, above, below, strict=True)
         )
         return Quotient(value=total / (2 * length), rounding=rounding / length)
 
@@ -151,7 +152,8 @@ def _compared(subject: LoneFunction, dtype: torch.dtype, seed: int) -> Compariso
 
 def _rounding(outputs: Sequence[torch.Tensor], cotangents: Sequence[torch.Tensor], dtype: torch.dtype) -> float:
     products = [
-        float((cotangent * output).double().norm()) for cotangent, output in zip(cotangents, outputs, strict=True)
+        float((as_real(cotangent) * as_real(output)).double().norm())
+        for cotangent, output in zip(cotangents, outputs, strict=True)
     ]
     return float(torch.finfo(dtype).eps) * math.hypot(*products)
 
@@ -182,7 +184,7 @@ def _judged_identity(
         gradient = subject.pullback(point, (cotangent,))
         if gradient is None:
             return replace(base, outcome="rescales", factor=0.0)
-        flat, given = gradient.reshape(-1).double(), cotangent.reshape(-1).double()
+        flat, given = as_real(gradient).reshape(-1).double(), as_real(cotangent).reshape(-1).double()
         factor = float(flat @ given / (given @ given))
         if float((flat - factor * given).norm()) > 1e-5 * max(float(flat.norm()), 1e-300):
             return replace(base, outcome="replaces")

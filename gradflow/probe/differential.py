@@ -20,6 +20,7 @@ import torch
 
 from gradflow.graph.dependence import Bridge
 from gradflow.location import SiteTable
+from gradflow.probe.dense_values import as_real
 from gradflow.probe.evidence import Influence
 from gradflow.trace.data import Trace
 from gradflow.trace.moving import CannotMoveError
@@ -144,7 +145,7 @@ def moved(seed: int, index: Any = None, direction: int = 0) -> Alteration:
             if activation.dtype == torch.bool:
                 turned = ~activation if not direction else torch.full_like(activation, direction > 0)
                 return torch.where(_mask(activation, index), turned, activation)
-            values = _as_real(activation.detach())
+            values = as_real(activation.detach())
             spread = _spread_of(values)
             noise = torch.randn(values.shape, generator=generator).to(values.device)
             noise = noise.to(values.dtype) if values.is_floating_point() else noise
@@ -175,10 +176,6 @@ def _mask(values: torch.Tensor, index: Any) -> torch.Tensor:
     if index is not None:
         mask[index] = True
     return mask
-
-
-def _as_real(values: torch.Tensor) -> torch.Tensor:
-    return torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
 
 
 def compare_runs(base: Run, again: Run, changed: Run, layer: str) -> Influence:

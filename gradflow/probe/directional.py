@@ -16,7 +16,7 @@ from torch.func import functional_call
 from gradflow.graph.dependence import Dependence
 from gradflow.load.module_tree import buffers_in, parameters_in
 from gradflow.probe.central_differences import STEPS, Comparison, Quotient, compare
-from gradflow.probe.dense_values import as_real
+from gradflow.probe.dense_values import inner_product
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.double_precision import DoubleCopies, DoublePrecision, in_double
 from gradflow.probe.gradient import gradients_at
@@ -174,7 +174,7 @@ class _MovedModel:
                 continue
             for number in range(self._direction_count):
                 along = self._direction(seed, number, call, gradient)
-                predicted[number] += sizes[call] * float((as_real(gradient) * as_real(along)).sum())
+                predicted[number] += sizes[call] * inner_product(gradient, along)
         del at_base, score, gradients
 
         def moved(number: int, step: float) -> float:

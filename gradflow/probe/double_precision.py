@@ -19,8 +19,14 @@ from gradflow.trace.operation_kinds import is_inplace_name
 
 __all__ = ["DoubleCopies", "DoublePrecision", "in_double"]
 
-_LOWER = frozenset({torch.float32, torch.float16, torch.bfloat16})
-_CASTS = frozenset({"float", "half", "bfloat16"})
+_WIDE = {
+    **dict.fromkeys((torch.float32, torch.float16, torch.bfloat16), torch.float64),
+    **dict.fromkeys((torch.complex64, torch.complex32), torch.complex128),
+}
+_CASTS: dict[str, Any] = {
+    **dict.fromkeys(("float", "half", "bfloat16"), torch.Tensor.double),
+    **dict.fromkeys(("cfloat", "chalf"), vars(torch._C.TensorBase)["cdouble"]),
+}
 
 
 class DoublePrecision(TorchFunctionMode):
@@ -43,7 +49,7 @@ class DoublePrecision(TorchFunctionMode):
         if name in ("__get__", "__set__", "requires_grad_"):
             return run_theirs(func, args, kwargs)
         if name in _CASTS and args:
-            return run_theirs(torch.Tensor.double, args[:1])
+            return run_theirs(_CASTS[name], args[:1])
         # what is changed in place has to stay the same object
         kept = args[:1] if is_inplace_name(name) else ()
         rest = tuple(in_double(value) for value in args[len(kept) :])
@@ -68,7 +74,7 @@ def _dtype_in_double(func: Callable[..., Any], args: tuple[Any, ...], kwargs: di
         return None
     if not isinstance(made, torch.Tensor):
         return None
-    return torch.complex128 if made.dtype == torch.complex64 else torch.float64 if made.dtype in _LOWER else None
+    return _WIDE.get(made.dtype)
 
 
 def _holds_tensor(value: Any) -> bool:
@@ -80,11 +86,9 @@ def _holds_tensor(value: Any) -> bool:
 def in_double(value: Any) -> Any:
     """The same with float64 in place of lower precision: tensors, dtypes, and nested lists, tuples and mappings."""
     if isinstance(value, torch.Tensor):
-        if value.dtype not in _LOWER:
-            return value
-        return value.to(torch.float64)
+        return value.to(_WIDE[value.dtype]) if value.dtype in _WIDE else value
     if isinstance(value, torch.dtype):
-        return torch.float64 if value in _LOWER else value
+        return _WIDE.get(value, value)
     if type(value) in (list, tuple):
         return type(value)(in_double(item) for item in value)
     if type(value) is dict:
@@ -117,7 +121,7 @@ def _copies(named: Iterable[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor
     for name, tensor in named:
         if id(tensor) not in copies:
             plain = tensor.detach()
-            copy = plain.double() if plain.dtype in _LOWER else plain.clone()
+            copy = plain.to(_WIDE[plain.dtype]) if plain.dtype in _WIDE else plain.clone()
             copies[id(tensor)] = copy.requires_grad_(tensor.requires_grad)
         found[name] = copies[id(tensor)]
     return found

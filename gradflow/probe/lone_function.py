@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from gradflow.probe.applications import Application
+from gradflow.probe.dense_values import as_real
 from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.values import tensors_in
 
@@ -86,16 +87,13 @@ def _fresh(value: Any) -> Any:
     return value
 
 
-def noise_like(tensor: torch.Tensor, generator: torch.Generator, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-    """Standard normal noise in the shape of a tensor, the same on every device; in both parts of complex entries.
-
-    ``dtype`` is the one in which it is drawn.
-    """
-    drawn = dtype.to_complex() if tensor.is_complex() else dtype
-    return torch.randn(tensor.shape, generator=generator, dtype=drawn).to(tensor.device, tensor.dtype)
+def noise_like(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Standard normal noise in the shape of a tensor, the same on every device."""
+    dtype = torch.complex128 if tensor.is_complex() else torch.float64
+    return torch.randn(tensor.shape, generator=generator, dtype=dtype).to(tensor.device, tensor.dtype)
 
 
 def size_of(tensor: torch.Tensor) -> float:
     """Root mean square of the entries; 1 where that is zero or not finite."""
-    size = float(tensor.abs().double().square().mean().sqrt()) if tensor.numel() else 0.0
+    size = float(as_real(tensor).double().square().mean().sqrt()) if tensor.numel() else 0.0
     return size if 0 < size < float("inf") else 1.0

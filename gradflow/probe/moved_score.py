@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 
 from gradflow.probe.central_differences import SINGLE_STEPS, Comparison, Quotient, compare
-from gradflow.probe.dense_values import as_real
+from gradflow.probe.dense_values import inner_product
 from gradflow.probe.laboratory import Laboratory
-from gradflow.probe.lone_function import noise_like
+from gradflow.probe.lone_function import noise_like, size_of
 
 __all__ = ["score_against_gradient"]
 
@@ -40,17 +40,17 @@ def score_against_gradient(laboratory: Laboratory, target: str, gradients: Seque
 
     def towards(direction: int, call: int, activation: torch.Tensor) -> torch.Tensor:
         generator = torch.Generator().manual_seed(_SEED + _DIRECTIONS * call + direction)
-        return noise_like(activation, generator, torch.float32)
+        return noise_like(activation, generator)
 
     def look(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
         if layer == target and call < len(gradients):
-            size = float(activation.detach().abs().double().square().mean().sqrt()) or 1.0
+            size = size_of(activation.detach())
             scale.append(size)
             gradient = gradients[call]
             if gradient is not None:
                 for direction in range(_DIRECTIONS):
-                    along = as_real(towards(direction, call, activation)).double()
-                    predicted[direction] += size * float((as_real(gradient).double() * along).sum())
+                    along = towards(direction, call, activation)
+                    predicted[direction] += size * inner_product(gradient, along)
         return activation
 
     laboratory.forward(alter=look)
