@@ -148,7 +148,11 @@ def _nondiff(operation: str) -> CauseText:
     elif operation in _COUNTS:
         advice = "use a soft count: a sum of smooth bumps, one per bin"
     else:
-        advice = "compute the score from the value before this operation, or use a smooth stand-in for it"
+        return CauseText(
+            label="the result has no derivative",
+            note=f"torch has no derivative of `{written(operation)}`, so it records nothing here",
+            helps=("compute the score from the value before this operation, or use a smooth stand-in for it",),
+        )
     return CauseText(
         label="the result has no derivative",
         note=f"`{written(operation)}` jumps from one result to the next, so there is no slope to pass back",
@@ -158,6 +162,13 @@ def _nondiff(operation: str) -> CauseText:
 
 def _custom(operation: str) -> CauseText:
     name = operation.removesuffix(".apply")
+    if name == operation:
+        return CauseText(
+            label="inside a custom `autograd.Function`",
+            note=f"`{written(operation)}` runs inside a custom `autograd.Function` whose `apply` was not seen: "
+            "what that returns from `backward` is all that flows back",
+            helps=("return the gradient for this input from the `backward` of that Function",),
+        )
     return CauseText(
         label="its backward hands no gradient on",
         note=f"`{name}` is a custom `autograd.Function`: what it returns from `backward` is all that flows back",

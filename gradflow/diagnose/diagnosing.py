@@ -8,7 +8,7 @@ from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.diagnose.doubts.unseen_output import has_unseen_output, why_unseen
 from gradflow.diagnose.rules.backward_error import backward_raised
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
-from gradflow.diagnose.rules.cut import path_is_cut
+from gradflow.diagnose.rules.cut import cuts_of, path_is_cut
 from gradflow.diagnose.rules.empty import layer_ran_on_nothing
 from gradflow.diagnose.rules.forward_error import forward_refused
 from gradflow.diagnose.rules.lost_in_backward import gradient_is_lost_in_backward
@@ -21,7 +21,10 @@ from gradflow.diagnose.rules.unrecorded import nothing_requires_grad
 from gradflow.diagnose.rules.wrong_derivative import gradient_is_verified
 from gradflow.diagnose.rules.zero import gradient_is_zero
 from gradflow.diagnose.verdict import verdict_of
+from gradflow.diagnose.written import written
+from gradflow.graph.dependence import NOT_RECORDED
 from gradflow.probe.evidence import Evidence
+from gradflow.source_place import place
 
 __all__ = ["ALL_RULES", "diagnose", "unexplained"]
 
@@ -78,6 +81,10 @@ def unexplained(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tuple[
         return (f"whether {evidence.score} depends on `{evidence.target}`, because {influence.reason}",)
     if verdict == "not determined" and has_unseen_output(evidence):
         return (why_unseen(evidence),)
+    lost = [group.operation for group in cuts_of(evidence) if group.cause == NOT_RECORDED]
+    not_recorded = tuple(_why_not(evidence, operation) for operation in lost)
+    if verdict == "broken" and not_recorded:
+        return not_recorded
     if verdict == "connected" or any(diagnostic.severity != "info" for diagnostic in diagnostics):
         return ()
     if verdict == "not determined" and evidence.undetermined:
@@ -88,3 +95,12 @@ def unexplained(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tuple[
     if verdict == "broken":
         return ("which step loses the gradient, because every step that was recorded can pass it on",)
     return (f"why the gradient is {verdict}, because none of the causes that gradflow knows fits",)
+
+
+def _why_not(evidence: Evidence, operation: int) -> str:
+    name, span = written(evidence.trace.name_of(operation)), evidence.trace.span_of(operation)
+    where = f" at {place(span)}" if span is not None else ""
+    return (
+        f"why `{name}`{where} gives a result without history, because what it reads required grad when it was first "
+        "seen, and could pass no gradient when this ran"
+    )

@@ -25,9 +25,13 @@ from gradflow.trace.operation_kinds import (
     is_inplace_name,
 )
 
-__all__ = ["Bridge", "CutGroup", "Dependence", "analyse"]
+__all__ = ["NOT_RECORDED", "Bridge", "CutGroup", "Dependence", "analyse", "cause_of_loss"]
 
 _DIFFERENTIABLE = ("float", "bfloat", "complex", "half", "double")
+
+
+NOT_RECORDED = "not-recorded"
+"""The cause of a cut of which it is not determined why: what the operation read had its history lost meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +88,20 @@ def value_inputs(trace: Trace, operation: int) -> Sequence[int]:
     if relevant is None:
         return inputs
     return [value for offset, value in enumerate(inputs) if columns.argument[start + offset] in relevant]
+
+
+def cause_of_loss(trace: Trace, operation: int) -> str:
+    """Why an operation that ran with recording on gave a value without history, though one that it read had one."""
+    name = trace.name_of(operation)
+    if operation in trace.checkpoint_operations:
+        return "reentrant-checkpoint"
+    if name.endswith(".apply"):
+        return "custom-function"
+    if name in SWITCHES:
+        return "requires-grad-off"
+    if name in IMPORTS:
+        return "tensor-rewrap"
+    return NOT_RECORDED if operation in trace.outdated_operations else "nondiff-op"
 
 
 class _Analysis:
@@ -285,20 +303,8 @@ class _Analysis:
             hidden_by = self._hidden_by(operation) if name == CHANGED_THROUGH_VIEW else ()
             groups.append(CutGroup(cause="tensor-rewrap", operation=operation, value=source, prepared_by=hidden_by))
         elif lost and not groups:
-            groups.append(CutGroup(cause=self._cause_of_loss(name), operation=operation, value=source))
+            groups.append(CutGroup(cause=cause_of_loss(trace, operation), operation=operation, value=source))
         return tuple(groups)
-
-    @staticmethod
-    def _cause_of_loss(name: str) -> str:
-        if name == "CheckpointFunction.apply":
-            return "reentrant-checkpoint"
-        if name.endswith(".apply"):
-            return "custom-function"
-        if name in SWITCHES:
-            return "requires-grad-off"
-        if name in IMPORTS:
-            return "tensor-rewrap"
-        return "nondiff-op"
 
     def _hidden_by(self, operation: int) -> tuple[int, ...]:
         """The ``.data`` or ``detach()`` through which values were written, so that autograd did not see it."""

@@ -50,7 +50,7 @@ def explain_backward_error(laboratory: Laboratory, error: Exception, target: str
     if "checkpoint" in message.lower():
         run_trace = laboratory.forward().trace
         for operation in range(len(run_trace)):
-            if run_trace.name_of(operation) == "CheckpointFunction.apply":
+            if operation in run_trace.checkpoint_operations:
                 return BackwardError(
                     type_name=type(error).__name__, message=message, saver=operation, node="CheckpointFunctionBackward"
                 )

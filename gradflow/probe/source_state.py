@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradflow.graph.dependence import is_differentiable, value_inputs
+from gradflow.graph.dependence import cause_of_loss, is_differentiable, value_inputs
 from gradflow.probe.evidence import SourceState
 from gradflow.trace.data import REGION_CAUSES, Trace
 from gradflow.trace.operation_kinds import DETACHING, REWRAPPING, SWITCHES
@@ -73,12 +73,13 @@ def _loss_at(trace: Trace, operation: int) -> SourceState | None:
         cause = "detach"
     elif name in REWRAPPING:
         cause = "tensor-rewrap"
-    elif name.endswith(".apply"):
-        cause = "reentrant-checkpoint" if name.startswith("CheckpointFunction") else "custom-function"
-    elif name in SWITCHES:
-        cause = "requires-grad-off"
-    elif any(not trace.values.requires_grad[value] for value in trace.outputs_of(operation)):
-        cause = "nondiff-op"
+    elif (
+        operation in trace.checkpoint_operations
+        or name.endswith(".apply")
+        or name in SWITCHES
+        or any(not trace.values.requires_grad[value] for value in trace.outputs_of(operation))
+    ):
+        cause = cause_of_loss(trace, operation)
     else:
         return None
     return SourceState(recorded=False, cause=cause, operation=operation)

@@ -11,6 +11,7 @@ from gradflow.trace.operation_kinds import (
     GETTERS_RECORDED,
     IGNORED,
     IMPORTS,
+    SWITCHES,
     is_inplace_name,
 )
 
@@ -37,6 +38,8 @@ def classify(func: Any) -> tuple[int, str]:
         name = getattr(getattr(func, "__self__", None), "__name__", "?") + ("=" if name == "__set__" else "")
         if name == "data=":
             return Kind.INPLACE, name
+        if name in SWITCHES:
+            return Kind.PLAIN, name
         return (Kind.ALIASING if name in GETTERS_RECORDED else Kind.IGNORE), name
     if name == "_set_grad_enabled":
         return Kind.GRAD_MODE, name

@@ -164,6 +164,11 @@ class Trace:
         Operations that stop a gradient and ran inside a module's hook.
     library_operations
         Operations that ran unrecorded because a module of torch itself switches recording off inside its call.
+    outdated_operations
+        Operations that ran with recording on and of whose inputs none could pass a gradient when they ran, though one
+        did when it was recorded.
+    checkpoint_operations
+        Calls of torch's own reentrant checkpoint.
     callers
         For each site in a library the sites of the program's own that led there, each with the number of the operation
         from which on it was that one; nothing where only libraries ran.
@@ -188,6 +193,8 @@ class Trace:
     initially_enabled: bool = True
     hook_operations: frozenset[int] = frozenset()
     library_operations: frozenset[int] = frozenset()
+    outdated_operations: frozenset[int] = frozenset()
+    checkpoint_operations: frozenset[int] = frozenset()
     callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     called_from: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     unseen_calls: Mapping[str, tuple[UnseenCall, ...]] = field(default_factory=dict)

@@ -13,9 +13,13 @@ from typing import Any
 import torch
 
 from gradflow.location import SiteTable, SourceSpan, character_column, is_machinery, own_directory
+from gradflow.trace.conduct.whose_error import run_theirs
+from gradflow.trace.frames import is_in_torchs_module
+from gradflow.trace.tables import Tables
 
-__all__ = ["differentiates", "region_site"]
+__all__ = ["GradModes", "differentiates", "region_site"]
 
+_is_grad_enabled = torch.is_grad_enabled
 _SWITCHES = ("no_grad", "inference_mode", "set_grad_enabled")
 
 
@@ -88,3 +92,59 @@ def differentiates() -> bool:
     """Whether a transform that computes derivatives is at work, such as `torch.func.grad`; `vmap` alone is none."""
     kinds = torch._C._functorch.TransformType
     return any(level.key() in (kinds.Grad, kinds.Jvp) for level in torch._C._functorch.get_interpreter_stack() or ())
+
+
+class GradModes(Tables):
+    """Follows what switches gradient recording off and on while operations are recorded."""
+
+    def __init__(self, sites: SiteTable) -> None:
+        super().__init__(sites)
+        self._is_torchs_region = False
+        self._inference_depth = 0
+        self._checkpoint_depth = 0
+        self._enabled_at_start = True
+        self._outer_regions: list[int] = []
+
+    def _region_mode(self) -> int:
+        """Why gradients are not recorded now: a key of ``REGION_CAUSES``."""
+        if self._inference_depth:
+            return 2
+        if self._checkpoint_depth:
+            return 3
+        # off although nobody was seen to switch it off: the inside of a Function whose `apply` was held elsewhere
+        return 4 if self.region < 0 and self._enabled_at_start else 1
+
+    def _change_grad_mode(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        was_enabled = _is_grad_enabled()
+        result = run_theirs(func, args)
+        now_enabled = _is_grad_enabled()
+        self._is_torchs_region = not now_enabled and is_in_torchs_module(sys._getframe(2))
+        if was_enabled and not now_enabled:
+            if is_leaving() and self._outer_regions:
+                self.region = self._outer_regions.pop()
+            else:
+                self.region = region_site(self.sites, sys._getframe(2))
+        elif now_enabled and not was_enabled:
+            if not is_leaving():
+                self._outer_regions.append(self.region)
+            self.region = -1
+        return result
+
+    def refuses_inference(self) -> bool:
+        """Whether an ``inference_mode`` region that is being entered is to be left out; never, for a plain recorder."""
+        return False
+
+    def enter_inference(self, enabled: bool) -> None:
+        """Called when an ``inference_mode`` region begins."""
+        if enabled:
+            if not self._inference_depth:
+                self._outer_regions.append(self.region)
+                self.region = region_site(self.sites, sys._getframe(2))
+            self._inference_depth += 1
+
+    def leave_inference(self, enabled: bool) -> None:
+        """Called when an ``inference_mode`` region ends."""
+        if enabled and self._inference_depth:
+            self._inference_depth -= 1
+            if not self._inference_depth and self._outer_regions:
+                self.region = self._outer_regions.pop()

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.utils.dlpack
+from torch.utils.checkpoint import CheckpointFunction
 
 from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import modules_in
@@ -210,12 +211,11 @@ def _recorded_apply(noting: _Noting) -> Any:
             return run_theirs(bound, args, kwargs)
         noting.recorder.functions[f"{cls.__name__}.apply"] = cls
         # a reentrant checkpoint runs whole modules inside; the inside of any other Function is its own business
-        is_checkpoint = cls.__name__ == "CheckpointFunction" and cls.__module__.startswith("torch.")
         return noting.record(
             f"{cls.__name__}.apply",
             functools.partial(bound, *args, **kwargs),
             (*args, *kwargs.values()),
-            inner=is_checkpoint,
+            inner=cls is CheckpointFunction,
         )
 
     return classmethod(apply)

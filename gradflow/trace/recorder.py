@@ -18,12 +18,11 @@ from gradflow.location import SiteTable, SourceSpan
 from gradflow.trace.classify import Kind, classify
 from gradflow.trace.conduct.whose_error import is_ours, run_theirs
 from gradflow.trace.data import Trace
-from gradflow.trace.frames import is_in_hook, is_in_torchs_module
-from gradflow.trace.grad_mode import differentiates, is_leaving, region_site
+from gradflow.trace.frames import is_in_hook
+from gradflow.trace.grad_mode import GradModes, differentiates
 from gradflow.trace.nested import NESTED, nested_tensors
-from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE, TO_ARRAYS
-from gradflow.trace.tables import Tables
-from gradflow.trace.tensor_facts import is_view, storage_pointer, version_of
+from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE, SWITCHES, TO_ARRAYS
+from gradflow.trace.tensor_facts import is_view, passes_gradient, storage_pointer, version_of
 from gradflow.trace.views import Views
 
 __all__ = ["Recorder"]
@@ -40,7 +39,7 @@ _PLAIN, _IGNORE, _GRAD_MODE, _EXIT = Kind.PLAIN, Kind.IGNORE, Kind.GRAD_MODE, Ki
 _INPLACE, _ALIASING, _IMPORT, _EXPOSE = Kind.INPLACE, Kind.ALIASING, Kind.IMPORT, Kind.EXPOSE
 
 
-class Recorder(Tables, TorchFunctionMode):
+class Recorder(GradModes, TorchFunctionMode):
     """A ``TorchFunctionMode`` that appends one row per operation to plain columns.
 
     Parameters
@@ -57,7 +56,8 @@ class Recorder(Tables, TorchFunctionMode):
         self.functions: dict[str, type] = {}
         self.hook_operations: set[int] = set()
         self.library_operations: set[int] = set()
-        self._is_torchs_region = False
+        self.outdated_operations: set[int] = set()
+        self.checkpoint_operations: set[int] = set()
         self._version = -1
         self.suspended = 0
         self.inside = ""
@@ -67,11 +67,12 @@ class Recorder(Tables, TorchFunctionMode):
         self.before_write = before_write
         self.is_differentiated = False
         self._kinds: dict[Any, tuple[int, int, str]] = {}
-        self._inference_depth = 0
-        self._checkpoint_depth = 0
         self._exported: dict[int, int] = {}
-        self._enabled_at_start = True
-        self._outer_regions: list[int] = []
+
+    def __enter__(self) -> Self:
+        self._enabled_at_start = _is_grad_enabled()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
 
     def _classify(self, func: Any) -> tuple[int, int, str]:
         kind, name = classify(func)
@@ -168,9 +169,19 @@ class Recorder(Tables, TorchFunctionMode):
             else:
                 self._record_others(result, row, kind, text, inputs, args, target)
             columns.output_start.append(len(columns.outputs))
+            if enabled and not self.values.requires_grad[-1]:
+                self._look_at_flags(row, inputs, args, kwargs)
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self.step_aside(error)
         return result
+
+    def _look_at_flags(self, row: int, inputs: list[int], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Whether what required grad when it was first seen did so no more when this operation read it."""
+        required = self.values.requires_grad
+        if any(required[value] for value in inputs):
+            arguments = (*args, *kwargs.values())
+            if not any(passes_gradient(tensor) for each in arguments for tensor in nested_tensors(each)):
+                self.outdated_operations.add(row)
 
     def _log_switched_off(self, row: int) -> None:
         self.operations.mode.append(self._region_mode())
@@ -185,6 +196,8 @@ class Recorder(Tables, TorchFunctionMode):
         if kind == _INPLACE:
             if isinstance(target, _Tensor):
                 self._record_output(target, row, kind, text, inputs)
+        elif text in SWITCHES:
+            self._record_output(args[0], row, kind, text, inputs)
         elif kind == _EXIT:
             if text in TO_ARRAYS and inputs and isinstance(args[0], _Tensor):
                 self._exported[storage_pointer(args[0])] = inputs[0]
@@ -319,63 +332,14 @@ class Recorder(Tables, TorchFunctionMode):
                     values.append(made)
                     positions.append(len(positions))
         row = self._append_row(name, site)
+        if inner:
+            self.checkpoint_operations.add(row)
         self.operations.sequence_start[row] = before
         self._append_inputs(row, values, positions)
         kind = _ALIASING if name in ALIASING else _PLAIN
         for tensor in nested_tensors(result):
             self._record_output(tensor, row, kind, name, values)
         self.operations.output_start.append(len(self.operations.outputs))
-
-    # grad mode
-
-    def _region_mode(self) -> int:
-        """Why gradients are not recorded now: a key of ``REGION_CAUSES``."""
-        if self._inference_depth:
-            return 2
-        if self._checkpoint_depth:
-            return 3
-        # off although nobody was seen to switch it off: the inside of a Function whose `apply` was held elsewhere
-        return 4 if self.region < 0 and self._enabled_at_start else 1
-
-    def __enter__(self) -> Self:
-        self._enabled_at_start = _is_grad_enabled()
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def _change_grad_mode(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        was_enabled = _is_grad_enabled()
-        result = run_theirs(func, args)
-        now_enabled = _is_grad_enabled()
-        self._is_torchs_region = not now_enabled and is_in_torchs_module(sys._getframe(2))
-        if was_enabled and not now_enabled:
-            if is_leaving() and self._outer_regions:
-                self.region = self._outer_regions.pop()
-            else:
-                self.region = region_site(self.sites, sys._getframe(2))
-        elif now_enabled and not was_enabled:
-            if not is_leaving():
-                self._outer_regions.append(self.region)
-            self.region = -1
-        return result
-
-    def refuses_inference(self) -> bool:
-        """Whether an ``inference_mode`` region that is being entered is to be left out; never, for a plain recorder."""
-        return False
-
-    def enter_inference(self, enabled: bool) -> None:
-        """Called when an ``inference_mode`` region begins."""
-        if enabled:
-            if not self._inference_depth:
-                self._outer_regions.append(self.region)
-                self.region = region_site(self.sites, sys._getframe(2))
-            self._inference_depth += 1
-
-    def leave_inference(self, enabled: bool) -> None:
-        """Called when an ``inference_mode`` region ends."""
-        if enabled and self._inference_depth:
-            self._inference_depth -= 1
-            if not self._inference_depth and self._outer_regions:
-                self.region = self._outer_regions.pop()
 
     # the outcome
 
@@ -400,6 +364,8 @@ class Recorder(Tables, TorchFunctionMode):
             leaf_names=self.leaf_names,
             hook_operations=frozenset(self.hook_operations),
             library_operations=frozenset(self.library_operations),
+            outdated_operations=frozenset(self.outdated_operations),
+            checkpoint_operations=frozenset(self.checkpoint_operations),
             score=score,
             layer_values=layer_values,
             initially_enabled=initially_enabled,

@@ -24,6 +24,7 @@ __all__ = [
     "is_leaf",
     "is_view",
     "outside_dispatch",
+    "passes_gradient",
     "requires_grad",
     "retains_grad",
     "shape_of",
@@ -96,6 +97,12 @@ def is_inference(tensor: torch.Tensor) -> bool:
     """Whether a tensor was made in inference mode."""
     with unseen():
         return bool(_IS_INFERENCE(tensor))
+
+
+def passes_gradient(tensor: torch.Tensor) -> bool:
+    """Whether autograd records what is computed from a tensor: of one made in inference mode it never does."""
+    with unseen():
+        return bool(_REQUIRES_GRAD(tensor)) and not _IS_INFERENCE(tensor)
 
 
 def is_view(tensor: torch.Tensor) -> bool:

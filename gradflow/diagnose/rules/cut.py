@@ -10,22 +10,27 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.written import written
-from gradflow.graph.dependence import CutGroup
+from gradflow.graph.dependence import NOT_RECORDED, CutGroup
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence, RepairOutcome
 from gradflow.probe.straight_through import is_straight_through
 
-__all__ = ["path_is_cut"]
+__all__ = ["cuts_of", "path_is_cut"]
 
 
 def path_is_cut(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """One diagnostic for each thing that must be mended before the gradient arrives, nearest to the target first."""
     if any(measured.arrived for measured in evidence.measured) or not evidence.dependence.score_depends:
         return ()
-    groups = [group for group in (_source_cut(evidence), *evidence.dependence.needed) if group is not None]
+    groups = [group for group in cuts_of(evidence) if group.cause != NOT_RECORDED]
     unique = {group.key: group for group in reversed(groups)}
     ordered = [group for group in groups if unique.pop(group.key, None) is not None]
     return tuple(_diagnostic(evidence, group, len(ordered)) for group in ordered)
+
+
+def cuts_of(evidence: Evidence) -> tuple[CutGroup, ...]:
+    """All that stands between the score and the history of the target, nearest to the target first."""
+    return tuple(group for group in (_source_cut(evidence), *evidence.dependence.needed) if group is not None)
 
 
 def _is_without_effect(evidence: Evidence) -> bool:
