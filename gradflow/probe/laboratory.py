@@ -154,6 +154,10 @@ class Laboratory:
             return ReachOfMove()
         return reach_of_move(self._first_trace, target)
 
+    def call_count(self, target: str) -> int:
+        """How often the first run called a layer; 0 where there was none yet."""
+        return 0 if self._first_trace is None else len(self._first_trace.calls_by_module.get(target, ()))
+
     def rewind(self) -> None:
         """Let what runs next start from the initial state, as every forward does."""
         self._keeper.rewind()

@@ -1,0 +1,1 @@
+"""Autograd's derivative held against how the score itself moves."""
