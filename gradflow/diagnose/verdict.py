@@ -70,14 +70,19 @@ def is_off_on_purpose(evidence: Evidence) -> bool:
 def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
     """The partial cuts that make the gradient wrong, the largest loss first.
 
-    A straight-through estimator is meant, and behind one there is no true derivative to lose; a stop-gradient inside an
-    installed package is its authors' decision, on which the published model rests. All are told, and none makes the
-    verdict.
+    A straight-through estimator is meant, and behind one there is no true derivative to lose; where the score moves as
+    the gradient says, nothing is missing; a stop-gradient inside an installed package is its authors' decision, on
+    which the published model rests. All are told, and none makes the verdict.
     """
     losses = [
         loss
         for loss in evidence.partial
-        if not (loss.is_straight_through or loss.is_behind_substitute or _is_of_a_package(evidence, loss))
+        if not (
+            loss.is_straight_through
+            or loss.is_behind_substitute
+            or loss.is_made_up_for
+            or _is_of_a_package(evidence, loss)
+        )
     ]
     return tuple(sorted(losses, key=lambda loss: -loss.relative_difference))
 

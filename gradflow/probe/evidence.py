@@ -104,12 +104,13 @@ class RepairOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialLoss:
-    """How the gradient changes when a partial cut is mended: ``||g_mended - g|| / ||g_mended||``.
+    """How the gradient changes when a partial cut is mended: ``||g_mended - g|| / max(||g_mended||, ||g||)``.
 
     Where gradflow cannot mend it, ``is_mended`` is ``False`` and the difference is that between how the score moved
     when the layer's values were moved and what the gradient predicts; ``is_tried`` where it could, but the gradient is
-    then not finite. ``is_behind_substitute`` where the way leads only
-    through operations whose backward is not their derivative.
+    then not finite. ``is_behind_substitute`` where the way leads only through operations whose backward is not their
+    derivative. ``is_made_up_for``: the score moves as the gradient says, so with the cut mended it would not be the
+    derivative any more. ``others`` are cuts on the same way: the difference is that of mending all of them together.
     """
 
     group: CutGroup
@@ -118,6 +119,8 @@ class PartialLoss:
     is_mended: bool = True
     is_tried: bool = False
     is_behind_substitute: bool = False
+    is_made_up_for: bool = False
+    others: tuple[CutGroup, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

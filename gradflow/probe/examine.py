@@ -217,7 +217,7 @@ class _Examination:
         self.formulas = self._formulas(dependence)
         self.substitutes = substitutes(self.trace, self.formulas)
         given = self.gradients.by_target[self.target]
-        losses = PartialLosses(self.laboratory, self.trace, self.target, given, self.substitutes, self._derivative)
+        losses = PartialLosses(self.laboratory, self.trace, self.target, given, self.substitutes, self._of_all)
         self.partial = losses.on_side_ways(dependence)
         self.undetermined += losses.undetermined
         if self.verify:
@@ -286,6 +286,10 @@ class _Examination:
         if self.derivative is None:
             self.derivative = check_derivative(self.laboratory, self.target, self.index, thorough=self.verify)
         return self.derivative
+
+    def _of_all(self) -> DerivativeCheck:
+        """The same for the whole activation, where only a part of it was asked for."""
+        return self._derivative() if self.index is None else check_derivative(self.laboratory, self.target)
 
     def _verify(self, dependence: Dependence, *, is_explained: bool) -> None:
         """Compare with the score's own movements; what differs and is not explained is looked for along the way."""

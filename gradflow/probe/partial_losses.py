@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -37,6 +38,8 @@ NEGLIGIBLE_LOSS = 1e-4
 
 _NOT_RUN = "gradflow could not run it without the cut"
 _NOT_FINITE = "with the cut mended the gradient is not finite"
+_PLAIN = 0.02
+"""Relative change from which a comparison to 0.1% with the score's own movements tells a gradient from the mended."""
 
 _Way = tuple[CutGroup, ...]
 
@@ -53,7 +56,7 @@ class PartialLosses:
     substitutes
         Operations on the way whose gradient is deliberately another than their derivative.
     derivative
-        Compares the gradient with how the score moves; asked only where nothing can be mended.
+        Compares the gradient with how the score moves; asked where nothing can be mended, and where something was.
     """
 
     def __init__(
@@ -99,7 +102,18 @@ class PartialLosses:
             return self._seen_in_the_score(not_mended)
         for reason, ways_left in not_mended.items():
             self._leave_undetermined(ways_left, reason)
-        return tuple(losses.values())
+        return self._told_from_made_up(tuple(losses.values()))
+
+    def _told_from_made_up(self, losses: tuple[PartialLoss, ...]) -> tuple[PartialLoss, ...]:
+        """The same, held against how the score moves: what a hook puts back in is not missing (implicit gradients)."""
+        plain = [
+            loss
+            for loss in losses
+            if loss.relative_difference >= _PLAIN and not loss.is_straight_through and not loss.is_behind_substitute
+        ]
+        if not plain or self._derivative().outcome != "agrees":
+            return losses
+        return tuple(replace(loss, is_made_up_for=True) if loss in plain else loss for loss in losses)
 
     def _is_whole_without(self, plans: Sequence[RepairPlan]) -> bool:
         """Whether the gradient stays the same with all of these cuts mended together."""
@@ -121,6 +135,7 @@ class PartialLosses:
                 relative_difference=difference,
                 is_straight_through=straight_through,
                 is_behind_substitute=behind,
+                others=tuple(other for other in way if other != group),
             )
             for group in way
         ]
@@ -156,7 +171,7 @@ class PartialLosses:
         """``None`` where there is nothing to compare with, not a number where that is not finite."""
         if len(mended) != len(self._given):
             return None
-        difference = total = 0.0
+        difference = before = after = 0.0
         for one, other in zip(self._given, mended, strict=True):
             if other is None and one is None:
                 continue
@@ -165,9 +180,8 @@ class PartialLosses:
             mended_part = as_real(other).double()
             delta = mended_part if one is None else mended_part - as_real(one).double()
             difference += float(delta.square().sum())
-            total += float(mended_part.square().sum())
-        if not (math.isfinite(difference) and math.isfinite(total)):
+            before += 0.0 if one is None else float(as_real(one).double().square().sum())
+            after += float(mended_part.square().sum())
+        if not (math.isfinite(difference) and math.isfinite(before + after)):
             return math.nan
-        if total == 0.0:
-            return 0.0 if difference == 0.0 else float("inf")
-        return float((difference / total) ** 0.5)
+        return float((difference / max(before, after)) ** 0.5) if difference else 0.0

@@ -7,8 +7,10 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair, Severity
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.verdict import harmful_losses
+from gradflow.graph.cut_group import CutGroup
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence, PartialLoss
+from gradflow.source_place import place
 
 __all__ = ["some_ways_are_cut"]
 
@@ -34,18 +36,21 @@ def _begins(part: SourceSpan | None, whole: SourceSpan | None) -> bool:
 
 def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Diagnostic:
     trace, group = evidence.trace, loss.group
-    operation = group.leave if group.leave >= 0 else group.operation
+    operation = _operation_of(group)
     text = text_for(group.cause, trace.name_of(operation))
     region = trace.site_span(group.site)
     at_operation = trace.span_of(operation)
     location = region or at_operation
     share = _share(loss.relative_difference)
     if loss.is_mended:
-        notes = [f"tried: with this cut mended, the gradient at `{evidence.target}` changes by {share} of its L2 norm"]
+        others = _and_others(evidence, loss)
+        mended = f"with this cut{others} mended"
+        changes = f"changes by {share} of the larger of its two L2 norms"
+        notes = [f"tried: {mended}, the gradient at `{evidence.target}` {changes}"]
         repair = Repair(
             description=text.helps[0],
             verified=True,
-            outcome=f"the gradient then changes by {share} of its L2 norm",
+            outcome=f"{mended}, the gradient {changes}" if others else f"the gradient then {changes}",
         )
     else:
         moved = f"with the values of `{evidence.target}` moved a little, {evidence.score} does not follow its gradient"
@@ -64,6 +69,12 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
         notes.append(
             "what is stopped comes only through operations whose backward stands in for their derivative (a spike, a "
             "quantiser), so no true derivative is lost: usually this is meant"
+        )
+    elif loss.is_made_up_for:
+        message = f"a part of the gradient of `{evidence.target}` is stopped here, and nothing is missing"
+        notes.append(
+            f"measured: with the values of `{evidence.target}` moved a little, {evidence.score} follows its gradient "
+            "as it is, so with this cut mended it would not be the derivative (implicit differentiation stops so)"
         )
     elif severity == "info":
         message = f"an installed package stops part of the gradient of `{evidence.target}`"
@@ -101,7 +112,21 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
     )
 
 
+def _and_others(evidence: Evidence, loss: PartialLoss) -> str:
+    """The other cuts on the same way, which were mended with it: of one alone nothing is known."""
+    own, *spans = (
+        evidence.trace.site_span(group.site) or evidence.trace.span_of(_operation_of(group))
+        for group in (loss.group, *loss.others)
+    )
+    places = [
+        "another" if span is None else f"the one at {place(span)}" for span in spans if span is None or span != own
+    ]
+    return "".join(f" and {where}" for where in dict.fromkeys(places))
+
+
+def _operation_of(group: CutGroup) -> int:
+    return group.leave if group.leave >= 0 else group.operation
+
+
 def _share(relative: float) -> str:
-    if relative == float("inf"):
-        return "all"
     return f"{100 * relative:.0f}%" if relative >= 0.01 else f"{100 * relative:.2g}%"
