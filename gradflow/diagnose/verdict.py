@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 from gradflow.diagnose.doubts.unseen_output import has_unseen_output
-from gradflow.location import is_installed
-from gradflow.probe.evidence import Evidence, PartialLoss
+from gradflow.probe.derivative.harmful import harmful_losses
+from gradflow.probe.evidence import Evidence
 from gradflow.probe.formula_check import wrong_formulas
 
-__all__ = ["Verdict", "harmful_losses", "is_off_on_purpose", "may_depend_unseen", "verdict_of"]
+__all__ = ["Verdict", "is_off_on_purpose", "may_depend_unseen", "verdict_of"]
 
 Verdict = Literal["connected", "broken", "unused", "zero", "wrong", "nan", "stale", "error", "not determined"]
 
@@ -65,29 +65,3 @@ def is_off_on_purpose(evidence: Evidence) -> bool:
         or evidence.has_substitutes
         or any(formula.outcome not in ("right", "undetermined") for formula in evidence.formulas)
     )
-
-
-def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
-    """The partial cuts that make the gradient wrong, the largest loss first.
-
-    A straight-through estimator is meant, and behind one there is no true derivative to lose; where the score moves as
-    the gradient says, nothing is missing; a stop-gradient inside an installed package is its authors' decision, on
-    which the published model rests. All are told, and none makes the verdict.
-    """
-    losses = [
-        loss
-        for loss in evidence.partial
-        if not (
-            loss.is_straight_through
-            or loss.is_behind_substitute
-            or loss.is_made_up_for
-            or _is_of_a_package(evidence, loss)
-        )
-    ]
-    return tuple(sorted(losses, key=lambda loss: -loss.relative_difference))
-
-
-def _is_of_a_package(evidence: Evidence, loss: PartialLoss) -> bool:
-    operation = loss.group.operation
-    span = evidence.trace.span_of(operation)
-    return operation in evidence.trace.library_operations or (span is not None and is_installed(span.path))

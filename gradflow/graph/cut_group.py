@@ -9,7 +9,7 @@ from typing import Literal
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DECISIONS
 
-__all__ = ["Bridge", "CutGroup", "merge_cuts"]
+__all__ = ["Bridge", "CutGroup", "merge_cuts", "place_of", "rows_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +45,28 @@ class CutGroup:
     def key(self) -> tuple[str, int]:
         """What makes two of them the same thing to mend."""
         return (self.cause, self.site if self.site >= 0 else self.operation)
+
+
+def place_of(trace: Trace, group: CutGroup) -> tuple[str, str, int]:
+    """The expression in the code that is to be mended: one, however many values it cuts and however often it ran."""
+    if group.site >= 0:
+        return group.cause, "", group.site
+    row = _row_in_code(group)
+    return group.cause, trace.name_of(row), trace.operations.site[row]
+
+
+def rows_of(trace: Trace, group: CutGroup) -> tuple[int, ...]:
+    """All operations at which the same expression cuts: each in a region without recording, each time that it ran."""
+    columns = trace.operations
+    if group.site >= 0:
+        return tuple(row for row in range(len(trace)) if columns.mode[row] and columns.region[row] == group.site)
+    here = _row_in_code(group)
+    same = columns.name[here], columns.site[here]
+    return tuple(row for row in range(len(trace)) if (columns.name[row], columns.site[row]) == same)
+
+
+def _row_in_code(group: CutGroup) -> int:
+    return group.leave if group.leave >= 0 else group.operation
 
 
 def merge_cuts(groups: Sequence[CutGroup], trace: Trace) -> tuple[CutGroup, ...]:

@@ -79,13 +79,12 @@ def _obstacle(trace: Trace, operation: int, value: int, output: int) -> Obstacle
     return None
 
 
-def upstream_of(trace: Trace, operation: int) -> bytearray:
-    """One byte per value: whether an operation depends on it."""
+def upstream_of(trace: Trace, *operations: int) -> bytearray:
+    """One byte per value: whether any of the operations depends on it."""
     before = bytearray(len(trace.values.producer))
-    for value in value_inputs(trace, operation):
-        before[value] = 1
-    for earlier in range(operation - 1, -1, -1):
-        if any(before[value] for value in trace.outputs_of(earlier)):
+    asked = frozenset(operations)
+    for earlier in range(max(operations, default=-1), -1, -1):
+        if earlier in asked or any(before[value] for value in trace.outputs_of(earlier)):
             for value in value_inputs(trace, earlier):
                 before[value] = 1
     return before

@@ -272,6 +272,17 @@ class Laboratory:
         gradients, _ = self._repaired(plan, target, enable=False)
         return () if gradients is None else gradients.by_target.get(target, ())
 
+    def repaired_gradients(
+        self, plan: RepairPlan, parameters: Mapping[str, torch.Tensor]
+    ) -> Mapping[str, tuple[torch.Tensor | None, ...]]:
+        """What many parameters get with the plan's places neutralised: not kept, and empty when that run failed."""
+        own, self.parameters = self.parameters, parameters
+        try:
+            found, _ = self._run_repair(plan, enable=False)
+        finally:
+            self.parameters = own
+        return {name: gradients.by_target.get(name, ()) for name, gradients in found.items() if gradients.error is None}
+
     def _repaired(self, plan: RepairPlan, target: str, enable: bool) -> tuple[Gradients | None, str]:
         """What a target gets in a repaired run, or why there is none; one run serves all targets of its time."""
         key = (plan, enable)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import torch
 
+from gradflow.graph.cut_group import place_of
 from gradflow.graph.dependence import CutGroup, Dependence
 from gradflow.probe.dense_values import as_real
 from gradflow.probe.derivative_check import DerivativeCheck
@@ -22,7 +23,7 @@ from gradflow.probe.together.halving import worth_trying
 from gradflow.source_place import place
 from gradflow.trace.data import Trace
 
-__all__ = ["PARTIAL_CAUSES", "PartialLosses"]
+__all__ = ["NEGLIGIBLE_LOSS", "PARTIAL_CAUSES", "PartialLosses", "relative_change"]
 
 PARTIAL_CAUSES = frozenset({"detach", "hook-detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
 
@@ -78,7 +79,7 @@ class PartialLosses:
 
     def on_side_ways(self, dependence: Dependence) -> tuple[PartialLoss, ...]:
         """For each cut on a side path: how much of the gradient is missing because of it."""
-        losses: dict[tuple[str, int], PartialLoss] = {}
+        losses: dict[tuple[str, str, int], PartialLoss] = {}
         not_mended: dict[str, list[_Way]] = {}
         ways: dict[RepairPlan, _Way] = {}
         values = self._trace.layer_values.get(self._target, ())
@@ -97,7 +98,7 @@ class PartialLosses:
                 not_mended.setdefault(_NOT_FINITE, []).append(way)
             elif difference > NEGLIGIBLE_LOSS:
                 for loss in self._losses_of(way, difference, dependence):
-                    losses.setdefault(loss.group.key, loss)
+                    losses.setdefault(place_of(self._trace, loss.group), loss)
         if not_mended and not losses:
             return self._seen_in_the_score(not_mended)
         for reason, ways_left in not_mended.items():
@@ -121,7 +122,7 @@ class PartialLosses:
         return difference is not None and difference <= NEGLIGIBLE_LOSS
 
     def _difference_without(self, plan: RepairPlan) -> float | None:
-        return self._relative_difference(self._laboratory.repaired_gradient(plan, self._target))
+        return relative_change(self._given, self._laboratory.repaired_gradient(plan, self._target))
 
     def _losses_of(self, way: _Way, difference: float, dependence: Dependence) -> list[PartialLoss]:
         values = self._trace.layer_values.get(self._target, ())
@@ -167,21 +168,25 @@ class PartialLosses:
             where = place(span) if span is not None else "a side path"
             self.undetermined.append(f"how much of the gradient is lost at {where}, because {reason}")
 
-    def _relative_difference(self, mended: tuple[torch.Tensor | None, ...]) -> float | None:
-        """``None`` where there is nothing to compare with, not a number where that is not finite."""
-        if len(mended) != len(self._given):
+
+def relative_change(given: Sequence[torch.Tensor | None], mended: Sequence[torch.Tensor | None]) -> float | None:
+    """How far a gradient moves when something is mended, of the larger of both.
+
+    ``None`` where it is lost by that, not a number where it is not finite.
+    """
+    if len(mended) != len(given):
+        return None
+    difference = before = after = 0.0
+    for one, other in zip(given, mended, strict=True):
+        if other is None and one is None:
+            continue
+        if other is None:
             return None
-        difference = before = after = 0.0
-        for one, other in zip(self._given, mended, strict=True):
-            if other is None and one is None:
-                continue
-            if other is None:
-                return None
-            mended_part = as_real(other).double()
-            delta = mended_part if one is None else mended_part - as_real(one).double()
-            difference += float(delta.square().sum())
-            before += 0.0 if one is None else float(as_real(one).double().square().sum())
-            after += float(mended_part.square().sum())
-        if not (math.isfinite(difference) and math.isfinite(before + after)):
-            return math.nan
-        return float((difference / max(before, after)) ** 0.5) if difference else 0.0
+        mended_part = as_real(other).double()
+        delta = mended_part if one is None else mended_part - as_real(one).double()
+        difference += float(delta.square().sum())
+        before += 0.0 if one is None else float(as_real(one).double().square().sum())
+        after += float(mended_part.square().sum())
+    if not (math.isfinite(difference) and math.isfinite(before + after)):
+        return math.nan
+    return float((difference / max(before, after)) ** 0.5) if difference else 0.0

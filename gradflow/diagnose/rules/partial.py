@@ -6,9 +6,9 @@ from gradflow.diagnose.cause_texts import text_for
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair, Severity
 from gradflow.diagnose.score_path import score_path
-from gradflow.diagnose.verdict import harmful_losses
 from gradflow.graph.cut_group import CutGroup
 from gradflow.location import SourceSpan
+from gradflow.probe.derivative.harmful import harmful_losses
 from gradflow.probe.evidence import Evidence, PartialLoss
 from gradflow.source_place import place
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Diagnostic, Help
 from gradflow.diagnose.score_path import score_path
-from gradflow.diagnose.verdict import harmful_losses, is_off_on_purpose
+from gradflow.diagnose.verdict import is_off_on_purpose
 from gradflow.location import SourceSpan
+from gradflow.probe.derivative.harmful import harmful_losses
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.formula_check import wrong_formulas

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gradflow.graph.cut_group import place_of
 from gradflow.graph.dependence import analyse
 from gradflow.graph.ways_to_score import WaysToScore, upstream_of
+from gradflow.probe.audit.behind_a_cut import names_before, those_that_change
+from gradflow.probe.derivative.harmful import harmful_losses
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients
@@ -34,8 +37,9 @@ def examine_incomplete(
 ) -> tuple[tuple[IncompleteCause, ...], tuple[str, ...]]:
     """One entry per cut that takes a part of a gradient, and what could not be determined.
 
-    Of the parameters ``arrived``, which do get a gradient, one or two are looked into for each cut on their ways. The
-    laboratory's ``parameters`` are afterwards only those.
+    Of the parameters ``arrived``, which do get a gradient, one or two are looked into for each cut on their ways; whose
+    gradient a cut takes a part of, one more run measures. The laboratory's ``parameters`` are afterwards only those
+    that were looked into.
     """
     trace = run.trace
     subjects = _subjects(trace, ways, arrived)
@@ -46,18 +50,30 @@ def examine_incomplete(
             f"whether the gradient of {len(left_out)} more parameters is whole, among them `{left_out[0]}`: "
             f"{len(subjects)} have ways of their own that are cut, and {MOST_SUBJECTS} were looked into"
         )
+    everything = laboratory.parameters
     # a repaired run need not hold the gradients of all parameters
-    laboratory.parameters = {name: laboratory.parameters[name] for name in looked_at}
-    found: dict[tuple[str, int], IncompleteCause] = {}
+    laboratory.parameters = {name: everything[name] for name in looked_at}
+    found: dict[tuple[str, str, int], tuple[str, Evidence]] = {}
     for name in looked_at:
         evidence = examine(laboratory, run, gradients[name], name)
         undetermined += evidence.undetermined
         for loss in evidence.partial:
-            before = upstream_of(trace, loss.group.operation)
-            members = tuple(each for each in arrived if before[trace.layer_values[each][0]])
-            cause = IncompleteCause(members=members or (name,), evidence=replace(evidence, partial=(loss,)))
-            found.setdefault(loss.group.key, cause)
-    return tuple(found.values()), tuple(dict.fromkeys(undetermined))
+            found.setdefault(place_of(trace, loss.group), (name, replace(evidence, partial=(loss,))))
+    causes = [IncompleteCause(members=(name,), evidence=evidence) for name, evidence in found.values()]
+    harmful = [cause for cause in causes if harmful_losses(cause.evidence)]
+    losses = [cause.evidence.partial[0] for cause in harmful]
+    before = [names_before(trace, ways, loss.group, arrived) for loss in losses]
+    changing = those_that_change(
+        laboratory, trace, losses, before, lambda name: gradients[name].by_target[name], everything
+    )
+    members = {id(cause): names for cause, names in zip(harmful, changing, strict=True)}
+    return tuple(
+        replace(cause, members=_in_order(arrived, (*cause.members, *members.get(id(cause), ())))) for cause in causes
+    ), tuple(dict.fromkeys(undetermined))
+
+
+def _in_order(names: Sequence[str], some: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name in some)
 
 
 def _subjects(trace: Trace, ways: WaysToScore, arrived: Sequence[str]) -> list[str]:

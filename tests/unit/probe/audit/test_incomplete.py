@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
@@ -69,3 +71,92 @@ def test_healthy_towers_are_healthy():
     report = gradflow.audit(Healthy(1.0, 1.0), inputs=torch.randn(3, 4))
     assert report.exit_code == 0
     assert report.undetermined == ()
+
+
+class Pair(nn.Module):
+    """One encoder for two inputs, the second time without recording; ``head`` gets its whole gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4))
+        self.head = nn.Linear(8, 1)
+
+    def forward(self, a, b):
+        one = self.encoder(a)
+        with torch.no_grad():
+            two = self.encoder(b)
+        return self.head(torch.cat([one, two], -1)).squeeze(-1)
+
+
+def test_all_parameters_that_are_read_in_a_region_are_counted():
+    report = gradflow.audit(Pair(), inputs=(torch.randn(6, 8), torch.randn(6, 8)))
+    (found,) = (one for one in report.diagnostics if one.name == "partial-detach")
+    assert set(found.hides) == {f"encoder.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")}
+    assert "4 of 6 parameters" in found.message
+
+
+def test_a_parameter_that_changes_nothing_behind_the_cut_is_not_counted():
+    class Shifted(Pair):
+        def forward(self, a, b):
+            one = self.encoder(a)
+            # a softmax takes out again what is added to all entries alike
+            two = self.encoder(b).softmax(-1).detach()
+            return self.head(torch.cat([one, two], -1)).squeeze(-1)
+
+    model = Shifted()
+    model.shift = nn.Parameter(torch.zeros(()))
+    original = model.encoder[2].forward
+    model.encoder[2].forward = lambda x: original(x) + model.shift
+    report = gradflow.audit(model, inputs=(torch.randn(6, 8), torch.randn(6, 8)))
+    (found,) = (one for one in report.diagnostics if one.name == "partial-detach")
+    assert "encoder.2.bias" in found.hides
+    assert "shift" not in found.hides
+
+
+class Carried(nn.Module):
+    """A state of two tensors, detached between the steps by one expression."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.head = nn.LSTMCell(3, 5), nn.Linear(5, 2)
+
+    def forward(self, x):
+        state = None
+        for step in x:
+            state = self.cell(step, state if state is None else tuple(one.detach() for one in state))
+        return self.head(state[0])
+
+
+def test_one_expression_that_cuts_several_values_is_one_finding():
+    report = gradflow.audit(Carried(), inputs=torch.randn(4, 2, 3))
+    (found,) = (one for one in report.diagnostics if one.name == "partial-detach")
+    assert {name.partition(".")[0] for name in found.hides} == {"cell"}
+
+
+class Teacher(nn.Module):
+    """A copy that follows without recording, and is asked without recording: only both together cost anything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.student = nn.Sequential(nn.Linear(5, 8), nn.ELU(), nn.Linear(8, 3))
+        self.teacher = copy.deepcopy(self.student).requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self):
+        for one, other in zip(self.student.parameters(), self.teacher.parameters(), strict=True):
+            other.lerp_(one, 0.5)
+
+    def forward(self, x):
+        self.update()
+        with torch.no_grad():
+            soft = self.teacher(x + 0.1).softmax(-1)
+        return -(soft * self.student(x).log_softmax(-1)).sum(-1).mean()
+
+
+def test_what_only_two_cuts_together_cost_is_told_of_both():
+    report = gradflow.audit(Teacher(), inputs=torch.randn(8, 5))
+    found = [one for one in report.diagnostics if one.name == "partial-detach"]
+    assert len(found) == 2
+    for one in found:
+        assert "all 4 parameters" in one.message
+        assert "with this cut and the one at" in one.notes[0]

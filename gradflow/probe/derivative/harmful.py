@@ -1,0 +1,34 @@
+"""Which of the cuts on side ways make a gradient wrong."""
+
+from __future__ import annotations
+
+from gradflow.location import is_installed
+from gradflow.probe.evidence import Evidence, PartialLoss
+
+__all__ = ["harmful_losses"]
+
+
+def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
+    """The partial cuts that make the gradient wrong, the largest loss first.
+
+    A straight-through estimator is meant, and behind one there is no true derivative to lose; where the score moves as
+    the gradient says, nothing is missing; a stop-gradient inside an installed package is its authors' decision, on
+    which the published model rests. All are told, and none makes the verdict.
+    """
+    losses = [
+        loss
+        for loss in evidence.partial
+        if not (
+            loss.is_straight_through
+            or loss.is_behind_substitute
+            or loss.is_made_up_for
+            or _is_of_a_package(evidence, loss)
+        )
+    ]
+    return tuple(sorted(losses, key=lambda loss: -loss.relative_difference))
+
+
+def _is_of_a_package(evidence: Evidence, loss: PartialLoss) -> bool:
+    operation = loss.group.operation
+    span = evidence.trace.span_of(operation)
+    return operation in evidence.trace.library_operations or (span is not None and is_installed(span.path))
