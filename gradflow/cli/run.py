@@ -17,11 +17,13 @@ from gradflow.cli.outputs import Outputs, add_force_option
 from gradflow.cli.parser import one_of, path_with
 from gradflow.cli.printing import say, without_stand_ins
 from gradflow.cli.verb import Subparsers
-from gradflow.errors import UsageError
+from gradflow.errors import GradflowError, UsageError
 from gradflow.output.named import output_path
 from gradflow.output.sources import module_files, named_files
+from gradflow.printable import printable
 from gradflow.render import file_content
 from gradflow.report import Report
+from gradflow.trace.conduct.their_exceptions import text_of
 
 __all__ = ["Run"]
 
@@ -125,7 +127,13 @@ class Run:
             )
         if os.getpid() != process:
             return status  # a process that the program forked: the one that started it reports
-        report = tell()
+        try:
+            report = tell()
+        except Exception as failure:
+            if isinstance(failure, GradflowError) or not status:
+                raise
+            _say_failed(failure)  # the program has failed as well, and its status says so
+            return status
         if status == INTERRUPTED and is_ours and os.name == "posix":
             _end_as_interrupted()
         return status or (report.exit_status(strict=True) if args.strict else 0)
@@ -179,7 +187,11 @@ def reported_failure() -> Iterator[None]:
     try:
         yield
     except Exception as failure:  # noqa: BLE001
-        say(f"gradflow: no report could be given: {type(failure).__name__}: {failure}")
+        _say_failed(failure)
+
+
+def _say_failed(failure: Exception) -> None:
+    say(printable(f"gradflow: no report could be given: {type(failure).__name__}: {text_of(failure)}"))
 
 
 def _show(report: Report, format_: str, output: Path | None, outputs: Outputs, *, is_flushed: bool) -> None:

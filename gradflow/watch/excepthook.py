@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from types import TracebackType
 
 from gradflow.printable import inert, printable
+from gradflow.trace.conduct.their_exceptions import text_of
 
 __all__ = ["install_excepthook", "uninstall_excepthook"]
 
@@ -35,8 +37,9 @@ def _explain(error: BaseException) -> None:
         if report.diagnostics:
             show(report)
     except Exception as failure:  # noqa: BLE001  (nothing may hide the program's own exception)
-        said = printable(f"gradflow: could not explain this: {type(failure).__name__}: {failure}")
-        print(inert(said), file=sys.stderr)  # noqa: T201
+        said = printable(f"gradflow: could not explain this: {type(failure).__name__}: {text_of(failure)}")
+        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it
+            print(inert(said), file=sys.stderr)  # noqa: T201
 
 
 def install_excepthook() -> None:

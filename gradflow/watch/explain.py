@@ -11,7 +11,9 @@ from types import FrameType, TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 from gradflow.errors import UsageError
+from gradflow.printable import printable
 from gradflow.report import Environment, Report, Score, Target
+from gradflow.trace.conduct.their_exceptions import set_traceback, traceback_of
 from gradflow.watch.before_block import with_what_ran_before
 from gradflow.watch.events import Observation
 from gradflow.watch.observers.active import Claim
@@ -55,15 +57,18 @@ class Explanation:
         run, self._run = self._run, None
         if run is not None:
             run.end(error, sys._getframe(1))
-            self._tell(run)
+            try:
+                self._tell(run)
+            except Exception as failure:  # noqa: BLE001  (ours: the program goes on, with its own exception if any)
+                say(f"gradflow: the report could not be shown: {printable(type(failure).__name__)}")
             if error is not None and not self._quiet and run.claim.watches:
                 mark_explained(error)
 
     def _tell(self, run: _Run) -> None:
         if self._quiet:
             return
-        if run.is_blind:
-            say("gradflow: this block was not watched, because another explanation is running elsewhere")
+        if run.blind:
+            say(f"gradflow: this block was not watched, because {run.blind}")
         elif run.claim.watches and self.report is not None:
             show(self.report)
 
@@ -115,7 +120,7 @@ class _Run:
 
     def __init__(self, explanation: Explanation, steps: int | None) -> None:
         self.claim = Claim()
-        self.is_blind = False
+        self.blind = ""
         self._explanation = explanation
         self._joined: list[Explanation] = []
         self._started = perf_counter()
@@ -123,12 +128,16 @@ class _Run:
         if not self.claim.watches:
             return
         try:
-            self._watch = Watch(steps=steps)
-            self._block = self._watch.watching()
+            watch = Watch(steps=steps)
+            self._block = watch.watching()
             self._block.__enter__()
-        except BaseException:
+        except BaseException as error:
             self.claim.release()
-            raise
+            if not isinstance(error, Exception):
+                raise
+            self.blind = f"gradflow itself failed: {type(error).__name__}; please report it"
+            return
+        self._watch = watch
         _runs[self.claim] = self
 
     def end(self, error: BaseException | None, frame: FrameType) -> None:
@@ -136,48 +145,51 @@ class _Run:
         if self._watch is None:
             self._end_within()
             return
+        watch = self._watch
         try:
             self._block.__exit__(None, None, None)
+        except Exception as failure:  # noqa: BLE001  (ours: the block has run)
+            watch.recorder.aside.note(failure)
         finally:
             self.claim.release()
             _runs.pop(self.claim, None)
-        watch, seen = self._watch, list[Observation]()
         if error is not None:
             watch.note_failure(error)
 
-        def observe() -> Observation:
-            seen.append(watch.observation())
-            return seen[0]
+        def refine(report: Report, observation: Observation) -> Report:
+            return with_what_ran_before(report, observation, frame, error)
 
-        report = outcome(observe, duration_s=perf_counter() - self._started, is_block=True)
-        if seen:
-            report = with_what_ran_before(report, seen[0], frame, error)
+        report = outcome(watch.observation, duration_s=perf_counter() - self._started, is_block=True, refine=refine)
         for one in (self._explanation, *self._joined):
             one.report = report
         if error is not None:
             # the program's own traceback, as if nothing had been watched
-            error.__traceback__ = without_gradflow(error.__traceback__) or error.__traceback__
+            traceback = traceback_of(error)
+            set_traceback(error, without_gradflow(traceback) or traceback)
 
     def _end_within(self) -> None:
         """The block was seen by the explanation around it, or by none."""
+        if self.blind:
+            self._explanation.report = _not_watched(self.blind)
+            return
         around = _runs.get(self.claim.holder)
         if around is not None and self.claim.is_covered:
             around._joined.append(self._explanation)
             return
-        self.is_blind = True
-        self._explanation.report = _not_watched()
+        self.blind = "another explanation is running elsewhere"
+        self._explanation.report = _not_watched("another `gradflow.explain()` was running, and only one can watch")
 
 
 _runs: dict[Claim, _Run] = {}
 
 
-def _not_watched() -> Report:
+def _not_watched(why: str) -> Report:
     return Report(
         verdict="error",
         target=Target(name="the program"),
         score=Score(description="the score"),
         environment=Environment(watched="nothing"),
-        undetermined=("what the gradients met: another `gradflow.explain()` was running, and only one can watch",),
+        undetermined=(f"what the gradients met: {why}",),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gradflow.report import Environment, Report, Score, Target
+from gradflow.trace.conduct.their_exceptions import text_of
 from gradflow.watch.events import Observation
 from gradflow.watch.explaining import explain_observation
 
@@ -14,7 +15,12 @@ __all__ = ["outcome"]
 
 
 def outcome(
-    observe: Callable[[], Observation], *, program: str = "", duration_s: float = 0.0, is_block: bool = False
+    observe: Callable[[], Observation],
+    *,
+    program: str = "",
+    duration_s: float = 0.0,
+    is_block: bool = False,
+    refine: Callable[[Report, Observation], Report] | None = None,
 ) -> Report:
     """Explain what was observed; where gradflow itself fails at that, a report that says so.
 
@@ -28,9 +34,13 @@ def outcome(
         How long it ran, in seconds.
     is_block
         Whether other code of the program ran before what was observed.
+    refine
+        Makes the final report of that.
     """
     try:
-        return explain_observation(observe(), program=program, duration_s=duration_s, is_block=is_block)
+        observation = observe()
+        report = explain_observation(observation, program=program, duration_s=duration_s, is_block=is_block)
+        return report if refine is None else refine(report, observation)
     except Exception as error:  # noqa: BLE001  (the program has run; its result is not to be lost)
         return Report(
             verdict="error",
@@ -44,6 +54,6 @@ def outcome(
 
 
 def _where(error: Exception) -> str:
-    said = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+    said = " ".join(f"{type(error).__name__}: {text_of(error)}".split()).rstrip(": ")
     frames = traceback.extract_tb(error.__traceback__)
     return f"{said} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else said

@@ -7,9 +7,11 @@ import dis
 import sys
 from types import FrameType
 
+from gradflow.attributes import attributes_of
 from gradflow.cell import shell
 from gradflow.printable import inert
 from gradflow.report import Report
+from gradflow.trace.conduct.their_exceptions import set_attribute
 from gradflow.watch.explaining import summary
 
 __all__ = ["is_explained", "is_shown_by_itself", "mark_explained", "say", "show"]
@@ -40,13 +42,12 @@ def say(text: str) -> None:
 
 def mark_explained(error: BaseException) -> None:
     """Remember of an exception that it was explained, for those that would explain it as it goes on."""
-    with contextlib.suppress(AttributeError, TypeError):  # an exception that takes no attributes is explained twice
-        setattr(error, _MARK, True)
+    set_attribute(error, _MARK, True)
 
 
 def is_explained(error: BaseException) -> bool:
     """Whether it was."""
-    return _MARK in getattr(error, "__dict__", {})
+    return _MARK in attributes_of(error)
 
 
 def is_shown_by_itself(frame: FrameType | None) -> bool:

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from gradflow.trace.conduct.their_exceptions import set_traceback, traceback_of
 
 __all__ = ["Aside", "Operation", "leave_out_this_frame"]
 
 
 def leave_out_this_frame(error: BaseException) -> None:
     """Take the frame that caught an exception, and is about to raise it again, from its traceback."""
-    if error.__traceback__ is not None:
-        error.__traceback__ = error.__traceback__.tb_next
+    traceback = traceback_of(error)
+    if traceback is not None:
+        set_traceback(error, traceback.tb_next)
 
 
 class Operation:
@@ -50,7 +52,8 @@ class Operation:
             self.result = self._function(*args, **kwargs)
         except BaseException as error:
             self.error = error
-            self.below = error.__traceback__.tb_next if error.__traceback__ is not None else None
+            traceback = traceback_of(error)
+            self.below = traceback.tb_next if traceback is not None else None
             raise
         self.has_ended = True
         return self.result
@@ -77,8 +80,10 @@ class Aside:
     def note(self, error: BaseException) -> None:
         """Something of gradflow's own failed."""
         if not self.failure:
-            frames = traceback.extract_tb(error.__traceback__)
-            where = f" in {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+            at = error.__traceback__
+            while at is not None and at.tb_next is not None:
+                at = at.tb_next
+            where = f" in {Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}" if at is not None else ""
             self.failure = f"{type(error).__name__}{where}"
             self._end()
 
@@ -117,7 +122,8 @@ class Aside:
         except BaseException as error:
             if error is operation.error:
                 # as the operation raised it: its traceback is that of the program, and nothing refers to it in a circle
-                error.__traceback__, operation.error, operation.below = operation.below, None, None
+                set_traceback(error, operation.below)
+                operation.error = operation.below = None
                 raise
             if not isinstance(error, Exception):
                 operation.error = operation.below = None

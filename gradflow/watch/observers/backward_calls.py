@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from gradflow.probe.evidence import Measured
+from gradflow.trace.conduct.their_exceptions import text_of, traceback_of
 from gradflow.trace.failure import innermost_place
 from gradflow.trace.patches import replace, replace_function
 from gradflow.trace.tensor_facts import gradient_of, is_leaf, requires_grad, version_of
@@ -142,8 +143,8 @@ class BackwardCalls:
         try:
             result = operation(*args, **kwargs)
         except BaseException as error:
-            event.error_type, event.error = type(error).__name__, " ".join(str(error).split())
-            event.raised_in = innermost_place(error.__traceback__)
+            event.error_type, event.error = type(error).__name__, " ".join(text_of(error).split())
+            event.raised_in = innermost_place(traceback_of(error))
             notes.fail(event)
             raise
         if kind == "grad":

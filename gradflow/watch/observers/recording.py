@@ -13,6 +13,7 @@ import torch
 
 from gradflow.location import SiteTable, is_installed
 from gradflow.trace.classify import Kind
+from gradflow.trace.conduct.their_exceptions import text_of
 from gradflow.trace.grad_mode import differentiates
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import FROM_ARRAYS, VALUE_EXITS
@@ -355,7 +356,7 @@ class ProgramRecorder(Recorder):
         try:
             result = operation(*args, **kwargs)
         except RuntimeError as error:
-            change.error = str(error)
+            change.error = text_of(error)
             self._log.flags.append(change)
             raise
         if change.was != on:

@@ -16,6 +16,7 @@ from types import ModuleType, TracebackType
 from typing import Any, TextIO
 
 from gradflow.location import own_directory
+from gradflow.trace.conduct.their_exceptions import is_one, set_traceback, traceback_of
 from gradflow.watch.observers.watching import Watch
 
 __all__ = ["INTERRUPTED", "flush", "run_program", "without_gradflow"]
@@ -48,6 +49,7 @@ def run_program(
     if not sys.flags.safe_path:
         # Python puts the folder of what it starts there: that is gradflow's in a process of our own
         sys.path[: int(is_whole_process)] = [_search_path(program, is_module=is_module)]
+    ended_by: list[BaseException] = []
     try:
         with watch.watching():
             try:
@@ -61,10 +63,9 @@ def run_program(
             except SystemExit as stop:
                 return _status(stop.code)
             except BaseException as error:  # noqa: BLE001  (the program's own, to be shown as Python would)
-                watch.note_failure(error)
-                _show(error)
-                return INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
-        return 0
+                ended_by.append(error)
+            # the hook that shows it is called when nothing is being handled
+            return _end(watch, ended_by.pop()) if ended_by else 0
     finally:
         flush(sys.stdout)
         if is_whole_process:
@@ -143,16 +144,35 @@ def _status(code: Any) -> int:
     return 1
 
 
+def _end(watch: Watch, error: BaseException) -> int:
+    """An exception ended the program: the exit status that Python gives it."""
+    watch.note_failure(error)
+    try:
+        _show(error)
+    except SystemExit as stop:  # raised by a hook of the program's that shows exceptions
+        return _status(stop.code)
+    return INTERRUPTED if is_one(error, KeyboardInterrupt) else 1
+
+
 def _show(error: BaseException) -> None:
     """Print the traceback as if gradflow were not there."""
-    shown = without_gradflow(error.__traceback__)
-    error.__traceback__ = shown or error.__traceback__
+    found = traceback_of(error)
+    shown = without_gradflow(found)
+    set_traceback(error, shown or found)
     flush(sys.stdout)
-    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
-    if sys.excepthook is not sys.__excepthook__:
-        sys.excepthook(type(error), error, shown)
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, shown or found
+    if sys.excepthook is sys.__excepthook__:
+        traceback.print_exception(type(error), error, shown)
         return
-    traceback.print_exception(type(error), error, shown)
+    try:
+        sys.excepthook(type(error), error, shown)
+    except SystemExit:
+        raise
+    except BaseException as failure:  # noqa: BLE001  (the hook's, which Python shows beside what it was to show)
+        print("Error in sys.excepthook:", file=sys.stderr)  # noqa: T201
+        traceback.print_exception(type(failure), failure, without_gradflow(traceback_of(failure)))
+        print("\nOriginal exception was:", file=sys.stderr)  # noqa: T201
+        traceback.print_exception(type(error), error, shown)
 
 
 def without_gradflow(found: TracebackType | None) -> TracebackType | None:

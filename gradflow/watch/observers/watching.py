@@ -15,6 +15,7 @@ import torch
 from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.probe.custom_backward import function_spans
 from gradflow.program_warnings import warnings_as_without_gradflow
+from gradflow.trace.conduct.their_exceptions import attribute_of, text_of, traceback_of
 from gradflow.trace.failure import innermost_place, way_of
 from gradflow.trace.patches import watched
 from gradflow.trace.program_sites import ProgramSites
@@ -145,19 +146,24 @@ class Watch:
 
     def note_failure(self, error: BaseException, *, is_last: bool = True) -> None:
         """An exception ended the program."""
+        self.recorder.aside.looking(self._note_failure)(error, is_last=is_last)
+
+    def _note_failure(self, error: BaseException, *, is_last: bool) -> None:
         keys = self.log.keys
-        module = getattr(error, "obj", None) if isinstance(error, AttributeError) else None
-        is_module = isinstance(module, torch.nn.Module)
-        way = way_of(error.__traceback__)
+        module = attribute_of(error, AttributeError, "obj")
+        is_module = issubclass(type(module), torch.nn.Module)
+        name = attribute_of(error, AttributeError, "name")
+        trace = traceback_of(error)
+        way = way_of(trace)
         self.log.failures.append(
             Failure(
                 type_name=type(error).__name__,
-                message=" ".join(str(error).split()),
-                span=way[0] if way else innermost_place(error.__traceback__),
+                message=" ".join(text_of(error).split()),
+                span=way[0] if way else innermost_place(trace),
                 callers=way[1:],
                 operation=len(self.recorder.operations.name),
                 is_last=is_last,
-                attribute=str(getattr(error, "name", "") or "") if isinstance(error, AttributeError) else "",
+                attribute=name if type(name) is str else "",
                 module=keys.key_of(module) if is_module else -1,
             )
         )

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 
 from gradflow.location import SourceSpan
+from gradflow.trace.conduct.their_exceptions import text_of as text_of_error
+from gradflow.trace.conduct.their_exceptions import traceback_of
 from gradflow.watch.post_mortem.look import MISSING, is_tensor, look_up, variables_of
 from gradflow.watch.post_mortem.places import Place, places_in, torch_argument
 from gradflow.watch.post_mortem.references import references_in
@@ -60,7 +62,7 @@ class Aftermath:
 def aftermath_of(error: BaseException) -> Iterator[Aftermath]:
     """Look at an exception's frames; what was looked at is let go of again at the end."""
     with contextlib.ExitStack() as stack:
-        places = places_in(error.__traceback__)
+        places = places_in(traceback_of(error))
         scope = _scope_of(places, stack)
         own = [place for place in places if place.is_own]
         here = places[-1] if places else None
@@ -69,7 +71,7 @@ def aftermath_of(error: BaseException) -> Iterator[Aftermath]:
         root_nodes, input_nodes = asked_in(expression, names)
         roots, inputs = _given(error)
         yield Aftermath(
-            said=" ".join(str(error).split()),
+            said=" ".join(text_of_error(error).split()),
             span=own[-1].span if own else here.span if here is not None else None,
             scope=scope,
             names=names,
@@ -134,7 +136,7 @@ def _arguments(outer: Place, caller: Scope, inner: Place, scope: Scope) -> Mappi
 
 def _given(error: BaseException) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """The very tensors that autograd was given, from torch's own frames."""
-    traceback = error.__traceback__
+    traceback = traceback_of(error)
     for function, roots, inputs in (("grad", "outputs", "inputs"), ("backward", "tensors", "inputs")):
         found = _tensors(torch_argument(traceback, function, roots))
         if found:

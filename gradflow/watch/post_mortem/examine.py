@@ -10,6 +10,7 @@ import torch
 
 import gradflow
 from gradflow.report import Environment, Report, Score, Target
+from gradflow.trace.conduct.their_exceptions import is_one, text_of
 from gradflow.watch.explaining import findings_in
 from gradflow.watch.finding import Finding
 from gradflow.watch.observers.watching import Watch
@@ -24,22 +25,22 @@ from gradflow.watch.post_mortem.refused import checkpoint_refuses, inference_ten
 __all__ = ["findings_about", "report_about"]
 
 _Rule = Callable[[Aftermath], tuple[Finding, ...]]
-_Kinds = type[BaseException] | tuple[type[BaseException], ...]
+_Kinds = tuple[type[BaseException], ...]
 _RULES: tuple[tuple[_Kinds, str, _Rule], ...] = (
-    (RuntimeError, "does not require grad and does not have a grad_fn", score_is_plain),
-    (RuntimeError, "One of the differentiated Tensors does not require grad", asked_of_plain_tensor),
-    (RuntimeError, "can't retain_grad on Tensor that has requires_grad=False", asked_of_plain_tensor),
-    (RuntimeError, "cannot register a hook on a tensor that doesn't require gradient", asked_of_plain_tensor),
-    (RuntimeError, "appears to not have been used in the graph", not_in_graph),
-    (RuntimeError, "Trying to backward through the graph a second time", graph_is_freed),
-    (RuntimeError, "has been modified by an inplace operation", saved_tensor_changed),
-    (RuntimeError, "leaf Variable that requires grad is being used in an in-place operation", leaf_written_to),
-    (RuntimeError, "grad can be implicitly created only for scalar outputs", no_scalar),
-    (RuntimeError, "Inference tensors cannot be saved for backward", inference_tensor),
-    (RuntimeError, "Setting requires_grad=True on inference tensor", inference_tensor),
-    (RuntimeError, "torch.utils.checkpoint is incompatible", checkpoint_refuses),
-    (RuntimeError, "Checkpointing is not compatible with", checkpoint_refuses),
-    (AttributeError, "object has no attribute 'backward'", number_is_no_score),
+    ((RuntimeError,), "does not require grad and does not have a grad_fn", score_is_plain),
+    ((RuntimeError,), "One of the differentiated Tensors does not require grad", asked_of_plain_tensor),
+    ((RuntimeError,), "can't retain_grad on Tensor that has requires_grad=False", asked_of_plain_tensor),
+    ((RuntimeError,), "cannot register a hook on a tensor that doesn't require gradient", asked_of_plain_tensor),
+    ((RuntimeError,), "appears to not have been used in the graph", not_in_graph),
+    ((RuntimeError,), "Trying to backward through the graph a second time", graph_is_freed),
+    ((RuntimeError,), "has been modified by an inplace operation", saved_tensor_changed),
+    ((RuntimeError,), "leaf Variable that requires grad is being used in an in-place operation", leaf_written_to),
+    ((RuntimeError,), "grad can be implicitly created only for scalar outputs", no_scalar),
+    ((RuntimeError,), "Inference tensors cannot be saved for backward", inference_tensor),
+    ((RuntimeError,), "Setting requires_grad=True on inference tensor", inference_tensor),
+    ((RuntimeError,), "torch.utils.checkpoint is incompatible", checkpoint_refuses),
+    ((RuntimeError,), "Checkpointing is not compatible with", checkpoint_refuses),
+    ((AttributeError,), "object has no attribute 'backward'", number_is_no_score),
     ((AttributeError, TypeError), "NoneType", grad_is_none),
 )
 """What torch says, and who knows about it."""
@@ -67,14 +68,14 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _findings(error: BaseException) -> tuple[Finding, ...]:
-    message = str(error)
+    message = text_of(error)
     for kinds, said, rule in _RULES:
-        if isinstance(error, kinds) and said in message:
+        if is_one(error, *kinds) and said in message:
             with torch._C.DisableTorchFunction(), aftermath_of(error) as after:
                 found = rule(after)
             if found:
                 return found
-    if not isinstance(error, (RuntimeError, AttributeError)):
+    if not is_one(error, RuntimeError, AttributeError):
         return ()
     watch = Watch()
     watch.note_failure(error)
@@ -85,7 +86,7 @@ def report_about(error: BaseException) -> Report:
     """The report; without findings where the exception is not one of autograd's, and it says so."""
     found = findings_about(error)
     first = found[0] if found else None
-    said = " ".join(str(error).split())
+    said = " ".join(text_of(error).split())
     shown = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return Report(
         verdict=first.verdict if first is not None else "error",
