@@ -6,12 +6,15 @@ import contextlib
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from gradflow.probe.evidence import Measured
+from gradflow.torch_facts.running_calls import is_running, optimizer_step
 from gradflow.trace.patches import replace
 from gradflow.trace.tensor_facts import gradient_of, has_readable_numbers, outside_dispatch, requires_grad
 from gradflow.watch.events import STEPS_KEPT, Optimizer
@@ -26,6 +29,29 @@ _LOOKED_INTO = 3
 """At so many steps of an optimizer it is looked whether its gradients are zero."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What an optimizer held at a step: values."""
+
+    held: tuple[int, ...]
+    filled: set[int]
+    trainable: set[int]
+    is_empty: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A step that has begun, under the number of the frame it runs in."""
+
+    number: int
+    optimizer_id: int
+    event: Optimizer
+    has_closure: bool
+    at: tuple[int, int]
+    found: _Found | None
+    suspect: tuple[torch.Tensor, tuple[int, int, Measured]] | None
+
+
 class OptimizerWatch:
     """A patch on the constructor and global step hooks; nothing is recorded inside a step."""
 
@@ -34,10 +60,8 @@ class OptimizerWatch:
         self._before_step = before_step
         self._log = log
         self._known: dict[int, tuple[weakref.ref[Any], Optimizer]] = {}
-        self._inside: list[int] = []
+        self._inside: list[_Step] = []
         self._last_step: dict[int, int] = {}
-        self._waiting: Optimizer | None = None
-        self._suspect: tuple[torch.Tensor, Optimizer, tuple[int, int, Measured]] | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -78,50 +102,72 @@ class OptimizerWatch:
         recorder = self._recorder
         if not recorder.is_own_thread():
             return
-        while self._inside:  # a step that raised never told that it ended
-            recorder.suspended -= self._inside.pop()
-        if recorder.is_off():
-            return
-        event = self._event_of(optimizer, recorder.sites.number(sys._getframe(1)))
+        frame = sys._getframe(1)
+        number = optimizer_step(frame)
+        # torch gives each step a frame of its own: what has its number is over
+        self._let_go(lambda step: step.number != number and is_running(step.number, frame))
+        if recorder.is_off() or any(step.optimizer_id == id(optimizer) for step in self._inside):
+            return  # a step of a class that calls the one of its base is one step
+        event = self._event_of(optimizer, recorder.sites.number(frame))
         # a closure computes the loss again: that is to be seen, and what it brings is there only afterwards
         has_closure = any(callable(argument) for argument in (*args[1:], *kwargs.values()))
         event.takes_closure = event.takes_closure or has_closure
         self._before_step()
-        self._waiting = None
-        if len(event.steps) < STEPS_KEPT:
-            event.steps.append((recorder.sites.number(sys._getframe(1)), len(recorder.operations.name)))
-            if has_closure:
-                self._waiting = event
-            else:
-                self._note_gradients(optimizer, event)
-        self._suspect = self._bad_gradient(optimizer, event)
-        self._inside.append(0 if has_closure else 1)
-        recorder.suspended += self._inside[-1]
+        step = _Step(
+            number=number,
+            optimizer_id=id(optimizer),
+            event=event,
+            has_closure=has_closure,
+            at=(recorder.sites.number(frame), len(recorder.operations.name)),
+            found=None if has_closure else self._found(optimizer, event),
+            suspect=self._bad_gradient(optimizer, event),
+        )
+        self._inside.append(step)
+        recorder.suspended += not has_closure
+        recorder.look_again = self._look_again
 
-    def _note_gradients(self, optimizer: Any, event: Optimizer) -> None:
+    def _look_again(self, frame: FrameType) -> None:
+        """A step that raised never tells that it has ended."""
+        self._let_go(lambda step: is_running(step.number, frame))
+
+    def _let_go(self, still_runs: Callable[[_Step], bool]) -> None:
+        while self._inside and not still_runs(self._inside[-1]):
+            self._end(self._inside.pop())
+
+    def _end(self, step: _Step) -> None:
+        self._recorder.suspended -= not step.has_closure
+        if not self._inside:
+            self._recorder.look_again = None
+
+    def _found(self, optimizer: Any, event: Optimizer) -> _Found | None:
         """What it holds now, and of that what requires grad and has a gradient: groups are added, flags switched."""
+        count = len(event.steps)
+        if count >= STEPS_KEPT:
+            return None
         parameters = _held(optimizer)
         values = tuple(self._recorder.value_of(parameter) for parameter in parameters)
-        if values != event.parameters:
-            event.parameters = tuple(dict.fromkeys((*event.parameters, *values)))
-        event.dropped = set(event.parameters).difference(values)
-        is_complete = bool(values)
-        for value, parameter in zip(values, parameters, strict=True):
-            has_gradient, is_trainable = gradient_of(parameter) is not None, requires_grad(parameter)
-            if has_gradient:
-                event.filled.add(value)
-                event.last_filled[value] = event.steps[-1][1]
-            elif is_trainable:
-                is_complete = False
-            if is_trainable:
-                event.trainable.add(value)
-        event.complete_steps += is_complete
-        if len(event.steps) <= _LOOKED_INTO and _are_zero(parameters):
-            event.empty_steps.append(event.steps[-1][1])
+        return _Found(
+            held=values,
+            filled={v for v, p in zip(values, parameters, strict=True) if gradient_of(p) is not None},
+            trainable={v for v, p in zip(values, parameters, strict=True) if requires_grad(p)},
+            is_empty=count < _LOOKED_INTO and _are_zero(parameters),
+        )
 
-    def _bad_gradient(
-        self, optimizer: Any, event: Optimizer
-    ) -> tuple[torch.Tensor, Optimizer, tuple[int, int, Measured]] | None:
+    def _count(self, step: _Step, found: _Found) -> None:
+        """A step has ended: it was one."""
+        event, moment = step.event, step.at[1]
+        event.steps.append(step.at)
+        if found.held != event.parameters:
+            event.parameters = tuple(dict.fromkeys((*event.parameters, *found.held)))
+        event.dropped = set(event.parameters).difference(found.held)
+        event.filled |= found.filled
+        event.last_filled.update(dict.fromkeys(found.filled, moment))
+        event.trainable |= found.trainable
+        event.complete_steps += bool(found.held) and found.trainable <= found.filled
+        if found.is_empty:
+            event.empty_steps.append(moment)
+
+    def _bad_gradient(self, optimizer: Any, event: Optimizer) -> tuple[torch.Tensor, tuple[int, int, Measured]] | None:
         """A sound parameter that this step is to move along a gradient with NaN or infinity in it."""
         now = len(self._recorder.operations.name)
         previous, self._last_step[id(event)] = self._last_step.get(id(event), event.operation), now
@@ -132,21 +178,26 @@ class OptimizerWatch:
                 value = self._recorder.value_of(parameter)
                 measured = measure(parameter.grad)
                 if measured.arrived and not measured.is_finite and _is_sound(parameter):
-                    return parameter, event, (now, value, measured)
+                    return parameter, (now, value, measured)
         return None
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        if self._inside and self._recorder.is_own_thread():
-            self._recorder.suspended -= self._inside.pop()
-            if self._waiting is not None:
-                event, self._waiting = self._waiting, None
-                self._note_gradients(optimizer, event)
-        if self._suspect is not None:
-            parameter, event, found = self._suspect
-            self._suspect = None
+        if not self._recorder.is_own_thread():
+            return
+        number = optimizer_step(sys._getframe(1))
+        if not any(step.number == number for step in self._inside):
+            return
+        self._let_go(lambda step: step.number == number)
+        step = self._inside.pop()
+        self._end(step)
+        found = self._found(optimizer, step.event) if step.has_closure else step.found
+        if found is not None:
+            self._count(step, found)
+        if step.suspect is not None:
+            parameter, bad = step.suspect
             with outside_dispatch(), torch.no_grad():
                 if has_readable_numbers(parameter) and not _is_sound(parameter):
-                    event.poisoned = found
+                    step.event.poisoned = bad
 
 
 def _groups(optimizer: Any) -> Sequence[dict[str, Any]]:

@@ -70,6 +70,8 @@ class ProgramRecorder(Recorder):
         What is to be done when something of gradflow's own has failed: nothing may refer to tensors any more.
     register_hook
         Takes over ``tensor.register_hook(...)``, where it is set.
+    look_again
+        Called where nothing is recorded for the moment, where it is set: perhaps the reason for that has ended.
     """
 
     def __init__(self, sites: SiteTable, log: Log) -> None:
@@ -80,6 +82,7 @@ class ProgramRecorder(Recorder):
         self.aside = Aside(self._stop)
         self.on_stop: list[Callable[[], None]] = [self.forget_all]
         self.register_hook: Callable[[Operation, Any, Any], Any] | None = None
+        self.look_again: Callable[[FrameType], None] | None = None
         self._reads: dict[tuple[int, int], int] = {}
         self._most = sys.maxsize
         self._on_full: Callable[[], None] = lambda: None
@@ -107,6 +110,8 @@ class ProgramRecorder(Recorder):
 
     def is_off(self) -> bool:
         """Whether what happens now is not to be noted."""
+        if self.suspended and self.look_again is not None and get_ident() == self.thread:
+            self.look_again(sys._getframe(1))
         return self.suspended > 0 or get_ident() != self.thread
 
     def __torch_function__(
@@ -115,6 +120,8 @@ class ProgramRecorder(Recorder):
         kwargs = kwargs or {}
         if type(func) is FunctionType:
             func = torchs_own(func, sys._getframe(1))
+        if self.suspended and self.look_again is not None:
+            self.look_again(sys._getframe(1))
         if self.suspended and self._inside is not None:
             self._inside.update(map(self.known_value, nested_tensors(args)))
         try:

@@ -9,16 +9,16 @@ import pytest
 from gradflow.trace.conduct.their_exceptions import attribute_of, is_one, set_attribute, set_traceback, text_of
 
 
-class Silent(Exception):
+class SilentError(Exception):
     shown = 0
 
     def __str__(self) -> str:
-        Silent.shown += 1
+        SilentError.shown += 1
         raise ValueError("no text")
 
 
 @dataclasses.dataclass(frozen=True)
-class Frozen(Exception):
+class FrozenError(Exception):
     number: int
 
 
@@ -30,8 +30,8 @@ def test_the_text_of_an_exception_that_python_shows_is_what_it_shows(error: Base
 
 
 def test_what_the_program_shows_by_itself_is_not_asked() -> None:
-    assert text_of(Silent("made with this", 7)) == "made with this"
-    assert Silent.shown == 0
+    assert text_of(SilentError("made with this", 7)) == "made with this"
+    assert SilentError.shown == 0
 
 
 def test_an_argument_of_the_program_is_not_asked() -> None:
@@ -43,8 +43,8 @@ def test_an_argument_of_the_program_is_not_asked() -> None:
 
 
 def test_a_frozen_exception_gets_a_traceback_and_a_mark() -> None:
-    error = Frozen(1)
-    with pytest.raises(Frozen):
+    error = FrozenError(1)
+    with pytest.raises(FrozenError):
         raise error
     assert error.__traceback__ is not None
     set_traceback(error, None)

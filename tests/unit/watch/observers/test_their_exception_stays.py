@@ -14,13 +14,13 @@ import gradflow
 from gradflow.watch import explain as explaining
 
 
-class Silent(Exception):
+class SilentError(Exception):
     def __str__(self) -> str:
         raise ValueError("no text")
 
 
 @dataclasses.dataclass(frozen=True)
-class Frozen(Exception):
+class FrozenError(Exception):
     number: int
 
 
@@ -33,15 +33,26 @@ class Model(torch.nn.Module):
         raise self.error
 
 
-ERRORS = [Silent(), Frozen(1), ValueError(Silent()), AttributeError("no", name=torch.ones(1), obj=Silent())]
+ERRORS = [
+    SilentError(),
+    FrozenError(1),
+    ValueError(SilentError()),
+    AttributeError("no", name=torch.ones(1), obj=SilentError()),
+]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_out_of_a_hooked_forward(error: Exception) -> None:
     model = Model(error)
-    with pytest.raises(type(error)) as caught, gradflow.explain(quiet=True) as explanation:
-        model.register_forward_hook(lambda *_: None)
-        model(torch.ones(1))
+
+    def run() -> None:
+        with explanation:
+            model.register_forward_hook(lambda *_: None)
+            model(torch.ones(1))
+
+    explanation = gradflow.explain(quiet=True)
+    with pytest.raises(type(error)) as caught:
+        run()
     assert caught.value is error
     assert explanation.report is not None
     assert not any("gradflow itself" in text or "own observation" in text for text in explanation.report.undetermined)
@@ -72,8 +83,8 @@ def test_a_failure_of_gradflows_does_not_take_its_place(step: str, monkeypatch: 
         raise LookupError("gradflow")
 
     monkeypatch.setattr(explaining, step, fail)
-    with pytest.raises(Silent), gradflow.explain():
-        raise Silent
+    with pytest.raises(SilentError), gradflow.explain():
+        raise SilentError
 
 
 def test_a_block_runs_where_gradflow_cannot_begin(
@@ -99,12 +110,12 @@ def test_a_block_runs_where_gradflow_cannot_begin(
 END = """
 import sys, dataclasses
 @dataclasses.dataclass(frozen=True)
-class Frozen(Exception):
+class FrozenError(Exception):
     number: int
 def hook(kind, error, traceback):
     {does}
 sys.excepthook = hook
-raise Frozen(4)
+raise FrozenError(4)
 """
 
 

@@ -1,0 +1,59 @@
+"""Whether a step of an optimizer or the call of a module, seen by a hook when it began, still runs.
+
+Torch calls no hook of a step that raised, and none of a call that Ctrl-C ended. But the frame of its own function from
+which it has called the first hook is on the stack for exactly as long as the step or the call runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType
+from typing import Any
+
+import torch
+
+__all__ = ["is_running", "module_call", "optimizer_step"]
+
+
+def _codes_in(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes_in(constant)
+
+
+def _codes_of(function: Callable[..., Any]) -> frozenset[CodeType]:
+    return frozenset(_codes_in(function.__code__))
+
+
+_STEP = _codes_of(torch.optim.Optimizer.profile_hook_step(lambda *_: None))
+_CALL = _codes_of(torch.nn.Module._call_impl)
+
+
+def optimizer_step(frame: FrameType) -> int:
+    """The number of the step whose hook is called by ``frame``; -1 where torch runs steps in another way."""
+    return _innermost(frame, _STEP)
+
+
+def module_call(frame: FrameType) -> int:
+    """The same for a call of a module."""
+    return _innermost(frame, _CALL)
+
+
+def _innermost(frame: FrameType | None, codes: frozenset[CodeType]) -> int:
+    """No frame is kept: it would keep what the program has in it."""
+    while frame is not None and frame.f_code not in codes:
+        frame = frame.f_back
+    return id(frame) if frame is not None else -1
+
+
+def is_running(number: int, frame: FrameType | None) -> bool:
+    """Whether the step or call of that number is among those that ``frame`` runs within.
+
+    A number is given again when its frame is gone: who asks while a new step begins knows that its own is new.
+    """
+    while frame is not None:
+        if id(frame) == number and (frame.f_code in _STEP or frame.f_code in _CALL):
+            return True
+        frame = frame.f_back
+    return False
