@@ -51,7 +51,8 @@ class Backward:
 
     ``score`` is the value that was differentiated: the only root, or the sum of all; -1 where there is none.
     ``kept`` are parameters and other tensors whose ``.grad`` still held what an earlier call had left there.
-    ``results`` are the measured gradients of ``inputs``, ``result_values`` their value ids (-1 for ``None``).
+    ``results`` are the measured gradients of ``inputs``, ``result_values`` their value ids (-1 for ``None``). An edge
+    of the graph is no value: among the ``inputs`` it is -1, and where it is differentiated there are no ``roots``.
     ``arrived`` is the largest entry that came to each leaf, and whether all entries were finite. ``origin`` is the
     operation whose result was the first in the forward pass that was not finite (-1 for none), ``unseen`` why the
     nodes in between were not watched; ``score_is_zero`` is looked at only where a gradient was zero. ``seed_is_zero``:

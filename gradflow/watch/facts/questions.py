@@ -66,6 +66,8 @@ def _questions(observation: Observation) -> Iterator[Question]:
         if backward.kind == "grad" and backward.inputs:
             refused = [i for i, needs in enumerate(backward.inputs_require_grad) if not needs]
             for i, target in enumerate(backward.inputs):
+                if target < 0:
+                    continue  # not a tensor that is known
                 measured = backward.results[i] if i < len(backward.results) else Measured(arrived=False)
                 if backward.error and backward.roots_require_grad and refused and i not in refused:
                     continue
@@ -79,7 +81,7 @@ def _questions(observation: Observation) -> Iterator[Question]:
                     measured=measured,
                     operation=backward.operation,
                     error=backward.error,
-                    others=tuple(v for v in backward.inputs if v != target),
+                    others=tuple(v for v in backward.inputs if v not in (target, -1)),
                 )
         elif backward.error:
             yield Question(

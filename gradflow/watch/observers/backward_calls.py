@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import os
 import sys
 import weakref
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from gradflow.probe.evidence import Measured
+from gradflow.torch_facts.differentiated import items_of
 from gradflow.trace.conduct.their_exceptions import text_of, traceback_of
 from gradflow.trace.failure import innermost_place
 from gradflow.trace.patches import replace, replace_function
@@ -107,12 +107,24 @@ class BackwardCalls:
         names = ("tensors", "grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs")
         if kind == "grad":
             names = ("outputs", "inputs", "grad_outputs", "retain_graph", "create_graph", "only_inputs")
-        args, kwargs = _listed(names, args, kwargs)
         given = dict(zip(names, args, strict=False)) | kwargs
-        roots = _tensors(given.get(names[0]))
-        inputs = _tensors(given.get("inputs"))
+        asked, outputs = dict[str, tuple[Any, ...]](), names[0]
+        is_whole = True
+        for name in (outputs, "inputs"):
+            items, passed_on = items_of(given.get(name))
+            asked[name], is_whole = items or (), is_whole and items is not None
+            if name in kwargs:
+                kwargs = {**kwargs, name: passed_on}
+            elif name in given:
+                args = tuple(passed_on if names[i] == name else value for i, value in enumerate(args))
+        if not is_whole:
+            return operation(*args, **kwargs)  # raises before autograd is asked for anything
+        roots = _tensors(asked[outputs])
+        inputs = [item if _is_tensor(item) else None for item in asked["inputs"]]
         site = recorder.sites.number(sys._getframe(1))
-        scores = tuple(recorder.value_of(root) for root in roots)
+        # of an edge it is not known which value's it is, and so not what was differentiated
+        is_known = len(roots) == len(asked[outputs])
+        scores = tuple(recorder.value_of(root) for root in roots) if is_known else ()
         score = recorder.record_scores(site, scores) if len(scores) > 1 else next(iter(scores), -1)
         event = Backward(
             kind=kind,
@@ -120,19 +132,19 @@ class BackwardCalls:
             operation=len(recorder.operations.name),
             roots=scores,
             score=score,
-            roots_require_grad=any(map(requires_grad, roots)),
-            root_is_leaf=bool(roots) and all(map(is_leaf, roots)),
-            inputs=tuple(recorder.value_of(tensor) for tensor in inputs),
-            inputs_require_grad=tuple(map(requires_grad, inputs)),
+            roots_require_grad=any(map(requires_grad, roots)) or not is_known,
+            root_is_leaf=is_known and bool(roots) and all(map(is_leaf, roots)),
+            inputs=tuple(-1 if tensor is None else recorder.value_of(tensor) for tensor in inputs),
+            inputs_require_grad=tuple(tensor is None or requires_grad(tensor) for tensor in inputs),
             create_graph=bool(given.get("create_graph")),
             allow_unused=bool(given.get("allow_unused")),
             fills_zeros=bool(given.get("materialize_grads")),
             kept=self._still_there() if kind == "backward" else (),
-            seed_is_zero=_are_zero(_tensors(given.get("grad_tensors" if kind == "backward" else "grad_outputs"))),
+            seed_is_zero=_are_zero(_seeds(given.get("grad_tensors" if kind == "backward" else "grad_outputs"))),
         )
         notes = BackwardNotes(
             recorder,
-            roots,
+            asked[outputs],
             inputs,
             number=len(log.backwards),
             known=self._known,
@@ -148,18 +160,19 @@ class BackwardCalls:
             notes.fail(event)
             raise
         if kind == "grad":
-            results = list(result)
+            results = list(result.values() if type(result) is dict else result)
             event.results = tuple(measure(gradient) for gradient in results)
-            event.result_values = recorder.record_gradients(event.site, (*event.roots, *event.inputs), results)
+            read = tuple(value for value in (*event.roots, *event.inputs) if value >= 0)
+            event.result_values = recorder.record_gradients(event.site, read, results)
             for value, of in zip(event.result_values, event.inputs, strict=False):
-                if value >= 0:
+                if value >= 0 and of >= 0:
                     log.gradient_of[value] = of
         leaves = notes.leaves
         notes.finish(event)
         if event.fills_zeros and notes.is_graph_known:
             # zeros that torch has filled in for what the score does not depend on are no gradient
             event.results = tuple(
-                measured if value in event.in_graph else Measured(arrived=False)
+                measured if value < 0 or value in event.in_graph else Measured(arrived=False)
                 for measured, value in zip(event.results, event.inputs, strict=True)
             )
         if kind == "backward":
@@ -204,22 +217,14 @@ def _is_internal(caller: FrameType | None) -> bool:
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 
 
-def _listed(names: Sequence[str], args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments, with ``model.parameters()`` as a list: it can be gone through only once."""
-    positional = tuple(
-        list(value) if name == "inputs" and isinstance(value, Iterator) else value
-        for name, value in itertools.zip_longest(names[: len(args)], args)
-    )
-    by_name = {
-        name: list(value) if name == "inputs" and isinstance(value, Iterator) else value
-        for name, value in kwargs.items()
-    }
-    return positional, by_name
+def _is_tensor(item: Any) -> bool:
+    return issubclass(type(item), torch.Tensor)
 
 
-def _tensors(value: Any) -> list[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        return [value]
-    if isinstance(value, Sequence):
-        return [item for item in value if isinstance(item, torch.Tensor)]
-    return []
+def _tensors(items: Sequence[Any]) -> list[torch.Tensor]:
+    return [item for item in items if _is_tensor(item)]
+
+
+def _seeds(given: Any) -> list[torch.Tensor]:
+    """What is given to begin with, as far as it can be gone through more than once."""
+    return _tensors(given if type(given) in (tuple, list) else [given])

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch.autograd.graph import GradientEdge
 
 from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk_from
 from gradflow.probe.backward_scan import note_flow
@@ -43,6 +44,10 @@ class BackwardNotes:
 
     Parameters
     ----------
+    roots
+        What is differentiated: tensors, or edges of the graph.
+    inputs
+        The tensors that it is differentiated by; ``None`` where an edge was given.
     number
         How many backward passes came before.
     known
@@ -56,8 +61,8 @@ class BackwardNotes:
     def __init__(
         self,
         recorder: ProgramRecorder,
-        roots: Sequence[torch.Tensor],
-        inputs: Sequence[torch.Tensor],
+        roots: Sequence[Any],
+        inputs: Sequence[torch.Tensor | None],
         *,
         number: int,
         known: KnownFlows,
@@ -66,7 +71,9 @@ class BackwardNotes:
     ) -> None:
         self.leaves: list[torch.Tensor] = []
         self._recorder = recorder
-        self._scores = tuple(roots)
+        given = [root for root in roots if type(root) is GradientEdge]
+        tensors = [root for root in roots if issubclass(type(root), torch.Tensor)]
+        self._scores = tuple(tensors)
         self._known = known
         self._reads_saved = reads_saved
         self._is_close = number < CLOSELY
@@ -84,9 +91,13 @@ class BackwardNotes:
             self._edges = {
                 position: torch.autograd.graph.get_gradient_edge(tensor)
                 for position, tensor in enumerate(inputs)
-                if requires_grad(tensor) and not is_inference(tensor) and _edge_can_be_seen(tensor)
+                if tensor is not None
+                and requires_grad(tensor)
+                and not is_inference(tensor)
+                and _edge_can_be_seen(tensor)
             }
-            edges = [torch.autograd.graph.get_gradient_edge(root) for root in roots if root.grad_fn is not None]
+            edges = [torch.autograd.graph.get_gradient_edge(one) for one in tensors if one.grad_fn is not None]
+            edges += given
             if is_batched:
                 self._unseen = "many gradients were computed at once (`is_grads_batched`)"
             elif edges:
