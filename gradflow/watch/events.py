@@ -328,8 +328,9 @@ class Observation:
     ``elsewhere`` counts backward passes in other threads, of which nothing else is known, ``is_transformed`` tells that
     torch computed gradients by itself, as ``torch.func.grad`` does. ``used_elsewhere`` are parameters of modules that
     were called in other threads; ``inner_reads`` tells for the application of a Function what its forward read without
-    having been given it. ``own_failure`` tells what of gradflow's own failed, if anything
-    did: nothing was seen from then on. ``files`` are the program's own.
+    having been given it. ``own_failure`` tells what of gradflow's own failed, if anything did: nothing was seen from
+    then on. ``interrupted`` is the type of a module whose forward, not recorded in detail, was ended by Ctrl-C or an
+    exit: nothing was seen from then on until the next pass. ``files`` are the program's own.
     """
 
     trace: Trace
@@ -364,6 +365,7 @@ class Observation:
     cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
     plain_tensors: tuple[PlainTensor, ...] = ()
     stepped_aside: str = ""
+    interrupted: str = ""
     elsewhere: int = 0
     own_failure: str = ""
     is_transformed: bool = False

@@ -44,6 +44,9 @@ def not_watched(observation: Observation) -> tuple[str, ...]:
         said.append(f"what happened later, because {why}")
     if observation.stepped_aside:
         said.append(f"what happened later: gradflow stepped aside {observation.stepped_aside}")
+    if observation.interrupted:
+        what = f"a forward of `{observation.interrupted}` was interrupted"
+        said.append(f"what ran after {what}, until the next forward or backward pass")
     if observation.elsewhere:
         passes = _counted(observation.elsewhere, _BACKWARD)
         said.append(f"what {passes} met in other threads: only the thread that starts the program is watched")

@@ -99,6 +99,7 @@ class Log:
     captured_calls: set[int] = field(default_factory=set)
     failed_calls: set[int] = field(default_factory=set)
     stepped_aside: str = ""
+    interrupted: str = ""
     elsewhere: int = 0
     is_transformed: bool = False
     called_elsewhere: dict[int, weakref.ref[Any]] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -68,6 +69,7 @@ class Watch:
         self._initially_enabled = torch.is_grad_enabled()
         self._stack = contextlib.ExitStack()
         self.program: ModuleType | None = None
+        self._calls: ModuleCalls | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -75,7 +77,7 @@ class Watch:
         recorder, log = self.recorder, self.log
         recorder.thread = threading.get_ident()
         recorder.bound(OPERATIONS_KEPT * 5 // 4, self._stop_recording)
-        calls = ModuleCalls(recorder, log, self._before_pass)
+        self._calls = calls = ModuleCalls(recorder, log, self._before_pass)
         backwards = BackwardCalls(recorder, log, before=self._before_pass, after=self._count)
         hooks = HookWatch(recorder, log)
         put_tables_back = recorder.aside.looking(hooks.put_tables_back)
@@ -121,6 +123,8 @@ class Watch:
 
     def _before_pass(self) -> None:
         """A forward or backward pass begins, and torch is not just asking the recorder: the moment to leave."""
+        if self._calls is not None:
+            self._calls.look_again(sys._getframe(1))
         if self._enough and not self.log.stepped_aside:
             self.log.stepped_aside = self._enough
         # torch puts back the mode that it has put aside for the moment: then a later pass is the occasion
@@ -213,6 +217,7 @@ class Watch:
             made_when=log.made_when,
             plain_tensors=self._plain_tensors.now(),
             stepped_aside=log.stepped_aside,
+            interrupted=log.interrupted,
             elsewhere=log.elsewhere,
             own_failure=recorder.aside.failure,
             is_transformed=log.is_transformed or recorder.is_differentiated,

@@ -39,10 +39,20 @@ class FastPath:
         """A module's forward has ended."""
         if call != self._call:
             return
-        self._call = -1
-        torch._C._push_on_torch_function_stack(self._recorder)
+        self._put_back()
         read = (*nested_tensors(inputs), *parameters_in(module))
         self._recorder.record_call(type(module).__name__, lambda: output, read)
+
+    def abandon(self, call: int) -> bool:
+        """A forward has ended without a word, as Ctrl-C ends it; whether nothing was recorded since it began."""
+        if call != self._call:
+            return False
+        self._put_back()
+        return True
+
+    def _put_back(self) -> None:
+        self._call = -1
+        torch._C._push_on_torch_function_stack(self._recorder)
 
     def _may_take_it(self, module: torch.nn.Module, inputs: Any) -> bool:
         """Whether the module would without gradflow; not asked too closely where no gradient is recorded anyway."""

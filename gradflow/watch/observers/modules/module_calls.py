@@ -6,7 +6,8 @@ import contextlib
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import FrameType
+from typing import Any, NamedTuple
 
 import torch
 import torch.fx
@@ -16,6 +17,7 @@ from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import modules_in, named_modules_in, own_parameters, parameters_in
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.unregistered import find_unregistered
+from gradflow.torch_facts.running_calls import is_running, module_call
 from gradflow.trace.data import CallRow
 from gradflow.trace.tensor_facts import requires_grad
 from gradflow.watch.observers.log import Log
@@ -28,6 +30,14 @@ _CONTAINERS = (dict, list, set, tuple)
 _HOLDERS = (*_CONTAINERS, torch.nn.Module)
 
 
+class _Entry(NamedTuple):
+    """A call that runs."""
+
+    module_id: int
+    call: int
+    number: int
+
+
 class ModuleCalls:
     """Global hooks for the time of a program."""
 
@@ -36,7 +46,7 @@ class ModuleCalls:
         self._recorder = recorder
         self._log = log
         self._before_pass = before_pass
-        self._stack: list[tuple[int, int]] = []
+        self._stack: list[_Entry] = []
         self._names: dict[int, tuple[weakref.ref[Any], str, int]] = {}
         self._known: dict[int, int] = {}
         self._pass = 0
@@ -48,7 +58,7 @@ class ModuleCalls:
         """Register the hooks; they are gone afterwards."""
         looking = self._recorder.aside.looking
         handles = (
-            register_module_forward_pre_hook(looking(self.enter)),
+            register_module_forward_pre_hook(looking(self._begin)),
             register_module_forward_hook(looking(self.leave), always_call=True),
         )
         try:
@@ -57,9 +67,31 @@ class ModuleCalls:
             for handle in handles:
                 handle.remove()
 
-    def enter(self, module: torch.nn.Module, inputs: Any) -> None:
-        """A module's forward begins."""
+    def look_again(self, frame: FrameType, new: int = -1) -> None:
+        """Torch says nothing of a forward that Ctrl-C or an exit has ended: forget those that run no more.
+
+        ``new`` is the number of a call that begins now: one that has the same is over.
+        """
+        while self._stack and (number := self._stack[-1].number) >= 0:
+            if number != new and is_running(number, frame):
+                return
+            call = self._stack.pop().call
+            self._recorder.call = self._recorder.calls[call].parent
+            self._recorder.calls[call].end_operation = len(self._recorder.operations.name)
+            self._log.failed_calls.add(call)
+            if self._fast_path.abandon(call):
+                self._log.interrupted = self._recorder.calls[call].type_name
+
+    def _begin(self, module: torch.nn.Module, inputs: Any) -> None:
+        """As torch calls it."""
+        frame = sys._getframe(1)
+        self.enter(module, inputs, module_call(frame))
+
+    def enter(self, module: torch.nn.Module, inputs: Any, number: int = -1) -> None:
+        """A module's forward begins; ``number`` is that of its call, where torch may not tell that it ends."""
         recorder, log = self._recorder, self._log
+        if recorder.is_own_thread():
+            self.look_again(sys._getframe(1), number)
         if recorder.call < 0 and recorder.is_own_thread():
             self._before_pass()
         if not recorder.is_own_thread():
@@ -78,7 +110,7 @@ class ModuleCalls:
         log.keys.modules[key].ran_training |= bool(vars(module).get("training"))
         if log.is_capturing:
             log.captured_calls.add(call)
-        self._stack.append((id(module), call))
+        self._stack.append(_Entry(id(module), call, number))
         recorder.call = call
         self._fast_path.enter(module, inputs, call)
 
@@ -88,11 +120,11 @@ class ModuleCalls:
         if recorder.is_off():
             return
         # a module that raised and was caught leaves its entry behind: unwind to the call that ends here
-        while self._stack and self._stack[-1][0] != id(module):
+        while self._stack and self._stack[-1].module_id != id(module):
             self._stack.pop()
         if not self._stack:
             return
-        _, number = self._stack.pop()
+        number = self._stack.pop().call
         self._fast_path.leave(module, inputs, output, number)
         call = recorder.calls[number]
         recorder.call = call.parent
@@ -112,7 +144,7 @@ class ModuleCalls:
 
     def _look_for_holder(self, module: torch.nn.Module, key: int) -> None:
         """A module that runs inside another one without being registered in it: find the attribute that holds it."""
-        root_key = self._log.call_modules[self._stack[0][1]]
+        root_key = self._log.call_modules[self._stack[0].call]
         root = self._log.keys.references[root_key]()
         if root is None:
             return
