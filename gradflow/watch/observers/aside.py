@@ -76,6 +76,7 @@ class Aside:
     def __init__(self, end: Callable[[], None]) -> None:
         self.failure = ""
         self._end = end
+        self._around: list[list[functools.partial[Any]]] = []
 
     def note(self, error: BaseException) -> None:
         """Something of gradflow's own failed."""
@@ -101,16 +102,26 @@ class Aside:
 
     def around(self, watch: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
         """``original`` as the program calls it; ``watch(operation, *args, **kwargs)`` is to call the operation."""
+        held = [functools.partial(self.once, watch, original)]
+        self._around.append(held)
 
         @functools.wraps(original)
         def call(*args: Any, **kwargs: Any) -> Any:
+            if not held:
+                return original(*args, **kwargs)
             try:
-                return self.once(watch, original, args, kwargs)
+                return held[0](args, kwargs)
             except BaseException as error:
                 leave_out_this_frame(error)
                 raise
 
         return call
+
+    def release(self) -> None:
+        """All is over: what others have kept of what was put around their functions is nothing but those functions."""
+        for held in self._around:
+            held.clear()
+        self._around.clear()
 
     def once(
         self, watch: Callable[..., Any], original: Callable[..., Any], args: Any, kwargs: Any, *context: Any

@@ -103,6 +103,7 @@ class Watch:
                 _ACTIVE.discard(self)
                 recorder.suspended += 1
                 put_tables_back()
+        recorder.aside.release()
 
     @contextlib.contextmanager
     def _recording(self) -> Iterator[None]:
