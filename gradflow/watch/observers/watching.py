@@ -84,7 +84,7 @@ class Watch:
         _ACTIVE.add(self)
         observer = recorder.aside.observer
         # stays on to the very end: what refers to tensors weakly does so, too
-        with observer(SwappedTensors(recorder, backwards.forget).watching), self._stack:
+        with observer(SwappedTensors(recorder, (backwards.forget, hooks.forget)).watching), self._stack:
             for watching in (
                 warnings_as_without_gradflow,
                 functools.partial(watched, recorder),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.utils.hooks import RemovableHandle
 
 from gradflow.probe.hooks.program_hooks import definition_of
 from gradflow.trace.tensor_facts import is_leaf, requires_grad, unseen
@@ -30,6 +32,28 @@ class TensorHooks:
         self._recorder = recorder
         self._log = log
         self._next: Callable[[Any], Any] | None = None
+        self._tables: weakref.WeakValueDictionary[int, TensorTable] = weakref.WeakValueDictionary()
+        self._leaves: weakref.WeakValueDictionary[int, torch.Tensor] = weakref.WeakValueDictionary()
+        self._handles: weakref.WeakValueDictionary[int, RemovableHandle] = weakref.WeakValueDictionary()
+
+    def forget(self, tensor: torch.Tensor) -> None:
+        """Refer to a tensor no more, not even weakly."""
+        self._leaves.pop(id(tensor), None)
+
+    def put_tables_back(self) -> None:
+        """Give leaves tables of torch's own kind again; that of a computed tensor belongs to its node, and stays."""
+        handles = list(self._handles.values())
+        for tensor in list(self._leaves.values()):
+            with unseen():
+                table = tensor._backward_hooks
+                if type(table) is not TensorTable or not is_leaf(tensor):
+                    continue
+                tensor._backward_hooks = plain = table.plain()
+            for handle in handles:
+                if handle.hooks_dict_ref() is table:
+                    handle.hooks_dict_ref = weakref.ref(plain)
+        for table in list(self._tables.values()):
+            table.release()
 
     def register(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """``tensor.register_hook(hook)``: the gradient that a hook is given belongs to the tensor that it sits on."""
@@ -50,6 +74,8 @@ class TensorHooks:
             handle = operation(*args, **kwargs)
         finally:
             self._next = None
+        if is_observed:
+            self._handles[id(handle)] = handle
         # of a hook that is not observed nobody knows whether it runs
         if is_observed and not is_within_torch(caller) and len(self._log.tensor_hooks) < _KEPT:
             self._log.tensor_hooks.append(event)
@@ -61,7 +87,10 @@ class TensorHooks:
             table = tensor._backward_hooks
             if table is None and requires_grad(tensor):
                 table = TensorTable(self._observe)
+                self._tables[id(table)] = table
                 tensor._backward_hooks = table
+                if is_leaf(tensor):
+                    self._leaves[id(tensor)] = tensor
                 if tensor.grad_fn is not None:
                     tensor.grad_fn._register_hook_dict(tensor)
         return type(table) is TensorTable

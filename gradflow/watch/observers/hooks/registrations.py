@@ -49,6 +49,8 @@ class HookWatch:
         self._log = log
         self._events: dict[int, Hook] = {}
         self._tables: list[tuple[weakref.ref[Any], str, ModuleTable]] = []
+        self._on_tensors = TensorHooks(recorder, log)
+        self.forget = self._on_tensors.forget
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -62,11 +64,11 @@ class HookWatch:
             replace(stack, RemovableHandle, "remove", around(self._remove, RemovableHandle.remove))
             replace(stack, BackwardHook, "__init__", around(self._bind, BackwardHook.__init__))
             replace(stack, BackwardHook, "setup_input_hook", around(self._note_inputs, BackwardHook.setup_input_hook))
-            self._recorder.register_hook = TensorHooks(self._recorder, self._log).register
+            self._recorder.register_hook = self._on_tensors.register
             yield
 
     def put_tables_back(self) -> None:
-        """Give the modules torch's own tables again, hooks and all.
+        """Give modules and tensors torch's own tables again, hooks and all.
 
         Not before all is over: of a hook that runs after gradflow has stepped aside, it is still noted that it did.
         """
@@ -74,6 +76,7 @@ class HookWatch:
             module = reference()
             if module is not None and vars(module).get(name) is table:
                 vars(module)[name] = table.table
+        self._on_tensors.put_tables_back()
 
     def _bind(self, operation: Operation, hook: Any, module: Any, user_hooks: Any, user_pre_hooks: Any) -> None:
         """Torch makes one ``BackwardHook`` for each call of a module: tell its hooks which call that is."""

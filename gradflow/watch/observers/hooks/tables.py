@@ -137,6 +137,9 @@ class ModuleTable(OrderedDict[int, Any]):
     def __eq__(self, other: object) -> bool:
         return self.table == (other.table if isinstance(other, ModuleTable) else other)
 
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
@@ -202,33 +205,53 @@ class TensorTable(OrderedDict[int, Any]):
         self._own.clear()
 
     def values(self) -> Any:  # noqa: D102
-        return self._plain().values()
+        return self.plain().values()
 
     def items(self) -> Any:  # noqa: D102
-        return self._plain().items()
+        return self.plain().items()
 
     def copy(self) -> Any:  # noqa: D102
-        return self._plain()
+        return self.plain()
 
-    def _plain(self) -> OrderedDict[int, Any]:
+    def release(self) -> None:
+        """Store the program's own hooks from now on: nobody observes any more."""
+        self.observe = _itself
+        for key, hook in self._own.items():
+            super().__setitem__(key, hook)
+
+    def plain(self) -> OrderedDict[int, Any]:
+        """The program's own hooks, in a table of torch's kind."""
         return OrderedDict((key, self._own[key]) for key in self)
 
     def __eq__(self, other: object) -> bool:
-        return self._plain() == (other._plain() if isinstance(other, TensorTable) else other)
+        return self.plain() == (other.plain() if isinstance(other, TensorTable) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __or__(self, other: Any) -> Any:
+        return self.plain() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self.plain()
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return repr(self._plain())
+        return repr(self.plain())
 
     def __reduce__(self) -> Any:
-        return self._plain().__reduce__()
+        return self.plain().__reduce__()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        return self._plain().__reduce_ex__(protocol)
+        return self.plain().__reduce_ex__(protocol)
 
     def __copy__(self) -> Any:
-        return self._plain()
+        return self.plain()
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return copy.deepcopy(self._plain(), memo)
+        return copy.deepcopy(self.plain(), memo)
+
+
+def _itself(hook: Any) -> Any:
+    return hook

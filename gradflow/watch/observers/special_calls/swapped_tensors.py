@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ __all__ = ["SwappedTensors"]
 class SwappedTensors:
     """Lets go of both tensors for the time of the call; ``forget`` does so for others that refer to tensors."""
 
-    def __init__(self, recorder: ProgramRecorder, forget: Callable[[torch.Tensor], None]) -> None:
+    def __init__(self, recorder: ProgramRecorder, forget: Sequence[Callable[[torch.Tensor], None]]) -> None:
         self._recorder = recorder
         self._forget = forget
 
@@ -35,7 +35,8 @@ class SwappedTensors:
         tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
         values = []
         for tensor in tensors:
-            self._forget(tensor)
+            for forget in self._forget:
+                forget(tensor)
             values.append(recorder.forget(tensor))
         try:
             return operation(*args, **kwargs)
