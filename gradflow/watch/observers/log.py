@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,7 @@ class Log:
     replacements: list[Replacement] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     call_modules: list[int] = field(default_factory=list)
+    calls_of: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     roots: set[int] = field(default_factory=set)
     gradient_of: dict[int, int] = field(default_factory=dict)
     gradient_ties: set[int] = field(default_factory=set)

@@ -34,7 +34,12 @@ class ForwardCall:
 
 
 class ObservedHook:
-    """What torch calls for the program's hook, which it never sees itself."""
+    """What torch calls for the program's hook, which it never sees itself.
+
+    Without a dictionary: what torch puts around a hook takes over its attributes, one called ``hook`` among them.
+    """
+
+    __slots__ = ("_aside", "event", "hook", "log", "recorder")
 
     def __init__(self, hook: Callable[..., Any], event: Hook, recorder: ProgramRecorder, log: Log) -> None:
         self.hook = hook
@@ -149,8 +154,9 @@ class ObservedHook:
         """The call of a module that was called once since the last backward; -1 where there are several."""
         key, log = self.log.keys.key_of(module), self.log
         start = log.backwards[-2].operation if len(log.backwards) > 1 else 0
-        calls = [n for n in range(len(log.call_modules)) if log.call_modules[n] == key]
-        recent = [n for n in calls if self.recorder.calls[n].first_operation >= start]
+        calls = log.calls_of[key]
+        # in order of time, and a hook may run in every pass of a long program: the last two tell
+        recent = [n for n in calls[-2:] if self.recorder.calls[n].first_operation >= start]
         return recent[0] if len(recent) == 1 else calls[0] if len(calls) == 1 else -1
 
 

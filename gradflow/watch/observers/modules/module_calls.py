@@ -107,6 +107,7 @@ class ModuleCalls:
         name, type_name = self._name_of(module, key), type(module).__name__
         recorder.calls.append(CallRow(call, name, type_name, recorder.call, site, len(recorder.operations.name)))
         log.call_modules.append(key)
+        log.calls_of[key].append(call)
         log.keys.modules[key].ran_training |= bool(vars(module).get("training"))
         if log.is_capturing:
             log.captured_calls.add(call)
