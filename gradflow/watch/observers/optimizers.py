@@ -81,7 +81,7 @@ class OptimizerWatch:
 
     def _make(self, operation: Operation, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         operation(optimizer, *args, **kwargs)
-        if not self._recorder.suspended:
+        if not self._recorder.is_off():
             self._event_of(optimizer, self._recorder.sites.number(sys._getframe(1)))
 
     def _event_of(self, optimizer: Any, site: int) -> Optimizer:

@@ -81,7 +81,7 @@ class HookWatch:
     def _bind(self, operation: Operation, hook: Any, module: Any, user_hooks: Any, user_pre_hooks: Any) -> None:
         """Torch makes one ``BackwardHook`` for each call of a module: tell its hooks which call that is."""
         recorder = self._recorder
-        if not recorder.suspended:
+        if not recorder.is_off():
             call = ForwardCall(recorder=recorder, number=recorder.call)
             hook._gradflow_call = call
             user_hooks, user_pre_hooks = (
@@ -92,7 +92,7 @@ class HookWatch:
 
     def _note_inputs(self, operation: Operation, hook: Any, args: Any) -> Any:
         call = vars(hook).get("_gradflow_call")
-        if isinstance(call, ForwardCall) and not call.recorder.suspended:
+        if isinstance(call, ForwardCall) and not call.recorder.is_off():
             value_of = call.recorder.value_of
             call.inputs = tuple(value_of(arg) if isinstance(arg, torch.Tensor) else -1 for arg in args)
         return operation(hook, args)
@@ -100,9 +100,11 @@ class HookWatch:
     def _register(self, operation: Operation, *args: Any, kind: Any, table: str, **kwargs: Any) -> Any:
         handle = operation(*args, **kwargs)
         recorder, log = self._recorder, self._log
+        if recorder.is_off():
+            return handle
         caller = caller_of(sys._getframe(1))
         # what torch itself registers, as `torch.export` does for its checks, is its own business
-        if recorder.suspended or caller is None or is_machinery(caller.f_code.co_filename):
+        if caller is None or is_machinery(caller.f_code.co_filename):
             return handle
         module, hook = args[0], args[1] if len(args) > 1 else kwargs["hook"]
         code = _code_of(hook)
@@ -147,7 +149,8 @@ class HookWatch:
         event = self._events.get(handle.id)
         if event is not None and event.removed_at_call < 0:
             event.removed_at_call = len(self._recorder.calls)
-            event.removed_site = self._recorder.sites.number(sys._getframe(1))
+            if self._recorder.is_own_thread():
+                event.removed_site = self._recorder.sites.number(sys._getframe(1))
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ class Construction:
 
     def _make(self, operation: Operation, module: Any, *args: Any, **kwargs: Any) -> None:
         operation(module, *args, **kwargs)
-        if not self._recorder.suspended:
+        if not self._recorder.is_off():
             self._log.keys.note_made(module, self._recorder.sites.number(sys._getframe(1)))
 
     def _setting(self, original: Callable[..., None]) -> Callable[..., None]:
@@ -54,11 +54,11 @@ class Construction:
 
         @functools.wraps(original)
         def set_attribute(module: Any, name: str, value: Any) -> None:
-            if name == _FLAG and isinstance(value, bool) and not recorder.suspended:
+            if name == _FLAG and isinstance(value, bool) and not recorder.is_off():
                 once(self._set_flag, original, (module, name, value), {})
                 return
             # most attributes are neither, and a module sets many
-            if isinstance(value, (module_type, parameter_type)) and not recorder.suspended:
+            if isinstance(value, (module_type, parameter_type)) and not recorder.is_off():
                 once(self._set, original, (module, name, value), {})
             else:
                 original(module, name, value)
