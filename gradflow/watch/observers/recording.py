@@ -118,12 +118,13 @@ class ProgramRecorder(Recorder):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if type(func) is FunctionType:
-            func = torchs_own(func, sys._getframe(1))
-        if self.suspended and self.look_again is not None:
-            self.look_again(sys._getframe(1))
-        if self.suspended and self._inside is not None:
-            self._inside.update(map(self.known_value, nested_tensors(args)))
+        try:
+            if type(func) is FunctionType:
+                func = torchs_own(func, sys._getframe(1))
+            if self.suspended:
+                self._pass_by(args, kwargs, sys._getframe(1))
+        except Exception as error:  # noqa: BLE001  (ours: the operation is still to come)
+            self.aside.note(error)
         try:
             if self.suspended or func in self.passed_through:
                 return func(*args, **kwargs)
@@ -131,6 +132,13 @@ class ProgramRecorder(Recorder):
         except BaseException as error:
             leave_out_this_frame(error)
             raise
+
+    def _pass_by(self, args: Any, kwargs: Any, frame: FrameType) -> None:
+        """An operation while nothing is recorded: perhaps the reason for that has ended, perhaps it reads something."""
+        if self.look_again is not None:
+            self.look_again(frame)
+        if self._inside is not None:
+            self._inside.update(map(self.known_value, nested_tensors((args, kwargs))))
 
     def _see(self, operation: Operation, func: Any, *args: Any, **kwargs: Any) -> Any:
         """Run what torch hands to the mode, and note it."""
