@@ -1,9 +1,9 @@
-"""One walk over nested values: the tensors in whatever a module takes or returns, without calling anybody's code."""
+"""One walk over nested values: the tensors in whatever an operation or a module takes or returns."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -13,23 +13,34 @@ from gradflow.attributes import attributes_of, slots_of
 
 __all__ = ["first_tensor", "tensors_in"]
 
-_PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), range, slice, torch.Size, torch.dtype})
+_PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), range, torch.Size, torch.dtype})
+_SEQUENCES: tuple[Any, ...] = (tuple, list, set, frozenset, deque)
 _NOT_ENTERED = (torch.nn.Module, type, ModuleType, FunctionType, MethodType)
 """What is no container of results: a module that is returned has parameters, and they are no output."""
 
-_MOST_PARTS = 100_000
+_MOST_ENTERED = 100_000
+
+Stand = Callable[[Any], torch.Tensor | None]
 
 
-def tensors_in(value: Any) -> list[torch.Tensor]:
-    """The tensors in nested tuples, lists, sets, mappings and plain objects, in their order.
+def tensors_in(value: Any, stands_for: Stand | None = None) -> list[torch.Tensor]:
+    """The tensors in nested tuples, lists, sets, mappings, slices and plain objects, in their order.
 
     Each container is entered once, also one that holds itself; a tensor that is held twice comes twice. Of an object,
     the instance's own attributes and slots are read, never through what its class has put in their way
-    (``__getattr__``, properties).
+    (``__getattr__``, properties). Only a mapping that keeps nothing there is asked for its values; one that raises has
+    none.
+
+    Parameters
+    ----------
+    value
+        Where to look.
+    stands_for
+        Gives the tensor that something which is none stands for, such as an array over its memory.
     """
     if isinstance(value, torch.Tensor):
         return [value]
-    return list(_walk(value)) if type(value) not in _PLAIN else []
+    return list(_walk(value, stands_for)) if type(value) not in _PLAIN else []
 
 
 def first_tensor(value: Any) -> torch.Tensor | None:
@@ -37,41 +48,43 @@ def first_tensor(value: Any) -> torch.Tensor | None:
     return value if isinstance(value, torch.Tensor) else next(_walk(value), None)
 
 
-def _walk(root: Any) -> Iterator[torch.Tensor]:
-    entered: dict[int, Any] = {id(root): root}
-    stack = [_parts(root)]
-    count = 0
+def _walk(root: Any, stands_for: Stand | None = None) -> Iterator[torch.Tensor]:
+    entered: dict[int, Any] = {}
+    stack = [iter((root,))]
     while stack:
         for part in stack[-1]:
-            count += 1
             if isinstance(part, torch.Tensor):
                 yield part
             elif type(part) not in _PLAIN and id(part) not in entered:
+                if len(entered) == _MOST_ENTERED:
+                    return
                 # held, so that no other object can get its number meanwhile
                 entered[id(part)] = part
-                stack.append(_parts(part))
+                meant = stands_for(part) if stands_for is not None else None
+                stack.append(iter(_parts(part) if meant is None else (meant,)))
                 break
         else:
             stack.pop()
-        if count > _MOST_PARTS:
-            return
 
 
-def _parts(value: Any) -> Iterator[Any]:
-    if isinstance(value, tuple):
-        return tuple.__iter__(value)
-    if isinstance(value, list):
-        return list.__iter__(value)
+def _parts(value: Any) -> Iterable[Any]:
+    for kind in _SEQUENCES:
+        if isinstance(value, kind):
+            # a long list of numbers is seen through at the speed of C
+            return () if _PLAIN.issuperset(map(type, kind.__iter__(value))) else kind.__iter__(value)
     if isinstance(value, dict):
-        return iter((*dict.values(value), *_attributes(value)))
-    if isinstance(value, set | frozenset | deque):
-        return iter([*value])
+        return (*dict.values(value), *_attributes(value))
+    if isinstance(value, slice):
+        return value.start, value.stop, value.step
     if isinstance(value, _NOT_ENTERED):
-        return iter(())
+        return ()
     found = _attributes(value)
     if not found and isinstance(value, Mapping):
-        return iter([*value.values()])
-    return iter(found)
+        try:
+            return [*value.values()]
+        except Exception:  # noqa: BLE001  (the program's own code: what it cannot give, it does not hold)
+            return ()
+    return found
 
 
 def _attributes(value: Any) -> list[Any]:

@@ -20,7 +20,7 @@ from gradflow.trace.conduct.whose_error import is_ours, run_theirs
 from gradflow.trace.data import Trace
 from gradflow.trace.frames import is_in_hook
 from gradflow.trace.grad_mode import GradModes, differentiates
-from gradflow.trace.nested import NESTED, nested_tensors
+from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE, SWITCHES, TO_ARRAYS
 from gradflow.trace.tensor_facts import is_view, passes_gradient, storage_pointer, version_of
 from gradflow.trace.views import Views
@@ -33,10 +33,24 @@ _transform_stack: Callable[[], object] = torch._C._functorch.peek_interpreter_st
 _is_grad_enabled = torch.is_grad_enabled
 _Tensor = torch.Tensor
 _Parameter = torch.nn.Parameter
-_SCALARS = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device})
+_SCALARS = frozenset(
+    {
+        int,
+        float,
+        complex,
+        bool,
+        str,
+        type(None),
+        torch.Size,
+        torch.dtype,
+        torch.device,
+        torch.layout,
+        torch.memory_format,
+    }
+)
 # looked up once: this runs for every operation
 _PLAIN, _IGNORE, _GRAD_MODE, _EXIT = Kind.PLAIN, Kind.IGNORE, Kind.GRAD_MODE, Kind.EXIT
-_INPLACE, _ALIASING, _IMPORT, _EXPOSE = Kind.INPLACE, Kind.ALIASING, Kind.IMPORT, Kind.EXPOSE
+_INPLACE, _ALIASING, _EXPOSE = Kind.INPLACE, Kind.ALIASING, Kind.EXPOSE
 
 
 class Recorder(GradModes, TorchFunctionMode):
@@ -126,7 +140,7 @@ class Recorder(GradModes, TorchFunctionMode):
         """Run one operation, once, and log it; where logging fails, only run it."""
         inputs: list[int] | None = None
         try:
-            read, arguments = self._read(args, kwargs, kind)
+            read, arguments = self._read(args, kwargs)
             target = self._look_before(args, kwargs, kind, text)
             site = self.sites.number(sys._getframe(2))
             call = self.call
@@ -218,7 +232,7 @@ class Recorder(GradModes, TorchFunctionMode):
             self.before_exposing(args[0] if args else None)
         return None
 
-    def _read(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int) -> tuple[list[int], list[int]]:
+    def _read(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[list[int], list[int]]:
         """Value ids of the tensors among the arguments, and the position of the argument that each came from."""
         inputs: list[int] = []
         arguments: list[int] = []
@@ -234,12 +248,12 @@ class Recorder(GradModes, TorchFunctionMode):
                 else:
                     inputs.append(entry[1])
                 arguments.append(position)
-            elif cls in NESTED or kind == _IMPORT:
+            elif cls not in _SCALARS:
                 self._collect(argument, position, inputs, arguments)
             position += 1
         if kwargs:
             for argument in kwargs.values():
-                if isinstance(argument, _Tensor) or type(argument) in NESTED:
+                if type(argument) not in _SCALARS:
                     self._collect(argument, position, inputs, arguments)
                 position += 1
         return inputs, arguments

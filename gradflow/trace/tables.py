@@ -75,11 +75,11 @@ class Tables:
         return entry[1] if entry is not None and entry[0]() is tensor else -1
 
     def known_values(self, output: Any) -> tuple[int, ...]:
-        """The value ids of the first eight tensors that a module returned, as far as they were seen before."""
+        """The value ids of the tensors that a module returned, as far as they were seen before."""
         if isinstance(output, torch.Tensor):
             value = self.known_value(output)
             return (value,) if value >= 0 else ()
-        return tuple(value for value in map(self.known_value, tensors_in(output)[:8]) if value >= 0)
+        return tuple(value for value in map(self.known_value, tensors_in(output)) if value >= 0)
 
     def forget(self, tensor: torch.Tensor) -> int:
         """Let go of a tensor, which nothing refers to weakly any more; gives its value id, -1 where it had none."""

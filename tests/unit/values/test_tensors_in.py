@@ -1,0 +1,108 @@
+"""Tensors are found in whatever holds them, without a guess from the first entry and without an end at the eighth."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import UserDict, deque
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy
+import pytest
+import torch
+
+from gradflow.trace.nested import nested_tensors
+from gradflow.values import first_tensor, tensors_in
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    held: Any
+    empty: Any = dataclasses.field(init=False)
+
+
+class Plain:
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+
+HOLDERS = {
+    "named tuple": lambda t: Pair(t, t),
+    "struct sequence": lambda t: torch.return_types.aminmax((t, t)),
+    "numbers first": lambda t: [0.0, t, 1.0, t],
+    "many numbers first": lambda t: [*range(200_000), t, t],
+    "slice": lambda t: slice(t, None, t),
+    "index": lambda t: (0, None, ..., t, slice(1, t)),
+    "dict of lists": lambda t: {"a": [t], "b": {"c": (t,)}},
+    "user dict": lambda t: UserDict(a=t, b=t),
+    "mapping without attributes": lambda t: MappingProxyType({"a": t, "b": t}),
+    "slots": lambda t: Slotted([t, t]),
+    "object": lambda t: Plain(Plain((t, t))),
+    "deque": lambda t: deque([t, 1, t]),
+    "deep": lambda t: _wrapped([t, t], 3_000),
+}
+
+
+def _wrapped(value: Any, depth: int) -> Any:
+    for _ in range(depth):
+        value = (value,)
+    return value
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_every_holder_shows_both_of_its_tensors(holder: str) -> None:
+    tensor = torch.ones(2)
+    held = HOLDERS[holder](tensor)
+    assert [one is tensor for one in tensors_in(held)] == [True, True]
+    assert [one is tensor for one in nested_tensors(held)] == [True, True]
+    assert first_tensor(held) is tensor
+
+
+def test_all_of_many_are_found_in_their_order() -> None:
+    many = [torch.tensor(float(number)) for number in range(1_000)]
+    assert [float(one) for one in tensors_in(many)] == list(range(1_000))
+
+
+def test_what_holds_itself_ends() -> None:
+    tensor = torch.ones(1)
+    held: list[Any] = [tensor]
+    held.append(held)
+    shared = (held, held)
+    for _ in range(60):
+        shared = (shared, shared)
+    assert tensors_in(shared) == [tensor]
+
+
+def test_only_an_operation_s_array_stands_for_the_tensor_of_its_memory() -> None:
+    tensor = torch.arange(4.0)
+    views = [tensor.numpy()[1:], numpy.ones(2)]
+    assert list(nested_tensors(views)) != []
+    assert next(iter(nested_tensors(views))).data_ptr() == tensor.data_ptr()
+    assert tensors_in(views) == []
+
+
+class Raising(Mapping):  # type: ignore[type-arg]
+    __slots__ = ()
+
+    def __getitem__(self, key: object) -> object:
+        raise RuntimeError("mine")
+
+    def __iter__(self) -> Any:
+        raise RuntimeError("mine")
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_a_mapping_that_raises_has_no_values() -> None:
+    assert tensors_in([Raising(), torch.ones(1)]) == [torch.ones(1)]
+
+
+def test_modules_and_functions_are_no_containers() -> None:
+    assert tensors_in([torch.nn.Linear(1, 1), torch.nn.Linear, lambda: None]) == []
