@@ -19,6 +19,7 @@ from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.differential import Alteration, ChecksumRecorder, compare_runs, find_bridges, moved, score_of
 from gradflow.probe.evidence import ROUNDING, Influence, Measured, NodeFlow, RepairOutcome
 from gradflow.probe.gradient import Gradients, differentiate, measure, measure_each
+from gradflow.probe.mending.still_cut import StillCut, still_cut
 from gradflow.probe.reach_of_move import ReachOfMove, reach_of_move
 from gradflow.probe.repairing import RepairingRecorder, RepairPlan
 from gradflow.probe.together.apart import each_by_itself
@@ -87,6 +88,7 @@ class Laboratory:
         self._keeper = keeper
         self._feed = feed
         self._checksums: tuple[Checksummed, Checksummed] | None = None
+        self._still_cut: dict[RepairPlan, StillCut] = {}
         self._repairs: dict[tuple[RepairPlan, bool], tuple[dict[str, Gradients], str]] = {}
         self._applications: tuple[Application, ...] | None = None
         self._first_trace: Trace | None = None
@@ -283,6 +285,11 @@ class Laboratory:
             self.parameters = own
         return {name: gradients.by_target.get(name, ()) for name, gradients in found.items() if gradients.error is None}
 
+    def still_cut(self, plan: RepairPlan, target: str) -> frozenset[tuple[str, int]]:
+        """Where the run with the plan's places neutralised still gave numbers without a way back to the target."""
+        found = self._still_cut.get(plan)
+        return frozenset() if found is None else found.places_for(target)
+
     def _repaired(self, plan: RepairPlan, target: str, enable: bool) -> tuple[Gradients | None, str]:
         """What a target gets in a repaired run, or why there is none; one run serves all targets of its time."""
         key = (plan, enable)
@@ -302,6 +309,7 @@ class Laboratory:
             torch.set_grad_enabled(enable or was_enabled),
         ):
             run = self.forward(recorder=recorder)
+            self._still_cut[plan] = still_cut(recorder, run, self.parameters)
             if run.failure is not None:
                 return {}, f"the repaired run raised {run.failure.type_name}: {run.failure.message}"
             # where recording was off from the start, switching it on is the repair

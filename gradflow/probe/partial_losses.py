@@ -15,6 +15,7 @@ from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.evidence import PartialLoss
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.losses.unrecorded_calls import ways_of_unrecorded_calls
+from gradflow.probe.mending.cut_ways import places_on_cut_ways
 from gradflow.probe.repair_plans import joined, plan_of
 from gradflow.probe.repairing import RepairPlan
 from gradflow.probe.straight_through import is_straight_through
@@ -76,12 +77,14 @@ class PartialLosses:
         self._given = given
         self._substitutes = substitutes
         self._derivative = derivative
+        self._open: frozenset[tuple[str, int]] = frozenset()
 
     def on_side_ways(self, dependence: Dependence) -> tuple[PartialLoss, ...]:
         """For each cut on a side path: how much of the gradient is missing because of it."""
         losses: dict[tuple[str, str, int], PartialLoss] = {}
         not_mended: dict[str, list[_Way]] = {}
         ways: dict[RepairPlan, _Way] = {}
+        self._open = places_on_cut_ways(self._trace, dependence)
         values = self._trace.layer_values.get(self._target, ())
         for way in (*dependence.sides, *ways_of_unrecorded_calls(self._trace, values, dependence)):
             if all(group.cause in PARTIAL_CAUSES and group.value >= 0 for group in way):
@@ -122,7 +125,14 @@ class PartialLosses:
         return difference is not None and difference <= NEGLIGIBLE_LOSS
 
     def _difference_without(self, plan: RepairPlan) -> float | None:
-        return relative_change(self._given, self._laboratory.repaired_gradient(plan, self._target))
+        """``None`` where the repaired run does not tell: a way on which nothing arrives yet shows no difference."""
+        difference = relative_change(self._given, self._laboratory.repaired_gradient(plan, self._target))
+        is_none = difference is not None and difference <= NEGLIGIBLE_LOSS
+        return None if is_none and self._is_cut_still(plan) else difference
+
+    def _is_cut_still(self, plan: RepairPlan) -> bool:
+        places = plan.operations | plan.followers | self._open
+        return not places.isdisjoint(self._laboratory.still_cut(plan, self._target))
 
     def _losses_of(self, way: _Way, difference: float, dependence: Dependence) -> list[PartialLoss]:
         values = self._trace.layer_values.get(self._target, ())

@@ -13,13 +13,19 @@ from typing import Any
 
 import numpy
 import torch
+from torch.autograd.graph import get_gradient_edge
 
 from gradflow.location import SiteTable, SourceSpan
+from gradflow.trace.classify import Kind
 from gradflow.trace.grad_mode import region_site
+from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import DETACHING, TO_ARRAYS
 from gradflow.trace.recorder import Recorder
 
 __all__ = ["RepairPlan", "RepairingRecorder"]
+
+Place = tuple[str, int]
+"""The name of an operation and the number of its site."""
 
 _MANY = 10_000
 """Lists of more numbers are not rebuilt from single tensors."""
@@ -45,6 +51,8 @@ class RepairingRecorder(Recorder):
     """Records like any other, but does at the planned places what the user meant.
 
     ``applied`` counts how often; ``refused`` holds the names of planned operations for which it is not known how.
+    ``without_history`` are the places at which numbers that could have a gradient still came out without one: planned
+    ones, and those that read something which has one; ``mended`` are the nodes of those that have one at planned places.
     """
 
     def __init__(
@@ -54,10 +62,32 @@ class RepairingRecorder(Recorder):
         self.plan = plan
         self.applied = 0
         self.refused: set[str] = set()
+        self.mended: dict[Place, set[Any]] = {}
+        self._with_history: set[Place] = set()
+        self._without_history: set[Place] = set()
         spans = sites.spans()
         # `with set_grad_enabled(...)` switches twice, in the call and on entering: two instructions, one line
         self._lines = frozenset(_line(spans[site]) for site in plan.regions if site >= 0)
         self._arrays: dict[int, torch.Tensor] = {}
+
+    @property
+    def without_history(self) -> frozenset[Place]:
+        """Where no pass brought a history; a place in a loop may have brought one for some of its passes."""
+        return frozenset(self._without_history - self._with_history)
+
+    def _note(self, place: Place, result: Any, read: Any) -> None:
+        given = [tensor for tensor in nested_tensors(result) if tensor.is_floating_point() or tensor.is_complex()]
+        if any(tensor.requires_grad for tensor in given):
+            self._with_history.add(place)
+            if place in self.plan.operations or place in self.plan.followers:
+                nodes = (get_gradient_edge(tensor).node for tensor in given if tensor.requires_grad)
+                self.mended.setdefault(place, set()).update(nodes)
+        elif given and (
+            place in self.plan.operations
+            or place in self.plan.followers
+            or any(tensor.requires_grad for tensor in nested_tensors(read))
+        ):
+            self._without_history.add(place)
 
     def record(
         self,
@@ -74,13 +104,16 @@ class RepairingRecorder(Recorder):
             replacement = self._neutral(text, args, kwargs)
             if replacement is not None:
                 self.applied += 1
+                self._note(place, replacement, ())
                 return replacement
             if place in self.plan.operations:
                 self.refused.add(text)
         elif text == "__deepcopy__" and not args[0].is_leaf:
             # it could copy what was detached; what has a history again, it would refuse
             return args[0].clone()
-        return super().record(func, args, kwargs, kind, name, text)
+        result = super().record(func, args, kwargs, kind, name, text)
+        self._note(place, args[:1] if kind == Kind.INPLACE else result, args)
+        return result
 
     def record_call(
         self, name: str, function: Callable[[], Any], inputs: Any, *, depth: int = 1, inner: bool = False
@@ -96,10 +129,13 @@ class RepairingRecorder(Recorder):
             replacement = inputs[0] if name in ("Parameter", "Variable") else self._neutral(name, tuple(inputs), {})
             if isinstance(replacement, torch.Tensor):
                 self.applied += 1
+                self._note(place, replacement, ())
                 return replacement
             if place in self.plan.operations:
                 self.refused.add(name)
-        return super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
+        result = super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
+        self._note(place, result, inputs)
+        return result
 
     def _change_grad_mode(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         switches_off = not args[0] and torch.is_grad_enabled()

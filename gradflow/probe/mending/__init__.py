@@ -1,0 +1,1 @@
+"""Whether a trial repair has mended what it was meant to."""

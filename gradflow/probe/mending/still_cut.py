@@ -1,0 +1,47 @@
+"""Where a repaired run is cut still, although its places were neutralised.
+
+A list of tensors that goes through ``pickle`` comes back as new leaves, one that goes through ``struct`` as bare
+numbers: the repair has done what it could, nothing arrives, and that the gradient stays the same shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch.autograd.graph import get_gradient_edge
+
+from gradflow.probe.autograd_walk import walk_from
+from gradflow.probe.repairing import Place, RepairingRecorder
+from gradflow.trace.run import Run
+
+__all__ = ["StillCut", "still_cut"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StillCut:
+    """``everywhere`` for every target; ``by_target`` where there is a history that does not lead to the target."""
+
+    everywhere: frozenset[Place]
+    by_target: Mapping[str, frozenset[Place]]
+
+    def places_for(self, target: str) -> frozenset[Place]:
+        """Where the ways of one target are cut."""
+        return self.everywhere | self.by_target.get(target, frozenset())
+
+
+def still_cut(recorder: RepairingRecorder, run: Run, parameters: Mapping[str, torch.Tensor]) -> StillCut:
+    """What holds of a finished repaired run, whose graph is there still."""
+    goals = {name: {goal.node for one in taken for goal in one.goals} for name, taken in run.activations.items()}
+    goals |= {name: {get_gradient_edge(one).node} for name, one in parameters.items() if one.requires_grad}
+    found: dict[str, set[Place]] = {name: set() for name in goals}
+    if walk_from({node for nodes in recorder.mended.values() for node in nodes}) is not None:
+        for place, nodes in recorder.mended.items():
+            # beyond a goal other goals may lie: a layer's output, and a parameter before it
+            behind = set(walk_from(nodes) or ())
+            for name, of_target in goals.items():
+                if of_target.isdisjoint(behind):
+                    found[name].add(place)
+    by_target = {name: frozenset(places) for name, places in found.items()}
+    return StillCut(everywhere=recorder.without_history, by_target=by_target)
