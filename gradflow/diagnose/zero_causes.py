@@ -147,9 +147,19 @@ def _is_pointwise(evidence: Evidence, operation: int) -> bool:
 
 
 def _is_in_score(evidence: Evidence, operation: int) -> bool:
-    """Whether an operation belongs to the score function, which runs after the model."""
-    calls = evidence.trace.calls
-    return bool(calls) and operation >= calls[0].end_operation
+    """Whether an operation belongs to the score function: outside of all modules, and no module reads its result."""
+    trace, reaches = evidence.trace, evidence.dependence.reaches
+    inside = trace.operations.call
+    if operation < 0 or inside[operation] >= 0 or not any(one.end_operation <= operation for one in trace.calls):
+        return False
+    made = set(trace.outputs_of(operation))
+    for later in range(operation + 1, len(trace)):
+        if not made.isdisjoint(trace.inputs_of(later)):
+            outputs = trace.outputs_of(later)
+            if inside[later] >= 0 and any(reaches[value] for value in outputs):
+                return False
+            made.update(outputs)
+    return True
 
 
 def _dtype(evidence: Evidence, operation: int) -> str:

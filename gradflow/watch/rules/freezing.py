@@ -28,6 +28,7 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
     else:
         note = "only what requires grad gets a gradient: a buffer, or a plain tensor, does not unless it is told to"
         cure = "if it should learn, make it an `nn.Parameter(...)`; else call `.requires_grad_()` before the forward"
+    wish = "if a gradient is wanted there, call `.requires_grad_()` on it before the forward"
     return finding(
         "not-trainable",
         "connected" if is_meant or is_checked else "broken",
@@ -46,7 +47,7 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
             ),
         ),
         severity="info" if is_meant or is_checked else "warning" if is_parameter else "error",
-        helps=() if is_meant or is_checked else (cure,),
+        helps=() if is_meant else (wish,) if is_checked else (cure,),
         target="" if is_meant or is_checked else evidence.target,
         is_parameter=True,
         score=evidence.score,
