@@ -191,7 +191,7 @@ def _explained(cause: GroupCause, total: int) -> tuple[Diagnostic, ...]:
         found = (never_read(cause.group, cause.owner_type, cause.assigned_at, total),)
     else:
         found = explain_group(cause.group, cause.evidence, total, zero_factors=cause.zero_factors)
-    return tuple(in_other_runs(one, cause.trained_count, cause.drawn_count) for one in found)
+    return tuple(in_other_runs(one, cause.trained_count, cause.drawn_count, cause.redraw_count) for one in found)
 
 
 def _at_its_place(found: Diagnostic, workload: Workload, trace: Trace, causes: Sequence[GroupCause]) -> Diagnostic:

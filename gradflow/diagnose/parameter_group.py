@@ -81,11 +81,30 @@ def _for_all(group: ParameterGroup, found: Diagnostic, total: int, zero_factors:
     )
 
 
-def in_other_runs(found: Diagnostic, trained_count: int, drawn_count: int) -> Diagnostic:
-    """What is told of parameters of which so many get a gradient in train mode, or by other random draws."""
+def in_other_runs(found: Diagnostic, trained_count: int, drawn_count: int, redraw_count: int = 0) -> Diagnostic:
+    """What is told of parameters of which so many get a gradient in train mode, or by other random draws.
+
+    ``redraw_count`` is the number of runs with other draws in which none did, though a draw may decide.
+    """
     if drawn_count:
         return _by_chance(found, drawn_count)
-    return _in_eval_mode_only(found, trained_count) if trained_count else found
+    if trained_count:
+        return _in_eval_mode_only(found, trained_count)
+    return _perhaps_by_chance(found, redraw_count) if redraw_count and found.severity == "error" else found
+
+
+def _perhaps_by_chance(found: Diagnostic, redraw_count: int) -> Diagnostic:
+    note = (
+        "whether a random draw leaves it out is not determined: the run draws numbers that Python sees; tried: in "
+        f"{redraw_count} runs that draw others it got none either"
+    )
+    return replace(
+        found,
+        severity="warning",
+        message=found.message.replace(" no gradient", " no gradient in this run"),
+        notes=(*found.notes, note),
+        path=(),
+    )
 
 
 def _by_chance(found: Diagnostic, drawn_count: int) -> Diagnostic:

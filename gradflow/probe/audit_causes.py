@@ -20,7 +20,7 @@ from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory
-from gradflow.probe.other_runs.by_chance import learning_by_chance
+from gradflow.probe.other_runs.by_chance import Chance, learning_by_chance
 from gradflow.probe.unregistered import assignment_of
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
 from gradflow.trace.data import Trace
@@ -40,7 +40,8 @@ class GroupCause:
     ``evidence`` is ``None`` for parameters that nothing reads; ``owner_type`` and ``assigned_at`` then tell whose they
     are and where. ``zero_factors`` are parameters that start at zero and get a gradient themselves: as soon as they
     have moved, the group gets one too. ``trained_count`` of the members get a gradient when the model runs in train
-    mode, ``drawn_count`` when it draws other random numbers.
+    mode, ``drawn_count`` when it draws other random numbers. ``redraw_count`` is the number of runs in which other
+    draws could have called it and did not.
     """
 
     group: ParameterGroup
@@ -50,6 +51,7 @@ class GroupCause:
     zero_factors: tuple[str, ...] = ()
     trained_count: int = 0
     drawn_count: int = 0
+    redraw_count: int = 0
 
 
 def examine_groups(
@@ -116,8 +118,8 @@ class _Examination:
         # a repaired run need not hold the gradients of all parameters
         subjects = {group.subject for group in groups}
         self.laboratory.parameters = {name: tensor for name, tensor in self.parameters.items() if name in subjects}
-        trained, drawn = self._trained_in_train_mode(groups), self._learning_by_chance(groups)
-        return tuple(self._cause(group, trained, drawn) for group in groups), tuple(self.undetermined)
+        trained, chance = self._trained_in_train_mode(groups), self._learning_by_chance(groups)
+        return tuple(self._cause(group, trained, chance) for group in groups), tuple(self.undetermined)
 
     def _raised(self) -> tuple[ParameterGroup, ...]:
         """Those whose backward raised, by what it raised."""
@@ -130,10 +132,10 @@ class _Examination:
             ParameterGroup(kind="error", members=tuple(members), subject=members[-1]) for members in found.values()
         )
 
-    def _cause(self, group: ParameterGroup, trained: frozenset[str], drawn: frozenset[str]) -> GroupCause:
+    def _cause(self, group: ParameterGroup, trained: frozenset[str], chance: Chance) -> GroupCause:
         model = self.laboratory.workload.model
         trained_count = sum(name in trained for name in group.members)
-        drawn_count = sum(name in drawn for name in group.members)
+        drawn_count = sum(name in chance.learning for name in group.members)
         if group.kind == "never read":
             owner_name, _, attribute = group.subject.rpartition(".")
             owner = type(module_named(model, owner_name)) if not owner_name or _has(model, owner_name) else type(model)
@@ -143,6 +145,7 @@ class _Examination:
                 assigned_at=assignment_of(owner, attribute),
                 trained_count=trained_count,
                 drawn_count=drawn_count,
+                redraw_count=chance.run_count,
             )
         evidence = examine(self.laboratory, self.run, self._gradients_of(group), group.subject)
         self.undetermined += evidence.undetermined
@@ -152,7 +155,13 @@ class _Examination:
             evidence = replace(evidence, flows=here or evidence.flows)
             factors = self._factors_first(death) if group.subject in self.waiting else ()
             return GroupCause(group=group, evidence=evidence, zero_factors=factors)
-        return GroupCause(group=group, evidence=evidence, trained_count=trained_count, drawn_count=drawn_count)
+        return GroupCause(
+            group=group,
+            evidence=evidence,
+            trained_count=trained_count,
+            drawn_count=drawn_count,
+            redraw_count=chance.run_count if _may_be_called(group, evidence) else 0,
+        )
 
     def _gradients_of(self, group: ParameterGroup) -> Gradients:
         """What the subject got; a module that never ran was not asked for, as none of its parameters got anything."""
@@ -209,14 +218,20 @@ class _Examination:
             gradients = differentiate(run, asked)
         return frozenset(name for name in names if any(g is not None for g in gradients.by_target.get(name, ())))
 
-    def _learning_by_chance(self, groups: Sequence[ParameterGroup]) -> frozenset[str]:
+    def _learning_by_chance(self, groups: Sequence[ParameterGroup]) -> Chance:
         names = _left_out(groups)
         asked = {name: self.parameters[name] for name in names}
-        return learning_by_chance(self.laboratory, self.run, asked) if asked else frozenset()
+        return learning_by_chance(self.laboratory, asked)
 
 
 def _left_out(groups: Sequence[ParameterGroup]) -> list[str]:
     return [name for group in groups if group.kind in ("module not called", "never read") for name in group.members]
+
+
+def _may_be_called(group: ParameterGroup, evidence: Evidence) -> bool:
+    """Whether code was found that could call a module that did not run."""
+    found = evidence.not_called
+    return group.kind == "module not called" and found is not None and found.is_called_somewhere
 
 
 def _has(model: torch.nn.Module, name: str) -> bool:

@@ -29,7 +29,7 @@ from gradflow.trace.program_sites import ProgramSites
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run, run_forward
 from gradflow.trace.state import StateKeeper
-from gradflow.trace.state.settings import seed_generators
+from gradflow.trace.state.settings import generator_states, seed_generators
 from gradflow.values import tensors_in
 
 __all__ = ["Laboratory"]
@@ -128,13 +128,15 @@ class Laboratory:
     def forward(self, *, draw: int = 0, **options: Any) -> Run:
         """One more forward pass from the initial state; options as for :func:`run_forward`.
 
-        With ``draw`` it draws other random numbers than the first one.
+        With ``draw`` it draws other random numbers than the first one, and ``Run.drew`` tells from which generators.
         """
         is_first, self._has_run = not self._has_run, True
         if not is_first:
             self._keeper.rewind()
+        before: dict[str, object] = {}
         if draw:
             seed_generators(_SEED + draw)
+            before = generator_states()
         run = run_forward(
             self.workload if self._feed is None else self._feed(self.workload),
             self.layers,
@@ -144,6 +146,9 @@ class Laboratory:
             outputs=self.outputs,
             **options,
         )
+        if draw:
+            after = generator_states()
+            run.drew = frozenset(whose for whose, state in after.items() if before.get(whose) != state)
         if is_first:
             self.first_score = score_of(run)
         if self._first_trace is None:

@@ -38,7 +38,8 @@ class Run:
     ``score`` is the live tensor; ``activations`` the live gradient edges of the target layers. Both keep the autograd
     graph alive and are dropped as soon as the gradients are known. ``failure`` is what stopped the forward, if anything
     did. ``unmoved`` is why an experiment could not give an activation other values, where it could not. ``leaves``
-    are those that require grad, of the tensors that the run read.
+    are those that require grad, of the tensors that the run read. ``drew`` tells whose generators (``"python"``,
+    ``"torch"``, ``"numpy"``) it drew from, where that was looked at.
     """
 
     trace: Trace
@@ -50,6 +51,7 @@ class Run:
     unmoved: str = ""
     functions: Mapping[str, type] = field(default_factory=dict)
     leaves: Sequence[weakref.ref[torch.Tensor]] = ()
+    drew: frozenset[str] = frozenset()
 
 
 def run_forward(

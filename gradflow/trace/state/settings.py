@@ -50,6 +50,24 @@ class RandomState:
             restorer()
 
 
+def generator_states() -> dict[str, object]:
+    """What each of these generators stands at, by whose it is; two that are equal have drawn nothing in between."""
+    states: dict[str, object] = {"python": random.getstate()}
+    of_torch = [torch.get_rng_state()]
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        of_torch += torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        of_torch.append(torch.mps.get_rng_state())
+    if torch.xpu.is_initialized():  # type: ignore[no-untyped-call]
+        of_torch += torch.xpu.get_rng_state_all()
+    states["torch"] = [state.tolist() for state in of_torch]
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        kind, keys, *rest = numpy.random.get_state()
+        states["numpy"] = (kind, keys.tolist(), *rest)
+    return states
+
+
 def seed_generators(seed: int) -> None:
     """Let the generators that :class:`RandomState` puts back draw other numbers from here on."""
     random.seed(seed)
