@@ -13,7 +13,7 @@ import torch
 from gradflow.cam.own_run import Maps, make_maps
 from gradflow.diagnose.diagnosing import diagnose, unexplained
 from gradflow.diagnose.own_line import at_own_line, operation_of
-from gradflow.diagnose.rules.forward_error import REFUSALS
+from gradflow.diagnose.rules.forward_error import is_refusal
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.errors import GradflowError, UsageError
 from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
@@ -140,7 +140,7 @@ def check_workload(
             if cam and not laboratory.has_values:
                 raise UsageError("a Grad-CAM needs values, and the meta device has none", hint="use another `--device`")
             run = laboratory.forward()
-            if run.failure is not None and not any(said in run.failure.message for said in REFUSALS):
+            if run.failure is not None and not is_refusal(run.failure):
                 raise model_raised(run.failure)
             say("walking the gradient back")
             facts, together = _gradients(laboratory, run)

@@ -204,7 +204,8 @@ class BackwardError:
     """An exception that ended the backward pass; operations are -1 where not known.
 
     ``saver`` is the operation whose saved tensor was changed, ``writer`` the operation that changed it.
-    ``lacks_derivative``: autograd's own node for it says that there is no formula.
+    ``lacks_derivative``: autograd's own node for it says that there is no formula. ``is_own_raise``: a ``raise`` of the
+    program made it, so its words are the program's.
     """
 
     type_name: str
@@ -214,6 +215,7 @@ class BackwardError:
     writer: int = -1
     node: str = ""
     span: SourceSpan | None = None
+    is_own_raise: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

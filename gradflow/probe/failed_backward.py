@@ -12,6 +12,7 @@ from gradflow.probe.autograd_walk import Node, link_operations, walk
 from gradflow.probe.evidence import BackwardError
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.stopped_node import stopped_at
+from gradflow.trace.conduct.raised_by import is_own_raise
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import failure_of
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW, INPLACE_CAPABLE, is_inplace_name
@@ -29,6 +30,9 @@ _VIEWS = frozenset({
 def explain_backward_error(laboratory: Laboratory, error: Exception, target: str) -> BackwardError:
     """Describe what backward raised; runs the forward once more to ask the graph who saved what."""
     message = " ".join(str(error).split())
+    if is_own_raise(error):
+        span = failure_of(error).span
+        return BackwardError(type_name=type(error).__name__, message=message, span=span, is_own_raise=True)
     if "modified by an inplace operation" in message:
         run = laboratory.forward()
         saver, node = _broken_saver(run)

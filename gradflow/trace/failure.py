@@ -8,6 +8,7 @@ from types import TracebackType
 from gradflow.errors import ModelRaisedError
 from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
 from gradflow.source_place import place
+from gradflow.trace.conduct.raised_by import is_own_raise
 from gradflow.trace.conduct.whose_error import is_ours, our_error
 
 __all__ = ["ForwardFailure", "failure_of", "innermost_place", "model_raised", "way_of"]
@@ -15,12 +16,16 @@ __all__ = ["ForwardFailure", "failure_of", "innermost_place", "model_raised", "w
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardFailure:
-    """What stopped a forward pass; ``span`` is the innermost line of the user's, else the innermost outside torch."""
+    """What stopped a forward pass; ``span`` is the innermost line of the user's, else the innermost outside torch.
+
+    ``is_own_raise`` where a ``raise`` of the program made it.
+    """
 
     error: Exception
     type_name: str
     message: str
     span: SourceSpan | None
+    is_own_raise: bool = False
 
 
 def failure_of(error: Exception) -> ForwardFailure:
@@ -39,6 +44,7 @@ def failure_of(error: Exception) -> ForwardFailure:
         type_name=type(error).__name__,
         message=str(error).strip().splitlines()[0] if str(error).strip() else "",
         span=innermost_place(error.__traceback__),
+        is_own_raise=is_own_raise(error),
     )
 
 

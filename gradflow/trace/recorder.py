@@ -183,7 +183,7 @@ class Recorder(GradModes, TorchFunctionMode):
             else:
                 self._record_others(result, row, kind, text, inputs, args, target)
             columns.output_start.append(len(columns.outputs))
-            if enabled and not self.values.requires_grad[-1]:
+            if inputs and enabled and not self.values.requires_grad[-1]:
                 self._look_at_flags(row, inputs, args, kwargs)
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self.step_aside(error)

@@ -17,16 +17,24 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
     error = evidence.backward_error
     if error is None:
         return ()
-    if "modified by an inplace operation" in error.message:
+    said = "" if error.is_own_raise else error.message
+    if "modified by an inplace operation" in said:
         return (_inplace(evidence, error),)
-    if "checkpoint" in error.message.lower():
+    if "checkpoint" in said.lower():
         words = _Words(
             name="reentrant-checkpoint",
             message="reentrant checkpointing does not work with `torch.autograd.grad`",
             label="checkpointed here",
             help="call `checkpoint(..., use_reentrant=False)`",
         )
-    elif "second time" in error.message:
+    elif "second time" in said and error.saver < 0:
+        words = _Words(
+            name="graph-freed",
+            message="backward runs through a graph whose buffers are freed already",
+            label="",
+            help="pass `retain_graph=True` to the backward that ran first, or `.detach()` what both go through",
+        )
+    elif "second time" in said:
         words = _Words(
             name="graph-freed",
             message="the model keeps a tensor of an earlier pass, whose graph is freed already",
@@ -112,7 +120,8 @@ def _inplace(evidence: Evidence, error: BackwardError) -> Diagnostic:
 
 def _diagnostic(evidence: Evidence, error: BackwardError, words: _Words) -> Diagnostic:
     span = error.span or (evidence.trace.span_of(error.saver) if error.saver >= 0 else None)
-    notes = [f"torch says: {error.type_name}: {error.message.partition('. ')[0]}"]
+    who = "the exception" if error.is_own_raise else "torch"
+    notes = [f"{who} says: {error.type_name}: {error.message.partition('. ')[0]}"]
     if span is None:
         notes.append("the line is not determined, because the exception does not tell which operation it belongs to")
     return Diagnostic(

@@ -6,10 +6,11 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
+from gradflow.trace.failure import ForwardFailure
 
-__all__ = ["REFUSALS", "forward_refused"]
+__all__ = ["forward_refused", "is_refusal"]
 
-REFUSALS: dict[str, tuple[str, str, str, str]] = {
+_REFUSALS: dict[str, tuple[str, str, str, str]] = {
     # what torch says: rule, label, why, what to do
     "Inference tensors cannot be saved for backward": (
         "inference-mode",
@@ -68,12 +69,17 @@ REFUSALS: dict[str, tuple[str, str, str, str]] = {
 }
 
 
+def is_refusal(failure: ForwardFailure) -> bool:
+    """Whether autograd refused an operation of the forward; the model may raise for a reason of its own."""
+    return not failure.is_own_raise and any(said in failure.message for said in _REFUSALS)
+
+
 def forward_refused(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """The forward pass itself raised, and the reason lies in autograd."""
     failure = evidence.forward_failure
-    if failure is None:
+    if failure is None or not is_refusal(failure):
         return ()
-    for said, (name, label, why, advice) in REFUSALS.items():
+    for said, (name, label, why, advice) in _REFUSALS.items():
         if said not in failure.message:
             continue
         region = _last_inference_region(evidence) if name == "inference-mode" else None
