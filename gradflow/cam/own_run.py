@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from gradflow.probe.examine import NOT_FOLLOWED, examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.together.apart import each_by_itself
+from gradflow.trace.capture import Activation
 from gradflow.trace.feature_map import input_size
 from gradflow.trace.run import Run
 
@@ -123,9 +124,8 @@ class _OwnRun:
         refused: dict[str, str] = {}
         made = []
         for name, gradients in all_gradients.items():
-            activation = next((one.tensor for one in run.activations[name][-1:]), None)
-            gradient = next(iter(gradients.by_target[name][-1:]), None)
-            if activation is None or gradient is None:
+            call = _last_call(run.activations[name], gradients.by_target[name])
+            if call is None:
                 refused[name] = f"{self._where()}no gradient reaches it"
                 continue
             if name in gradients.partly_seen:
@@ -136,7 +136,7 @@ class _OwnRun:
                 refused[name] = f"{self._where()}the verdict about its path is `{verdict}`"
                 continue
             try:
-                maps.by_layer[name] = self._map(name, activation, gradient, run.class_index)
+                maps.by_layer[name] = self._map(name, call, run.class_index)
             except GradflowError as error:
                 refused[name] = "; ".join(filter(None, (error.message, error.hint)))
             else:
@@ -158,16 +158,40 @@ class _OwnRun:
             return "in eval mode "
         return f"with {self.source.said} " if self.source is not None else ""
 
-    def _map(self, name: str, activation: torch.Tensor, gradient: torch.Tensor, class_index: int | None) -> CamResult:
+    def _map(self, name: str, call: _Call, class_index: int | None) -> CamResult:
         workload = self.laboratory.workload
-        return grad_cam(
-            activation.detach(),
-            gradient,
+        found = grad_cam(
+            call.activation.detach(),
+            call.gradient,
             layer=name,
             target=class_index,
             input_size=input_size(workload.inputs, workload.keyword_inputs),
             image=workload.image,
         )
+        if call.count == 1:
+            return found
+        which = "the last one" if call.number == call.count else "the last one that a gradient reaches"
+        note = f"`{name}` ran {call.count} times: the map is of call {call.number}, {which}"
+        return replace(found, notes=(*found.notes, note))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """The call of a layer that its map is of, counted from 1."""
+
+    activation: torch.Tensor
+    gradient: torch.Tensor
+    number: int
+    count: int
+
+
+def _last_call(taken: Sequence[Activation], gradients: Sequence[torch.Tensor | None]) -> _Call | None:
+    """The last call that a gradient reaches, if any."""
+    for number in range(len(taken), 0, -1):
+        activation, gradient = taken[number - 1].tensor, gradients[number - 1]
+        if activation is not None and gradient is not None:
+            return _Call(activation=activation, gradient=gradient, number=number, count=len(taken))
+    return None
 
 
 def _named(layers: Sequence[str]) -> str:

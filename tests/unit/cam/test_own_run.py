@@ -202,3 +202,38 @@ def test_several_layers_of_a_frozen_model_get_the_maps_that_they_get_alone():
     alone = gradflow.check(model, "body", inputs=ids, cam=True)
     assert body.cam.saliency == pytest.approx(alone.cam.saliency)
     assert body.diagnostics == alone.diagnostics
+
+
+class Twice(Net):
+    """The body runs on two views of the picture; ``used`` tells which of the two results the score is made of."""
+
+    used = (True, True)
+
+    def forward(self, x):
+        pooled = [self.body(self.stem(view)).relu().mean((2, 3)) for view in (x, x.flip(-1))]
+        return self.head(sum(each for each, counts in zip(pooled, self.used, strict=True) if counts))
+
+
+def map_of_call(model: nn.Module, x: torch.Tensor, number: int) -> numpy.ndarray:
+    """Grad-CAM of one call by hand."""
+    model, kept = copy.deepcopy(model), []
+    model.body.register_forward_hook(lambda module, arguments, output: (output.retain_grad(), kept.append(output))[1])
+    model(x)[0, 1].backward()
+    activation = kept[number - 1]
+    return (activation.grad.mean((2, 3), keepdim=True) * activation).sum(1).relu().detach().numpy()
+
+
+@pytest.mark.parametrize(("used", "number"), [((True, True), 2), ((True, False), 1), ((False, True), 2)])
+def test_a_layer_that_runs_twice_has_the_map_of_the_last_call_that_counts_and_says_so(used, number) -> None:
+    model, x = build(Twice).eval(), picture()
+    model.used = used
+    report = gradflow.check(model, "body", inputs=x, target=1, cam=True)
+    assert report.cam is not None
+    numpy.testing.assert_allclose(report.cam.saliency, map_of_call(model, x, number), rtol=1e-4, atol=1e-7)
+    assert any("2 times" in note and f"call {number}" in note for note in report.cam.notes)
+
+
+def test_a_layer_that_runs_once_needs_no_such_note() -> None:
+    report = gradflow.check(build().eval(), "body", inputs=picture(), target=1, cam=True)
+    assert report.cam is not None
+    assert not any("times" in note for note in report.cam.notes)
