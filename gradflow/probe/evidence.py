@@ -248,7 +248,8 @@ class Evidence:
     ``is_cancelled``: what arrived is only rounding error; ``absorbed_at`` is then the operation that takes out again
     what the target changes, -1 where none is known to. ``taking_hooks`` are those without which a gradient that is zero
     is more than zero. ``is_partly_seen``: the output's memory was written to in a way that could not be followed, so
-    that the gradient is what was measured and maybe more.
+    that the gradient is what was measured and maybe more. ``nan_made_at``: the operation of the forward that made the
+    NaN of which the gradient's comes, -1 where none is known to; ``nan_of_infinity`` where it was given infinities.
     """
 
     target: str
@@ -282,6 +283,8 @@ class Evidence:
     function_spans: Mapping[str, SourceSpan] = field(default_factory=dict)
     is_cancelled: bool = False
     is_partly_seen: bool = False
+    nan_made_at: int = -1
+    nan_of_infinity: bool = False
     bridges: tuple[Bridge, ...] = ()
     absorbed_at: int = -1
     taking_hooks: tuple[TakingHook, ...] = ()

@@ -26,6 +26,7 @@ from gradflow.probe.evidence import (
 )
 from gradflow.probe.failed_backward import explain_backward_error
 from gradflow.probe.formula_check import FormulaCheck
+from gradflow.probe.forward_values.first_nan import FirstNan, first_nan
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory, measured_all
@@ -95,6 +96,7 @@ class _Examination:
         self.is_cancelled = False
         self.absorbed_at = -1
         self.taking_hooks: tuple[TakingHook, ...] = ()
+        self.first_nan: FirstNan | None = None
         self.partial: tuple[PartialLoss, ...] = ()
         self.formulas: tuple[FormulaCheck, ...] = ()
         self.substitutes: frozenset[int] = frozenset()
@@ -175,6 +177,8 @@ class _Examination:
             objective_span=laboratory.workload.objective.span,
             function_spans=function_spans(self.run.functions),
             is_cancelled=self.is_cancelled,
+            nan_made_at=self.first_nan.operation if self.first_nan is not None else -1,
+            nan_of_infinity=self.first_nan is not None and self.first_nan.reads_infinity,
             is_partly_seen=target in self.gradients.partly_seen,
             absorbed_at=self.absorbed_at,
             taking_hooks=self.taking_hooks,
@@ -207,6 +211,9 @@ class _Examination:
                     for one in self.taking_hooks
                     if one.registered is None
                 ]
+            birth = next((flow for flow in self.flows if flow.incoming_finite and not flow.outgoing_finite), None)
+            if birth is not None and birth.operation >= 0:
+                self.first_nan = first_nan(self.laboratory, self.trace, birth.operation)
             return dependence
         largest = max((m.max_abs or 0.0 for m in looked_at if m.arrived), default=0.0)
         if largest < SUSPICIOUSLY_SMALL:

@@ -1,0 +1,1 @@
+"""What the numbers of the forward pass say about a gradient."""
