@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from gradflow.audit_report import Activity, AuditReport, DepthProfile, ParameterGradient, ParameterState
 from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.diagnose.groups.merging import explained_once
 from gradflow.diagnose.own_line import at_own_line, operation_of
 from gradflow.diagnose.parameter_findings import (
     depth_finding,
@@ -26,7 +27,6 @@ from gradflow.diagnose.parameter_group import (
     explain_group,
     explain_incomplete,
     in_other_runs,
-    merged,
     never_read,
     placed,
 )
@@ -39,8 +39,8 @@ from gradflow.load.scores.loss import with_loss
 from gradflow.load.workload import Workload
 from gradflow.probe.activity import ActivityRecorder
 from gradflow.probe.audit.incomplete import examine_incomplete
-from gradflow.probe.audit_causes import GroupCause, examine_groups
-from gradflow.probe.audit_evidence import UnitCount
+from gradflow.probe.audit_causes import examine_groups
+from gradflow.probe.audit_evidence import GroupCause, UnitCount
 from gradflow.probe.audit_groups import state_of
 from gradflow.probe.evidence import Measured
 from gradflow.probe.gradient import differentiate
@@ -139,7 +139,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     depth, not_judged = _depth(workload, run.trace, ways, measured, of_model)
     count = len(trainable)
     reached = [[name for name in holder.names if states[name] not in ("none", "zero")] for holder, _ in holders]
-    explained = merged([found for cause in causes for found in _explained(cause, count)], count)
+    explained = explained_once(causes, lambda cause: _explained(cause, trainable))
     told = {(one.name, one.module) for one in explained}
     diagnostics: tuple[Diagnostic, ...] = (
         *explained,
@@ -185,12 +185,12 @@ def _require_values(model: torch.nn.Module) -> None:
             )
 
 
-def _explained(cause: GroupCause, total: int) -> tuple[Diagnostic, ...]:
+def _explained(cause: GroupCause, trainable: Collection[str]) -> tuple[Diagnostic, ...]:
     found: tuple[Diagnostic, ...]
     if cause.evidence is None:
-        found = (never_read(cause.group, cause.owner_type, cause.assigned_at, total),)
+        found = (never_read(cause.group, cause.owner_type, cause.assigned_at, len(trainable)),)
     else:
-        found = explain_group(cause.group, cause.evidence, total, zero_factors=cause.zero_factors)
+        found = explain_group(cause.group, cause.evidence, trainable, zero_factors=cause.zero_factors)
     return tuple(in_other_runs(one, cause.trained_count, cause.drawn_count, cause.redraw_count) for one in found)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnosing import diagnose
 from gradflow.diagnose.diagnostic import Diagnostic, Help, Severity
+from gradflow.diagnose.groups.freezing import if_not_meant
 from gradflow.diagnose.random_zero import DRAWN_ZERO
 from gradflow.diagnose.rules.partial import some_ways_are_cut
 from gradflow.diagnose.zero_causes import CANCELLED
@@ -21,7 +22,6 @@ __all__ = [
     "explain_group",
     "explain_incomplete",
     "in_other_runs",
-    "merged",
     "never_read",
     "placed",
 ]
@@ -30,8 +30,11 @@ __all__ = [
 _ALWAYS_ZERO = frozenset({"zero-derivative-op", "constant-score", "precision-underflow", "custom-function"})
 
 
+_MOST_NAMED = 4
+
+
 def explain_group(
-    group: ParameterGroup, evidence: Evidence, total: int, *, zero_factors: Sequence[str] = ()
+    group: ParameterGroup, evidence: Evidence, trainable: Collection[str], *, zero_factors: Sequence[str] = ()
 ) -> tuple[Diagnostic, ...]:
     """What keeps the gradient from a group, from the evidence about its subject.
 
@@ -39,16 +42,19 @@ def explain_group(
     ----------
     group, evidence
         The group, and what the experiments found out about ``group.subject``.
-    total
-        How many parameters could learn.
+    trainable
+        All parameters that could learn.
     zero_factors
         Parameters that start at zero and get a gradient themselves; once they have moved, the group gets one too.
     """
     found = [one for one in diagnose(evidence) if one.severity == "error"]
-    return tuple(_for_all(group, one, total, zero_factors) for one in found)
+    return tuple(_for_all(group, one, trainable, zero_factors) for one in found)
 
 
-def _for_all(group: ParameterGroup, found: Diagnostic, total: int, zero_factors: Sequence[str]) -> Diagnostic:
+def _for_all(
+    group: ParameterGroup, found: Diagnostic, trainable: Collection[str], zero_factors: Sequence[str]
+) -> Diagnostic:
+    total = len(trainable)
     severity: Severity = "error"
     notes, helps = found.notes, found.helps
     if group.kind == "error":
@@ -69,7 +75,7 @@ def _for_all(group: ParameterGroup, found: Diagnostic, total: int, zero_factors:
         message = f"{counted(len(group.members), total)} {_verb(group, 'get')} no gradient: {_why(group, found)}"
         if found.name == "output-discarded":
             helps = (Help(text="use the result, or remove what computes it"),)
-        helps = (*helps, *_if_meant(group.members))
+        helps = (*helps, *if_not_meant(group.members, trainable))
     return replace(
         found,
         severity=severity,
@@ -187,15 +193,25 @@ def _verb(group: ParameterGroup, verb: str) -> str:
 def _why(group: ParameterGroup, found: Diagnostic) -> str:
     if group.kind == "module not called":
         if found.name == "functional-bypass":
-            return f"`{group.subject}` is never called, its settings are used without it"
+            are, their = ("are", "their") if group.alike else ("is", "its")
+            them = "them" if group.alike else "it"
+            return f"{_subjects(group)} {are} never called, {their} settings are used without {them}"
         if found.name == "compiled-hooks":
-            return f"why is not seen, because `{group.subject}` is inside compiled code"
-        return f"`{group.subject}` never ran"
+            return f"why is not seen, because {_subjects(group)} {'are' if group.alike else 'is'} inside compiled code"
+        return f"{_subjects(group)} never ran"
     if found.name == "output-discarded":
         return "what they compute is not used" if len(group.members) > 1 else "what it computes is not used"
     if found.code.startswith("GF1") and "backward of" not in found.message:
         return f"path cut by `{found.name}`"
     return found.message.partition(": ")[2] or found.message
+
+
+def _subjects(group: ParameterGroup) -> str:
+    r"""The modules of which the finding speaks: ``\`ex.0\`, \`ex.1\` and 2 more``."""
+    names = [f"`{name}`" for name in (group.subject, *group.alike)]
+    if len(names) > _MOST_NAMED:
+        names = [*names[: _MOST_NAMED - 1], f"{len(names) - _MOST_NAMED + 1} more"]
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _reason(found: Diagnostic) -> str:
@@ -208,13 +224,6 @@ def _tail(message: str) -> str:
     return f": {reason}" if reason else ""
 
 
-def _if_meant(names: Sequence[str]) -> tuple[Help, ...]:
-    module = common_module(names)
-    if not module:
-        return ()
-    return (Help(text=f"if they are not meant to learn, say so: `model.{_written(module)}.requires_grad_(False)`"),)
-
-
 def common_module(names: Sequence[str]) -> str:
     """The innermost module that all the parameters are in; empty for the model itself."""
     paths = [name.split(".")[:-1] for name in names]
@@ -224,12 +233,6 @@ def common_module(names: Sequence[str]) -> str:
             break
         shared.append(parts[0])
     return ".".join(shared)
-
-
-def _written(module: str) -> str:
-    """A qualified name as code writes it: ``layers.3.attn`` is ``layers[3].attn``."""
-    first, *rest = module.split(".")
-    return first + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in rest)
 
 
 def never_read(group: ParameterGroup, owner_type: str, assigned_at: SourceSpan | None, total: int) -> Diagnostic:
@@ -248,34 +251,6 @@ def never_read(group: ParameterGroup, owner_type: str, assigned_at: SourceSpan |
         notes=(f"`{owner_type}` ran, and nothing that was recorded read {names}{more}",),
         helps=(Help(text=f"use {they} in `forward`, or remove {they}"),),
         hides=group.members,
-    )
-
-
-def merged(found: Sequence[Diagnostic], total: int) -> tuple[Diagnostic, ...]:
-    """One finding per line and cause: parameters behind two cuts share the second one with those behind it alone."""
-    together: dict[tuple[str, SourceSpan | str], list[Diagnostic]] = {}
-    for one in found:
-        together.setdefault((one.name, one.location or one.message), []).append(one)
-    return tuple(_merge(same, total) for same in together.values())
-
-
-def _merge(same: Sequence[Diagnostic], total: int) -> Diagnostic:
-    if len(same) == 1:
-        return same[0]
-    # the one whose parameters need least mending tells what this line alone does
-    plainest = min(same, key=lambda one: len(one.notes))
-    members = tuple(dict.fromkeys(name for one in same for name in one.hides))
-    before, after = counted(len(plainest.hides), total), counted(len(members), total)
-    message = plainest.message.replace(f"{before} gets ", f"{before} get ").replace(before, after, 1)
-    rest = len(members) - len(plainest.hides)
-    note = f"{rest} of them are behind another cut as well, which has to be mended too"
-    ways_out = tuple(one for one in plainest.helps if one not in _if_meant(plainest.hides))
-    return replace(
-        plainest,
-        message=message,
-        hides=members,
-        notes=(*plainest.notes, note) if rest else plainest.notes,
-        helps=(*ways_out, *_if_meant(members)),
     )
 
 

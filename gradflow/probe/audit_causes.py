@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
 from gradflow.graph.ways_to_score import ways_to_score
 from gradflow.load.layers import module_named
 from gradflow.load.module_tree import modules_in, named_modules_in
-from gradflow.location import SourceSpan
-from gradflow.probe.audit_evidence import ParameterGroup
+from gradflow.probe.audit_evidence import GroupCause, ParameterGroup
 from gradflow.probe.audit_groups import group_parameters
 from gradflow.probe.awakening import awakened, zero_factors
 from gradflow.probe.evidence import Evidence, NodeFlow, TakingHook
@@ -27,31 +26,10 @@ from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
 from gradflow.trace.state import StateKeeper
 
-__all__ = ["GroupCause", "examine_groups"]
+__all__ = ["examine_groups"]
 
 MOST_GROUPS = 16
 """So many causes are looked into, the ones that explain most parameters first; each may cost a few forward passes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GroupCause:
-    """A group and what was found out about its subject.
-
-    ``evidence`` is ``None`` for parameters that nothing reads; ``owner_type`` and ``assigned_at`` then tell whose they
-    are and where. ``zero_factors`` are parameters that start at zero and get a gradient themselves: as soon as they
-    have moved, the group gets one too. ``trained_count`` of the members get a gradient when the model runs in train
-    mode, ``drawn_count`` when it draws other random numbers. ``redraw_count`` is the number of runs in which other
-    draws could have called it and did not.
-    """
-
-    group: ParameterGroup
-    evidence: Evidence | None = None
-    owner_type: str = ""
-    assigned_at: SourceSpan | None = None
-    zero_factors: tuple[str, ...] = ()
-    trained_count: int = 0
-    drawn_count: int = 0
-    redraw_count: int = 0
 
 
 def examine_groups(

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gradflow.location import SourceSpan
+from gradflow.probe.evidence import Evidence
 
-__all__ = ["GroupKind", "Holder", "ParameterGroup", "UnitCount"]
+__all__ = ["GroupCause", "GroupKind", "Holder", "ParameterGroup", "UnitCount"]
 
 GroupKind = Literal["module not called", "never read", "cut", "discarded", "lost", "zero", "not finite", "error"]
 
@@ -17,12 +18,34 @@ class ParameterGroup:
     """Parameters that share a cause; ``members`` in the model's order.
 
     ``subject`` is what to look into: the outermost module that never ran, else the member whose data is read last, the
-    one nearest to the score.
+    one nearest to the score. ``alike`` are the subjects of other groups that are told together with this one.
     """
 
     kind: GroupKind
     members: tuple[str, ...]
     subject: str
+    alike: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupCause:
+    """A group and what was found out about its subject.
+
+    ``evidence`` is ``None`` for parameters that nothing reads; ``owner_type`` and ``assigned_at`` then tell whose they
+    are and where. ``zero_factors`` are parameters that start at zero and get a gradient themselves: as soon as they
+    have moved, the group gets one too. ``trained_count`` of the members get a gradient when the model runs in train
+    mode, ``drawn_count`` when it draws other random numbers. ``redraw_count`` is the number of runs in which other draws
+    could have called it and did not.
+    """
+
+    group: ParameterGroup
+    evidence: Evidence | None = None
+    owner_type: str = ""
+    assigned_at: SourceSpan | None = None
+    zero_factors: tuple[str, ...] = ()
+    trained_count: int = 0
+    drawn_count: int = 0
+    redraw_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,10 +44,11 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
     origin = flat_origin(evidence, flow)
     cause = explain_end(evidence, flow)
     name = written(trace.name_of(flow.operation)) if flow.operation >= 0 else flow.name
+    dies_at = f"it dies at `{name}`"
     location, annotations = operation_place(evidence, flow.operation)
     if origin >= 0:
         cause = clamped_to_zero(trace.name_of(origin), trace.name_of(flow.operation))
-        name = written(trace.name_of(origin))
+        dies_at += f", which multiplies it by the zeros of `{written(trace.name_of(origin))}`"
         location, annotations = operation_place(evidence, origin)
     read = narrowest_read(evidence, after=flow.operation) if cause.name == "position-not-read" else -1
     if read >= 0 and trace.name_of(flow.operation) not in ("__setitem__", "where"):
@@ -63,7 +64,7 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
         code=code_of(cause.name),
         name=cause.name,
         severity="error",
-        message=f"the gradient at `{evidence.target}` is zero: it dies at `{name}`",
+        message=f"the gradient at `{evidence.target}` is zero: {dies_at}",
         location=location,
         label=cause.label,
         annotations=annotations,

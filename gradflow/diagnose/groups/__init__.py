@@ -1,0 +1,1 @@
+"""Findings of an audit that speak of many parameters at once."""
