@@ -47,7 +47,9 @@ def explain_group(
     zero_factors
         Parameters that start at zero and get a gradient themselves; once they have moved, the group gets one too.
     """
-    found = [one for one in diagnose(evidence) if one.severity == "error"]
+    told = diagnose(evidence)
+    # that a gradient is zero is told also where it is not known of what
+    found = [one for one in told if one.severity == "error"] or [one for one in told if group.kind == "zero"]
     return tuple(_for_all(group, one, trainable, zero_factors) for one in found)
 
 

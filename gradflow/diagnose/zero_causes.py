@@ -41,7 +41,6 @@ _MULTIPLYING = frozenset({
 })  # fmt: skip
 _NORMALISING = frozenset({
     "layer_norm", "batch_norm", "instance_norm", "group_norm", "normalize", "rms_norm", "softmax", "log_softmax",
-    "std", "var",
 })  # fmt: skip
 
 _DRAWING = frozenset({"normal", "bernoulli", "poisson"})
@@ -76,14 +75,16 @@ def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
     dtype, shown = _dtype(evidence, flow.operation), written(name)
     if name.rstrip("_") in _DRAWING:
         return _drawn(name, shown)
-    if flow.is_staircase:
-        return _staircase(shown)
-    if flow.ignores_all:
-        return _ignored(shown)
-    if flow.is_of_one_entry:
-        return _single(shown)
-    if flow.is_padding:
-        return _withheld(shown)
+    read_there = (
+        (flow.is_staircase, _staircase),
+        (flow.ignores_all, _ignored),
+        (flow.is_of_one_entry, _single),
+        (flow.is_padding, _withheld),
+        (flow.is_of_equals, _spread_of_equals),
+    )
+    for holds, cause in read_there:
+        if holds:
+            return cause(shown)
     if is_drawn_zero(evidence.trace, flow):
         return _drawn_zero(shown)
     if _is_too_small(flow, dtype):
@@ -200,6 +201,15 @@ def _drawn(name: str, shown: str) -> ZeroCause:
             else "use a soft draw (`torch.nn.functional.gumbel_softmax`, `RelaxedBernoulli(...).rsample()`), "
             "or weigh the loss with `log_prob` of what was drawn",
         ),
+    )
+
+
+def _spread_of_equals(shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="saturation",
+        label="all values that it compares are equal here",
+        note=f"`{shown}` of equal values is zero, the least that it can be, and torch takes its slope there for zero",
+        helps=("give it values that differ: other weights, another input, more samples",),
     )
 
 

@@ -34,8 +34,8 @@ class GroupCause:
     ``evidence`` is ``None`` for parameters that nothing reads; ``owner_type`` and ``assigned_at`` then tell whose they
     are and where. ``zero_factors`` are parameters that start at zero and get a gradient themselves: as soon as they
     have moved, the group gets one too. ``trained_count`` of the members get a gradient when the model runs in train
-    mode, ``drawn_count`` when it draws other random numbers. ``redraw_count`` is the number of runs in which other draws
-    could have called it and did not.
+    mode, ``drawn_count`` when it draws other random numbers. ``redraw_count`` is the number of runs in which other
+    draws could have called it and did not.
     """
 
     group: ParameterGroup

@@ -151,6 +151,8 @@ class NodeFlow:
         At an end: a softmax over a single entry; a loss all of whose labels are the one to ignore.
     is_padding
         At an end: an embedding that looks up only the row whose gradient ``padding_idx`` withholds.
+    is_of_equals
+        At an end: a standard deviation or variance of values that are all equal.
     zero_operands
         At an end: which inputs of a product or quotient are all zero and make that nothing goes on.
     runs_hooks
@@ -181,6 +183,7 @@ class NodeFlow:
     is_of_one_entry: bool = False
     ignores_all: bool = False
     is_padding: bool = False
+    is_of_equals: bool = False
     zero_operands: tuple[int, ...] = ()
     runs_hooks: bool = False
     backward_span: SourceSpan | None = None
@@ -203,9 +206,9 @@ class NodeFlow:
 class BackwardError:
     """An exception that ended the backward pass; operations are -1 where not known.
 
-    ``saver`` is the operation whose saved tensor was changed, ``writer`` the operation that changed it.
-    ``lacks_derivative``: autograd's own node for it says that there is no formula. ``is_own_raise``: a ``raise`` of the
-    program made it, so its words are the program's.
+    ``saver`` is the operation whose saved tensor was changed, ``writer`` the operation that changed it; ``freer`` is
+    where a gradient call freed the graph. ``lacks_derivative``: autograd's own node for it says that there is no
+    formula. ``is_own_raise``: a ``raise`` of the program made it, so its words are the program's.
     """
 
     type_name: str
@@ -213,6 +216,7 @@ class BackwardError:
     lacks_derivative: bool = False
     saver: int = -1
     writer: int = -1
+    freer: SourceSpan | None = None
     node: str = ""
     span: SourceSpan | None = None
     is_own_raise: bool = False

@@ -214,6 +214,8 @@ class _Examination:
             birth = next((flow for flow in self.flows if flow.incoming_finite and not flow.outgoing_finite), None)
             if birth is not None and birth.operation >= 0:
                 self.first_nan = first_nan(self.laboratory, self.trace, birth.operation)
+            if self.verify and all(m.is_finite for m in measured if m.arrived):
+                self._verify(dependence, is_explained=any(flow.is_end for flow in self.flows))
             return dependence
         largest = max((m.max_abs or 0.0 for m in looked_at if m.arrived), default=0.0)
         if largest < SUSPICIOUSLY_SMALL:

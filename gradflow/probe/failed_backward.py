@@ -11,6 +11,7 @@ from gradflow.graph.dependence import value_inputs
 from gradflow.probe.autograd_walk import Node, link_operations, walk
 from gradflow.probe.evidence import BackwardError
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.other_runs.freeing import freeing_call
 from gradflow.probe.stopped_node import stopped_at
 from gradflow.trace.conduct.raised_by import is_own_raise
 from gradflow.trace.data import Trace
@@ -49,7 +50,8 @@ def explain_backward_error(laboratory: Laboratory, error: Exception, target: str
         return BackwardError(type_name=type(error).__name__, message=message, saver=saver, lacks_derivative=saver >= 0)
     if "second time" in message:
         reader = _reads_from_before(laboratory.forward().trace)
-        return BackwardError(type_name=type(error).__name__, message=message, saver=reader)
+        freer = freeing_call(laboratory, target) if reader < 0 else None
+        return BackwardError(type_name=type(error).__name__, message=message, saver=reader, freer=freer)
     run_trace: Trace | None = None
     if "checkpoint" in message.lower():
         run_trace = laboratory.forward().trace

@@ -159,6 +159,7 @@ def _followed(note: NodeNote, waiting: dict[tuple[Node, int], _Arrivals]) -> tup
         is_of_one_entry=facts.is_of_one_entry,
         ignores_all=facts.ignores_all,
         is_padding=facts.is_padding,
+        is_of_equals=facts.is_of_equals,
         zero_operands=facts.zero_operands,
     )
     return ended, dead

@@ -16,6 +16,7 @@ __all__ = [
     "factor_of",
     "facts_of",
     "ignores_all",
+    "is_of_equals",
     "is_of_one_entry",
     "is_padding",
     "is_staircase",
@@ -66,6 +67,8 @@ _ENTRY_BY_ENTRY = frozenset({
 })  # fmt: skip
 """Every entry of the gradient is scaled by itself: what is small afterwards is small, and no rounding error."""
 
+_SPREADS = frozenset({"Std", "Var", "StdMean", "VarMean"})
+
 _NEAREST = 1
 _UNSIGNED = 2**64
 
@@ -85,6 +88,7 @@ class NodeFacts:
     is_of_one_entry: bool = False
     ignores_all: bool = False
     is_padding: bool = False
+    is_of_equals: bool = False
     zero_operands: tuple[int, ...] = ()
 
 
@@ -102,6 +106,7 @@ def facts_of(node: Any, edges: Iterable[int], *, reads_saved: bool = True) -> No
         is_of_one_entry=is_of_one_entry(node),
         ignores_all=ignores_all(node),
         is_padding=is_padding(node),
+        is_of_equals=is_of_equals(node),
         zero_operands=zero_operands(node, dead),
     )
 
@@ -143,6 +148,18 @@ def is_padding(node: Any) -> bool:
     rows, padding = _saved(node, "indices"), int(getattr(node, "_saved_padding_idx", _UNSIGNED - 1))
     with torch.no_grad():
         return rows is not None and rows.numel() > 0 and bool((rows == padding).all())
+
+
+def is_of_equals(node: Any) -> bool:
+    """Whether a standard deviation or variance is one of values that are all equal, where torch's slope is zero."""
+    values = _saved(node, "self") if kind_of(node) in _SPREADS else None
+    if values is None or not values.numel():
+        return False
+    with torch.no_grad():
+        # torch hands out negative numbers as unsigned ones
+        saved = getattr(node, "_saved_dim", None) or range(values.dim())
+        along = [(int(each) + _UNSIGNED // 2) % _UNSIGNED - _UNSIGNED // 2 for each in saved]
+        return torch.equal(values.amax(along), values.amin(along)) if along else True
 
 
 def zero_operands(node: Any, edges: Iterable[int]) -> tuple[int, ...]:

@@ -307,3 +307,37 @@ def test_command_line_json_and_exit_status(capsys: pytest.CaptureFixture[str], t
 def test_the_command_line_knows_where_parameters_were_frozen(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", f"{FIXTURE}:Frozen", "--input-shape", "2,3,8,8", "--format", "concise"]) == 0
     assert f"mistakes.py:{line_of('frozen')}:9: info GF110" in capsys.readouterr().out
+
+
+class Ablated(nn.Module):
+    """A hook on one branch multiplies its gradient; by nothing where ``factor`` is zero."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.one, self.other, self.head = nn.Linear(4, 6), nn.Linear(4, 6), nn.Linear(6, 2)
+        self.factor = factor
+
+    def forward(self, x):
+        h = self.other(x).tanh()
+        if h.requires_grad:
+            h.register_hook(lambda gradient: gradient * self.factor)
+        return self.head(self.one(x).tanh() + h)
+
+
+def test_zeros_of_unknown_origin_are_not_passed_over() -> None:
+    report = gradflow.audit(Ablated(0.0), inputs=torch.randn(3, 4))
+    (found,) = report.diagnostics
+    assert set(found.hides) == {"other.weight", "other.bias"}
+    assert found.severity == "warning"
+    assert "2 of 6 parameters get a gradient of exactly zero" in found.message
+    assert gradflow.audit(Ablated(1.0), inputs=torch.randn(3, 4)).diagnostics == ()
+
+
+def test_verify_tells_a_zero_that_is_no_derivative_from_one_that_is() -> None:
+    hooked = gradflow.check(Ablated(0.0), "other", inputs=torch.randn(3, 4), verify=True)
+    assert [one.severity for one in hooked.diagnostics if one.name == "wrong-derivative"] == ["error"]
+    dead = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+    nn.init.constant_(dead[0].bias, -100.0)
+    report = gradflow.check(dead, "0", inputs=torch.randn(3, 4), verify=True)
+    (told,) = (one for one in report.diagnostics if one.name == "wrong-derivative")
+    assert told.message.startswith("verified: ")

@@ -27,12 +27,20 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
             label="checkpointed here",
             help="call `checkpoint(..., use_reentrant=False)`",
         )
+    elif error.freer is not None:
+        words = _Words(
+            name="graph-freed",
+            message="a gradient that the model takes itself frees the graph",
+            label="frees what the score needs for its backward",
+            help="pass `retain_graph=True` to this call, or compute anew what the score is made from",
+            note="tried: with `retain_graph=True` here, the backward from the score runs",
+        )
     elif "second time" in said and error.saver < 0:
         words = _Words(
             name="graph-freed",
-            message="backward runs through a graph whose buffers are freed already",
+            message="a part of its graph is freed already",
             label="",
-            help="pass `retain_graph=True` to the backward that ran first, or `.detach()` what both go through",
+            help="find the backward that ran through it before: in an earlier pass, or in the model's own `forward`",
         )
     elif "second time" in said:
         words = _Words(
@@ -79,6 +87,7 @@ class _Words:
     message: str
     label: str
     help: str
+    note: str = ""
 
 
 def _inplace(evidence: Evidence, error: BackwardError) -> Diagnostic:
@@ -119,9 +128,10 @@ def _inplace(evidence: Evidence, error: BackwardError) -> Diagnostic:
 
 
 def _diagnostic(evidence: Evidence, error: BackwardError, words: _Words) -> Diagnostic:
-    span = error.span or (evidence.trace.span_of(error.saver) if error.saver >= 0 else None)
+    span = error.span or error.freer or (evidence.trace.span_of(error.saver) if error.saver >= 0 else None)
+    notes = [words.note] if words.note else []
     who = "the exception" if error.is_own_raise else "torch"
-    notes = [f"{who} says: {error.type_name}: {error.message.partition('. ')[0]}"]
+    notes.append(f"{who} says: {error.type_name}: {error.message.partition('. ')[0]}")
     if span is None:
         notes.append("the line is not determined, because the exception does not tell which operation it belongs to")
     return Diagnostic(

@@ -63,8 +63,8 @@ _REFUSALS: dict[str, tuple[str, str, str, str]] = {
     "Trying to backward through the graph a second time": (
         "graph-freed",
         "runs through a graph whose buffers are freed",
-        "the forward itself runs backward, through values of an earlier pass",
-        "detach what is carried from one pass to the next, or pass `retain_graph=True` to the first backward",
+        "the forward itself runs backward, through values that another backward ran through before",
+        "pass `retain_graph=True` to the first of the two, or detach what is carried from one pass to the next",
     ),
 }
 

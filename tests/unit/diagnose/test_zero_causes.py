@@ -124,3 +124,39 @@ def test_zeros_of_another_factor_are_not_put_down_to_a_relu_beside_it() -> None:
         return (features * (features * gate)).sum()
 
     assert {name for name, _ in found(gated, torch.rand(1, 4))} == {"zero-multiplier"}
+
+
+class Spread(nn.Module):
+    """A score made of the spread of what a layer gives, which is the same for all samples where ``is_equal``."""
+
+    def __init__(self, measure, is_equal: bool) -> None:
+        super().__init__()
+        self.body, self.measure = nn.Linear(4, 3), measure
+        if is_equal:
+            nn.init.zeros_(self.body.weight)
+
+    def forward(self, x):
+        return self.measure(self.body(x)).sum()
+
+
+@pytest.mark.parametrize("name", ["std", "var"])
+@pytest.mark.parametrize("dimensions", [(0,), (-2,), (0, 1)])
+def test_a_spread_of_equal_values_is_no_constant(name: str, dimensions: tuple[int, ...]) -> None:
+    model = Spread(lambda h: getattr(h - h.detach(), name)(dimensions), is_equal=False)
+    (found,) = (
+        one for one in gradflow.check(model, "body", inputs=torch.randn(5, 4)).diagnostics if "it dies" in one.message
+    )
+    assert found.name == "saturation"
+    assert "equal" in found.label
+    assert "constant" not in " ".join(found.notes)
+
+
+def test_a_spread_of_values_that_differ_gets_a_gradient() -> None:
+    report = gradflow.check(Spread(lambda h: h.std(0), is_equal=False), "body", inputs=torch.randn(5, 4))
+    assert report.verdict == "connected"
+
+
+def test_a_layer_without_weights_gives_a_spread_of_equal_values() -> None:
+    report = gradflow.check(Spread(lambda h: h.std(0), is_equal=True), "body", inputs=torch.randn(5, 4))
+    (found,) = report.diagnostics
+    assert (report.verdict, found.name) == ("zero", "saturation")
