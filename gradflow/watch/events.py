@@ -42,7 +42,7 @@ STEPS_KEPT = 1_000
 """So many steps of an optimizer are noted."""
 
 READS_KEPT = 20_000
-"""So many reads of ``.grad`` are noted."""
+"""So many reads of ``.grad`` are noted one by one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,7 +96,8 @@ class GradRead:
     """The program's own code read ``tensor.grad``; ``backwards`` is how many backward calls had been made before.
 
     ``is_guard`` marks a branch or an assertion on whether it is there; ``is_wanted`` is false where nothing is
-    done with it but asking that, or asserting that it is ``None``.
+    done with it but asking that, or asserting that it is ``None``. ``times`` counts this read and the later ones at its
+    place that were not noted one by one, and also found a gradient, or also found none.
     """
 
     value: int
@@ -110,6 +111,7 @@ class GradRead:
     is_guard: bool
     is_wanted: bool = True
     result: int = -1
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,6 +374,7 @@ class Observation:
     used_elsewhere: frozenset[int] = frozenset()
     inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    reads_left_out: int = 0
 
     def pass_of_call(self, call: int) -> int:
         """The outermost module call that a call belongs to: one forward pass."""

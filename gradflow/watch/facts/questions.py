@@ -37,6 +37,11 @@ class Question:
     others: tuple[int, ...] = ()
     is_waiting: bool = False
 
+    @property
+    def times(self) -> int:
+        """How often the program asked it: of a loop, only the first turns are questions of their own."""
+        return self.read.times if self.read is not None else 1
+
 
 def questions_in(observation: Observation) -> tuple[Question, ...]:
     """The questions in the order in which their answers were looked at; of a loop, the first turns of each kind."""

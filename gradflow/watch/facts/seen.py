@@ -43,10 +43,11 @@ def _of_optimizer(optimizer: Optimizer) -> str:
 
 def _of_answers(observation: Observation) -> Iterator[str]:
     """What the program itself asked for: what it read of ``.grad``, what ``autograd.grad`` gave."""
-    answers = [question.measured.arrived for question in answers_in(observation)]
+    answers = [(question.measured.arrived, question.times) for question in answers_in(observation)]
     if answers:
-        verb = "was" if len(answers) == 1 else "were"
-        yield f"{sum(answers):,} of {_counted(len(answers), 'gradient')} that the program looked at {verb} there"
+        there, count = sum(times for arrived, times in answers if arrived), sum(times for _, times in answers)
+        verb = "was" if count == 1 else "were"
+        yield f"{there:,} of {_counted(count, 'gradient')} that the program looked at {verb} there"
 
 
 def _of_passes(observation: Observation) -> Iterator[str]:

@@ -50,8 +50,9 @@ def not_watched(observation: Observation) -> tuple[str, ...]:
     if observation.elsewhere:
         passes = _counted(observation.elsewhere, _BACKWARD)
         said.append(f"what {passes} met in other threads: only the thread that starts the program is watched")
-    if len(observation.reads) >= READS_KEPT:
-        said.append(f"what was read of `.grad` after the first {READS_KEPT:,} times: no more are noted")
+    if observation.reads_left_out:
+        left_out = f"{observation.reads_left_out:,} read{'s' * (observation.reads_left_out != 1)} of `.grad`"
+        said.append(f"what {left_out} gave, at places that were new after the first {READS_KEPT:,} reads")
     if observation.is_transformed:
         said.append(
             "what gradients met that torch computed by itself: `torch.func` and `torch.autograd.functional` are not "

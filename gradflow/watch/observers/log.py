@@ -72,6 +72,7 @@ class Log:
     keys: ModuleKeys = field(default_factory=ModuleKeys)
     backwards: list[Backward] = field(default_factory=list)
     reads: list[GradRead] = field(default_factory=list)
+    reads_left_out: int = 0
     cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
     flags: list[FlagChange] = field(default_factory=list)
     module_flags: list[ModuleFlag] = field(default_factory=list)

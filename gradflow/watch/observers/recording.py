@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from gradflow.location import SiteTable, is_installed
+from gradflow.location import SiteTable
 from gradflow.trace.classify import Kind
 from gradflow.trace.conduct.their_exceptions import text_of
 from gradflow.trace.grad_mode import differentiates
@@ -23,13 +23,12 @@ from gradflow.trace.tensor_facts import (
     is_leaf,
     outside_dispatch,
     requires_grad,
-    retains_grad,
     version_of,
 )
-from gradflow.watch.events import READS_KEPT, FlagChange, GradRead
+from gradflow.watch.events import FlagChange
 from gradflow.watch.observers.applications import ApplicationKeeper
 from gradflow.watch.observers.aside import Aside, Operation, leave_out_this_frame
-from gradflow.watch.observers.callers import accepts_nothing, caller_of, is_guard, only_asks_presence
+from gradflow.watch.observers.asked.reads import GradReads
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.presence import on_stack
@@ -42,8 +41,6 @@ _GRAD_SET: Any = vars(torch._C.TensorBase)["grad"].__set__
 _FLAG_SET: Any = vars(torch._C.TensorBase)["requires_grad"].__set__
 _INDEX = torch.Tensor.__getitem__
 _PARTS_KEPT = 100
-_READS_PER_PLACE = 50
-"""So often a ``.grad`` is noted for each place and tensor."""
 _SUM_OF_SCORES = "sum of the scores"
 _HANDED_THROUGH = frozenset({
     "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "contiguous", "flatten", "reshape",
@@ -83,7 +80,7 @@ class ProgramRecorder(Recorder):
         self.on_stop: list[Callable[[], None]] = [self.forget_all]
         self.register_hook: Callable[[Operation, Any, Any], Any] | None = None
         self.look_again: Callable[[FrameType], None] | None = None
-        self._reads: dict[tuple[int, int], int] = {}
+        self._reads = GradReads(log, sites, self)
         self._most = sys.maxsize
         self._on_full: Callable[[], None] = lambda: None
         self.applications = ApplicationKeeper()
@@ -381,29 +378,5 @@ class ProgramRecorder(Recorder):
 
     def _read_grad(self, operation: Operation, tensor: torch.Tensor) -> Any:
         gradient = operation(tensor)
-        frame = caller_of(sys._getframe(1))
-        if frame is None or is_installed(frame.f_code.co_filename):
-            return gradient
-        site = self.sites.number(frame)
-        value, here = self.value_of(tensor), (frame.f_code, frame.f_lasti)
-        # of a loop the first turns are enough, of a model no parameter may be left out
-        seen = self._reads[site, value] = self._reads.get((site, value), 0) + 1
-        if seen > _READS_PER_PLACE or len(self._log.reads) >= READS_KEPT:
-            return gradient
-        read = GradRead(
-            value=value,
-            site=site,
-            operation=len(self.operations.name),
-            backwards=len(self._log.backwards),
-            measured=measure(gradient),
-            is_leaf=is_leaf(tensor),
-            requires_grad=requires_grad(tensor),
-            retains_grad=retains_grad(tensor),
-            is_guard=is_guard(*here),
-            is_wanted=not only_asks_presence(*here) and not (gradient is None and accepts_nothing(*here)),
-            result=-1 if gradient is None else self.value_of(gradient),
-        )
-        self._log.reads.append(read)
-        if gradient is not None:
-            self._log.gradient_of[read.result] = value
+        self._reads.note(tensor, gradient, sys._getframe(1), len(self.operations.name))
         return gradient

@@ -191,6 +191,7 @@ class Watch:
             modules=log.keys.modules,
             backwards=tuple(log.backwards),
             reads=tuple(log.reads),
+            reads_left_out=log.reads_left_out,
             cleared=log.cleared,
             flags=tuple(log.flags),
             module_flags=tuple(log.module_flags),

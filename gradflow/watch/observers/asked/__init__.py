@@ -1,0 +1,1 @@
+"""What the program itself looks at of its gradients."""
