@@ -18,7 +18,7 @@ from gradflow.watch.facts.claims import is_wanted
 from gradflow.watch.facts.completeness import doubt_about
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.names import name_of_value, score_text
-from gradflow.watch.facts.questions import Question, questions_in
+from gradflow.watch.facts.questions import Question, questions_in, questions_left_out
 from gradflow.watch.facts.seen import what_was_seen
 from gradflow.watch.facts.watched import not_watched, watched_text
 from gradflow.watch.finding import Finding, as_remark
@@ -99,16 +99,24 @@ def findings_in(observation: Observation) -> tuple[Finding, ...]:
     return _findings_and_doubts(observation)[0]
 
 
+def _not_gone_into(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    more = f"{count:,} more gradient{'s' * (count != 1)}"
+    return (f"what {more} met that the program asked for: only the first are gone into",)
+
+
 def _findings_and_doubts(
     observation: Observation, *, is_block: bool = False
-) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
-    """The findings, and in place of those that a gap in the record makes doubtful, what is not determined."""
+) -> tuple[tuple[Finding, ...], tuple[str, ...], int]:
+    """The findings; in place of those that a gap in the record makes doubtful, what is not determined; what is left."""
     doubts: dict[str, None] = {}
     found: list[Finding] = []
     for rule in _WHOLE:
         found.extend(rule(observation))
-    explained = 0
-    for question in questions_in(observation):
+    explained, left_out = 0, questions_left_out(observation)
+    asked = questions_in(observation)
+    for number, question in enumerate(asked, start=1):
         new = tuple(replace(one, question=question) for one in _about(observation, question))
         if any(one.diagnostic.name in _NEEDS_ALL_SEEN for one in new):
             doubt = doubt_about(observation, question, is_block=is_block)
@@ -118,6 +126,7 @@ def _findings_and_doubts(
         found.extend(new)
         explained += bool(new)
         if explained >= _QUESTIONS_EXPLAINED:
+            left_out += len(asked) - number
             break
     if not found and not doubts:
         found.extend(message_only(observation))
@@ -125,7 +134,7 @@ def _findings_and_doubts(
     unique: dict[tuple[str, object], Finding] = {}
     for one in sorted((_at_own_line(observation, one) for one in found), key=_order):
         unique.setdefault((one.diagnostic.name, one.diagnostic.location), one)
-    return tuple(unique.values()), tuple(doubts)
+    return tuple(unique.values()), tuple(doubts), left_out
 
 
 def _at_own_line(observation: Observation, found: Finding) -> Finding:
@@ -174,7 +183,7 @@ def explain_observation(
     observation: Observation, *, program: str = "", duration_s: float = 0.0, is_block: bool = False
 ) -> Report:
     """The report about a program, or a block of one, in the form that ``gradflow check`` gives too."""
-    found, doubts = _findings_and_doubts(observation, is_block=is_block)
+    found, doubts, left_out = _findings_and_doubts(observation, is_block=is_block)
     # what is only likely to be harmful says what was seen, not that all is well
     first = found[0] if found else None
     asked = questions_in(observation)
@@ -215,7 +224,7 @@ def explain_observation(
             module_call_count=len(observation.trace.calls),
             duration_s=duration_s,
         ),
-        undetermined=(*doubts, *not_watched(observation)),
+        undetermined=(*doubts, *_not_gone_into(left_out), *not_watched(observation)),
         seen=what_was_seen(observation),
     )
 

@@ -9,7 +9,7 @@ from gradflow.graph.dependence import analyse
 from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Backward, GradRead, Observation
 
-__all__ = ["Question", "answers_in", "question_of", "questions_in"]
+__all__ = ["Question", "answers_in", "question_of", "questions_in", "questions_left_out"]
 
 _TURNS = 8
 _QUESTIONS = 200
@@ -45,6 +45,15 @@ class Question:
 
 def questions_in(observation: Observation) -> tuple[Question, ...]:
     """The questions in the order in which their answers were looked at; of a loop, the first turns of each kind."""
+    return _kinds_of_questions(observation)[:_QUESTIONS]
+
+
+def questions_left_out(observation: Observation) -> int:
+    """How many are not gone into, because there are so many different ones."""
+    return max(0, len(_kinds_of_questions(observation)) - _QUESTIONS)
+
+
+def _kinds_of_questions(observation: Observation) -> tuple[Question, ...]:
     kept = []
     counts: dict[object, int] = {}
     for question in sorted(_questions(observation), key=lambda question: question.operation):
@@ -55,7 +64,7 @@ def questions_in(observation: Observation) -> tuple[Question, ...]:
         counts[kind] = counts.get(kind, 0) + 1
         if counts[kind] <= (_TURNS if measured.arrived else 3 * _TURNS):
             kept.append(question)
-    return tuple(kept[:_QUESTIONS])
+    return tuple(kept)
 
 
 def answers_in(observation: Observation) -> tuple[Question, ...]:

@@ -15,6 +15,7 @@ __all__ = ["Numbers"]
 
 _READ = 256
 _KEPT = 100_000
+"""So many numbers are remembered, those that left last."""
 
 
 class Numbers:
@@ -36,9 +37,11 @@ class Numbers:
     def leave(self, row: int, result: Any) -> None:
         """An operation gave ``result``, a number, a list or an array."""
         self.any_left = True
-        if len(self._left_at) < _KEPT:
-            for number in _numbers_in(result):
-                self._left_at[number] = row
+        for number in _numbers_in(result):
+            self._left_at.pop(number, None)
+            self._left_at[number] = row
+        for oldest in list(itertools.islice(self._left_at, max(0, len(self._left_at) - _KEPT))):
+            del self._left_at[oldest]
 
     def enter(self, row: int, tensor: torch.Tensor) -> None:
         """A tensor was made of something that is not a tensor."""

@@ -23,6 +23,7 @@ from gradflow.watch.observers.recording import ProgramRecorder
 __all__ = ["TensorHooks"]
 
 _KEPT = 1_000
+"""So many hooks are noted one by one; after them, those of one line of the program are one."""
 
 
 class TensorHooks:
@@ -32,6 +33,7 @@ class TensorHooks:
         self._recorder = recorder
         self._log = log
         self._next: Callable[[Any], Any] | None = None
+        self._last: dict[int, TensorHook] = {}
         self._tables: weakref.WeakValueDictionary[int, TensorTable] = weakref.WeakValueDictionary()
         self._leaves: weakref.WeakValueDictionary[int, torch.Tensor] = weakref.WeakValueDictionary()
         self._handles: weakref.WeakValueDictionary[int, RemovableHandle] = weakref.WeakValueDictionary()
@@ -68,8 +70,10 @@ class TensorHooks:
             backwards=len(self._log.backwards),
         )
         is_observed = self._prepare(tensor)
+        known = self._last.get(event.site) if len(self._log.tensor_hooks) >= _KEPT else None
+        noted = known or event
         is_of_leaf, module = is_leaf(tensor), recorder.module_of(value)
-        self._next = lambda hook: self._observed(hook, event, is_of_leaf, module)
+        self._next = lambda hook: self._observed(hook, noted, value, is_of_leaf, module)
         try:
             handle = operation(*args, **kwargs)
         finally:
@@ -77,8 +81,9 @@ class TensorHooks:
         if is_observed:
             self._handles[id(handle)] = handle
         # of a hook that is not observed nobody knows whether it runs
-        if is_observed and not is_within_torch(caller) and len(self._log.tensor_hooks) < _KEPT:
+        if is_observed and not is_within_torch(caller) and known is None:
             self._log.tensor_hooks.append(event)
+            self._last[event.site] = event
         return handle
 
     def _prepare(self, tensor: torch.Tensor) -> bool:
@@ -102,7 +107,9 @@ class TensorHooks:
             self._recorder.aside.note(error)
             return hook
 
-    def _observed(self, hook: Any, event: TensorHook, is_of_leaf: bool, module: int) -> Callable[[Any], Any]:
+    def _observed(
+        self, hook: Any, event: TensorHook, value: int, is_of_leaf: bool, module: int
+    ) -> Callable[[Any], Any]:
         recorder, log, aside = self._recorder, self._log, self._recorder.aside
 
         def note(operation: Operation, gradient: Any) -> Any:
@@ -110,12 +117,12 @@ class TensorHooks:
             if recorder.suspended or not isinstance(gradient, torch.Tensor):
                 return operation(gradient)
             with recorder.listening():
-                log.note_gradient(recorder.value_of(gradient), event.value)
+                log.note_gradient(recorder.value_of(gradient), value)
                 if not is_of_leaf:
-                    log.note_handed(gradient, of=event.value, site=event.site, module=module)
+                    log.note_handed(gradient, of=value, site=event.site, module=module)
                 result = operation(gradient)
             defined = definition_of(hook)
-            note_emptied(log, gradient, result, value=event.value, site=event.site, defined=defined)
+            note_emptied(log, gradient, result, value=value, site=event.site, defined=defined)
             return result
 
         def call(gradient: Any) -> Any:

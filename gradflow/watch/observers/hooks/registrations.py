@@ -30,7 +30,6 @@ from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["HookWatch", "plain_tables"]
 
-_PARTS_KEPT = 200
 _KINDS = {
     "register_forward_hook": ("forward", "_forward_hooks"),
     "register_forward_pre_hook": ("forward-pre", "_forward_pre_hooks"),
@@ -118,8 +117,8 @@ class HookWatch:
             is_lambda=code is not None and code.co_name == "<lambda>",
             arguments=_arguments(hook, 4 if kwargs.get("with_kwargs") else 3),
             defined=_defined(code) if code is not None else None,
-            parameters=tuple(map(recorder.value_of, itertools.islice(parameters_in(module), _PARTS_KEPT))),
-            inside=tuple(map(log.keys.key_of, itertools.islice(modules_in(module), 1, _PARTS_KEPT))),
+            parameters=tuple(map(recorder.value_of, parameters_in(module))),
+            inside=tuple(map(log.keys.key_of, itertools.islice(modules_in(module), 1, None))),
         )
         log.hooks.append(event)
         self._events[handle.id] = event
