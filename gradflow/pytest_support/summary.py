@@ -47,17 +47,37 @@ def finish(findings: Sequence[dict[str, Any]], root: Path, folder: str | None) -
 
 
 def _update(root: Path, found: dict[str, Sections]) -> Path:
-    """Put what was found into the lock; models that were not checked keep what they had."""
+    """Put what was found into the lock; models that were not checked keep what they had.
+
+    Raises
+    ------
+    UsageError
+        When what they had cannot be read.
+    """
     path = root / LOCK_NAME
-    try:
-        known = read_lock(path)
-    except UsageError:  # there is none yet, or an unreadable one: that is what updating is for
-        known = {}
     declared = {model.name for model in read_declared_models(root / "pyproject.toml")}
+    known = _known(path, declared - found.keys())
     kept = {name: sections for name, sections in known.items() if name in declared}
     refuse_foreign(path, hint=f"move it away, or delete it: `rm {LOCK_NAME}`", mark=LOCK_HEADER.encode())
     write_whole(path, lock_text(kept | found).encode())
     return path
+
+
+def _known(path: Path, unchecked: set[str]) -> dict[str, Sections]:
+    """What the lock has; where all models were checked, nothing of it is needed, and it may be none of ours."""
+    if not path.exists():
+        return {}
+    try:
+        return read_lock(path)
+    except UsageError as error:
+        if not unchecked:
+            return {}
+        names = ", ".join(f"`{name}`" for name in sorted(unchecked))
+        raise UsageError(
+            f"`{path.name}` was not updated, because what it has of {names} cannot be read",
+            note=": ".join(filter(None, (error.message, error.note))),
+            hint="mend the file, as after a merge, or check all models: `pytest --gradflow-update` without a selection",
+        ) from error
 
 
 def show(

@@ -44,3 +44,45 @@ def test_a_write_protected_lock_is_kept_and_told(root: Path) -> None:
     lines, is_complete = finish([FINDING], root, None)
     assert not is_complete
     assert "it is write-protected" in lines[0]
+
+
+CONFLICT = """<<<<<<< HEAD
+"a.weight" = "learns"
+=======
+"a.weight" = "no gradient"
+>>>>>>> other
+"""
+
+
+@pytest.fixture
+def merged(root: Path) -> str:
+    """A lock of two models that a merge has left with a conflict."""
+    (root / "pyproject.toml").write_text(PYPROJECT + PYPROJECT.replace("net", "other"), encoding="utf-8")
+    finish([FINDING, {**FINDING, "lock": {"other": {"parameters": {"b.weight": "learns"}}}}], root, None)
+    content = (root / "gradflow.lock").read_text(encoding="utf-8").replace('"a.weight" = "learns"\n', CONFLICT)
+    (root / "gradflow.lock").write_text(content, encoding="utf-8")
+    return content
+
+
+def test_a_lock_that_cannot_be_read_is_kept_as_long_as_a_model_in_it_was_not_checked(root: Path, merged: str) -> None:
+    lines, is_complete = finish([FINDING], root, None)
+    assert not is_complete
+    assert lines[0] == "error: `gradflow.lock` was not updated, because what it has of `other` cannot be read"
+    assert lines[1].startswith("note: `gradflow.lock` cannot be read")
+    assert lines[2].startswith("help: mend the file")
+    assert (root / "gradflow.lock").read_text(encoding="utf-8") == merged
+
+
+@pytest.mark.usefixtures("merged")
+def test_it_is_written_anew_where_all_were_checked(root: Path) -> None:
+    both = {**FINDING, "lock": {**FINDING["lock"], "other": {"parameters": {"b.weight": "learns"}}}}  # type: ignore[dict-item]
+    assert finish([both], root, None) == (["wrote gradflow.lock"], True)
+    assert "<<<<" not in (root / "gradflow.lock").read_text(encoding="utf-8")
+
+
+def test_a_model_that_was_not_checked_keeps_what_it_had(root: Path, merged: str) -> None:
+    (root / "gradflow.lock").write_text(merged.replace(CONFLICT, '"a.weight" = "no gradient"\n'), encoding="utf-8")
+    assert finish([FINDING], root, None) == (["wrote gradflow.lock"], True)
+    content = (root / "gradflow.lock").read_text(encoding="utf-8")
+    assert '"a.weight" = "learns"' in content
+    assert '"b.weight" = "learns"' in content
