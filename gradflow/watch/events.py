@@ -261,6 +261,7 @@ class Optimizer:
     was last; ``trainable`` are those that required grad at one of them. ``complete_steps`` counts the steps at which
     each one that required grad had a gradient, ``empty_steps`` those, of the first few, at which all of them were zero.
     ``dropped`` are those that it held no longer at its last step.
+    ``closures`` tells of each step with a closure, also of one that raised, when it began and ended (-1 for not yet).
     ``poisoned`` is the first step that turned a parameter into NaN or infinity: ``(operation, value, its gradient)``.
     """
 
@@ -276,6 +277,7 @@ class Optimizer:
     last_filled: dict[int, int] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
     takes_closure: bool = False
+    closures: list[tuple[int, int]] = field(default_factory=list)
     poisoned: tuple[int, int, Measured] | None = None
 
 

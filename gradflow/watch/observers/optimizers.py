@@ -123,6 +123,8 @@ class OptimizerWatch:
             suspect=self._bad_gradient(optimizer, event),
         )
         self._inside.append(step)
+        if has_closure:
+            event.closures.append((step.at[1], -1))
         recorder.suspended += not has_closure
         recorder.look_again = self._look_again
 
@@ -136,6 +138,8 @@ class OptimizerWatch:
 
     def _end(self, step: _Step) -> None:
         self._recorder.suspended -= not step.has_closure
+        if step.has_closure:
+            step.event.closures[-1] = (step.at[1], len(self._recorder.operations.name))
         if not self._inside:
             self._recorder.look_again = None
 

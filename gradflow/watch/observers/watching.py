@@ -124,8 +124,11 @@ class Watch:
 
     def _before_pass(self) -> None:
         """A forward or backward pass begins, and torch is not just asking the recorder: the moment to leave."""
+        frame = sys._getframe(1)
         if self._calls is not None:
-            self._calls.look_again(sys._getframe(1))
+            self._calls.look_again(frame)
+        if self.recorder.look_again is not None:
+            self.recorder.look_again(frame)
         if self._enough and not self.log.stepped_aside:
             self.log.stepped_aside = self._enough
         # torch puts back the mode that it has put aside for the moment: then a later pass is the occasion

@@ -112,11 +112,11 @@ _BOTH = (
 
 def _is_in_closure(observation: Observation, earlier: Backward, later: Backward) -> bool:
     """Whether both ran in one and the same step of an optimizer that calls a closure."""
-    for optimizer in observation.optimizers:
-        begun = [operation for _, operation in optimizer.steps if operation <= later.operation]
-        if optimizer.takes_closure and begun and begun[-1] <= earlier.operation:
-            return True
-    return False
+    return any(
+        begun <= earlier.operation and (ended < 0 or later.operation <= ended)
+        for optimizer in observation.optimizers
+        for begun, ended in optimizer.closures
+    )
 
 
 def _is_made_anew(observation: Observation, producer: int, earlier: Backward, later: Backward) -> bool:

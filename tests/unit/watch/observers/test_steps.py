@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
@@ -100,3 +102,28 @@ def test_a_closure_is_recorded_and_its_optimizer_steps_once() -> None:
     assert len(observation.optimizers[0].steps) == 1
     assert observation.optimizers[0].complete_steps == 1
     assert len(observation.backwards) >= 2
+
+
+@pytest.mark.parametrize("raises", [True, False])
+def test_a_step_with_a_closure_is_known_from_its_beginning_to_its_end(raises: bool) -> None:
+    watch = Watch()
+    layer = nn.Linear(2, 1)
+
+    def closure():
+        loss = layer(torch.ones(1, 2)).square().sum()
+        loss.backward()
+        if raises:
+            raise ValueError("in the closure")
+        return loss
+
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=1)
+    with watch.watching():
+        with pytest.raises(ValueError, match="closure") if raises else contextlib.nullcontext():
+            optimizer.step(closure)
+        layer(torch.ones(1, 2)).sum().backward()
+    observation = watch.observation()
+    (begun, ended), *others = observation.optimizers[0].closures
+    first, last = observation.backwards[0].operation, observation.backwards[-1].operation
+    assert others == []
+    assert begun <= first <= ended < last
+    assert len(observation.optimizers[0].steps) == (not raises)
