@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gradflow.probe.layer_view import NotCalled
 
 __all__ = [
+    "AS_GOOD_AS_ZERO",
     "READS_KEPT",
     "STEPS_KEPT",
     "Backward",
@@ -40,6 +41,9 @@ __all__ = [
 
 STEPS_KEPT = 1_000
 """So many steps of an optimizer are noted."""
+
+AS_GOOD_AS_ZERO = 1e-6
+"""Largest entry below which a gradient moves nothing."""
 
 READS_KEPT = 20_000
 """So many reads of ``.grad`` are noted one by one."""
@@ -118,6 +122,7 @@ class GradRead:
 class HandedGradient:
     """During backward pass ``backward``, the hook registered at ``site`` was given the gradient of ``value``.
 
+    Of each hook the first passes are kept, and of the later ones the first that was of use after all.
     ``module`` is the module that the hook sits on, or in whose call its tensor was made (-1 for none).
     """
 
@@ -126,6 +131,14 @@ class HandedGradient:
     module: int
     backward: int
     measured: Measured
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether it is finite, and not as good as zero throughout; of numbers that nobody saw that is not denied."""
+        measured = self.measured
+        if not measured.is_finite:
+            return False
+        return not measured.is_zero if measured.max_abs is None else measured.max_abs >= AS_GOOD_AS_ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

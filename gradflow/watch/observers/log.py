@@ -91,6 +91,7 @@ class Log:
     handed: list[HandedGradient] = field(default_factory=list)
     emptied: list[EmptiedGradient] = field(default_factory=list)
     handed_at: Counter[tuple[int, int]] = field(default_factory=Counter)
+    handed_alive: set[tuple[int, int]] = field(default_factory=set)
     filled_parts: set[int] = field(default_factory=set)
     low_precision: list[tuple[int, int]] = field(default_factory=list)
     numbers: Numbers = field(default_factory=Numbers)
@@ -115,11 +116,18 @@ class Log:
             self.gradient_of[gradient] = of
 
     def note_handed(self, gradient: torch.Tensor, *, of: int, site: int, module: int) -> None:
-        """A hook is given the gradient of a value; of each place and thing hooked, the first passes are measured."""
-        self.handed_at[site, module] += 1
-        if self.backwards and self.handed_at[site, module] <= _HANDED_KEPT:
-            self.handed.append(
-                HandedGradient(
-                    value=of, site=site, module=module, backward=len(self.backwards) - 1, measured=measure(gradient)
-                )
-            )
+        """A hook is given the gradient of a value.
+
+        Of each place and thing hooked the first passes are kept, and the first later one at which something of use
+        came after all: until then each is looked at, however late it is.
+        """
+        key = site, module
+        if not self.backwards or (self.handed_at[key] >= _HANDED_KEPT and key in self.handed_alive):
+            return
+        number, measured = len(self.backwards) - 1, measure(gradient)
+        handed = HandedGradient(value=of, site=site, module=module, backward=number, measured=measured)
+        if handed.is_of_use:
+            self.handed_alive.add(key)
+        if self.handed_at[key] < _HANDED_KEPT or handed.is_of_use:
+            self.handed_at[key] += 1
+            self.handed.append(handed)

@@ -10,14 +10,15 @@ from gradflow.watch.rules.answered import a_gradient_came
 
 __all__ = ["hook_is_handed_nothing"]
 
-_SMALL = 1e-6
-
 
 def hook_is_handed_nothing(observation: Observation) -> tuple[Finding, ...]:
     """Zero, or not a number, whenever the hook ran: a single pass may lie in a flat place, or be skipped by a scaler.
 
+    Where a part of the program was not watched, another gradient may have come there.
     A score of exactly zero has nothing more to tell: every margin of a hinge loss is kept.
     """
+    if observation.stepped_aside or observation.own_failure or observation.elsewhere:
+        return ()
     kinds: dict[tuple[int, int], list[HandedGradient]] = {}
     for handed in observation.handed:
         kinds.setdefault((handed.site, handed.module), []).append(handed)
@@ -42,7 +43,7 @@ def hook_is_handed_nothing(observation: Observation) -> tuple[Finding, ...]:
 
 
 def _all_alike(passes: list[HandedGradient]) -> bool:
-    """Whether nothing of use came in any of them."""
-    if all(handed.measured.is_finite for handed in passes):
-        return all((handed.measured.max_abs or 0.0) < _SMALL for handed in passes)
-    return not any(handed.measured.is_finite for handed in passes)
+    """Whether nothing of use came in any of them, in each for the same reason."""
+    if any(handed.is_of_use for handed in passes):
+        return False
+    return len({handed.measured.is_finite for handed in passes}) == 1
