@@ -183,7 +183,7 @@ def factor_of(node: Any, edge: int) -> float | None:
         return 1.0
     factor = _factor(node, edge)
     with torch.no_grad():
-        return None if factor is None else float(factor.detach().abs().amax())
+        return None if factor is None else float(_sizes(factor).amax())
 
 
 def _least_factor_of(node: Any, edge: int) -> float | None:
@@ -192,7 +192,13 @@ def _least_factor_of(node: Any, edge: int) -> float | None:
         return 1.0
     factor = _factor(node, edge)
     with torch.no_grad():
-        return None if factor is None else float(factor.detach().abs().amin())
+        return None if factor is None else float(_sizes(factor).amin())
+
+
+def _sizes(factor: torch.Tensor) -> torch.Tensor:
+    """Magnitudes; of a mask of truth values its ones and zeros, for which torch has no ``abs``."""
+    dense = factor.detach()
+    return dense if dense.dtype == torch.bool else dense.abs()
 
 
 def _is_added(node: Any, edge: int) -> bool:
