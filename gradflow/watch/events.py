@@ -6,6 +6,7 @@ Tensors are value ids of the recording, modules are keys of :attr:`Observation.m
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +22,7 @@ __all__ = [
     "AS_GOOD_AS_ZERO",
     "READS_KEPT",
     "STEPS_KEPT",
+    "ZEROS_LOOKED_FOR",
     "Backward",
     "EmptiedGradient",
     "Failure",
@@ -40,10 +42,13 @@ __all__ = [
 
 
 STEPS_KEPT = 1_000
-"""So many steps of an optimizer are noted."""
+"""So many steps of an optimizer are noted one by one."""
 
 AS_GOOD_AS_ZERO = 1e-6
 """Largest entry below which a gradient moves nothing."""
+
+ZEROS_LOOKED_FOR = 3
+"""At so many steps of an optimizer it is looked whether its gradients are zero."""
 
 READS_KEPT = 20_000
 """So many reads of ``.grad`` are noted one by one."""
@@ -270,11 +275,15 @@ class WatchedModule:
 class Optimizer:
     """An optimizer: the values of all parameters that it ever held, when it stepped, and what it found then.
 
-    ``filled`` are those that had a gradient at one of the ``steps`` at least, ``last_filled`` tells for each when that
-    was last; ``trainable`` are those that required grad at one of them. ``complete_steps`` counts the steps at which
-    each one that required grad had a gradient, ``empty_steps`` those, of the first few, at which all of them were zero.
-    ``dropped`` are those that it held no longer at its last step.
-    ``closures`` tells of each step with a closure, also of one that raised, when it began and ended (-1 for not yet).
+    The first ``steps`` are kept, ``later_steps`` is how many came after them, ``last_step`` the last of all.
+    Backward passes before ``since`` are none of its: it was made then, or, where nobody saw that, perhaps long before.
+
+    ``filled`` are those that had a gradient at one of its steps at least, ``last_filled`` tells for each when that was
+    last; ``trainable`` are those that required grad at one of them. ``complete_steps`` counts the steps at which all of
+    these had a gradient, ``empty_steps`` are those, of the first few, at which all gradients were zero (``zeros`` are
+    the gradients at the last of them). A tensor that is written to has several values: ``first_values`` tells for each
+    the first that its tensor had. ``dropped`` are those that it held no longer at its last step. ``closures`` tells of
+    each step with a closure, also of one that raised, when it began and ended (-1 for not yet).
     ``poisoned`` is the first step that turned a parameter into NaN or infinity: ``(operation, value, its gradient)``.
     """
 
@@ -282,16 +291,30 @@ class Optimizer:
     site: int
     operation: int
     parameters: tuple[int, ...]
+    since: int = 0
     steps: list[tuple[int, int]] = field(default_factory=list)
+    later_steps: int = 0
+    last_step: tuple[int, int] = (-1, -1)
+    first_values: dict[int, int] = field(default_factory=dict)
     filled: set[int] = field(default_factory=set)
     trainable: set[int] = field(default_factory=set)
     complete_steps: int = 0
     empty_steps: list[int] = field(default_factory=list)
+    zeros: tuple[int, ...] = ()
     last_filled: dict[int, int] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
     takes_closure: bool = False
     closures: list[tuple[int, int]] = field(default_factory=list)
     poisoned: tuple[int, int, Measured] | None = None
+
+    @property
+    def step_count(self) -> int:
+        """How many steps it took, as far as they were watched."""
+        return len(self.steps) + self.later_steps
+
+    def tensors(self, values: Iterable[int]) -> set[int]:
+        """One value for each tensor among them."""
+        return {self.first_values.get(value, value) for value in values}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from typing import Literal
 
 from gradflow.location import SourceSpan, is_installed, source_line
@@ -11,7 +12,7 @@ from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.source.assigned import assigned_name
 
-__all__ = ["call_of_value", "layer_of", "name_of_value", "score_text"]
+__all__ = ["call_of_value", "layer_of", "name_of_value", "parameter_names", "score_text"]
 
 
 def call_of_value(trace: Trace, value: int) -> int:
@@ -43,6 +44,14 @@ def _returned_by(trace: Trace, value: int) -> tuple[int, int]:
             break
         value = inputs[0]
     return -1, -1
+
+
+def parameter_names(observation: Observation, values: Sequence[int]) -> str:
+    """The first parameter among them that has a name, and how many more there are."""
+    names = (observation.trace.leaf_names.get(value, ("", ""))[1] for value in values)
+    name = next(filter(None, names), "")
+    more = f" and {len(values) - 1:,} more" if len(values) > 1 else ""
+    return (f"`{name}`" if name else "a parameter") + more
 
 
 def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["layer", "parameter"]]:

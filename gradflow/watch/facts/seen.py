@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradflow.watch.events import STEPS_KEPT, Observation, Optimizer
+from gradflow.watch.events import ZEROS_LOOKED_FOR, Observation, Optimizer
 from gradflow.watch.facts.questions import answers_in
 
 __all__ = ["what_was_seen"]
@@ -25,20 +25,29 @@ def what_was_seen(observation: Observation) -> tuple[str, ...]:
 
 
 def _of_optimizer(optimizer: Optimizer) -> str:
-    name, steps, count = f"`{optimizer.type_name}`", len(optimizer.steps), len(optimizer.trainable)
-    times = f"{optimizer.complete_steps} of {'the first ' if steps == STEPS_KEPT else ''}{_counted(steps, 'step')}"
+    name, steps = f"`{optimizer.type_name}`", optimizer.step_count
+    # a tensor that is written to has several values
+    trainable = optimizer.tensors(optimizer.trainable)
+    count, filled = len(trainable), len(trainable & optimizer.tensors(optimizer.filled))
     if not count and optimizer.takes_closure:
         return f"{name} began {_counted(steps, 'step')}"
     if not count:
         return f"{name} stepped, and none of its parameters requires grad"
-    filled = len(optimizer.filled & optimizer.trainable)
     if filled < count:
         return f"{filled:,} of {_counted(count, 'parameter')} in {name} got a gradient in {_counted(steps, 'step')}"
     if optimizer.empty_steps:
-        return f"all gradients in {name} were zero in {len(optimizer.empty_steps)} of {_counted(steps, 'step')}"
+        return f"all gradients in {name} were zero in {_looked_into(optimizer)}"
+    times = f"{optimizer.complete_steps:,} of {_counted(steps, 'step')}"
     if optimizer.complete_steps < steps:
         return f"{_all(count, 'parameter')} in {name} got a gradient, together in {times}"
     return f"{_all(count, 'parameter')} in {name} got a gradient in {times}"
+
+
+def _looked_into(optimizer: Optimizer) -> str:
+    """At the first few steps alone it is looked whether gradients are zero."""
+    steps, empty = optimizer.step_count, len(optimizer.empty_steps)
+    looked = min(steps, ZEROS_LOOKED_FOR)
+    return f"{empty:,} of {_counted(steps, 'step')}" if looked == steps else f"{empty:,} of the first {looked:,} steps"
 
 
 def _of_answers(observation: Observation) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gradflow.watch.events import READS_KEPT, Observation
 
-__all__ = ["not_watched", "watched_text"]
+__all__ = ["is_seen_to_the_end", "not_watched", "watched_text"]
 
 _BACKWARD = "backward pass"
 
@@ -34,6 +34,11 @@ def _forward_passes(observation: Observation) -> int:
     with_parameters = {module.root for module in modules.values() if module.has_parameters}
     outermost = [observation.call_modules[call.id] for call in observation.trace.calls if call.parent < 0]
     return sum(key in with_parameters or modules[key].root not in (-1, key) for key in outermost)
+
+
+def is_seen_to_the_end(observation: Observation) -> bool:
+    """Whether gradflow watched until the program, or the block, ended."""
+    return not (observation.stepped_aside or observation.own_failure)
 
 
 def not_watched(observation: Observation) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from gradflow.probe.evidence import Measured
 from gradflow.torch_facts.running_calls import is_running, optimizer_step
 from gradflow.trace.patches import replace
 from gradflow.trace.tensor_facts import gradient_of, has_readable_numbers, outside_dispatch, requires_grad
-from gradflow.watch.events import STEPS_KEPT, Optimizer
+from gradflow.watch.events import STEPS_KEPT, ZEROS_LOOKED_FOR, Optimizer
 from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
@@ -25,18 +25,16 @@ from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["OptimizerWatch"]
 
-_LOOKED_INTO = 3
-"""At so many steps of an optimizer it is looked whether its gradients are zero."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     """What an optimizer held at a step: values."""
 
     held: tuple[int, ...]
+    first: dict[int, int]
     filled: set[int]
     trainable: set[int]
-    is_empty: bool
+    zeros: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,7 @@ class OptimizerWatch:
         self._before_step = before_step
         self._log = log
         self._known: dict[int, tuple[weakref.ref[Any], Optimizer]] = {}
+        self._first: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
         self._inside: list[_Step] = []
         self._last_step: dict[int, int] = {}
 
@@ -82,9 +81,10 @@ class OptimizerWatch:
     def _make(self, operation: Operation, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         operation(optimizer, *args, **kwargs)
         if not self._recorder.is_off():
-            self._event_of(optimizer, self._recorder.sites.number(sys._getframe(1)))
+            made = len(self._recorder.operations.name)
+            self._event_of(optimizer, self._recorder.sites.number(sys._getframe(1)), since=made)
 
-    def _event_of(self, optimizer: Any, site: int) -> Optimizer:
+    def _event_of(self, optimizer: Any, site: int, *, since: int = 0) -> Optimizer:
         entry = self._known.get(id(optimizer))
         if entry is not None and entry[0]() is optimizer:
             return entry[1]
@@ -92,6 +92,7 @@ class OptimizerWatch:
             type_name=type(optimizer).__name__,
             site=site,
             operation=len(self._recorder.operations.name),
+            since=since,
             parameters=tuple(self._recorder.value_of(parameter) for parameter in _held(optimizer)),
         )
         self._known[id(optimizer)] = (weakref.ref(optimizer), event)
@@ -143,33 +144,50 @@ class OptimizerWatch:
         if not self._inside:
             self._recorder.look_again = None
 
-    def _found(self, optimizer: Any, event: Optimizer) -> _Found | None:
+    def _found(self, optimizer: Any, event: Optimizer) -> _Found:
         """What it holds now, and of that what requires grad and has a gradient: groups are added, flags switched."""
-        count = len(event.steps)
-        if count >= STEPS_KEPT:
-            return None
         parameters = _held(optimizer)
         values = tuple(self._recorder.value_of(parameter) for parameter in parameters)
+        gradients = [gradient_of(parameter) for parameter in parameters]
+        is_empty = event.step_count < ZEROS_LOOKED_FOR and _are_zero(parameters)
         return _Found(
             held=values,
-            filled={v for v, p in zip(values, parameters, strict=True) if gradient_of(p) is not None},
-            trainable={v for v, p in zip(values, parameters, strict=True) if requires_grad(p)},
-            is_empty=count < _LOOKED_INTO and _are_zero(parameters),
+            first={value: self._first_value(p, value) for value, p in zip(values, parameters, strict=True)},
+            filled={value for value, one in zip(values, gradients, strict=True) if one is not None},
+            trainable={value for value, p in zip(values, parameters, strict=True) if requires_grad(p)},
+            zeros=tuple(self._recorder.value_of(one) for one in gradients if one is not None) if is_empty else (),
         )
+
+    def _first_value(self, parameter: torch.Tensor, value: int) -> int:
+        """The value under which a tensor came by first: what is written into a tensor gives it a new one."""
+        entry = self._first.get(id(parameter))
+        if entry is None or entry[0]() is not parameter:
+            entry = self._first[id(parameter)] = weakref.ref(parameter), value
+        return entry[1]
 
     def _count(self, step: _Step, found: _Found) -> None:
         """A step has ended: it was one."""
         event, moment = step.event, step.at[1]
-        event.steps.append(step.at)
+        event.last_step = step.at
+        if len(event.steps) < STEPS_KEPT:
+            event.steps.append(step.at)
+        else:
+            event.later_steps += 1
         if found.held != event.parameters:
             event.parameters = tuple(dict.fromkeys((*event.parameters, *found.held)))
         event.dropped = set(event.parameters).difference(found.held)
+        event.first_values.update(found.first)
         event.filled |= found.filled
         event.last_filled.update(dict.fromkeys(found.filled, moment))
+        known = len(event.tensors(event.trainable))
         event.trainable |= found.trainable
-        event.complete_steps += bool(found.held) and found.trainable <= found.filled
-        if found.is_empty:
+        wanted = event.tensors(event.trainable)
+        if len(wanted) > known:
+            event.complete_steps = 0  # what has joined had no gradient at the steps before
+        event.complete_steps += bool(wanted) and wanted <= event.tensors(found.filled)
+        if found.zeros:
             event.empty_steps.append(moment)
+            event.zeros = found.zeros
 
     def _bad_gradient(self, optimizer: Any, event: Optimizer) -> tuple[torch.Tensor, tuple[int, int, Measured]] | None:
         """A sound parameter that this step is to move along a gradient with NaN or infinity in it."""
@@ -194,9 +212,7 @@ class OptimizerWatch:
         self._let_go(lambda step: step.number == number)
         step = self._inside.pop()
         self._end(step)
-        found = self._found(optimizer, step.event) if step.has_closure else step.found
-        if found is not None:
-            self._count(step, found)
+        self._count(step, step.found or self._found(optimizer, step.event))
         if step.suspect is not None:
             parameter, bad = step.suspect
             with outside_dispatch(), torch.no_grad():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gradflow.watch.events import HandedGradient, Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question
+from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding
 from gradflow.watch.rules.answered import a_gradient_came
 
@@ -17,7 +18,7 @@ def hook_is_handed_nothing(observation: Observation) -> tuple[Finding, ...]:
     Where a part of the program was not watched, another gradient may have come there.
     A score of exactly zero has nothing more to tell: every margin of a hinge loss is kept.
     """
-    if observation.stepped_aside or observation.own_failure or observation.elsewhere:
+    if observation.elsewhere or not is_seen_to_the_end(observation):
         return ()
     kinds: dict[tuple[int, int], list[HandedGradient]] = {}
     for handed in observation.handed:

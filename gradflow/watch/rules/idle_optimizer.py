@@ -1,4 +1,4 @@
-"""GF306, GF307, and GF101 to GF112: an optimizer steps, and no gradient ever came at what it is to move."""
+"""GF306, and GF101 to GF112: an optimizer steps, and no gradient ever came at what it is to move."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Severity
 from gradflow.graph.dependence import analyse
-from gradflow.location import SourceSpan, is_installed
+from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, Measured
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import ALIASING, is_inplace_name
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.names import parameter_names
 from gradflow.watch.facts.questions import Question
+from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.engine import engine_findings
+from gradflow.watch.rules.optimizers.cleared import gradients_are_gone, gradients_are_zero
 from gradflow.watch.rules.parameters import optimizer_holds_a_copy, optimizer_is_stale
 from gradflow.watch.rules.score_history import score_without_history
 
@@ -29,8 +32,9 @@ def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
     found: list[Finding] = []
     told = (*optimizer_is_stale(observation), *optimizer_holds_a_copy(observation))
     for optimizer in observation.optimizers:
-        if _are_cleared_first(observation, optimizer):
-            found.append(_without_a_cause(observation, optimizer, optimizer.parameters))
+        zeros = gradients_are_zero(observation, optimizer)
+        if zeros:
+            found += zeros
             continue
         empty = _empty(observation, optimizer)
         question = _question(observation, optimizer) if empty else None
@@ -38,30 +42,12 @@ def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
             continue
         about = _cut_off(observation, optimizer, question, empty)
         if not about and not any(_is_about(observation, one, optimizer) for one in told):
-            about = (_without_a_cause(observation, optimizer, empty),)
+            about = gradients_are_gone(observation, optimizer, empty)
+            about = about or (_without_a_cause(observation, optimizer, empty),)
             if _goes_out_in_a_derivative(observation, question, empty):
                 about = tuple(map(_as_remark, about))
         found += about
     return tuple(found)
-
-
-def _are_cleared_first(observation: Observation, optimizer: Optimizer) -> bool:
-    """Whether all gradients were zero at each of the first steps although backward had just brought others."""
-    if not optimizer.empty_steps or len(optimizer.empty_steps) < min(len(optimizer.steps), 3):
-        return False
-    held, before = set(optimizer.parameters), optimizer.operation
-    for operation in optimizer.empty_steps:
-        came = [
-            largest
-            for backward in observation.backwards
-            if before <= backward.operation <= operation and backward.kind == "backward"
-            for value, (largest, _) in backward.arrived.items()
-            if value in held
-        ]
-        if not any(came):
-            return False
-        before = operation
-    return True
 
 
 def _is_about(observation: Observation, found: Finding, optimizer: Optimizer) -> bool:
@@ -72,7 +58,7 @@ def _is_about(observation: Observation, found: Finding, optimizer: Optimizer) ->
 
 def _empty(observation: Observation, optimizer: Optimizer) -> tuple[int, ...]:
     """Without those that the program itself moves."""
-    lacking = optimizer.trainable - optimizer.filled
+    lacking = optimizer.tensors(optimizer.trainable) - optimizer.tensors(optimizer.filled)
     left = tuple(value for value in optimizer.parameters if value in lacking)
     written = _written(observation.trace, left, optimizer) if left else set()
     return tuple(value for value in left if value not in written)
@@ -80,12 +66,12 @@ def _empty(observation: Observation, optimizer: Optimizer) -> tuple[int, ...]:
 
 def _question(observation: Observation, optimizer: Optimizer) -> Question | None:
     """What the last backward before its last step was to give it."""
-    last = optimizer.steps[-1][1] if optimizer.steps else -1
+    last = optimizer.last_step[1]
     for number in range(len(observation.backwards) - 1, -1, -1):
         backward = observation.backwards[number]
         # a closure runs inside the step, after the moment that is noted
         is_in_time = backward.operation <= last or optimizer.takes_closure
-        is_its_own = optimizer.operation <= backward.operation and is_in_time
+        is_its_own = optimizer.since <= backward.operation and is_in_time
         if is_its_own and backward.kind == "backward" and not backward.error and backward.roots:
             return Question(
                 backward=backward,
@@ -93,7 +79,7 @@ def _question(observation: Observation, optimizer: Optimizer) -> Question | None
                 score=backward.score,
                 target=-1,
                 measured=Measured(arrived=False),
-                site=optimizer.steps[-1][0],
+                site=optimizer.last_step[0],
                 operation=backward.operation,
             )
     return None
@@ -164,70 +150,24 @@ def _told(observation: Observation, found: Finding, optimizer: Optimizer, empty:
 def _without_a_cause(observation: Observation, optimizer: Optimizer, empty: tuple[int, ...]) -> Finding:
     """What is certain is that nothing was there at any step; of why, only what the record tells."""
     trace = observation.trace
-    held, step = trace.site_span(optimizer.site), trace.site_span(optimizer.steps[-1][0])
-    if _arrived(observation, empty):
-        cleared = _cleared_at(observation, optimizer, empty)
-        return _finding(
-            observation,
-            optimizer,
-            empty,
-            "zeroed-before-step",
-            message=f"`{optimizer.type_name}` steps after the gradients of {_names(observation, empty)} are cleared",
-            place=trace.site_span(cleared) or step or held,
-            label="clears what backward has just brought" if cleared >= 0 else "steps without a gradient",
-            other=(step, "steps here, without a gradient"),
-            notes=("backward brought a gradient, and it was cleared before the optimizer stepped",),
-            helps=("clear the gradients before backward, or after the step: `zero_grad()`, `backward()`, `step()`",),
-        )
-    return _finding(
-        observation,
-        optimizer,
-        empty,
+    held, step = trace.site_span(optimizer.site), trace.site_span(optimizer.last_step[0])
+    is_whole, once = is_seen_to_the_end(observation), _arrived(observation, empty)
+    stays = "an optimizer passes over a parameter without a gradient"
+    return finding(
         "no-gradient-at-step",
-        message=_message(observation, optimizer, empty),
-        place=held or step,
-        label="is given parameters that never get a gradient",
-        other=(step, "steps here"),
-        notes=("an optimizer passes over a parameter without a gradient: it stays as it was made",),
+        "connected",
+        _message(observation, optimizer, empty),
+        held or step,
+        label=f"is given parameters that {'never get a' if is_whole and not once else 'have no'} gradient"
+        + ("" if is_whole and not once else " when it steps"),
+        annotations=((step, "steps here"),),
+        notes=(
+            f"{stays}: it stays as it was made" if is_whole else f"{stays}; the steps that followed were not watched",
+        ),
         helps=(
             "if it is to learn, let the loss be computed from it",
             "if not, leave it out of the optimizer, or freeze it with `requires_grad_(False)`",
         ),
-    )
-
-
-def _cleared_at(observation: Observation, optimizer: Optimizer, values: tuple[int, ...]) -> int:
-    """The site at which `.grad` was set to ``None`` between the last backward and the last step; -1 for none."""
-    step = optimizer.steps[-1][1]
-    passes = [
-        one.operation for one in observation.backwards if one.operation <= step and set(values) & set(one.arrived)
-    ]
-    times = [observation.cleared[value] for value in values if value in observation.cleared]
-    return max(((at, site) for at, site in times if max(passes, default=0) <= at <= step), default=(-1, -1))[1]
-
-
-def _finding(
-    observation: Observation,
-    optimizer: Optimizer,
-    empty: tuple[int, ...],
-    name: str,
-    *,
-    message: str,
-    place: SourceSpan | None,
-    label: str,
-    other: tuple[SourceSpan | None, str],
-    notes: tuple[str, ...],
-    helps: tuple[str, ...],
-) -> Finding:
-    return finding(
-        name,
-        "connected",
-        message,
-        place,
-        label=label,
-        annotations=(other,),
-        notes=notes,
-        helps=helps,
         severity=_severity(observation, empty),
         rank=2,
         operation=optimizer.operation,
@@ -235,7 +175,9 @@ def _finding(
 
 
 def _severity(observation: Observation, empty: Iterable[int]) -> Severity:
-    """A gradient in a thread that is not watched may have come and gone between two steps."""
+    """What was not watched may have brought a gradient: in another thread, between two steps, or later."""
+    if not is_seen_to_the_end(observation):
+        return "info"
     return "info" if observation.elsewhere and not _arrived(observation, empty) else "warning"
 
 
@@ -245,18 +187,11 @@ def _arrived(observation: Observation, values: Iterable[int]) -> bool:
 
 
 def _message(observation: Observation, optimizer: Optimizer, empty: tuple[int, ...]) -> str:
-    steps = _all_steps(len(optimizer.steps))
-    return f"`{optimizer.type_name}` holds {_names(observation, empty)}, without a gradient at {steps}"
-
-
-def _names(observation: Observation, values: tuple[int, ...]) -> str:
-    name = next(filter(None, (_name(observation, value) for value in values)), "")
-    more = f" and {len(values) - 1:,} more" if len(values) > 1 else ""
-    return (f"`{name}`" if name else "a parameter") + more
-
-
-def _all_steps(count: int) -> str:
-    return "its only step" if count == 1 else f"any of {count:,} steps"
+    count, is_whole = optimizer.step_count, is_seen_to_the_end(observation)
+    steps = f"any of {'' if is_whole else 'the first '}{count:,} steps"
+    if count == 1:
+        steps = "its only step" if is_whole else "its first step"
+    return f"`{optimizer.type_name}` holds {parameter_names(observation, empty)}, without a gradient at {steps}"
 
 
 def _name(observation: Observation, value: int) -> str:
@@ -267,7 +202,7 @@ def _written(trace: Trace, values: tuple[int, ...], optimizer: Optimizer) -> set
     """Those that the program itself changes from step to step, as a moving average does."""
     same = {value: value for value in values}
     found = set()
-    for operation in range(optimizer.steps[0][1], optimizer.steps[-1][1]) if optimizer.steps else ():
+    for operation in range(optimizer.steps[0][1], optimizer.last_step[1]) if optimizer.steps else ():
         inputs = trace.inputs_of(operation)
         if not inputs or inputs[0] not in same:
             continue

@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 
 from gradflow.probe.evidence import Measured
-from gradflow.watch.events import STEPS_KEPT, Observation, Optimizer
+from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
@@ -31,7 +31,7 @@ def steps_along_nan(observation: Observation) -> tuple[Finding, ...]:
         for number in range(len(observation.backwards) - 1, -1, -1):
             backward = observation.backwards[number]
             if backward.operation <= operation and not backward.arrived.get(value, (0.0, True))[1]:
-                found = _about(observation, number, value, measured, optimizer.steps[-1][0])
+                found = _about(observation, number, value, measured, optimizer.last_step[0])
                 note = f"`{optimizer.type_name}` has stepped along it: the parameters are not numbers any more"
                 return tuple(_with_note(one, note) for one in found)
     return ()
@@ -82,9 +82,9 @@ def _is_dead(observation: Observation, optimizer: Optimizer, value: int, passes:
     if len(passes) < _STEPS:
         return False
     last = [observation.backwards[number] for number in passes]
-    # evaluation that goes on after training is not stepped along; of a long training only the first steps are known
+    # evaluation that goes on after training is not stepped along; of a long training the last step alone is known
     steps = sum(operation >= last[-1].operation for _, operation in optimizer.steps)
-    is_stepped = steps >= _STEPS or len(optimizer.steps) == STEPS_KEPT
+    is_stepped = steps >= _STEPS or (optimizer.later_steps > 0 and optimizer.last_step[1] >= last[-1].operation)
     return is_stepped and all(b.arrived[value] == (0.0, True) and not b.score_is_zero for b in last)
 
 

@@ -8,6 +8,7 @@ from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Backward, Observation, Optimizer
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question
+from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding
 from gradflow.watch.rules.answered import a_gradient_came
 
@@ -19,7 +20,7 @@ def optimizer_steps_along_zeros(observation: Observation) -> tuple[Finding, ...]
 
     One step may lie in a flat place, and a loss may be switched on later: so at least two steps, and the whole program.
     """
-    if observation.stepped_aside or observation.elsewhere:
+    if observation.elsewhere or not is_seen_to_the_end(observation):
         return ()
     for optimizer in observation.optimizers:
         backwards = _its_backwards(observation, optimizer)
@@ -37,11 +38,11 @@ def optimizer_steps_along_zeros(observation: Observation) -> tuple[Finding, ...]
 
 def _its_backwards(observation: Observation, optimizer: Optimizer) -> list[tuple[int, Backward]]:
     """The passes that brought it gradients; none where one of these was not zero, or was put there by the program."""
-    held, end = set(optimizer.parameters), optimizer.steps[-1][1] if optimizer.steps else -1
+    held, end = set(optimizer.parameters), optimizer.last_step[1]
     passes = [
         (number, backward)
         for number, backward in enumerate(observation.backwards)
-        if optimizer.operation <= backward.operation <= end and held & set(backward.arrived)
+        if optimizer.since <= backward.operation <= end and held & set(backward.arrived)
     ]
     arrived = [(value, largest) for _, b in passes for value, (largest, _) in b.arrived.items() if value in held]
     if any(largest for _, largest in arrived) or not optimizer.filled <= {value for value, _ in arrived}:
@@ -58,6 +59,6 @@ def _question(observation: Observation, optimizer: Optimizer, number: int, value
         score=backward.score,
         target=value,
         measured=Measured(arrived=True, shape=shape, l2_norm=0.0, max_abs=0.0, entry_count=count, zero_count=count),
-        site=optimizer.steps[-1][0],
+        site=optimizer.last_step[0],
         operation=backward.operation,
     )

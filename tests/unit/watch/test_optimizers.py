@@ -127,7 +127,7 @@ def test_gradients_filled_with_zeros_too_early_are_told(explain: Explain) -> Non
         "    optimizer.step()", "    optimizer.zero_grad(False)\n    optimizer.step()"
     )
     report = explain(source)
-    assert said(report) == [("zeroed-before-step", 12)]
+    assert said(report) == [("zeroed-before-step", 11)]
     assert report.seen == ("all gradients in `SGD` were zero in 3 of 3 steps",)
 
 

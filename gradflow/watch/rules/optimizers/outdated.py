@@ -23,7 +23,7 @@ def value_is_outdated(observation: Observation) -> tuple[Finding, ...]:
     for optimizer in observation.optimizers:
         if len(optimizer.steps) < _STEPS:
             continue
-        last, begun = optimizer.steps[-1][1], optimizer.steps[0][1]
+        last, begun = optimizer.last_step[1], optimizer.steps[0][1]
         scores = [
             one.roots[0]
             for one in observation.backwards

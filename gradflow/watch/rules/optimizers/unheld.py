@@ -51,7 +51,7 @@ def _joined_at(observation: Observation, optimizer: Optimizer, value: int) -> in
 
 def _gets_gradients(observation: Observation, optimizer: Optimizer, value: int) -> bool:
     """Whether what backward brings it, before steps of the optimizer, is more than nothing."""
-    first, last = optimizer.operation, optimizer.steps[-1][1]
+    first, last = optimizer.operation, optimizer.last_step[1]
     passes = [one for one in observation.backwards if one.kind == "backward" and first <= one.operation <= last]
     return sum(one.arrived.get(value, (0.0, True))[0] > 0 for one in passes) >= _STEPS
 

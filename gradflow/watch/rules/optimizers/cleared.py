@@ -1,0 +1,168 @@
+"""GF307: backward brought gradients, and when the optimizer stepped they were gone, or zero."""
+
+from __future__ import annotations
+
+import itertools
+
+from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW, is_inplace_name
+from gradflow.watch.events import ZEROS_LOOKED_FOR, Backward, Observation, Optimizer
+from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.finding import Finding, finding
+
+__all__ = ["gradients_are_gone", "gradients_are_zero"]
+
+_EMPTYING = frozenset({"zero_", "_foreach_zero_"})
+"""Write zeros, whatever was there."""
+
+_ORDER = "clear the gradients before backward, or after the step: `zero_grad()`, `backward()`, `step()`"
+
+
+def gradients_are_gone(observation: Observation, optimizer: Optimizer, empty: tuple[int, ...]) -> tuple[Finding, ...]:
+    """Parameters that had no gradient at any step, although backward had just brought one before the last."""
+    step = optimizer.last_step[1]
+    previous = [operation for _, operation in optimizer.steps if operation < step]
+    if optimizer.takes_closure:  # which runs inside the step
+        step = len(observation.trace)
+    passes = _passes(observation, empty, max(previous, default=optimizer.since), step)
+    if not passes:
+        return ()
+    times = [observation.cleared[value] for value in empty if value in observation.cleared]
+    seen = [(at, site) for at, site in times if passes[-1].operation <= at <= step]
+    name = optimizer.type_name
+    if not seen:
+        return (
+            _told(
+                observation,
+                optimizer,
+                f"`{name}` steps without the gradients of {parameter_names(observation, empty)}",
+                place=-1,
+                label="steps without a gradient",
+                note="backward brought a gradient, and it was gone at the step; what took it was not seen",
+            ),
+        )
+    return (
+        _told(
+            observation,
+            optimizer,
+            f"`{name}` steps after the gradients of {parameter_names(observation, empty)} are cleared",
+            place=max(seen)[1],
+            label="clears what backward has just brought",
+            other="steps here, without a gradient",
+            note="backward brought a gradient, and it was cleared before the optimizer stepped",
+        ),
+    )
+
+
+def gradients_are_zero(observation: Observation, optimizer: Optimizer) -> tuple[Finding, ...]:
+    """All gradients were zero at each of the first steps although backward had just brought others."""
+    steps = optimizer.empty_steps
+    if not steps or len(steps) < min(len(optimizer.steps), ZEROS_LOOKED_FOR):
+        return ()
+    passes: list[Backward] = []
+    for before, operation in itertools.pairwise((optimizer.since, *steps)):
+        passes = _passes(observation, optimizer.parameters, before, operation)
+        if not any(largest for one in passes for largest, _ in _brought(one, optimizer)):
+            return ()
+    name, names = optimizer.type_name, parameter_names(observation, optimizer.parameters)
+    writes = _writes(observation, optimizer, passes[-1].operation)
+    if writes:
+        is_cleared = all(observation.trace.name_of(row) in _EMPTYING for row in writes)
+        last = max(writes)
+        return (
+            _told(
+                observation,
+                optimizer,
+                f"`{name}` steps after the gradients of {names} are {'cleared' if is_cleared else 'made zero'}",
+                place=observation.trace.operations.site[last],
+                label="clears what backward has just brought" if is_cleared else "writes to what backward has brought",
+                other="steps here, along zeros",
+                note="backward brought a gradient, and it was cleared before the optimizer stepped"
+                if is_cleared
+                else f"backward brought a gradient, and all of it was zero {_when(optimizer)}",
+                is_cleared=is_cleared,
+            ),
+        )
+    why = "they may have cancelled" if len(passes) > 1 else "what made it zero was not seen"
+    brought = f"{len(passes):,} backward passes brought gradients" if len(passes) > 1 else "backward brought a gradient"
+    return (
+        _told(
+            observation,
+            optimizer,
+            f"`{name}` steps along zeros, although backward brought {names} other numbers",
+            place=-1,
+            label="steps along zeros",
+            note=f"{brought}, and there were only zeros {_when(optimizer)}: {why}",
+            is_cleared=False,
+        ),
+    )
+
+
+def _when(optimizer: Optimizer) -> str:
+    steps, count = len(optimizer.empty_steps), optimizer.step_count
+    if count == 1:
+        return "when the optimizer stepped"
+    return f"at each of {'its' if steps == count else 'its first'} {steps} steps"
+
+
+def _passes(observation: Observation, values: tuple[int, ...], since: int, until: int) -> list[Backward]:
+    """The passes between two moments that put a gradient into ``.grad`` of one of the values."""
+    held = set(values)
+    return [
+        one
+        for one in observation.backwards
+        if one.kind == "backward" and not one.error and since <= one.operation <= until and held & set(one.arrived)
+    ]
+
+
+def _brought(backward: Backward, optimizer: Optimizer) -> list[tuple[float, bool]]:
+    held = set(optimizer.parameters)
+    return [came for value, came in backward.arrived.items() if value in held]
+
+
+def _writes(observation: Observation, optimizer: Optimizer, since: int) -> list[int]:
+    """What wrote to the gradients between the last backward and the last step that found them zero."""
+    trace, gradients = observation.trace, set(optimizer.zeros)
+    made = {trace.values.producer[value] for value in gradients}
+    rows = {row for row in made if row >= since}
+    for row in range(since, optimizer.empty_steps[-1]):
+        # over a list of tensors it gives no new values
+        if is_inplace_name(trace.name_of(row)) and gradients.intersection(trace.inputs_of(row)):
+            rows.add(row)
+    return sorted(_through_view(observation, row) for row in rows)
+
+
+def _through_view(observation: Observation, row: int) -> int:
+    """The operation that wrote, of what was seen only at another tensor of the same memory."""
+    trace = observation.trace
+    while row >= 0 and trace.name_of(row) == CHANGED_THROUGH_VIEW:
+        row = trace.values.producer[trace.inputs_of(row)[1]]
+    return row
+
+
+def _told(
+    observation: Observation,
+    optimizer: Optimizer,
+    message: str,
+    *,
+    place: int,
+    label: str,
+    note: str,
+    other: str = "",
+    is_cleared: bool = True,
+) -> Finding:
+    """Where nothing was seen that clears them, it may be meant: a mask, a limit, a weight that is zero at first."""
+    trace = observation.trace
+    step = trace.site_span(optimizer.last_step[0])
+    return finding(
+        "zeroed-before-step",
+        "connected",
+        message,
+        trace.site_span(place) or step or trace.site_span(optimizer.site),
+        label=label,
+        annotations=((step, other),) if other else (),
+        notes=(note,),
+        helps=(_ORDER,) if is_cleared else (),
+        severity="warning" if is_cleared else "info",
+        rank=2,
+        operation=optimizer.operation,
+    )
