@@ -67,8 +67,8 @@ class Backward:
     nodes in between were not watched; ``score_is_zero`` is looked at only where a gradient was zero. ``seed_is_zero``:
     what the program gave for it to start from holds nothing but zeros. Where it raised,
     ``stopped_at`` is the operation whose node was due (-1 where that is not known), ``raised_in`` the line of Python
-    outside torch from which the exception came: of a hook, or of a custom backward. ``in_graph`` are the inputs that
-    were found in the graph of the score.
+    outside torch from which the exception came: of a hook, or of a custom backward; ``is_torchs_error`` that torch
+    itself raised it, there or elsewhere. ``in_graph`` are the inputs that were found in the graph of the score.
     """
 
     kind: Literal["backward", "grad"]
@@ -90,6 +90,7 @@ class Backward:
     error: str = ""
     stopped_at: int = -1
     raised_in: SourceSpan | None = None
+    is_torchs_error: bool = True
     in_graph: frozenset[int] = frozenset()
     flows: tuple[NodeFlow, ...] = ()
     arrived: dict[int, tuple[float, bool]] = field(default_factory=dict)

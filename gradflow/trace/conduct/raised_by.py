@@ -5,6 +5,7 @@ from __future__ import annotations
 import dis
 
 from gradflow.location import is_machinery
+from gradflow.trace.conduct.their_exceptions import traceback_of
 
 __all__ = ["is_own_raise"]
 
@@ -17,7 +18,7 @@ def is_own_raise(error: BaseException) -> bool:
     What torch's C++ raises has its innermost frame at a call, an operator or an attribute; what its Python raises has
     it in a file of torch.
     """
-    traceback = error.__traceback__
+    traceback = traceback_of(error)
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     if traceback is None or traceback.tb_lasti < 0:

@@ -17,6 +17,7 @@ import torch
 
 from gradflow.probe.evidence import Measured
 from gradflow.torch_facts.differentiated import items_of
+from gradflow.trace.conduct.raised_by import is_own_raise
 from gradflow.trace.conduct.their_exceptions import text_of, traceback_of
 from gradflow.trace.failure import innermost_place
 from gradflow.trace.patches import replace, replace_function
@@ -160,6 +161,7 @@ class BackwardCalls:
         except BaseException as error:
             event.error_type, event.error = type(error).__name__, " ".join(text_of(error).split())
             event.raised_in = innermost_place(traceback_of(error))
+            event.is_torchs_error = not is_own_raise(error)
             notes.fail(event)
             raise
         if kind == "grad":

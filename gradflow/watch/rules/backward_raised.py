@@ -23,15 +23,20 @@ _FUNCTION = re.compile(r"[Ff]unction (\w+?)Backward returned an (?:incorrect num
 
 
 def backward_raised(observation: Observation, question: Question) -> tuple[Finding, ...]:
-    """The graph was freed, a saved tensor was changed, or a reentrant checkpoint was in the way."""
+    """The graph was freed, a saved tensor was changed, or a reentrant checkpoint was in the way.
+
+    What code of the program raised says nothing of torch, in whatever words.
+    """
     said = question.error
+    if not question.backward.is_torchs_error:
+        return ()
     if "second time" in said or "already been freed" in said:
         return (graph_is_freed(observation, question),)
     if "modified by an inplace operation" in said:
         return (_changed(observation, question),)
     # the words only raise the question: other kinds of checkpoints refuse other things
-    if "checkpoint" in said and (checkpoint := _reentrant_checkpoint(observation, question)) >= 0:
-        return (_checkpoint(observation, question, checkpoint),)
+    if "checkpoint" in said and (applied := _reentrant(observation, question)) >= 0:
+        return (_checkpoint(observation, question, applied),)
     if "returned nan values" in said:
         return (_anomaly(observation, question),)
     function = _FUNCTION.search(said)
@@ -102,6 +107,8 @@ def _changed(observation: Observation, question: Question) -> Finding:
         "error",
         "backward cannot run: a tensor that it needs was changed in place",
         location or trace.site_span(question.backward.site),
+        # that it was changed is then what torch says, and nothing else
+        severity="error" if location is not None else "warning",
         label=changed if location is not None else "found by this backward",
         annotations=((trace.span_of(saver) if saver >= 0 else None, "needed with the numbers that it had here"),),
         notes=(f"torch says: {question.error.split('. Hint')[0]}",),
@@ -168,24 +175,26 @@ def _step_before(observation: Observation, question: Question) -> SourceSpan | N
     return observation.trace.site_span(max(steps, key=lambda step: step[1])[0]) if steps else None
 
 
-def _reentrant_checkpoint(observation: Observation, question: Question) -> int:
-    """A checkpoint that runs as a Function, where only some gradients were asked for; -1 without one."""
+def _reentrant(observation: Observation, question: Question) -> int:
+    """The reentrant checkpoint that the score was computed through, where gradients are asked for one by one."""
     trace, backward = observation.trace, question.backward
     if backward.kind != "grad" and not backward.inputs:
         return -1
-    before = range(min(backward.operation, len(trace)))
-    return next((o for o in before if trace.name_of(o) == "CheckpointFunction.apply"), -1)
+    reaches = analyse(_scored(observation, question.score), ()).reaches
+    applied = (row for row in range(len(trace)) if trace.name_of(row) == "CheckpointFunction.apply")
+    return next((row for row in applied if any(reaches[value] for value in trace.outputs_of(row))), -1)
 
 
 def _checkpoint(observation: Observation, question: Question, applied: int) -> Finding:
     trace = observation.trace
+    asked = "`torch.autograd.grad`" if question.backward.kind == "grad" else "`backward(inputs=...)`"
     return finding(
         "reentrant-checkpoint",
         "error",
-        "reentrant checkpointing does not work with `torch.autograd.grad`",
+        f"reentrant checkpointing does not work with {asked}",
         trace.span_of(applied),
         label="checkpointed with `use_reentrant=True`",
-        annotations=((trace.site_span(question.backward.site), "differentiated with `autograd.grad` here"),),
+        annotations=((trace.site_span(question.backward.site), f"differentiated with {asked} here"),),
         notes=(f"torch says: {question.error.split('. ')[0]}",),
         helps=("call `checkpoint(..., use_reentrant=False)`",),
         **_common(observation, question),  # type: ignore[arg-type]

@@ -43,9 +43,11 @@ def graph_is_freed(observation: Observation, question: Question) -> Finding:
     trace = observation.trace
     here = trace.site_span(question.backward.site)
     found = _freed_before(observation, question)
+    if found.backward is None:
+        return _freed_unseen(observation, question)
     earlier = found.backward
-    first = trace.site_span(earlier.site) if earlier is not None else None
-    words = _words(observation, question, found, is_loop=first == here)
+    first = trace.site_span(earlier.site)
+    words = _words(observation, question, found, earlier, is_loop=first == here)
     annotations = [(first if first != here else None, "frees the graph"), (here, "needs it again here")]
     if found.carried >= 0:
         made = trace.span_of(trace.values.producer[found.carried])
@@ -67,18 +69,38 @@ def graph_is_freed(observation: Observation, question: Question) -> Finding:
     )
 
 
-def _words(observation: Observation, question: Question, found: _Freed, *, is_loop: bool) -> _Words:
-    trace, earlier, carried = observation.trace, found.backward, found.carried
+def _freed_unseen(observation: Observation, question: Question) -> Finding:
+    """No earlier pass through this graph was seen: torch alone says that there was one."""
+    return finding(
+        "graph-freed",
+        "error",
+        "backward cannot run: torch says that the graph has been freed",
+        observation.trace.site_span(question.backward.site),
+        label="needs the graph",
+        notes=(
+            f"torch says: {question.error.partition(' (')[0]}",
+            "the backward that has freed it was not seen",
+            _CARRIED,
+        ),
+        helps=(_CARRY, _RETAIN),
+        severity="warning",
+        target=name_of_value(observation, question.target)[0] if question.target >= 0 else "",
+        score=score_text(observation, question.backward),
+        rank=0,
+        operation=question.operation,
+    )
+
+
+def _words(observation: Observation, question: Question, found: _Freed, earlier: Backward, *, is_loop: bool) -> _Words:
+    trace, carried = observation.trace, found.carried
     where = "in an earlier turn of the loop" if is_loop else "here"
     freed = f"the first backward {where} has freed the intermediate values, as it does unless told otherwise"
-    retain = "if the same forward is differentiated several times, pass `retain_graph=True` to all but the last"
-    if earlier is None or carried < 0:
-        if earlier is not None and _is_in_closure(observation, earlier, question.backward):
+    if carried < 0:
+        if _is_in_closure(observation, earlier, question.backward):
             note = "the optimizer calls its closure several times in one step"
             return _Words(label="needs the graph again", notes=(freed, note), helps=(_IN_CLOSURE,))
-        label = "needs the graph again" if earlier is None or is_loop else "frees the graph, which is needed again"
-        notes, helps = ((freed, _CARRIED), (_CARRY, retain)) if earlier is None else ((freed,), (retain,))
-        return _Words(label=label, notes=notes, helps=helps)
+        label = "needs the graph again" if is_loop else "frees the graph, which is needed again"
+        return _Words(label=label, notes=(freed,), helps=(_RETAIN,))
     producer = trace.values.producer[carried]
     if not is_loop:
         note = "both passes go through what made one and the same value"
@@ -96,11 +118,12 @@ def _words(observation: Observation, question: Question, found: _Freed, *, is_lo
         if is_kept
         else "takes a value of the step before, with its graph",
         notes=(freed, _CARRIED),
-        helps=(_CARRY, retain),
+        helps=(_CARRY, _RETAIN),
     )
 
 
 _CARRIED = "a value carried over from an earlier step (a hidden state, a running loss) brings its old graph along"
+_RETAIN = "if the same forward is differentiated several times, pass `retain_graph=True` to all but the last"
 _CARRY = "carry `value.detach()` from step to step"
 _IN_CLOSURE = "compute the loss inside the closure, so that each call has a graph of its own"
 _ANEW = ("compute it anew in every pass, in `forward` for example: then each pass has a graph of its own",)

@@ -46,13 +46,15 @@ def _said(observation: Observation, number: int, backward: Backward) -> Finding:
     elif name:
         message, label = f"backward cannot run: it raised at `{written(name)}`", "backward stopped at this operation"
         if backward.error_type == "NotImplementedError":
-            label = "torch has no derivative for this operation"
+            # its derivative is missing, or only for this dtype, layout or device: torch says which, in the note
             helps = (
-                f"use differentiable operations instead of `{written(name)}`, or detach where no gradient is wanted",
+                f"use other operations or another dtype than `{written(name)}` has here, as torch's words tell",
+                "or detach where no gradient is wanted",
             )
     else:
         message, label = "backward raised, and no gradient came", "raised here"
     severity = _severity(observation, number, backward)
+    who = "torch" if backward.is_torchs_error else "the exception"
     return finding(
         "custom-function" if function else "backward-raised",
         "connected" if severity == "info" else "error",
@@ -60,7 +62,7 @@ def _said(observation: Observation, number: int, backward: Backward) -> Finding:
         place,
         label=label if place != here else "raised here",
         annotations=((made, "its forward ran here"), (here, "backward was called here")),
-        notes=(f"torch says: {backward.error_type}: {backward.error.partition('. ')[0]}",),
+        notes=(f"{who} says: {backward.error_type}: {backward.error.partition('. ')[0]}",),
         helps=helps,
         severity=severity,
         score=score_text(observation, backward),
