@@ -13,7 +13,7 @@ from gradflow.trace.data import Trace
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
-from gradflow.watch.facts.shared_memory import memory_roots, writes_in_place
+from gradflow.watch.facts.writes import writes_in_place
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.backward.freed_graph import graph_is_freed
 
@@ -129,7 +129,7 @@ def _writer(observation: Observation, question: Question) -> tuple[int, int]:
     """
     trace = observation.trace
     reaches = analyse(_scored(observation, question.score), ()).reaches
-    roots, shape, maker = memory_roots(trace), _shape_in(question.error), _maker_in(question.error)
+    roots, shape, maker = trace.values.memory, _shape_in(question.error), _maker_in(question.error)
     readers: dict[int, list[tuple[int, int]]] = {}
     found: list[tuple[int, int]] = []
     certain: list[tuple[int, int]] = []

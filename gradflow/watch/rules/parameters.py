@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from gradflow.watch.events import Observation, Optimizer
-from gradflow.watch.facts.shared_memory import writes_in_place
+from gradflow.watch.facts.writes import writes_in_place
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.failures import unregistered
 

@@ -9,7 +9,6 @@ from gradflow.graph.dependence import analyse
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.names import name_of_value
-from gradflow.watch.facts.shared_memory import memory_roots
 from gradflow.watch.finding import Finding, finding
 
 __all__ = ["value_is_outdated"]
@@ -55,10 +54,10 @@ def _taken_over(observation: Observation, score: int, since: int) -> Iterator[tu
 def _moved_parameter(observation: Observation, optimizer: Optimizer, value: int) -> int:
     """A parameter that the optimizer moves and the value was computed from, in memory of its own; -1 for none."""
     trace = observation.trace
-    held, roots = optimizer.filled & set(optimizer.parameters), memory_roots(trace)
+    held, memory = optimizer.filled & set(optimizer.parameters), trace.values.memory
     reaches = analyse(replace(trace, score=value), ()).reaches
     # a view of a parameter is moved with it
-    return next((one for one in sorted(held) if reaches[one] and roots[one] != roots[value]), -1)
+    return next((one for one in sorted(held) if reaches[one] and memory[one] != memory[value]), -1)
 
 
 def _told(observation: Observation, optimizer: Optimizer, value: int, parameter: int, reader: int) -> Finding:
