@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import DECISIONS
+from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW, DECISIONS
 
 __all__ = ["Bridge", "CutGroup", "merge_cuts", "place_of", "rows_of"]
 
@@ -99,8 +99,15 @@ def merge_cuts(groups: Sequence[CutGroup], trace: Trace) -> tuple[CutGroup, ...]
 
 
 def _is_made_of(trace: Trace, group: CutGroup, operation: int) -> bool:
-    """Whether what leaves torch, or is copied, is the result of ``operation``, at most moved, cast or scaled since."""
-    value = next(iter(trace.inputs_of(group.leave)), -1) if group.leave >= 0 else group.value
+    """Whether what leaves torch is the result of ``operation``, at most moved, cast or scaled since.
+
+    Where a value is copied within torch, it must be that very result: torch asks nobody to detach what it copies.
+    """
+    if group.leave < 0:
+        is_write = trace.name_of(group.operation) == CHANGED_THROUGH_VIEW
+        copying = trace.values.producer[group.value] if is_write else group.operation
+        return any(trace.values.producer[value] == operation for value in trace.inputs_of(copying))
+    value = next(iter(trace.inputs_of(group.leave)), -1)
     while value >= 0:
         producer = trace.values.producer[value]
         inputs = trace.inputs_of(producer) if producer > operation else ()
