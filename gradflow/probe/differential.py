@@ -129,12 +129,12 @@ Alteration = Callable[[str, int, torch.Tensor], torch.Tensor]
 """From a layer's name, the number of its call and its activation to the activation that takes its place."""
 
 
-def moved(seed: int, index: Any = None, direction: int = 0) -> Alteration:
+def moved(seed: int, index: Any = None, direction: float = 0) -> Alteration:
     """An alteration that moves an activation by noise of half its spread and a shift of three times its spread.
 
     The shift makes thresholds and arg-max flip that mere noise would leave alone. It goes up or down with the noise,
     or for all entries alike, nine times as far, by the sign and size of ``direction``. Whole numbers move by one at
-    least, and truth values all turn round.
+    least, and truth values all turn round. What is moved stays within what its type holds.
     """
 
     def alter(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
@@ -150,6 +150,7 @@ def moved(seed: int, index: Any = None, direction: int = 0) -> Alteration:
             noise = torch.randn(values.shape, generator=generator).to(values.device)
             noise = noise.to(values.dtype) if values.is_floating_point() else noise
             step = spread * (direction * (9.0 + noise) if direction else 1.5 * noise + 3.0 * torch.sign(noise))
+            step = step.clamp(-_room(values), _room(values))
             if activation.is_complex():
                 step = torch.view_as_complex(step)
             elif not activation.is_floating_point():
@@ -159,6 +160,12 @@ def moved(seed: int, index: Any = None, direction: int = 0) -> Alteration:
             return activation + step
 
     return alter
+
+
+def _room(values: torch.Tensor) -> float:
+    """How far values may be moved: a quarter of the largest number of their type."""
+    largest = torch.finfo(values.dtype).max if values.is_floating_point() else torch.iinfo(values.dtype).max
+    return largest / 4
 
 
 def _spread_of(values: torch.Tensor) -> float:

@@ -39,6 +39,9 @@ _SEED = 20_260
 _FAR = (1_000, -1_000)
 """Directions so far away that a run which fails, or overflows, shows nothing."""
 
+_FARTHER = (1e6, -1e6, 1e12, -1e12, 1e30, -1e30)
+"""The same, for values that Python reads: what it compares them with may lie at any distance."""
+
 _MOVES = (*((0, number) for number in range(8)), *((direction, 0) for direction in (1, -1, *_FAR)))
 """Direction and seed of each move, see :func:`moved`."""
 
@@ -194,10 +197,10 @@ class Laboratory:
         reach = self.reach_of_move(target)
         outcome = Influence(matters=None, reason="no experiment was made")
         # a Python condition on the values may not notice noise: then all values are moved up, and all down
-        for direction in (0, 1, -1, *_FAR) if exits else (0,):
+        for direction in (0, 1, -1, *_FAR, *_FARTHER) if exits else (0,):
             recorder = ChecksumRecorder(self.sites, self.before_write)
             changed = self.forward_moved(target, recorder, index, direction)
-            if direction in _FAR and not _is_number(score_of(changed)):
+            if abs(direction) >= _FAR[0] and not _is_number(score_of(changed)):
                 continue
             outcome = compare_runs(base.run, again.run, changed, target)
             if outcome.matters is None:
@@ -233,7 +236,7 @@ class Laboratory:
         return None if reach.misses_readers else False
 
     def forward_moved(
-        self, target: str, recorder: Recorder, index: Any = None, direction: int = 0, seed: int = 0
+        self, target: str, recorder: Recorder, index: Any = None, direction: float = 0, seed: int = 0
     ) -> Run:
         """A forward in which the target's values are moved away, see :func:`moved`."""
         alter = moved(_SEED + 1_000 * seed, index, direction)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+
 from gradflow.graph.dependence import cause_of_loss, is_differentiable, value_inputs
 from gradflow.probe.evidence import SourceState
 from gradflow.trace.data import REGION_CAUSES, Trace
@@ -21,15 +23,11 @@ def source_state(trace: Trace, values: tuple[int, ...]) -> SourceState:
     if producer < 0:
         return SourceState(recorded=False, cause="nothing-requires-grad")
     frozen: dict[str, None] = {}
-    seen: set[int] = set()
-    waiting = [producer]
+    seen = {producer}
+    # the latest operation first: what lost the history nearest to the target is what matters
+    waiting = [-producer]
     while waiting:
-        # the latest operation first: what lost the history nearest to the target is what matters
-        operation = max(waiting)
-        waiting.remove(operation)
-        if operation in seen:
-            continue
-        seen.add(operation)
+        operation = -heapq.heappop(waiting)
         found = _loss_at(trace, operation)
         if found is not None:
             return found
@@ -38,8 +36,9 @@ def source_state(trace: Trace, values: tuple[int, ...]) -> SourceState:
             if role == "parameter" and not trace.values.requires_grad[read]:
                 frozen.setdefault(name)
             before = trace.values.producer[read]
-            if before >= 0:
-                waiting.append(before)
+            if before >= 0 and before not in seen:
+                seen.add(before)
+                heapq.heappush(waiting, -before)
     return SourceState(recorded=False, cause="nothing-requires-grad", frozen_parameters=tuple(frozen))
 
 

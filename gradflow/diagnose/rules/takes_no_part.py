@@ -14,6 +14,7 @@ from gradflow.probe.left_out import find_left_out
 from gradflow.probe.overwritten import find_overwrite
 from gradflow.probe.source.returned import kept_at
 from gradflow.probe.targets.last_use import last_use
+from gradflow.source_place import place
 from gradflow.trace.data import ModuleCall, Trace
 
 __all__ = ["layer_never_ran", "output_is_discarded"]
@@ -72,12 +73,18 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
         or has_unseen_output(evidence)
     ):
         return ()
-    place = _where_it_ends(evidence)
-    notes = [place.note]
+    ending = _where_it_ends(evidence)
+    notes = [ending.note]
     if evidence.influence is not None and evidence.influence.matters is False:
         notes.append(
             f"tried: with the {evidence.kind}'s values moved far away, {evidence.score} stays exactly the same"
         )
+        read_at = [span for row in evidence.dependence.exits if (span := evidence.trace.span_of(row)) is not None]
+        if read_at:
+            notes.append(
+                f"Python reads its values at {place(read_at[0])}; they were moved by up to 1e30 times their spread, up "
+                "and down, and a decision between the distances that were tried would not show"
+            )
     what = "value" if evidence.kind != "layer" else "output"
     return (
         Diagnostic(
@@ -85,12 +92,12 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
             name="output-discarded",
             severity="error",
             message=f"{evidence.score} does not depend on `{evidence.target}`: its {what} is not used",
-            location=place.span,
-            label=place.label,
-            annotations=place.annotations,
+            location=ending.span,
+            label=ending.label,
+            annotations=ending.annotations,
             module=evidence.target,
             notes=tuple(notes),
-            helps=(Help(text=place.help),),
+            helps=(Help(text=ending.help),),
             hides=(evidence.target,),
         ),
     )

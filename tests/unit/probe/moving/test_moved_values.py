@@ -184,3 +184,45 @@ def test_a_buffer_that_repeats_its_memory_is_no_mistake_of_ours() -> None:
     assert report.verdict == "not determined"
     assert any("memory" in reason for reason in report.undetermined)
     assert torch.equal(model.mean, torch.ones(4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.int8, torch.int64])
+@pytest.mark.parametrize("direction", [1e30, -1e30])
+def test_however_far_values_are_moved_their_type_holds_them(dtype: torch.dtype, direction: float) -> None:
+    values = torch.tensor([1, 2, 3], dtype=dtype)
+    fresh = moved(7, None, direction)("layer", 0, values)
+    assert bool(torch.isfinite(fresh).all())
+    assert bool((fresh > values).all() if direction > 0 else (fresh < values).all())
+
+
+class FarThreshold(nn.Module):
+    def __init__(self, threshold: float) -> None:
+        super().__init__()
+        self.layer, self.threshold = nn.Linear(4, 4), threshold
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        largest = float(self.layer(x).detach().max())
+        return x.sum() * (2.0 if largest > self.threshold else 1.0)
+
+
+@pytest.mark.parametrize("threshold", [1e2, 1e4, 1e8, 1e20])
+def test_a_threshold_at_any_distance_is_a_use(threshold: float) -> None:
+    report = gradflow.check(FarThreshold(threshold), "layer", inputs=torch.ones(2, 4))
+    assert report.verdict == "broken"
+    assert [found.code for found in report.diagnostics] == ["GF104"]
+
+
+class OnlyLogged(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.head, self.logged = nn.Linear(4, 4), nn.Linear(4, 2), 0.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.logged = self.layer(x).mean().item()
+        return self.head(x)
+
+
+def test_a_number_that_is_only_logged_is_no_use_and_what_was_tried_is_told() -> None:
+    report = gradflow.check(OnlyLogged(), "layer", inputs=torch.ones(2, 4))
+    assert (report.verdict, report.diagnostics[0].code) == ("unused", "GF302")
+    assert any("Python reads its values" in note for note in report.diagnostics[0].notes)
