@@ -25,6 +25,7 @@ _PLACING = frozenset({
 _REPLACING = frozenset({
     "__setitem__", "where", "masked_fill", "masked_fill_", "masked_scatter", "masked_scatter_", "copy_", "fill_",
     "zero_", "index_put", "index_put_", "index_fill", "index_fill_", "scatter", "scatter_", "(changed through a view)",
+    "triu", "triu_", "tril", "tril_",
 })  # fmt: skip
 _BOUNDED = frozenset({
     "relu", "relu_", "relu6", "clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_", "clamp_max",
@@ -123,7 +124,7 @@ def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
         return _constant(shown)
     if name in _BOUNDED:
         return _cut_off(shown) if _is_in_score(evidence, flow.operation) else _saturated(shown)
-    if not _is_pointwise(evidence, flow.operation):
+    if not flow.is_pointwise:
         return ZeroCause(
             name="constant-score",
             label="a gradient comes in, zero goes on",
@@ -136,15 +137,6 @@ def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
         note=f"the slope of `{shown}` is zero at this input",
         helps=("look at the values that go in here, and try another input: the slope may be zero at this one only",),
     )
-
-
-def _is_pointwise(evidence: Evidence, operation: int) -> bool:
-    """Whether an operation makes one value of one value of the same shape; also where that is not known."""
-    if operation < 0:
-        return True
-    shape, inputs = evidence.trace.values.shape, evidence.trace.inputs_of(operation)
-    outputs = evidence.trace.outputs_of(operation)
-    return len(inputs) == 1 and len(outputs) == 1 and shape[inputs[0]] == shape[outputs[0]]
 
 
 def _is_in_score(evidence: Evidence, operation: int) -> bool:

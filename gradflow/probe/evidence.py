@@ -147,6 +147,8 @@ class NodeFlow:
         At an end: the smallest one.
     is_staircase
         At an end: whether the derivative is zero whatever the input.
+    is_pointwise
+        At an end: whether torch says of the operation that it makes each value of the one at the same place.
     is_of_one_entry, ignores_all
         At an end: a softmax over a single entry; a loss all of whose labels are the one to ignore.
     is_padding
@@ -180,6 +182,7 @@ class NodeFlow:
     factor: float | None = None
     least_factor: float | None = None
     is_staircase: bool = False
+    is_pointwise: bool = False
     is_of_one_entry: bool = False
     ignores_all: bool = False
     is_padding: bool = False

@@ -156,6 +156,7 @@ def _followed(note: NodeNote, waiting: dict[tuple[Node, int], _Arrivals]) -> tup
         factor=facts.factor,
         least_factor=facts.least_factor,
         is_staircase=facts.is_staircase,
+        is_pointwise=facts.is_pointwise,
         is_of_one_entry=facts.is_of_one_entry,
         ignores_all=facts.ignores_all,
         is_padding=facts.is_padding,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from gradflow.torch_facts.node_kind import kind_of
+from gradflow.torch_facts.pointwise import is_pointwise
 
 __all__ = [
     "NodeFacts",
@@ -85,6 +86,7 @@ class NodeFacts:
     factor: float | None = None
     least_factor: float | None = None
     is_staircase: bool = False
+    is_pointwise: bool = False
     is_of_one_entry: bool = False
     ignores_all: bool = False
     is_padding: bool = False
@@ -95,7 +97,7 @@ class NodeFacts:
 def facts_of(node: Any, edges: Iterable[int], *, reads_saved: bool = True) -> NodeFacts:
     """Ask a node while its graph still holds the saved tensors; without them where they are not to be looked at."""
     if not reads_saved:
-        return NodeFacts(is_staircase=is_staircase(node))
+        return NodeFacts(is_staircase=is_staircase(node), is_pointwise=is_pointwise(node))
     dead = tuple(edges)
     factors = [factor_of(node, edge) for edge in dead]
     least = [_least_factor_of(node, edge) for edge in dead]
@@ -103,6 +105,7 @@ def facts_of(node: Any, edges: Iterable[int], *, reads_saved: bool = True) -> No
         factor=max((factor for factor in factors if factor is not None), default=None),
         least_factor=None if None in least else min((factor for factor in least if factor is not None), default=None),
         is_staircase=is_staircase(node),
+        is_pointwise=is_pointwise(node),
         is_of_one_entry=is_of_one_entry(node),
         ignores_all=ignores_all(node),
         is_padding=is_padding(node),

@@ -160,3 +160,19 @@ def test_a_layer_without_weights_gives_a_spread_of_equal_values() -> None:
     report = gradflow.check(Spread(lambda h: h.std(0), is_equal=True), "body", inputs=torch.randn(5, 4))
     (found,) = report.diagnostics
     assert (report.verdict, found.name) == ("zero", "saturation")
+
+
+def test_places_that_a_triangle_leaves_out_have_no_slope_of_zero() -> None:
+    report = gradflow.check(OneLinear(), "body", inputs=torch.ones(2, 4), score=lambda y: y.triu(1)[1, 0])
+    found = report.diagnostics[0]
+    assert (report.verdict, found.code) == ("zero", "GF303")
+    assert not any("slope" in note for note in found.notes)
+
+
+def test_a_function_of_single_numbers_that_is_flat_here_has_one() -> None:
+    class Flat(OneLinear):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.special.i0(self.body(x) - self.body(x).detach())
+
+    report = gradflow.check(Flat(), "body", inputs=torch.ones(2, 4), target=0)
+    assert [found.code for found in report.diagnostics if found.severity == "error"] == ["GF403"]
