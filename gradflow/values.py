@@ -1,4 +1,7 @@
-"""One walk over nested values: the tensors in whatever an operation or a module takes or returns."""
+"""One walk over nested values: the tensors in whatever an operation or a module takes or returns.
+
+Nobody's code is called for it, but the ``values`` of a mapping that holds nothing else.
+"""
 
 from __future__ import annotations
 
