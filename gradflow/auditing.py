@@ -24,6 +24,7 @@ from gradflow.diagnose.parameter_findings import (
     unregistered_parameters,
 )
 from gradflow.diagnose.parameter_group import (
+    explain_formulas,
     explain_group,
     explain_incomplete,
     in_other_runs,
@@ -38,6 +39,7 @@ from gradflow.load.module_tree import modules_in, named_parameters_in
 from gradflow.load.scores.loss import with_loss
 from gradflow.load.workload import Workload
 from gradflow.probe.activity import ActivityRecorder
+from gradflow.probe.audit.formulas import examine_formulas
 from gradflow.probe.audit.incomplete import examine_incomplete
 from gradflow.probe.audit_causes import examine_groups
 from gradflow.probe.audit_evidence import GroupCause, UnitCount
@@ -133,6 +135,8 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         arrived = [name for name, state in of_model.items() if state == "gradient"]
         incomplete, not_whole = examine_incomplete(laboratory, run, gradients, ways, arrived)
         laboratory.parameters = everything
+        formulas, not_checked = examine_formulas(laboratory, run, gradients, ways, arrived)
+        laboratory.parameters = everything
         causes, undetermined = examine_groups(laboratory, keeper, run, gradients, of_model)
         unrestored = keeper.unrestored
     environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
@@ -144,6 +148,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     diagnostics: tuple[Diagnostic, ...] = (
         *explained,
         *(found for cause in incomplete for found in explain_incomplete(cause.evidence, cause.members, count)),
+        *(found for cause in formulas for found in explain_formulas(cause.evidence, cause.members, count)),
         *(unregistered_parameters(holder, names) for (holder, _), names in zip(holders, reached, strict=True) if names),
         *unknown_leaves(run.trace, ways),
         *_of_depth(depth, run.trace, ways, of_model),
@@ -165,7 +170,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
             *assumed,
             *(f"could not be put back: {name}" for name in unrestored),
         ),
-        undetermined=(*not_whole, *undetermined, *not_judged),
+        undetermined=tuple(dict.fromkeys((*not_whole, *not_checked, *undetermined, *not_judged))),
     )
 
 

@@ -10,6 +10,7 @@ from gradflow.diagnose.diagnosing import diagnose
 from gradflow.diagnose.diagnostic import Diagnostic, Help, Severity
 from gradflow.diagnose.groups.freezing import if_not_meant
 from gradflow.diagnose.random_zero import DRAWN_ZERO
+from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.partial import some_ways_are_cut
 from gradflow.diagnose.zero_causes import CANCELLED
 from gradflow.location import SourceSpan, is_machinery
@@ -19,6 +20,7 @@ from gradflow.probe.evidence import Evidence
 __all__ = [
     "common_module",
     "counted",
+    "explain_formulas",
     "explain_group",
     "explain_incomplete",
     "in_other_runs",
@@ -178,6 +180,19 @@ def explain_incomplete(evidence: Evidence, members: Sequence[str], total: int) -
             hides=tuple(members) if found.severity == "error" else (),
         )
         for found in some_ways_are_cut(evidence)
+    )
+
+
+def explain_formulas(evidence: Evidence, members: Sequence[str], total: int) -> tuple[Diagnostic, ...]:
+    """A custom Function whose backward is not the derivative, with all the parameters that get its gradient."""
+    whose = f"the gradient of {counted(len(members), total)}"
+    return tuple(
+        replace(
+            found,
+            message=found.message.replace(f"the gradient at `{evidence.target}`", whose, 1),
+            hides=tuple(members) if evidence.target in found.hides else (),
+        )
+        for found in custom_function_is_no_derivative(evidence)
     )
 
 
