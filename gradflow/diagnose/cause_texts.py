@@ -187,7 +187,8 @@ def _reentrant(operation: str) -> CauseText:
 def _off(operation: str) -> CauseText:
     return CauseText(
         label="`requires_grad` is switched off here",
-        note="what does not require grad when backward runs gets no gradient, also where it did while it was used",
+        note="what does not require grad gets no gradient: neither where it does not while it is used, nor where it "
+        "does not any more when backward runs",
         helps=("remove this line",),
     )
 

@@ -12,7 +12,7 @@ from gradflow.diagnose.groups.freezing import if_not_meant
 from gradflow.diagnose.random_zero import DRAWN_ZERO
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.partial import some_ways_are_cut
-from gradflow.diagnose.zero_causes import CANCELLED
+from gradflow.diagnose.zero_causes import CANCELLED, WAYS_CANCEL
 from gradflow.location import SourceSpan, is_machinery
 from gradflow.probe.audit_evidence import ParameterGroup
 from gradflow.probe.evidence import Evidence
@@ -71,7 +71,7 @@ def _for_all(
         message += f", {_reason(found)}" if _reason(found) else ""
         if zero_factors:
             return _behind_zero(group, found, total, zero_factors)
-        if found.name not in _ALWAYS_ZERO or found.label == CANCELLED:
+        if found.name not in _ALWAYS_ZERO or found.label in (CANCELLED, WAYS_CANCEL):
             severity = "info" if found.label == DRAWN_ZERO else "warning"
     elif group.kind == "not finite":
         message = f"the gradient of {counted(len(group.members), total)} is not finite{_tail(found.message)}"

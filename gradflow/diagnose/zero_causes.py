@@ -9,7 +9,7 @@ from gradflow.diagnose.random_zero import DRAWN_ZERO, is_drawn_zero
 from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence, NodeFlow
 
-__all__ = ["CANCELLED", "READING", "ZeroCause", "clamped_to_zero", "explain_end"]
+__all__ = ["CANCELLED", "READING", "WAYS_CANCEL", "ZeroCause", "clamped_to_zero", "explain_end"]
 
 READING = frozenset({
     "__getitem__", "select", "narrow", "index_select", "gather", "take", "unbind", "split", "chunk", "max", "min",
@@ -18,6 +18,7 @@ READING = frozenset({
 """Hand on some of the positions that they are given."""
 
 CANCELLED = "parts of the gradient cancel each other here"
+WAYS_CANCEL = "the ways by which the gradient goes on cancel each other"
 
 _PLACING = frozenset({
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "pad", "roll", "constant_pad_nd",
@@ -278,7 +279,7 @@ def _cancelled(shown: str) -> ZeroCause:
 def _ways_cancel(shown: str) -> ZeroCause:
     return ZeroCause(
         name="constant-score",
-        label="the ways by which the gradient goes on cancel each other",
+        label=WAYS_CANCEL,
         note=f"what `{shown}` hands on and what comes by the other ways adds up to zero: the score stays the same when "
         "this value moves",
         helps=("make the score from values before they cancel, or from one of the ways alone",),

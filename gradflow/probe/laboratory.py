@@ -92,7 +92,7 @@ class Laboratory:
         self._feed = feed
         self._checksums: tuple[Checksummed, Checksummed] | None = None
         self._still_cut: dict[RepairPlan, StillCut] = {}
-        self._repairs: dict[tuple[RepairPlan, bool], tuple[dict[str, Gradients], str]] = {}
+        self._repairs: dict[tuple[RepairPlan, bool, str], tuple[dict[str, Gradients], str]] = {}
         self._applications: tuple[Application, ...] | None = None
         self._first_trace: Trace | None = None
         self._analysed: tuple[Trace, tuple[int, ...], Dependence] | None = None
@@ -299,21 +299,26 @@ class Laboratory:
         return frozenset() if found is None else found.places_for(target)
 
     def _repaired(self, plan: RepairPlan, target: str, enable: bool) -> tuple[Gradients | None, str]:
-        """What a target gets in a repaired run, or why there is none; one run serves all targets of its time."""
-        key = (plan, enable)
+        """What a target gets in a repaired run, or why there is none; one run serves all targets of its time.
+
+        A parameter that has to be let require grad has a run of its own: another that was asked for beside it may be a
+        buffer of a batch norm, which refuses.
+        """
+        switched = target if enable and target in self.parameters else ""
+        key = (plan, enable, switched)
         found, reason = self._repairs.get(key, ({}, ""))
         if not reason and target not in found:
-            found, reason = self._repairs[key] = self._run_repair(plan, enable)
+            found, reason = self._repairs[key] = self._run_repair(plan, enable, switched)
         gradients = found.get(target)
         if gradients is not None and gradients.error is not None:
             return None, f"backward raised {type(gradients.error).__name__}"
         return gradients, reason
 
-    def _run_repair(self, plan: RepairPlan, enable: bool) -> tuple[dict[str, Gradients], str]:
+    def _run_repair(self, plan: RepairPlan, enable: bool, switched: str = "") -> tuple[dict[str, Gradients], str]:
         was_enabled = torch.is_grad_enabled()
         recorder = RepairingRecorder(self.sites, plan, self.before_write)
         with (
-            self._requiring_grad_at_leaves() if enable else nullcontext(),
+            self._requiring_grad_at_leaves(switched) if enable else nullcontext(),
             torch.set_grad_enabled(enable or was_enabled),
         ):
             run = self.forward(recorder=recorder)
@@ -332,13 +337,14 @@ class Laboratory:
             return each_by_itself(differentiate(run, self.parameters), run_again, self.parameters), ""
 
     @contextmanager
-    def _requiring_grad_at_leaves(self) -> Iterator[None]:
-        """The inputs (or all parameters, where those are integers) and the parameters asked for require grad."""
+    def _requiring_grad_at_leaves(self, name: str) -> Iterator[None]:
+        """The inputs (or all parameters, where those are integers) and the parameter asked for require grad."""
         switched: list[torch.Tensor] = []
         inputs = [*filter(_can_require_grad, tensors_in(self._inputs))]
         # where the input is made of whole numbers, the history has to begin at the weights
         leaves = inputs or [*filter(_can_require_grad, self.workload.model.parameters())]
-        for tensor in (*leaves, *filter(_can_require_grad, self.parameters.values())):
+        asked = [self.parameters[name]] if name else []
+        for tensor in (*leaves, *filter(_can_require_grad, asked)):
             if not tensor.requires_grad:
                 tensor.requires_grad_(True)
                 switched.append(tensor)

@@ -10,8 +10,9 @@ from gradflow.load.module_tree import named_modules_in, named_parameters_in
 from gradflow.location import SourceSpan
 from gradflow.probe.layer_view import NotCalled
 from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import REWRAPPING
 
-__all__ = ["explain_copy"]
+__all__ = ["explain_copy", "explain_copy_of_the_run"]
 
 
 def explain_copy(
@@ -42,6 +43,55 @@ def explain_copy(
                 subject=target,
             )
     return None
+
+
+def explain_copy_of_the_run(model: torch.nn.Module, trace: Trace, target: str) -> NotCalled | None:
+    """The layer, or what it is in, was copied while the model ran, and a module outside the model ran in its place.
+
+    Known by the parameters: all of them went into new ones, which such a module read.
+    """
+    kind = type(model.get_submodule(target)).__name__
+    outside = [call for call in trace.calls if call.module.startswith("(") and call.type_name == kind]
+    made = _new_parameters(trace)
+    read = {
+        value
+        for call in trace.calls
+        if call.module.startswith("(")
+        for row in range(call.first_operation, call.end_operation)
+        for value in trace.inputs_of(row)
+    }
+    parts = target.split(".")
+    for depth in range(len(parts), 0, -1):
+        copied = ".".join(parts[:depth])
+        names = [f"{copied}.{name}" for name, _ in named_parameters_in(model.get_submodule(copied))]
+        rows = [row for name in names for value, row in made.get(name, ()) if value in read]
+        if outside and names and rows and all(name in made for name in names):
+            return NotCalled(
+                kind="wrong-module-instance",
+                location=trace.span_of(min(rows)),
+                label=f"`{copied}` is copied here while the model runs, and it is the copy that runs",
+                note=f"the parameters of `{copied}` went into new ones, which modules outside of the model read, and a "
+                f"`{kind}` outside of the model ran",
+                help=f"call `{copied}` itself, or make the copy once, in `__init__`, and ask for that one",
+                subject=copied,
+            )
+    return None
+
+
+def _new_parameters(trace: Trace) -> dict[str, list[tuple[int, int]]]:
+    """For each parameter the new ones that were made of its values alone, with the operation that made them."""
+    source = {value: name for value, (role, name) in trace.leaf_names.items() if role == "parameter"}
+    found: dict[str, list[tuple[int, int]]] = {}
+    for row in range(len(trace)):
+        inputs, outputs = trace.inputs_of(row), trace.outputs_of(row)
+        if len(inputs) != 1 or len(outputs) != 1 or inputs[0] not in source:
+            continue
+        if trace.values.shape[inputs[0]] != trace.values.shape[outputs[0]]:
+            continue
+        source[outputs[0]] = source[inputs[0]]
+        if trace.name_of(row) in REWRAPPING:
+            found.setdefault(source[inputs[0]], []).append((outputs[0], row))
+    return found
 
 
 def _telling(layer: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.not_called import explain_not_called
-from gradflow.probe.twin import explain_copy
+from gradflow.probe.twin import explain_copy, explain_copy_of_the_run
 from gradflow.trace.data import Trace
 
 __all__ = ["explain_unused"]
@@ -20,10 +20,14 @@ def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCall
     """Why the layer never ran, from the source of the classes above it; ``None`` for what did run."""
     if target in laboratory.parameters or trace.layer_values.get(target) or trace.unseen_calls.get(target):
         return None
-    found = _inside_script(laboratory, target) or _bypass(laboratory.workload.model, trace, target)
+    model = laboratory.workload.model
+    found = (
+        _inside_script(laboratory, target)
+        or explain_copy_of_the_run(model, trace, target)
+        or _bypass(model, trace, target)
+    )
     if found is not None:
         return found
-    model = laboratory.workload.model
     owners: list[tuple[str, type, str]] = []
     name = target
     while name:

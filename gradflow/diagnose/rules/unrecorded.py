@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Diagnostic, Help, Repair
+from gradflow.diagnose.groups.freezing import in_code
 from gradflow.diagnose.score_path import score_path
 from gradflow.graph.dependence import is_differentiable
 from gradflow.graph.ways_to_score import leaves_before
@@ -86,9 +87,8 @@ def _ways_to_record(evidence: Evidence, own: Sequence[str], frozen: Sequence[str
         helps.append(Help(text=text, repair=_repair(evidence, text)))
     start = "or let" if helps else "let"
     if own:
-        helps.append(
-            Help(text=f"{start} the layer's own parameters learn: `model.{evidence.target}.requires_grad_(True)`")
-        )
+        written = f"{in_code(evidence.target)}.requires_grad_(True)"
+        helps.append(Help(text=f"{start} the layer's own parameters learn: `{written}`"))
     elif frozen:
         helps.append(
             Help(text=f'{start} a parameter before it learn: `model.get_parameter("{frozen[0]}").requires_grad_(True)`')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.empty_result import empty_result
@@ -53,6 +55,11 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
     read = narrowest_read(evidence, after=flow.operation) if cause.name == "position-not-read" else -1
     if read >= 0 and trace.name_of(flow.operation) not in ("__setitem__", "where"):
         location, annotations = operation_place(evidence, read)
+        reader = written(trace.name_of(read))
+        dies_at = f"`{reader}` hands on other positions"
+        cause = replace(
+            cause, note=f"`{reader}` hands on other positions than those that come from `{evidence.target}`"
+        )
     if cause.name == "custom-function" and flow.backward_span is not None:
         annotations = (Annotation(span=location, label="applied here"),) if location is not None else ()
         location = flow.backward_span

@@ -71,3 +71,14 @@ def test_an_operation_without_derivative_is_not_called_tried() -> None:
     repair = check(lambda x: nn.functional.one_hot(x.argmax(-1), 4).float())
     assert repair.verified is None
     assert "`argmax`" in repair.outcome
+
+
+def test_a_frozen_parameter_is_tried_without_the_buffer_asked_for_beside_it() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)).requires_grad_(False)
+    x = torch.randn(5, 4)
+    report = gradflow.check(model, [], parameter=["0.weight", "1.running_mean"], inputs=x, target=0)
+    (found,) = next(one for one in report.reports if one.target.name == "0.weight").diagnostics
+    model[0].weight.requires_grad_()
+    (gradient,) = torch.autograd.grad(model(x)[0, 0], model[0].weight)
+    assert f"L2 norm {gradient.norm().item():.3g}" in found.helps[0].repair.outcome
