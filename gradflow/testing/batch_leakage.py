@@ -22,6 +22,8 @@ from gradflow.report import Report
 from gradflow.run_setting import recording_allowed
 from gradflow.testing.asserting import assertion
 from gradflow.testing.failure import GradientAssertionError
+from gradflow.trace.conduct.whose_error import is_ours, our_error, run_theirs
+from gradflow.trace.failure import failure_of, model_raised
 from gradflow.trace.state import preserved
 from gradflow.values import first_tensor
 
@@ -131,11 +133,17 @@ def _run(workload: Workload, output: str | None) -> Iterator[tuple[torch.Tensor,
         for name, module in named_modules_in(workload.model):
             if name and not any(module.children()):
                 hooks.callback(module.register_forward_pre_hook(lambda _module, value: enter(value)).remove)
-                hook = module.register_forward_hook(lambda _module, _inputs, value, name=name: keep(name, value))
+                # also after a call that raises and is caught: what it was given is not the next one's
+                hook = module.register_forward_hook(
+                    lambda _module, _inputs, value, name=name: keep(name, value), always_call=True
+                )
                 hooks.callback(hook.remove)
         for value in arguments:
             keeper.before_write(value)
-        result = workload.model(*entered.inputs, **entered.keyword_inputs)
+        try:
+            result = entered.run_model(run_theirs)
+        except Exception as error:
+            raise (our_error(error) if is_ours(error) else model_raised(failure_of(error))) from error
         selected = parse_selector(output).of(result)[0] if output else result
         tensor, _ = choose_tensor(selected, "output")
         if not sources:
@@ -180,7 +188,7 @@ def _leak(result: torch.Tensor, source: torch.Tensor) -> _Leak | None:
         )
         if gradient is None:
             continue
-        norms = gradient.flatten(1).norm(dim=1)
+        norms = gradient.reshape(len(gradient), -1).norm(dim=1)
         own = float(norms[sample])
         norms[sample] = 0.0
         other = int(norms.argmax())
