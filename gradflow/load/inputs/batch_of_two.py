@@ -29,8 +29,12 @@ def normalises_batches(model: nn.Module) -> bool:
     )
 
 
-def two_samples(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], seed: int) -> Call | None:
+def two_samples(
+    model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[str, Any], seed: int, counting: Counting
+) -> Call | None:
     """The same inputs with a second sample, other than the first; ``None`` where one sample is enough.
+
+    ``counting`` counts the run in which that is tried.
 
     Tried on a copy without data. Where the copy runs with neither, two are taken: a model that takes two samples and
     not one is a usual one, the other way round it is odd.
@@ -43,7 +47,7 @@ def two_samples(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[
         return None
     if any(2 * bytes_of(one.shape, one.dtype) > GUESSED_BYTES for one in tensors):
         return None
-    if _runs(model, arguments, dict(keywords)):
+    if _runs(model, arguments, dict(keywords), counting):
         return None
 
     def doubled(number: int, tensor: torch.Tensor) -> torch.Tensor:
@@ -57,9 +61,9 @@ def two_samples(model: nn.Module, arguments: tuple[Any, ...], keywords: Mapping[
     return tuple(made[: len(arguments)]), dict(zip(keywords, made[len(arguments) :], strict=True))
 
 
-def _runs(model: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> bool:
+def _runs(model: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any], counting: Counting) -> bool:
     try:
         with quietly():
-            return runs_without_data(twin_without_data(model), arguments, keywords, Counting())
+            return runs_without_data(twin_without_data(model), arguments, keywords, counting)
     except (TooMuchError, NoTwinError):
         return False

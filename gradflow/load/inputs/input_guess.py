@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -47,11 +47,13 @@ def guess_inputs(model: nn.Module, *, input_size: Sequence[int] | None, seed: in
         When the model gives no sign of what it takes, or an odd one, or the input would be larger than 256 MiB.
     """
     guess = _one_sample(model, input_size=input_size, seed=seed)
-    two = two_samples(model, guess.arguments, guess.keywords, seed)
+    counting = Counting()
+    two = two_samples(model, guess.arguments, guess.keywords, seed, counting)
+    guess = replace(guess, run_count=guess.run_count + counting.run_count)
     if two is None:
         return guess
     reason = f"{guess.reason}, and two samples for its batch norms in train mode"
-    return GuessedInputs(arguments=two[0], keywords=two[1], reason=reason)
+    return replace(guess, arguments=two[0], keywords=two[1], reason=reason)
 
 
 def _one_sample(model: nn.Module, *, input_size: Sequence[int] | None, seed: int) -> GuessedInputs:

@@ -77,3 +77,24 @@ def test_a_published_model_in_train_mode() -> None:
     pytest.importorskip("torchvision", exc_type=ImportError)
     workload = load_workload(Request(model="torchvision:deeplabv3_resnet50", mode="train"))
     assert workload.inputs[0].shape == (2, 3, 224, 224)
+
+
+class Counted(nn.Module):
+    def __init__(self, *, is_one_enough: bool) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Linear(4 * 26 * 26, 3)
+        self.last = nn.Identity() if is_one_enough else nn.BatchNorm1d(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        RUNS.append(x.shape)
+        return self.last(self.head(self.norm(self.conv(x)).flatten(1)))
+
+
+RUNS: list[torch.Size] = []
+
+
+@pytest.mark.parametrize("is_one_enough", [False, True])
+def test_the_runs_that_find_the_input_are_counted(is_one_enough: bool) -> None:
+    RUNS.clear()
+    report = gradflow.check(Counted(is_one_enough=is_one_enough).train(), "conv", target=0)
+    assert report.environment.forward_count == len(RUNS)
