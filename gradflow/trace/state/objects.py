@@ -40,6 +40,7 @@ _HAS_NO_CONTENTS = frozenset(
     }
 )
 _MAPPINGS = frozenset({dict, OrderedDict, defaultdict, Counter})
+_FROZEN = frozenset({tuple, frozenset})
 _CONTAINERS = _MAPPINGS | {list, deque, set}
 # objects of these packages are not the model's own: their attributes are not looked at
 _FOREIGN_PACKAGES = (sys.stdlib_module_names - {"__main__"}) | {"torch", "numpy", "functorch"}
@@ -79,9 +80,9 @@ class ObjectStates:
             kind = type(value)
             if kind in _HAS_NO_CONTENTS:
                 continue
-            if kind is tuple or kind is frozenset:
-                self._follow(value)  # type: ignore[arg-type]
-            elif kind in _CONTAINERS and not value:
+            if kind in _FROZEN and _HAS_NO_CONTENTS.issuperset(map(type, value)):  # type: ignore[call-overload]
+                continue
+            if kind in _CONTAINERS and not value:
                 self._empty.append(value)
             elif id(value) not in self._seen:
                 self._seen[id(value)] = value  # held, so that no other object can get its id meanwhile
