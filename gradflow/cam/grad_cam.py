@@ -54,6 +54,7 @@ def grad_cam(
     """
     if method not in METHODS:
         raise UsageError(f"unknown method `{method}`", hint=f"one of {', '.join(f'`{name}`' for name in METHODS)}")
+    activation, gradient = _dense(activation, layer), _dense(gradient, layer)
     if activation.shape != gradient.shape:
         raise UsageError(f"activation {list(activation.shape)} and gradient {list(gradient.shape)} differ in shape")
     _require_finite("activation", activation, layer)
@@ -78,6 +79,12 @@ def grad_cam(
         image=image,
         notes=tuple(_notes(layout, places, slopes, saliency, _computable(gradient))),
     )
+
+
+def _dense(value: torch.Tensor, layer: str) -> torch.Tensor:
+    if value.is_nested:
+        raise GradflowError(f"no map of `{layer}`: a nested tensor has no one height and width")
+    return value if value.layout is torch.strided else value.to_dense()
 
 
 def _require_finite(what: str, value: torch.Tensor, layer: str) -> None:

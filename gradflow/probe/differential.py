@@ -23,7 +23,7 @@ from gradflow.location import SiteTable
 from gradflow.probe.dense_values import as_real
 from gradflow.probe.evidence import Influence
 from gradflow.trace.data import Trace
-from gradflow.trace.moving import CannotMoveError
+from gradflow.trace.moving import CannotMoveError, why_unmovable
 from gradflow.trace.operation_kinds import DECISIONS
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run
@@ -138,8 +138,8 @@ def moved(seed: int, index: Any = None, direction: float = 0) -> Alteration:
     """
 
     def alter(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
-        if activation.is_meta:
-            raise CannotMoveError("it has no values")
+        if reason := why_unmovable(activation):
+            raise CannotMoveError(reason)
         generator = torch.Generator().manual_seed(seed + call)
         with torch.no_grad():
             if activation.dtype == torch.bool:

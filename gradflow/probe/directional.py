@@ -30,7 +30,7 @@ from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.capture import Activation, activation_of, chosen_position
 from gradflow.trace.conduct.whose_error import reason_of, run_theirs
 from gradflow.trace.data import Trace
-from gradflow.trace.moving import write
+from gradflow.trace.moving import why_unmovable, write
 from gradflow.trace.run import eager_compilation
 from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.trace.views import Views
@@ -239,8 +239,12 @@ class _MovedModel:
             nonlocal unmoved
             with outside_dispatch():
                 tensors = tensors_in(output)
-                if tensors:
-                    position = chosen_position(tensors, laboratory.outputs.get(self._target, 0))
+                if not tensors:
+                    return
+                position = chosen_position(tensors, laboratory.outputs.get(self._target, 0))
+                if reason := why_unmovable(tensors[position]):
+                    unmoved = reason
+                else:
                     with torch.no_grad():
                         fresh = alter(len(taken), tensors[position])
                     unmoved = write(tensors[position], fresh, before_write) or unmoved

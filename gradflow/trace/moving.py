@@ -6,11 +6,23 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-__all__ = ["CannotMoveError", "may_share_entries", "write"]
+__all__ = ["CannotMoveError", "may_share_entries", "why_unmovable", "write"]
 
 
 class CannotMoveError(Exception):
     """Why there are no other values for a tensor, raised by who was asked for them."""
+
+
+def why_unmovable(tensor: torch.Tensor) -> str:
+    """Why a tensor cannot be given other values, one for each of its entries; empty where it can."""
+    if tensor.is_meta:
+        return "it has no values"
+    if tensor.is_nested or tensor.is_quantized or tensor.layout is not torch.strided:
+        kind = "nested" if tensor.is_nested else "quantized" if tensor.is_quantized else "sparse"
+        return f"it is a {kind} tensor"
+    if tensor.numel() and may_share_entries(tensor.shape, tensor.stride()):
+        return "several of its entries may be one and the same number in memory"
+    return ""
 
 
 def write(tensor: torch.Tensor, fresh: torch.Tensor, before_write: Callable[[torch.Tensor], None] | None = None) -> str:
@@ -21,10 +33,9 @@ def write(tensor: torch.Tensor, fresh: torch.Tensor, before_write: Callable[[tor
     """
     if fresh is tensor:
         return ""
-    if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized:
-        return "values of this kind of tensor cannot be moved"
-    if tensor.numel() and may_share_entries(tensor.shape, tensor.stride()):
-        return "several of its entries may be one and the same number in memory"
+    reason = why_unmovable(tensor)
+    if reason:
+        return reason
     if before_write is not None:
         before_write(tensor)
     try:
