@@ -1,22 +1,24 @@
-"""One walk over nested values: the tensors in whatever an operation or a module takes or returns.
+"""One walk and one map over nested values: whatever an operation or a module takes or returns.
 
-Nobody's code is called for it, but the ``values`` of a mapping that holds nothing else.
+The walk calls nobody's code, but the ``values`` of a mapping that holds nothing else.
 """
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import FunctionType, MethodType, ModuleType
+from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import torch
 
 from gradflow.attributes import attributes_of, slots_of
 
-__all__ = ["first_tensor", "tensors_in"]
+__all__ = ["first_tensor", "mapped", "tensors_in"]
 
-_PLAIN = frozenset({int, float, complex, bool, str, bytes, type(None), range, torch.Size, torch.dtype})
+_NUMBERS = frozenset({int, float, complex, bool, str, bytes, type(None)})
+_PLAIN = _NUMBERS | {range, torch.Size, torch.dtype}
 _SEQUENCES: tuple[Any, ...] = (tuple, list, set, frozenset, deque)
 _NOT_ENTERED = (torch.nn.Module, type, ModuleType, FunctionType, MethodType)
 """What is no container of results: a module that is returned has parameters, and they are no output."""
@@ -92,10 +94,82 @@ def _parts(value: Any) -> Iterable[Any]:
 
 def _attributes(value: Any) -> list[Any]:
     """What an instance itself holds, in its ``__dict__`` and in slots."""
-    found = [*attributes_of(value).values()]
+    return [*attributes_of(value).values(), *_in_slots(value).values()]
+
+
+def _in_slots(value: Any) -> dict[MemberDescriptorType, Any]:
+    found = {}
     for slot in slots_of(value):
         try:
-            found.append(slot.__get__(value))
+            found[slot] = slot.__get__(value)
         except AttributeError:
             continue  # a slot that holds nothing
     return found
+
+
+def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """The same nested value with ``change(part)`` in place of what is in it and holds nothing else; numbers stay.
+
+    Lists, tuples, named tuples, mappings and plain objects are made anew where something in them changes, each once,
+    and of the same class, without calling its ``__init__``; where nothing does, or a class cannot be copied, they stay
+    the objects that they are. What refers to itself refers to what it was.
+    """
+    return _mapped(value, change, {})
+
+
+def _mapped(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any, Any]]) -> Any:
+    if isinstance(value, torch.Tensor) or type(value) in _PLAIN or isinstance(value, _NOT_ENTERED):
+        return change(value)
+    if id(value) in known:
+        return known[id(value)][1]
+    # with the value itself, so that no other object can get its number meanwhile
+    known[id(value)] = value, value
+    if isinstance(value, list | tuple):
+        kept: Any = tuple if isinstance(value, tuple) else list
+        if _NUMBERS.issuperset(map(type, kept.__iter__(value))):
+            return value
+        fresh = _sequence(value, [_mapped(part, change, known) for part in kept.__iter__(value)])
+    else:
+        fresh = _object(value, change, known)
+    known[id(value)] = value, fresh
+    return fresh
+
+
+def _sequence(value: Any, parts: list[Any]) -> Any:
+    kind = type(value)
+    if all(new is old for new, old in zip(parts, value, strict=True)):
+        return value
+    if kind in (list, tuple):
+        return kind(parts)
+    if isinstance(value, list):
+        fresh = copy.copy(value)
+        list.__setitem__(fresh, slice(None), parts)
+        return fresh
+    try:
+        return tuple.__new__(kind, parts)
+    except TypeError:  # a struct sequence, as `torch.max` returns, is made by its own class only
+        return kind(parts)
+
+
+def _object(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any, Any]]) -> Any:
+    entries = dict(dict.items(value)) if isinstance(value, dict) else {}
+    attributes = dict(attributes_of(value))
+    slots = _in_slots(value)
+    if not (entries or attributes or slots):
+        return change(value)
+    changed: list[dict[Any, Any]] = [
+        {key: new for key, old in held.items() if (new := _mapped(old, change, known)) is not old}
+        for held in (entries, attributes, slots)
+    ]
+    if not any(changed):
+        return value
+    try:
+        fresh = copy.copy(value)
+    except Exception:  # noqa: BLE001  (the program's own code: what it does not let be copied stays as it is)
+        return value
+    for key, new in changed[0].items():
+        dict.__setitem__(fresh, key, new)
+    attributes_of(fresh).update(changed[1])
+    for slot, new in changed[2].items():
+        slot.__set__(fresh, new)
+    return fresh

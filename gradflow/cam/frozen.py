@@ -14,6 +14,7 @@ from gradflow.graph.ways_to_score import leaves_before
 from gradflow.load.workload import Workload
 from gradflow.probe.evidence import Evidence
 from gradflow.trace.data import Trace
+from gradflow.values import mapped
 
 __all__ = ["Source", "source_of"]
 
@@ -72,12 +73,10 @@ def _in_order_of_use(trace: Trace, values: list[int]) -> Iterator[str]:
 
 
 def _requiring_grad(value: Any) -> Any:
-    """The same with every tensor that can require grad doing so; what is nested in other containers stays as it is."""
-    if isinstance(value, torch.Tensor):
-        can = value.is_floating_point() or value.is_complex()
-        return value.detach().requires_grad_().clone() if can and not value.requires_grad else value
-    if type(value) in (list, tuple):
-        return type(value)(_requiring_grad(item) for item in value)
-    if type(value) is dict:
-        return {key: _requiring_grad(item) for key, item in value.items()}
-    return value
+    """The same with every tensor that can require grad doing so."""
+
+    def requiring(part: Any) -> Any:
+        can = isinstance(part, torch.Tensor) and (part.is_floating_point() or part.is_complex())
+        return part.detach().requires_grad_().clone() if can and not part.requires_grad else part
+
+    return mapped(value, requiring)

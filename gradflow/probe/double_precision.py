@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
 from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.operation_kinds import is_inplace_name
+from gradflow.values import mapped
 
 __all__ = ["DoubleCopies", "DoublePrecision", "in_double"]
 
@@ -84,16 +85,14 @@ def _holds_tensor(value: Any) -> bool:
 
 
 def in_double(value: Any) -> Any:
-    """The same with float64 in place of lower precision: tensors, dtypes, and nested lists, tuples and mappings."""
-    if isinstance(value, torch.Tensor):
-        return value.to(_WIDE[value.dtype]) if value.dtype in _WIDE else value
-    if isinstance(value, torch.dtype):
-        return _WIDE.get(value, value)
-    if type(value) in (list, tuple):
-        return type(value)(in_double(item) for item in value)
-    if type(value) is dict:
-        return {key: in_double(item) for key, item in value.items()}
-    return value
+    """The same with float64 in place of lower precision: tensors, dtypes, and whatever holds them."""
+
+    def doubled(part: Any) -> Any:
+        if isinstance(part, torch.Tensor):
+            return part.to(_WIDE[part.dtype]) if part.dtype in _WIDE else part
+        return _WIDE.get(part, part) if isinstance(part, torch.dtype) else part
+
+    return mapped(value, doubled)
 
 
 class DoubleCopies:

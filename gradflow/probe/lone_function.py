@@ -10,7 +10,7 @@ import torch
 from gradflow.probe.applications import Application
 from gradflow.probe.dense_values import as_real
 from gradflow.trace.conduct.whose_error import run_theirs
-from gradflow.values import tensors_in
+from gradflow.values import mapped, tensors_in
 
 __all__ = ["LoneFunction", "noise_like", "size_of"]
 
@@ -66,25 +66,19 @@ class LoneFunction:
 
 
 def _converted(value: Any, dtype: torch.dtype | None) -> Any:
-    if isinstance(value, torch.Tensor):
-        if dtype is None or not value.is_floating_point():
-            return value
-        return value.detach().to(dtype).requires_grad_(value.requires_grad)
-    if type(value) in (list, tuple):
-        return type(value)(_converted(item, dtype) for item in value)
-    if type(value) is dict:
-        return {key: _converted(item, dtype) for key, item in value.items()}
-    return value
+    def converted(part: Any) -> Any:
+        if dtype is None or not isinstance(part, torch.Tensor) or not part.is_floating_point():
+            return part
+        return part.detach().to(dtype).requires_grad_(part.requires_grad)
+
+    return mapped(value, converted)
 
 
 def _fresh(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach().requires_grad_(value.requires_grad).clone()
-    if type(value) in (list, tuple):
-        return type(value)(_fresh(item) for item in value)
-    if type(value) is dict:
-        return {key: _fresh(item) for key, item in value.items()}
-    return value
+    def fresh(part: Any) -> Any:
+        return part.detach().requires_grad_(part.requires_grad).clone() if isinstance(part, torch.Tensor) else part
+
+    return mapped(value, fresh)
 
 
 def noise_like(tensor: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -25,6 +25,7 @@ from gradflow.testing.failure import GradientAssertionError
 from gradflow.trace.failure import model_raised
 from gradflow.trace.run import Run
 from gradflow.trace.state import preserved
+from gradflow.values import mapped
 
 __all__ = ["assert_gradient_matches"]
 
@@ -171,10 +172,7 @@ def _in_double(workload: Workload) -> Workload:
 
 
 def _double(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.detach().double() if value.is_floating_point() else value
-    if type(value) in (list, tuple):
-        return type(value)(map(_double, value))
-    if type(value) is dict:
-        return {key: _double(entry) for key, entry in value.items()}
-    return value
+    def doubled(part: Any) -> Any:
+        return part.detach().double() if isinstance(part, torch.Tensor) and part.is_floating_point() else part
+
+    return mapped(value, doubled)

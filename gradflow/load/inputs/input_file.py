@@ -15,6 +15,7 @@ from gradflow.load.files.legacy import is_legacy
 from gradflow.load.files.safetensors_file import read_safetensors
 from gradflow.load.files.saved_file import load_tensors
 from gradflow.load.inputs.array_file import as_tensor, read_array
+from gradflow.values import mapped
 
 __all__ = ["read_input"]
 
@@ -121,11 +122,5 @@ def _is_state_dict(value: object, weights: Collection[str]) -> bool:
 
 
 def _with_tensors(value: Any) -> Any:
-    """The same lists, tuples and dictionaries with tensors in the place of arrays."""
-    if isinstance(value, (numpy.ndarray, numpy.generic)):
-        return as_tensor(value)
-    if type(value) in (list, tuple):
-        return type(value)(_with_tensors(item) for item in value)
-    if type(value) is dict:
-        return {key: _with_tensors(item) for key, item in value.items()}
-    return value
+    """The same with tensors in the place of arrays."""
+    return mapped(value, lambda part: as_tensor(part) if isinstance(part, (numpy.ndarray, numpy.generic)) else part)

@@ -19,6 +19,7 @@ from gradflow.load.module_tree import named_buffers_in, named_parameters_in, par
 from gradflow.load.request import Request
 from gradflow.load.source import SourcedModel
 from gradflow.load.user_code import UserCode
+from gradflow.values import mapped
 
 __all__ = ["Inputs", "describe_inputs", "map_tensors", "obtain_inputs"]
 
@@ -131,14 +132,8 @@ def _placed(inputs: Inputs, model: torch.nn.Module, dtype: torch.dtype | None) -
 
 
 def map_tensors(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    """``value`` with ``change`` applied to the tensors in it and in its lists, tuples and dictionaries."""
-    if isinstance(value, torch.Tensor):
-        return change(value)
-    if type(value) in (list, tuple):
-        return type(value)(map_tensors(item, change) for item in value)
-    if type(value) is dict:
-        return {key: map_tensors(item, change) for key, item in value.items()}
-    return value
+    """``value`` with ``change`` applied to the tensors in it."""
+    return mapped(value, lambda part: change(part) if isinstance(part, torch.Tensor) else part)
 
 
 def describe_inputs(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> str:

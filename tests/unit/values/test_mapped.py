@@ -1,0 +1,89 @@
+"""Nested values are made anew with other tensors in them, and are of the same kind."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import OrderedDict, UserDict, defaultdict
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from gradflow.values import mapped, tensors_in
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    held: Any
+    name: str = "kept"
+
+
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    held: Any
+    empty: Any = dataclasses.field(init=False)
+
+
+class Custom:
+    def __init__(self, held: Any, *, needed: int) -> None:
+        self.held, self.needed = held, needed
+
+
+class Owned(dict):  # type: ignore[type-arg]
+    pass
+
+
+T = torch.ones(2)
+HOLDERS = {
+    "tensor": T,
+    "list": [1, T, [T]],
+    "tuple": (T, None),
+    "named tuple": Pair(T, 1),
+    "struct sequence": torch.return_types.max((T, T)),
+    "dict": {"a": {"b": T}},
+    "ordered": OrderedDict(b=T, a=2),
+    "default": defaultdict(list, a=[T]),
+    "own dict": Owned(a=T),
+    "user dict": UserDict(a=T),
+    "frozen dataclass": Frozen((T,)),
+    "slots": Slotted([T]),
+    "object": Custom({"x": T}, needed=3),
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS)
+def test_the_kind_stays_and_the_tensors_change(holder: str) -> None:
+    value = HOLDERS[holder]
+    fresh = mapped(value, lambda part: part + 1 if isinstance(part, torch.Tensor) else part)
+    assert type(fresh) is type(value)
+    assert len(tensors_in(fresh)) == len(tensors_in(value))
+    assert all(one.tolist() == [2.0, 2.0] for one in tensors_in(fresh))
+    assert all(one is T for one in tensors_in(value))
+
+
+def test_what_does_not_change_is_the_same_object() -> None:
+    value = [Custom([1, "a"], needed=1), {"k": (2, 3)}, range(4), torch.nn.Linear(1, 1)]
+    assert mapped(value, lambda part: part) is value
+
+
+def test_order_names_and_sharing_are_kept() -> None:
+    ordered = mapped(HOLDERS["ordered"], lambda part: part * 2 if isinstance(part, torch.Tensor) else part)
+    assert list(ordered) == ["b", "a"]
+    ordered.move_to_end("b")
+    assert mapped(Frozen(T), lambda part: part).name == "kept"
+    shared = [T]
+    first, second = mapped([shared, shared], lambda part: part + 1 if isinstance(part, torch.Tensor) else part)
+    assert first is second
+
+
+def test_what_holds_itself_ends() -> None:
+    value: list[Any] = [T]
+    value.append(value)
+    fresh = mapped(value, lambda part: part + 1)
+    assert fresh[0].tolist() == [2.0, 2.0]
+    assert fresh[1] is value
