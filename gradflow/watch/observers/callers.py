@@ -8,12 +8,16 @@ import itertools
 import unittest
 from types import CodeType, FrameType
 
+import torch.overrides
+
 from gradflow.location import is_machinery, own_directory
 
 __all__ = ["accepts_nothing", "caller_of", "is_guard", "is_within_torch", "only_asks_presence"]
 
 
 _OWN = own_directory()
+_IN_BETWEEN = {torch.overrides.__file__, torch._tensor.__file__}
+"""Torch's own files through which a method of a tensor comes to a mode, whoever has called it."""
 
 
 def caller_of(frame: FrameType | None) -> FrameType | None:
@@ -25,7 +29,7 @@ def caller_of(frame: FrameType | None) -> FrameType | None:
 
 def is_within_torch(frame: FrameType | None) -> bool:
     """Whether torch itself registers a hook, as ``gradcheck`` does."""
-    while frame is not None and frame.f_code.co_filename.endswith(("overrides.py", "_tensor.py")):
+    while frame is not None and frame.f_code.co_filename in _IN_BETWEEN:
         frame = frame.f_back
     return frame is not None and is_machinery(frame.f_code.co_filename)
 
