@@ -51,8 +51,12 @@ def _looked_into(optimizer: Optimizer) -> str:
 
 
 def _of_answers(observation: Observation) -> Iterator[str]:
-    """What the program itself asked for: what it read of ``.grad``, what ``autograd.grad`` gave."""
-    answers = [(question.measured.arrived, question.times) for question in answers_in(observation)]
+    """What the program itself asked for: what it read of ``.grad``, what ``autograd.grad`` gave.
+
+    A hook that waits looks at nothing until it runs.
+    """
+    questions = [question for question in answers_in(observation) if not question.is_waiting]
+    answers = [(question.measured.arrived, question.times) for question in questions]
     if answers:
         there, count = sum(times for arrived, times in answers if arrived), sum(times for _, times in answers)
         verb = "was" if count == 1 else "were"
