@@ -67,6 +67,8 @@ class Construction:
 
     def _set_flag(self, operation: Operation, module: Any, name: str, value: bool) -> None:
         operation(module, name, value)
+        if _sets_by_itself(type(module), name):
+            return
         log, site = self._log, self._recorder.sites.number(sys._getframe(1))
         log.module_flags.append(ModuleFlag(module=log.keys.key_of(module), site=site, on=value))
 
@@ -89,6 +91,12 @@ class Construction:
                 module=log.keys.key_of(old) if isinstance(old, torch.nn.Module) else -1,
             )
         )
+
+
+def _sets_by_itself(cls: type, name: str) -> bool:
+    """Whether a class has a property of this name, say, which makes of the value what it likes."""
+    found = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
+    return any("__set__" in vars(base) for base in type(found).__mro__)
 
 
 def _by_position(original: Callable[..., None], function: Callable[..., None]) -> Callable[..., None]:
