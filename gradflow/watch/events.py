@@ -14,6 +14,7 @@ from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Measured, NodeFlow
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.trace.data import Trace
+from gradflow.watch.module_events import ModuleFlag, OwnBackward, PlainTensor, Replacement, WatchedModule
 
 if TYPE_CHECKING:
     from gradflow.probe.layer_view import NotCalled
@@ -34,6 +35,7 @@ __all__ = [
     "ModuleFlag",
     "Observation",
     "Optimizer",
+    "OwnBackward",
     "PlainTensor",
     "Replacement",
     "TensorHook",
@@ -170,15 +172,6 @@ class FlagChange:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModuleFlag:
-    """``requires_grad`` was set on a module, where it is a plain attribute that changes no parameter."""
-
-    module: int
-    site: int
-    on: bool
-
-
 @dataclass(slots=True, kw_only=True)
 class TensorHook:
     """A hook that the program registered on a tensor; ``backwards`` is how many backward calls had been made before."""
@@ -243,36 +236,6 @@ class Hook:
 
 
 @dataclass(slots=True, kw_only=True)
-class WatchedModule:
-    """A module that was called, or that has a hook. ``root`` is the outermost module that it was found in.
-
-    ``compiled_into`` is the module that runs a captured program in its place: the model given to ``torch.compile``,
-    or what TorchScript made; ``hooks_compiled_until`` how many hooks there were when scripting compiled them too.
-    ``is_graph`` marks a graph that ``torch.fx`` or ``torch.export`` made of a model.
-
-    ``ran_training`` tells whether it was ever called in training mode.
-
-    ``is_reachable`` tells whether that root still holds it at the end. ``backward_span`` is a method ``backward`` that
-    its class defines although only ``autograd.Function`` has one.
-    """
-
-    key: int
-    type_name: str
-    name: str = ""
-    root: int = -1
-    made_at: int = -1
-    is_reachable: bool = True
-    is_graph: bool = False
-    ran_training: bool = False
-    compiled_into: int = -1
-    hooks_compiled_until: int = -1
-    has_parameters: bool = False
-    is_trainable: bool = False
-    parameters: tuple[int, ...] = ()
-    backward_span: SourceSpan | None = None
-
-
-@dataclass(slots=True, kw_only=True)
 class Optimizer:
     """An optimizer: the values of all parameters that it ever held, when it stepped, and what it found then.
 
@@ -316,27 +279,6 @@ class Optimizer:
     def tensors(self, values: Iterable[int]) -> set[int]:
         """One value for each tensor among them."""
         return {self.first_values.get(value, value) for value in values}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlainTensor:
-    """A trainable tensor that a module holds as a plain attribute, where ``parameters()`` does not see it."""
-
-    value: int
-    name: str
-    owner: str
-    span: SourceSpan | None
-
-
-@dataclass(slots=True, kw_only=True)
-class Replacement:
-    """A parameter or module took the place of another one in a module; ``old`` are the parameters that left."""
-
-    site: int
-    operation: int
-    name: str
-    old: tuple[int, ...]
-    module: int = -1
 
 
 @dataclass(slots=True, kw_only=True)

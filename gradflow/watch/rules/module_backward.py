@@ -1,38 +1,61 @@
-"""GF111: a module defines `backward`, which autograd never calls."""
+"""GF111: a module defines `backward`, and autograd does not call it."""
 
 from __future__ import annotations
 
-from gradflow.watch.events import Observation
+from gradflow.watch.events import Observation, OwnBackward
+from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
 
 __all__ = ["module_defines_backward"]
 
 
 def module_defines_backward(observation: Observation) -> tuple[Finding, ...]:
-    """Only ``torch.autograd.Function`` has a backward of its own."""
-    found = []
-    differentiated = any(not backward.error for backward in observation.backwards)
-    seen = set()
-    for key in dict.fromkeys(observation.call_modules):
-        module = observation.modules[key]
-        span = module.backward_span
-        if span is None or not differentiated or span in seen:
+    """Only ``torch.autograd.Function`` has a backward of its own; a program may call such methods by itself."""
+    if not any(not backward.error for backward in observation.backwards):
+        return ()
+    modules = [observation.modules[key] for key in dict.fromkeys(observation.call_modules)]
+    methods = [module.own_backward for module in modules if module.own_backward is not None]
+    # one that calls others by hand may do nothing else
+    if not methods or _any_ran(observation, methods):
+        return ()
+    is_whole = is_seen_to_the_end(observation) and not observation.elsewhere
+    found: dict[OwnBackward, Finding] = {}
+    for module in modules:
+        method = module.own_backward
+        if method is None or method in found or not _fits(observation, module.key, method):
             continue
-        seen.add(span)
-        found.append(
-            finding(
-                "custom-function",
-                "wrong",
-                f"`{module.type_name}.backward` is never called: autograd differentiates `forward` by itself",
-                span,
-                label="not part of autograd",
-                notes=("a `backward` method on an `nn.Module` means nothing to autograd",),
-                helps=(
-                    "write a `torch.autograd.Function` with static `forward` and `backward`, and call its `.apply`",
-                    "or change the gradient with `tensor.register_hook(lambda g: -g)`",
-                ),
-                target=module.name or module.type_name,
-                rank=2,
-            )
+        found[method] = finding(
+            "custom-function",
+            "wrong",
+            f"autograd does not call `{module.type_name}.backward`: it differentiates `forward` by itself",
+            method.span,
+            label="not part of autograd",
+            notes=("a `backward` method on an `nn.Module` means nothing to autograd",),
+            helps=(
+                "write a `torch.autograd.Function` with static `forward` and `backward`, and call its `.apply`",
+                "or change the gradient with `tensor.register_hook(lambda g: -g)`",
+            ),
+            severity="error" if is_whole else "info",
+            target=module.name or module.type_name,
+            rank=2,
         )
-    return tuple(found)
+    return tuple(found.values())
+
+
+def _any_ran(observation: Observation, methods: list[OwnBackward]) -> bool:
+    """Whether any of them computed something, or asked for gradients: then the program calls them."""
+    trace = observation.trace
+    own = {(method.span.path, method.span.function) for method in methods}
+    spans = {trace.operations.site[row] for row in range(len(trace))} | {one.site for one in observation.backwards}
+    return any(
+        (span.path, span.function.partition(".<locals>")[0]) in own
+        for span in map(trace.site_span, spans)
+        if span is not None
+    )
+
+
+def _fits(observation: Observation, key: int, method: OwnBackward) -> bool:
+    """Whether it could take a gradient for each output of the module."""
+    calls = zip(observation.trace.calls, observation.call_modules, strict=True)
+    counts = {len(call.outputs) for call, module in calls if module == key}
+    return any(method.least <= count and (method.most < 0 or count <= method.most) for count in counts)

@@ -15,13 +15,13 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import modules_in, named_modules_in, own_parameters, parameters_in
-from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.unregistered import find_unregistered
 from gradflow.torch_facts.running_calls import is_running, module_call
 from gradflow.trace.data import CallRow
 from gradflow.trace.tensor_facts import requires_grad
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.modules.fast_path import FastPath
+from gradflow.watch.observers.modules.own_backward import own_backward
 from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["ModuleCalls"]
@@ -202,21 +202,7 @@ class ModuleCalls:
             own = own_parameters(module)
             facts.has_parameters = bool(own)
             facts.parameters = tuple(recorder.value_of(parameter) for _, parameter in own)
-            facts.backward_span = _own_backward(type(module))
+            facts.own_backward = own_backward(type(module))
             for short, parameter in own:
                 full = f"{name}.{short}" if name else short
                 recorder.leaf_names[recorder.value_of(parameter)] = ("parameter", full)
-
-
-def _own_backward(cls: type) -> SourceSpan | None:
-    """A method ``backward(self, grad...)`` that the program's own module class defines."""
-    method = vars(cls).get("backward")
-    code = getattr(method, "__code__", None)
-    if code is None or is_installed(code.co_filename):
-        return None
-    if any("backward" in vars(base) for base in cls.__mro__[1:] if base is not object):
-        return None
-    arguments = code.co_varnames[1 : code.co_argcount]
-    if not arguments or not ("grad" in arguments[0] or arguments[0] in ("g", "dy", "dout", "gy")):
-        return None
-    return SourceSpan(path=code.co_filename, line=code.co_firstlineno, function=code.co_qualname)
