@@ -185,6 +185,10 @@ class _MovedModel:
         at_base = self._score(look, saved)
         if not sizes:
             raise _NotComparableError(f"`{self._target}` gave no tensor in float64")
+        if any(each.base is not None and each.base.is_lost for each in at_base.taken):
+            raise _NotComparableError(
+                f"what was written to the memory of the output of `{self._target}` could not be followed"
+            )
         score, gradients = at_base.score, at_base.gradients()
         base = float(score.detach())
         predicted = [0.0] * _DIRECTIONS
