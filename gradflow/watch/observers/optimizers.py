@@ -152,17 +152,22 @@ class OptimizerWatch:
         is_empty = event.step_count < ZEROS_LOOKED_FOR and _are_zero(parameters)
         return _Found(
             held=values,
-            first={value: self._first_value(p, value) for value, p in zip(values, parameters, strict=True)},
+            first={value: self._first_value(event, p, value) for value, p in zip(values, parameters, strict=True)},
             filled={value for value, one in zip(values, gradients, strict=True) if one is not None},
             trainable={value for value, p in zip(values, parameters, strict=True) if requires_grad(p)},
             zeros=tuple(self._recorder.value_of(one) for one in gradients if one is not None) if is_empty else (),
         )
 
-    def _first_value(self, parameter: torch.Tensor, value: int) -> int:
+    def forget(self, tensor: torch.Tensor) -> None:
+        """Refer to a tensor no more, not even weakly."""
+        self._first.pop(id(tensor), None)
+
+    def _first_value(self, event: Optimizer, parameter: torch.Tensor, value: int) -> int:
         """The value under which a tensor came by first: what is written into a tensor gives it a new one."""
         entry = self._first.get(id(parameter))
         if entry is None or entry[0]() is not parameter:
-            entry = self._first[id(parameter)] = weakref.ref(parameter), value
+            first = event.first_values.get(value, value)
+            entry = self._first[id(parameter)] = weakref.ref(parameter), first
         return entry[1]
 
     def _count(self, step: _Step, found: _Found) -> None:

@@ -80,11 +80,12 @@ class Watch:
         self._calls = calls = ModuleCalls(recorder, log, self._before_pass)
         backwards = BackwardCalls(recorder, log, before=self._before_pass, after=self._count)
         hooks = HookWatch(recorder, log)
+        optimizers = OptimizerWatch(recorder, log, before_step=self._plain_tensors.look)
         put_tables_back = recorder.aside.looking(hooks.put_tables_back)
         _ACTIVE.add(self)
         observer = recorder.aside.observer
         # stays on to the very end: what refers to tensors weakly does so, too
-        with observer(SwappedTensors(recorder, (backwards.forget, hooks.forget)).watching), self._stack:
+        with observer(SwappedTensors(recorder, (backwards.forget, hooks.forget, optimizers.forget)).watching), self._stack:
             for watching in (
                 warnings_as_without_gradflow,
                 functools.partial(watched, recorder),
@@ -92,7 +93,7 @@ class Watch:
                 backwards.watching,
                 hooks.watching,
                 Construction(recorder, log).watching,
-                OptimizerWatch(recorder, log, before_step=self._plain_tensors.look).watching,
+                optimizers.watching,
                 CompiledCalls(recorder, log, calls).watching,
                 self._recording,
             ):
