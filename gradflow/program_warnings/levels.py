@@ -13,7 +13,7 @@ from typing import Any
 
 from gradflow.location import own_directory
 
-__all__ = ["warnings_skip_gradflow"]
+__all__ = ["warn_for_program", "warnings_skip_gradflow"]
 
 _OWN = own_directory()
 _STARTS = (os.path.join(_OWN, "watch", "observers", "running.py"), os.path.join(_OWN, "cli", "program.py"))  # noqa: PTH118
@@ -42,10 +42,15 @@ def _skipping(original: Callable[..., None]) -> Callable[..., None]:
             kwargs["skip_file_prefixes"] = (*kwargs["skip_file_prefixes"], _OWN)
             level = stacklevel
         else:
-            level = _level(sys._getframe(1), stacklevel) + 1
-        original(message, category, level, *args, **kwargs)
+            level = _level(sys._getframe(1), stacklevel) + 2
+        warn_for_program(original, message, category, level, *args, **kwargs)
 
     return warn
+
+
+def warn_for_program(original: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Warn where the program warns: what this raises, where it has made warnings errors, is the program's."""
+    original(*args, **kwargs)
 
 
 def _level(frame: FrameType | None, stacklevel: int) -> int:

@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from gradflow.location import own_directory
+from gradflow.program_warnings.levels import warn_for_program
 
 __all__ = ["warnings_at_their_line"]
 
@@ -30,7 +31,8 @@ def warnings_at_their_line() -> Iterator[None]:
         if frame is None:
             show(message)
             return
-        warnings.warn_explicit(
+        warn_for_program(
+            warnings.warn_explicit,
             message.message,
             message.category,
             filename=frame.f_code.co_filename,

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from gradflow.errors import GradflowError, InternalError, unexpected
 from gradflow.location import own_directory
+from gradflow.program_warnings.levels import warn_for_program
 
 __all__ = ["is_ours", "our_error", "reason_of", "run_theirs", "stepping_aside", "telling_our_errors"]
 
@@ -28,6 +29,10 @@ def run_theirs(
 ) -> Any:
     """Call what belongs to the model, or an operation of it: an exception from in here is the model's."""
     return function(*args, **kwargs)
+
+
+_PASSING_ON = (run_theirs.__code__, warn_for_program.__code__)
+"""Functions of gradflow that only call what is the program's."""
 
 
 def stepping_aside(callback: Callable[..., Any], step_aside: Callable[[Exception], None]) -> Callable[..., Any]:
@@ -98,11 +103,11 @@ def _is_raised_by_us(error: BaseException) -> bool:
         return True
     codes = list(_codes(error.__traceback__))
     last = max((number for number, code in enumerate(codes) if _is_own(code)), default=-1)
-    if last < 0 or codes[last] is run_theirs.__code__:
+    if last < 0 or codes[last] in _PASSING_ON:
         return False
     if not isinstance(error, RecursionError):
         return True
-    while last > 0 and _is_own(codes[last - 1]) and codes[last - 1] is not run_theirs.__code__:
+    while last > 0 and _is_own(codes[last - 1]) and codes[last - 1] not in _PASSING_ON:
         last -= 1
     return len(codes) - last > last
 
