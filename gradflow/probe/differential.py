@@ -129,12 +129,12 @@ Alteration = Callable[[str, int, torch.Tensor], torch.Tensor]
 """From a layer's name, the number of its call and its activation to the activation that takes its place."""
 
 
-def moved(seed: int, index: Any = None, direction: float = 0) -> Alteration:
+def moved(seed: int, index: Any = None, direction: float = 0, scatter: float = 0.0) -> Alteration:
     """An alteration that moves an activation by noise of half its spread and a shift of three times its spread.
 
     The shift makes thresholds and arg-max flip that mere noise would leave alone. It goes up or down with the noise,
     or for all entries alike, nine times as far, by the sign and size of ``direction``. Whole numbers move by one at
-    least, and truth values all turn round. What is moved stays within what its type holds.
+    least, and truth values all turn round. With ``scatter`` it is plain noise of so many spreads. What is moved stays within what its type holds.
     """
 
     def alter(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
@@ -149,7 +149,12 @@ def moved(seed: int, index: Any = None, direction: float = 0) -> Alteration:
             spread = _spread_of(values)
             noise = torch.randn(values.shape, generator=generator).to(values.device)
             noise = noise.to(values.dtype) if values.is_floating_point() else noise
-            step = spread * (direction * (9.0 + noise) if direction else 1.5 * noise + 3.0 * torch.sign(noise))
+            if scatter:
+                step = spread * scatter * noise
+            elif direction:
+                step = spread * direction * (9.0 + noise)
+            else:
+                step = spread * (1.5 * noise + 3.0 * torch.sign(noise))
             step = step.clamp(-_room(values), _room(values))
             if activation.is_complex():
                 step = torch.view_as_complex(step)

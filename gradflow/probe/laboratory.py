@@ -42,8 +42,12 @@ _FAR = (1_000, -1_000)
 _FARTHER = (1e6, -1e6, 1e12, -1e12, 1e30, -1e30)
 """The same, for values that Python reads: what it compares them with may lie at any distance."""
 
-_MOVES = (*((0, number) for number in range(8)), *((direction, 0) for direction in (1, -1, *_FAR)))
-"""Direction and seed of each move, see :func:`moved`."""
+_MOVES = (
+    *((0, number, 0.0) for number in range(8)),
+    *((direction, 0, 0.0) for direction in (1, -1, *_FAR)),
+    *((0, number, noise) for number in range(5) for noise in (0.5, 1.0, 3.0, 10.0)),
+)
+"""Direction, seed and noise of each move, see :func:`moved`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -215,16 +219,16 @@ class Laboratory:
     def is_moved_by(self, target: str, index: Any = None) -> bool | None:
         """Whether the score moves, by more than rounding, when all values of the target are moved far away.
 
-        All up and all down, by several sizes, and by noise several times: a choice among two stays what it was every
+        All up and all down, by several sizes, and by noise of several sizes: a choice among two stays what it was every
         other time. ``None`` where two runs of the same program differ, or the values cannot be moved.
         """
         again = score_of(self.forward())
         reach = self.reach_of_move(target)
         if self.first_score is None or again != self.first_score:
             return None
-        for direction, seed in _MOVES:
+        for direction, seed, noise in _MOVES:
             recorder = Recorder(self.sites, self.before_write)
-            run = self.forward_moved(target, recorder, index, direction, seed)
+            run = self.forward_moved(target, recorder, index, direction, seed, noise)
             moved_to = score_of(run)
             if run.unmoved:
                 return None
@@ -236,10 +240,16 @@ class Laboratory:
         return None if reach.misses_readers else False
 
     def forward_moved(
-        self, target: str, recorder: Recorder, index: Any = None, direction: float = 0, seed: int = 0
+        self,
+        target: str,
+        recorder: Recorder,
+        index: Any = None,
+        direction: float = 0,
+        seed: int = 0,
+        noise: float = 0.0,
     ) -> Run:
         """A forward in which the target's values are moved away, see :func:`moved`."""
-        alter = moved(_SEED + 1_000 * seed, index, direction)
+        alter = moved(_SEED + 1_000 * seed, index, direction, noise)
         if target in self.parameters:
             return self._with_moved_parameter(target, recorder, alter)
         return self.forward(recorder=recorder, alter=_only(target, alter))

@@ -61,9 +61,9 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
     if _is_without_effect(evidence):
         is_choice = group.cause == "nondiff-op"
         what = "of which only a choice is read" if is_choice else "whose part of the result is not read"
-        message = f"{evidence.score} does not change with `{evidence.target}`, {what}"
-        why = f"what `{written(name)}` chooses has no effect on it" if is_choice else "this stop takes nothing away"
-        moved = f"the {evidence.kind}'s values moved far away, up, down and at random"
+        message = f"{evidence.score} was not seen to change with `{evidence.target}`, {what}"
+        why = f"what `{written(name)}` chose had no effect on it" if is_choice else "this stop takes nothing away"
+        moved = f"the {evidence.kind}'s values moved in many ways, far away, up, down and at random"
         notes.append(f"tried: with {moved}, {evidence.score} stays the same: {why}")
     if declared is not None:
         notes = [f"`{name.removesuffix('.apply')}` itself declares that its result has no gradient"]

@@ -29,7 +29,7 @@ def test_an_order_that_changes_nothing_is_no_broken_path() -> None:
     assert report.verdict == "unused"
     (found,) = report.diagnostics
     assert found.name == "nondiff-op"
-    assert "does not change with `rank`" in found.message
+    assert "not seen to change with `rank`" in found.message
     assert all(help_.repair is None for help_ in found.helps)
 
 

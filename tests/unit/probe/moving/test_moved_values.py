@@ -226,3 +226,17 @@ def test_a_number_that_is_only_logged_is_no_use_and_what_was_tried_is_told() -> 
     report = gradflow.check(OnlyLogged(), "layer", inputs=torch.ones(2, 4))
     assert (report.verdict, report.diagnostics[0].code) == ("unused", "GF302")
     assert any("Python reads its values" in note for note in report.diagnostics[0].notes)
+
+
+def accuracy(scores: torch.Tensor) -> torch.Tensor:
+    return (scores.argmax(1) == 0).float().mean()
+
+
+def test_a_choice_that_plain_noise_changes_is_no_choice_without_effect() -> None:
+    torch.manual_seed(25)
+    model, x = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)), torch.randn(2, 4)
+    hidden = model[0](x)
+    noisy = [accuracy(model[1:](hidden + 3 * hidden.std() * torch.randn_like(hidden))) for _ in range(300)]
+    assert sum(float(one) != float(accuracy(model(x))) for one in noisy) > 60  # so it does change
+    report = gradflow.check(model, "0", inputs=x, score=accuracy)
+    assert (report.verdict, report.diagnostics[0].code) == ("broken", "GF106")
