@@ -134,7 +134,8 @@ def moved(seed: int, index: Any = None, direction: float = 0, scatter: float = 0
 
     The shift makes thresholds and arg-max flip that mere noise would leave alone. It goes up or down with the noise,
     or for all entries alike, nine times as far, by the sign and size of ``direction``. Whole numbers move by one at
-    least, and truth values all turn round. With ``scatter`` it is plain noise of so many spreads. What is moved stays within what its type holds.
+    least, and truth values all turn round. With ``scatter`` it is plain noise of so many spreads. What is moved stays
+    within what its type holds.
     """
 
     def alter(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
