@@ -58,7 +58,10 @@ def examine_incomplete(
         evidence = examine(laboratory, run, gradients[name], name)
         undetermined += evidence.undetermined
         for loss in evidence.partial:
-            found.setdefault(place_of(trace, loss.group), (name, replace(evidence, partial=(loss,))))
+            place, told = place_of(trace, loss.group), replace(evidence, partial=(loss,))
+            # what costs one parameter nothing may cost another much
+            if place not in found or (harmful_losses(told) and not harmful_losses(found[place][1])):
+                found[place] = (name, told)
     causes = [IncompleteCause(members=(name,), evidence=evidence) for name, evidence in found.values()]
     harmful = [cause for cause in causes if harmful_losses(cause.evidence)]
     losses = [cause.evidence.partial[0] for cause in harmful]
