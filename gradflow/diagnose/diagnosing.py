@@ -87,8 +87,8 @@ def unexplained(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tuple[
         return not_recorded
     if verdict == "connected" or any(diagnostic.severity != "info" for diagnostic in diagnostics):
         return ()
-    if verdict == "not determined" and evidence.undetermined:
-        return ()
+    if verdict == "not determined" and (evidence.undetermined or evidence.unfollowed):
+        return ()  # said already
     if verdict == "broken" and not evidence.dependence.score_depends:
         where = "it may run where gradflow cannot look (compiled code, another thread or process)"
         return (f"which line cuts the path, because no recorded operation brings the value back: {where}",)

@@ -33,7 +33,9 @@ def verdict_of(evidence: Evidence) -> Verdict:
     looked_at = [measured for measured in evidence.sliced if measured.arrived] or arrived
     if evidence.is_cancelled or all(measured.is_zero for measured in looked_at):
         return "zero"
-    return "wrong" if is_incomplete or _is_shown_wrong(evidence) else "connected"
+    if is_incomplete or _is_shown_wrong(evidence):
+        return "wrong"
+    return "not determined" if evidence.unfollowed else "connected"
 
 
 def _where_nothing_arrived(evidence: Evidence) -> Verdict:

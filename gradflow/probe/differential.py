@@ -9,117 +9,31 @@ result moved although nothing recorded that it read has moved is where a value c
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Number
 from typing import Any
 
-import numpy
 import torch
 
 from gradflow.graph.dependence import Bridge
-from gradflow.location import SiteTable
+from gradflow.probe.comparing.checksums import ChecksumRecorder
 from gradflow.probe.dense_values import as_real
 from gradflow.probe.evidence import Influence
 from gradflow.trace.data import Trace
 from gradflow.trace.moving import CannotMoveError, why_unmovable
 from gradflow.trace.operation_kinds import DECISIONS
-from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run
-from gradflow.values import tensors_in
 
 __all__ = [
     "Alteration",
-    "ChecksumRecorder",
     "Entries",
     "compare_runs",
+    "differs",
     "entries_of_change",
     "find_bridges",
     "moved",
     "score_of",
 ]
-
-
-class ChecksumRecorder(Recorder):
-    """Keeps for every operation a checksum of its outputs and of its non-tensor arguments."""
-
-    def __init__(self, sites: SiteTable, before_write: Callable[[torch.Tensor], None] | None = None) -> None:
-        super().__init__(sites, before_write)
-        self.output_sums: dict[int, int] = {}
-        self.argument_sums: dict[int, int] = {}
-        self.outside_sums: dict[int, int] = {}
-
-    def record(
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        kind: int,
-        name: int,
-        text: str,
-    ) -> Any:
-        """Record and reduce."""
-        row_before = len(self.operations.name)
-        result = super().record(func, args, kwargs, kind, name, text)
-        self._reduce(len(self.operations.name) - 1, row_before, (*args, *kwargs.values()), result)
-        return result
-
-    def record_call(
-        self, name: str, function: Callable[[], Any], inputs: Any, *, depth: int = 1, inner: bool = False
-    ) -> Any:
-        """Record and reduce what the function mode does not see."""
-        row_before = len(self.operations.name)
-        result = super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
-        self._reduce(len(self.operations.name) - 1, row_before, inputs, result)
-        return result
-
-    def _new_value(self, tensor: torch.Tensor, producer: int, group: int = -1) -> int:
-        value = super()._new_value(tensor, producer, group)
-        if producer < 0:
-            self.outside_sums[value] = self._checksum(tensor)
-        return value
-
-    def _reduce(self, row: int, row_before: int, arguments: Any, result: Any) -> None:
-        if row < row_before:
-            return
-        self.argument_sums[row] = zlib.crc32(repr(_plain(arguments)).encode())
-        outputs = self.operations.outputs[self.operations.output_start[row] :]
-        if outputs:
-            total = 0
-            for tensor in tensors_in(result) or [a for a in arguments if isinstance(a, torch.Tensor)][:1]:
-                total = zlib.crc32(self._checksum(tensor).to_bytes(4, "little"), total)
-            self.output_sums[row] = total
-
-    def _checksum(self, tensor: torch.Tensor) -> int:
-        self.suspended += 1
-        try:
-            with torch.no_grad():
-                data = tensor.detach().cpu().contiguous()
-                if data.is_sparse or data.layout is not torch.strided or data.is_quantized:
-                    return 0
-                data = torch.view_as_real(data).contiguous() if data.is_complex() else data
-                flat = data.reshape(-1)
-                return zlib.crc32(flat.view(torch.uint8).numpy().data) if flat.numel() else 0
-        except (RuntimeError, TypeError, NotImplementedError):
-            # tensors without plain memory (wrapper subclasses, meta) have nothing to compare
-            return 0
-        finally:
-            self.suspended -= 1
-
-
-def _plain(arguments: Any, depth: int = 0) -> list[object]:
-    found: list[object] = []
-    for argument in arguments:
-        if isinstance(argument, (Number, str)):
-            found.append(argument)
-        elif isinstance(argument, numpy.ndarray):
-            found.append(zlib.crc32(repr((argument.dtype, argument.shape)).encode() + argument.tobytes()))
-        elif isinstance(argument, (list, tuple)) and depth < 4:
-            found.extend(_plain(argument, depth + 1))
-        elif isinstance(argument, slice):
-            found.extend(_plain((argument.start, argument.stop, argument.step), depth + 1))
-    return found
 
 
 _CONSTANT = 1e-4
@@ -259,12 +173,12 @@ def entries_of_change(
             continue
         inputs = trace.inputs_of(row)
         reads_change = any(value in differing for value in inputs)
-        outside = any(_differs(base.outside_sums, changed.outside_sums, value) for value in inputs)
-        arguments = _differs(base.argument_sums, changed.argument_sums, row)
+        outside = any(v not in differing and differs(base.outside_sums, changed.outside_sums, v) for v in inputs)
+        arguments = differs(base.argument_sums, changed.argument_sums, row)
         # rows that stand for what happened through a view have no checksum of their own
         known = row in base.output_sums and row in changed.output_sums
-        differs = _differs(base.output_sums, changed.output_sums, row) if known else reads_change
-        if differs and outputs:
+        is_other = differs(base.output_sums, changed.output_sums, row) if known else reads_change
+        if is_other and outputs:
             if outside or arguments or not reads_change:
                 found.append(row)
             differing.update(outputs)
@@ -272,12 +186,13 @@ def entries_of_change(
     return Entries(rows=tuple(found), parting=parting, differing=frozenset(differing))
 
 
-def _differs(one: Mapping[int, int], other: Mapping[int, int], key: int) -> bool:
+def differs(one: Mapping[int, int], other: Mapping[int, int], key: int) -> bool:
+    """Whether both know a checksum, and not the same one."""
     return key in one and key in other and one[key] != other[key]
 
 
 def _is_noise(base: ChecksumRecorder, again: ChecksumRecorder, row: int) -> bool:
-    return any(_differs(getattr(base, sums), getattr(again, sums), row) for sums in ("output_sums", "argument_sums"))
+    return any(differs(getattr(base, sums), getattr(again, sums), row) for sums in ("output_sums", "argument_sums"))
 
 
 def find_bridges(

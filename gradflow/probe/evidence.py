@@ -257,6 +257,8 @@ class Evidence:
     is more than zero. ``is_partly_seen``: the output's memory was written to in a way that could not be followed, so
     that the gradient is what was measured and maybe more. ``nan_made_at``: the operation of the forward that made the
     NaN of which the gradient's comes, -1 where none is known to; ``nan_of_infinity`` where it was given infinities.
+    ``unfollowed``: why it is not known whether what arrived is whole, one for each way that may lead to the score and
+    could not be followed; ``undetermined`` has them too.
     """
 
     target: str
@@ -296,3 +298,4 @@ class Evidence:
     absorbed_at: int = -1
     taking_hooks: tuple[TakingHook, ...] = ()
     undetermined: tuple[str, ...] = ()
+    unfollowed: tuple[str, ...] = ()

@@ -30,6 +30,7 @@ from gradflow.probe.forward_values.first_nan import FirstNan, first_nan
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory, measured_all
+from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.partial_losses import PartialLosses
 from gradflow.probe.repair_plans import repair_together
 from gradflow.probe.returned_values import find_returned_values, number_exits
@@ -100,6 +101,8 @@ class _Examination:
         self.partial: tuple[PartialLoss, ...] = ()
         self.formulas: tuple[FormulaCheck, ...] = ()
         self.substitutes: frozenset[int] = frozenset()
+        self.unfollowed: list[str] = []
+        self.bridged: frozenset[int] = frozenset()
 
     def evidence(self) -> Evidence:
         laboratory, target, trace = self.laboratory, self.target, self.trace
@@ -182,7 +185,8 @@ class _Examination:
             is_partly_seen=target in self.gradients.partly_seen,
             absorbed_at=self.absorbed_at,
             taking_hooks=self.taking_hooks,
-            undetermined=tuple(self.undetermined),
+            undetermined=(*self.undetermined, *self.unfollowed),
+            unfollowed=tuple(self.unfollowed),
         )
 
     def _is_without_effect(self, dependence: Dependence) -> bool:
@@ -229,11 +233,21 @@ class _Examination:
         losses = PartialLosses(self.laboratory, self.trace, self.target, given, self.substitutes, self._of_all)
         self.partial = losses.on_side_ways(dependence)
         self.undetermined += losses.undetermined
+        self.unfollowed += losses.unmeasured
+        self._look_for_unseen_ways(dependence)
         if self.verify:
             odd = any(formula.outcome not in ("right", "undetermined") for formula in self.formulas)
             is_replaced = self._is_on_the_way(dependence, self.substitutes)
             self._verify(dependence, is_explained=bool(self.partial) or odd or is_replaced)
         return dependence
+
+    def _look_for_unseen_ways(self, dependence: Dependence) -> None:
+        """Whether something that follows the target comes into the record, and the gradient lacks what came by it."""
+        if self.partial or self._is_on_the_way(dependence, self.substitutes):
+            return  # it is known to be another than the derivative
+        self.unfollowed += unseen_ways(
+            self.laboratory, self.trace, dependence, (self.target,), f"`{self.target}`", self.bridged
+        )
 
     def _is_on_the_way(self, dependence: Dependence, rows: frozenset[int]) -> bool:
         return any(
@@ -282,11 +296,12 @@ class _Examination:
         for reason in dict.fromkeys(returned.unknown.values()):
             spans = [self.trace.site_span(site) for (_, site), why in returned.unknown.items() if why == reason]
             where = ", ".join(place(span) for span in spans if span is not None)
-            self.undetermined.append(f"whether what leaves torch at {where} is missing, because {reason}")
+            self.unfollowed.append(f"whether what leaves torch at {where} is missing, because {reason}")
         found = [analyse(self.trace, self.values, bridges) for bridges in returned.bridges.values() if bridges]
         if not found:
             return dependence
         bridges = tuple(bridge for each in returned.bridges.values() for bridge in each)
+        self.bridged = frozenset(bridge.enter for bridge in bridges)
         sides = tuple(dict.fromkeys(way for each in found for way in each.sides))
         return replace(analyse(self.trace, self.values, bridges), sides=sides)
 
@@ -303,6 +318,8 @@ class _Examination:
     def _verify(self, dependence: Dependence, *, is_explained: bool) -> None:
         """Compare with the score's own movements; what differs and is not explained is looked for along the way."""
         check = self._derivative()
+        if check.outcome == "agrees":
+            self.unfollowed.clear()  # measured: nothing is missing, by whatever way it may have come
         if check.outcome != "differs" or is_explained:
             return
         after, before, count = locate_difference(self.laboratory, modules_on_the_way(self.trace, dependence))

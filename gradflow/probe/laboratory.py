@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,8 @@ from gradflow.load.module_tree import parameters_in
 from gradflow.load.workload import Workload
 from gradflow.probe.applications import Application, ArgumentRecorder
 from gradflow.probe.backward_scan import scan_backward
-from gradflow.probe.differential import Alteration, ChecksumRecorder, compare_runs, find_bridges, moved, score_of
+from gradflow.probe.comparing.checksums import ChecksumRecorder
+from gradflow.probe.differential import Alteration, compare_runs, find_bridges, moved, score_of
 from gradflow.probe.evidence import ROUNDING, Influence, Measured, NodeFlow, RepairOutcome
 from gradflow.probe.gradient import Gradients, differentiate, measure, measure_each
 from gradflow.probe.mending.still_cut import StillCut, still_cut
@@ -94,7 +95,8 @@ class Laboratory:
         self.before_write = keeper.before_write
         self._keeper = keeper
         self._feed = feed
-        self._checksums: tuple[Checksummed, Checksummed] | None = None
+        self._base: Checksummed | None = None
+        self._repeated: tuple[Checksummed, Checksummed] | None = None
         self._still_cut: dict[RepairPlan, StillCut] = {}
         self._repairs: dict[tuple[RepairPlan, bool, str], tuple[dict[str, Gradients], str]] = {}
         self._applications: tuple[Application, ...] | None = None
@@ -123,7 +125,7 @@ class Laboratory:
         """The same, with other tensors meant of what layers return: by layer, the position among all of them."""
         other = copy.copy(self)
         other.outputs = {**self.outputs, **outputs}
-        other._checksums, other._repairs, other._first_trace = None, {}, None
+        other._base, other._repeated, other._repairs, other._first_trace = None, None, {}, None
         return other
 
     def dependence(self, trace: Trace, values: tuple[int, ...]) -> Dependence:
@@ -151,6 +153,7 @@ class Laboratory:
             sites=self.sites,
             before_write=self.before_write,
             outputs=self.outputs,
+            there_before=self._keeper.tensors,
             **options,
         )
         if draw:
@@ -186,9 +189,15 @@ class Laboratory:
 
     def checksums(self) -> tuple[Checksummed, Checksummed]:
         """The unchanged run with checksums, twice: what differs between the two is noise."""
-        if self._checksums is None:
-            self._checksums = self._checksummed(), self._checksummed()
-        return self._checksums
+        if self._repeated is None:
+            self._repeated = self.checksummed_base(), self._checksummed()
+        return self._repeated
+
+    def checksummed_base(self) -> Checksummed:
+        """The first of the two."""
+        if self._base is None:
+            self._base = self._checksummed()
+        return self._base
 
     def _checksummed(self) -> Checksummed:
         recorder = ChecksumRecorder(self.sites, self.before_write)
@@ -250,23 +259,37 @@ class Laboratory:
     ) -> Run:
         """A forward in which the target's values are moved away, see :func:`moved`."""
         alter = moved(_SEED + 1_000 * seed, index, direction, noise)
-        if target in self.parameters:
-            return self._with_moved_parameter(target, recorder, alter)
-        return self.forward(recorder=recorder, alter=_only(target, alter))
+        return self.forward_altered((target,), recorder, alter)
 
-    def _with_moved_parameter(self, target: str, recorder: Recorder, alter: Alteration) -> Run:
-        tensor = self.parameters[target]
+    def forward_altered(self, targets: Sequence[str], recorder: Recorder, alter: Alteration) -> Run:
+        """A forward in which the values of some parameters, or of a layer, are altered."""
+        if targets[0] not in self.parameters:
+            return self.forward(recorder=recorder, alter=_only(targets[0], alter))
         # before the change, which rewinding would undo
         self._keeper.rewind()
-        original = tensor.detach().clone()
+        unmoved = ""
+        originals = []
+        for name in targets:
+            tensor = self.parameters[name]
+            original = tensor.detach().clone()
+            try:
+                failed = write(tensor, alter(name, 0, original), self.before_write)
+            except CannotMoveError as error:
+                failed = str(error)
+            unmoved = unmoved or failed
+            if not failed:
+                originals.append((tensor, original))
         try:
-            unmoved = write(tensor, alter(target, 0, original), self.before_write)
-        except CannotMoveError as error:
-            unmoved = str(error)
-        try:
-            run = run_forward(self.workload, self.layers, self.parameters, sites=self.sites, recorder=recorder)
+            run = run_forward(
+                self.workload,
+                self.layers,
+                self.parameters,
+                sites=self.sites,
+                recorder=recorder,
+                there_before=self._keeper.tensors,
+            )
         finally:
-            if not unmoved:
+            for tensor, original in originals:
                 write(tensor, original)
         run.unmoved = unmoved
         return run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -59,6 +59,13 @@ class PartialLosses:
         Operations on the way whose gradient is deliberately another than their derivative.
     derivative
         Compares the gradient with how the score moves; asked where nothing can be mended, and where something was.
+
+    Attributes
+    ----------
+    unmeasured
+        Of which ways it is not known what they lack, and why.
+    undetermined
+        The same of ways on which there is no true derivative to compare with.
     """
 
     def __init__(
@@ -71,6 +78,7 @@ class PartialLosses:
         derivative: Callable[[], DerivativeCheck],
     ) -> None:
         self.undetermined: list[str] = []
+        self.unmeasured: list[str] = []
         self._laboratory = laboratory
         self._trace = trace
         self._target = target
@@ -156,7 +164,8 @@ class PartialLosses:
         if self._substitutes:
             names = " and ".join(sorted({f"`{self._trace.name_of(row)}`" for row in self._substitutes}))
             for reason, ways in not_mended.items():
-                self._leave_undetermined(ways, f"{reason}, and the gradient of {names} is not its derivative")
+                told = f"{reason}, and the gradient of {names} is not its derivative"
+                self.undetermined += self._sentences(ways, told)
             return ()
         check = self._derivative()
         if check.outcome == "unclear":
@@ -173,10 +182,13 @@ class PartialLosses:
         )
 
     def _leave_undetermined(self, ways: Sequence[_Way], reason: str) -> None:
+        self.unmeasured += self._sentences(ways, reason)
+
+    def _sentences(self, ways: Sequence[_Way], reason: str) -> Iterator[str]:
         for way in ways:
             span = self._trace.span_of(way[0].leave if way[0].leave >= 0 else way[0].operation)
             where = place(span) if span is not None else "a side path"
-            self.undetermined.append(f"how much of the gradient is lost at {where}, because {reason}")
+            yield f"how much of the gradient is lost at {where}, because {reason}"
 
 
 def relative_change(given: Sequence[torch.Tensor | None], mended: Sequence[torch.Tensor | None]) -> float | None:

@@ -52,8 +52,7 @@ class RepairingRecorder(Recorder):
 
     ``applied`` counts how often; ``refused`` holds the names of planned operations for which it is not known how.
     ``without_history`` are the places at which numbers that could have a gradient still came out without one: planned
-    ones, and those that read something which has one; ``mended`` are the nodes of those that have one at planned
-    places.
+    ones, and those that read something which has one; ``mended`` are the nodes of what has one at planned places.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ import numpy
 import torch
 
 from gradflow.location import SiteTable
-from gradflow.probe.differential import ChecksumRecorder
+from gradflow.probe.comparing.checksums import ChecksumRecorder
 from gradflow.trace.recorder import Recorder
 
 __all__ = ["Place", "ShiftedChecksums", "ShiftedExits", "shifted"]

@@ -12,6 +12,7 @@ from gradflow.trace.operation_kinds import (
     IGNORED,
     IMPORTS,
     SWITCHES,
+    TELLING,
     is_inplace_name,
 )
 
@@ -19,7 +20,10 @@ __all__ = ["Kind", "classify"]
 
 
 class Kind:
-    """Plain integers: comparing members of an ``Enum`` is what a hot path would notice."""
+    """Plain integers: comparing members of an ``Enum`` is what a hot path would notice.
+
+    From ``EXPOSE`` on nothing is recorded but that memory, or the values as text, were given away.
+    """
 
     PLAIN: Final = 0
     IGNORE: Final = 1
@@ -29,6 +33,7 @@ class Kind:
     ALIASING: Final = 5
     IMPORT: Final = 6
     EXPOSE: Final = 7
+    TELL: Final = 8
 
 
 def classify(func: Any) -> tuple[int, str]:
@@ -44,7 +49,7 @@ def classify(func: Any) -> tuple[int, str]:
     if name == "_set_grad_enabled":
         return Kind.GRAD_MODE, name
     if name in IGNORED:
-        return (Kind.EXPOSE if name in EXPOSING else Kind.IGNORE), name
+        return (Kind.EXPOSE if name in EXPOSING else Kind.TELL if name in TELLING else Kind.IGNORE), name
     if name in EXITS:
         return Kind.EXIT, name
     if is_inplace_name(name) and name != "requires_grad_":

@@ -169,6 +169,10 @@ class Trace:
         did when it was recorded.
     checkpoint_operations
         Calls of torch's own reentrant checkpoint.
+    given_away
+        Values whose memory or text was handed out: they may come back where no operation brings them.
+    met_in_model
+        The values that were first seen while the model ran, not before it and not while the score was made.
     callers
         For each site in a library the sites of the program's own that led there, each with the number of the operation
         from which on it was that one; nothing where only libraries ran.
@@ -195,6 +199,8 @@ class Trace:
     library_operations: frozenset[int] = frozenset()
     outdated_operations: frozenset[int] = frozenset()
     checkpoint_operations: frozenset[int] = frozenset()
+    given_away: frozenset[int] = frozenset()
+    met_in_model: range = range(0)
     callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     called_from: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     unseen_calls: Mapping[str, tuple[UnseenCall, ...]] = field(default_factory=dict)

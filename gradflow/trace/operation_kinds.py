@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "ALIASING",
+    "BLANK",
     "CHANGED_THROUGH_VIEW",
     "DECISIONS",
     "DETACHING",
@@ -17,6 +18,7 @@ __all__ = [
     "REWRAPPING",
     "SHAPE_ONLY",
     "SWITCHES",
+    "TELLING",
     "TO_ARRAYS",
     "VALUE_EXITS",
     "is_inplace_name",
@@ -48,6 +50,9 @@ EXPOSING = TO_ARRAYS | {
 }  # fmt: skip
 """Hand out a tensor's memory, into which may then be written where torch does not see it."""
 
+TELLING = frozenset({"__repr__", "__str__", "__format__"})
+"""Write a tensor's values down as text, from which they can be read again."""
+
 VALUE_EXITS = TO_ARRAYS | {"item", "tolist", "__float__", "__complex__", "_local_scalar_dense"}
 """Those that give the values themselves, not a decision about them and not an index."""
 
@@ -72,6 +77,9 @@ ALIASING = frozenset({
     "from_dlpack",
 })  # fmt: skip
 """Their result may share memory with their first argument although autograd does not call it a view."""
+
+BLANK = frozenset({"empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided"})
+"""Give memory and put nothing into it."""
 
 CHANGED_THROUGH_VIEW = "(changed through a view)"
 """Stands for what an operation on another tensor did to this one, because both share memory."""

@@ -72,6 +72,8 @@ class Recorder(GradModes, TorchFunctionMode):
         self.library_operations: set[int] = set()
         self.outdated_operations: set[int] = set()
         self.checkpoint_operations: set[int] = set()
+        self.given_away: set[int] = set()
+        self.met_in_model = range(0)
         self._version = -1
         self.suspended = 0
         self.inside = ""
@@ -103,8 +105,10 @@ class Recorder(GradModes, TorchFunctionMode):
             self.is_differentiated = self.is_differentiated or differentiates()
             return run_theirs(func, args, kwargs or _NO_KEYWORDS)
         try:
-            if kind == _EXPOSE:
-                self.before_exposing(args[0] if args else None)
+            if kind >= _EXPOSE:
+                self._note_given_away(args)
+                if kind == _EXPOSE:
+                    self.before_exposing(args[0] if args else None)
                 return run_theirs(func, args, kwargs or _NO_KEYWORDS)
             if kind == _GRAD_MODE:
                 return self._change_grad_mode(func, args)
@@ -113,6 +117,11 @@ class Recorder(GradModes, TorchFunctionMode):
             if is_ours(error):
                 self.step_aside(error)
             raise
+
+    def _note_given_away(self, args: tuple[Any, ...]) -> None:
+        value = self.known_value(args[0]) if args and isinstance(args[0], _Tensor) else -1
+        if value >= 0:
+            self.given_away.add(value)
 
     def before_exposing(self, tensor: Any) -> None:
         """The memory of a tensor is handed out: it may be written to from now on, unseen."""
@@ -380,6 +389,8 @@ class Recorder(GradModes, TorchFunctionMode):
             library_operations=frozenset(self.library_operations),
             outdated_operations=frozenset(self.outdated_operations),
             checkpoint_operations=frozenset(self.checkpoint_operations),
+            given_away=frozenset(self.given_away),
+            met_in_model=self.met_in_model,
             score=score,
             layer_values=layer_values,
             initially_enabled=initially_enabled,

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -65,6 +65,7 @@ def run_forward(
     before_write: Callable[[torch.Tensor], None] | None = None,
     recorder: Recorder | None = None,
     outputs: Mapping[str, int] | None = None,
+    there_before: Iterable[torch.Tensor] = (),
 ) -> Run:
     """Run ``objective(model(*inputs))`` once and record it.
 
@@ -86,6 +87,8 @@ def run_forward(
         A recorder of another kind (one that repairs, or that compares); a plain one by default.
     outputs
         Layer to which of the tensors that it returns is meant, see :class:`ModuleWatch`.
+    there_before
+        Tensors that the model holds besides its parameters and buffers.
 
     Raises
     ------
@@ -101,6 +104,10 @@ def run_forward(
     for name, module in named_modules_in(model, remove_duplicate=False):
         names.setdefault(id(module), name)
     _name_leaves(recorder, workload, parameters)
+    for tensor in there_before:
+        if not is_uninitialised(tensor):
+            recorder.value_of(tensor)
+    known = len(recorder.values.producer)
     if workload.provenance.grad_mode_at is not None and not torch.is_grad_enabled():
         recorder.set_initial_region(workload.provenance.grad_mode_at)
     initially_enabled = torch.is_grad_enabled()
@@ -117,6 +124,7 @@ def run_forward(
         with _recording(recorder, watch, model):
             give_held_interrupt()
             output = workload.run_model(run_theirs)
+            recorder.met_in_model = range(known, len(recorder.values.producer))
             score, description, class_index = workload.objective.compute(output)
             recorder.views.look()
     except GradflowError:

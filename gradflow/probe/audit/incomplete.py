@@ -14,6 +14,7 @@ from gradflow.probe.evidence import Evidence
 from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.partial_losses import PARTIAL_CAUSES
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
@@ -58,10 +59,11 @@ def examine_incomplete(
         evidence = examine(laboratory, run, gradients[name], name)
         undetermined += evidence.undetermined
         for loss in evidence.partial:
-            place, told = place_of(trace, loss.group), replace(evidence, partial=(loss,))
-            # what costs one parameter nothing may cost another much
-            if place not in found or (harmful_losses(told) and not harmful_losses(found[place][1])):
-                found[place] = (name, told)
+            found.setdefault(place_of(trace, loss.group), (name, replace(evidence, partial=(loss,))))
+    if arrived and not (found or undetermined):
+        laboratory.parameters = everything
+        dependence = analyse(trace, [trace.layer_values[name][0] for name in arrived])
+        undetermined += unseen_ways(laboratory, trace, dependence, arrived, "a parameter")
     causes = [IncompleteCause(members=(name,), evidence=evidence) for name, evidence in found.values()]
     harmful = [cause for cause in causes if harmful_losses(cause.evidence)]
     losses = [cause.evidence.partial[0] for cause in harmful]

@@ -65,6 +65,11 @@ class StateKeeper:
         self._unrestored: tuple[str, ...] = ()
 
     @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All that the model and its inputs hold, registered or not."""
+        return tuple(self._objects.tensors)
+
+    @property
     def unrestored(self) -> tuple[str, ...]:
         """Names of tensors that could not be put back, known after the block; empty in all but contrived cases.
 

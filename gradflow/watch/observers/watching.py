@@ -85,7 +85,8 @@ class Watch:
         _ACTIVE.add(self)
         observer = recorder.aside.observer
         # stays on to the very end: what refers to tensors weakly does so, too
-        with observer(SwappedTensors(recorder, (backwards.forget, hooks.forget, optimizers.forget)).watching), self._stack:
+        swapped = SwappedTensors(recorder, (backwards.forget, hooks.forget, optimizers.forget))
+        with observer(swapped.watching), self._stack:
             for watching in (
                 warnings_as_without_gradflow,
                 functools.partial(watched, recorder),

@@ -1,0 +1,1 @@
+"""What is kept of a run to compare it with another one."""

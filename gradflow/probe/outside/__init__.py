@@ -1,0 +1,1 @@
+"""Values that come into the record from where nothing was recorded."""

@@ -1,0 +1,120 @@
+"""Where numbers that follow a target come into the record although nothing recorded brings them.
+
+A thread, a compiled function, a file in memory, text: what went through them comes back as a tensor or a number without
+a past. Beside a way that is whole the gradient looks right, and may lack all that came by this one. One run with the
+target moved a little, compared operation by operation with one that is as it was, shows whether there is such a way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import torch
+
+from gradflow.graph.dependence import Dependence, is_differentiable
+from gradflow.probe.comparing.checksums import ChecksumRecorder
+from gradflow.probe.differential import Alteration, differs, entries_of_change, moved, score_of
+from gradflow.probe.laboratory import Checksummed, Laboratory
+from gradflow.probe.outside.candidates import is_followed_by_autograd, may_come_from_outside
+from gradflow.source_place import place
+from gradflow.trace.data import Trace
+from gradflow.trace.moving import CannotMoveError
+
+__all__ = ["rows_entered_unseen", "unseen_ways"]
+
+_SEED = 31
+_SHARE = 0.01
+"""Of a move that makes decisions flip: small enough to leave the program's way as it is, large enough to be seen."""
+
+
+def rows_entered_unseen(
+    laboratory: Laboratory, trace: Trace, dependence: Dependence, targets: Sequence[str], known: Collection[int] = ()
+) -> tuple[int, ...]:
+    """Operations into which something comes that moves with a layer or some parameters.
+
+    What comes in is used by the score, and autograd does not know of it.
+
+    Costs nothing where everything has a recorded origin, else two forward passes. ``known`` are operations of which it
+    is known already what comes in there.
+    """
+    if not may_come_from_outside(trace, dependence):
+        return ()
+    base = laboratory.checksummed_base()
+    if score_of(base.run) != laboratory.first_score:
+        return ()  # noise moves as well as the target does
+    recorder = ChecksumRecorder(laboratory.sites, laboratory.before_write)
+    run = laboratory.forward_altered(targets, recorder, _nudged)
+    if run.unmoved:
+        return ()
+    return tuple(row for row in _entered(base, dependence, recorder, targets) if row not in known)
+
+
+def unseen_ways(
+    laboratory: Laboratory,
+    trace: Trace,
+    dependence: Dependence,
+    targets: Sequence[str],
+    what: str,
+    known: Collection[int] = (),
+) -> tuple[str, ...]:
+    """What is to be said of :func:`rows_entered_unseen`, once for each place; ``what`` names the targets."""
+    rows = rows_entered_unseen(laboratory, trace, dependence, targets, known)
+    found = []
+    for span in dict.fromkeys(trace.span_of(row) for row in rows):
+        where = f"at {place(span)}" if span is not None else "inside a library"
+        found.append(
+            f"whether the gradient is whole, because a value that follows {what} comes in {where} from outside the "
+            "record"
+        )
+    return tuple(found)
+
+
+def _entered(
+    base: Checksummed, dependence: Dependence, changed: ChecksumRecorder, targets: Sequence[str]
+) -> tuple[int, ...]:
+    trace = base.run.trace
+    memory = {trace.values.memory[value] for name in targets for value in trace.layer_values.get(name, ())}
+    moved_values = {value for value, lies_in in enumerate(trace.values.memory) if lies_in in memory}
+    entries = entries_of_change(base.recorder, base.recorder, changed, trace, moved_values)
+    return tuple(
+        row
+        for row in entries.rows
+        if any(
+            dependence.reaches[value] and is_differentiable(trace.dtype_of(value)) for value in trace.outputs_of(row)
+        )
+        and _has_no_gradient(trace, row, moved_values, entries.differing, base.recorder, changed)
+    )
+
+
+def _has_no_gradient(
+    trace: Trace,
+    row: int,
+    moved_values: Collection[int],
+    differing: frozenset[int],
+    base: ChecksumRecorder,
+    changed: ChecksumRecorder,
+) -> bool:
+    """Whether what comes in there could have a gradient, and autograd does not follow it."""
+    inputs = trace.inputs_of(row)
+    fresh = [
+        value
+        for value in inputs
+        if value not in moved_values and differs(base.outside_sums, changed.outside_sums, value)
+    ]
+    if fresh:
+        return any(
+            is_differentiable(trace.dtype_of(value)) and not is_followed_by_autograd(trace, value) for value in fresh
+        )
+    if differs(base.argument_sums, changed.argument_sums, row):
+        return differs(base.number_sums, changed.number_sums, row)
+    return differing.isdisjoint(inputs)
+
+
+def _nudged(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
+    if not (activation.is_floating_point() or activation.is_complex()):
+        raise CannotMoveError("it has no values that could be moved a little")
+    far = _FAR(layer, call, activation)
+    return activation + _SHARE * (far - activation)
+
+
+_FAR: Alteration = moved(_SEED)
