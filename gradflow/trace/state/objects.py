@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import functools
 import sys
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from gradflow.attributes import attributes_of, home_of, slots_of
 from gradflow.location import is_installed
+from gradflow.trace.state.classes import ClassState, own_classes
 from gradflow.trace.state.mementos import (
     ArrayState,
     BytesState,
@@ -103,16 +105,19 @@ class ObjectStates:
                         self._keep(CellState(cell))
         elif kind is types.MethodType:
             self._follow((value.__self__, value.__func__))
+        elif kind is functools.partial:
+            self._follow((value.func, value.args, value.keywords))
         elif not self._visit_random(value):
             self._visit_contents(value)
             self._visit_attributes(value)
 
-    def _keep(self, state: MappingState | SequenceState | SetState | SlotState | CellState) -> None:
+    def _keep(self, state: MappingState | SequenceState | SetState | SlotState | CellState | ClassState) -> None:
         self._states.append(state)
         self._follow(state.values())
 
     def _visit_module(self, module: nn.Module) -> None:
         self._modules.append(ModuleState(module))
+        self._visit_classes(module)
         attributes = []
         for name, entry in attributes_of(module).items():
             if name not in _HOOKS:
@@ -159,6 +164,13 @@ class ObjectStates:
             return
         self._follow((attributes_of(value),))
         self._visit_slots(value)
+        self._visit_classes(value)
+
+    def _visit_classes(self, value: Any) -> None:
+        for cls in own_classes(type(value)):
+            if id(cls) not in self._seen:
+                self._seen[id(cls)] = cls
+                self._keep(ClassState(cls))
 
     def _visit_slots(self, value: Any) -> None:
         for slot in slots_of(value):
