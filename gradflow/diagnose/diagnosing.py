@@ -87,7 +87,7 @@ def unexplained(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tuple[
         return not_recorded
     if verdict == "connected" or any(diagnostic.severity != "info" for diagnostic in diagnostics):
         return ()
-    if verdict == "not determined" and (evidence.undetermined or evidence.unfollowed):
+    if verdict == "not determined" and (evidence.undetermined or evidence.unfollowed or evidence.unrecorded):
         return ()  # said already
     if verdict == "broken" and not evidence.dependence.score_depends:
         where = "it may run where gradflow cannot look (compiled code, another thread or process)"

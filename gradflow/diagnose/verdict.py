@@ -19,7 +19,7 @@ def verdict_of(evidence: Evidence) -> Verdict:
     if evidence.backward_error is not None or evidence.forward_failure is not None:
         return "error"
     if not evidence.call_count:
-        return "not determined" if has_unseen_output(evidence) else "unused"
+        return "not determined" if evidence.unrecorded or has_unseen_output(evidence) else "unused"
     arrived = [measured for measured in evidence.measured if measured.arrived]
     if not arrived:
         return _where_nothing_arrived(evidence)
@@ -50,9 +50,10 @@ def _where_nothing_arrived(evidence: Evidence) -> Verdict:
 
 
 def may_depend_unseen(evidence: Evidence) -> bool:
-    """Whether values of the target left torch, no recorded operation brings them back, and no experiment told more."""
+    """Whether values of the target left the record, no operation brings them back, and no experiment told more."""
     is_open = evidence.influence is None or evidence.influence.matters is None
-    return is_open and not evidence.dependence.score_depends and bool(evidence.dependence.exits)
+    may_be_read = bool(evidence.dependence.exits or evidence.unrecorded)
+    return is_open and not evidence.dependence.score_depends and may_be_read
 
 
 def _is_shown_wrong(evidence: Evidence) -> bool:

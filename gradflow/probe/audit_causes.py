@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 
-from gradflow.graph.ways_to_score import ways_to_score
+from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
 from gradflow.load.layers import module_named
 from gradflow.load.module_tree import modules_in, named_modules_in
 from gradflow.probe.audit_evidence import GroupCause, ParameterGroup
@@ -20,6 +20,7 @@ from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.by_chance import Chance, learning_by_chance
+from gradflow.probe.outside.unrecorded import unrecorded_parameters
 from gradflow.probe.unregistered import assignment_of
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
 from gradflow.trace.data import Trace
@@ -81,9 +82,11 @@ class _Examination:
     def causes(self) -> tuple[tuple[GroupCause, ...], tuple[str, ...]]:
         self._find_deaths()
         asked = {name: state for name, state in self.states.items() if self.gradients[name].error is None}
+        ways = ways_to_score(self.trace)
+        self._leave_out_unrecorded(asked, ways)
         groups = (
             *self._raised(),
-            *group_parameters(self.trace, ways_to_score(self.trace), asked, self._death_key),
+            *group_parameters(self.trace, ways, asked, self._death_key),
         )
         left_out = groups[MOST_GROUPS:]
         if left_out:
@@ -98,6 +101,25 @@ class _Examination:
         self.laboratory.parameters = {name: tensor for name, tensor in self.parameters.items() if name in subjects}
         trained, chance = self._trained_in_train_mode(groups), self._learning_by_chance(groups)
         return tuple(self._cause(group, trained, chance) for group in groups), tuple(self.undetermined)
+
+    def _leave_out_unrecorded(self, asked: dict[str, str], ways: WaysToScore) -> None:
+        """Of what no operation is known to read nothing is said where it may be read by one that is not recorded."""
+        silent = [
+            name
+            for name, state in asked.items()
+            if state == "none" and ways.first_read[self.trace.layer_values[name][0]] < 0
+        ]
+        places: dict[str, list[str]] = {}
+        for name, where in unrecorded_parameters(self.trace, silent).items():
+            del asked[name]
+            places.setdefault(where, []).append(name)
+        for where, names in places.items():
+            count = len(names) - 1
+            more = f" and {count} more parameter{'s' * (count > 1)} get" if count else " gets"
+            self.undetermined.append(
+                f"why `{names[0]}`{more} no gradient, because what reads it ran {where}, where operations are not "
+                "recorded"
+            )
 
     def _raised(self) -> tuple[ParameterGroup, ...]:
         """Those whose backward raised, by what it raised."""

@@ -258,7 +258,8 @@ class Evidence:
     that the gradient is what was measured and maybe more. ``nan_made_at``: the operation of the forward that made the
     NaN of which the gradient's comes, -1 where none is known to; ``nan_of_infinity`` where it was given infinities.
     ``unfollowed``: why it is not known whether what arrived is whole, one for each way that may lead to the score and
-    could not be followed; ``undetermined`` has them too.
+    could not be followed; ``undetermined`` has them too. ``unrecorded``: why the record does not tell what becomes of
+    the target's values.
     """
 
     target: str
@@ -299,3 +300,4 @@ class Evidence:
     taking_hooks: tuple[TakingHook, ...] = ()
     undetermined: tuple[str, ...] = ()
     unfollowed: tuple[str, ...] = ()
+    unrecorded: str = ""

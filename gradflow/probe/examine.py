@@ -31,6 +31,7 @@ from gradflow.probe.gradient import Gradients
 from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.outside.entering import unseen_ways
+from gradflow.probe.outside.unrecorded import why_unrecorded
 from gradflow.probe.partial_losses import PartialLosses
 from gradflow.probe.repair_plans import repair_together
 from gradflow.probe.returned_values import find_returned_values, number_exits
@@ -119,10 +120,13 @@ class _Examination:
         if not is_trainable and not arrived:
             source = switched_off(trace, self.values) or source
         error = None
+        unrecorded = why_unrecorded(trace, target, dependence, is_layer=not self.is_parameter)
         if self.run.failure is not None:
             pass  # nothing came back, and running it again would fail again
         elif self.gradients.error is not None:
             error = explain_backward_error(laboratory, self.gradients.error, target)
+        elif unrecorded and not self.values:
+            self.undetermined.append(f"whether {self.run.description} depends on `{target}`, because {unrecorded}")
         elif self.values and not arrived:
             if not dependence.score_depends and not laboratory.has_values:
                 self.undetermined.append(
@@ -130,7 +134,9 @@ class _Examination:
                 )
             elif not dependence.score_depends:
                 influence = laboratory.influence(target, dependence.exits, self.index)
-                if influence.matters and influence.bridges:
+                if unrecorded and not influence.matters:
+                    influence = Influence(matters=None, reason=unrecorded)
+                elif influence.matters and influence.bridges:
                     dependence = analyse(trace, self.values, influence.bridges)
             elif self._is_without_effect(dependence):
                 influence = Influence(matters=False)
@@ -187,6 +193,7 @@ class _Examination:
             taking_hooks=self.taking_hooks,
             undetermined=(*self.undetermined, *self.unfollowed),
             unfollowed=tuple(self.unfollowed),
+            unrecorded=unrecorded,
         )
 
     def _is_without_effect(self, dependence: Dependence) -> bool:

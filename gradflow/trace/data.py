@@ -171,6 +171,10 @@ class Trace:
         Calls of torch's own reentrant checkpoint.
     given_away
         Values whose memory or text was handed out: they may come back where no operation brings them.
+    read_unseen
+        Values that operations inside a transform of torch read: those operations are not recorded.
+    unrecorded_modules
+        Modules of which a call ran where operations are not recorded, and where that was, in words.
     met_in_model
         The values that were first seen while the model ran, not before it and not while the score was made.
     callers
@@ -200,6 +204,8 @@ class Trace:
     outdated_operations: frozenset[int] = frozenset()
     checkpoint_operations: frozenset[int] = frozenset()
     given_away: frozenset[int] = frozenset()
+    read_unseen: frozenset[int] = frozenset()
+    unrecorded_modules: Mapping[str, str] = field(default_factory=dict)
     met_in_model: range = range(0)
     callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     called_from: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)

@@ -17,6 +17,8 @@ from gradflow.trace.calls.unseen_call import UnseenCall
 from gradflow.trace.capture import Activation, activation_of, chosen_position
 from gradflow.trace.conduct.whose_error import stepping_aside
 from gradflow.trace.data import CallRow
+from gradflow.trace.elsewhere.places import IN_THREAD, IN_TRANSFORM
+from gradflow.trace.elsewhere.transforms import is_in_transform
 from gradflow.trace.moving import CannotMoveError, write
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.tensor_facts import outside_dispatch
@@ -125,6 +127,9 @@ class ModuleWatch:
             call = len(recorder.calls)
             recorder.calls.append(CallRow(call, name, type_name, parent, site, len(recorder.operations.name)))
         stack.append((id(module), call, sys.exception()))
+        where = IN_TRANSFORM if is_in_transform() else "" if recorder.is_own_thread() else IN_THREAD
+        if where:
+            recorder.elsewhere.note_module(name, where)
         if recorder.is_own_thread():
             recorder.call = call
 
@@ -167,6 +172,8 @@ class ModuleWatch:
 
     def _take(self, layer: str, output: Any, site: int) -> None:
         tensors = tensors_in(output)
+        if is_in_transform():
+            return  # a wrapper of a transform is no value of the run, and has no place in its graph
         if not tensors:
             self.unseen[layer].append(UnseenCall(kind="no tensor", what=type(output).__name__, site=site))
             return

@@ -16,8 +16,10 @@ from torch.overrides import TorchFunctionMode
 
 from gradflow.location import SiteTable, SourceSpan
 from gradflow.trace.classify import Kind, classify
-from gradflow.trace.conduct.whose_error import is_ours, run_theirs
+from gradflow.trace.conduct.whose_error import is_ours, run_theirs, stepping_aside
 from gradflow.trace.data import Trace
+from gradflow.trace.elsewhere.noted import Elsewhere
+from gradflow.trace.elsewhere.transforms import is_in_transform
 from gradflow.trace.frames import is_in_hook
 from gradflow.trace.grad_mode import GradModes, differentiates
 from gradflow.trace.nested import nested_tensors
@@ -29,7 +31,6 @@ __all__ = ["Recorder"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
 _sequence_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
-_transform_stack: Callable[[], object] = torch._C._functorch.peek_interpreter_stack
 _is_grad_enabled = torch.is_grad_enabled
 _Tensor = torch.Tensor
 _Parameter = torch.nn.Parameter
@@ -72,8 +73,7 @@ class Recorder(GradModes, TorchFunctionMode):
         self.library_operations: set[int] = set()
         self.outdated_operations: set[int] = set()
         self.checkpoint_operations: set[int] = set()
-        self.given_away: set[int] = set()
-        self.met_in_model = range(0)
+        self.elsewhere = Elsewhere(self.known_value)
         self._version = -1
         self.suspended = 0
         self.inside = ""
@@ -101,12 +101,13 @@ class Recorder(GradModes, TorchFunctionMode):
         kind, name, text = self._kinds.get(func) or self._classify(func)
         if kind == _IGNORE or self.suspended:
             return run_theirs(func, args, kwargs or _NO_KEYWORDS)
-        if _transform_stack() is not None:
+        if is_in_transform():
             self.is_differentiated = self.is_differentiated or differentiates()
+            stepping_aside(self.elsewhere.note_read, self.step_aside)((args, kwargs))
             return run_theirs(func, args, kwargs or _NO_KEYWORDS)
         try:
             if kind >= _EXPOSE:
-                self._note_given_away(args)
+                self.elsewhere.note_given_away(args)
                 if kind == _EXPOSE:
                     self.before_exposing(args[0] if args else None)
                 return run_theirs(func, args, kwargs or _NO_KEYWORDS)
@@ -117,11 +118,6 @@ class Recorder(GradModes, TorchFunctionMode):
             if is_ours(error):
                 self.step_aside(error)
             raise
-
-    def _note_given_away(self, args: tuple[Any, ...]) -> None:
-        value = self.known_value(args[0]) if args and isinstance(args[0], _Tensor) else -1
-        if value >= 0:
-            self.given_away.add(value)
 
     def before_exposing(self, tensor: Any) -> None:
         """The memory of a tensor is handed out: it may be written to from now on, unseen."""
@@ -389,8 +385,10 @@ class Recorder(GradModes, TorchFunctionMode):
             library_operations=frozenset(self.library_operations),
             outdated_operations=frozenset(self.outdated_operations),
             checkpoint_operations=frozenset(self.checkpoint_operations),
-            given_away=frozenset(self.given_away),
-            met_in_model=self.met_in_model,
+            given_away=frozenset(self.elsewhere.given_away),
+            read_unseen=frozenset(self.elsewhere.read_unseen),
+            unrecorded_modules=dict(self.elsewhere.modules),
+            met_in_model=self.elsewhere.met_in_model,
             score=score,
             layer_values=layer_values,
             initially_enabled=initially_enabled,

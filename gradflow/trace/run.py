@@ -124,7 +124,7 @@ def run_forward(
         with _recording(recorder, watch, model):
             give_held_interrupt()
             output = workload.run_model(run_theirs)
-            recorder.met_in_model = range(known, len(recorder.values.producer))
+            recorder.elsewhere.met_in_model = range(known, len(recorder.values.producer))
             score, description, class_index = workload.objective.compute(output)
             recorder.views.look()
     except GradflowError:

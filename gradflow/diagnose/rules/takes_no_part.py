@@ -22,7 +22,7 @@ __all__ = ["layer_never_ran", "output_is_discarded"]
 
 def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """The layer's ``forward`` was not executed for this input, mode and configuration."""
-    if evidence.call_count or has_unseen_output(evidence):
+    if evidence.call_count or evidence.unrecorded or has_unseen_output(evidence):
         return ()
     found = evidence.not_called
     if found is None:

@@ -1,0 +1,1 @@
+"""What runs where operations are not recorded."""
