@@ -20,7 +20,7 @@ from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.by_chance import Chance, learning_by_chance
-from gradflow.probe.outside.unrecorded import unrecorded_parameters
+from gradflow.probe.outside.unrecorded import read_all_the_same, unrecorded_parameters
 from gradflow.probe.unregistered import assignment_of
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
 from gradflow.trace.data import Trace
@@ -109,17 +109,19 @@ class _Examination:
             for name, state in asked.items()
             if state == "none" and ways.first_read[self.trace.layer_values[name][0]] < 0
         ]
-        places: dict[str, list[str]] = {}
+        reasons: dict[str, list[str]] = {}
         for name, where in unrecorded_parameters(self.trace, silent).items():
             del asked[name]
-            places.setdefault(where, []).append(name)
-        for where, names in places.items():
+            reason = f"what reads it ran {where}, where operations are not recorded"
+            reasons.setdefault(reason, []).append(name)
+        unread = [name for name in silent if name in asked]
+        for name in read_all_the_same(self.laboratory, unread):
+            del asked[name]
+            reasons.setdefault("the score moves with it and no recorded operation reads it", []).append(name)
+        for reason, names in reasons.items():
             count = len(names) - 1
             more = f" and {count} more parameter{'s' * (count > 1)} get" if count else " gets"
-            self.undetermined.append(
-                f"why `{names[0]}`{more} no gradient, because what reads it ran {where}, where operations are not "
-                "recorded"
-            )
+            self.undetermined.append(f"why `{names[0]}`{more} no gradient, because {reason}")
 
     def _raised(self) -> tuple[ParameterGroup, ...]:
         """Those whose backward raised, by what it raised."""

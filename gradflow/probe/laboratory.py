@@ -261,6 +261,10 @@ class Laboratory:
         alter = moved(_SEED + 1_000 * seed, index, direction, noise)
         return self.forward_altered((target,), recorder, alter)
 
+    def forward_all_moved(self, parameters: Sequence[str], recorder: Recorder) -> Run:
+        """A forward in which several parameters are moved away together."""
+        return self.forward_altered(parameters, recorder, moved(_SEED))
+
     def forward_altered(self, targets: Sequence[str], recorder: Recorder, alter: Alteration) -> Run:
         """A forward in which the values of some parameters, or of a layer, are altered."""
         if targets[0] not in self.parameters:

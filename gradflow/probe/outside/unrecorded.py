@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradflow.graph.dependence import Dependence
+from gradflow.probe.differential import score_of
+from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.together.halving import worth_trying
 from gradflow.trace.data import Trace
 from gradflow.trace.elsewhere.places import IN_TRANSFORM
+from gradflow.trace.recorder import Recorder
 
-__all__ = ["unrecorded_parameters", "why_unrecorded"]
+__all__ = ["read_all_the_same", "unrecorded_parameters", "why_unrecorded"]
+
+_FEW = 2
+"""So many are looked at one by one, more of them together first."""
+
+_MOST = 32
+"""So many are looked at one by one; of the others it is not known."""
 
 
 def why_unrecorded(trace: Trace, target: str, dependence: Dependence, *, is_layer: bool) -> str:
@@ -33,3 +43,23 @@ def unrecorded_parameters(trace: Trace, names: Sequence[str]) -> dict[str, str]:
         elif owner in trace.unrecorded_modules:
             found[name] = trace.unrecorded_modules[owner]
     return found
+
+
+def read_all_the_same(laboratory: Laboratory, names: Sequence[str]) -> list[str]:
+    """Those of parameters that no recorded operation reads with which the score moves, or may move.
+
+    One forward pass where it moves with none.
+    """
+    if not names or not _moves_the_score(laboratory, names):
+        return []
+    if score_of(laboratory.forward()) != laboratory.first_score:
+        return []  # it moves by itself
+    left = worth_trying(list(names), lambda some: not _moves_the_score(laboratory, some), _FEW)
+    tried = [name for name in left[:_MOST] if _moves_the_score(laboratory, [name])]
+    return [*tried, *left[_MOST:]]
+
+
+def _moves_the_score(laboratory: Laboratory, names: Sequence[str]) -> bool:
+    recorder = Recorder(laboratory.sites, laboratory.before_write)
+    run = laboratory.forward_all_moved(names, recorder)
+    return score_of(run) != laboratory.first_score

@@ -93,3 +93,25 @@ def test_a_check_follows_a_layer_of_a_pool() -> None:
     report = gradflow.check(Net(in_a_pool), ["first", "second"], inputs=X, target=1)
     verdicts = {one.target.name: one.verdict for one in report.reports}
     assert verdicts == {"first": "broken", "second": "connected"}
+
+
+class ReadsInAThread(nn.Module):
+    """Holds parameters that a plain function of another thread reads, and one that nothing reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.head, self.read, self.idle = nn.Linear(4, 3), nn.Parameter(torch.ones(4)), nn.Parameter(torch.ones(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def work() -> torch.Tensor:
+            return (x * self.read).detach()
+
+        with ThreadPoolExecutor(1) as pool:
+            return self.head(x + pool.submit(work).result())
+
+
+def test_a_parameter_with_which_the_score_moves_is_not_called_unread() -> None:
+    report = gradflow.audit(ReadsInAThread(), inputs=X)
+    assert [finding.hides for finding in report.diagnostics] == [("idle",)]
+    assert "why `read` gets no gradient, because the score moves with it" in report.undetermined[0]
