@@ -182,7 +182,9 @@ def _reentrant(observation: Observation, question: Question) -> int:
         return -1
     reaches = analyse(_scored(observation, question.score), ()).reaches
     applied = (row for row in range(len(trace)) if trace.name_of(row) == "CheckpointFunction.apply")
-    return next((row for row in applied if any(reaches[value] for value in trace.outputs_of(row))), -1)
+    # what it returns was made by an operation within it, and has that one for its producer
+    read = ((row, (*trace.inputs_of(row), *trace.outputs_of(row))) for row in applied)
+    return next((row for row, values in read if any(reaches[value] for value in values)), -1)
 
 
 def _checkpoint(observation: Observation, question: Question, applied: int) -> Finding:

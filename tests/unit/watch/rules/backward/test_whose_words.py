@@ -74,6 +74,12 @@ def test_a_reentrant_checkpoint_is_told_where_gradients_are_asked_for_one_by_one
     assert ("autograd.grad" in report.diagnostics[0].message) == ("autograd.grad" in ask)
 
 
+def test_a_reentrant_checkpoint_within_a_model_is_told(explain, said):
+    function, ask = "nn.Sequential(nn.ReLU(), nn.Linear(2, 2))", "torch.autograd.grad(loss, x)"
+    source = CHECKPOINTED.format(function=function, reentrant=True, ask=ask).replace(", x, use", ", layer(x), use")
+    assert said(explain(source))[0] == ("reentrant-checkpoint", 6, "error")
+
+
 def test_an_error_of_a_checkpoint_that_is_not_reentrant_is_another(explain):
     function = "lambda v, n=[]: n.append(1) or (layer(v).exp() if len(n) == 1 else layer(v) * 2)"
     report = explain(CHECKPOINTED.format(function=function, reentrant=False, ask="loss.backward()"))
