@@ -114,7 +114,8 @@ class _Examination:
             del asked[name]
             reason = f"what reads it ran {where}, where operations are not recorded"
             reasons.setdefault(reason, []).append(name)
-        unread = [name for name in silent if name in asked]
+        # inside TorchScript nothing is recorded, and there the gradient alone tells
+        unread = [name for name in silent if name in asked] if self.laboratory.workload.can_enter else []
         for name in read_all_the_same(self.laboratory, unread):
             del asked[name]
             reasons.setdefault("the score moves with it and no recorded operation reads it", []).append(name)
