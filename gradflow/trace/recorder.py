@@ -188,6 +188,8 @@ class Recorder(GradModes, TorchFunctionMode):
             else:
                 self._record_others(result, row, kind, text, inputs, args, target)
             columns.output_start.append(len(columns.outputs))
+            if self._on_meta:
+                self._leave_values_behind(inputs)
             if inputs and enabled and not self.values.requires_grad[-1]:
                 self._look_at_flags(row, inputs, args, kwargs)
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)

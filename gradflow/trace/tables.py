@@ -13,7 +13,7 @@ from gradflow.location import SiteTable
 from gradflow.trace.data import CallRow, OperationColumns, ValueColumns
 from gradflow.trace.leaf import is_made_of_itself
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
-from gradflow.trace.tensor_facts import PLAIN_CLASSES, dtype_of, is_leaf, requires_grad, shape_of
+from gradflow.trace.tensor_facts import PLAIN_CLASSES, dtype_of, is_leaf, is_on_meta, requires_grad, shape_of
 from gradflow.values import tensors_in
 
 __all__ = ["Tables"]
@@ -51,6 +51,7 @@ class Tables:
         self._written: dict[int, tuple[int, int, int]] = {}
         self._writes = 0
         self._without_shape: list[tuple[weakref.ref[torch.Tensor], int]] = []
+        self._on_meta: set[int] = set()
 
     # values
 
@@ -115,9 +116,10 @@ class Tables:
             else:
                 known = self._shapes.get(tensor.shape)
                 shape = self._shapes.setdefault(tensor.shape, shape_of(tensor)) if known is None else known
-            dtype = tensor.dtype
+            dtype, is_meta = tensor.dtype, tensor.is_meta
         else:
             requires, shape, dtype = requires_grad(tensor), shape_of(tensor), dtype_of(tensor)
+            is_meta = is_on_meta(tensor)
             if is_lazy(tensor):
                 self._without_shape.append((_reference(tensor), value))
         # all of it has been read: the columns stay of one length
@@ -131,6 +133,8 @@ class Tables:
         self._group.append(value if group < 0 else group)
         self._seen.append(self._writes)
         self._ids[id(tensor)] = (_reference(tensor), value)
+        if is_meta:
+            self._on_meta.add(value)
         return value
 
     def complete_shapes(self) -> None:
@@ -204,6 +208,20 @@ class Tables:
         columns.sequence_start.append(number)
         columns.sequence_end.append(number)
         return row
+
+    def _leave_values_behind(self, inputs: Sequence[int]) -> None:
+        """The last operation computed with no values, so none of ``inputs`` go on with what it gave.
+
+        That is so where all that it gave is on the meta device, and where something that it took is: values are not
+        computed with what has none. Where nothing has values, nothing is left behind.
+        """
+        columns = self.operations
+        given = columns.outputs[columns.output_start[-2] :]
+        is_without = self._on_meta.issuperset(given) if given else not self._on_meta.isdisjoint(inputs)
+        if is_without and not self._on_meta.issuperset(inputs):
+            start = columns.input_start[-2]
+            del columns.inputs[start:], columns.argument[start:]
+            columns.input_start[-1] = start
 
     def drop_open_row(self) -> None:
         """Forget an operation that could not be recorded to its end; what it gave has no producer."""

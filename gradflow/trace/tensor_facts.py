@@ -22,6 +22,7 @@ __all__ = [
     "has_readable_numbers",
     "is_inference",
     "is_leaf",
+    "is_on_meta",
     "is_view",
     "outside_dispatch",
     "passes_gradient",
@@ -50,6 +51,12 @@ _modes_before_dispatch: Any = _len_torch_dispatch_stack_pre_dispatch
 
 unseen = torch._C.DisableTorchFunction
 """``with unseen():`` nothing that runs is shown to a tensor class or to a function mode."""
+
+
+def is_on_meta(tensor: torch.Tensor) -> bool:
+    """``tensor.is_meta``."""
+    with unseen():
+        return bool(_IS_META(tensor))
 
 
 def requires_grad(tensor: torch.Tensor) -> bool:
