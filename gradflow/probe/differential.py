@@ -21,7 +21,7 @@ from gradflow.probe.dense_values import as_real
 from gradflow.probe.evidence import Influence
 from gradflow.trace.data import Trace
 from gradflow.trace.moving import CannotMoveError, why_unmovable
-from gradflow.trace.operation_kinds import DECISIONS
+from gradflow.trace.operation_kinds import DECISIONS, EXITS
 from gradflow.trace.run import Run
 
 __all__ = [
@@ -213,7 +213,8 @@ def find_bridges(
     entries = entries_of_change(base, again, changed, trace, moved_values)
     end = entries.parting if entries.parting >= 0 else len(trace)
     decisions = [row for row in exits if trace.name_of(row) in DECISIONS and row < end]
-    values = [row for row in exits if trace.name_of(row) not in DECISIONS and row < end]
+    # others give no tensor either, but facts about it: whether two are of one type, say
+    values = [row for row in exits if trace.name_of(row) in EXITS - DECISIONS and row < end]
     bridges = []
     for enter in entries.rows:
         leave = _last_before(enter, values) if _last_before(enter, values) >= 0 else _last_before(enter, decisions)
