@@ -16,6 +16,7 @@ __all__ = [
     "IMPORTS",
     "INPLACE_CAPABLE",
     "REWRAPPING",
+    "SELECTING",
     "SHAPE_ONLY",
     "SWITCHES",
     "TELLING",
@@ -55,6 +56,9 @@ TELLING = frozenset({"__repr__", "__str__", "__format__"})
 
 VALUE_EXITS = TO_ARRAYS | {"item", "tolist", "__float__", "__complex__", "_local_scalar_dense"}
 """Those that give the values themselves, not a decision about them and not an index."""
+
+SELECTING = frozenset({"__getitem__", "select", "narrow", "index_select", "gather", "take", "take_along_dim"})
+"""Give a part of their first argument; whatever else they are given says which part."""
 
 SHAPE_ONLY: dict[str, frozenset[int]] = {
     # the positions of the arguments whose *values* matter; the others give a shape, a dtype or a device

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DETACHING, INPLACE_CAPABLE, REWRAPPING, is_inplace_name
 from gradflow.watch.events import Hook, HookRun, Observation
-from gradflow.watch.facts.names import call_of_value
 
-__all__ = ["Copy", "copied_from", "hook_around", "hook_that_stored", "is_rewritten", "other_calls"]
+__all__ = ["Copy", "copied_from", "hook_around", "hook_that_stored", "is_rewritten"]
 
 _SAME = frozenset({"clone", "contiguous", "to", "float", "double", "half", "cpu", "cuda", "alias", "view_as"})
 
@@ -80,20 +79,3 @@ def is_rewritten(observation: Observation, value: int) -> tuple[int, int] | None
         producer = trace.values.producer[before]
         seen += 1
     return None
-
-
-def other_calls(observation: Observation, value: int, reaches: bytearray) -> tuple[int, tuple[int, ...]]:
-    """The module call that a value came from, and the calls of the same module whose outputs the score uses."""
-    trace = observation.trace
-    call = call_of_value(trace, value)
-    if call < 0:
-        return -1, ()
-    key = observation.call_modules[call]
-    others = tuple(
-        other.id
-        for other in trace.calls
-        if other.id != call
-        and observation.call_modules[other.id] == key
-        and any(reaches[output] for output in other.outputs)
-    )
-    return call, others

@@ -12,12 +12,18 @@ from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.source.assigned import assigned_name
 
-__all__ = ["call_of_value", "layer_of", "name_of_value", "parameter_names", "score_text"]
+__all__ = ["call_of_value", "calls_of_value", "layer_of", "name_of_value", "parameter_names", "score_text"]
 
 
 def call_of_value(trace: Trace, value: int) -> int:
     """The outermost module call that returned a value, or a view, copy or slice of it; -1 for none."""
     return _returned_by(trace, value)[0]
+
+
+def calls_of_value(trace: Trace, value: int) -> tuple[int, ...]:
+    """All module calls that returned a value, or what it is a view, copy or slice of; the outermost first."""
+    returned = _returned_by(trace, value)[1]
+    return tuple(call.id for call in trace.calls if returned in call.outputs) if returned >= 0 else ()
 
 
 def layer_of(observation: Observation, value: int) -> tuple[str, str]:

@@ -9,7 +9,8 @@ from gradflow.probe.evidence import Evidence
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DETACHING
 from gradflow.watch.events import Observation
-from gradflow.watch.facts.captures import copied_from, hook_around, hook_that_stored, is_rewritten, other_calls
+from gradflow.watch.facts.captures import copied_from, hook_around, hook_that_stored, is_rewritten
+from gradflow.watch.facts.forwards import calls_scored_instead, other_calls
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.source.definitions import asked_name_made, kept_under
@@ -77,14 +78,12 @@ def _copied(observation: Observation, question: Question, evidence: Evidence) ->
 
 
 def _stale(observation: Observation, question: Question, evidence: Evidence) -> Iterator[Finding]:
-    if question.measured.arrived or evidence.dependence.score_depends:
+    if question.measured.arrived:
         return
     trace = observation.trace
     copy = copied_from(trace, question.target)
     value = copy.origin if copy is not None else question.target
-    if evidence.dependence.reaches[value]:
-        return
-    call, others = other_calls(observation, value, evidence.dependence.reaches)
+    call, others = calls_scored_instead(observation, evidence, value)
     if call < 0 or not others:
         return
     mine, theirs = observation.pass_of_call(call), observation.pass_of_call(others[-1])

@@ -1,0 +1,92 @@
+"""Which forward pass a tensor and a score belong to, and whether anything but a choice leads from one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gradflow.graph.cut_group import Bridge
+from gradflow.graph.dependence import analyse, is_differentiable, value_inputs
+from gradflow.probe.evidence import Evidence
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import SELECTING
+from gradflow.watch.events import Observation
+from gradflow.watch.facts.names import call_of_value, calls_of_value
+
+__all__ = ["calls_scored_instead", "other_calls"]
+
+_INDICES = frozenset({"__index__", "__int__"})
+
+
+def other_calls(observation: Observation, value: int, reaches: bytearray) -> tuple[int, tuple[int, ...]]:
+    """The module call that a value came from, and the calls of the same module whose outputs the score uses."""
+    call = call_of_value(observation.trace, value)
+    return call, _again(observation, call, reaches)
+
+
+def calls_scored_instead(observation: Observation, evidence: Evidence, value: int) -> tuple[int, tuple[int, ...]]:
+    """The call that a value came from, and those of the same module in other forwards that the score is made from.
+
+    A layer may hand on what a layer within it returned: ``net[:2]`` is a module of its own, and its last layer is
+    called by ``net``, too. Empty where the value has a way of its own to the score, on which its gradient is lost.
+
+    A class that one forward chose may choose the entry of what another one gave: ``net(x)[0, net(x).argmax()]``. That
+    is a way for numbers, but none on which a gradient could ever come: to a number that moves a little, a choice stays
+    what it is. It is a way of its own where the other forward was computed from the choice.
+    """
+    trace, reaches = evidence.trace, evidence.dependence.reaches
+    for call in calls_of_value(trace, value):
+        here = observation.pass_of_call(call)
+        others = tuple(one for one in _again(observation, call, reaches) if observation.pass_of_call(one) != here)
+        if others and (not reaches[value] or _is_only_a_choice(evidence, value, others)):
+            return call, others
+    return -1, ()
+
+
+def _again(observation: Observation, call: int, reaches: bytearray) -> tuple[int, ...]:
+    if call < 0:
+        return ()
+    key = observation.call_modules[call]
+    return tuple(
+        other.id
+        for other in observation.trace.calls
+        if other.id != call
+        and observation.call_modules[other.id] == key
+        and any(reaches[output] for output in other.outputs)
+    )
+
+
+def _is_only_a_choice(evidence: Evidence, value: int, others: tuple[int, ...]) -> bool:
+    """Whether the other calls were made without the value, carry the gradient, and are at most chosen from by it."""
+    trace, dependence = evidence.trace, evidence.dependence
+    made = [output for other in others for output in trace.calls[other].outputs]
+    if any(dependence.depends[output] for output in made):
+        return False
+    used = [output for output in made if dependence.reaches[output]]
+    return analyse(trace, used).score_carries and _only_chooses(trace, value, evidence.bridges)
+
+
+def _only_chooses(trace: Trace, value: int, bridges: Sequence[Bridge]) -> bool:
+    """Whether every way from a value to the score passes through whole numbers, truth values or positions."""
+    joined: dict[int, list[int]] = {}
+    for bridge in bridges:
+        if not _is_choice(trace, bridge):
+            joined.setdefault(bridge.enter, []).append(bridge.leave)
+    seen, waiting = {trace.score}, [trace.score]
+    while waiting:
+        current = waiting.pop()
+        if current == value:
+            return False
+        producer = trace.values.producer[current]
+        operations = [producer, *joined.get(producer, ())] if producer >= 0 else []
+        for read in (read for operation in operations for read in value_inputs(trace, operation)):
+            if read not in seen and is_differentiable(trace.dtype_of(read)):
+                seen.add(read)
+                waiting.append(read)
+    return True
+
+
+def _is_choice(trace: Trace, bridge: Bridge) -> bool:
+    """Whether the number that left torch is a whole one, or came back as the position of an entry."""
+    if trace.name_of(bridge.enter) in SELECTING or trace.name_of(bridge.leave) in _INDICES:
+        return True
+    return not any(is_differentiable(trace.dtype_of(read)) for read in value_inputs(trace, bridge.leave))
