@@ -118,7 +118,12 @@ def _where_it_ends(evidence: Evidence) -> _Place:
     last = last_use(trace, dependence)
     values = set(trace.outputs_of(last)) if last >= 0 else sources
     root = _outermost(trace, sources)
-    returned = root is not None and any(dependence.depends[v] for v in root.outputs)
+    returned = (
+        root is not None
+        and any(dependence.depends[v] for v in root.outputs)
+        # the score may have been made from another forward
+        and any(dependence.reaches[v] for v in root.outputs)
+    )
     if returned and root is not None:
         positions = [str(i) for i, v in enumerate(root.outputs) if dependence.depends[v]]
         which = f"output {', '.join(positions)} of {len(root.outputs)}"

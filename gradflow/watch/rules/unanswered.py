@@ -13,6 +13,7 @@ from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.engine import engine_findings
+from gradflow.watch.rules.forwards.not_in_this_one import not_in_this_forward
 from gradflow.watch.rules.freezing import not_trainable
 from gradflow.watch.rules.held_fixed import RECORDING_OFF, is_held_fixed
 from gradflow.watch.rules.late_flag import late_flag, too_late
@@ -50,6 +51,9 @@ def no_gradient_came(observation: Observation, question: Question, evidence: Evi
         copy = _used_copy(observation, evidence, target)
         if copy >= 0:
             return (_copied(observation, question, evidence, copy),)
+    elsewhere = not_in_this_forward(observation, question, evidence)
+    if elsewhere is not None:
+        return (elsewhere,)
     found = engine_findings(observation, question, evidence)
     is_meant = bool(found) and all(one.diagnostic.name in RECORDING_OFF for one in found)
     return () if is_meant and evidence.kind == "parameter" and is_held_fixed(observation, target) else found

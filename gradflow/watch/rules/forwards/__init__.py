@@ -1,0 +1,1 @@
+"""Rules about which forward pass something took part in."""
