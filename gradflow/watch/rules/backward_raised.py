@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import replace
+from typing import NamedTuple
 
 from gradflow.diagnose.written import written
 from gradflow.graph.dependence import analyse
@@ -124,30 +125,44 @@ def _changed(observation: Observation, question: Question) -> Finding:
 def _writer(observation: Observation, question: Question) -> tuple[int, int]:
     """The in-place operation behind it, and the operation that needed the old numbers.
 
-    torch tells the shape of what was changed, and what had made it; it does not tell who changed it. An operation such
-    as ``einsum`` keeps a view of another shape: then the number of entries has to do.
+    What it needed is lost with the first write behind it; later ones change nothing more. Where backward stopped tells
+    who needed it. Else torch tells the shape of what was changed, and what had made it. An operation such as ``einsum``
+    keeps a view of another shape: then the number of entries has to do.
     """
     trace = observation.trace
+    shape, maker = _shape_in(question.error), _maker_in(question.error)
+    needed = _overwritten(observation, question)
+    needed = [one for one in needed if one.reader == question.backward.stopped_at] or needed
+    fitting = [one for one in needed if shape is None or tuple(trace.values.shape[one.value]) == shape]
+    made = [one for one in fitting if maker and _made_by(trace, one.value) == maker]
+    alike = [one for one in needed if shape and math.prod(trace.values.shape[one.value]) == math.prod(shape)]
+    found = (made or fitting or alike)[-1:]
+    return (found[0].writer, found[0].reader) if found else (-1, -1)
+
+
+class _Overwritten(NamedTuple):
+    """``reader`` computed something with ``value``, or made it, and ``writer`` was the first to change it since."""
+
+    writer: int
+    reader: int
+    value: int
+
+
+def _overwritten(observation: Observation, question: Question) -> list[_Overwritten]:
+    """What the score was computed from and was changed before backward, in the order of the writes."""
+    trace = observation.trace
     reaches = analyse(_scored(observation, question.score), ()).reaches
-    roots, shape, maker = trace.values.memory, _shape_in(question.error), _maker_in(question.error)
-    readers: dict[int, list[tuple[int, int]]] = {}
-    found: list[tuple[int, int]] = []
-    certain: list[tuple[int, int]] = []
-    alike: list[tuple[int, int]] = []
-    for operation in range(len(trace)):
+    roots = trace.values.memory
+    waiting: dict[int, list[tuple[int, int]]] = {}
+    found: list[_Overwritten] = []
+    for operation in range(min(question.operation, len(trace))):
         if writes_in_place(trace, operation):
-            old = roots[trace.inputs_of(operation)[0]]
-            before = readers.get(old, [])
-            fitting = [r for r in before if shape is None or tuple(trace.values.shape[r[1]]) == shape]
-            as_large = [r for r in before if shape and math.prod(trace.values.shape[r[1]]) == math.prod(shape)]
-            alike.extend((operation, reader) for reader, _ in as_large[-1:])
-            made = [r for r in fitting if maker and _made_by(trace, r[1]) == maker]
-            found.extend((operation, reader) for reader, _ in fitting[-1:])
-            certain.extend((operation, reader) for reader, _ in made[-1:])
+            before = waiting.pop(roots[trace.inputs_of(operation)[0]], [])
+            found.extend(_Overwritten(operation, reader, value) for reader, value in before)
         if any(reaches[value] for value in trace.outputs_of(operation)):
             for value in {*trace.inputs_of(operation), *trace.outputs_of(operation)}:
-                readers.setdefault(roots[value], []).append((operation, value))
-    return (certain or found or alike or [(-1, -1)])[-1]
+                waiting.setdefault(roots[value], []).append((operation, value))
+    return found
 
 
 def _maker_in(message: str) -> str:
