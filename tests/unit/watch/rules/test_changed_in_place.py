@@ -38,7 +38,7 @@ def test_the_first_write_after_it_was_saved_is_the_place(
     lines = [X, *source.split("|")]
     # torch itself says which: a copy before that line mends the program, one behind it does not
     _run([*lines[: culprit - 1], "y = y.clone()", *lines[culprit - 1 :]])
-    with pytest.raises(RuntimeError, match="in-?place"):
+    with pytest.raises(RuntimeError, match=r"in-?place"):
         _run([*lines[:culprit], "y = y.clone()", *lines[culprit:]])
     found = explain("\n".join(lines) + "\n").diagnostics[0]
     assert found.name == "inplace-modification"
