@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from gradflow.graph.dependence import analyse
 from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Backward, GradRead, Observation
+from gradflow.watch.source.asserted import asserts_absence
 
 __all__ = ["Question", "answers_in", "question_of", "questions_in", "questions_left_out"]
 
@@ -107,9 +108,15 @@ def _questions(observation: Observation) -> Iterator[Question]:
             )
     yield from _waiting_hooks(observation)
     for read in observation.reads:
-        question = question_of(observation, read, scores) if not read.is_guard else None
+        question = question_of(observation, read, scores) if not _is_meant(observation, read) else None
         if question is not None:
             yield question
+
+
+def _is_meant(observation: Observation, read: GradRead) -> bool:
+    """Whether the program only branches on a gradient, or asserts that there is none: it is as it wants it."""
+    is_absent = not read.measured.arrived
+    return read.is_guard or (is_absent and asserts_absence(observation.trace.site_span(read.site)))
 
 
 class _Scores:

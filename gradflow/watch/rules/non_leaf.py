@@ -7,6 +7,7 @@ from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question, question_of
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.source.asserted import asserts_absence
 
 __all__ = ["grad_of_non_leaf", "guarded_grad_of_non_leaf"]
 
@@ -60,6 +61,8 @@ def guarded_grad_of_non_leaf(observation: Observation) -> tuple[Finding, ...]:
         reads = [read for read in observation.reads if read.site == site]
         if not all(read.is_guard and _is_never_filled(read) for read in reads):
             continue
+        if asserts_absence(observation.trace.site_span(site)):
+            continue  # it is known there
         for read in reads:
             question = question_of(observation, read)
             if question is None or site in found:
