@@ -58,7 +58,13 @@ def test_a_gradient_that_is_looked_at_is_missed(explain: Explain, look: str) -> 
     assert report.diagnostics[0].name == "detach"
 
 
-COMPUTED = "y = torch.rand(3, requires_grad=True)\nz = y * 2\nz.sum().backward()\n"
+COMPUTED = """
+import warnings
+warnings.simplefilter("ignore")
+y = torch.rand(3, requires_grad=True)
+z = y * 2
+z.sum().backward()
+"""
 
 
 def test_asserting_that_a_computed_tensor_keeps_none_is_meant(explain: Explain) -> None:
