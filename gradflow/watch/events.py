@@ -70,7 +70,9 @@ class Backward:
     what the program gave for it to start from holds nothing but zeros. Where it raised,
     ``stopped_at`` is the operation whose node was due (-1 where that is not known), ``raised_in`` the line of Python
     outside torch from which the exception came: of a hook, or of a custom backward; ``is_torchs_error`` that torch
-    itself raised it, there or elsewhere. ``in_graph`` are the inputs that were found in the graph of the score.
+    itself raised it, there or elsewhere; ``caught_by`` the statement by which the program caught it itself and went on
+    (empty where it did not, or that is not known). ``in_graph`` are the inputs that were found in the graph of the
+    score.
     """
 
     kind: Literal["backward", "grad"]
@@ -90,6 +92,7 @@ class Backward:
     fills_zeros: bool = False
     error_type: str = ""
     error: str = ""
+    caught_by: Literal["", "except", "with"] = ""
     stopped_at: int = -1
     raised_in: SourceSpan | None = None
     is_torchs_error: bool = True

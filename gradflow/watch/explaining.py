@@ -14,14 +14,14 @@ from gradflow.graph.flow_graph import FlowGraph
 from gradflow.printable import inert, printable
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.watch.events import Observation
-from gradflow.watch.facts.claims import is_wanted
+from gradflow.watch.facts.claims import is_wanted, weight_of_exception
 from gradflow.watch.facts.completeness import doubt_about
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question, questions_in, questions_left_out
 from gradflow.watch.facts.seen import what_was_seen
 from gradflow.watch.facts.watched import not_watched, watched_text
-from gradflow.watch.finding import Finding, as_remark
+from gradflow.watch.finding import Finding, as_remark, as_warning
 from gradflow.watch.picture import draw_question, with_own_path
 from gradflow.watch.rules.answered import a_gradient_came
 from gradflow.watch.rules.backward.raised import backward_raised_somehow
@@ -117,7 +117,7 @@ def _findings_and_doubts(
     explained, left_out = 0, questions_left_out(observation)
     asked = questions_in(observation)
     for number, question in enumerate(asked, start=1):
-        new = tuple(replace(one, question=question) for one in _about(observation, question))
+        new = tuple(replace(one, question=question) for one in _weighed(observation, question))
         if any(one.diagnostic.name in _NEEDS_ALL_SEEN for one in new):
             doubt = doubt_about(observation, question, is_block=is_block)
             if doubt:
@@ -145,6 +145,19 @@ def _at_own_line(observation: Observation, found: Finding) -> Finding:
 
 def _order(found: Finding) -> tuple[int, int, int]:
     return _SEVERITY[found.diagnostic.severity], found.rank, found.operation
+
+
+def _weighed(observation: Observation, question: Question) -> tuple[Finding, ...]:
+    """An exception that the program has caught weighs less than one that ended it."""
+    found = _about(observation, question)
+    if not question.error:
+        return found
+    match weight_of_exception(observation, question.backward_number):
+        case "info":
+            return tuple(map(as_remark, found))
+        case "warning":
+            return tuple(map(as_warning, found))
+    return found
 
 
 def _about(observation: Observation, question: Question) -> tuple[Finding, ...]:

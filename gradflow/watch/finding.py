@@ -10,7 +10,7 @@ from gradflow.diagnose.verdict import Verdict
 from gradflow.location import SourceSpan
 from gradflow.watch.facts.questions import Question
 
-__all__ = ["Finding", "as_remark", "finding"]
+__all__ = ["Finding", "as_remark", "as_warning", "finding"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +77,10 @@ def as_remark(found: Finding) -> Finding:
     """The same finding, told to whom it may concern: no verdict rests on it."""
     diagnostic = replace(found.diagnostic, severity="info", hides=())
     return replace(found, diagnostic=diagnostic, verdict="connected", target="", rank=2)
+
+
+def as_warning(found: Finding) -> Finding:
+    """The same finding where it is no more than a warning."""
+    if found.diagnostic.severity != "error":
+        return found
+    return replace(found, diagnostic=replace(found.diagnostic, severity="warning"), rank=1)

@@ -8,11 +8,12 @@ in this one: a generator gets nothing from the step of its critic.
 
 from __future__ import annotations
 
+from gradflow.diagnose.diagnostic import Severity
 from gradflow.probe.evidence import Evidence
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question
 
-__all__ = ["is_wanted"]
+__all__ = ["is_wanted", "weight_of_exception"]
 
 
 def is_wanted(observation: Observation, question: Question, evidence: Evidence) -> bool:
@@ -37,3 +38,16 @@ def _is_left_out(observation: Observation, target: int) -> bool:
     """Whether optimizers step, and none of them holds the target."""
     stepping = [optimizer for optimizer in observation.optimizers if optimizer.steps]
     return bool(stepping) and not any(target in optimizer.parameters for optimizer in stepping)
+
+
+def weight_of_exception(observation: Observation, number: int) -> Severity:
+    """How much it matters that this backward raised.
+
+    It ended the program, or whoever ran that took it for a failure; the program caught it and went on; it was caught
+    and the same line went well afterwards, or a ``with`` statement swallowed it, as that of ``pytest.raises`` does.
+    """
+    backward = observation.backwards[number]
+    later = observation.backwards[number + 1 :]
+    if backward.caught_by == "with" or any(one.site == backward.site and not one.error_type for one in later):
+        return "info"
+    return "warning" if backward.caught_by else "error"

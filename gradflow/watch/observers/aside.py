@@ -52,8 +52,8 @@ class Operation:
             self.result = self._function(*args, **kwargs)
         except BaseException as error:
             self.error = error
-            traceback = traceback_of(error)
-            self.below = traceback.tb_next if traceback is not None else None
+            # no name for the traceback here: it has this frame in it, and would live on in a circle
+            self.below = getattr(traceback_of(error), "tb_next", None)
             raise
         self.has_ended = True
         return self.result

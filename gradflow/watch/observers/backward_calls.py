@@ -26,6 +26,7 @@ from gradflow.watch.events import Backward
 from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.backward_notes import BackwardNotes, KnownFlows
 from gradflow.watch.observers.callers import caller_of
+from gradflow.watch.observers.exceptions.caught import Caught, tell_when_dropped
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.recording import ProgramRecorder
@@ -97,7 +98,7 @@ class BackwardCalls:
             if _is_internal(caller):
                 self._log.is_transformed = True
                 return operation(*args, **kwargs)
-            return self._call(operation, kind, args, kwargs)
+            return self._call(operation, caller, kind, args, kwargs)
         finally:
             self._busy = False
             self._after()
@@ -106,7 +107,7 @@ class BackwardCalls:
         """Refer to a tensor no more, not even weakly."""
         self._left.pop(id(tensor), None)
 
-    def _call(self, operation: Operation, kind: Any, args: Any, kwargs: Any) -> Any:
+    def _call(self, operation: Operation, caller: FrameType | None, kind: Any, args: Any, kwargs: Any) -> Any:
         recorder, log = self._recorder, self._log
         names = ("tensors", "grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs")
         if kind == "grad":
@@ -162,6 +163,9 @@ class BackwardCalls:
             event.error_type, event.error = type(error).__name__, " ".join(text_of(error).split())
             event.raised_in = innermost_place(traceback_of(error))
             event.is_torchs_error = not is_own_raise(error)
+            tell_when_dropped(
+                operation.below, caller, functools.partial(_note_caught, event), self._recorder.aside.looking
+            )
             notes.fail(event)
             raise
         if kind == "grad":
@@ -204,6 +208,10 @@ class BackwardCalls:
             left = gradient_of(leaf)
             if left is not None:
                 self._left[id(leaf)] = (weakref.ref(leaf), weakref.ref(left), version_of(left))
+
+
+def _note_caught(event: Backward, how: Caught) -> None:
+    event.caught_by = how
 
 
 def _are_zero(seeds: Sequence[torch.Tensor]) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from gradflow.diagnose.diagnostic import Severity
 from gradflow.diagnose.written import written
 from gradflow.watch.events import Backward, Observation
+from gradflow.watch.facts.claims import weight_of_exception
 from gradflow.watch.facts.names import score_text
 from gradflow.watch.finding import Finding, finding
 
@@ -53,7 +54,7 @@ def _said(observation: Observation, number: int, backward: Backward) -> Finding:
             )
     else:
         message, label = "backward raised, and no gradient came", "raised here"
-    severity = _severity(observation, number, backward)
+    severity = _severity(observation, number)
     who = "torch" if backward.is_torchs_error else "the exception"
     return finding(
         "custom-function" if function else "backward-raised",
@@ -84,10 +85,8 @@ def _is_interruption(type_name: str) -> bool:
     return isinstance(known, type) and not issubclass(known, Exception)
 
 
-def _severity(observation: Observation, number: int, backward: Backward) -> Severity:
-    """It ended the program; it was caught; it was caught and the same line went well afterwards."""
-    later = observation.backwards[number + 1 :]
-    if any(one.site == backward.site and not one.error_type for one in later):
-        return "info"
-    is_last = any(failure.is_last for failure in observation.failures) and not later
-    return "error" if is_last else "warning"
+def _severity(observation: Observation, number: int) -> Severity:
+    """What nothing more is known of is an error only where it ended the program."""
+    weight = weight_of_exception(observation, number)
+    is_last = any(failure.is_last for failure in observation.failures) and number + 1 == len(observation.backwards)
+    return "warning" if weight == "error" and not is_last else weight

@@ -1,0 +1,1 @@
+"""What becomes of the exceptions that autograd raises into a program."""
