@@ -59,12 +59,16 @@ class WatchedModule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainTensor:
-    """A trainable tensor that a module holds as a plain attribute, where ``parameters()`` does not see it."""
+    """A trainable tensor that a module holds as a plain attribute, where ``parameters()`` does not see it.
+
+    ``is_computed`` tells that it is no leaf, but was computed from some.
+    """
 
     value: int
     name: str
     owner: str
     span: SourceSpan | None
+    is_computed: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

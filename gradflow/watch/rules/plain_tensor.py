@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from gradflow.trace.data import Trace
 from gradflow.watch.events import Observation, PlainTensor
+from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.finding import Finding, finding
 
 __all__ = ["plain_tensor_never_learns"]
@@ -16,10 +20,68 @@ def plain_tensor_never_learns(observation: Observation) -> tuple[Finding, ...]:
     asked.update(read.value for read in observation.reads)
     asked.update(value for backward in observation.backwards for value in backward.inputs)
     asked.update(hook.value for hook in observation.tensor_hooks)
-    return tuple(
+    plain = (
         _unregistered(observation, tensor)
         for tensor in observation.plain_tensors
-        if tensor.value not in asked and _is_made_once(tensor) and _gets_gradient(observation, tensor.value)
+        if not tensor.is_computed
+        and tensor.value not in asked
+        and _is_made_once(tensor)
+        and _gets_gradient(observation, tensor.value)
+    )
+    registered = {value for module in observation.modules.values() for value in module.parameters}
+    return (*plain, *_lost_leaves(observation, asked | registered))
+
+
+def _lost_leaves(observation: Observation, known: set[int]) -> Iterator[Finding]:
+    """What a module holds was computed, before any forward, from leaves that no module and no optimizer holds."""
+    trace = observation.trace
+    for tensor in observation.plain_tensors:
+        producer = trace.values.producer[tensor.value]
+        if not tensor.is_computed or producer < 0 or tensor.value in known:
+            continue
+        is_made_once = all(call.first_operation > producer for call in trace.calls)
+        leaves = _leaves_of(trace, tensor.value) if is_made_once else set()
+        if leaves and not leaves & known and all(_gets_gradient(observation, leaf) for leaf in leaves):
+            yield _computed(observation, tensor, producer)
+
+
+def _leaves_of(trace: Trace, value: int) -> set[int]:
+    """The leaves that require grad and that a value was computed from."""
+    leaves, seen, waiting = set(), {value}, [value]
+    while waiting:
+        current = waiting.pop()
+        if is_leaf_value(trace, current):
+            leaves.update({current} if trace.values.requires_grad[current] else ())
+            continue
+        producer = trace.values.producer[current]
+        for read in trace.inputs_of(producer) if producer >= 0 else ():
+            if read not in seen:
+                seen.add(read)
+                waiting.append(read)
+    return leaves
+
+
+def _computed(observation: Observation, tensor: PlainTensor, producer: int) -> Finding:
+    trace = observation.trace
+    attribute = tensor.name.rpartition(".")[2]
+    return finding(
+        "unregistered-params",
+        "connected",
+        f"`{tensor.name}` is no parameter of `{tensor.owner}`, but computed from a leaf that no module holds",
+        trace.span_of(producer) or tensor.span,
+        label=f"computes a plain tensor (`{trace.name_of(producer)}`): no module gets the leaf itself",
+        annotations=tuple(
+            (trace.site_span(optimizer.site), "the optimizer was not given it")
+            for optimizer in observation.optimizers[:1]
+        ),
+        notes=(
+            "gradients arrive at the leaf, and no optimizer ever steps along them: the tensor stays as it was made",
+            "any operation on a parameter, `.to(dtype)` and `* 0.02` too, gives another tensor, which is no parameter",
+        ),
+        helps=(f"make the parameter of the finished values, as the last step: `self.{attribute} = nn.Parameter(...)`",),
+        target=tensor.name,
+        is_parameter=True,
+        rank=2,
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from gradflow.probe.unregistered import find_unregistered
-from gradflow.trace.tensor_facts import unseen
+from gradflow.load.module_tree import named_modules_in
+from gradflow.probe.unregistered import assignment_of, find_unregistered
+from gradflow.trace.tensor_facts import is_leaf, requires_grad, unseen
 from gradflow.watch.events import PlainTensor
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.recording import ProgramRecorder
@@ -41,7 +42,7 @@ class PlainTensors:
         root = self._log.keys.references[key]()
         if isinstance(root, torch.nn.Module):
             with unseen():
-                self._held[key] = tuple(self._in(root))
+                self._held[key] = (*self._in(root), *self._computed_in(root))
 
     def _in(self, root: torch.nn.Module) -> list[PlainTensor]:
         """Layers in containers are left out: they are another finding."""
@@ -50,4 +51,20 @@ class PlainTensors:
             for holder, tensors in find_unregistered(root)
             for name, tensor in tensors.items()
             if (value := self._recorder.known_value(tensor)) >= 0 and not holder.is_layers
+        ]
+
+    def _computed_in(self, root: torch.nn.Module) -> list[PlainTensor]:
+        """What hangs on a module itself and is no leaf: ``nn.Parameter(...) * 0.02`` is computed from one."""
+        return [
+            PlainTensor(
+                value=value,
+                name=f"{owner}.{attribute}" if owner else attribute,
+                owner=type(module).__name__,
+                span=assignment_of(type(module), attribute),
+                is_computed=True,
+            )
+            for owner, module in named_modules_in(root)
+            for attribute, tensor in list(vars(module).items())
+            if issubclass(type(tensor), torch.Tensor) and requires_grad(tensor) and not is_leaf(tensor)
+            if (value := self._recorder.known_value(tensor)) >= 0
         ]
