@@ -19,6 +19,7 @@ from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.optimizers.cleared import gradients_are_gone, gradients_are_zero
+from gradflow.watch.rules.optimizers.lost_in_a_function import told_where_it_is_lost
 from gradflow.watch.rules.parameters import optimizer_holds_a_copy, optimizer_is_stale
 from gradflow.watch.rules.score_history import score_without_history
 
@@ -43,7 +44,9 @@ def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
         about = _cut_off(observation, optimizer, question, empty)
         if not about and not any(_is_about(observation, one, optimizer) for one in told):
             about = gradients_are_gone(observation, optimizer, empty)
-            about = about or (_without_a_cause(observation, optimizer, empty),)
+            if not about:
+                told_at_it = _without_a_cause(observation, optimizer, empty)
+                about = (told_where_it_is_lost(observation, question.backward, empty, told_at_it),)
             if _goes_out_in_a_derivative(observation, question, empty):
                 about = tuple(map(_as_remark, about))
         found += about
