@@ -13,6 +13,7 @@ from gradflow.report import Report  # noqa: E402
 Explain = Callable[[str], Report]
 
 NET = """
+torch.manual_seed(0)
 kept = []
 net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
 net[0].register_forward_hook(lambda module, inputs, output: kept.append(output))

@@ -12,7 +12,7 @@ from gradflow.report import Report  # noqa: E402
 
 Explain = Callable[[str], Report]
 
-HEAD_LINES = 3
+HEAD_LINES = 2
 """What the fixture puts before each program."""
 
 

@@ -40,14 +40,14 @@ def told(report: Report) -> list[tuple[str, str, int]]:
 
 def test_the_backward_that_returns_none_is_the_place(explain: Explain) -> None:
     report = explain(PROGRAM.format(returned="None", held="first", given="first(torch.rand(2, 3))"))
-    assert told(report) == [("custom-function", "warning", 14)]
+    assert told(report) == [("custom-function", "warning", 13)]
     assert not any("let the loss be computed from it" in one.text for one in report.diagnostics[0].helps)
 
 
 def test_a_parameter_that_the_loss_does_not_use_is_told_at_the_optimizer(explain: Explain) -> None:
     # the Function returns no gradient for its input here too, and that input is data
     report = explain(PROGRAM.format(returned="None", held="spare", given="torch.rand(2, 3)"))
-    assert told(report) == [("no-gradient-at-step", "warning", 18)]
+    assert told(report) == [("no-gradient-at-step", "warning", 17)]
 
 
 def test_a_function_that_returns_both_gradients_is_healthy(explain: Explain) -> None:

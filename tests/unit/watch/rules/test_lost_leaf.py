@@ -47,7 +47,7 @@ def program(made: str, forward: str = FORWARD, held: str = "model.parameters()")
 )
 def test_a_leaf_that_nobody_holds_never_learns(explain: Explain, made: str) -> None:
     found = explain(program(made)).diagnostics
-    assert [(one.name, one.location.line if one.location else 0) for one in found] == [("unregistered-params", 8)]
+    assert [(one.name, one.location.line if one.location else 0) for one in found] == [("unregistered-params", 7)]
     assert "`prompt`" in found[0].message
 
 

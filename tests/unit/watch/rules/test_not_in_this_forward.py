@@ -48,12 +48,12 @@ print(model.experts[1].weight.grad.sum())
     assert (found.name, found.severity, found.location.line if found.location else 0) == (
         "output-discarded",
         "error",
-        20,
+        19,
     )
     assert "a forward that does not use it" in said(report)
     assert "another output" not in said(report)
     assert next((one.span.line, one.label) for one in found.annotations) == (
-        19,
+        18,
         "`experts.1.weight` is used in this forward",
     )
 
