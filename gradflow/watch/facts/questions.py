@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from gradflow.graph.dependence import analyse
 from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Backward, GradRead, Observation
+from gradflow.watch.facts.wanted_zero import is_asserted_zero
 from gradflow.watch.source.asserted import asserts_absence
 
 __all__ = ["Question", "answers_in", "question_of", "questions_in", "questions_left_out"]
@@ -114,9 +115,10 @@ def _questions(observation: Observation) -> Iterator[Question]:
 
 
 def _is_meant(observation: Observation, read: GradRead) -> bool:
-    """Whether the program only branches on a gradient, or asserts that there is none: it is as it wants it."""
-    is_absent = not read.measured.arrived
-    return read.is_guard or (is_absent and asserts_absence(observation.trace.site_span(read.site)))
+    """Whether the program only branches on a gradient, or asserts that there is none, or zero: it wants it so."""
+    if read.is_guard or is_asserted_zero(observation, read):
+        return True
+    return not read.measured.arrived and asserts_absence(observation.trace.site_span(read.site))
 
 
 class _Scores:

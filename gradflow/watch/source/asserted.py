@@ -8,10 +8,10 @@ import unittest
 from collections.abc import Mapping
 
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import parse_file
+from gradflow.probe.class_source import parse_file, span_of_node
 from gradflow.watch.source.definitions import expression_at
 
-__all__ = ["asserts_absence"]
+__all__ = ["asserts_absence", "demands", "zeros_compared_with"]
 
 
 @functools.lru_cache(maxsize=2048)
@@ -74,3 +74,55 @@ def _accepts(assertion: str, values: tuple[object, ...]) -> bool:
     except (AssertionError, TypeError):
         return False
     return True
+
+
+@functools.lru_cache(maxsize=2048)
+def demands(span: SourceSpan | None) -> bool:
+    """Whether an assertion holds only where the comparison at a place is true throughout.
+
+    As in ``assert torch.equal(a, b)``, ``self.assertTrue((a == 0).all())`` or ``torch.testing.assert_close(a, b)``.
+    """
+    tree = parse_file(span.path) if span is not None else None
+    node: ast.AST | None = expression_at(span)
+    if tree is None or node is None:
+        return False
+    parents = _parents(tree)
+    while (above := parents.get(node)) is not None:
+        match above:
+            case ast.Assert(test=test):
+                return node is test
+            case ast.Expr():
+                return isinstance(node, ast.Call)  # one that decides for itself
+            case ast.Call(func=ast.Attribute(attr=name), args=[only]) if node is only and name != "all":
+                return _accepts(name, (True,)) and not _accepts(name, (False,))
+            case ast.Call(func=ast.Name(id="all" | "bool") | ast.Attribute(attr="all")) if node is not above.func:
+                pass
+            case ast.Attribute(attr="all" | "item") | ast.Call(func=ast.Attribute(attr="all" | "item")):
+                pass
+            case ast.BoolOp(op=ast.And()) | ast.GeneratorExp() | ast.ListComp():
+                pass
+            case _:
+                return False
+        node = above
+    return False
+
+
+@functools.lru_cache(maxsize=2048)
+def zeros_compared_with(span: SourceSpan | None) -> bool:
+    """Whether what is computed at a place is demanded to equal a zero that is written there as a number."""
+    tree = parse_file(span.path) if span is not None else None
+    node = expression_at(span)
+    above = _parents(tree).get(node) if tree is not None and node is not None else None
+    match node, above:
+        case (_, ast.Compare(ops=[ast.Eq()], left=left, comparators=[right])) | (
+            ast.Compare(ops=[ast.Eq()], left=left, comparators=[right]),
+            _,
+        ):
+            compared = above if isinstance(above, ast.Compare) else node
+            is_zero = any(isinstance(one, ast.Constant) and one.value == 0 for one in (left, right))
+            return is_zero and compared is not None and span is not None and demands(span_of_node(span.path, compared))
+        case (_, ast.Call(func=ast.Attribute(attr=name), args=[first, second])):
+            values = tuple(one.value if isinstance(one, ast.Constant) else 0 for one in (first, second))
+            others = tuple(one.value if isinstance(one, ast.Constant) else 1 for one in (first, second))
+            return values == (0, 0) and _accepts(name, values) and not _accepts(name, others)
+    return False

@@ -74,3 +74,48 @@ def test_asserting_that_a_computed_tensor_keeps_none_is_meant(explain: Explain) 
 def test_branching_on_what_a_computed_tensor_keeps_is_told(explain: Explain) -> None:
     found = explain(f"{COMPUTED}if z.grad is not None:\n    print(z.grad)\n").diagnostics
     assert [one.name for one in found] == ["non-leaf-grad"]
+
+
+OFF = """
+import unittest
+case = unittest.TestCase()
+x = torch.full((3,), -1.0, requires_grad=True)
+x.relu().sum().backward()
+"""
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "assert torch.equal(x.grad, torch.zeros(3))",
+        "assert (x.grad == 0).all()",
+        "assert torch.all(x.grad == 0.0) and x.requires_grad",
+        "assert x.grad.abs().sum() == 0",
+        "assert x.grad.norm().item() == 0.0",
+        "assert torch.count_nonzero(x.grad) == 0",
+        "torch.testing.assert_close(x.grad, torch.zeros(3))",
+        "case.assertTrue(torch.all(x.grad == 0))",
+        "case.assertEqual(x.grad.abs().sum().item(), 0)",
+    ],
+)
+def test_a_gradient_that_is_asserted_to_be_zero_is_meant(explain: Explain, check: str) -> None:
+    assert explain(OFF + check + "\n").diagnostics == ()
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "print((x.grad == 0).all())",
+        "assert torch.isfinite(x.grad).all()",
+        "assert x.grad.isnan().sum() == 0",
+        "assert x.grad.shape == x.shape and x.grad.sum() >= 0",
+        "assert (x.grad != 0).any()",
+        "assert torch.allclose(x.grad, torch.ones(3))",
+        "case.assertGreater(x.grad.abs().sum().item(), 0)",
+        "case.assertFalse(torch.all(x.grad == 0))",
+        "dead = torch.equal(x.grad, torch.zeros(3))",
+    ],
+)
+def test_a_gradient_that_happens_to_be_zero_is_told(explain: Explain, check: str) -> None:
+    report = explain(f"{OFF}try:\n    {check}\nexcept AssertionError:\n    pass\n")
+    assert report.verdict == "zero"
