@@ -47,7 +47,8 @@ def _lost_leaves(observation: Observation, known: set[int]) -> Iterator[Finding]
 
 def _leaves_of(trace: Trace, value: int) -> set[int]:
     """The leaves that require grad and that a value was computed from."""
-    leaves, seen, waiting = set(), {value}, [value]
+    leaves: set[int] = set()
+    seen, waiting = {value}, [value]
     while waiting:
         current = waiting.pop()
         if is_leaf_value(trace, current):

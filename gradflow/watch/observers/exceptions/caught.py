@@ -120,7 +120,8 @@ def _has_returned(frame: FrameType) -> bool:
 def handler_at(code: CodeType, position: int) -> Caught:
     """What catches an exception at a step of a function, if it is caught there: ``except`` where it may be either."""
     steps = [step for step in dis.get_instructions(code) if step.opname != "CACHE"]
-    entries = dis.Bytecode(code).exception_entries
+    table: Any = dis.Bytecode(code)  # typeshed does not know the table of exceptions
+    entries = table.exception_entries
     is_with, at = False, position
     for _ in range(len(entries) + 1):
         target = next((entry.target for entry in entries if entry.start <= at < entry.end), None)
