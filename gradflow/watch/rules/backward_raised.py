@@ -132,6 +132,8 @@ def _writer(observation: Observation, question: Question) -> tuple[int, int]:
     trace = observation.trace
     shape, maker = _shape_in(question.error), _maker_in(question.error)
     needed = _overwritten(observation, question)
+    if not any(one.reader == question.backward.stopped_at for one in needed) and _is_stepped(observation, question):
+        return -1, -1  # a step wrote into the parameter, and what else has that shape is a coincidence
     needed = [one for one in needed if one.reader == question.backward.stopped_at] or needed
     fitting = [one for one in needed if shape is None or tuple(trace.values.shape[one.value]) == shape]
     made = [one for one in fitting if maker and _made_by(trace, one.value) == maker]
@@ -183,6 +185,17 @@ def _shape_in(message: str) -> tuple[int, ...] | None:
     inside, closed, _ = rest.partition("]")
     numbers = [part.strip() for part in inside.split(",") if part.strip()]
     return tuple(map(int, numbers)) if found and closed and all(n.isdigit() for n in numbers) else None
+
+
+def _is_stepped(observation: Observation, question: Question) -> bool:
+    """Whether an optimizer has stepped, since it was used, on a parameter that backward stopped at."""
+    stopped, roots = question.backward.stopped_at, memory_roots(observation.trace)
+    read = {roots[value] for value in observation.trace.inputs_of(stopped)} if stopped >= 0 else set[int]()
+    return any(
+        stopped < operation <= question.operation and not read.isdisjoint(optimizer.parameters)
+        for optimizer in observation.optimizers
+        for _, operation in optimizer.steps
+    )
 
 
 def _step_before(observation: Observation, question: Question) -> SourceSpan | None:

@@ -51,3 +51,19 @@ def test_the_first_write_after_it_was_saved_is_the_place(
 
 def _run(lines: list[str]) -> None:
     exec("\n".join(lines), {"torch": torch})
+
+
+def test_a_step_into_the_weights_is_no_write_of_the_same_shape(explain: Explain) -> None:
+    found = explain(
+        """
+        net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+        optimizer = torch.optim.SGD(net.parameters(), 0.1)
+        y = net(torch.rand(4, 4))
+        y.mean().backward(retain_graph=True)
+        optimizer.step()
+        y.square().mean().backward()
+        """
+    ).diagnostics[0]
+    assert found.name == "inplace-modification"
+    assert found.location is not None
+    assert found.location.line == HEAD_LINES + 6
