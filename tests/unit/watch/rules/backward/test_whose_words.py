@@ -70,14 +70,14 @@ except Exception:
 @pytest.mark.parametrize("ask", ["torch.autograd.grad(loss, x)", "loss.backward(inputs=[x])"])
 def test_a_reentrant_checkpoint_is_told_where_gradients_are_asked_for_one_by_one(explain, said, ask):
     report = explain(CHECKPOINTED.format(function="layer", reentrant=True, ask=ask))
-    assert said(report)[0] == ("reentrant-checkpoint", 6, "error")
+    assert said(report)[0] == ("reentrant-checkpoint", 6, "warning")
     assert ("autograd.grad" in report.diagnostics[0].message) == ("autograd.grad" in ask)
 
 
 def test_a_reentrant_checkpoint_within_a_model_is_told(explain, said):
     function, ask = "nn.Sequential(nn.ReLU(), nn.Linear(2, 2))", "torch.autograd.grad(loss, x)"
     source = CHECKPOINTED.format(function=function, reentrant=True, ask=ask).replace(", x, use", ", layer(x), use")
-    assert said(explain(source))[0] == ("reentrant-checkpoint", 6, "error")
+    assert said(explain(source))[0] == ("reentrant-checkpoint", 6, "warning")
 
 
 def test_an_error_of_a_checkpoint_that_is_not_reentrant_is_another(explain):
@@ -94,7 +94,7 @@ def test_a_graph_freed_before_the_block_is_what_torch_says():
     with gradflow.explain(quiet=True) as explanation, pytest.raises(RuntimeError):
         loss.backward()
     (found,) = (one for one in explanation.report.diagnostics if one.name in ("graph-freed", "backward-raised"))
-    assert found.severity == "warning"
+    assert found.severity == "info"  # it was wanted
     assert any(note.startswith("torch says: ") for note in found.notes)
 
 
