@@ -189,7 +189,7 @@ def _shape_in(message: str) -> tuple[int, ...] | None:
 
 def _is_stepped(observation: Observation, question: Question) -> bool:
     """Whether an optimizer has stepped, since it was used, on a parameter that backward stopped at."""
-    stopped, roots = question.backward.stopped_at, memory_roots(observation.trace)
+    stopped, roots = question.backward.stopped_at, observation.trace.values.memory
     read = {roots[value] for value in observation.trace.inputs_of(stopped)} if stopped >= 0 else set[int]()
     return any(
         stopped < operation <= question.operation and not read.isdisjoint(optimizer.parameters)

@@ -23,7 +23,7 @@ def inside(earlier):
     for _ in range(earlier):
         model(torch.ones(2, 3))
     model(torch.ones(2, 3)).sum().backward()
-    print(model[0].weight.grad.norm())
+    str(model[0].weight.grad.norm())
 
 
 def between(earlier):
@@ -32,7 +32,7 @@ def between(earlier):
     for _ in range(earlier):
         second(first(torch.ones(2, 3)))
     second(torch.relu(first(torch.ones(2, 3)))).sum().backward()
-    print(first.weight.grad.norm())
+    str(first.weight.grad.norm())
 
 
 def behind(earlier):
@@ -41,7 +41,7 @@ def behind(earlier):
     for _ in range(earlier):
         model(torch.ones(2, 3))
     model(torch.ones(2, 3)).clamp(min=0).sum().backward()
-    print(model.weight.grad.norm())
+    str(model.weight.grad.norm())
 
 
 @pytest.mark.parametrize("program", [inside, between, behind])
