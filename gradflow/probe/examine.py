@@ -34,11 +34,10 @@ from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.outside.unrecorded import why_unrecorded
 from gradflow.probe.partial_losses import PartialLosses
 from gradflow.probe.repair_plans import repair_together
-from gradflow.probe.returned_values import find_returned_values, number_exits
+from gradflow.probe.returned_values import ReturnedValues, find_returned_values, follow_returned, number_exits
 from gradflow.probe.source_state import source_state, switched_off
 from gradflow.probe.substitutes import substitutes
 from gradflow.probe.unused import explain_unused
-from gradflow.source_place import place
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
 
@@ -57,13 +56,15 @@ def examine(
     slice_text: str = "",
     index: Any = None,
     verify: bool = False,
+    returned: ReturnedValues | None = None,
 ) -> Evidence:
     """Collect the evidence about one target from the base run and the experiments that it calls for.
 
     ``gradients`` is what the target got; what another one got, or what was raised for it, has no part in the answer.
-    With ``verify``, a gradient that arrives is also compared with how the score moves.
+    With ``verify``, a gradient that arrives is also compared with how the score moves. ``returned`` is what became of
+    the values that left torch, where that was looked for already, for this target and others together.
     """
-    return _Examination(laboratory, run, gradients, target, slice_text, index, verify).evidence()
+    return _Examination(laboratory, run, gradients, target, slice_text, index, verify, returned).evidence()
 
 
 NOT_FOLLOWED = (
@@ -81,6 +82,7 @@ class _Examination:
         slice_text: str,
         index: Any,
         verify: bool,
+        returned: ReturnedValues | None,
     ) -> None:
         self.laboratory = laboratory
         self.trace: Trace = run.trace
@@ -92,6 +94,7 @@ class _Examination:
         self.values = self.trace.layer_values.get(target, ())
         self.is_parameter = target in laboratory.parameters
         self.verify = verify
+        self.returned = returned
         self.derivative: DerivativeCheck | None = None
         self.undetermined: list[str] = [] if target not in gradients.partly_seen else [NOT_FOLLOWED]
         self.flows: tuple[NodeFlow, ...] = ()
@@ -294,23 +297,13 @@ class _Examination:
         return flows
 
     def _with_values_that_came_back(self, dependence: Dependence) -> Dependence:
-        """The same, also through NumPy and Python numbers, where values left torch that can have a gradient.
-
-        Each place is followed by itself, so that the loss is put down to the line at which the value leaves.
-        """
+        """The same, also through NumPy and Python numbers, where values left torch that can have a gradient."""
         exits = number_exits(self.trace, dependence)
-        returned = find_returned_values(self.laboratory, exits)
-        for reason in dict.fromkeys(returned.unknown.values()):
-            spans = [self.trace.site_span(site) for (_, site), why in returned.unknown.items() if why == reason]
-            where = ", ".join(place(span) for span in spans if span is not None)
-            self.unfollowed.append(f"whether what leaves torch at {where} is missing, because {reason}")
-        found = [analyse(self.trace, self.values, bridges) for bridges in returned.bridges.values() if bridges]
-        if not found:
-            return dependence
-        bridges = tuple(bridge for each in returned.bridges.values() for bridge in each)
-        self.bridged = frozenset(bridge.enter for bridge in bridges)
-        sides = tuple(dict.fromkeys(way for each in found for way in each.sides))
-        return replace(analyse(self.trace, self.values, bridges), sides=sides)
+        returned = self.returned if self.returned is not None else find_returned_values(self.laboratory, exits)
+        followed = follow_returned(self.trace, self.values, dependence, exits, returned)
+        self.unfollowed += followed.undetermined
+        self.bridged = followed.entered
+        return followed.dependence
 
     def _derivative(self) -> DerivativeCheck:
         """The gradient against how the score moves, measured once."""

@@ -1,22 +1,24 @@
 """Values that leave torch on a side way and come back as numbers or arrays: which do, and where.
 
-One forward more tells whether any of them is used by the score; only then is each place looked into by itself.
+One forward more tells whether any of them is used by the score; only then is each place looked into by itself. What was
+seen holds for every target of the run: an audit looks once, and asks of each parameter what became of its own values.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from gradflow.graph.dependence import Bridge, Dependence, is_differentiable
+from gradflow.graph.dependence import Bridge, Dependence, analyse, is_differentiable
 from gradflow.probe.differential import Entries, entries_of_change, score_of
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.shifted_exits import Place, ShiftedChecksums, ShiftedExits
 from gradflow.probe.together.halving import worth_trying
+from gradflow.source_place import place as place_in_code
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import VALUE_EXITS
 
-__all__ = ["ReturnedValues", "find_returned_values", "number_exits"]
+__all__ = ["FollowedValues", "ReturnedValues", "find_returned_values", "follow_returned", "number_exits"]
 
 _FEW_PLACES = 6
 """So many places are looked into one by one, more of them together first."""
@@ -29,8 +31,25 @@ _MOST_PLACES = 32
 class ReturnedValues:
     """For each place at which values left, where they came back; ``unknown`` says why that is not known of others."""
 
-    bridges: Mapping[Place, tuple[Bridge, ...]]
+    entries: Mapping[Place, Entries] = field(default_factory=dict)
     unknown: Mapping[Place, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowedValues:
+    """What depends on the values of a target, the ways outside torch included.
+
+    ``bridges`` are those ways, by the place at which they begin, and ``undetermined`` says what is not known.
+    """
+
+    dependence: Dependence
+    bridges: Mapping[Place, tuple[Bridge, ...]] = field(default_factory=dict)
+    undetermined: tuple[str, ...] = ()
+
+    @property
+    def entered(self) -> frozenset[int]:
+        """The operations at which something came back."""
+        return frozenset(bridge.enter for bridges in self.bridges.values() for bridge in bridges)
 
 
 def number_exits(trace: Trace, dependence: Dependence) -> dict[Place, list[int]]:
@@ -59,7 +78,7 @@ def find_returned_values(laboratory: Laboratory, exits: Mapping[Place, list[int]
     One forward where nothing does; else two more, one for each place, and some to leave out harmless ones of many.
     """
     if not exits or not _move_the_score(laboratory, tuple(exits)):
-        return ReturnedValues(bridges={})
+        return ReturnedValues()
     base, again = laboratory.checksums()
     if score_of(base.run) != score_of(again.run):
         return _unknown(exits, "two runs of the model give different scores")
@@ -76,12 +95,39 @@ def find_returned_values(laboratory: Laboratory, exits: Mapping[Place, list[int]
     not_seen = [place for place, found in entries.items() if not found.rows and found.parting < 0]
     reason = f"there are {len(tried)} such places and {_MOST_PLACES} of them were looked into"
     return ReturnedValues(
-        bridges={place: _bridges(base.run.trace, exits, entries, place) for place in entries},
+        entries=entries,
         unknown={
             **dict.fromkeys(not_seen, "the score moves with it and no recorded operation brings it back"),
             **dict.fromkeys(tried[_MOST_PLACES:], reason),
         },
     )
+
+
+def follow_returned(
+    trace: Trace,
+    values: Sequence[int],
+    dependence: Dependence,
+    exits: Mapping[Place, list[int]],
+    returned: ReturnedValues,
+) -> FollowedValues:
+    """Follow ``values`` on the ways outside torch as well, which begin at their ``exits``.
+
+    Each place is followed by itself, so that the loss is put down to the line at which the value leaves.
+    """
+    undetermined = []
+    own = {place: reason for place, reason in returned.unknown.items() if place in exits}
+    for reason in dict.fromkeys(own.values()):
+        spans = [trace.site_span(site) for (_, site), why in own.items() if why == reason]
+        where = ", ".join(place_in_code(span) for span in spans if span is not None)
+        undetermined.append(f"whether what leaves torch at {where} is missing, because {reason}")
+    entries = {place: found for place, found in returned.entries.items() if place in exits}
+    by_place = {place: _bridges(trace, exits, entries, place) for place in entries}
+    found = [analyse(trace, values, bridges) for bridges in by_place.values() if bridges]
+    if found:
+        sides = tuple(dict.fromkeys(way for each in found for way in each.sides))
+        every = tuple(bridge for bridges in by_place.values() for bridge in bridges)
+        dependence = replace(analyse(trace, values, every), sides=sides)
+    return FollowedValues(dependence=dependence, bridges=by_place, undetermined=tuple(undetermined))
 
 
 def _move_the_score(laboratory: Laboratory, places: Sequence[Place]) -> bool:
@@ -92,7 +138,7 @@ def _move_the_score(laboratory: Laboratory, places: Sequence[Place]) -> bool:
 
 
 def _unknown(places: Iterable[Place], reason: str) -> ReturnedValues:
-    return ReturnedValues(bridges={}, unknown=dict.fromkeys(places, reason))
+    return ReturnedValues(unknown=dict.fromkeys(places, reason))
 
 
 def _bridges(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
-from gradflow.graph.cut_group import CutGroup, rows_of
+from gradflow.graph.cut_group import rows_of
 from gradflow.graph.ways_to_score import WaysToScore, upstream_of
 from gradflow.probe.evidence import PartialLoss
 from gradflow.probe.laboratory import Laboratory
@@ -20,10 +20,16 @@ __all__ = ["names_before", "those_that_change"]
 Gradient = tuple[torch.Tensor | None, ...]
 
 
-def names_before(trace: Trace, ways: WaysToScore, group: CutGroup, names: Sequence[str]) -> tuple[str, ...]:
-    """The parameters that anything was made from which the cut keeps from the score."""
+def names_before(trace: Trace, ways: WaysToScore, loss: PartialLoss, names: Sequence[str]) -> tuple[str, ...]:
+    """The parameters that anything was made from which the cut keeps from the score.
+
+    What came back from outside torch was made of what left it, though the record of the cut does not say so: what is
+    before an earlier cut on the same way is before this one.
+    """
+    earlier = (other for other in loss.others if other.operation < loss.group.operation)
     rows = [
         row
+        for group in (loss.group, *earlier)
         for row in rows_of(trace, group)
         if group.leave >= 0 or any(ways.obstacles[value] is not None for value in trace.outputs_of(row))
     ]

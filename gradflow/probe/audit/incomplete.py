@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gradflow.graph.cut_group import place_of
-from gradflow.graph.dependence import analyse
+from gradflow.graph.dependence import Dependence, analyse
 from gradflow.graph.ways_to_score import WaysToScore, upstream_of
 from gradflow.probe.audit.behind_a_cut import names_before, those_that_change
 from gradflow.probe.derivative.harmful import harmful_losses
@@ -16,6 +16,7 @@ from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.partial_losses import PARTIAL_CAUSES
+from gradflow.probe.returned_values import find_returned_values, follow_returned, number_exits
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
 
@@ -39,13 +40,18 @@ def examine_incomplete(
     """One entry per cut that takes a part of a gradient, and what could not be determined.
 
     Of the parameters ``arrived``, which do get a gradient, one or two are looked into for each cut on their ways; whose
-    gradient a cut takes a part of, one more run measures. The laboratory's ``parameters`` are afterwards only those
-    that were looked into.
+    gradient a cut takes a part of, one more run measures. What leaves torch is followed once for all of them. The
+    laboratory's ``parameters`` are afterwards only those that were looked into.
     """
     trace = run.trace
-    subjects = _subjects(trace, ways, arrived)
+    values = [trace.layer_values[name][0] for name in arrived]
+    recorded = analyse(trace, values)
+    exits = number_exits(trace, recorded)
+    returned = find_returned_values(laboratory, exits)
+    followed = follow_returned(trace, values, recorded, exits, returned)
+    subjects = _subjects(trace, ways, arrived, followed.dependence)
     looked_at, left_out = subjects[:MOST_SUBJECTS], subjects[MOST_SUBJECTS:]
-    undetermined: list[str] = []
+    undetermined = list(followed.undetermined)
     if left_out:
         undetermined.append(
             f"whether the gradient of {len(left_out)} more parameters is whole, among them `{left_out[0]}`: "
@@ -56,18 +62,17 @@ def examine_incomplete(
     laboratory.parameters = {name: everything[name] for name in looked_at}
     found: dict[tuple[str, str, int], tuple[str, Evidence]] = {}
     for name in looked_at:
-        evidence = examine(laboratory, run, gradients[name], name)
+        evidence = examine(laboratory, run, gradients[name], name, returned=returned)
         undetermined += evidence.undetermined
         for loss in evidence.partial:
             found.setdefault(place_of(trace, loss.group), (name, replace(evidence, partial=(loss,))))
     if arrived and not (found or undetermined):
         laboratory.parameters = everything
-        dependence = analyse(trace, [trace.layer_values[name][0] for name in arrived])
-        undetermined += unseen_ways(laboratory, trace, dependence, arrived, "a parameter")
+        undetermined += unseen_ways(laboratory, trace, followed.dependence, arrived, "a parameter", followed.entered)
     causes = [IncompleteCause(members=(name,), evidence=evidence) for name, evidence in found.values()]
     harmful = [cause for cause in causes if harmful_losses(cause.evidence)]
     losses = [cause.evidence.partial[0] for cause in harmful]
-    before = [names_before(trace, ways, loss.group, arrived) for loss in losses]
+    before = [names_before(trace, ways, loss, arrived) for loss in losses]
     changing = those_that_change(
         laboratory, trace, losses, before, lambda name: gradients[name].by_target[name], everything
     )
@@ -81,19 +86,20 @@ def _in_order(names: Sequence[str], some: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in some)
 
 
-def _subjects(trace: Trace, ways: WaysToScore, arrived: Sequence[str]) -> list[str]:
+def _subjects(trace: Trace, ways: WaysToScore, arrived: Sequence[str], dependence: Dependence) -> list[str]:
     """For each cut the parameter before it that is read first and the one that is read last.
 
     The one has nearly the whole network between itself and the loss, the other is the nearest to the cut: what goes
-    through the cut may be nothing to the one and much to the other.
+    through the cut may be nothing to the one and much to the other. ``dependence`` is of all that ``arrived``.
     """
     value_of = {name: trace.layer_values[name][0] for name in arrived}
     in_order = sorted(arrived, key=lambda name: ways.first_read[value_of[name]])
+    # what comes back from outside torch was made of what left it, and the record does not say so
+    leaving = (cut.leave for way in dependence.sides for cut in way if cut.leave >= 0 and cut.cause in PARTIAL_CAUSES)
+    cutting = (cut.operation for cut in dependence.cuts if cut.leave < 0 and cut.cause in PARTIAL_CAUSES)
     found: dict[str, None] = {}
-    for cut in analyse(trace, list(value_of.values())).cuts:
-        if cut.cause not in PARTIAL_CAUSES:
-            continue
-        before = upstream_of(trace, cut.operation)
+    for operation in dict.fromkeys((*cutting, *leaving)):
+        before = upstream_of(trace, operation)
         members = [name for name in in_order if before[value_of[name]]]
         found.update(dict.fromkeys((*members[:1], *members[-1:])))
     return sorted(found, key=in_order.index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from gradflow.graph.dependence import analyse
+from gradflow.graph.dependence import Bridge, analyse
 from gradflow.load.loading import workload_from_objects
 from gradflow.probe.differential import Entries, entries_of_change
 from gradflow.probe.laboratory import Laboratory
-from gradflow.probe.returned_values import ReturnedValues, find_returned_values, number_exits
-from gradflow.probe.shifted_exits import shifted
+from gradflow.probe.returned_values import ReturnedValues, find_returned_values, follow_returned, number_exits
+from gradflow.probe.shifted_exits import Place, shifted
 from gradflow.trace.data import Trace
 from gradflow.trace.state import preserved
 
@@ -46,13 +46,14 @@ class Found:
 
     trace: Trace
     returned: ReturnedValues
+    by_place: Mapping[Place, tuple[Bridge, ...]]
     influence_bridges: tuple[tuple[str, str], ...]
     forward_count: int
 
     @property
     def bridges(self) -> list[tuple[str, str]]:
         """Names of the operations at which values left and came back."""
-        pairs = [pair for bridges in self.returned.bridges.values() for pair in bridges]
+        pairs = [pair for bridges in self.by_place.values() for pair in bridges]
         return [(self.trace.name_of(pair.leave), self.trace.name_of(pair.enter)) for pair in pairs]
 
 
@@ -64,15 +65,24 @@ def study(compute: Compute, *, influence: bool = False) -> Found:
         laboratory = Laboratory(workload, keeper, {"layer": model.layer}, {})
         run = laboratory.forward()
         trace = run.trace
-        dependence = analyse(trace, trace.layer_values["layer"])
+        values = trace.layer_values["layer"]
+        dependence = analyse(trace, values)
+        exits = number_exits(trace, dependence)
         if influence:
             bridges = laboratory.influence("layer", dependence.exits).bridges
-            returned = ReturnedValues(bridges={})
+            returned = ReturnedValues()
         else:
             bridges = ()
-            returned = find_returned_values(laboratory, number_exits(trace, dependence))
+            returned = find_returned_values(laboratory, exits)
+        by_place = follow_returned(trace, values, dependence, exits, returned).bridges
     names = tuple((trace.name_of(bridge.leave), trace.name_of(bridge.enter)) for bridge in bridges)
-    return Found(trace=trace, returned=returned, influence_bridges=names, forward_count=laboratory.forward_count)
+    return Found(
+        trace=trace,
+        returned=returned,
+        by_place=by_place,
+        influence_bridges=names,
+        forward_count=laboratory.forward_count,
+    )
 
 
 def logged(h: torch.Tensor) -> torch.Tensor:
@@ -169,7 +179,7 @@ def test_each_value_is_followed_from_its_line_to_where_it_comes_back(compute, br
 
 
 def test_in_a_loop_each_turn_has_its_own_way_back():
-    bridges = [pair for pairs in study(in_a_loop).returned.bridges.values() for pair in pairs]
+    bridges = [pair for pairs in study(in_a_loop).by_place.values() for pair in pairs]
     assert len(bridges) == 3
     assert all(bridge.leave < bridge.enter for bridge in bridges)
     assert len({bridge.leave for bridge in bridges}) == 3
