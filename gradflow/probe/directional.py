@@ -43,6 +43,8 @@ _SEEDS = (1, 2)
 """Base points: with noise of one seed or another added to the target's values, and the model's own."""
 _DIRECTIONS = 2
 _JITTER = 0.01
+_FAR_STEPS = (1e-2,)
+_FAR_TOLERANCE = 0.05
 _MOST_HALVINGS = 5
 _MOST_BYTES = 8 * 1024**3
 
@@ -50,7 +52,7 @@ _Alter = Callable[[int, torch.Tensor], torch.Tensor]
 
 
 def check_derivative(
-    laboratory: Laboratory, target: str, index: Any = None, *, thorough: bool = True
+    laboratory: Laboratory, target: str, index: Any = None, *, thorough: bool = True, is_far: bool = False
 ) -> DerivativeCheck:
     """Compare the derivative of the score at a module's output, or at a parameter, with central differences.
 
@@ -66,6 +68,9 @@ def check_derivative(
         The part of the activation that is moved; all of it by default.
     thorough
         Otherwise fewer base points and step sizes, for where a loss is suspected already.
+    is_far
+        Moves by a hundredth, and only asks whether the score still roughly follows the gradient: it does where the
+        score is smooth, and does not where it moves in small steps, of which smaller moves see nothing.
     """
     before = laboratory.forward_count
     reason = laboratory.reach_of_move(target).reason
@@ -75,7 +80,7 @@ def check_derivative(
         subject = _MovedModel(laboratory, target, index, thorough)
         comparisons: list[Comparison] = []
         for seed in subject.base_points(thorough):
-            comparisons.append(subject.compared(seed))
+            comparisons.append(subject.compared(seed, is_far=is_far))
             if comparisons[-1].outcome == "agrees":
                 break
     except _NotComparableError as error:
@@ -166,7 +171,7 @@ class _MovedModel:
             return (_UNMOVED, *_SEEDS) if thorough else (_UNMOVED, *_SEEDS[:1])
         return (*_SEEDS, _UNMOVED) if thorough else _SEEDS[:1]
 
-    def compared(self, seed: int) -> Comparison:
+    def compared(self, seed: int, *, is_far: bool = False) -> Comparison:
         """Autograd against differences around one base point."""
         jitters: list[float] = []
         sizes: list[float] = []
@@ -214,6 +219,8 @@ class _MovedModel:
             rounding = torch.finfo(torch.float64).eps * abs(base) / step
             return Quotient(value=difference / (2 * step), rounding=rounding)
 
+        if is_far:
+            return compare(predicted, quotient, steps=_FAR_STEPS, tolerance=_FAR_TOLERANCE)
         return compare(predicted, quotient, steps=STEPS, enough=self._enough)
 
     def _direction(self, seed: int, number: int, call: int, like: torch.Tensor) -> torch.Tensor:

@@ -249,6 +249,7 @@ class _Examination:
             odd = any(formula.outcome not in ("right", "undetermined") for formula in self.formulas)
             is_replaced = self._is_on_the_way(dependence, self.substitutes)
             self._verify(dependence, is_explained=bool(self.partial) or odd or is_replaced)
+        self.unfollowed += losses.in_steps  # whatever was measured with small moves
         return dependence
 
     def _look_for_unseen_ways(self, dependence: Dependence) -> None:
@@ -311,8 +312,10 @@ class _Examination:
             self.derivative = check_derivative(self.laboratory, self.target, self.index, thorough=self.verify)
         return self.derivative
 
-    def _of_all(self) -> DerivativeCheck:
-        """The same for the whole activation, where only a part of it was asked for."""
+    def _of_all(self, *, is_far: bool = False) -> DerivativeCheck:
+        """The same for the whole activation, where only a part of it was asked for; or for moves far larger."""
+        if is_far:
+            return check_derivative(self.laboratory, self.target, thorough=False, is_far=True)
         return self._derivative() if self.index is None else check_derivative(self.laboratory, self.target)
 
     def _verify(self, dependence: Dependence, *, is_explained: bool) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import torch
 
@@ -46,6 +47,10 @@ _PLAIN = 0.02
 _Way = tuple[CutGroup, ...]
 
 
+class _ComparesDerivative(Protocol):
+    def __call__(self, *, is_far: bool = False) -> DerivativeCheck: ...
+
+
 class PartialLosses:
     """Runs with the cuts of side ways mended, compared with the gradient as it is.
 
@@ -63,7 +68,9 @@ class PartialLosses:
     Attributes
     ----------
     unmeasured
-        Of which ways it is not known what they lack, and why.
+        Of which ways it is not known what they lack, and why; small moves of the score can tell.
+    in_steps
+        The same of ways on which the score moves in steps, of which small moves tell nothing.
     undetermined
         The same of ways on which there is no true derivative to compare with.
     """
@@ -75,10 +82,11 @@ class PartialLosses:
         target: str,
         given: Sequence[torch.Tensor | None],
         substitutes: frozenset[int],
-        derivative: Callable[[], DerivativeCheck],
+        derivative: _ComparesDerivative,
     ) -> None:
         self.undetermined: list[str] = []
         self.unmeasured: list[str] = []
+        self.in_steps: list[str] = []
         self._laboratory = laboratory
         self._trace = trace
         self._target = target
@@ -171,6 +179,8 @@ class PartialLosses:
         if check.outcome == "unclear":
             for reason, ways in not_mended.items():
                 self._leave_undetermined(ways, f"{reason}, and {check.reason}")
+        if check.outcome == "agrees":
+            self._look_for_steps(not_mended)
         if check.outcome != "differs":
             return ()
         groups = {group.key: (group, reason) for reason, ways in not_mended.items() for way in ways for group in way}
@@ -180,6 +190,14 @@ class PartialLosses:
             )
             for group, reason in groups.values()
         )
+
+    def _look_for_steps(self, not_mended: Mapping[str, Sequence[_Way]]) -> None:
+        """What is rounded outside torch, as in text, moves the score in steps: no small move can tell what is lost."""
+        outside = {reason: [way for way in ways if way[0].leave >= 0] for reason, ways in not_mended.items()}
+        if any(outside.values()) and self._derivative(is_far=True).outcome != "agrees":
+            for reason, ways in outside.items():
+                told = f"{reason}, and the score follows the gradient for very small moves only"
+                self.in_steps += self._sentences(ways, told)
 
     def _leave_undetermined(self, ways: Sequence[_Way], reason: str) -> None:
         self.unmeasured += self._sentences(ways, reason)

@@ -168,3 +168,33 @@ def test_numbers_of_the_input_have_no_gradient_to_lose():
     report = gradflow.audit(Scaled(logged), inputs=torch.randn(5, 3))
     assert (report.exit_code, report.diagnostics, report.undetermined) == (0, (), ())
     assert report.environment.forward_count == 1
+
+
+def as_text(h: torch.Tensor) -> torch.Tensor:
+    return torch.tensor([[float(f"{number:.6f}") for number in row] for row in h.tolist()])
+
+
+def as_half(h: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(h.detach().numpy().astype("float16").astype("float32"))
+
+
+@pytest.mark.parametrize("detour", [as_text, as_half])
+def test_what_is_rounded_on_its_way_is_not_called_whole(detour):
+    """The smallest moves do not change what is rounded, so that the gradient seems to be the derivative."""
+    (said,) = audited(detour).undetermined
+    assert "very small moves only" in said
+    torch.manual_seed(0)
+    model, x = Net(detour), torch.randn(5, 3)
+    for verify in (False, True):
+        assert gradflow.check(model, parameter="before.weight", inputs=x, verify=verify).verdict == "not determined"
+
+
+def less_the_largest(h: torch.Tensor) -> torch.Tensor:
+    # what is taken away from all entries alike makes no difference to a softmax
+    largest = numpy.vectorize(float)(h.detach().numpy()).max(axis=1, keepdims=True)
+    return torch.softmax(h - torch.from_numpy(largest).to(h.dtype), -1)
+
+
+def test_what_is_made_up_for_is_whole():
+    report = audited(less_the_largest)
+    assert (report.exit_code, report.diagnostics, report.undetermined) == (0, (), ())
