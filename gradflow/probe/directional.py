@@ -43,8 +43,8 @@ _SEEDS = (1, 2)
 """Base points: with noise of one seed or another added to the target's values, and the model's own."""
 _DIRECTIONS = 2
 _JITTER = 0.01
-_FAR_STEPS = (1e-2,)
-_FAR_TOLERANCE = 0.05
+_FAR_STEPS = (1e-2, 3e-3)
+_FAR_TOLERANCE = 5e-3
 _MOST_HALVINGS = 5
 _MOST_BYTES = 8 * 1024**3
 

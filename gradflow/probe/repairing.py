@@ -19,7 +19,7 @@ from gradflow.location import SiteTable, SourceSpan
 from gradflow.trace.classify import Kind
 from gradflow.trace.grad_mode import region_site
 from gradflow.trace.nested import nested_tensors
-from gradflow.trace.operation_kinds import DETACHING, TO_ARRAYS
+from gradflow.trace.operation_kinds import DETACHING, TO_ARRAYS, VALUE_EXITS
 from gradflow.trace.recorder import Recorder
 
 __all__ = ["RepairPlan", "RepairingRecorder"]
@@ -52,7 +52,9 @@ class RepairingRecorder(Recorder):
 
     ``applied`` counts how often; ``refused`` holds the names of planned operations for which it is not known how.
     ``without_history`` are the places at which numbers that could have a gradient still came out without one: planned
-    ones, and those that read something which has one; ``mended`` are the nodes of what has one at planned places.
+    ones, and those that read something which has one; ``mended`` are the nodes of what has one at planned places;
+    ``left`` are those of what left torch, be it once more: a tensor in place of a number is turned into a number by
+    ``math.sqrt``, and into text by an f-string.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class RepairingRecorder(Recorder):
         self.applied = 0
         self.refused: set[str] = set()
         self.mended: dict[Place, set[Any]] = {}
+        self.left: set[Any] = set()
         self._with_history: set[Place] = set()
         self._without_history: set[Place] = set()
         spans = sites.spans()
@@ -89,6 +92,14 @@ class RepairingRecorder(Recorder):
         ):
             self._without_history.add(place)
 
+    def note_given_away(self, read: Any) -> None:
+        """The same, and that the values leave."""
+        super().note_given_away(read)
+        self._note_left(read)
+
+    def _note_left(self, read: Any) -> None:
+        self.left.update(get_gradient_edge(tensor).node for tensor in nested_tensors(read) if tensor.requires_grad)
+
     def record(
         self,
         func: Callable[..., Any],
@@ -113,6 +124,8 @@ class RepairingRecorder(Recorder):
             return args[0].clone()
         result = super().record(func, args, kwargs, kind, name, text)
         self._note(place, args[:1] if kind == Kind.INPLACE else result, args)
+        if text in VALUE_EXITS:
+            self._note_left(args)
         return result
 
     def record_call(

@@ -107,7 +107,7 @@ class Recorder(GradModes, TorchFunctionMode):
             return run_theirs(func, args, kwargs or _NO_KEYWORDS)
         try:
             if kind >= _EXPOSE:
-                self.elsewhere.note_given_away(args)
+                self.note_given_away(args)
                 if kind == _EXPOSE:
                     self.before_exposing(args[0] if args else None)
                 return run_theirs(func, args, kwargs or _NO_KEYWORDS)
@@ -123,6 +123,10 @@ class Recorder(GradModes, TorchFunctionMode):
         """The memory of a tensor is handed out: it may be written to from now on, unseen."""
         if self.before_write is not None:
             self.before_write(tensor)
+
+    def note_given_away(self, read: Any) -> None:
+        """Memory or text of tensors is handed out: their values may come back in ways that are not recorded."""
+        self.elsewhere.note_given_away(read)
 
     def is_own_thread(self) -> bool:
         """Whether this is the thread whose operations are recorded: a function mode is on in one thread only."""

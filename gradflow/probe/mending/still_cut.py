@@ -1,7 +1,8 @@
 """Where a repaired run is cut still, although its places were neutralised.
 
 A list of tensors that goes through ``pickle`` comes back as new leaves, one that goes through ``struct`` as bare
-numbers: the repair has done what it could, nothing arrives, and that the gradient stays the same shows nothing.
+numbers, and ``math.sqrt`` makes a number of a tensor again: the repair has done what it could, nothing arrives, and
+that the gradient stays the same shows nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from gradflow.probe.autograd_walk import walk_from
 from gradflow.probe.repairing import Place, RepairingRecorder
+from gradflow.trace.operation_kinds import TO_ARRAYS, VALUE_EXITS
 from gradflow.trace.run import Run
 
 __all__ = ["StillCut", "still_cut"]
@@ -44,4 +46,18 @@ def still_cut(recorder: RepairingRecorder, run: Run, parameters: Mapping[str, to
                 if of_target.isdisjoint(behind):
                     found[name].add(place)
     by_target = {name: frozenset(places) for name, places in found.items()}
-    return StillCut(everywhere=recorder.without_history, by_target=by_target)
+    return StillCut(everywhere=recorder.without_history | _left_again(recorder), by_target=by_target)
+
+
+def _left_again(recorder: RepairingRecorder) -> frozenset[Place]:
+    """Places at which a tensor took the place of a number, and something made of it has become a number after all."""
+    in_place_of_numbers = {
+        place: nodes for place, nodes in recorder.mended.items() if place[0] in VALUE_EXITS - TO_ARRAYS
+    }
+    if not (in_place_of_numbers and recorder.left):
+        return frozenset()
+    behind = walk_from(recorder.left, frozenset().union(*in_place_of_numbers.values()))
+    # of a graph that is too large to walk it is not known
+    return frozenset(
+        place for place, nodes in in_place_of_numbers.items() if behind is None or not nodes.isdisjoint(behind)
+    )

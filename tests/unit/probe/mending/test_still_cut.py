@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import inspect
 import json
+import math
 import pickle
 import struct
 
@@ -95,3 +96,39 @@ HEALTHY = [shifted_by_a_detached_constant, gradient_of_a_copy_that_is_not_used, 
 def test_what_loses_nothing_is_connected(side) -> None:
     report = check(side)
     assert (report.verdict, report.diagnostics, report.undetermined) == ("connected", (), ())
+
+
+def scaled_by_a_root(x):
+    return x * math.sqrt(x.norm().item())
+
+
+def scaled_by_a_sum(x):
+    return x * (float(x.std().item()) + float(x.norm().item()))
+
+
+def scaled_by_text(x):
+    return x * float(str(x.norm().item()))
+
+
+NUMBERS = (scaled_by_a_root, scaled_by_a_sum, scaled_by_text)
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
+@pytest.mark.parametrize("side", NUMBERS, ids=lambda side: side.__name__)
+def test_what_becomes_a_number_once_more_is_not_taken_for_mended(side) -> None:
+    report = check(side)
+    assert report.verdict == "wrong", str(report)
+    (line,) = {diagnostic.location.line for diagnostic in report.diagnostics}
+    assert line == side.__code__.co_firstlineno + 1
+
+
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
+def test_a_number_that_makes_no_difference_may_be_made_to_text() -> None:
+    def less_a_constant(x):
+        largest = x.max().item()
+        told.append(f"{largest:.3f} {math.sqrt(largest * largest)}")
+        return torch.softmax(x - largest, -1)
+
+    told: list[str] = []
+    report = check(less_a_constant)
+    assert (report.verdict, report.undetermined) == ("connected", ())
