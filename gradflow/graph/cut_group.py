@@ -73,7 +73,8 @@ def merge_cuts(groups: Sequence[CutGroup], trace: Trace) -> tuple[CutGroup, ...]
     """One thing to mend per cause.
 
     A ``.detach()`` that only prepares ``.numpy()`` or a copy belongs to that, and a comparison that only prepares
-    ``if`` belongs to the decision.
+    ``if`` belongs to the decision; so does a ``.detach()`` within the very call that gave numbers without a history
+    (``torch.autograd.functional.jacobian`` hands them out detached).
     """
     merged: list[CutGroup] = []
     seen: set[tuple[str, int]] = set()
@@ -93,9 +94,17 @@ def merge_cuts(groups: Sequence[CutGroup], trace: Trace) -> tuple[CutGroup, ...]
             and _line(trace, group) == _line(trace, merged[-1])
         ):
             seen.discard(merged.pop().key)
+        elif merged and group.cause == "detach" and _is_in_same_call(trace, group, merged[-1]):
+            merged[-1] = replace(merged[-1], prepared_by=(*merged[-1].prepared_by, group.operation))
+            continue
         seen.add(group.key)
         merged.append(group)
     return tuple(merged)
+
+
+def _is_in_same_call(trace: Trace, group: CutGroup, before: CutGroup) -> bool:
+    site = trace.operations.site
+    return before.cause == "nondiff-op" and site[group.operation] == site[before.operation] >= 0
 
 
 def _is_made_of(trace: Trace, group: CutGroup, operation: int) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gradflow.graph.cut_group import Bridge, CutGroup, merge_cuts
+from gradflow.graph.derivatives import is_differentiable
 from gradflow.graph.side_ways import side_ways
 from gradflow.location import makes_tensor
 from gradflow.trace.data import REGION_CAUSES, Trace
@@ -25,10 +26,7 @@ from gradflow.trace.operation_kinds import (
     is_inplace_name,
 )
 
-__all__ = ["NOT_RECORDED", "Bridge", "CutGroup", "Dependence", "analyse", "cause_of_loss"]
-
-_DIFFERENTIABLE = ("float", "bfloat", "complex", "half", "double")
-
+__all__ = ["NOT_RECORDED", "Bridge", "CutGroup", "Dependence", "analyse", "cause_of_loss", "is_differentiable"]
 
 NOT_RECORDED = "not-recorded"
 """The cause of a cut of which it is not determined why: what the operation read had its history lost meanwhile."""
@@ -67,11 +65,6 @@ class Dependence:
     sides: tuple[tuple[CutGroup, ...], ...]
     exits: tuple[int, ...]
     way: tuple[int, ...]
-
-
-def is_differentiable(dtype: str) -> bool:
-    """Whether values of a dtype can carry a gradient."""
-    return dtype.startswith(_DIFFERENTIABLE)
 
 
 def analyse(trace: Trace, sources: Sequence[int], bridges: Iterable[Bridge] = ()) -> Dependence:

@@ -6,9 +6,11 @@ A gradient that arrives by one way may be missing from another on which several 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 from gradflow.graph.cut_group import Bridge, CutGroup, merge_cuts
+from gradflow.graph.derivatives import is_choice
 from gradflow.trace.data import Trace
 
 __all__ = ["side_ways"]
@@ -36,6 +38,7 @@ def side_ways(
     if not cuts or trace.score < 0:
         return ()
     rest: dict[int, _Way] = {trace.score: ()}
+    weight = functools.partial(_weight, trace)
     for operation in range(len(trace) - 1, -1, -1):
         for output in trace.outputs_of(operation):
             if output not in rest:
@@ -44,26 +47,26 @@ def side_ways(
             for value in inputs_of(operation):
                 if depends[value] and value != output:
                     here = () if carries[output] else groups_at(operation, output, value)
-                    _offer(rest, value, (*here, *onwards))
+                    _offer(rest, value, (*here, *onwards), weight)
             if operation in bridges:
                 bridge = bridges[operation]
                 for value in inputs_of(bridge.leave):
                     if depends[value]:
-                        _offer(rest, value, (group_of(bridge, value), *onwards))
+                        _offer(rest, value, (group_of(bridge, value), *onwards), weight)
     ways: dict[tuple[tuple[str, int], ...], _Way] = {}
     for group, outputs in cuts:
         behind = [rest[value] for value in outputs if value in rest]
         if behind:
-            way = merge_cuts((group, *min(behind, key=_weight)), trace)
+            way = merge_cuts((group, *min(behind, key=weight)), trace)
             ways.setdefault(tuple(each.key for each in way), way)
     return tuple(ways.values())
 
 
-def _offer(rest: dict[int, _Way], value: int, way: _Way) -> None:
-    if value not in rest or _weight(way) < _weight(rest[value]):
+def _offer(rest: dict[int, _Way], value: int, way: _Way, weight: Callable[[_Way], tuple[int, int]]) -> None:
+    if value not in rest or weight(way) < weight(rest[value]):
         rest[value] = way
 
 
-def _weight(way: _Way) -> tuple[int, int]:
-    """Ways on which an operation has no derivative come last: whatever is mended, no gradient could arrive by them."""
-    return sum(group.cause == "nondiff-op" for group in way), len({group.key for group in way})
+def _weight(trace: Trace, way: _Way) -> tuple[int, int]:
+    """Ways on which a choice is made come last: whatever is mended, no gradient could arrive by them."""
+    return sum(is_choice(trace, group) for group in way), len({group.key for group in way})

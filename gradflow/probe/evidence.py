@@ -111,6 +111,8 @@ class PartialLoss:
     then not finite. ``is_behind_substitute`` where the way leads only through operations whose backward is not their
     derivative. ``is_made_up_for``: the score moves as the gradient says, so with the cut mended it would not be the
     derivative any more. ``others`` are cuts on the same way: the difference is that of mending all of them together.
+    ``stopped_again`` is the one of them that is a stop written for its own sake, behind an operation that gave numbers
+    without a history: there was nothing left to stop.
     """
 
     group: CutGroup
@@ -121,6 +123,7 @@ class PartialLoss:
     is_behind_substitute: bool = False
     is_made_up_for: bool = False
     others: tuple[CutGroup, ...] = ()
+    stopped_again: CutGroup | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from gradflow.probe.dense_values import as_real
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.evidence import PartialLoss
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.losses.partial_causes import stopped_again, takes_a_part
 from gradflow.probe.losses.unrecorded_calls import ways_of_unrecorded_calls
 from gradflow.probe.mending.cut_ways import places_on_cut_ways
 from gradflow.probe.repair_plans import joined, plan_of
@@ -25,9 +26,7 @@ from gradflow.probe.together.halving import worth_trying
 from gradflow.source_place import place
 from gradflow.trace.data import Trace
 
-__all__ = ["NEGLIGIBLE_LOSS", "PARTIAL_CAUSES", "PartialLosses", "relative_change"]
-
-PARTIAL_CAUSES = frozenset({"detach", "hook-detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
+__all__ = ["NEGLIGIBLE_LOSS", "PartialLosses", "relative_change"]
 
 FEW_SIDE_WAYS = 8
 """So many cut side paths are tried one by one, more of them together first; each trial costs a forward and a backward
@@ -103,7 +102,7 @@ class PartialLosses:
         self._open = places_on_cut_ways(self._trace, dependence)
         values = self._trace.layer_values.get(self._target, ())
         for way in (*dependence.sides, *ways_of_unrecorded_calls(self._trace, values, dependence)):
-            if all(group.cause in PARTIAL_CAUSES and group.value >= 0 for group in way):
+            if all(takes_a_part(self._trace, group) and group.value >= 0 for group in way):
                 ways.setdefault(plan_of(self._trace, way), way)
         tried = worth_trying(list(ways), self._is_whole_without, FEW_SIDE_WAYS)
         left_out = [ways[plan] for plan in tried[MOST_SIDE_WAYS:]]
@@ -111,13 +110,17 @@ class PartialLosses:
         for plan in tried[:MOST_SIDE_WAYS]:
             way = ways[plan]
             difference = self._difference_without(plan)
+            if (difference is None or math.isnan(difference)) and stopped_again(self._trace, way) is not None:
+                continue  # how much it is does not matter: it is meant
             if difference is None:
                 not_mended.setdefault(_NOT_RUN, []).append(way)
             elif math.isnan(difference):
                 not_mended.setdefault(_NOT_FINITE, []).append(way)
             elif difference > NEGLIGIBLE_LOSS:
                 for loss in self._losses_of(way, difference, dependence):
-                    losses.setdefault(place_of(self._trace, loss.group), loss)
+                    expression = place_of(self._trace, loss.group)
+                    if expression not in losses or losses[expression].stopped_again is not None:
+                        losses[expression] = loss
         if not_mended and not losses:
             return self._seen_in_the_score(not_mended)
         for reason, ways_left in not_mended.items():
@@ -129,7 +132,8 @@ class PartialLosses:
         plain = [
             loss
             for loss in losses
-            if loss.relative_difference >= _PLAIN and not loss.is_straight_through and not loss.is_behind_substitute
+            if loss.relative_difference >= _PLAIN
+            and not (loss.is_straight_through or loss.is_behind_substitute or loss.stopped_again is not None)
         ]
         if not plain or self._derivative().outcome != "agrees":
             return losses
@@ -155,6 +159,7 @@ class PartialLosses:
         straight_through = is_straight_through(self._trace, way[0])
         # what ends the history of a whole call stands before the target, and behind nothing
         begins_before = way[0].value >= 0 and not dependence.depends[way[0].value]
+        again = stopped_again(self._trace, way)
         behind = not begins_before and is_behind(self._trace, values, way[0], self._substitutes)
         return [
             PartialLoss(
@@ -163,8 +168,10 @@ class PartialLosses:
                 is_straight_through=straight_through,
                 is_behind_substitute=behind,
                 others=tuple(other for other in way if other != group),
+                stopped_again=again,
             )
             for group in way
+            if group != again
         ]
 
     def _seen_in_the_score(self, not_mended: Mapping[str, Sequence[_Way]]) -> tuple[PartialLoss, ...]:

@@ -11,6 +11,7 @@ from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.written import written
 from gradflow.graph.dependence import NOT_RECORDED, CutGroup
+from gradflow.graph.derivatives import is_choice
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence, RepairOutcome
 from gradflow.probe.straight_through import is_straight_through
@@ -59,10 +60,12 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
     notes = [text.note]
     message = f"no gradient reaches `{evidence.target}` from {evidence.score}"
     if _is_without_effect(evidence):
-        is_choice = group.cause == "nondiff-op"
-        what = "of which only a choice is read" if is_choice else "whose part of the result is not read"
+        is_chosen = is_choice(trace, group)
+        what = "of which only a choice is read" if is_chosen else "whose part of the result is not read"
+        if group.cause == "nondiff-op" and not is_chosen:
+            what = f"though its data goes through `{written(name)}`"
         message = f"{evidence.score} was not seen to change with `{evidence.target}`, {what}"
-        why = f"what `{written(name)}` chose had no effect on it" if is_choice else "this stop takes nothing away"
+        why = f"what `{written(name)}` chose had no effect on it" if is_chosen else "this stop takes nothing away"
         moved = f"the {evidence.kind}'s values moved in many ways, far away, up, down and at random"
         notes.append(f"tried: with {moved}, {evidence.score} stays the same: {why}")
     if declared is not None:

@@ -70,6 +70,11 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
             "what is stopped comes only through operations whose backward stands in for their derivative (a spike, a "
             "quantiser), so no true derivative is lost: usually this is meant"
         )
+    elif loss.stopped_again is not None:
+        message = f"a part of the gradient of `{evidence.target}` is stopped here, and once more behind it"
+        again = trace.site_span(loss.stopped_again.site) or trace.span_of(_operation_of(loss.stopped_again))
+        where = f" at {place(again)}" if again is not None else ""
+        notes.append(f"what comes from here has no history, and is stopped{where} all the same: usually this is meant")
     elif loss.is_made_up_for:
         message = f"a part of the gradient of `{evidence.target}` is stopped here, and nothing is missing"
         notes.append(

@@ -14,8 +14,8 @@ from gradflow.probe.evidence import Evidence
 from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.losses.partial_causes import takes_a_part
 from gradflow.probe.outside.entering import unseen_ways
-from gradflow.probe.partial_losses import PARTIAL_CAUSES
 from gradflow.probe.returned_values import find_returned_values, follow_returned, number_exits
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
@@ -95,8 +95,8 @@ def _subjects(trace: Trace, ways: WaysToScore, arrived: Sequence[str], dependenc
     value_of = {name: trace.layer_values[name][0] for name in arrived}
     in_order = sorted(arrived, key=lambda name: ways.first_read[value_of[name]])
     # what comes back from outside torch was made of what left it, and the record does not say so
-    leaving = (cut.leave for way in dependence.sides for cut in way if cut.leave >= 0 and cut.cause in PARTIAL_CAUSES)
-    cutting = (cut.operation for cut in dependence.cuts if cut.leave < 0 and cut.cause in PARTIAL_CAUSES)
+    leaving = (cut.leave for way in dependence.sides for cut in way if cut.leave >= 0 and takes_a_part(trace, cut))
+    cutting = (cut.operation for cut in dependence.cuts if cut.leave < 0 and takes_a_part(trace, cut))
     found: dict[str, None] = {}
     for operation in dict.fromkeys((*cutting, *leaving)):
         before = upstream_of(trace, operation)

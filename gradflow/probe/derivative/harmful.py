@@ -11,9 +11,10 @@ __all__ = ["harmful_losses"]
 def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
     """The partial cuts that make the gradient wrong, the largest loss first.
 
-    A straight-through estimator is meant, and behind one there is no true derivative to lose; where the score moves as
-    the gradient says, nothing is missing; a stop-gradient inside an installed package is its authors' decision, on
-    which the published model rests. All are told, and none makes the verdict.
+    A straight-through estimator is meant, and behind one there is no true derivative to lose; what was stopped though
+    it had no history was meant to have none; where the score moves as the gradient says, nothing is missing; a
+    stop-gradient inside an installed package is its authors' decision, on which the published model rests. All are
+    told, and none makes the verdict.
     """
     losses = [
         loss
@@ -22,6 +23,7 @@ def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
             loss.is_straight_through
             or loss.is_behind_substitute
             or loss.is_made_up_for
+            or loss.stopped_again is not None
             or _is_of_a_package(evidence, loss)
         )
     ]
