@@ -44,6 +44,7 @@ from gradflow.probe.audit.incomplete import examine_incomplete
 from gradflow.probe.audit_causes import examine_groups
 from gradflow.probe.audit_evidence import GroupCause, UnitCount
 from gradflow.probe.audit_groups import state_of
+from gradflow.probe.derivative.harmful import harmful_losses
 from gradflow.probe.evidence import Measured
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory, measured_all
@@ -133,11 +134,15 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         say("looking for causes")
         of_model = {name: states[name] for name in trainable}
         arrived = [name for name, state in of_model.items() if state == "gradient"]
-        incomplete, not_whole = examine_incomplete(laboratory, run, gradients, ways, arrived)
+        in_part = [name for name, state in of_model.items() if state in ("gradient", "zero")]
+        incomplete, not_whole = examine_incomplete(laboratory, run, gradients, ways, in_part)
+        lacking = {name for cause in incomplete if harmful_losses(cause.evidence) for name in cause.members}
+        # of what is zero along the ways that are whole it is told already what the others lack
+        open_states = {name: one for name, one in of_model.items() if one != "zero" or name not in lacking}
         laboratory.parameters = everything
         formulas, not_checked = examine_formulas(laboratory, run, gradients, ways, arrived)
         laboratory.parameters = everything
-        causes, undetermined = examine_groups(laboratory, keeper, run, gradients, of_model)
+        causes, undetermined = examine_groups(laboratory, keeper, run, gradients, open_states)
         unrestored = keeper.unrestored
     environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
     depth, not_judged = _depth(workload, run.trace, ways, measured, of_model)

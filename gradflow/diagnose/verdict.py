@@ -31,7 +31,8 @@ def verdict_of(evidence: Evidence) -> Verdict:
     if not any(measured.entry_count for measured in arrived):
         return "unused"
     looked_at = [measured for measured in evidence.sliced if measured.arrived] or arrived
-    if evidence.is_cancelled or all(measured.is_zero for measured in looked_at):
+    # zero along the ways that are whole, and not so along the others, is no zero
+    if evidence.is_cancelled or (all(measured.is_zero for measured in looked_at) and not harmful_losses(evidence)):
         return "zero"
     if is_incomplete or _is_shown_wrong(evidence):
         return "wrong"

@@ -228,8 +228,14 @@ class _Examination:
             birth = next((flow for flow in self.flows if flow.incoming_finite and not flow.outgoing_finite), None)
             if birth is not None and birth.operation >= 0:
                 self.first_nan = first_nan(self.laboratory, self.trace, birth.operation)
-            if self.verify and all(m.is_finite for m in measured if m.arrived):
-                self._verify(dependence, is_explained=any(flow.is_end for flow in self.flows))
+            if any(not m.is_finite for m in measured if m.arrived):
+                return dependence
+            if dependence.sides and not self.taking_hooks and all(m.is_zero for m in measured if m.arrived):
+                self.substitutes = substitutes(self.trace, self._formulas(dependence))
+                self._look_at_other_ways(dependence)
+            if self.verify:
+                is_explained = bool(self.partial) or any(flow.is_end for flow in self.flows)
+                self._verify(dependence, is_explained=is_explained)
             return dependence
         largest = max((m.max_abs or 0.0 for m in looked_at if m.arrived), default=0.0)
         if largest < SUSPICIOUSLY_SMALL:
@@ -239,11 +245,7 @@ class _Examination:
         dependence = self._with_values_that_came_back(dependence)
         self.formulas = self._formulas(dependence)
         self.substitutes = substitutes(self.trace, self.formulas)
-        given = self.gradients.by_target[self.target]
-        losses = PartialLosses(self.laboratory, self.trace, self.target, given, self.substitutes, self._of_all)
-        self.partial = losses.on_side_ways(dependence)
-        self.undetermined += losses.undetermined
-        self.unfollowed += losses.unmeasured
+        self._look_at_other_ways(dependence)
         self._look_for_unseen_ways(dependence)
         if self.verify:
             odd = any(formula.outcome not in ("right", "undetermined") for formula in self.formulas)
@@ -251,6 +253,14 @@ class _Examination:
             self._verify(dependence, is_explained=bool(self.partial) or odd or is_replaced)
         self.unfollowed += losses.in_steps  # whatever was measured with small moves
         return dependence
+
+    def _look_at_other_ways(self, dependence: Dependence) -> None:
+        """Whether what the whole ways bring, be it zero, lacks what others would bring that are cut."""
+        given = self.gradients.by_target[self.target]
+        losses = PartialLosses(self.laboratory, self.trace, self.target, given, self.substitutes, self._of_all)
+        self.partial = losses.on_side_ways(dependence)
+        self.undetermined += losses.undetermined
+        self.unfollowed += losses.unmeasured
 
     def _look_for_unseen_ways(self, dependence: Dependence) -> None:
         """Whether something that follows the target comes into the record, and the gradient lacks what came by it."""
