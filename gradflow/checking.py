@@ -158,7 +158,16 @@ def check_workload(
             for name in (*names, *tensors):
                 say(f"looking at {name}")
                 evidences.append(
-                    examine(laboratory, run, gradients[name], name, slice_text=slice_, index=index, verify=verify)
+                    examine(
+                        laboratory,
+                        run,
+                        gradients[name],
+                        name,
+                        slice_text=slice_,
+                        index=index,
+                        verify=verify,
+                        redraw=True,
+                    )
                 )
             maps = make_maps(laboratory, evidences, class_index, index) if cam else Maps()
         unrestored = keeper.unrestored

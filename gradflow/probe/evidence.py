@@ -290,6 +290,7 @@ class Evidence:
     backward_error: BackwardError | None = None
     forward_failure: ForwardFailure | None = None
     not_called: NotCalled | None = None
+    is_left_to_chance: bool = False
     frozen_at: SourceSpan | None = None
     registered_at: Mapping[str, SourceSpan] = field(default_factory=dict)
     objective_span: SourceSpan | None = None

@@ -30,6 +30,8 @@ from gradflow.probe.forward_values.first_nan import FirstNan, first_nan
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory, measured_all
+from gradflow.probe.layer_view import NotCalled
+from gradflow.probe.other_runs.by_chance import is_called_by_chance
 from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.outside.unrecorded import why_unrecorded
 from gradflow.probe.partial_losses import PartialLosses
@@ -57,14 +59,18 @@ def examine(
     index: Any = None,
     verify: bool = False,
     returned: ReturnedValues | None = None,
+    redraw: bool = False,
 ) -> Evidence:
     """Collect the evidence about one target from the base run and the experiments that it calls for.
 
     ``gradients`` is what the target got; what another one got, or what was raised for it, has no part in the answer.
-    With ``verify``, a gradient that arrives is also compared with how the score moves. ``returned`` is what became of
-    the values that left torch, where that was looked for already, for this target and others together.
+    With ``verify``, a gradient that arrives is also compared with how the score moves; with ``redraw``, a layer that
+    did not run is looked for in runs that draw other random numbers. ``returned`` is what became of the values that
+    left torch, where that was looked for already, for this target and others together.
     """
-    return _Examination(laboratory, run, gradients, target, slice_text, index, verify, returned).evidence()
+    return _Examination(
+        laboratory, run, gradients, target, slice_text, index, verify, returned=returned, redraw=redraw
+    ).evidence()
 
 
 NOT_FOLLOWED = (
@@ -82,7 +88,9 @@ class _Examination:
         slice_text: str,
         index: Any,
         verify: bool,
+        *,
         returned: ReturnedValues | None,
+        redraw: bool,
     ) -> None:
         self.laboratory = laboratory
         self.trace: Trace = run.trace
@@ -95,6 +103,7 @@ class _Examination:
         self.is_parameter = target in laboratory.parameters
         self.verify = verify
         self.returned = returned
+        self.redraw = redraw
         self.derivative: DerivativeCheck | None = None
         self.undetermined: list[str] = [] if target not in gradients.partly_seen else [NOT_FOLLOWED]
         self.flows: tuple[NodeFlow, ...] = ()
@@ -155,6 +164,7 @@ class _Examination:
             )
         elif arrived:
             dependence = self._look_at_what_arrived(sliced or measured, measured, dependence)
+        not_called = explain_unused(laboratory, trace, target)
         module = laboratory.layers.get(target)
         activations = self.run.activations.get(target, [])
         parameter_names = {name for name, _ in named_parameters_in(laboratory.workload.model, remove_duplicate=False)}
@@ -183,7 +193,8 @@ class _Examination:
             flows=self.flows,
             backward_error=error,
             forward_failure=self.run.failure,
-            not_called=explain_unused(laboratory, trace, target),
+            not_called=not_called,
+            is_left_to_chance=self._is_left_to_chance(not_called),
             frozen_at=self._frozen_at(source),
             registered_at=laboratory.workload.provenance.registered_at,
             objective_span=laboratory.workload.objective.span,
@@ -198,6 +209,17 @@ class _Examination:
             unfollowed=tuple(self.unfollowed),
             unrecorded=unrecorded,
         )
+
+    def _is_left_to_chance(self, not_called: NotCalled | None) -> bool:
+        """Whether a layer that did not run does when other random numbers are drawn."""
+        if not self.redraw or not_called is None or not_called.kind != "layer-not-called":
+            return False
+        found = is_called_by_chance(self.laboratory, self.target)
+        if found:
+            self.undetermined.append(
+                f"whether a gradient reaches `{self.target}`, because a random draw left it out in this run"
+            )
+        return found
 
     def _is_without_effect(self, dependence: Dependence) -> bool:
         """Whether only a choice or an order is read of the target, and the score is the same for any."""

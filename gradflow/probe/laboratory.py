@@ -87,6 +87,7 @@ class Laboratory:
         self.parameters = parameters
         self.sites = ProgramSites()
         self.outputs: dict[str, int] = {}
+        self.called_when_drawn: list[frozenset[str] | None] = []
         self._has_run = False
         self._inputs = (*workload.inputs, *workload.keyword_inputs.values())
         tensors = (*parameters_in(workload.model), *tensors_in(self._inputs))

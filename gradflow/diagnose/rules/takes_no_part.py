@@ -25,6 +25,8 @@ def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
     if evidence.call_count or evidence.unrecorded or has_unseen_output(evidence):
         return ()
     found = evidence.not_called
+    if evidence.is_left_to_chance:
+        return (_left_to_chance(evidence),)
     if found is None:
         return (
             Diagnostic(
@@ -56,6 +58,26 @@ def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
             helps=(Help(text=found.help),) if found.help else (),
             hides=(evidence.target,),
         ),
+    )
+
+
+def _left_to_chance(evidence: Evidence) -> Diagnostic:
+    found = evidence.not_called
+    is_seen = found is not None and found.is_called_somewhere
+    return Diagnostic(
+        code=code_of("layer-not-called"),
+        name="layer-not-called",
+        severity="info",
+        message=f"`{evidence.target}` did not run this time, so there is no activation and no gradient",
+        location=found.location if found is not None else evidence.registered_at.get(evidence.target),
+        label=found.label if found is not None and is_seen else "",
+        module=evidence.target,
+        notes=(
+            "a random draw left it out this time, as layer drop does",
+            "tried: it runs when other random numbers are drawn",
+        ),
+        helps=(Help(text="ask again with another seed, so that the draw takes it"),),
+        hides=(evidence.target,),
     )
 
 

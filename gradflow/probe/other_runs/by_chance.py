@@ -16,7 +16,7 @@ from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import EXITS
 from gradflow.trace.run import Run
 
-__all__ = ["Chance", "learning_by_chance"]
+__all__ = ["Chance", "is_called_by_chance", "learning_by_chance"]
 
 _MOST = 16
 
@@ -48,6 +48,31 @@ def learning_by_chance(laboratory: Laboratory, asked: Mapping[str, torch.Tensor]
         gradients = differentiate(other, rest).by_target
         rest = {name: tensor for name, tensor in rest.items() if all(g is None for g in gradients.get(name, ()))}
     return Chance(learning=frozenset(set(asked) - set(rest)), run_count=count)
+
+
+def is_called_by_chance(laboratory: Laboratory, layer: str) -> bool:
+    """Whether a layer that the first run did not call is called in one that draws other random numbers.
+
+    What such runs call is kept, for the next layer that is asked for.
+    """
+    runs = laboratory.called_when_drawn
+    for number in range(_MOST):
+        if number == len(runs):
+            runs.append(_called(laboratory, draw=number + 1))
+        called = runs[number]
+        if called is None:
+            return False
+        if layer in called:
+            return True
+    return False
+
+
+def _called(laboratory: Laboratory, draw: int) -> frozenset[str] | None:
+    """The modules that one such run calls; ``None`` where it failed, or drew nothing on which a program can decide."""
+    other = laboratory.forward(draw=draw)
+    if other.failure is not None or not may_decide(other):
+        return None
+    return frozenset(other.trace.calls_by_module)
 
 
 def may_decide(run: Run) -> bool:
