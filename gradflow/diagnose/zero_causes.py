@@ -56,12 +56,13 @@ _SMALL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZeroCause:
-    """The name of the rule, and its words."""
+    """The name of the rule, and its words; ``instead`` of saying that the gradient dies at the operation."""
 
     name: str
     label: str
     note: str
     helps: tuple[str, ...]
+    instead: str = ""
 
 
 def explain_end(evidence: Evidence, flow: NodeFlow) -> ZeroCause:
@@ -112,8 +113,10 @@ def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
     shown = written(name)
     if name in _REPLACING:
         return _replaced(shown)
-    if name in READING or name in _PLACING:
+    if name in READING:
         return _not_read(evidence, shown)
+    if name in _PLACING:
+        return _put_beside(evidence, shown)
     if flow.least_factor and name not in _NORMALISING:
         return _cancelled(shown)
     if flow.factor == 0.0 or name in _MULTIPLYING:
@@ -310,6 +313,18 @@ def _not_read(evidence: Evidence, shown: str) -> ZeroCause:
         label="only other positions are read from here on",
         note=f"`{shown}` hands on other positions than those that come from `{evidence.target}`",
         helps=("read these positions too, or ask for a layer whose positions are read",),
+    )
+
+
+def _put_beside(evidence: Evidence, shown: str) -> ZeroCause:
+    """All positions go on; which of them has an effect is decided further on."""
+    return ZeroCause(
+        name="position-not-read",
+        label="a gradient comes back for other positions than these",
+        note=f"`{shown}` hands on every position, and what comes back is zero at all that come from "
+        f"`{evidence.target}`: what follows leaves these out (by an index, a mask, a factor of zero) or is flat there",
+        helps=("read these positions too, or ask for a layer whose positions are read",),
+        instead=f"what comes back through `{shown}` belongs to other positions",
     )
 
 

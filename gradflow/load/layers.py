@@ -51,7 +51,7 @@ def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_nam
         When a pattern matches nothing; it names the closest modules.
     """
     modules = dict(named_modules_in(model, remove_duplicate=False))
-    containers = {name for name, module in modules.items() if not _can_run(module)}
+    containers = [name for name, module in modules.items() if not _can_run(module)]
     parameters = {name for name, _ in _tensors(model)}
 
     def advise(wanted: str) -> str:
@@ -59,10 +59,19 @@ def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_nam
             return f"`{wanted}` is a parameter: ask for it with `--param {wanted}`"
         held = next((name for name in _glob(wanted, containers)), None)
         if held is not None:
-            return f"`{held}` only holds other layers and never runs itself: ask for those with `--layer '{held}.*'`"
+            return _advise_on_container(held, [name for name in modules if name not in containers], parameters)
         return f"`gradflow layers {model_name}` lists all layers"
 
     return _resolve(patterns, list(modules), "layer", advise, not_by_glob=containers)
+
+
+def _advise_on_container(held: str, layers: Iterable[str], tensors: Iterable[str]) -> str:
+    """What to ask for in place of a module that has no ``forward``: what it holds."""
+    if any(name.startswith(f"{held}.") for name in layers):
+        return f"`{held}` only holds other layers and never runs itself: ask for those with `--layer '{held}.*'`"
+    if any(name.startswith(f"{held}.") for name in tensors):
+        return f"`{held}` only holds parameters and never runs itself: ask for those with `--param '{held}.*'`"
+    return f"`{held}` never runs itself, and holds no layer that does"
 
 
 def _can_run(module: torch.nn.Module) -> bool:

@@ -46,7 +46,7 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
     origin = flat_origin(evidence, flow)
     cause = explain_end(evidence, flow)
     name = written(trace.name_of(flow.operation)) if flow.operation >= 0 else flow.name
-    dies_at = f"it dies at `{name}`"
+    dies_at = cause.instead or f"it dies at `{name}`"
     location, annotations = operation_place(evidence, flow.operation)
     if origin >= 0:
         cause = clamped_to_zero(trace.name_of(origin), trace.name_of(flow.operation))

@@ -176,3 +176,34 @@ def test_a_function_of_single_numbers_that_is_flat_here_has_one() -> None:
 
     report = gradflow.check(Flat(), "body", inputs=torch.ones(2, 4), target=0)
     assert [found.code for found in report.diagnostics if found.severity == "error"] == ["GF403"]
+
+
+class Filled(nn.Module):
+    """What is seen, put beside a learned filler; the loss is of one of the two, by a mask or by an index."""
+
+    def __init__(self, of_seen: bool, by: str) -> None:
+        super().__init__()
+        self.body, self.filler, self.head = nn.Linear(4, 4), nn.Parameter(torch.ones(1, 2, 4)), nn.Linear(4, 3)
+        self.of_seen, self.by = of_seen, by
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = torch.cat([self.body(x), self.filler.expand(len(x), -1, -1)], 1)
+        kept = torch.arange(4) < 2 if self.of_seen else torch.arange(4) >= 2
+        errors = self.head(whole).square().mean(-1)
+        return (errors * kept).sum() if self.by == "mask" else errors[:, 2:].sum()
+
+
+@pytest.mark.parametrize("by", ["mask", "index"])
+def test_where_positions_are_put_together_none_is_said_to_be_dropped(by: str) -> None:
+    torch.manual_seed(0)
+    model, x = Filled(False, by), torch.randn(3, 2, 4)
+    report = gradflow.check(model, "body", inputs=x)
+    (found,) = report.diagnostics
+    assert (report.verdict, found.name) == ("zero", "position-not-read")
+    assert not any("`cat` hands on other" in text for text in (found.message, *found.notes))
+    assert ("`cat` hands on every position" in found.notes[0]) == (by == "mask")
+
+
+def test_where_these_positions_are_read_nothing_is_said() -> None:
+    torch.manual_seed(0)
+    assert gradflow.check(Filled(True, "mask"), "body", inputs=torch.randn(3, 2, 4)).verdict == "connected"

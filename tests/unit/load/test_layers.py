@@ -194,3 +194,23 @@ def test_a_glob_that_matches_nothing_but_a_container_says_what_to_ask_for() -> N
         caught.value.hint
         == "`blocks` only holds other layers and never runs itself: ask for those with `--layer 'blocks.*'`"
     )
+
+
+class Sampled(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.means = torch.nn.ParameterDict({"weight": torch.nn.Parameter(torch.zeros(2))})
+        self.spare = torch.nn.ModuleList()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hint"),
+    [
+        ("mean?", "`means` only holds parameters and never runs itself: ask for those with `--param 'means.*'`"),
+        ("spar?", "`spare` never runs itself, and holds no layer that does"),
+    ],
+)
+def test_a_container_of_other_things_is_not_said_to_hold_layers(pattern: str, hint: str) -> None:
+    with pytest.raises(LayerNotFoundError) as caught:
+        resolve_layers(Sampled(), [pattern])
+    assert caught.value.hint == hint
