@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -254,7 +254,7 @@ class _Examination:
                 return dependence
             if dependence.sides and not self.taking_hooks and all(m.is_zero for m in measured if m.arrived):
                 self.substitutes = substitutes(self.trace, self._formulas(dependence))
-                self._look_at_other_ways(dependence)
+                self.unfollowed += self._look_at_other_ways(dependence)
             if self.verify:
                 is_explained = bool(self.partial) or any(flow.is_end for flow in self.flows)
                 self._verify(dependence, is_explained=is_explained)
@@ -267,22 +267,26 @@ class _Examination:
         dependence = self._with_values_that_came_back(dependence)
         self.formulas = self._formulas(dependence)
         self.substitutes = substitutes(self.trace, self.formulas)
-        self._look_at_other_ways(dependence)
+        in_steps = self._look_at_other_ways(dependence)
         self._look_for_unseen_ways(dependence)
         if self.verify:
             odd = any(formula.outcome not in ("right", "undetermined") for formula in self.formulas)
             is_replaced = self._is_on_the_way(dependence, self.substitutes)
             self._verify(dependence, is_explained=bool(self.partial) or odd or is_replaced)
-        self.unfollowed += losses.in_steps  # whatever was measured with small moves
+        self.unfollowed += in_steps  # whatever was measured with small moves
         return dependence
 
-    def _look_at_other_ways(self, dependence: Dependence) -> None:
-        """Whether what the whole ways bring, be it zero, lacks what others would bring that are cut."""
+    def _look_at_other_ways(self, dependence: Dependence) -> Sequence[str]:
+        """Whether what the whole ways bring, be it zero, lacks what others would bring that are cut.
+
+        Gives what is not known of those on which the score moves in steps.
+        """
         given = self.gradients.by_target[self.target]
         losses = PartialLosses(self.laboratory, self.trace, self.target, given, self.substitutes, self._of_all)
         self.partial = losses.on_side_ways(dependence)
         self.undetermined += losses.undetermined
         self.unfollowed += losses.unmeasured
+        return losses.in_steps
 
     def _look_for_unseen_ways(self, dependence: Dependence) -> None:
         """Whether something that follows the target comes into the record, and the gradient lacks what came by it."""
