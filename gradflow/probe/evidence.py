@@ -113,6 +113,8 @@ class PartialLoss:
     derivative any more. ``others`` are cuts on the same way: the difference is that of mending all of them together.
     ``stopped_again`` is the one of them that is a stop written for its own sake, behind an operation that gave numbers
     without a history: there was nothing left to stop.
+    ``output`` is the position of another tensor that the layer returned than the one that is looked at, whose gradient
+    this is; -1 for that one.
     """
 
     group: CutGroup
@@ -124,6 +126,7 @@ class PartialLoss:
     is_made_up_for: bool = False
     others: tuple[CutGroup, ...] = ()
     stopped_again: CutGroup | None = None
+    output: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

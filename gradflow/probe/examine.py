@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gradflow.graph.cut_group import place_of
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.load.module_tree import named_parameters_in
 from gradflow.probe.absorption import absorbing_operation, is_rounding_error
@@ -39,6 +40,7 @@ from gradflow.probe.repair_plans import repair_together
 from gradflow.probe.returned_values import ReturnedValues, find_returned_values, follow_returned, number_exits
 from gradflow.probe.source_state import source_state, switched_off
 from gradflow.probe.substitutes import substitutes
+from gradflow.probe.targets.other_outputs import losses_at_other_outputs
 from gradflow.probe.unused import explain_unused
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
@@ -267,13 +269,13 @@ class _Examination:
         dependence = self._with_values_that_came_back(dependence)
         self.formulas = self._formulas(dependence)
         self.substitutes = substitutes(self.trace, self.formulas)
-        in_steps = self._look_at_other_ways(dependence)
+        not_verifiable = [*self._look_at_other_ways(dependence), *self._look_at_other_outputs()]
         self._look_for_unseen_ways(dependence)
         if self.verify:
             odd = any(formula.outcome not in ("right", "undetermined") for formula in self.formulas)
             is_replaced = self._is_on_the_way(dependence, self.substitutes)
             self._verify(dependence, is_explained=bool(self.partial) or odd or is_replaced)
-        self.unfollowed += in_steps  # whatever was measured with small moves
+        self.unfollowed += not_verifiable
         return dependence
 
     def _look_at_other_ways(self, dependence: Dependence) -> Sequence[str]:
@@ -287,6 +289,16 @@ class _Examination:
         self.undetermined += losses.undetermined
         self.unfollowed += losses.unmeasured
         return losses.in_steps
+
+    def _look_at_other_outputs(self) -> list[str]:
+        """What the layer returned besides may lack its gradient; the result is of what that is not known."""
+        if self.is_parameter or self.index is not None:
+            return []
+        elsewhere = losses_at_other_outputs(self.laboratory, self.run, self.target, self.substitutes)
+        known = {place_of(self.trace, loss.group) for loss in self.partial}
+        self.partial += tuple(loss for loss in elsewhere.losses if place_of(self.trace, loss.group) not in known)
+        self.undetermined += elsewhere.undetermined
+        return [*elsewhere.unmeasured, *elsewhere.in_steps]
 
     def _look_for_unseen_ways(self, dependence: Dependence) -> None:
         """Whether something that follows the target comes into the record, and the gradient lacks what came by it."""

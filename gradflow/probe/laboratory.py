@@ -126,7 +126,7 @@ class Laboratory:
         """The same, with other tensors meant of what layers return: by layer, the position among all of them."""
         other = copy.copy(self)
         other.outputs = {**self.outputs, **outputs}
-        other._base, other._repeated, other._repairs, other._first_trace = None, None, {}, None
+        other._base, other._repeated, other._repairs, other._still_cut, other._first_trace = None, None, {}, {}, None
         return other
 
     def dependence(self, trace: Trace, values: tuple[int, ...]) -> Dependence:

@@ -42,30 +42,33 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
     at_operation = trace.span_of(operation)
     location = region or at_operation
     share = _share(loss.relative_difference)
+    subject = f"`{evidence.target}`"
+    if loss.output >= 0:
+        subject = f"tensor {loss.output + 1} of those that {subject} returns"
     if loss.is_mended:
         others = _and_others(evidence, loss)
         mended = f"with this cut{others} mended"
         changes = f"changes by {share} of the larger of its two L2 norms"
-        notes = [f"tried: {mended}, the gradient at `{evidence.target}` {changes}"]
+        notes = [f"tried: {mended}, the gradient at {subject} {changes}"]
         repair = Repair(
             description=text.helps[0],
             verified=True,
             outcome=f"{mended}, the gradient {changes}" if others else f"the gradient then {changes}",
         )
     else:
-        moved = f"with the values of `{evidence.target}` moved a little, {evidence.score} does not follow its gradient"
+        moved = f"with the values of {subject} moved a little, {evidence.score} does not follow its gradient"
         notes = [f"measured: {moved}; they differ by {share}"]
         outcome = "not tried: gradflow cannot do this computation in torch"
         if loss.is_tried:
             outcome = "the gradient is then not finite"
         repair = Repair(description=text.helps[0], verified=False if loss.is_tried else None, outcome=outcome)
     if loss.is_straight_through:
-        message = f"straight-through estimator on the way to `{evidence.target}`"
+        message = f"straight-through estimator on the way to {subject}"
         notes.append(
             "the detached value cancels in the sum, so the gradient is that of the smooth part: usually this is meant"
         )
     elif loss.is_behind_substitute:
-        message = f"a part of the gradient of `{evidence.target}` that is not its derivative is stopped here"
+        message = f"a part of the gradient of {subject} that is not its derivative is stopped here"
         notes.append(
             "what is stopped comes only through operations whose backward stands in for their derivative (a spike, a "
             "quantiser), so no true derivative is lost: usually this is meant"
@@ -76,18 +79,18 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
         where = f" at {place(again)}" if again is not None else ""
         notes.append(f"what comes from here has no history, and is stopped{where} all the same: usually this is meant")
     elif loss.is_made_up_for:
-        message = f"a part of the gradient of `{evidence.target}` is stopped here, and nothing is missing"
+        message = f"a part of the gradient of {subject} is stopped here, and nothing is missing"
         notes.append(
-            f"measured: with the values of `{evidence.target}` moved a little, {evidence.score} follows its gradient "
+            f"measured: with the values of {subject} moved a little, {evidence.score} follows its gradient "
             "as it is, so with this cut mended it would not be the derivative (implicit differentiation stops so)"
         )
     elif severity == "info":
-        message = f"an installed package stops part of the gradient of `{evidence.target}`"
+        message = f"an installed package stops part of the gradient of {subject}"
         is_torchs = operation in trace.library_operations
         why = "it happens inside a module of torch" if is_torchs else "the line is not yours"
         notes.append(f"taken as its authors' decision, because {why}")
     else:
-        message = f"the gradient at `{evidence.target}` is incomplete: one way from {evidence.score} is cut"
+        message = f"the gradient at {subject} is incomplete: one way from {evidence.score} is cut"
         notes.append(text.note)
     annotations: tuple[Annotation, ...] = ()
     if at_operation is not None and at_operation != location:

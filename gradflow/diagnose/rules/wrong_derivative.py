@@ -22,7 +22,10 @@ def gradient_is_verified(evidence: Evidence) -> tuple[Diagnostic, ...]:
         return ()
     cost = f"measured in float64 with {check.forward_count} more forward passes"
     if check.outcome == "agrees":
-        message = f"verified: the gradient at `{evidence.target}` is the derivative of {evidence.score}"
+        at = f"`{evidence.target}`"
+        if any(loss.output >= 0 for loss in evidence.partial):
+            at = f"the tensor of `{evidence.target}` that is looked at"
+        message = f"verified: the gradient at {at} is the derivative of {evidence.score}"
         return (_info(message, f"{cost}: autograd and central differences along random directions agree to 0.1%"),)
     if check.outcome == "unclear":
         return (_info(f"the gradient at `{evidence.target}` could not be verified", f"because {check.reason}"),)
