@@ -73,6 +73,24 @@ def losses_at_other_outputs(
 
 def _cut_outputs(laboratory: Laboratory, run: Run, target: str) -> Iterator[tuple[int, Dependence]]:
     """The other outputs behind which a way to the score is cut, with what depends on them."""
+    trace = run.trace
+    values_at = _values_of_others(laboratory, run, target)
+    if not values_at:
+        return
+    every = [value for values in values_at.values() for value in values]
+    # what leaves torch is shifted once for all of them
+    returned = find_returned_values(laboratory, number_exits(trace, analyse(trace, every)))
+    for position, values in values_at.items():
+        dependence = analyse(trace, values)
+        exits = number_exits(trace, dependence)
+        dependence = follow_returned(trace, values, dependence, exits, returned).dependence
+        sides = tuple(way for way in dependence.sides if not any(_is_inside(trace, target, group) for group in way))
+        if any(all(group.cause in PARTIAL_CAUSES for group in way) for way in sides):
+            yield position, replace(dependence, sides=sides)
+
+
+def _values_of_others(laboratory: Laboratory, run: Run, target: str) -> dict[int, list[int]]:
+    """The values that all calls returned at each position that is not looked at, each value once."""
     trace, taken = run.trace, run.activations.get(target, [])
     looked_at = laboratory.outputs.get(target, 0)
     # a call that returned fewer is looked at by its first one
@@ -81,19 +99,14 @@ def _cut_outputs(laboratory: Laboratory, run: Run, target: str) -> Iterator[tupl
         for activation in taken
         if activation.values
     }
+    found: dict[int, list[int]] = {}
     for position in range(max((len(activation.values) for activation in taken), default=0)):
         at = (activation.values[position] for activation in taken if position < len(activation.values))
         values = [v for v in at if v >= 0 and v not in known and is_differentiable(trace.dtype_of(v))]
-        if position == looked_at or not values:
-            continue
-        known.update(values)
-        dependence = analyse(trace, values)
-        exits = number_exits(trace, dependence)
-        returned = find_returned_values(laboratory, exits)
-        dependence = follow_returned(trace, values, dependence, exits, returned).dependence
-        sides = tuple(way for way in dependence.sides if not any(_is_inside(trace, target, group) for group in way))
-        if any(all(group.cause in PARTIAL_CAUSES for group in way) for way in sides):
-            yield position, replace(dependence, sides=sides)
+        if position != looked_at and values:
+            found[position] = values
+            known.update(values)
+    return found
 
 
 def _is_inside(trace: Trace, target: str, group: CutGroup) -> bool:
