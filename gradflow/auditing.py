@@ -15,6 +15,7 @@ from torch.nn.parameter import UninitializedParameter
 from gradflow.audit_report import Activity, AuditReport, DepthProfile, ParameterGradient, ParameterState
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.diagnose.groups.merging import explained_once
+from gradflow.diagnose.groups.no_effect import of_no_effect
 from gradflow.diagnose.own_line import at_own_line, operation_of
 from gradflow.diagnose.parameter_findings import (
     depth_finding,
@@ -201,6 +202,8 @@ def _explained(cause: GroupCause, trainable: Collection[str]) -> tuple[Diagnosti
         found = (never_read(cause.group, cause.owner_type, cause.assigned_at, len(trainable)),)
     else:
         found = explain_group(cause.group, cause.evidence, trainable, zero_factors=cause.zero_factors)
+        if cause.moved_in_vain or cause.is_without_effect:
+            found = tuple(of_no_effect(one, cause) for one in found)
     return tuple(in_other_runs(one, cause.trained_count, cause.drawn_count, cause.redraw_count) for one in found)
 
 

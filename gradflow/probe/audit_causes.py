@@ -11,6 +11,7 @@ import torch
 from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
 from gradflow.load.layers import module_named
 from gradflow.load.module_tree import modules_in, named_modules_in
+from gradflow.probe.audit.without_effect import are_without_effect
 from gradflow.probe.audit_evidence import GroupCause, ParameterGroup
 from gradflow.probe.audit_groups import group_parameters
 from gradflow.probe.awakening import awakened, zero_factors
@@ -153,11 +154,19 @@ class _Examination:
         evidence = examine(self.laboratory, self.run, self._gradients_of(group), group.subject)
         self.undetermined += evidence.undetermined
         if group.kind == "zero":
-            death = self._death(group)
+            subjects, death = self.laboratory.parameters, self._death(group)
             here = tuple(flow for flow in evidence.flows if flow.operation == death)
             evidence = replace(evidence, flows=here or evidence.flows)
-            factors = self._factors_first(death) if group.subject in self.waiting else ()
-            return GroupCause(group=group, evidence=evidence, zero_factors=factors)
+            if group.subject in self.waiting:
+                return GroupCause(group=group, evidence=evidence, zero_factors=self._factors_first(death))
+            in_vain = () if group.subject in self.taken else self._factors_read_at(death)
+            # for moving, the laboratory has to know more than the subjects
+            self.laboratory.parameters = self.parameters
+            is_without_effect = are_without_effect(self.laboratory, self.trace, group.members, in_vain)
+            self.laboratory.parameters = subjects
+            return GroupCause(
+                group=group, evidence=evidence, moved_in_vain=in_vain, is_without_effect=is_without_effect
+            )
         return GroupCause(
             group=group,
             evidence=evidence,
@@ -199,8 +208,13 @@ class _Examination:
 
     def _factors_first(self, operation: int) -> tuple[str, ...]:
         """The parameters that start at zero, first the one that multiplies at the operation."""
-        read = {self.trace.leaf_names.get(value, ("", ""))[1] for value in self.trace.inputs_of(operation)}
+        read = self._factors_read_at(operation)
         return tuple(sorted(self.factors, key=lambda name: name not in read))
+
+    def _factors_read_at(self, operation: int) -> tuple[str, ...]:
+        inputs = self.trace.inputs_of(operation) if operation >= 0 else ()
+        read = {self.trace.leaf_names.get(value, ("", ""))[1] for value in inputs}
+        return tuple(name for name in self.factors if name in read)
 
     def _trained_in_train_mode(self, groups: Sequence[ParameterGroup]) -> frozenset[str]:
         """Those that nothing reads in eval mode and that get a gradient in train mode, as auxiliary heads do."""
