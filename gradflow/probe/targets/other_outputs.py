@@ -15,7 +15,8 @@ from gradflow.probe.directional import check_derivative
 from gradflow.probe.evidence import PartialLoss
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory
-from gradflow.probe.partial_losses import PARTIAL_CAUSES, PartialLosses
+from gradflow.probe.losses.partial_causes import takes_a_part
+from gradflow.probe.partial_losses import PartialLosses
 from gradflow.probe.returned_values import find_returned_values, follow_returned, number_exits
 from gradflow.probe.together.apart import each_by_itself
 from gradflow.trace.data import Trace
@@ -85,7 +86,7 @@ def _cut_outputs(laboratory: Laboratory, run: Run, target: str) -> Iterator[tupl
         exits = number_exits(trace, dependence)
         dependence = follow_returned(trace, values, dependence, exits, returned).dependence
         sides = tuple(way for way in dependence.sides if not any(_is_inside(trace, target, group) for group in way))
-        if any(all(group.cause in PARTIAL_CAUSES for group in way) for way in sides):
+        if any(all(takes_a_part(trace, group) for group in way) for way in sides):
             yield position, replace(dependence, sides=sides)
 
 
