@@ -118,11 +118,14 @@ class StateKeeper:
         """Let the next run start from where the first one did.
 
         Puts back random number generators, buffers, parameters, inputs, ``.grad`` and the attributes of modules. Hooks,
-        training flags, ``requires_grad`` and global settings stay as the block has set them.
+        training flags, ``requires_grad`` of leaves and global settings stay as the block has set them; a history that
+        a run has written into a buffer ends, as the graph of that run may be freed.
         """
         with _unseen():
             self._objects.rewind()
             self._restore_values()
+            for state in self._tensors:
+                state.forget_history()
         self._random.restore()
 
     def restore(self) -> None:

@@ -115,6 +115,11 @@ class TensorState:
         if self._alias is not None and not tensor.is_set_to(self._alias):
             tensor.data = self._alias
 
+    def forget_history(self) -> None:
+        """Make a leaf again of what was one, and has a history now because a run wrote to it in place."""
+        if self._is_leaf and not self.tensor.is_leaf and not self.tensor._is_view():
+            self.tensor.detach_()
+
     def restore_autograd(self) -> bool:
         """Put back what autograd knows of the tensor; ``False`` where torch has no way to do so."""
         tensor = self.tensor

@@ -160,3 +160,24 @@ def test_what_only_two_cuts_together_cost_is_told_of_both():
     for one in found:
         assert "all 4 parameters" in one.message
         assert "with this cut and the one at" in one.notes[0]
+
+
+def test_all_that_is_behind_a_buffer_is_counted():
+    """The trial repair writes a history into the buffer, which must not be there in the next one."""
+
+    class Keeping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.head = nn.Linear(3, 4), nn.Linear(4, 2)
+            self.register_buffer("kept", torch.zeros(5, 4))
+
+        def forward(self, x):
+            h = self.layer(x).tanh()
+            self.kept.copy_(h.detach())
+            return self.head(0.3 * h + self.kept.clone())
+
+    model = Keeping()
+    report = gradflow.audit(model, inputs=torch.randn(5, 3))
+    assert incomplete(report) == {"layer.weight", "layer.bias"}
+    assert model.kept.is_leaf
+    assert not model.kept.any()
