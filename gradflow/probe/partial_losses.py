@@ -170,8 +170,8 @@ class PartialLosses:
                 others=tuple(other for other in way if other != group),
                 stopped_again=again,
             )
-            for group in way
-            if group != again
+            # what stands behind the second stop is told on its own way, if there is one
+            for group in (way if again is None else way[: way.index(again)])
         ]
 
     def _seen_in_the_score(self, not_mended: Mapping[str, Sequence[_Way]]) -> tuple[PartialLoss, ...]:
