@@ -12,6 +12,7 @@ import torch
 from gradflow.graph.cut_group import place_of
 from gradflow.graph.dependence import CutGroup, Dependence
 from gradflow.probe.dense_values import as_real
+from gradflow.probe.derivative.harmful import is_of_a_package
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.evidence import PartialLoss
 from gradflow.probe.laboratory import Laboratory
@@ -38,7 +39,7 @@ MOST_SIDE_WAYS = 48
 NEGLIGIBLE_LOSS = 1e-4
 """Relative change of the gradient below which a mended partial cut made no difference (float32 rounding)."""
 
-_NOT_RUN = "gradflow could not run it without the cut"
+_NOT_RUN = "gradflow could not run it with a gradient there"
 _NOT_FINITE = "with the cut mended the gradient is not finite"
 _PLAIN = 0.02
 """Relative change from which a comparison to 0.1% with the score's own movements tells a gradient from the mended."""
@@ -71,7 +72,7 @@ class PartialLosses:
     in_steps
         The same of ways on which the score moves in steps, of which small moves tell nothing.
     undetermined
-        The same of ways on which there is no true derivative to compare with.
+        The same of ways on which there is no true derivative to compare with, or that are cut in an installed package.
     """
 
     def __init__(
@@ -207,7 +208,9 @@ class PartialLosses:
                 self.in_steps += self._sentences(ways, told)
 
     def _leave_undetermined(self, ways: Sequence[_Way], reason: str) -> None:
-        self.unmeasured += self._sentences(ways, reason)
+        of_packages = [way for way in ways if any(is_of_a_package(self._trace, cut.operation) for cut in way)]
+        self.undetermined += self._sentences(of_packages, reason)
+        self.unmeasured += self._sentences([way for way in ways if way not in of_packages], reason)
 
     def _sentences(self, ways: Sequence[_Way], reason: str) -> Iterator[str]:
         for way in ways:

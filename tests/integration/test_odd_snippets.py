@@ -25,7 +25,7 @@ WRONG = {
     "autograd.anomaly_detection": ["nan-singularity"],
     "autograd.backward_twice": ["graph-freed"],
 }
-"""The snippets in which torch is asked for a gradient that cannot be: there an error is no invention."""
+"""The snippets in which torch is asked for a gradient that cannot be: that is told, as a warning where it is caught."""
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -56,7 +56,9 @@ def test_a_snippet_gives_the_same_within_an_explanation(name):
         watched = odd_snippets.outcome(name)
     assert watched == plain
     report = explanation.report
-    assert [one.name for one in report.diagnostics if one.severity == "error"] == WRONG.get(name, [])
+    assert not [one.name for one in report.diagnostics if one.severity == "error"]
+    if name in WRONG:
+        assert [one.name for one in report.diagnostics if one.severity == "warning"] == WRONG[name]
     assert not [text for text in report.undetermined if "gradflow" in text]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, PartialLoss
+from gradflow.trace.data import Trace
 
-__all__ = ["harmful_losses"]
+__all__ = ["harmful_losses", "is_of_a_package"]
 
 
 def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
@@ -24,13 +25,13 @@ def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
             or loss.is_behind_substitute
             or loss.is_made_up_for
             or loss.stopped_again is not None
-            or _is_of_a_package(evidence, loss)
+            or is_of_a_package(evidence.trace, loss.group.operation)
         )
     ]
     return tuple(sorted(losses, key=lambda loss: -loss.relative_difference))
 
 
-def _is_of_a_package(evidence: Evidence, loss: PartialLoss) -> bool:
-    operation = loss.group.operation
-    span = evidence.trace.span_of(operation)
-    return operation in evidence.trace.library_operations or (span is not None and is_installed(span.path))
+def is_of_a_package(trace: Trace, operation: int) -> bool:
+    """Whether an operation stands in an installed package, or runs unrecorded because torch itself has it so."""
+    span = trace.span_of(operation)
+    return operation in trace.library_operations or (span is not None and is_installed(span.path))
