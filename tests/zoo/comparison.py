@@ -59,7 +59,8 @@ class Comparison:
         if self.truth.status == "arrives" and self.errors:
             found.append(f"a gradient arrives, gradflow reports {', '.join(self.errors)}")
         # what a library cuts off is its authors' decision: what that takes away need not be known
-        unknown = [text for text in self.undetermined if not text.startswith("how much of the gradient is lost at torch")]
+        theirs = "how much of the gradient is lost at torch"
+        unknown = [text for text in self.undetermined if not text.startswith(theirs)]
         if unknown:
             found.append(f"not determined: {'; '.join(unknown)}")
         if self.score != self.truth.score and not (math.isnan(self.truth.score) and math.isnan(self.score or 0.0)):
