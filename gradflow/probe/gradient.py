@@ -31,12 +31,14 @@ class Gradients:
 
     ``others`` tells at which further tensor of its output a target gets a gradient, the first of them; ``partly_seen``
     whose output is a view into memory that was written to in a way that could not be followed. ``error`` is what
-    backward raised.
+    backward raised. ``hooked`` are targets whose output has a hook of its own: autograd gives their gradient as the
+    hook leaves it where they are asked for alone, and as it comes to the hook where something behind them is, too.
     """
 
     by_target: dict[str, tuple[torch.Tensor | None, ...]]
     others: Mapping[str, int] = field(default_factory=dict)
     partly_seen: frozenset[str] = frozenset()
+    hooked: frozenset[str] = frozenset()
     error: Exception | None = None
 
 
@@ -72,6 +74,9 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
         others=others,
         partly_seen=frozenset(
             name for name, each in run.activations.items() if any(a.base is not None and a.base.is_lost for a in each)
+        ),
+        hooked=frozenset(
+            name for name, each in run.activations.items() if not run.trace.hooked.isdisjoint(a.value for a in each)
         ),
         error=error,
     )

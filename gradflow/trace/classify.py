@@ -34,6 +34,7 @@ class Kind:
     IMPORT: Final = 6
     EXPOSE: Final = 7
     TELL: Final = 8
+    HOOK: Final = 9
 
 
 def classify(func: Any) -> tuple[int, str]:
@@ -48,6 +49,8 @@ def classify(func: Any) -> tuple[int, str]:
         return (Kind.ALIASING if name in GETTERS_RECORDED else Kind.IGNORE), name
     if name == "_set_grad_enabled":
         return Kind.GRAD_MODE, name
+    if name == "register_hook":
+        return Kind.HOOK, name
     if name in IGNORED:
         return (Kind.EXPOSE if name in EXPOSING else Kind.TELL if name in TELLING else Kind.IGNORE), name
     if name in EXITS:

@@ -175,6 +175,8 @@ class Trace:
         Values that operations inside a transform of torch read: those operations are not recorded.
     unrecorded_modules
         Modules of which a call ran where operations are not recorded, and where that was, in words.
+    hooked
+        Values of tensors that got a hook of their own.
     met_in_model
         The values that were first seen while the model ran, not before it and not while the score was made.
     callers
@@ -204,6 +206,7 @@ class Trace:
     outdated_operations: frozenset[int] = frozenset()
     checkpoint_operations: frozenset[int] = frozenset()
     given_away: frozenset[int] = frozenset()
+    hooked: frozenset[int] = frozenset()
     read_unseen: frozenset[int] = frozenset()
     unrecorded_modules: Mapping[str, str] = field(default_factory=dict)
     met_in_model: range = range(0)

@@ -51,7 +51,7 @@ _SCALARS = frozenset(
 )
 # looked up once: this runs for every operation
 _PLAIN, _IGNORE, _GRAD_MODE, _EXIT = Kind.PLAIN, Kind.IGNORE, Kind.GRAD_MODE, Kind.EXIT
-_INPLACE, _ALIASING, _EXPOSE = Kind.INPLACE, Kind.ALIASING, Kind.EXPOSE
+_INPLACE, _ALIASING, _EXPOSE, _HOOK = Kind.INPLACE, Kind.ALIASING, Kind.EXPOSE, Kind.HOOK
 
 
 class Recorder(GradModes, TorchFunctionMode):
@@ -107,7 +107,10 @@ class Recorder(GradModes, TorchFunctionMode):
             return run_theirs(func, args, kwargs or _NO_KEYWORDS)
         try:
             if kind >= _EXPOSE:
-                self.note_given_away(args)
+                if kind == _HOOK:
+                    self.elsewhere.note_hooked(args)
+                else:
+                    self.note_given_away(args)
                 if kind == _EXPOSE:
                     self.before_exposing(args[0] if args else None)
                 return run_theirs(func, args, kwargs or _NO_KEYWORDS)
@@ -392,6 +395,7 @@ class Recorder(GradModes, TorchFunctionMode):
             outdated_operations=frozenset(self.outdated_operations),
             checkpoint_operations=frozenset(self.checkpoint_operations),
             given_away=frozenset(self.elsewhere.given_away),
+            hooked=frozenset(self.elsewhere.hooked),
             read_unseen=frozenset(self.elsewhere.read_unseen),
             unrecorded_modules=dict(self.elsewhere.modules),
             met_in_model=self.elsewhere.met_in_model,

@@ -1,4 +1,4 @@
-"""The gradient of each of several targets by itself, where one backward pass for all of them raised."""
+"""The gradient of each of several targets by itself, where one backward pass for all raised, or would mislead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def each_by_itself(
 ) -> dict[str, Gradients]:
     """What each target gets when it is asked for alone, by name.
 
-    An operation whose backward raises says nothing about a target whose gradient does not pass it.
+    An operation whose backward raises says nothing about a target whose gradient does not pass it. What a tensor's own
+    hook makes of its gradient does not depend on what else is asked for.
 
     Parameters
     ----------
@@ -31,11 +32,15 @@ def each_by_itself(
         The targets that are parameters.
     """
     names = list(together.by_target)
-    if together.error is None or len(names) < 2:
+    if len(names) < 2 or (together.error is None and not together.hooked):
         return dict.fromkeys(names, together)
     run = run_again()
     found: dict[str, Gradients] = {}
-    waiting = _halves(names)
+    if together.error is None:
+        found = dict.fromkeys(names, together)
+        waiting: list[Sequence[str]] = [[name] for name in names if name in together.hooked]
+    else:
+        waiting = _halves(names)
     while waiting:
         part = waiting.pop()
         gradients = _of(run, parameters, part)

@@ -23,6 +23,7 @@ class Elsewhere:
 
     def __init__(self, known_value: Callable[[torch.Tensor], int]) -> None:
         self.given_away: set[int] = set()
+        self.hooked: set[int] = set()
         self.read_unseen: set[int] = set()
         self.modules: dict[str, str] = {}
         self.met_in_model = range(0)
@@ -32,6 +33,11 @@ class Elsewhere:
         """The first argument hands out its memory, or its values as text."""
         if args and isinstance(args[0], torch.Tensor) and (value := self._known_value(args[0])) >= 0:
             self.given_away.add(value)
+
+    def note_hooked(self, args: tuple[Any, ...]) -> None:
+        """The first argument gets a hook that may change its gradient."""
+        if args and isinstance(args[0], torch.Tensor) and (value := self._known_value(args[0])) >= 0:
+            self.hooked.add(value)
 
     def note_read(self, arguments: Any) -> None:
         """An operation that is not recorded reads these."""
