@@ -15,7 +15,7 @@ from gradflow.probe.laboratory import Laboratory
 __all__ = ["taking_hooks"]
 
 MOST_TRIED = 16
-"""So many hooks are left out one at a time; of more, all are named together."""
+"""So many hooks are left out one at a time; more are halved, as long as a gradient comes without one half."""
 
 
 def taking_hooks(laboratory: Laboratory, targets: Collection[str]) -> dict[str, tuple[TakingHook, ...]]:
@@ -44,17 +44,33 @@ class _Search:
             return {}
         count = len(self.placed) + len(self.made)
         single: dict[str, list[TakingHook]] = {name: [] for name in freed}
-        if count <= MOST_TRIED:
-            for number in range(count):
-                for name in self._without(number) & freed:
-                    single[name].append(self._hook(number))
+        for number in range(count) if count <= MOST_TRIED else self._narrowed_down(count, freed):
+            for name in self._without({number}) & freed:
+                single[name].append(self._hook(number))
+        if count > MOST_TRIED:
+            # of so many hooks that take a gradient only together, it is not known which do
+            return {name: tuple(hooks) for name, hooks in single.items() if hooks}
         everything = tuple(self._hook(number, is_alone=count == 1) for number in range(count))
         return {name: tuple(hooks) or everything for name, hooks in single.items()}
 
-    def _without(self, number: int) -> frozenset[str]:
-        if number < len(self.placed):
-            return self._alive(self.placed[number : number + 1], lambda _: False)
-        return self._alive((), lambda made: made == number - len(self.placed))
+    def _narrowed_down(self, count: int, freed: frozenset[str]) -> list[int]:
+        """Of many hooks those that halving finds: each half without which a gradient comes is halved again."""
+        found: list[int] = []
+        waiting = [range(count)]
+        while waiting:
+            part = waiting.pop()
+            if len(part) == 1:
+                found.append(part[0])
+                continue
+            middle = len(part) // 2
+            waiting += [half for half in (part[:middle], part[middle:]) if self._without(set(half)) & freed]
+        return sorted(found)
+
+    def _without(self, numbers: Collection[int]) -> frozenset[str]:
+        """The targets that get a gradient without these hooks."""
+        first_made = len(self.placed)
+        placed = [hook for number, hook in enumerate(self.placed) if number in numbers]
+        return self._alive(placed, lambda made: made + first_made in numbers)
 
     def _alive(self, placed: Collection[PlacedHook], leaves_out: Callable[[int], bool]) -> frozenset[str]:
         """The targets that get a gradient in a run without some hooks."""
