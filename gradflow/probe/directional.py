@@ -269,7 +269,8 @@ class _MovedModel:
                 parameter = alter(0, replaced).detach().requires_grad_()
             state = {name: parameter if tensor is replaced else tensor for name, tensor in state.items()}
         else:
-            handle = workload.model.get_submodule(self._target).register_forward_hook(hook)
+            # before the program's own hooks: what they keep of the output is part of how the score depends on it
+            handle = workload.model.get_submodule(self._target).register_forward_hook(hook, prepend=True)
         try:
             with torch.enable_grad(), eager_compilation(), warnings_as_without_gradflow():
                 with nullcontext() if saved is None else saved.watching(), DoublePrecision(after=views.look):
