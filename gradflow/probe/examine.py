@@ -32,6 +32,7 @@ from gradflow.probe.gradient import Gradients
 from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.layer_view import NotCalled
+from gradflow.probe.moving.far_moves import is_moved_by
 from gradflow.probe.other_runs.by_chance import is_called_by_chance
 from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.outside.unrecorded import why_unrecorded
@@ -225,16 +226,17 @@ class _Examination:
 
     def _is_without_effect(self, dependence: Dependence) -> bool:
         """Whether only a choice or an order is read of the target, and the score is the same for any."""
-        chooses = any(group.cause == "nondiff-op" for group in dependence.needed)
-        moves = self.laboratory.is_moved_by if chooses and self.laboratory.has_values else None
-        return moves is not None and moves(self.target, self.index) is False
+        choices = {group.operation for group in dependence.needed if group.cause == "nondiff-op"}
+        if not choices or not self.laboratory.has_values:
+            return False
+        return is_moved_by(self.laboratory, self.target, self.index, choices) is False
 
     def _is_not_read(self, repairs: Mapping[tuple[str, int], RepairOutcome]) -> bool:
         """Whether every repair brings a gradient of exactly zero, and the score does not move with the target."""
         tried = [outcome for outcome in repairs.values() if outcome.arrived]
         if not tried or any(outcome.l2_norm != 0.0 for outcome in tried) or not self.laboratory.has_values:
             return False
-        return self.laboratory.is_moved_by(self.target, self.index) is False
+        return is_moved_by(self.laboratory, self.target, self.index) is False
 
     def _look_at_what_arrived(
         self, looked_at: tuple[Measured, ...], measured: tuple[Measured, ...], dependence: Dependence

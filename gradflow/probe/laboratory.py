@@ -18,7 +18,7 @@ from gradflow.probe.applications import Application, ArgumentRecorder
 from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.comparing.checksums import ChecksumRecorder
 from gradflow.probe.differential import Alteration, compare_runs, find_bridges, moved, score_of
-from gradflow.probe.evidence import ROUNDING, Influence, Measured, NodeFlow, RepairOutcome
+from gradflow.probe.evidence import Influence, Measured, NodeFlow, RepairOutcome
 from gradflow.probe.gradient import Gradients, differentiate, measure, measure_each
 from gradflow.probe.mending.still_cut import StillCut, still_cut
 from gradflow.probe.reach_of_move import ReachOfMove, reach_of_move
@@ -33,22 +33,15 @@ from gradflow.trace.state import StateKeeper
 from gradflow.trace.state.settings import generator_states, seed_generators
 from gradflow.values import tensors_in
 
-__all__ = ["Laboratory"]
+__all__ = ["FAR", "Laboratory"]
 
 _SEED = 20_260
 
-_FAR = (1_000, -1_000)
+FAR = (1_000, -1_000)
 """Directions so far away that a run which fails, or overflows, shows nothing."""
 
 _FARTHER = (1e6, -1e6, 1e12, -1e12, 1e30, -1e30)
 """The same, for values that Python reads: what it compares them with may lie at any distance."""
-
-_MOVES = (
-    *((0, number, 0.0) for number in range(8)),
-    *((direction, 0, 0.0) for direction in (1, -1, *_FAR)),
-    *((0, number, noise) for number in range(5) for noise in (0.5, 1.0, 3.0, 10.0)),
-)
-"""Direction, seed and noise of each move, see :func:`moved`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -211,10 +204,10 @@ class Laboratory:
         reach = self.reach_of_move(target)
         outcome = Influence(matters=None, reason="no experiment was made")
         # a Python condition on the values may not notice noise: then all values are moved up, and all down
-        for direction in (0, 1, -1, *_FAR, *_FARTHER) if exits else (0,):
+        for direction in (0, 1, -1, *FAR, *_FARTHER) if exits else (0,):
             recorder = ChecksumRecorder(self.sites, self.before_write)
             changed = self.forward_moved(target, recorder, index, direction)
-            if abs(direction) >= _FAR[0] and not _is_number(score_of(changed)):
+            if abs(direction) >= FAR[0] and not _is_number(score_of(changed)):
                 continue
             outcome = compare_runs(base.run, again.run, changed, target)
             if outcome.matters is None:
@@ -225,29 +218,6 @@ class Laboratory:
                 bridges = find_bridges(base.recorder, again.recorder, recorder, base.run.trace, target, exits)
                 return Influence(matters=True, difference=outcome.difference, bridges=bridges)
         return Influence(matters=None, reason=reach.reason) if reach.misses_readers else outcome
-
-    def is_moved_by(self, target: str, index: Any = None) -> bool | None:
-        """Whether the score moves, by more than rounding, when all values of the target are moved far away.
-
-        All up and all down, by several sizes, and by noise of several sizes: a choice among two stays what it was every
-        other time. ``None`` where two runs of the same program differ, or the values cannot be moved.
-        """
-        again = score_of(self.forward())
-        reach = self.reach_of_move(target)
-        if self.first_score is None or again != self.first_score:
-            return None
-        for direction, seed, noise in _MOVES:
-            recorder = Recorder(self.sites, self.before_write)
-            run = self.forward_moved(target, recorder, index, direction, seed, noise)
-            moved_to = score_of(run)
-            if run.unmoved:
-                return None
-            if direction in _FAR and not _is_number(moved_to):
-                continue
-            # a run that fails, or gives NaN, is another one, too
-            if moved_to is None or not abs(moved_to - self.first_score) <= ROUNDING * abs(self.first_score):
-                return None if reach.moves_others else True
-        return None if reach.misses_readers else False
 
     def forward_moved(
         self,

@@ -40,6 +40,25 @@ def test_an_order_that_decides_is_one() -> None:
     assert report.diagnostics[0].message == "no gradient reaches `rank` from score[1]"
 
 
+def test_a_choice_that_no_move_made_another_is_not_said_to_have_no_effect() -> None:
+    torch.manual_seed(66)
+    model = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    inputs = torch.randn(2, 4)
+    hidden = model[0](inputs)
+
+    def accuracy(out: Tensor) -> Tensor:
+        return (out.argmax(1) == 0).float().mean()
+
+    changes = sum(
+        accuracy(model[1:](hidden + 3 * hidden.std() * torch.randn(2, 6))) != accuracy(model(inputs))
+        for _ in range(300)
+    )
+    assert changes
+    report = gradflow.check(model, "0", inputs=inputs, score=accuracy)
+    assert report.verdict == "broken"
+    assert report.diagnostics[0].message == "no gradient reaches `0` from accuracy(output)"
+
+
 def test_a_choice_between_two_is_seen_although_it_often_stays_the_same() -> None:
     class Routed(nn.Module):
         def __init__(self) -> None:

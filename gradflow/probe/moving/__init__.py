@@ -1,0 +1,1 @@
+"""Experiments: other values for a target, and what comes of it."""
