@@ -20,6 +20,8 @@ class DerivativeCheck:
         ``||measured - autograd|| / max(...)`` over the directions, where they differ.
     forward_count
         Forward passes that this took.
+    is_symmetric
+        The target holds symmetric matrices, and only symmetric directions were tried.
     after, before
         Modules between which the difference arises: at the output of ``after`` it is still there, at that of
         ``before`` no more. Empty where that was not found out.
@@ -29,5 +31,6 @@ class DerivativeCheck:
     relative_error: float = 0.0
     reason: str = ""
     forward_count: int = 0
+    is_symmetric: bool = False
     after: str = ""
     before: str = ""

@@ -3,7 +3,8 @@
 In float32 the rounding of a whole network drowns the differences; here are jitter against kinks (ReLU outputs that are
 exactly zero, equal maxima in a pooling window), several step sizes, a noise gate, and several base points of which one
 must agree. What is differentiated is one function: the score, where a constant is added to what each call of the target
-returns. The constants are the same in every run, also where an earlier call has moved what a later one returns.
+returns. The constants are the same in every run, also where an earlier call has moved what a later one returns. To a
+symmetric matrix symmetric ones are added: see :mod:`gradflow.probe.derivative.symmetric`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from gradflow.load.module_tree import buffers_in, parameters_in
 from gradflow.probe.central_differences import STEPS, Comparison, Quotient, compare
 from gradflow.probe.dense_values import inner_product
 from gradflow.probe.derivative.saved_values import SavedValues
+from gradflow.probe.derivative.symmetric import is_symmetric, symmetric_part
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.double_precision import DoubleCopies, DoublePrecision, in_double
 from gradflow.probe.gradient import gradients_at
@@ -90,12 +92,14 @@ def check_derivative(
         return DerivativeCheck(outcome="unclear", reason=reason, forward_count=laboratory.forward_count - before)
     count = laboratory.forward_count - before
     if comparisons[-1].outcome == "agrees":
-        return DerivativeCheck(outcome="agrees", forward_count=count)
+        return DerivativeCheck(outcome="agrees", forward_count=count, is_symmetric=subject.is_symmetric)
     if any(comparison.outcome != "differs" for comparison in comparisons):
         reason = "the differences of the score do not settle at any step size"
         return DerivativeCheck(outcome="unclear", reason=reason, forward_count=count)
     error_size = min(comparison.relative_error for comparison in comparisons)
-    return DerivativeCheck(outcome="differs", relative_error=error_size, forward_count=count)
+    return DerivativeCheck(
+        outcome="differs", relative_error=error_size, forward_count=count, is_symmetric=subject.is_symmetric
+    )
 
 
 def gradient_in_double(laboratory: Laboratory, target: str) -> tuple[torch.Tensor | None, ...]:
@@ -149,6 +153,7 @@ class _MovedModel:
         self._enough = 3 if thorough else 2
         self._workload = workload
         self._is_parameter = target in laboratory.parameters
+        self.is_symmetric = False
         self._has_several_calls = not self._is_parameter and laboratory.call_count(target) > 1
         tensors = (*parameters_in(workload.model), *buffers_in(workload.model))
         if sum(tensor.numel() for tensor in tensors) * 8 > _MOST_BYTES:
@@ -175,12 +180,21 @@ class _MovedModel:
         """Autograd against differences around one base point."""
         jitters: list[float] = []
         sizes: list[float] = []
+        symmetric: list[bool] = []
+
+        def noise(number: int, call: int, like: torch.Tensor) -> torch.Tensor:
+            drawn = noise_like(like, _generator(seed, call, number))
+            return symmetric_part(drawn) if symmetric[call] else drawn
 
         def at_base_point(call: int, value: torch.Tensor) -> torch.Tensor:
-            noise = noise_like(value, _generator(seed, call, 0))
-            return value + jitters[call] * noise if jitters[call] else value
+            return value + jitters[call] * noise(0, call, value) if jitters[call] else value
+
+        def along(number: int, call: int, like: torch.Tensor) -> torch.Tensor:
+            return self._masked(noise(number + 1, call, like))
 
         def look(call: int, value: torch.Tensor) -> torch.Tensor:
+            symmetric.append(self._index is None and is_symmetric(value))
+            self.is_symmetric = self.is_symmetric or symmetric[-1]
             jitters.append(0.0 if seed == _UNMOVED else _JITTER * size_of(value))
             point = at_base_point(call, value)
             sizes.append(size_of(point))
@@ -201,8 +215,7 @@ class _MovedModel:
             if gradient is None:
                 continue
             for number in range(_DIRECTIONS):
-                along = self._direction(seed, number, call, gradient)
-                predicted[number] += sizes[call] * inner_product(gradient, along)
+                predicted[number] += sizes[call] * inner_product(gradient, along(number, call, gradient))
         del at_base, score, gradients
 
         def moved(number: int, step: float) -> float:
@@ -210,7 +223,7 @@ class _MovedModel:
                 if call >= len(sizes):
                     return value
                 point = at_base_point(call, value)
-                return point + step * sizes[call] * self._direction(seed, number, call, point)
+                return point + step * sizes[call] * along(number, call, point)
 
             return float(self._score(alter).score.detach())
 
@@ -223,8 +236,7 @@ class _MovedModel:
             return compare(predicted, quotient, steps=_FAR_STEPS, tolerance=_FAR_TOLERANCE)
         return compare(predicted, quotient, steps=STEPS, enough=self._enough)
 
-    def _direction(self, seed: int, number: int, call: int, like: torch.Tensor) -> torch.Tensor:
-        direction = noise_like(like, _generator(seed, call, number + 1))
+    def _masked(self, direction: torch.Tensor) -> torch.Tensor:
         if self._index is None:
             return direction
         mask = torch.zeros_like(direction)
