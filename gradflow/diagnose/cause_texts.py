@@ -179,7 +179,8 @@ def _custom(operation: str) -> CauseText:
 def _reentrant(operation: str) -> CauseText:
     return CauseText(
         label="reentrant checkpointing does not connect what runs inside it",
-        note="with `use_reentrant=True` the inside is not recorded; only inputs that require grad are connected",
+        note="with `use_reentrant=True` what runs inside is not recorded; where an input requires grad, `backward()` "
+        "runs it once more, and only the tensors of that run get a gradient",
         helps=("call `checkpoint(..., use_reentrant=False)`",),
     )
 
