@@ -8,6 +8,7 @@ from typing import Any
 
 from gradflow.graph.cut_group import place_of
 from gradflow.graph.dependence import Dependence, analyse
+from gradflow.graph.derivatives import is_choice
 from gradflow.load.module_tree import named_parameters_in
 from gradflow.probe.absorption import absorbing_operation, is_rounding_error
 from gradflow.probe.cancellation import may_have_cancelled
@@ -226,9 +227,11 @@ class _Examination:
 
     def _is_without_effect(self, dependence: Dependence) -> bool:
         """Whether only a choice or an order is read of the target, and the score is the same for any."""
-        choices = {group.operation for group in dependence.needed if group.cause == "nondiff-op"}
-        if not choices or not self.laboratory.has_values:
+        groups = [group for group in dependence.needed if group.cause == "nondiff-op"]
+        if not groups or not self.laboratory.has_values:
             return False
+        # what `autograd.grad` gives is none: it moves smoothly, and where no move changes it, that is the answer
+        choices = {group.operation for group in groups if is_choice(self.trace, group)}
         return is_moved_by(self.laboratory, self.target, self.index, choices) is False
 
     def _is_not_read(self, repairs: Mapping[tuple[str, int], RepairOutcome]) -> bool:

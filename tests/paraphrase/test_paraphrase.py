@@ -25,7 +25,6 @@ LEFT_OUT = ("GITHUB_", "PYTEST_", "FORCE_COLOR", "CI")
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("GRADFLOW_SWEEPS" not in os.environ, reason="its list of known differences is not whole yet")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is forked for each program")
 def test_gradflow_says_the_same_of_a_program_in_other_words() -> None:
     """Only what `known_differences.txt` lists may differ; the command that is printed tries the same programs again."""
