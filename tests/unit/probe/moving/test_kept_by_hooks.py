@@ -31,7 +31,9 @@ def hypercolumn(keep: Callable[[Tensor], Tensor]) -> Hypercolumn:
     return Hypercolumn(keep)
 
 
-@pytest.mark.parametrize("keep", [torch.clone, lambda output: output * 1.0, lambda output: output], ids=str)
+@pytest.mark.parametrize(
+    "keep", [torch.clone, lambda output: output * 1.0, lambda output: output], ids=["clone", "product", "itself"]
+)
 def test_what_is_kept_with_its_history_is_a_whole_way(keep: Callable[[Tensor], Tensor]) -> None:
     report = gradflow.check(hypercolumn(keep), "body", inputs=torch.ones(3, 4), verify=True)
     assert report.verdict == "connected"
