@@ -21,7 +21,7 @@ class DerivativeCheck:
     forward_count
         Forward passes that this took.
     is_symmetric
-        The target holds symmetric matrices, and only symmetric directions were tried.
+        It agrees only along moves that leave the target's matrices symmetric, as they are.
     after, before
         Modules between which the difference arises: at the output of ``after`` it is still there, at that of
         ``before`` no more. Empty where that was not found out.

@@ -3,8 +3,9 @@
 In float32 the rounding of a whole network drowns the differences; here are jitter against kinks (ReLU outputs that are
 exactly zero, equal maxima in a pooling window), several step sizes, a noise gate, and several base points of which one
 must agree. What is differentiated is one function: the score, where a constant is added to what each call of the target
-returns. The constants are the same in every run, also where an earlier call has moved what a later one returns. To a
-symmetric matrix symmetric ones are added: see :mod:`gradflow.probe.derivative.symmetric`.
+returns. The constants are the same in every run, also where an earlier call has moved what a later one returns. Where
+that differs and a layer returns symmetric matrices, symmetric ones are added: see
+:mod:`gradflow.probe.derivative.symmetric`.
 """
 
 from __future__ import annotations
@@ -80,26 +81,34 @@ def check_derivative(
         return DerivativeCheck(outcome="unclear", reason=reason)
     try:
         subject = _MovedModel(laboratory, target, index, thorough)
-        comparisons: list[Comparison] = []
-        for seed in subject.base_points(thorough):
-            comparisons.append(subject.compared(seed, is_far=is_far))
-            if comparisons[-1].outcome == "agrees":
-                break
+        comparisons = _until_one_agrees(subject, thorough=thorough, is_far=is_far)
+        among_symmetric = False
+        if comparisons[-1].outcome != "agrees" and subject.is_symmetric:
+            subject.keeps_symmetric = True
+            among_symmetric = _until_one_agrees(subject, thorough=thorough, is_far=is_far)[-1].outcome == "agrees"
     except _NotComparableError as error:
         return DerivativeCheck(outcome="unclear", reason=str(error), forward_count=laboratory.forward_count - before)
     except Exception as error:  # noqa: BLE001  (whatever the model raises in float64 is the reason)
         reason = reason_of(error, "the model cannot be run in float64")
         return DerivativeCheck(outcome="unclear", reason=reason, forward_count=laboratory.forward_count - before)
     count = laboratory.forward_count - before
-    if comparisons[-1].outcome == "agrees":
-        return DerivativeCheck(outcome="agrees", forward_count=count, is_symmetric=subject.is_symmetric)
+    if comparisons[-1].outcome == "agrees" or among_symmetric:
+        return DerivativeCheck(outcome="agrees", forward_count=count, is_symmetric=among_symmetric)
     if any(comparison.outcome != "differs" for comparison in comparisons):
         reason = "the differences of the score do not settle at any step size"
         return DerivativeCheck(outcome="unclear", reason=reason, forward_count=count)
     error_size = min(comparison.relative_error for comparison in comparisons)
-    return DerivativeCheck(
-        outcome="differs", relative_error=error_size, forward_count=count, is_symmetric=subject.is_symmetric
-    )
+    return DerivativeCheck(outcome="differs", relative_error=error_size, forward_count=count)
+
+
+def _until_one_agrees(subject: _MovedModel, *, thorough: bool, is_far: bool) -> list[Comparison]:
+    """The comparisons around one base point after another, up to the first that agrees."""
+    comparisons: list[Comparison] = []
+    for seed in subject.base_points(thorough):
+        comparisons.append(subject.compared(seed, is_far=is_far))
+        if comparisons[-1].outcome == "agrees":
+            break
+    return comparisons
 
 
 def gradient_in_double(laboratory: Laboratory, target: str) -> tuple[torch.Tensor | None, ...]:
@@ -153,7 +162,9 @@ class _MovedModel:
         self._enough = 3 if thorough else 2
         self._workload = workload
         self._is_parameter = target in laboratory.parameters
-        self.is_symmetric = False
+        # a parameter is moved freely by whoever trains it
+        self.is_symmetric = not self._is_parameter and index is None
+        self.keeps_symmetric = False
         self._has_several_calls = not self._is_parameter and laboratory.call_count(target) > 1
         tensors = (*parameters_in(workload.model), *buffers_in(workload.model))
         if sum(tensor.numel() for tensor in tensors) * 8 > _MOST_BYTES:
@@ -180,11 +191,10 @@ class _MovedModel:
         """Autograd against differences around one base point."""
         jitters: list[float] = []
         sizes: list[float] = []
-        symmetric: list[bool] = []
 
         def noise(number: int, call: int, like: torch.Tensor) -> torch.Tensor:
             drawn = noise_like(like, _generator(seed, call, number))
-            return symmetric_part(drawn) if symmetric[call] else drawn
+            return symmetric_part(drawn) if self.keeps_symmetric else drawn
 
         def at_base_point(call: int, value: torch.Tensor) -> torch.Tensor:
             return value + jitters[call] * noise(0, call, value) if jitters[call] else value
@@ -193,8 +203,7 @@ class _MovedModel:
             return self._masked(noise(number + 1, call, like))
 
         def look(call: int, value: torch.Tensor) -> torch.Tensor:
-            symmetric.append(self._index is None and is_symmetric(value))
-            self.is_symmetric = self.is_symmetric or symmetric[-1]
+            self.is_symmetric = self.is_symmetric and is_symmetric(value)
             jitters.append(0.0 if seed == _UNMOVED else _JITTER * size_of(value))
             point = at_base_point(call, value)
             sizes.append(size_of(point))

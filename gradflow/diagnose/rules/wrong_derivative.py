@@ -14,25 +14,32 @@ from gradflow.probe.formula_check import wrong_formulas
 
 __all__ = ["gradient_is_verified"]
 
+_SYMMETRIC_ONLY = (
+    "but only along symmetric directions: what reads one triangle of a matrix, such as "
+    "`torch.linalg.cholesky`, gets the gradient among symmetric matrices"
+)
+
 
 def gradient_is_verified(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """What the comparison brought: said also where all is well, because it was asked for."""
     check = evidence.derivative
     if check is None:
         return ()
-    directions = "random symmetric directions" if check.is_symmetric else "random directions"
     cost = f"measured in float64 with {check.forward_count} more forward passes"
     if check.outcome == "agrees":
         at = f"`{evidence.target}`"
         if any(loss.output >= 0 for loss in evidence.partial):
             at = f"the tensor of `{evidence.target}` that is looked at"
         message = f"verified: the gradient at {at} is the derivative of {evidence.score}"
-        return (_info(message, f"{cost}: autograd and central differences along {directions} agree to 0.1%"),)
+        if check.is_symmetric:
+            message += ", as long as its matrices stay symmetric"
+            return (_info(message, f"{cost}: autograd and central differences agree to 0.1%, {_SYMMETRIC_ONLY}"),)
+        return (_info(message, f"{cost}: autograd and central differences along random directions agree to 0.1%"),)
     if check.outcome == "unclear":
         return (_info(f"the gradient at `{evidence.target}` could not be verified", f"because {check.reason}"),)
     error = 100 * check.relative_error
     share = f"{error:.0f}%" if error >= 10 else f"{error:.2g}%"
-    measured = f"{cost}: central differences along {directions} are off from autograd by {share} (relative L2)"
+    measured = f"{cost}: central differences along random directions are off from autograd by {share} (relative L2)"
     is_told = any(flow.is_end for flow in evidence.flows)
     if is_told or harmful_losses(evidence) or wrong_formulas(evidence.formulas):
         return (_info(f"verified: the gradient at `{evidence.target}` is wrong", measured),)

@@ -1,7 +1,9 @@
-"""Symmetric matrices are moved so that they stay symmetric.
+"""Where free moves differ, a layer's symmetric matrices are moved so that they stay symmetric.
 
 What torch computes of them (``cholesky``, ``eigh``, ``MultivariateNormal``) may read one triangle only; the gradient
-that it hands back is that among symmetric matrices, shared by both triangles, as torch documents it.
+that it hands back is that among symmetric matrices, shared by both triangles, as torch documents it. A gradient that
+comes back transposed looks right along such moves too, so they are not the first choice, and what agrees along them
+only is told as that.
 """
 
 from __future__ import annotations

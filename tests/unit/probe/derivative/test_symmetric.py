@@ -41,8 +41,8 @@ def test_a_symmetric_output_is_verified_among_symmetric_ones() -> None:
     assert report.verdict == "connected"
     (found,) = report.diagnostics
     assert found.severity == "info"
-    assert "verified" in found.message
-    assert "random symmetric directions" in found.notes[0]
+    assert found.message.endswith("is the derivative of output, as long as its matrices stay symmetric")
+    assert "only along symmetric directions" in found.notes[0]
 
 
 def test_what_is_wrong_there_is_still_seen() -> None:
@@ -53,7 +53,30 @@ def test_what_is_wrong_there_is_still_seen() -> None:
 def test_one_triangle_alone_is_moved_freely() -> None:
     """The near miss: what torch hands to the other triangle is not the derivative of what is read."""
     report = gradflow.check(Gaussian(is_symmetric=False), "covariance", inputs=torch.ones(3), verify=True)
-    assert "random directions" in report.diagnostics[-1].notes[0]
+    assert report.verdict == "wrong"
+
+
+class Turned(nn.Module):
+    """Starts at the identity, and the gradient of its matrix comes back transposed."""
+
+    def __init__(self, *, is_turned: bool = True) -> None:
+        super().__init__()
+        self.matrix, self.is_turned = nn.Parameter(torch.eye(3)), is_turned
+
+    def forward(self, x: Tensor) -> Tensor:
+        matrix = self.matrix * 1
+        if self.is_turned:
+            matrix.register_hook(lambda gradient: gradient.mT)
+        return (x @ matrix).tanh() @ torch.tensor([1.0, -2.0, 0.5])
+
+
+def test_a_transposed_gradient_is_seen_at_a_symmetric_parameter() -> None:
+    x = torch.tensor([0.1, 0.7, -0.4])
+    report = gradflow.check(Turned(), parameter="matrix", inputs=x, verify=True)
+    assert report.verdict == "wrong"
+    report = gradflow.check(Turned(is_turned=False), parameter="matrix", inputs=x, verify=True)
+    assert report.verdict == "connected"
+    assert report.diagnostics[0].message == "verified: the gradient at `matrix` is the derivative of output"
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
