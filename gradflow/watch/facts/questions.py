@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from gradflow.graph.dependence import analyse
 from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Backward, GradRead, Observation
+from gradflow.watch.facts.began import Beginnings
 from gradflow.watch.facts.wanted_zero import is_asserted_zero
 from gradflow.watch.source.asserted import asserts_absence
 
@@ -125,6 +126,7 @@ class _Scores:
     """Which values the score of each backward was computed from; looked up once for each."""
 
     def __init__(self, observation: Observation) -> None:
+        self.beginnings = Beginnings(observation)
         self._trace = observation.trace
         self._reaches: dict[int, bytearray] = {}
 
@@ -136,10 +138,12 @@ class _Scores:
 
 
 def question_of(observation: Observation, read: GradRead, scores: _Scores | None = None) -> Question | None:
-    """The question that reading a ``.grad`` asks; ``None`` before the first backward."""
+    """The question that reading a ``.grad`` asks; ``None`` before the first backward that the tensor was there for."""
     if read.backwards == 0:
         return None
     number = _backward_meant(observation, read, scores or _Scores(observation))
+    if number < 0:
+        return None
     backward = observation.backwards[number]
     return Question(
         backward=backward,
@@ -209,7 +213,8 @@ def _waiting_hooks(observation: Observation) -> Iterator[Question]:
 def _backward_meant(observation: Observation, read: GradRead, scores: _Scores) -> int:
     """The backward that filled this ``.grad``, or the last that could have: not ``autograd.grad``, which fills none.
 
-    Of a gradient that is not there, the last backward whose score was computed with the tensor.
+    Of a gradient that is not there, the last backward whose score was computed with the tensor; else the last that
+    could have reached it, -1 where there was none.
     """
     before = range(read.backwards - 1, -1, -1)
     filling = [n for n in before if observation.backwards[n].kind == "backward" and not observation.backwards[n].error]
@@ -222,4 +227,8 @@ def _backward_meant(observation: Observation, read: GradRead, scores: _Scores) -
             places.add(backward.site)
             if scores.uses(backward.score, read.value):
                 return number
-    return (*filling, before[0])[0]
+    for number in (*filling, before[0]):
+        backward = observation.backwards[number]
+        if scores.beginnings.could_be_reached(read, backward):
+            return -1 if scores.beginnings.is_read_too_early(read, backward) else number
+    return -1

@@ -142,6 +142,8 @@ def _is_computed_with(observation: Observation, value: int) -> bool:
 
 
 def _unused(observation: Observation, question: Question, evidence: Evidence) -> Finding:
+    target = question.target
+    is_parameter = target in observation.made_at or observation.trace.leaf_names.get(target, ("",))[0] == "parameter"
     return finding(
         "output-discarded",
         "unused",
@@ -149,8 +151,8 @@ def _unused(observation: Observation, question: Question, evidence: Evidence) ->
         observation.trace.site_span(observation.made_at.get(question.target, -1)),
         label="made here, never used",
         annotations=((observation.trace.site_span(question.site), "`None` is read here"),),
-        notes=("a parameter that takes no part in the score has no gradient",),
-        helps=("use it in `forward`, or remove it",),
+        notes=(f"a {'parameter' if is_parameter else 'tensor'} that takes no part in the score has no gradient",),
+        helps=("use it in `forward`, or remove it" if is_parameter else "compute the score from it",),
         target=evidence.target,
         is_parameter=True,
         score=evidence.score,

@@ -1,0 +1,66 @@
+"""When a tensor came to be, and was first used: a backward that ran before then has nothing to do with it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from gradflow.trace.operation_kinds import is_inplace_name
+from gradflow.watch.events import Backward, GradRead, Observation
+from gradflow.watch.facts.flags import required_grad_at
+from gradflow.watch.facts.writes import writes_in_place
+
+__all__ = ["Beginnings"]
+
+
+class Beginnings:
+    """What is looked up once for all reads of ``.grad`` of a program."""
+
+    def __init__(self, observation: Observation) -> None:
+        self._observation = observation
+
+    def could_be_reached(self, read: GradRead, backward: Backward) -> bool:
+        """Whether the leaf that was read existed and required grad when a backward ran.
+
+        Of what no recorded operation made that is not denied; nor of computed tensors: autograd fills none of them.
+        """
+        if not read.is_leaf:
+            return True
+        value = self._before_writes(read.value)
+        producer = self._observation.trace.values.producer[value]
+        made = producer if producer >= 0 else self._observation.made_when.get(value, -1)
+        if made >= backward.operation:
+            return False
+        return not read.requires_grad or required_grad_at(self._observation, read.value, backward.operation - 1)
+
+    def is_read_too_early(self, read: GradRead, backward: Backward) -> bool:
+        """Whether nothing had been computed from it when a backward ran, and one after the read brought it a gradient.
+
+        Then the read only shows that there is nothing yet.
+        """
+        is_unused = self._first_use.get(read.value, backward.operation) >= backward.operation
+        return is_unused and self._last_arrival.get(read.value, -1) >= read.backwards
+
+    @cached_property
+    def _first_use(self) -> dict[int, int]:
+        """The first operation that computed something else from a value."""
+        trace, found = self._observation.trace, dict[int, int]()
+        for operation in range(len(trace)):
+            if trace.outputs_of(operation) and not is_inplace_name(trace.name_of(operation)):
+                for value in trace.inputs_of(operation):
+                    found.setdefault(value, operation)
+        return found
+
+    @cached_property
+    def _last_arrival(self) -> dict[int, int]:
+        """The last backward that brought a value a gradient."""
+        backwards = enumerate(self._observation.backwards)
+        return {value: number for number, one in backwards if one.kind == "backward" for value in one.arrived}
+
+    def _before_writes(self, value: int) -> int:
+        """The first value of a tensor: each write in place gives it another one."""
+        trace = self._observation.trace
+        while True:
+            producer = trace.values.producer[value]
+            if producer < 0 or not writes_in_place(trace, producer):
+                return value
+            value = trace.inputs_of(producer)[0]
