@@ -9,8 +9,9 @@ from gradflow.trace.data import Trace
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.flags import required_grad_at
 from gradflow.watch.facts.questions import Question
+from gradflow.watch.facts.writes import writes_in_place
 
-__all__ = ["is_leaf_value", "leaves_behind"]
+__all__ = ["is_leaf_tensor", "is_leaf_value", "leaves_behind"]
 
 
 def leaves_behind(
@@ -37,3 +38,22 @@ def is_leaf_value(trace: Trace, value: int) -> bool:
     """Whether a value was not computed from other tensors: a parameter, an input, what ``torch.randn`` made."""
     producer = trace.values.producer[value]
     return producer < 0 or value in trace.leaf_names or not trace.inputs_of(producer)
+
+
+def is_leaf_tensor(observation: Observation, value: int) -> bool:
+    """Whether the tensor of a value is a leaf for autograd, whatever numbers it was given.
+
+    A leaf that requires grad stays one when it is written to: with recording on autograd refuses that, and without it
+    or through ``.data`` what is written brings no history. What was told to require grad began as a leaf then.
+    """
+    trace = observation.trace
+    while not is_leaf_value(trace, value):
+        if any(flag.value == value and flag.on and flag.is_leaf and not flag.error for flag in observation.flags):
+            return True
+        producer = trace.values.producer[value]
+        if not writes_in_place(trace, producer):
+            return False
+        value = trace.inputs_of(producer)[0]
+        if not trace.values.requires_grad[value]:
+            return False
+    return True

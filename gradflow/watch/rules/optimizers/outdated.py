@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gradflow.graph.dependence import analyse
 from gradflow.watch.events import Observation, Optimizer
-from gradflow.watch.facts.leaves import is_leaf_value
+from gradflow.watch.facts.leaves import is_leaf_tensor
 from gradflow.watch.facts.names import name_of_value
 from gradflow.watch.finding import Finding, finding
 
@@ -46,8 +46,8 @@ def _taken_over(observation: Observation, score: int, since: int) -> Iterator[tu
             continue
         for value in trace.inputs_of(operation):
             producer = trace.values.producer[value]
-            is_older = 0 <= producer < since and not is_leaf_value(trace, value)
-            if is_older and trace.values.requires_grad[value] and sites[producer] not in made_anew:
+            is_older = 0 <= producer < since and trace.values.requires_grad[value]
+            if is_older and sites[producer] not in made_anew and not is_leaf_tensor(observation, value):
                 yield value, operation
 
 
