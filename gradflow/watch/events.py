@@ -177,13 +177,17 @@ class FlagChange:
 
 @dataclass(slots=True, kw_only=True)
 class TensorHook:
-    """A hook that the program registered on a tensor; ``backwards`` is how many backward calls had been made before."""
+    """A hook that the program registered on a tensor; ``backwards`` is how many backward calls had been made before.
+
+    ``call`` is the module call in whose forward it was registered, -1 where none ran.
+    """
 
     value: int
     site: int
     operation: int
     backwards: int
     runs: int = 0
+    call: int = -1
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,9 +8,12 @@ in this one: a generator gets nothing from the step of its critic.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gradflow.diagnose.diagnostic import Severity
 from gradflow.probe.evidence import Evidence
 from gradflow.watch.events import Observation
+from gradflow.watch.facts.leaves import leaves_behind
 from gradflow.watch.facts.questions import Question
 
 __all__ = ["is_wanted", "weight_of_exception"]
@@ -20,11 +23,30 @@ def is_wanted(observation: Observation, question: Question, evidence: Evidence) 
     """Whether anything in the program waits for a gradient at the target of this question, which got none."""
     read, target = question.read, question.target
     if read is None:
-        # a hook waits for whatever backward comes by; this one has nothing to do with its tensor
-        return not question.is_waiting or evidence.dependence.score_depends
+        # a hook waits for whatever backward comes by; this one may have nothing to do with its tensor
+        return not question.is_waiting or (
+            evidence.dependence.score_depends and not (question.is_standing and _is_for_others(observation, question))
+        )
     if _learns(observation, target):
         return False
     return read.is_wanted or (read.requires_grad and not _is_left_out(observation, target))
+
+
+def _is_for_others(observation: Observation, question: Question) -> bool:
+    """Whether a backward trains parameters, and no optimizer that steps holds any that the target was computed from.
+
+    A teacher's forward registers its hooks in whatever pass it runs, also where its output is only the aim.
+    """
+    held = {value for one in observation.optimizers if one.steps for value in one.parameters}
+    if held.isdisjoint(question.backward.arrived):
+        return False
+    behind = leaves_behind(
+        observation,
+        replace(question, score=question.target),
+        trainable=True,
+        at=question.backward.operation,
+    )
+    return held.isdisjoint(behind)
 
 
 def _learns(observation: Observation, target: int) -> bool:

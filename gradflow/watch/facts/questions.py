@@ -25,7 +25,8 @@ class Question:
     """One gradient that the program asked for.
 
     ``score`` and ``target`` are value ids; ``target`` is -1 where backward was to reach whatever it can. ``site`` is
-    where the answer was looked at, ``operation`` when. ``is_waiting`` tells that a hook was to be given the gradient.
+    where the answer was looked at, ``operation`` when. ``is_waiting`` tells that a hook was to be given the gradient,
+    ``is_standing`` that it belongs to a model, which arranges for it in each of its forwards.
     """
 
     backward: Backward
@@ -39,6 +40,7 @@ class Question:
     error: str = ""
     others: tuple[int, ...] = ()
     is_waiting: bool = False
+    is_standing: bool = False
 
     @property
     def times(self) -> int:
@@ -180,7 +182,7 @@ def _may_be_unused(
 def _waiting_hooks(observation: Observation) -> Iterator[Question]:
     """Hooks that were to be given a gradient, and never were although backward ran."""
     fired = {hook.site for hook in observation.tensor_hooks if hook.runs}
-    waiting = [(h.value, h.site, h.backwards) for h in observation.tensor_hooks if h.site not in fired]
+    waiting = [(h.value, h.site, h.backwards, h.call >= 0) for h in observation.tensor_hooks if h.site not in fired]
     for hook in observation.hooks:
         if hook.kind == "backward" and not (hook.runs or hook.ran_unseen):
             end = hook.removed_at_call if hook.removed_at_call >= 0 else len(observation.trace.calls)
@@ -192,8 +194,8 @@ def _waiting_hooks(observation: Observation) -> Iterator[Question]:
             if calls:
                 value = calls[-1].outputs[0]
                 since = sum(b.operation < calls[-1].first_operation for b in observation.backwards)
-                waiting.append((value, hook.site, since))
-    for value, site, since in waiting:
+                waiting.append((value, hook.site, since, True))
+    for value, site, since, is_standing in waiting:
         for number in range(since, len(observation.backwards)):
             backward = observation.backwards[number]
             if backward.kind == "backward" and not backward.error and backward.roots:
@@ -206,6 +208,7 @@ def _waiting_hooks(observation: Observation) -> Iterator[Question]:
                     site=site,
                     operation=backward.operation,
                     is_waiting=True,
+                    is_standing=is_standing,
                 )
                 break
 

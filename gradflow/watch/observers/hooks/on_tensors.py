@@ -68,6 +68,7 @@ class TensorHooks:
             site=recorder.sites.number(caller),
             operation=len(recorder.operations.name),
             backwards=len(self._log.backwards),
+            call=recorder.call,
         )
         is_observed = self._prepare(tensor)
         known = self._last.get(event.site) if len(self._log.tensor_hooks) >= _KEPT else None

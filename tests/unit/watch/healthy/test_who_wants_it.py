@@ -122,4 +122,59 @@ def test_a_hook_may_wait_for_a_backward_that_has_to_do_with_its_tensor(explain: 
 def test_a_hook_on_a_tensor_that_the_score_is_cut_from_waits_in_vain(explain: Explain) -> None:
     report = explain(WAITING.format(then="(model(torch.rand(4, 3)).sum() + size.detach().sum()).backward()"))
     assert report.verdict == "wrong"
-    assert "error" in {severity for _, severity in said(report)}
+    assert ("detach", "error") in said(report)
+
+
+WATCHED_TEACHER = """
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = nn.Linear(3, 4), nn.Linear(4, 2)
+            {once}
+        def keep(self, *gradients):
+            self.kept = gradients
+        def forward(self, x):
+            h = self.body(x).tanh()
+            {each}
+            return self.head(h)
+    teacher, student = Net(), nn.Linear(3, 2)
+    {optimizer}
+    for _ in range(2):
+        x = torch.randn(4, 3)
+        wanted = teacher(x)
+        {outside}
+        loss = (student(x) - wanted.detach()).pow(2).mean()
+        loss.backward()
+        {step}
+"""
+OF_STUDENT, OF_BOTH = ("student.parameters()", "[*teacher.parameters(), *student.parameters()]")
+
+
+def watched_teacher(where: str, held: str) -> str:
+    hooks = {
+        "each": "h.register_hook(self.keep)",
+        "once": "self.body.register_full_backward_hook(self.keep)",
+        "outside": "wanted.register_hook(print)",
+    }
+    places = {place: hook if place == where else "pass" for place, hook in hooks.items()}
+    optimizer = f"optimizer = torch.optim.SGD({held}, 0.1)" if held else "pass"
+    return WATCHED_TEACHER.format(**places, optimizer=optimizer, step="optimizer.step(); optimizer.zero_grad()" if held else "pass")
+
+
+@pytest.mark.parametrize("where", ["each", "once"])
+def test_a_teachers_own_hooks_do_not_wait_for_the_students_gradient(explain: Explain, where: str) -> None:
+    report = explain(watched_teacher(where, OF_STUDENT))
+    assert report.verdict == "connected"
+    assert {severity for _, severity in said(report)} <= {"info"}
+
+
+@pytest.mark.parametrize(
+    ("where", "held"),
+    [("each", OF_BOTH), ("once", OF_BOTH), ("each", ""), ("once", ""), ("outside", OF_STUDENT)],
+    ids=["held", "held-module", "no-training", "no-training-module", "asked-by-the-program"],
+)
+def test_a_hook_where_something_is_to_learn_or_that_the_program_itself_set_does(
+    explain: Explain, where: str, held: str
+) -> None:
+    report = explain(watched_teacher(where, held))
+    assert ("detach", "error") in said(report)
