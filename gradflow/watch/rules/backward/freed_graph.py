@@ -12,6 +12,7 @@ from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.rules.backward.made_anew import is_made_anew, where_made_once
 
 __all__ = ["graph_is_freed"]
 
@@ -20,12 +21,14 @@ __all__ = ["graph_is_freed"]
 class _Freed:
     """The backward that freed the graph; the value that a new forward took over, and the operation that took it.
 
-    Both are -1 where no new forward ran since: then the same one is differentiated once more.
+    Both are -1 where no new forward ran since: then the same one is differentiated once more. ``has_own_leaf`` tells
+    whether the new one also read another leaf that requires grad.
     """
 
     backward: Backward | None
     carried: int = -1
     reader: int = -1
+    has_own_leaf: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +108,14 @@ def _words(observation: Observation, question: Question, found: _Freed, earlier:
     if not is_loop:
         note = "both passes go through what made one and the same value"
         return _Words(label="frees the graph, which is needed again", notes=(freed, note), helps=_BOTH)
-    if not _is_made_anew(observation, producer, earlier, question.backward):
+    between = range(earlier.operation, question.backward.operation)
+    if not is_made_anew(observation, producer, between):
         note = "the value was computed once, before these passes, and each of them uses it with its graph"
         return _Words(
-            place=trace.span_of(producer), label="made once, and used in every pass", notes=(freed, note), helps=_ANEW
+            place=where_made_once(observation, producer, between),
+            label="made once, and used in every pass",
+            notes=(freed, note),
+            helps=_ANEW,
         )
     # a value that a model has not returned is kept by the model itself
     is_kept = trace.operations.call[producer] >= 0 and not any(carried in call.outputs for call in trace.calls)
@@ -118,15 +125,21 @@ def _words(observation: Observation, question: Question, found: _Freed, earlier:
         if is_kept
         else "takes a value of the step before, with its graph",
         notes=(freed, _CARRIED),
-        helps=(_CARRY, _RETAIN),
+        helps=(_CARRY, _RETAIN) if found.has_own_leaf else _WITHIN,
     )
 
 
 _CARRIED = "a value carried over from an earlier step (a hidden state, a running loss) brings its old graph along"
 _RETAIN = "if the same forward is differentiated several times, pass `retain_graph=True` to all but the last"
 _CARRY = "carry `value.detach()` from step to step"
+_WITHIN = (
+    "if this is what learns, change it in place, so that it stays a leaf: `with torch.no_grad(): x.clamp_(0, 1)`",
+)
 _IN_CLOSURE = "compute the loss inside the closure, so that each call has a graph of its own"
-_ANEW = ("compute it anew in every pass, in `forward` for example: then each pass has a graph of its own",)
+_ANEW = (
+    "compute it anew in every pass, in `forward` for example: then each pass has a graph of its own",
+    "if it is only compared with, and is not to learn, make it once without its graph: `.detach()`",
+)
 _BOTH = (
     "if the first loss is not to train what made that value, as in a GAN, give it `value.detach()`",
     "else add the losses up and call `backward()` once, or pass `retain_graph=True` to the first",
@@ -140,12 +153,6 @@ def _is_in_closure(observation: Observation, earlier: Backward, later: Backward)
         for optimizer in observation.optimizers
         for begun, ended in optimizer.closures
     )
-
-
-def _is_made_anew(observation: Observation, producer: int, earlier: Backward, later: Backward) -> bool:
-    """Whether the line that made a value has run again since the earlier pass."""
-    sites = observation.trace.operations.site
-    return any(sites[operation] == sites[producer] for operation in range(earlier.operation, later.operation))
 
 
 def _place_of_pass(observation: Observation, operation: int) -> SourceSpan | None:
@@ -171,8 +178,7 @@ def _freed_before(observation: Observation, question: Question) -> _Freed:
         shared = {v for v, used in enumerate(mine) if used and made[v] in freed}
         if shared:
             since = [made[v] for v, used in enumerate(mine) if used and made[v] >= earlier.operation]
-            carried, reader = _taken_over(trace, since, _made_of(trace, shared, earlier.operation))
-            return _Freed(backward=earlier, carried=carried, reader=reader)
+            return _taken_over(observation, earlier, since, _made_of(trace, shared, earlier.operation))
     return _Freed(backward=None)
 
 
@@ -185,16 +191,23 @@ def _made_of(trace: Trace, shared: set[int], until: int) -> set[int]:
     return found
 
 
-def _taken_over(trace: Trace, operations: list[int], shared: set[int]) -> tuple[int, int]:
-    """The old value that operations since have read, and the first of them; -1 where none of them reads a parameter."""
-    is_new = any(
+def _taken_over(observation: Observation, earlier: Backward, operations: list[int], shared: set[int]) -> _Freed:
+    """Which old value the operations since have read, if a new forward is among them.
+
+    It has read a leaf of its own; or, where the model is frozen, it has made anew what it took over.
+    """
+    trace = observation.trace
+    has_own_leaf = any(
         trace.values.requires_grad[v] and is_leaf_value(trace, v) for o in operations for v in trace.inputs_of(o)
     )
-    for operation in operations if is_new else ():
+    for operation in operations:
         for value in trace.inputs_of(operation):
-            if value in shared:
-                return value, operation
-    return -1, -1
+            if value not in shared:
+                continue
+            producer = trace.values.producer[value]
+            if has_own_leaf or (producer >= 0 and is_made_anew(observation, producer, operations)):
+                return _Freed(backward=earlier, carried=value, reader=operation, has_own_leaf=has_own_leaf)
+    return _Freed(backward=earlier)
 
 
 def _scored(observation: Observation, score: int) -> Trace:

@@ -158,7 +158,9 @@ def watched_teacher(where: str, held: str) -> str:
     }
     places = {place: hook if place == where else "pass" for place, hook in hooks.items()}
     optimizer = f"optimizer = torch.optim.SGD({held}, 0.1)" if held else "pass"
-    return WATCHED_TEACHER.format(**places, optimizer=optimizer, step="optimizer.step(); optimizer.zero_grad()" if held else "pass")
+    return WATCHED_TEACHER.format(
+        **places, optimizer=optimizer, step="optimizer.step(); optimizer.zero_grad()" if held else "pass"
+    )
 
 
 @pytest.mark.parametrize("where", ["each", "once"])
