@@ -19,6 +19,7 @@ from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.optimizers.cleared import gradients_are_gone, gradients_are_zero
+from gradflow.watch.rules.optimizers.left_out_of_inputs import told_what_inputs_leave_out
 from gradflow.watch.rules.optimizers.lost_in_a_function import told_where_it_is_lost
 from gradflow.watch.rules.parameters import optimizer_holds_a_copy, optimizer_is_stale
 from gradflow.watch.rules.score_history import score_without_history
@@ -46,6 +47,7 @@ def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
             about = gradients_are_gone(observation, optimizer, empty)
             if not about:
                 told_at_it = _without_a_cause(observation, optimizer, empty)
+                told_at_it = told_what_inputs_leave_out(observation, question, empty, told_at_it)
                 about = (told_where_it_is_lost(observation, question.backward, empty, told_at_it),)
             if _goes_out_in_a_derivative(observation, question, empty):
                 about = tuple(map(_as_remark, about))
