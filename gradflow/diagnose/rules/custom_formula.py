@@ -30,8 +30,8 @@ def _wrong(evidence: Evidence, check: FormulaCheck) -> Diagnostic:
     precision = "" if check.dtype == "float64" else f", in {check.dtype}"
     error = _percent(check.relative_error)
     measured = (
-        f"measured: what `{check.function}.backward` returns{shown} is off by {error} (relative L2 error, against "
-        f"central differences of its own forward{precision})"
+        f"measured: what `{check.function}.backward` returns{shown} is off by {error} (relative L2 error along random "
+        f"directions, against central differences of its own forward{precision})"
     )
     notes = [
         measured,

@@ -35,7 +35,10 @@ def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
     for flow in evidence.flows:
         if flow.is_end:
             diagnostic = _at(evidence, flow)
-            found.setdefault((diagnostic.name, diagnostic.location), diagnostic)
+            told = found.setdefault((diagnostic.name, diagnostic.location), diagnostic)
+            if told.module != diagnostic.module:
+                # one line of a class that the model holds twice: it ends in both
+                found[diagnostic.name, diagnostic.location] = replace(told, module="")
     # that some positions are not read (other rows of the batch) is as it should be where the gradient ends elsewhere
     elsewhere = [diagnostic for diagnostic in found.values() if diagnostic.name != "position-not-read"]
     return tuple(elsewhere or found.values())[:_MOST] or (_unexplained(evidence),)

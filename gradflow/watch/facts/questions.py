@@ -47,6 +47,15 @@ class Question:
         """How often the program asked it: of a loop, only the first turns are questions of their own."""
         return self.read.times if self.read is not None else 1
 
+    @property
+    def outcome(self) -> str:
+        """What is seen of it at ``site`` where no gradient came, in words."""
+        if self.error:
+            return "torch raises here"
+        if self.is_waiting:
+            return "a hook waits for it here"
+        return "`None` is read here" if self.read is not None else "`None` is returned here"
+
 
 def questions_in(observation: Observation) -> tuple[Question, ...]:
     """The questions in the order in which their answers were looked at; of a loop, the first turns of each kind."""

@@ -33,14 +33,17 @@ def _of_optimizer(optimizer: Optimizer) -> str:
         return f"{name} began {_counted(steps, 'step')}"
     if not count:
         return f"{name} stepped, and none of its parameters requires grad"
+    # those that are frozen are not counted, so that is said
+    is_all = len(optimizer.tensors(optimizer.parameters)) == count
+    which = name if is_all else f"{name} that require{'s' * (count == 1)} grad"
     if filled < count:
-        return f"{filled:,} of {_counted(count, 'parameter')} in {name} got a gradient in {_counted(steps, 'step')}"
+        return f"{filled:,} of {_counted(count, 'parameter')} in {which} got a gradient in {_counted(steps, 'step')}"
     if optimizer.empty_steps:
         return f"all gradients in {name} were zero in {_looked_into(optimizer)}"
     times = f"{optimizer.complete_steps:,} of {_counted(steps, 'step')}"
     if optimizer.complete_steps < steps:
-        return f"{_all(count, 'parameter')} in {name} got a gradient, together in {times}"
-    return f"{_all(count, 'parameter')} in {name} got a gradient in {times}"
+        return f"{_all(count, 'parameter')} in {which} got a gradient, together in {times}"
+    return f"{_all(count, 'parameter')} in {which} got a gradient in {times}"
 
 
 def _looked_into(optimizer: Optimizer) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradflow.diagnose.diagnostic import Annotation, Diagnostic
+from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.operation_place import operation_place
 from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence
@@ -16,6 +16,11 @@ from gradflow.watch.rules.engine import engine_findings
 __all__ = ["gradient_is_bad"]
 
 _UNKNOWN = "the operation at which it is born is not determined"
+
+_GOES_IN = (
+    "look at what goes in: zero in a division or under `log` is kept away by `clamp` or `+ 1e-12`; a row that is all "
+    "`-inf` has no softmax, so leave it out, or unmask one entry of it"
+)
 
 
 def gradient_is_bad(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
@@ -46,8 +51,9 @@ def _in_the_forward(evidence: Evidence, diagnostic: Diagnostic, origin: int) -> 
         diagnostic,
         message=f"the gradient at `{evidence.target}` is not finite: `{name}` gives NaN or infinity in the forward",
         location=place,
-        label="the result is NaN or infinite, though what goes in is finite",
+        label="the result is NaN or infinite",
         annotations=(*shown, *annotations),
         module=evidence.trace.module_of(origin),
         notes=("measured: of what autograd saved, this is the first result that is not finite", *diagnostic.notes[1:]),
+        helps=(Help(text=_GOES_IN), *diagnostic.helps[1:]),
     )

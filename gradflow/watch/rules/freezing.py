@@ -28,6 +28,8 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
     else:
         note = "only what requires grad gets a gradient: a buffer, or a plain tensor, does not unless it is told to"
         cure = "if it should learn, make it an `nn.Parameter(...)`; else call `.requires_grad_()` before the forward"
+    if question.error:
+        cure = "call `.requires_grad_()` on it before the forward"
     wish = "if a gradient is wanted there, call `.requires_grad_()` on it before the forward"
     return finding(
         "not-trainable",
@@ -35,8 +37,9 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
         f"`{evidence.target}` gets no gradient: its `requires_grad` is `False`",
         _place(observation, target, flag),
         label="switched off here" if flag is not None else "made here",
-        annotations=((observation.trace.site_span(question.site), "`None` is read here"),),
+        annotations=((observation.trace.site_span(question.site), question.outcome),),
         notes=(
+            *((f"torch says: {question.error}",) if question.error else ()),
             note,
             *(
                 ("it was frozen together with all that is read here, and other parameters train: taken as meant",)

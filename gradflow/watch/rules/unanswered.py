@@ -150,7 +150,7 @@ def _unused(observation: Observation, question: Question, evidence: Evidence) ->
         f"`{evidence.target}` takes no part in {evidence.score}: nothing is computed with it",
         observation.trace.site_span(observation.made_at.get(question.target, -1)),
         label="made here, never used",
-        annotations=((observation.trace.site_span(question.site), "`None` is read here"),),
+        annotations=((observation.trace.site_span(question.site), question.outcome),),
         notes=(f"a {'parameter' if is_parameter else 'tensor'} that takes no part in the score has no gradient",),
         helps=("use it in `forward`, or remove it" if is_parameter else "compute the score from it",),
         target=evidence.target,
@@ -175,7 +175,7 @@ def _copied(observation: Observation, question: Question, evidence: Evidence, co
         f"`{evidence.target}` gets no gradient: the score was computed from a copy of it",
         trace.site_span(observation.made_at.get(copy, -1)),
         label="copied here: the numbers only, not their history",
-        annotations=((trace.site_span(question.site), "`None` is read here"),),
+        annotations=((trace.site_span(question.site), question.outcome),),
         notes=("`copy.deepcopy` makes new parameters; what happens to them has nothing to do with the old ones",),
         helps=(
             "let the copy be computed from the original: `torch.func.functional_call(model, {name: p - lr * g}, x)`",

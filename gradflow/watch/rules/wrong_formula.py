@@ -32,7 +32,8 @@ def _findings(observation: Observation, check: FormulaCheck) -> tuple[Finding, .
     evidence = replace(evidence_for(observation, question), formulas=(check,))
     return tuple(
         Finding(
-            diagnostic=diagnostic,
+            # it is hidden from nobody: the gradient comes, and is wrong
+            diagnostic=replace(diagnostic, hides=()),
             verdict="wrong",
             target=evidence.target,
             is_parameter=evidence.kind == "parameter",
