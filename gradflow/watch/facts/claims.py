@@ -66,10 +66,12 @@ def weight_of_exception(observation: Observation, number: int) -> Severity:
     """How much it matters that this backward raised.
 
     It ended the program, or whoever ran that took it for a failure; the program caught it and went on; it was caught
-    and the same line went well afterwards, or a ``with`` statement swallowed it, as that of ``pytest.raises`` does.
+    and the same line went well afterwards, or a ``with`` statement swallowed it, as that of ``pytest.raises`` does, or
+    the test is declared to end in it.
     """
     backward = observation.backwards[number]
     later = observation.backwards[number + 1 :]
-    if backward.caught_by == "with" or any(one.site == backward.site and not one.error_type for one in later):
+    is_meant = backward.is_expected or backward.caught_by == "with"
+    if is_meant or any(one.site == backward.site and not one.error_type for one in later):
         return "info"
     return "warning" if backward.caught_by else "error"

@@ -27,6 +27,7 @@ from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.backward_notes import BackwardNotes, KnownFlows
 from gradflow.watch.observers.callers import caller_of
 from gradflow.watch.observers.exceptions.caught import Caught, tell_when_dropped
+from gradflow.watch.observers.exceptions.expected import is_expected
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.recording import ProgramRecorder
@@ -163,6 +164,7 @@ class BackwardCalls:
             event.error_type, event.error = type(error).__name__, " ".join(text_of(error).split())
             event.raised_in = innermost_place(traceback_of(error))
             event.is_torchs_error = not is_own_raise(error)
+            event.is_expected = is_expected(caller, error)
             tell_when_dropped(
                 operation.below, caller, functools.partial(_note_caught, event), self._recorder.aside.looking
             )

@@ -94,7 +94,7 @@ def _accumulated(observation: Observation, question: Question, target: str, site
         f"`{target}.grad` is the sum of several backward passes, not the gradient of the last one",
         observation.trace.site_span(site),
         label="adds to what is there already",
-        annotations=((observation.trace.site_span(question.site), "read here as if it were one gradient"),),
+        annotations=((observation.trace.site_span(question.site), "read here: the sum, not the last gradient"),),
         notes=("`backward()` adds to `.grad`; nothing has cleared it since the pass before",),
         helps=(
             "clear it before each backward: `model.zero_grad()`, `optimizer.zero_grad()` or `x.grad = None`",

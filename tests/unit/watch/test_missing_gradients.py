@@ -148,7 +148,7 @@ def test_what_is_frozen_at_each_step_is_not_told(explain: Explain) -> None:
     freeze = "[p.requires_grad_(False) for p in body.parameters()]"
     report = explain(OPTIMIZER.format(more="head.parameters()", update=freeze, loss="head(features).sum()"))
     assert (report.verdict, said(report)) == ("connected", [])
-    assert report.seen == ("both parameters in `SGD` got a gradient in 2 of 2 steps",)
+    assert report.seen == ("both parameters in `SGD` that require grad got a gradient in 2 of 2 steps",)
 
 
 def test_moving_the_model_between_its_optimizer_and_the_first_step_moves_no_parameter(explain: Explain) -> None:
