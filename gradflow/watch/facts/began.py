@@ -7,7 +7,7 @@ from functools import cached_property
 from gradflow.trace.operation_kinds import is_inplace_name
 from gradflow.watch.events import Backward, GradRead, Observation
 from gradflow.watch.facts.flags import required_grad_at
-from gradflow.watch.facts.writes import writes_in_place
+from gradflow.watch.facts.writes import before_writes
 
 __all__ = ["Beginnings"]
 
@@ -25,7 +25,7 @@ class Beginnings:
         """
         if not read.is_leaf:
             return True
-        value = self._before_writes(read.value)
+        value = before_writes(self._observation.trace, read.value)
         producer = self._observation.trace.values.producer[value]
         made = producer if producer >= 0 else self._observation.made_when.get(value, -1)
         if made >= backward.operation:
@@ -55,12 +55,3 @@ class Beginnings:
         """The last backward that brought a value a gradient."""
         backwards = enumerate(self._observation.backwards)
         return {value: number for number, one in backwards if one.kind == "backward" for value in one.arrived}
-
-    def _before_writes(self, value: int) -> int:
-        """The first value of a tensor: each write in place gives it another one."""
-        trace = self._observation.trace
-        while True:
-            producer = trace.values.producer[value]
-            if producer < 0 or not writes_in_place(trace, producer):
-                return value
-            value = trace.inputs_of(producer)[0]

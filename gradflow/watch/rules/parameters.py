@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from gradflow.watch.events import Observation, Optimizer
-from gradflow.watch.facts.writes import writes_in_place
+from gradflow.watch.facts.writes import before_writes
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.failures import unregistered
 
@@ -52,7 +52,7 @@ def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
 def optimizer_holds_a_copy(observation: Observation) -> tuple[Finding, ...]:
     """The optimizer was given the parameters of a copy of the model, or the model of which a copy runs."""
     trained = {
-        _before_writes(observation, value)
+        before_writes(observation.trace, value)
         for backward in observation.backwards
         if backward.kind == "backward"
         for value in backward.arrived
@@ -71,14 +71,6 @@ def optimizer_holds_a_copy(observation: Observation) -> tuple[Finding, ...]:
         if idle and optimizer.steps:
             found.append(_of_copies(observation, optimizer, idle))
     return tuple(found)
-
-
-def _before_writes(observation: Observation, value: int) -> int:
-    """The value that a parameter had before it was written to, as by a step of an inner loop."""
-    trace = observation.trace
-    while (producer := trace.values.producer[value]) >= 0 and writes_in_place(trace, producer):
-        value = trace.inputs_of(producer)[0]
-    return value
 
 
 def _twin_of(observation: Observation, value: int, wanted: set[int]) -> int:
