@@ -315,7 +315,9 @@ class Observation:
 
     ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``made_at`` at which
     site a parameter was made, ``made_when`` at which operation, ``copies`` of which value it is a copy. ``cleared``
-    tells of a tensor when, as a number of operations, and at which site ``.grad`` was last set to ``None``.
+    tells of a tensor when, as a number of operations, and at which site ``.grad`` was last set to ``None``;
+    ``retained`` of a computed tensor after how many backward calls, and at which site, it was first told to keep its
+    gradient.
 
     ``elsewhere`` counts backward passes in other threads, of which nothing else is known, ``is_transformed`` tells that
     torch computed gradients by itself, as ``torch.func.grad`` does. ``used_elsewhere`` are parameters of modules that
@@ -355,6 +357,7 @@ class Observation:
     made_when: dict[int, int] = field(default_factory=dict)
     module_flags: tuple[ModuleFlag, ...] = ()
     cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
+    retained: dict[int, tuple[int, int]] = field(default_factory=dict)
     plain_tensors: tuple[PlainTensor, ...] = ()
     stepped_aside: str = ""
     interrupted: str = ""

@@ -74,6 +74,7 @@ class Log:
     reads: list[GradRead] = field(default_factory=list)
     reads_left_out: int = 0
     cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
+    retained: dict[int, tuple[int, int]] = field(default_factory=dict)
     flags: list[FlagChange] = field(default_factory=list)
     module_flags: list[ModuleFlag] = field(default_factory=list)
     hooks: list[Hook] = field(default_factory=list)

@@ -144,6 +144,8 @@ class ProgramRecorder(Recorder):
         if func == _GRAD_SET and args[1] is None:
             where = len(self.operations.name), self.sites.number(sys._getframe(1))
             self._log.cleared[self.known_value(args[0])] = where
+        if func is torch.Tensor.retain_grad:
+            self._note_retained(args[0])
         if func is torch.Tensor.register_hook and self.register_hook is not None:
             return self.register_hook(operation, args, kwargs)
         if func == _FLAG_SET:
@@ -163,6 +165,12 @@ class ProgramRecorder(Recorder):
         if func is _INDEX and self._log.gradient_of:
             self._note_part(args[0], result, sys._getframe(1))
         return result
+
+    def _note_retained(self, tensor: torch.Tensor) -> None:
+        """From now on backward is to leave the gradient of a computed tensor in its ``.grad``."""
+        if not is_leaf(tensor):
+            where = len(self._log.backwards), self.sites.number(sys._getframe(2))
+            self._log.retained.setdefault(self.value_of(tensor), where)
 
     def record(  # noqa: D102  (as in Recorder)
         self, func: Any, args: Any, kwargs: Any, kind: int, name: int, text: str

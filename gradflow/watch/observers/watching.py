@@ -198,6 +198,7 @@ class Watch:
             reads=tuple(log.reads),
             reads_left_out=log.reads_left_out,
             cleared=log.cleared,
+            retained=log.retained,
             flags=tuple(log.flags),
             module_flags=tuple(log.module_flags),
             hooks=tuple(log.hooks),

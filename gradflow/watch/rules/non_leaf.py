@@ -15,6 +15,8 @@ __all__ = ["grad_of_non_leaf", "guarded_grad_of_non_leaf"]
 def grad_of_non_leaf(observation: Observation, question: Question, evidence: Evidence) -> Finding | None:
     """``.grad`` of a computed tensor is not filled unless it was told to keep it."""
     read = question.read
+    if read is not None and _is_kept_since_later(observation, question) and evidence.dependence.score_carries:
+        return _kept_too_late(observation, question, evidence)
     if read is None or not _is_never_filled(read):
         return None
     trace = observation.trace
@@ -34,6 +36,36 @@ def grad_of_non_leaf(observation: Observation, question: Question, evidence: Evi
             "if it was to be a leaf, set `requires_grad` after the last step that makes it (`.to(device)`)",
         ),
         severity="warning" if read.is_guard else "error",
+        target=evidence.target,
+        score=evidence.score,
+        operation=question.operation,
+    )
+
+
+def _is_kept_since_later(observation: Observation, question: Question) -> bool:
+    """Whether ``retain_grad()`` was first called when the backward that was to fill ``.grad`` had run."""
+    read = question.read
+    if read is None or read.is_leaf or not read.retains_grad or read.measured.arrived:
+        return False
+    since, _ = observation.retained.get(question.target, (0, -1))
+    return since > question.backward_number
+
+
+def _kept_too_late(observation: Observation, question: Question, evidence: Evidence) -> Finding:
+    trace = observation.trace
+    place = trace.site_span(observation.retained[question.target][1])
+    return finding(
+        "non-leaf-grad",
+        "connected",
+        f"`.grad` is read of `{evidence.target}`, which is told to keep its gradient only when backward has run",
+        place or trace.site_span(question.site),
+        label="too late: the gradient has passed",
+        annotations=(
+            (trace.site_span(question.backward.site), "the gradient passes through it here, and is not kept"),
+            (trace.site_span(question.site), "`None` is read here"),
+        ),
+        notes=("`retain_grad()` keeps what later backward passes bring",),
+        helps=("call `.retain_grad()` before backward",),
         target=evidence.target,
         score=evidence.score,
         operation=question.operation,

@@ -1,0 +1,45 @@
+"""GF205: `retain_grad()` after the backward whose gradient it was to keep, beside a backward that still comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gradflow.report import Report
+
+Explain = Callable[..., Report]
+
+FORWARD = """
+    net, head = nn.Conv2d(1, 3, 3), nn.Linear(3, 2)
+    features = net(torch.ones(1, 1, 6, 6)).relu()
+    score = head(features.mean((2, 3)))[0, 1]
+"""
+
+
+@pytest.mark.parametrize("keep", ["features.retain_grad()", "torch.Tensor.retain_grad(features)"])
+def test_kept_when_the_gradient_has_passed(explain: Explain, said: Callable[[Report], object], keep: str) -> None:
+    report = explain(f"{FORWARD}\n    score.backward()\n    {keep}\n    print(features.grad)\n")
+    assert said(report) == [("non-leaf-grad", 9, "error")]
+    (found,) = report.diagnostics
+    assert [(one.span.line, one.label) for one in found.annotations] == [
+        (8, "the gradient passes through it here, and is not kept"),
+        (10, "`None` is read here"),
+    ]
+
+
+def test_kept_for_the_backward_that_comes(explain: Explain) -> None:
+    """Whatever ran before: the one after `retain_grad()` fills it."""
+    report = explain(
+        f"{FORWARD}\n    score.backward(retain_graph=True)\n    features.retain_grad()\n    score.backward()\n"
+        "    print(features.grad.norm())\n"
+    )
+    assert not report.diagnostics
+
+
+def test_kept_in_time_and_kept_again(explain: Explain) -> None:
+    report = explain(
+        f"{FORWARD}\n    features.retain_grad()\n    score.backward()\n    features.retain_grad()\n"
+        "    print(features.grad.norm())\n"
+    )
+    assert not report.diagnostics
