@@ -258,6 +258,10 @@ class Optimizer:
     the first that its tensor had. ``dropped`` are those that it held no longer at its last step. ``closures`` tells of
     each step with a closure, also of one that raised, when it began and ended (-1 for not yet).
     ``poisoned`` is the first step that turned a parameter into NaN or infinity: ``(operation, value, its gradient)``.
+
+    ``is_still``: at each step so far, what was compared of it held the same bits after it as before; ``compared`` are
+    those. ``largest_rate`` is the largest learning rate of any of its groups at these steps (``None`` for not known).
+    ``skipped`` are the calls of a ``GradScaler`` that was to make it step, and did not.
     """
 
     type_name: str
@@ -279,6 +283,10 @@ class Optimizer:
     takes_closure: bool = False
     closures: list[tuple[int, int]] = field(default_factory=list)
     poisoned: tuple[int, int, Measured] | None = None
+    is_still: bool = True
+    compared: set[int] = field(default_factory=set)
+    largest_rate: float | None = 0.0
+    skipped: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def step_count(self) -> int:

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
@@ -22,6 +22,7 @@ from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.recording import ProgramRecorder
+from gradflow.watch.observers.steps.movement import Before, has_moved, keep
 
 __all__ = ["OptimizerWatch"]
 
@@ -48,6 +49,8 @@ class _Step:
     at: tuple[int, int]
     found: _Found | None
     suspect: tuple[torch.Tensor, tuple[int, int, Measured]] | None
+    kept: tuple[Before, ...]
+    rate: float | None
 
 
 class OptimizerWatch:
@@ -72,6 +75,7 @@ class OptimizerWatch:
         )
         with contextlib.ExitStack() as stack:
             replace(stack, torch.optim.Optimizer, "__init__", aside.around(self._make, torch.optim.Optimizer.__init__))
+            replace(stack, torch.amp.GradScaler, "step", aside.around(self._scaled, torch.amp.GradScaler.step))
             try:
                 yield
             finally:
@@ -122,6 +126,8 @@ class OptimizerWatch:
             at=(recorder.sites.number(frame), len(recorder.operations.name)),
             found=None if has_closure else self._found(optimizer, event),
             suspect=self._bad_gradient(optimizer, event),
+            kept=self._kept(optimizer) if event.is_still else (),
+            rate=_largest_rate(optimizer) if event.is_still else None,
         )
         self._inside.append(step)
         if has_closure:
@@ -208,6 +214,22 @@ class OptimizerWatch:
                     return parameter, (now, value, measured)
         return None
 
+    def _kept(self, optimizer: Any) -> tuple[Before, ...]:
+        parameters = _held(optimizer)
+        return keep(parameters, [self._recorder.value_of(parameter) for parameter in parameters])
+
+    def _scaled(self, operation: Operation, scaler: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+        """``scaler.step(optimizer)``, which makes no step where it finds NaN or infinity."""
+        if self._recorder.is_off() or not isinstance(optimizer, torch.optim.Optimizer):
+            return operation(scaler, optimizer, *args, **kwargs)
+        site, moment = self._recorder.sites.number(sys._getframe(1)), len(self._recorder.operations.name)
+        event = self._event_of(optimizer, site)
+        before = event.step_count
+        result = operation(scaler, optimizer, *args, **kwargs)
+        if event.step_count == before and len(event.skipped) < STEPS_KEPT:
+            event.skipped.append((site, moment))
+        return result
+
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         if not self._recorder.is_own_thread():
             return
@@ -218,11 +240,33 @@ class OptimizerWatch:
         step = self._inside.pop()
         self._end(step)
         self._count(step, step.found or self._found(optimizer, step.event))
+        if step.event.is_still:
+            _note_movement(step)
         if step.suspect is not None:
             parameter, bad = step.suspect
             with outside_dispatch(), torch.no_grad():
                 if has_readable_numbers(parameter) and not _is_sound(parameter):
                     step.event.poisoned = bad
+
+
+def _note_movement(step: _Step) -> None:
+    event = step.event
+    event.is_still = bool(step.kept) and not has_moved(step.kept)
+    event.compared.update(one.value for one in step.kept)
+    known = event.largest_rate
+    event.largest_rate = None if known is None or step.rate is None else max(known, step.rate)
+
+
+def _largest_rate(optimizer: Any) -> float | None:
+    """The largest learning rate of its groups; ``None`` where one has none that is a number."""
+    rates = [group.get("lr") for group in _groups(optimizer)]
+    with outside_dispatch(), torch.no_grad():
+        known = [abs(float(rate)) for rate in rates if isinstance(rate, int | float) or _is_number(rate)]
+    return max(known) if known and len(known) == len(rates) else None
+
+
+def _is_number(rate: Any) -> TypeGuard[torch.Tensor]:
+    return isinstance(rate, torch.Tensor) and has_readable_numbers(rate) and rate.numel() == 1
 
 
 def _groups(optimizer: Any) -> Sequence[dict[str, Any]]:

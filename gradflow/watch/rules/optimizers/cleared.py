@@ -7,7 +7,9 @@ import itertools
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW, is_inplace_name
 from gradflow.watch.events import ZEROS_LOOKED_FOR, Backward, Observation, Optimizer
 from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.rules.optimizers.never_moves import never_moves
 
 __all__ = ["gradients_are_gone", "gradients_are_zero"]
 
@@ -97,6 +99,10 @@ def gradients_are_zero(observation: Observation, optimizer: Optimizer) -> tuple[
     )
 
 
+def _still(optimizer: Optimizer) -> str:
+    return f"none of its {optimizer.step_count:,} steps moved anything of what was compared"
+
+
 def _when(optimizer: Optimizer) -> str:
     steps, count = len(optimizer.empty_steps), optimizer.step_count
     if count == 1:
@@ -150,7 +156,11 @@ def _told(
     other: str = "",
     is_cleared: bool = True,
 ) -> Finding:
-    """Where nothing was seen that clears them, it may be meant: a mask, a limit, a weight that is zero at first."""
+    """Where nothing was seen that clears them, it may be meant: a mask, a limit, a weight that is zero at first.
+
+    Not so where to the end of the program nothing ever moved.
+    """
+    is_still = never_moves(optimizer) and is_seen_to_the_end(observation)
     trace = observation.trace
     step = trace.site_span(optimizer.last_step[0])
     return finding(
@@ -160,9 +170,9 @@ def _told(
         trace.site_span(place) or step or trace.site_span(optimizer.site),
         label=label,
         annotations=((step, other),) if other else (),
-        notes=(note,),
+        notes=(note, *((_still(optimizer),) if is_still and not is_cleared else ())),
         helps=(_ORDER,) if is_cleared else (),
-        severity="warning" if is_cleared else "info",
+        severity="warning" if is_cleared or is_still else "info",
         rank=2,
         operation=optimizer.operation,
     )

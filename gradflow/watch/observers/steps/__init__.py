@@ -1,0 +1,1 @@
+"""What the step of an optimizer does to what it holds."""

@@ -1,0 +1,77 @@
+"""GF405, GF407: an optimizer steps, or is to step, and from beginning to end moves nothing of what it holds."""
+
+from __future__ import annotations
+
+from gradflow.watch.events import ZEROS_LOOKED_FOR, Observation, Optimizer
+from gradflow.watch.facts.watched import is_seen_to_the_end
+from gradflow.watch.finding import Finding, finding
+
+__all__ = ["never_moves", "optimizer_never_moves"]
+
+
+def optimizer_never_moves(observation: Observation) -> tuple[Finding, ...]:
+    """What the whole program shows: a warm-up begins at zero as well, and a scaler begins with steps that it skips."""
+    if not is_seen_to_the_end(observation):
+        return ()
+    found = []
+    for optimizer in observation.optimizers:
+        if never_moves(optimizer) and optimizer.largest_rate == 0:
+            found.append(_at_rate_zero(observation, optimizer))
+        elif _is_always_skipped(observation, optimizer):
+            found.append(_always_skipped(observation, optimizer))
+    return tuple(found)
+
+
+def never_moves(optimizer: Optimizer) -> bool:
+    """Whether it stepped more than once, had gradients, and what was compared of it never changed."""
+    return optimizer.step_count > 1 and optimizer.is_still and bool(optimizer.compared & optimizer.filled)
+
+
+def _is_always_skipped(observation: Observation, optimizer: Optimizer) -> bool:
+    """Each of several times, by a ``GradScaler``, and gradients that were not finite were seen."""
+    if optimizer.steps or len(optimizer.skipped) < ZEROS_LOOKED_FOR:
+        return False
+    held = set(optimizer.parameters)
+    return any(
+        value in held and not finite for one in observation.backwards for value, (_, finite) in one.arrived.items()
+    )
+
+
+def _at_rate_zero(observation: Observation, optimizer: Optimizer) -> Finding:
+    name, trace = f"`{optimizer.type_name}`", observation.trace
+    return finding(
+        "zero-multiplier",
+        "connected",
+        f"{name} moves nothing: its learning rate was 0 at all {optimizer.step_count:,} steps",
+        trace.site_span(optimizer.last_step[0]),
+        label="steps here by 0 times the gradient",
+        annotations=((trace.site_span(optimizer.site), "made here"),),
+        notes=("gradients arrive at what it holds, and what was compared of it stayed the same, bit for bit",),
+        helps=(
+            "if a schedule is to raise it, call `scheduler.step()` after the optimizer's step",
+            "else set it: `optimizer.param_groups[0]['lr']`",
+        ),
+        severity="warning",
+        rank=2,
+        operation=optimizer.operation,
+    )
+
+
+def _always_skipped(observation: Observation, optimizer: Optimizer) -> Finding:
+    name, trace, count = f"`{optimizer.type_name}`", observation.trace, len(optimizer.skipped)
+    return finding(
+        "nan-singularity",
+        "connected",
+        f"{name} never steps: `GradScaler` skipped all {count:,} steps, because a gradient was NaN or infinite",
+        trace.site_span(optimizer.skipped[-1][0]),
+        label="no step is made here",
+        annotations=((trace.site_span(optimizer.site), "made here"),),
+        notes=("the scale is made smaller after each step that is skipped; so far it was not small enough",),
+        helps=(
+            "look whether the loss is finite before it is scaled: `torch.isfinite(loss)`",
+            "if it is, begin with a smaller scale: `GradScaler(init_scale=1024)`",
+        ),
+        severity="warning",
+        rank=2,
+        operation=optimizer.operation,
+    )
