@@ -252,11 +252,12 @@ class Optimizer:
     Backward passes before ``since`` are none of its: it was made then, or, where nobody saw that, perhaps long before.
 
     ``filled`` are those that had a gradient at one of its steps at least, ``last_filled`` tells for each when that was
-    last; ``trainable`` are those that required grad at one of them. ``complete_steps`` counts the steps at which all of
-    these had a gradient, ``empty_steps`` are those, of the first few, at which all gradients were zero (``zeros`` are
-    the gradients at the last of them). A tensor that is written to has several values: ``first_values`` tells for each
-    the first that its tensor had. ``dropped`` are those that it held no longer at its last step. ``closures`` tells of
-    each step with a closure, also of one that raised, when it began and ended (-1 for not yet).
+    last; ``trainable`` are those that required grad at one of them, ``required`` did when it was made.
+    ``complete_steps`` counts the steps at which all of these had a gradient, ``empty_steps`` are those, of the first
+    few, at which all gradients were zero (``zeros`` are the gradients at the last of them). A tensor that is written to
+    has several values: ``first_values`` tells for each the first that its tensor had. ``dropped`` are those that it
+    held no longer at its last step. ``closures`` tells of each step with a closure, also of one that raised, when it
+    began and ended (-1 for not yet).
     ``poisoned`` is the first step that turned a parameter into NaN or infinity: ``(operation, value, its gradient)``.
 
     ``is_still``: at each step so far, what was compared of it held the same bits after it as before; ``compared`` are
@@ -275,6 +276,7 @@ class Optimizer:
     first_values: dict[int, int] = field(default_factory=dict)
     filled: set[int] = field(default_factory=set)
     trainable: set[int] = field(default_factory=set)
+    required: frozenset[int] = frozenset()
     complete_steps: int = 0
     empty_steps: list[int] = field(default_factory=list)
     zeros: tuple[int, ...] = ()

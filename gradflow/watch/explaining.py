@@ -40,6 +40,7 @@ from gradflow.watch.rules.module_backward import module_defines_backward
 from gradflow.watch.rules.non_leaf import grad_of_non_leaf, guarded_grad_of_non_leaf
 from gradflow.watch.rules.optimizers.module_flag import flag_of_a_module
 from gradflow.watch.rules.optimizers.never_moves import optimizer_never_moves
+from gradflow.watch.rules.optimizers.never_trainable import optimizer_holds_constants
 from gradflow.watch.rules.optimizers.outdated import value_is_outdated
 from gradflow.watch.rules.optimizers.unheld import later_parameters_are_unheld
 from gradflow.watch.rules.pairing import gradient_of_another_call
@@ -80,6 +81,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     plain_tensor_never_learns,
     optimizer_moves_nothing,
     optimizer_never_moves,
+    optimizer_holds_constants,
     term_has_no_history,
     steps_along_nan,
     learns_nothing,

@@ -92,12 +92,14 @@ class OptimizerWatch:
         entry = self._known.get(id(optimizer))
         if entry is not None and entry[0]() is optimizer:
             return entry[1]
+        held = [(self._recorder.value_of(parameter), parameter) for parameter in _held(optimizer)]
         event = Optimizer(
             type_name=type(optimizer).__name__,
             site=site,
             operation=len(self._recorder.operations.name),
             since=since,
-            parameters=tuple(self._recorder.value_of(parameter) for parameter in _held(optimizer)),
+            parameters=tuple(value for value, _ in held),
+            required=frozenset(value for value, parameter in held if requires_grad(parameter)),
         )
         self._known[id(optimizer)] = (weakref.ref(optimizer), event)
         self._log.optimizers.append(event)

@@ -21,6 +21,7 @@ from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.optimizers.cleared import gradients_are_gone, gradients_are_zero
 from gradflow.watch.rules.optimizers.left_out_of_inputs import told_what_inputs_leave_out
 from gradflow.watch.rules.optimizers.lost_in_a_function import told_where_it_is_lost
+from gradflow.watch.rules.optimizers.undifferentiated import nothing_was_differentiated
 from gradflow.watch.rules.parameters import optimizer_holds_a_copy, optimizer_is_stale
 from gradflow.watch.rules.score_history import score_without_history
 
@@ -41,6 +42,7 @@ def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
         empty = _empty(observation, optimizer)
         question = _question(observation, optimizer) if empty else None
         if question is None:
+            found += nothing_was_differentiated(observation, optimizer, empty) if empty else ()
             continue
         about = _cut_off(observation, optimizer, question, empty)
         if not about and not any(_is_about(observation, one, optimizer) for one in told):
