@@ -41,6 +41,7 @@ from gradflow.watch.rules.non_leaf import grad_of_non_leaf, guarded_grad_of_non_
 from gradflow.watch.rules.optimizers.module_flag import flag_of_a_module
 from gradflow.watch.rules.optimizers.never_moves import optimizer_never_moves
 from gradflow.watch.rules.optimizers.never_trainable import optimizer_holds_constants
+from gradflow.watch.rules.optimizers.other_model import optimizer_of_another_model
 from gradflow.watch.rules.optimizers.outdated import value_is_outdated
 from gradflow.watch.rules.optimizers.unheld import later_parameters_are_unheld
 from gradflow.watch.rules.pairing import gradient_of_another_call
@@ -82,6 +83,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     optimizer_moves_nothing,
     optimizer_never_moves,
     optimizer_holds_constants,
+    optimizer_of_another_model,
     term_has_no_history,
     steps_along_nan,
     learns_nothing,

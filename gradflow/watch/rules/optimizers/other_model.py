@@ -1,0 +1,153 @@
+"""GF305: gradients arrive at parameters that no optimizer holds, and one steps on those of another, or an older, model.
+
+That an optimizer holds a part only is often meant, and so is a part that none holds. What tells is that an optimizer
+goes on stepping on what gets no gradient any more since others get one in its place, or that two hold the very same.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+from gradflow.trace.operation_kinds import is_inplace_name
+from gradflow.watch.events import Backward, Observation, Optimizer
+from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.facts.watched import is_seen_to_the_end
+from gradflow.watch.finding import Finding, finding
+from gradflow.watch.rules.optimizers.unheld import later_parameters_are_unheld
+from gradflow.watch.rules.parameters import optimizer_is_stale
+
+__all__ = ["optimizer_of_another_model"]
+
+_TIMES = 2
+
+
+def optimizer_of_another_model(observation: Observation) -> tuple[Finding, ...]:
+    """After loading, rebuilding or copying a model; or two optimizers given the same parameters, and others to none."""
+    if observation.elsewhere or not is_seen_to_the_end(observation):
+        return ()
+    if optimizer_is_stale(observation) or later_parameters_are_unheld(observation):
+        return ()  # what came into a model in place of others, or later, is told there
+    stepping = [optimizer for optimizer in observation.optimizers if optimizer.steps]
+    found = []
+    for optimizer in stepping:
+        since, gone = _left(observation, optimizer)
+        new = _unheld(observation, since, _end(observation, optimizer)) if gone else ()
+        if new and not _arrived(observation, new, 0, since):
+            found.append(_left_behind(observation, optimizer, gone, new))
+    for first, second in itertools.combinations(stepping, 2):
+        if not found and first.tensors(first.parameters) == second.tensors(second.parameters):
+            lacking = _unheld(observation, max(first.since, second.since), _end(observation, second))
+            if lacking:
+                found.append(_given_twice(observation, first, second, lacking))
+    return tuple(found)
+
+
+def _end(observation: Observation, optimizer: Optimizer) -> int:
+    # a closure runs inside the step, after the moment that is noted
+    return len(observation.trace) if optimizer.takes_closure else optimizer.last_step[1]
+
+
+def _left(observation: Observation, optimizer: Optimizer) -> tuple[int, tuple[int, ...]]:
+    """What had gradients once, and none at the last steps; since when."""
+    held = set(optimizer.parameters) - optimizer.dropped
+    last = {value: _after(optimizer, moment) for value, moment in optimizer.last_filled.items() if value in held}
+    gone = [value for value, moment in last.items() if _steps_after(optimizer, moment) >= _TIMES]
+    since = max((last[value] for value in gone), default=-1)
+    return since, tuple(value for value in gone if not _arrived(observation, (value,), since, len(observation.trace)))
+
+
+def _after(optimizer: Optimizer, moment: int) -> int:
+    """When a step that began at a moment had ended."""
+    return next((end for begun, end in optimizer.closures if begun == moment and end >= 0), moment)
+
+
+def _steps_after(optimizer: Optimizer, moment: int) -> int:
+    # of the later steps of a long training the last alone is known
+    later = optimizer.later_steps if optimizer.last_step[1] > moment else 0
+    return sum(operation > moment for _, operation in optimizer.steps) + later
+
+
+def _passes(observation: Observation, since: int, end: int) -> Iterator[Backward]:
+    for one in observation.backwards:
+        if one.kind == "backward" and not one.error and since < one.operation <= end:
+            yield one
+
+
+def _arrived(observation: Observation, values: tuple[int, ...], since: int, end: int) -> bool:
+    return any(not set(values).isdisjoint(one.arrived) for one in _passes(observation, since, end))
+
+
+def _unheld(observation: Observation, since: int, end: int) -> tuple[int, ...]:
+    """Parameters of modules that got gradients between two moments, several times, and that nothing moves."""
+    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
+    own = dict.fromkeys(value for module in observation.modules.values() for value in module.parameters)
+    passes = list(_passes(observation, since, end))
+    found = []
+    for value in own:
+        times = [one.operation for one in passes if one.arrived.get(value, (0.0, True))[0] > 0]
+        if value not in held and len(times) >= _TIMES and not _is_written(observation, value, times[0]):
+            found.append(value)
+    return tuple(found)
+
+
+def _is_written(observation: Observation, value: int, since: int) -> bool:
+    """Whether the program itself moves it, as a training loop without an optimizer does."""
+    trace = observation.trace
+    memory = trace.values.memory
+    return any(
+        is_inplace_name(trace.name_of(row)) and memory[inputs[0]] == memory[value]
+        for row in range(since, len(trace))
+        if (inputs := trace.inputs_of(row)) and trace.name_of(row) != "requires_grad_"
+    )
+
+
+def _left_behind(
+    observation: Observation, optimizer: Optimizer, gone: tuple[int, ...], new: tuple[int, ...]
+) -> Finding:
+    trace = observation.trace
+    made = trace.site_span(observation.made_at.get(new[0], -1))
+    is_later = observation.made_when.get(new[0], -1) >= optimizer.operation
+    name = f"`{optimizer.type_name}`"
+    return finding(
+        "optimizer-stale-params",
+        "connected",
+        f"gradients arrive at {parameter_names(observation, new)}, which no optimizer holds, and what {name} "
+        "holds gets none any more",
+        made or trace.site_span(optimizer.last_step[0]),
+        label=("made here, after the optimizer" if is_later else "made here") if made is not None else "steps here",
+        annotations=(
+            (trace.site_span(optimizer.site), f"{name} was given others here"),
+            (trace.site_span(optimizer.last_step[0]), "steps here on what it holds"),
+        ),
+        notes=(f"of what it holds, {len(gone):,} had gradients at earlier steps, and none at the last",),
+        helps=(
+            "make the optimizer after the model is loaded, rebuilt or copied",
+            "or load into the model that it holds: `model.load_state_dict(...)`",
+        ),
+        severity="warning",
+        target=trace.leaf_names.get(new[0], ("", ""))[1],
+        is_parameter=True,
+        rank=2,
+        operation=optimizer.operation,
+    )
+
+
+def _given_twice(observation: Observation, first: Optimizer, second: Optimizer, lacking: tuple[int, ...]) -> Finding:
+    trace = observation.trace
+    return finding(
+        "optimizer-stale-params",
+        "connected",
+        f"two optimizers hold the same parameters, and none holds {parameter_names(observation, lacking)}, where "
+        "gradients arrive",
+        trace.site_span(second.site),
+        label=f"`{second.type_name}` is given the same parameters",
+        annotations=((trace.site_span(first.site), f"`{first.type_name}` is given them here"),),
+        notes=("nothing steps along the gradients that no optimizer holds",),
+        helps=("give each optimizer the parameters of its own model",),
+        severity="warning",
+        target=trace.leaf_names.get(lacking[0], ("", ""))[1],
+        is_parameter=True,
+        rank=2,
+        operation=second.operation,
+    )
