@@ -118,6 +118,9 @@ class Report:
         What could not be found out, each with the reason.
     seen
         Of a watched program: what was seen of its gradients, which is all that ``connected`` rests on.
+    is_clear
+        Of a watched program: whether what was seen is what a program without fault shows. Not so where no gradient was
+        asked for, none of those that were looked for came, or an exception ended it.
     cam
         The Grad-CAM, where one was asked for and the path is connected in the run that it is made of.
     cam_refusal
@@ -136,6 +139,7 @@ class Report:
     assumptions: tuple[str, ...] = ()
     undetermined: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
+    is_clear: bool = True
     cam: CamResult | None = None
     cam_refusal: str = ""
     others: tuple[Report, ...] = ()

@@ -45,6 +45,7 @@ def report_from_json(data: object) -> Report:
         assumptions=source.read("assumptions", tuple[str, ...], ()),
         undetermined=source.read("undetermined", tuple[str, ...], ()),
         seen=source.read("seen", tuple[str, ...], ()),
+        is_clear=source.read("is_clear", bool, default=True),
         cam=_cam(source),
         # the first row repeats the report itself
         others=tuple(

@@ -41,6 +41,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
         "assumptions": list(report.assumptions),
         "undetermined": list(report.undetermined),
         "seen": list(report.seen),
+        "is_clear": report.is_clear,
         "layers": [_layer(each) for each in report.reports] if report.others else [],
     }
 

@@ -92,7 +92,7 @@ def headline(report: Report) -> str:  # noqa: PLR0911  (one for each verdict)
 
 
 def _seen(report: Report) -> str:
-    is_clear = all(diagnostic.severity == "info" for diagnostic in report.diagnostics)
+    is_clear = report.is_clear and all(diagnostic.severity == "info" for diagnostic in report.diagnostics)
     # the verdict is about a gradient that was asked for, and says nothing of those that were not
     return f"{'no fault found' if is_clear else 'seen'}: {'; '.join(report.seen)}"
 

@@ -19,7 +19,7 @@ from gradflow.watch.facts.completeness import doubt_about
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question, questions_in, questions_left_out
-from gradflow.watch.facts.seen import what_was_seen
+from gradflow.watch.facts.seen import shows_gradients, what_was_seen
 from gradflow.watch.facts.watched import not_watched, watched_text
 from gradflow.watch.finding import Finding, as_remark, as_warning
 from gradflow.watch.picture import draw_question, with_own_path
@@ -245,6 +245,7 @@ def explain_observation(
         ),
         undetermined=(*doubts, *_not_gone_into(left_out), *not_watched(observation)),
         seen=what_was_seen(observation),
+        is_clear=shows_gradients(observation),
     )
 
 
@@ -266,7 +267,8 @@ def _line(report: Report) -> str:
     if not report.connected:
         return f"gradflow: not determined: {'; '.join(report.undetermined)}"
     later = "".join(f"; not determined: {text}" for text in report.undetermined)
-    return f"gradflow: no fault found: {'; '.join(report.seen)} ({report.environment.watched}{later})"
+    start = "gradflow: no fault found" if report.is_clear else "gradflow"
+    return f"{start}: {'; '.join(report.seen)} ({report.environment.watched}{later})"
 
 
 def _picture(observation: Observation, first: Finding | None) -> FlowGraph:

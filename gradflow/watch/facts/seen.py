@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gradflow.watch.events import ZEROS_LOOKED_FOR, Observation, Optimizer
 from gradflow.watch.facts.questions import answers_in
 
-__all__ = ["what_was_seen"]
+__all__ = ["shows_gradients", "what_was_seen"]
 
 _OPTIMIZERS_TOLD = 3
 
@@ -22,6 +22,19 @@ def what_was_seen(observation: Observation) -> tuple[str, ...]:
         said.append(f"{len(stepped) - _OPTIMIZERS_TOLD} more optimizers stepped")
     said += _of_answers(observation)
     return tuple(said) or tuple(_of_passes(observation))
+
+
+def shows_gradients(observation: Observation) -> bool:
+    """Whether what was seen is what a program without fault shows.
+
+    Not so where no gradient was asked for, where none came of those that an optimizer, or the program itself, looked
+    for, and where an exception ended it: then nothing is known of what it was to do.
+    """
+    if not observation.backwards or any(failure.is_last for failure in observation.failures):
+        return False
+    stepped = [optimizer for optimizer in observation.optimizers if optimizer.steps]
+    answers = [question.measured.arrived for question in answers_in(observation) if not question.is_waiting]
+    return all(optimizer.filled or optimizer.takes_closure for optimizer in stepped) and (not answers or any(answers))
 
 
 def _of_optimizer(optimizer: Optimizer) -> str:

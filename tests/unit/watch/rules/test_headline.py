@@ -6,8 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from gradflow.render.json_reader import report_from_json
+from gradflow.render.json_report import report_to_json
 from gradflow.render.words import headline
 from gradflow.report import Report
+from gradflow.watch.explaining import summary
 
 Explain = Callable[[str], Report]
 
@@ -31,3 +34,44 @@ for _ in range(2):
 def test_a_program_is_not_connected_as_a_whole(explain: Explain, held: str, said: str) -> None:
     report = explain(TRAINED.format(held=held))
     assert headline(report) == said
+
+
+FROZEN = """
+    optimizer = torch.optim.SGD([torch.ones(2)], 0.1)
+    nn.Linear(2, 1)(torch.ones(2)).sum().backward()
+    optimizer.step()
+"""
+LOOKED_AT = """
+    net, frozen = nn.Linear(2, 1), nn.Linear(2, 1).requires_grad_(False)
+    net(frozen.weight).sum().backward()
+    {read}
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("    x = (", "gradflow: no gradient was asked for (no torch operation, ended by SyntaxError)"),
+        ("    raise SystemExit('no data')", "gradflow: no gradient was asked for (no torch operation)"),
+        ("    print(torch.ones(2).sum())", "gradflow: no gradient was asked for (2 operations)"),
+        (
+            FROZEN,
+            "gradflow: `SGD` stepped, and none of its parameters requires grad (",
+        ),
+        (LOOKED_AT.format(read="raise ValueError"), "gradflow: 1 backward pass brought gradients to 2 leaves ("),
+        (LOOKED_AT.format(read="pass"), "gradflow: no fault found: 1 backward pass brought gradients to 2 leaves ("),
+        (LOOKED_AT.format(read="print(net.weight.grad)"), "gradflow: no fault found: 1 of 1 gradient that"),
+    ],
+)
+def test_where_nothing_came_no_clean_bill_is_given(explain: Explain, source: str, line: str) -> None:
+    report = explain(source)
+    assert summary(report).startswith(line)
+    assert report.is_clear == line.startswith("gradflow: no fault found")
+    again = report_from_json(report_to_json(report))
+    assert headline(again) == headline(report)
+
+
+def test_a_frozen_part_that_is_looked_at_is_no_fault_and_no_clean_bill(explain: Explain) -> None:
+    report = explain(LOOKED_AT.format(read="print(frozen.weight.grad)"))
+    assert [one.severity for one in report.diagnostics] == ["info"]
+    assert headline(report) == "seen: 0 of 1 gradient that the program looked at was there"
