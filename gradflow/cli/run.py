@@ -101,16 +101,22 @@ class Run:
                 f"there is no program `{args.program}`",
                 hint="for a module, as in `python -m`, write `gradflow run -m MODULE`",
             )
+        from gradflow.watch.ended_by import EndedBy
         from gradflow.watch.observers.running import INTERRUPTED, run_program
         from gradflow.watch.observers.special_calls.hard_exit import telling_before_hard_exit
         from gradflow.watch.observers.watching import Watch
         from gradflow.watch.outcome import outcome
 
-        watch = Watch(steps=args.steps, formulas=not args.no_formulas)
+        watch, ended_by = Watch(steps=args.steps, formulas=not args.no_formulas), EndedBy()
         started, process, is_ours = perf_counter(), os.getpid(), _is_own_process()
 
         def tell(*, is_flushed: bool = True) -> Report:
-            report = outcome(watch.observation, program=args.program, duration_s=perf_counter() - started)
+            report = outcome(
+                watch.observation,
+                program=args.program,
+                duration_s=perf_counter() - started,
+                refine=ended_by.refine,
+            )
             _show(report, format_, output, outputs, is_flushed=is_flushed)
             _draw(report, pictures, outputs)
             return report
@@ -123,7 +129,12 @@ class Run:
         last_word = telling_before_hard_exit(tell_at_once) if is_ours else contextlib.nullcontext()
         with without_stand_ins(), last_word:
             status = run_program(
-                watch, args.program, args.arguments, is_module=args.is_module, is_whole_process=is_ours
+                watch,
+                args.program,
+                args.arguments,
+                is_module=args.is_module,
+                is_whole_process=is_ours,
+                look_at=ended_by.look,
             )
         if os.getpid() != process:
             return status  # a process that the program forked: the one that started it reports
@@ -174,11 +185,18 @@ def _count(text: str) -> int:
 def _draw(report: Report, pictures: list[Path], outputs: Outputs) -> None:
     """Draw the graph; say so where there is none, rather than leave an empty picture."""
     if pictures and not len(report.flow):
-        why = "nothing is wrong with a gradient" if report.connected else "what went wrong is not about one gradient"
-        say(f"gradflow: no graph was drawn, because {why}")
+        say(f"gradflow: no graph was drawn, because {_why_no_graph(report)}")
         return
     for path in pictures:
         outputs.write(path, file_content(report, path))
+
+
+def _why_no_graph(report: Report) -> str:
+    if report.diagnostics:
+        return f"what was found is not about one gradient ({report.diagnostics[0].code})"
+    if not report.connected:
+        return f"it is not determined what went wrong, if anything did: {'; '.join(report.undetermined)}"
+    return "nothing wrong was found with a gradient" if report.is_clear else "there is no gradient to draw"
 
 
 @contextlib.contextmanager

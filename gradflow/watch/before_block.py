@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from gradflow.graph.dependence import analyse, is_differentiable
-from gradflow.report import Report, Target
+from gradflow.report import Report
+from gradflow.watch.ended_by import amended
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question, questions_in
 from gradflow.watch.finding import Finding
@@ -48,7 +49,7 @@ def with_what_ran_before(
         if found and (
             first is None or found[0].diagnostic.name != "backward-raised" or first.name == "backward-raised"
         ):
-            return _amended(report, found, is_partial=bool(questions))
+            return amended(report, found, undetermined=(_NOT_SEEN,) if questions else ())
     if first is None or report.verdict != "unused":
         return report
     for question in questions:
@@ -56,7 +57,7 @@ def with_what_ran_before(
             continue
         found = _from_frame(observation, question, frame) if frame is not None else ()
         found = tuple(_weaker(one) if one.diagnostic.name == "backward-raised" else one for one in found)
-        return _amended(report, found, is_partial=True) if found else _unknown(report)
+        return amended(report, found, undetermined=(_NOT_SEEN,)) if found else _unknown(report)
     return report
 
 
@@ -111,17 +112,6 @@ def _asked(after: Aftermath) -> tuple[Finding, ...]:
         if is_tensor(tensor) and is_tensor(root):
             return not_reached(after, root, roots[0], tensor, node)
     return ()
-
-
-def _amended(report: Report, found: tuple[Finding, ...], *, is_partial: bool) -> Report:
-    first = found[0]
-    return replace(
-        report,
-        verdict=first.verdict,
-        target=Target(name=first.target or "the parameters", kind="parameter" if first.is_parameter else "layer"),
-        diagnostics=tuple(one.diagnostic for one in found),
-        undetermined=(*report.undetermined, _NOT_SEEN) if is_partial else report.undetermined,
-    )
 
 
 def _weaker(found: Finding) -> Finding:

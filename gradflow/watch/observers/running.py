@@ -9,7 +9,7 @@ import runpy
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType, TracebackType
@@ -26,7 +26,13 @@ INTERRUPTED = 130
 
 
 def run_program(
-    watch: Watch, program: str, arguments: Sequence[str], *, is_module: bool, is_whole_process: bool = False
+    watch: Watch,
+    program: str,
+    arguments: Sequence[str],
+    *,
+    is_module: bool,
+    is_whole_process: bool = False,
+    look_at: Callable[[BaseException], None] | None = None,
 ) -> int:
     """Run a script, or with ``is_module`` what ``python -m`` runs; returns the exit status that it would have had.
 
@@ -43,6 +49,8 @@ def run_program(
     is_whole_process
         Whether the process is there for this program alone: then its threads are waited for, and ``__main__``,
         ``sys.argv`` and ``sys.path`` stay the program's for what runs at exit.
+    look_at
+        Called with the exception that ended the program, before it is shown.
     """
     main, argv, path = sys.modules["__main__"], list(sys.argv), list(sys.path)
     sys.argv = [program, *arguments]
@@ -65,7 +73,7 @@ def run_program(
             except BaseException as error:  # noqa: BLE001  (the program's own, to be shown as Python would)
                 ended_by.append(error)
             # the hook that shows it is called when nothing is being handled
-            return _end(watch, ended_by.pop()) if ended_by else 0
+            return _end(watch, ended_by.pop(), look_at) if ended_by else 0
     finally:
         flush(sys.stdout)
         if is_whole_process:
@@ -144,9 +152,11 @@ def _status(code: Any) -> int:
     return 1
 
 
-def _end(watch: Watch, error: BaseException) -> int:
+def _end(watch: Watch, error: BaseException, look_at: Callable[[BaseException], None] | None) -> int:
     """An exception ended the program: the exit status that Python gives it."""
     watch.note_failure(error)
+    if look_at is not None:
+        watch.recorder.aside.looking(look_at)(error)
     try:
         _show(error)
     except SystemExit as stop:  # raised by a hook of the program's that shows exceptions

@@ -90,8 +90,28 @@ def test_the_format_that_is_asked_for_wins(folder: Path) -> None:
 def test_nothing_to_draw_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "healthy.py").write_text("import torch\nx = torch.ones(2, requires_grad=True)\nx.sum().backward()\n")
     assert main(["run", "--output", "x.svg", "healthy.py"]) == 0
-    assert "no graph was drawn, because nothing is wrong with a gradient" in capsys.readouterr().err
+    assert "no graph was drawn, because nothing wrong was found with a gradient" in capsys.readouterr().err
     assert not (folder / "x.svg").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        (
+            "net = torch.nn.Linear(2, 1)\no = torch.optim.SGD(net.parameters())\nloss = net(torch.ones(2))\no.step()\n",
+            "what was found is not about one gradient (GF306)",
+        ),
+        ("print(torch.ones(2))\n", "there is no gradient to draw"),
+        (
+            "x = torch.ones(2, requires_grad=True)\nx.sum().backward()\nraise ValueError\n",
+            "there is no gradient to draw",
+        ),
+    ],
+)
+def test_why_nothing_is_drawn(folder: Path, source: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "program.py").write_text(f"import torch\n{source}")
+    main(["run", "--output", "x.svg", "program.py"])
+    assert capsys.readouterr().err.rstrip().endswith(f"gradflow: no graph was drawn, because {why}")
 
 
 @pytest.mark.parametrize("name", ["report", "report.any", "x.py", "x.log", ".hidden", "/dev/stdout"])
