@@ -60,20 +60,18 @@ READS_KEPT = 20_000
 class Backward:
     """One call of ``backward`` or ``torch.autograd.grad``.
 
-    ``score`` is the value that was differentiated: the only root, or the sum of all; -1 where there is none.
-    ``kept`` are parameters and other tensors whose ``.grad`` still held what an earlier call had left there.
-    ``results`` are the measured gradients of ``inputs``, ``result_values`` their value ids (-1 for ``None``). An edge
-    of the graph is no value: among the ``inputs`` it is -1, and where it is differentiated there are no ``roots``.
-    ``arrived`` is the largest entry that came to each leaf, and whether all entries were finite. ``origin`` is the
-    operation whose result was the first in the forward pass that was not finite (-1 for none), ``unseen`` why the
-    nodes in between were not watched; ``score_is_zero`` is looked at only where a gradient was zero. ``seed_is_zero``:
-    what the program gave for it to start from holds nothing but zeros. Where it raised,
-    ``stopped_at`` is the operation whose node was due (-1 where that is not known), ``raised_in`` the line of Python
-    outside torch from which the exception came: of a hook, or of a custom backward; ``is_torchs_error`` that torch
-    itself raised it, there or elsewhere; ``caught_by`` the statement by which the program caught it itself and went on
-    (empty where it did not, or that is not known), ``is_expected`` that a test was running that is declared to end in
-    it. ``in_graph`` are the inputs that were found in the graph of the
-    score.
+    ``score`` is the value that was differentiated: the only root, or the sum of all; -1 where there is none. ``kept``
+    are parameters and other tensors whose ``.grad`` still held what an earlier call had left there. ``results`` are the
+    measured gradients of ``inputs``, ``result_values`` their value ids (-1 for ``None``). An edge of the graph is no
+    value: among the ``inputs`` it is -1, and where it is differentiated there are no ``roots``. ``arrived`` is the
+    largest entry that came to each leaf, and whether all entries were finite. ``origin`` is the operation whose result
+    was the first in the forward pass that was not finite (-1 for none), ``unseen`` why the nodes in between were not
+    watched; ``score_is_zero`` and ``score_is_finite`` are looked at only where a gradient was zero. ``seed_is_zero``:
+    what the program gave for it to start from holds nothing but zeros. Where it raised, ``stopped_at`` is the operation
+    whose node was due (-1 where that is not known), ``raised_in`` the line of Python outside torch from which the
+    exception came: of a hook, or of a custom backward; ``is_torchs_error`` that torch itself raised it, there or
+    elsewhere; ``caught_by`` the statement by which the program caught it itself and went on (empty where it did not, or
+    that is not known), ``is_expected`` that a test was running that is declared to end in it. ``in_graph`` are the inputs that were found in the graph of the score.
     """
 
     kind: Literal["backward", "grad"]
@@ -104,6 +102,7 @@ class Backward:
     origin: int = -1
     unseen: str = ""
     score_is_zero: bool = False
+    score_is_finite: bool = True
     seed_is_zero: bool = False
     kept: tuple[int, ...] = ()
 

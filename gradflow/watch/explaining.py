@@ -25,6 +25,7 @@ from gradflow.watch.finding import Finding, as_remark, as_warning
 from gradflow.watch.picture import draw_question, with_own_path
 from gradflow.watch.rules.answered import a_gradient_came
 from gradflow.watch.rules.backward.raised import backward_raised_somehow
+from gradflow.watch.rules.backward.score_not_finite import score_is_not_finite
 from gradflow.watch.rules.backward_raised import backward_raised
 from gradflow.watch.rules.captured import captured_tensor_is_another
 from gradflow.watch.rules.failures import program_failed
@@ -86,6 +87,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     optimizer_of_another_model,
     term_has_no_history,
     steps_along_nan,
+    score_is_not_finite,
     learns_nothing,
     formula_is_wrong,
     guarded_grad_of_non_leaf,

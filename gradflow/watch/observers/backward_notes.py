@@ -242,6 +242,7 @@ class BackwardNotes:
         if goals:
             if any(how == "zero" for _, how in lost) and all(map(has_readable_numbers, self._scores)):
                 event.score_is_zero = not any(bool(score.detach().count_nonzero()) for score in self._scores)
+                event.score_is_finite = all(bool(score.detach().isfinite().all()) for score in self._scores)
             self._explain(event, goals, values, (event.site, frozenset(lost)))
 
     def _explain(

@@ -1,0 +1,62 @@
+"""GF407: the loss was NaN or infinite, and the gradients that came of it were zero: nothing else shows it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gradflow.diagnose.written import written
+from gradflow.graph.dependence import analyse
+from gradflow.watch.events import Backward, Observation
+from gradflow.watch.facts.names import score_text
+from gradflow.watch.finding import Finding, finding
+
+__all__ = ["score_is_not_finite"]
+
+
+def score_is_not_finite(observation: Observation) -> tuple[Finding, ...]:
+    """The first such pass that an optimizer steps along, with what was reduced although it has no entries."""
+    held = {value for optimizer in observation.optimizers if optimizer.steps for value in optimizer.parameters}
+    for number, backward in enumerate(observation.backwards):
+        came = [one for value, one in backward.arrived.items() if value in held]
+        if not backward.score_is_finite and came and not any(largest or not finite for largest, finite in came):
+            return (_told(observation, backward, number),)
+    return ()
+
+
+def _told(observation: Observation, backward: Backward, number: int) -> Finding:
+    trace, score = observation.trace, score_text(observation, backward)
+    row = _reduced_nothing(observation, backward)
+    asked = trace.site_span(backward.site)
+    why = f": `{written(trace.name_of(row))}` is given a tensor without entries" if row >= 0 else ""
+    return finding(
+        "nan-singularity",
+        "connected",
+        f"{score} is NaN or infinite in backward pass {number + 1:,}{why}",
+        trace.span_of(row) if row >= 0 else asked,
+        label="made of a tensor without entries" if row >= 0 else "the gradients that come of it are zero",
+        annotations=((asked, "the gradients that come of it are zero"),) if row >= 0 else (),
+        notes=(
+            "measured: all gradients that this pass brought to what an optimizer holds are zero",
+            *(() if row >= 0 else ("the operation at which it is born is not determined",)),
+        ),
+        helps=("leave the step out where nothing is selected: `if valid.any(): ...`",) if row >= 0 else (),
+        severity="warning",
+        score=score,
+        rank=2,
+        operation=backward.operation,
+    )
+
+
+def _reduced_nothing(observation: Observation, backward: Backward) -> int:
+    """The first operation on the way to the score that makes numbers of a tensor without any; -1 for none."""
+    if backward.score < 0:
+        return -1
+    trace = observation.trace
+    reaches = analyse(replace(trace, score=backward.score), ()).reaches
+    shapes = trace.values.shape
+    for row in range(min(backward.operation, len(trace))):
+        made = [value for value in trace.outputs_of(row) if reaches[value] and 0 not in shapes[value]]
+        read = [value for value in trace.inputs_of(row) if reaches[value]]
+        if made and read and all(0 in shapes[value] for value in read):
+            return row
+    return -1

@@ -1,0 +1,74 @@
+"""GF407: a loss that is NaN while the gradients are zero, beside passes whose zeros are as they should be."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gradflow.report import Report  # noqa: E402
+from gradflow.watch.explaining import explain_observation  # noqa: E402
+from gradflow.watch.observers.running import run_program  # noqa: E402
+from gradflow.watch.observers.watching import Watch  # noqa: E402
+
+Explain = Callable[[str], Report]
+
+
+@pytest.fixture
+def explain(tmp_path: Path) -> Explain:
+    def run(source: str) -> Report:
+        path = tmp_path / "program.py"
+        path.write_text("import torch\nfrom torch import nn\n" + textwrap.dedent(source))
+        watch = Watch()
+        with contextlib.redirect_stdout(io.StringIO()):
+            run_program(watch, str(path), (), is_module=False)
+        return explain_observation(watch.observation())
+
+    return run
+
+
+LOOP = """
+net = nn.Linear(3, 2)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for turn in range(4):
+    error = net(torch.ones(4, 3)) - 5
+    loss = {loss}
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+
+
+@pytest.mark.parametrize(
+    ("loss", "line"),
+    [
+        ("error[torch.full((4,), turn != 2)].square().mean()", 8),
+        ("torch.masked_select(error, torch.tensor(turn != 2)).mean()", 8),
+        ("error[: 4 * (turn != 2)].abs().mean()", 8),
+    ],
+)
+def test_the_mean_of_nothing(explain: Explain, loss: str, line: int) -> None:
+    (found,) = explain(LOOP.format(loss=loss)).diagnostics
+    assert (found.name, found.severity) == ("nan-singularity", "warning")
+    assert found.location is not None
+    assert found.location.line == line
+    assert "in backward pass 3" in found.message
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "error[torch.full((4,), turn != 2)].square().sum()",  # of nothing the sum is zero
+        "error.square().mean() * (turn != 2)",
+        "torch.cat([error, error[:0]]).square().mean()",
+        "error.clamp(min=0).mean() if turn == 2 else error.square().mean()",
+    ],
+)
+def test_zeros_of_a_finite_loss(explain: Explain, loss: str) -> None:
+    assert not explain(LOOP.format(loss=loss)).diagnostics
