@@ -45,8 +45,15 @@ def keep(parameters: Sequence[torch.Tensor], values: Sequence[int]) -> tuple[Bef
 def has_moved(kept: Sequence[Before]) -> bool:
     """Whether one of them holds other numbers now; NaN is another number than NaN."""
     with outside_dispatch(), torch.no_grad():
-        return any(not _is_comparable(one.tensor) or not torch.equal(one.tensor, one.copy) for one in kept)
+        return any(not _is_same(one.tensor, one.copy) for one in kept)
+
+
+def _is_same(tensor: torch.Tensor, copy: torch.Tensor) -> bool:
+    # a step may put other memory into a parameter, of another kind and elsewhere
+    is_alike = _is_comparable(tensor) and tensor.dtype == copy.dtype and tensor.device == copy.device
+    return is_alike and torch.equal(tensor, copy)
 
 
 def _is_comparable(tensor: torch.Tensor) -> bool:
-    return has_readable_numbers(tensor) and tensor.layout == torch.strided and tensor.numel() > 0
+    is_plain = has_readable_numbers(tensor) and not tensor.is_nested and tensor.layout == torch.strided
+    return is_plain and tensor.numel() > 0

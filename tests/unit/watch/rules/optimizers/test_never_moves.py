@@ -117,3 +117,23 @@ def test_nothing_is_kept_of_what_was_compared(explain: Explain) -> None:
         """
     )
     assert not report.environment.watched.endswith("AssertionError")
+
+
+def test_a_step_that_puts_other_memory_in_place(explain: Explain) -> None:
+    report = explain(
+        """
+        class Halving(torch.optim.Optimizer):
+            def step(self, closure=None):
+                for p in self.param_groups[0]["params"]:
+                    p.data = p.data.double() / 2
+
+        net = nn.Linear(3, 2)
+        optimizer = Halving(net.parameters(), {"lr": 0.0})
+        for _ in range(2):
+            net(torch.ones(2, 3)).sum().backward()
+            optimizer.step()
+            net.float().zero_grad()
+        """
+    )
+    assert not report.diagnostics
+    assert not report.undetermined
