@@ -71,7 +71,8 @@ class Backward:
     whose node was due (-1 where that is not known), ``raised_in`` the line of Python outside torch from which the
     exception came: of a hook, or of a custom backward; ``is_torchs_error`` that torch itself raised it, there or
     elsewhere; ``caught_by`` the statement by which the program caught it itself and went on (empty where it did not, or
-    that is not known), ``is_expected`` that a test was running that is declared to end in it. ``in_graph`` are the inputs that were found in the graph of the score.
+    that is not known), ``is_expected`` that a test was running that is declared to end in it. ``in_graph`` are the
+    inputs that were found in the graph of the score.
     """
 
     kind: Literal["backward", "grad"]

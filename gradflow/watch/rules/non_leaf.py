@@ -53,6 +53,8 @@ def _is_kept_since_later(observation: Observation, question: Question) -> bool:
 
 def _kept_too_late(observation: Observation, question: Question, evidence: Evidence) -> Finding:
     trace = observation.trace
+    # who is given what a later pass brings may have told it to for that one
+    is_given_later = any(read.value == question.target and read.measured.arrived for read in observation.reads)
     place = trace.site_span(observation.retained[question.target][1])
     return finding(
         "non-leaf-grad",
@@ -66,6 +68,7 @@ def _kept_too_late(observation: Observation, question: Question, evidence: Evide
         ),
         notes=("`retain_grad()` keeps what later backward passes bring",),
         helps=("call `.retain_grad()` before backward",),
+        severity="info" if is_given_later else "error",
         target=evidence.target,
         score=evidence.score,
         operation=question.operation,

@@ -43,3 +43,12 @@ def test_kept_in_time_and_kept_again(explain: Explain) -> None:
         "    print(features.grad.norm())\n"
     )
     assert not report.diagnostics
+
+
+def test_told_to_keep_it_between_two_passes(explain: Explain, said: Callable[[Report], object]) -> None:
+    """The first print shows `None`, and the second what the second pass brought, which may be all that was wanted."""
+    report = explain(
+        f"{FORWARD}\n    score.backward(retain_graph=True)\n    features.retain_grad()\n    print(features.grad)\n"
+        "    score.backward()\n    print(features.grad.norm())\n"
+    )
+    assert said(report) == [("non-leaf-grad", 9, "info")]
