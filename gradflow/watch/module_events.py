@@ -73,10 +73,11 @@ class PlainTensor:
 
 @dataclass(slots=True, kw_only=True)
 class Replacement:
-    """A parameter or module took the place of another one in a module; ``old`` are the parameters that left."""
+    """A parameter or module took the place of another one: ``old`` are the parameters that left, ``new`` that came."""
 
     site: int
     operation: int
     name: str
     old: tuple[int, ...]
+    new: tuple[int, ...] = ()
     module: int = -1

@@ -101,6 +101,7 @@ class OptimizerWatch:
             parameters=tuple(value for value, _ in held),
             required=frozenset(value for value, parameter in held if requires_grad(parameter)),
         )
+        event.first_values.update((value, self._first_value(event, parameter, value)) for value, parameter in held)
         self._known[id(optimizer)] = (weakref.ref(optimizer), event)
         self._log.optimizers.append(event)
         return event

@@ -64,8 +64,9 @@ def _is_about(observation: Observation, found: Finding, optimizer: Optimizer) ->
 
 
 def _empty(observation: Observation, optimizer: Optimizer) -> tuple[int, ...]:
-    """Without those that the program itself moves."""
+    """Without those that the program itself moves, and those that others took the place of in the model."""
     lacking = optimizer.tensors(optimizer.trainable) - optimizer.tensors(optimizer.filled)
+    lacking -= {old for one in observation.replacements if one.operation >= optimizer.operation for old in one.old}
     left = tuple(value for value in optimizer.parameters if value in lacking)
     written = _written(observation.trace, left, optimizer) if left else set()
     return tuple(value for value in left if value not in written)

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.writes import before_writes
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.module_events import Replacement
 from gradflow.watch.rules.failures import unregistered
 
 __all__ = ["gradients_pile_up", "optimizer_holds_a_copy", "optimizer_is_stale", "parameters_unregistered"]
 
 
 def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
-    """Parameters were replaced in the model after the optimizer had been given the old ones."""
+    """Parameters were replaced in the model while an optimizer held them; it steps on, and none holds the new ones."""
     found = []
     trace = observation.trace
     for optimizer in observation.optimizers:
-        if not optimizer.steps:
-            continue
         held = set(optimizer.parameters) - optimizer.dropped
         for replaced in observation.replacements:
-            gone = held & set(replaced.old)
+            gone, since = held & set(replaced.old), replaced.operation
             if (
                 not gone
-                or replaced.operation < optimizer.operation
-                or _got_gradient(observation, gone, replaced.operation)
-                or _may_have_got_one(observation, optimizer, gone, replaced.operation)
+                or not optimizer.operation <= since <= optimizer.last_step[1]
+                or not _are_left_alone(observation, replaced)
+                or _got_gradient(observation, gone, since)
+                or _may_have_got_one(observation, optimizer, gone, since)
             ):
                 continue
             found.append(
@@ -47,6 +48,20 @@ def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
             )
             break
     return tuple(found)
+
+
+def _are_left_alone(observation: Observation, replaced: Replacement) -> bool:
+    """Whether gradients arrive at what has come, or at what was put in its place later, and no optimizer holds it."""
+    new = set(replaced.new)
+    for later in observation.replacements:
+        if later.operation >= replaced.operation and new & set(later.old):
+            new.update(later.new)
+    # what is initialised, or moved by hand, has another value each time
+    first = functools.partial(before_writes, observation.trace)
+    held = {first(value) for optimizer in observation.optimizers for value in optimizer.parameters}
+    lone = {first(value) for value in new} - held
+    later_passes = (one for one in observation.backwards if one.operation >= replaced.operation)
+    return any(first(value) in lone for one in later_passes for value in one.arrived)
 
 
 def optimizer_holds_a_copy(observation: Observation) -> tuple[Finding, ...]:
@@ -155,9 +170,9 @@ def _uncleared(observation: Observation, optimizer: Optimizer) -> int | None:
         times.append(len(observation.trace) + 1)
     for before, after in itertools.pairwise(times):
         between = [b for b in observation.backwards if before <= b.operation < after and b.kind == "backward"]
-        # each of them must have found the old gradient still there
-        reaching = [b for b in between if held & set(b.arrived)] or between
-        if reaching and all(held & set(b.kept) for b in reaching):
+        # each of them must have found the old gradient still there, at a parameter that it brings one
+        reaching = [b for b in between if held & set(b.arrived)]
+        if reaching and all(held & set(b.kept) & set(b.arrived) for b in reaching):
             count += 1
             if count == 2 or (len(times) == 2 and not optimizer.takes_closure):
                 return reaching[0].site

@@ -81,16 +81,20 @@ class Construction:
         operation(module, name, value)
         if old is None or old is value:
             return
-        parameters = [old] if isinstance(old, torch.Tensor) else list(parameters_in(old))
         log.replacements.append(
             Replacement(
                 site=recorder.sites.number(sys._getframe(1)),
                 operation=len(recorder.operations.name),
                 name=name,
-                old=tuple(v for v in map(recorder.known_value, parameters) if v >= 0),
+                old=tuple(v for v in map(recorder.known_value, _parameters_of(old)) if v >= 0),
+                new=tuple(map(recorder.value_of, _parameters_of(value))),
                 module=log.keys.key_of(old) if isinstance(old, torch.nn.Module) else -1,
             )
         )
+
+
+def _parameters_of(part: Any) -> list[torch.Tensor]:
+    return [part] if isinstance(part, torch.Tensor) else list(parameters_in(part))
 
 
 def _sets_by_itself(cls: type, name: str) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from gradflow.watch.events import FlagChange, Observation, Optimizer
 from gradflow.watch.facts.names import parameter_names
 from gradflow.watch.facts.watched import is_seen_to_the_end
+from gradflow.watch.facts.writes import before_writes
 from gradflow.watch.finding import Finding, finding
 
 __all__ = ["optimizer_holds_constants"]
@@ -29,11 +32,12 @@ def optimizer_holds_constants(observation: Observation) -> tuple[Finding, ...]:
 
 def _parameters_behind(observation: Observation, optimizer: Optimizer) -> tuple[int, ...]:
     """What gets gradients over the memory of tensors that it holds and that never had one, nor required grad."""
-    memory = observation.trace.values.memory
-    held = set(optimizer.parameters)
-    constant = {memory[value] for value in held - optimizer.trainable - optimizer.filled}
+    memory, first = observation.trace.values.memory, partial(before_writes, observation.trace)
+    learning = {first(value) for value in optimizer.trainable | optimizer.filled}
+    held = {first(value) for value in optimizer.parameters}
+    constant = {memory[value] for value in optimizer.parameters if first(value) not in learning}
     arrived = {value for one in observation.backwards if one.kind == "backward" for value in one.arrived}
-    return tuple(sorted(value for value in arrived - held if memory[value] in constant))
+    return tuple(sorted(value for value in arrived if memory[value] in constant and first(value) not in held))
 
 
 def _are_all_switched_off(observation: Observation, optimizer: Optimizer) -> bool:

@@ -123,3 +123,63 @@ def test_an_optimizer_that_is_given_the_new_parameters_is_not_stale(explain: Exp
 
 def test_an_optimizer_that_keeps_the_old_ones_is_stale(explain: Explain) -> None:
     assert said(explain(REPLACED.format(after="")))[0] == ("optimizer-stale-params", "error")
+
+
+HEADS = """
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for turn in range(2):
+        optimizer.zero_grad()
+        net(torch.randn(2, 3)).pow(2).mean().backward()
+        optimizer.step()
+    net[2] = nn.Linear(4, 5)
+    nn.init.xavier_uniform_(net[2].weight)
+    {after}
+    for turn in range(3):
+        optimizer.zero_grad()
+        net(torch.randn(2, 3)).pow(2).mean().backward()
+        optimizer.step()
+        {also}
+"""
+
+
+@pytest.mark.parametrize(
+    ("after", "also"),
+    [
+        ("optimizer = torch.optim.SGD(net.parameters(), lr=0.1)", ""),
+        ("of_head = torch.optim.SGD(net[2].parameters(), lr=0.1)", "of_head.step(); of_head.zero_grad()"),
+    ],
+)
+def test_a_part_that_is_replaced_and_given_to_a_new_optimizer_learns(explain: Explain, after: str, also: str) -> None:
+    """The old one holds what has left the model: it steps no more, or goes on with what has stayed."""
+    report = explain(HEADS.format(after=after, also=also))
+    assert (report.verdict, said(report)) == ("connected", [])
+
+
+def test_a_part_that_is_replaced_and_given_to_none_is_told(explain: Explain) -> None:
+    report = explain(HEADS.format(after="pass", also=""))
+    assert said(report) == [("optimizer-stale-params", "error")]
+
+
+RELEASED = """
+    trunk, head = nn.Linear(3, 4), nn.Linear(4, 2)
+    first = torch.optim.SGD([*trunk.parameters(), *head.parameters()], lr=0.1)
+    head(trunk(torch.randn(2, 3))).pow(2).mean().backward()
+    first.step()
+    trunk.requires_grad_(False)
+    other = nn.Linear(4, 1)
+    optimizer = torch.optim.SGD(other.parameters(), lr=0.1)
+    for turn in range(6):
+        if turn == 3:
+            trunk.requires_grad_(True)
+            optimizer.add_param_group(dict(params=trunk.parameters()))
+        {clear}
+        other(trunk(torch.randn(2, 3))).pow(2).mean().backward()
+        optimizer.step()
+"""
+
+
+def test_a_gradient_left_in_a_part_that_is_not_reached_is_not_added_to(explain: Explain) -> None:
+    """The trunk keeps its old one while it is frozen, and is cleared before it gets another."""
+    assert said(explain(RELEASED.format(clear="optimizer.zero_grad()"))) == []
+    assert said(explain(RELEASED.format(clear="pass"))) == [("grad-accumulated", "error")]

@@ -63,3 +63,25 @@ def test_who_writes_the_gradients_needs_no_flag(explain: Explain) -> None:
         """
     )
     assert not report.diagnostics
+
+
+def test_a_leaf_that_a_closure_writes_to_is_the_one_that_is_held(
+    explain: Explain, said: Callable[[Report], object]
+) -> None:
+    """An image that is kept between 0 and 1, as in style transfer: each write gives the tensor another value."""
+    report = explain("""
+    net = nn.Conv2d(3, 2, 3).requires_grad_(False)
+    image = torch.rand(1, 3, 5, 5).requires_grad_(True)
+    optimizer = torch.optim.LBFGS([image])
+    def closure():
+        with torch.no_grad():
+            image.clamp_(0, 1)
+        optimizer.zero_grad()
+        loss = (net(image) - 0.3).square().mean()
+        loss.backward()
+        return loss
+    for _ in range(2):
+        optimizer.step(closure)
+    """)
+    assert said(report) == []
+    assert report.seen == ("the parameter in `LBFGS` got a gradient in 2 of 2 steps",)
