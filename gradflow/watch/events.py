@@ -251,8 +251,8 @@ class Optimizer:
     The first ``steps`` are kept, ``later_steps`` is how many came after them, ``last_step`` the last of all.
     Backward passes before ``since`` are none of its: it was made then, or, where nobody saw that, perhaps long before.
 
-    ``filled`` are those that had a gradient at one of its steps at least, ``last_filled`` tells for each when that was
-    last; ``trainable`` are those that required grad at one of them, ``required`` did when it was made.
+    ``filled`` are those that had a gradient at one of its steps at least, ``first_filled`` and ``last_filled`` tell for
+    each when that was; ``trainable`` are those that required grad at one of them, ``required`` did when it was made.
     ``complete_steps`` counts the steps at which all of these had a gradient, ``empty_steps`` are those, of the first
     few, at which all gradients were zero (``zeros`` are the gradients at the last of them). A tensor that is written to
     has several values: ``first_values`` tells for each the first that its tensor had. ``dropped`` are those that it
@@ -280,6 +280,7 @@ class Optimizer:
     complete_steps: int = 0
     empty_steps: list[int] = field(default_factory=list)
     zeros: tuple[int, ...] = ()
+    first_filled: dict[int, int] = field(default_factory=dict)
     last_filled: dict[int, int] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
     takes_closure: bool = False

@@ -39,6 +39,7 @@ from gradflow.watch.rules.mixing import gradient_and_activation_differ
 from gradflow.watch.rules.mixing_in_arrays import weight_gradient_in_arrays
 from gradflow.watch.rules.module_backward import module_defines_backward
 from gradflow.watch.rules.non_leaf import grad_of_non_leaf, guarded_grad_of_non_leaf
+from gradflow.watch.rules.optimizers.left_gradients import gradients_pile_up, gradients_stay_behind
 from gradflow.watch.rules.optimizers.module_flag import flag_of_a_module
 from gradflow.watch.rules.optimizers.never_moves import optimizer_never_moves
 from gradflow.watch.rules.optimizers.never_trainable import optimizer_holds_constants
@@ -46,12 +47,7 @@ from gradflow.watch.rules.optimizers.other_model import optimizer_of_another_mod
 from gradflow.watch.rules.optimizers.outdated import value_is_outdated
 from gradflow.watch.rules.optimizers.unheld import later_parameters_are_unheld
 from gradflow.watch.rules.pairing import gradient_of_another_call
-from gradflow.watch.rules.parameters import (
-    gradients_pile_up,
-    optimizer_holds_a_copy,
-    optimizer_is_stale,
-    parameters_unregistered,
-)
+from gradflow.watch.rules.parameters import optimizer_holds_a_copy, optimizer_is_stale, parameters_unregistered
 from gradflow.watch.rules.partly_cut import one_way_is_cut
 from gradflow.watch.rules.plain_tensor import plain_tensor_never_learns
 from gradflow.watch.rules.replaced_output import hook_replaces_output
@@ -75,6 +71,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     optimizer_is_stale,
     optimizer_holds_a_copy,
     gradients_pile_up,
+    gradients_stay_behind,
     optimizer_steps_along_zeros,
     parameters_unregistered,
     later_parameters_are_unheld,

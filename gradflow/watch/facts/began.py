@@ -40,6 +40,15 @@ class Beginnings:
         is_unused = self._first_use.get(read.value, backward.operation) >= backward.operation
         return is_unused and self._last_arrival.get(read.value, -1) >= read.backwards
 
+    def was_released_since(self, read: GradRead, backward: Backward) -> bool:
+        """Whether a leaf was frozen when a backward ran, and one after the read brought it a gradient.
+
+        Then the read shows that there is nothing yet of what it was released for.
+        """
+        if not (read.is_leaf and read.requires_grad) or self._last_arrival.get(read.value, -1) < read.backwards:
+            return False
+        return not required_grad_at(self._observation, read.value, backward.operation - 1)
+
     @cached_property
     def _first_use(self) -> dict[int, int]:
         """The first operation that computed something else from a value."""

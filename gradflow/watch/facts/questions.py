@@ -238,7 +238,7 @@ def _backward_meant(observation: Observation, read: GradRead, scores: _Scores) -
         if backward.roots and backward.site not in places and len(places) < _PLACES:
             places.add(backward.site)
             if scores.uses(backward.score, read.value):
-                return number
+                return -1 if scores.beginnings.was_released_since(read, backward) else number
     for number in (*filling, before[0]):
         backward = observation.backwards[number]
         if scores.beginnings.could_be_reached(read, backward):

@@ -191,7 +191,10 @@ class BackwardCalls:
         return result
 
     def _still_there(self) -> tuple[int, ...]:
-        """The tensors whose ``.grad`` is what an earlier backward left, unchanged since."""
+        """The tensors whose ``.grad`` is what an earlier backward left, unchanged since, and to which adding matters.
+
+        What is written through ``.grad.data`` counts as no change; where that clears it, zeros are found.
+        """
         kept = []
         for key, (tensor_reference, gradient_reference, version) in list(self._left.items()):
             tensor = tensor_reference()
@@ -201,7 +204,8 @@ class BackwardCalls:
                 continue
             current = gradient_of(tensor)
             is_same = current is gradient
-            if current is not None and is_same and version_of(current) == version:
+            is_there = current is not None and is_same and version_of(current) == version
+            if is_there and not measure(current).is_zero:
                 kept.append(self._recorder.value_of(tensor))
         return tuple(kept)
 

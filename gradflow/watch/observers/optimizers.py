@@ -193,6 +193,8 @@ class OptimizerWatch:
         event.first_values.update(found.first)
         event.filled |= found.filled
         event.last_filled.update(dict.fromkeys(found.filled, moment))
+        for value in found.filled:
+            event.first_filled.setdefault(value, moment)
         known = len(event.tensors(event.trainable))
         event.trainable |= found.trainable
         wanted = event.tensors(event.trainable)

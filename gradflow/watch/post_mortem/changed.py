@@ -109,7 +109,10 @@ def _spoiled(node: Node) -> Iterator[tuple[Node, torch.Tensor]]:
     for name in dir(node):
         if not name.startswith("_raw_saved_"):
             continue
-        raw = getattr(node, name)
+        try:
+            raw = getattr(node, name)
+        except RuntimeError:
+            continue  # a list that this backward has let go of already: it was used as it was
         if isinstance(raw, tuple) or getattr(raw, "unpack_hook", True) is not None:
             continue
         try:

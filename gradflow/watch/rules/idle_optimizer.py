@@ -44,8 +44,10 @@ def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
         if question is None:
             found += nothing_was_differentiated(observation, optimizer, empty) if empty else ()
             continue
+        if any(_is_about(observation, one, optimizer) for one in told):
+            continue
         about = _cut_off(observation, optimizer, question, empty)
-        if not about and not any(_is_about(observation, one, optimizer) for one in told):
+        if not about:
             about = gradients_are_gone(observation, optimizer, empty)
             if not about:
                 told_at_it = _without_a_cause(observation, optimizer, empty)

@@ -44,10 +44,17 @@ def gradient_is_nothing(observation: Observation, question: Question, evidence: 
         if not moved:
             found.append(named)
         elif named.diagnostic.name == "saturation" and _is_rectifier(evidence, one.diagnostic.location):
-            note = "it did get a gradient in earlier passes; since then, up to the last pass, nothing has come"
+            note = _since_when(observation, question.target)
             diagnostic = replace(named.diagnostic, notes=(*named.diagnostic.notes, note))
             found.append(replace(named, diagnostic=diagnostic))
     return tuple(found)
+
+
+def _since_when(observation: Observation, target: int) -> str:
+    came = [backward.arrived[target] for backward in observation.backwards if target in backward.arrived]
+    if any(map(_moves, came)):
+        return "it did get a gradient in earlier passes; since then, up to the last pass, nothing has come"
+    return f"nothing has come in any of the {len(came):,} passes that reached it"
 
 
 def _is_rectifier(evidence: Evidence, place: SourceSpan | None) -> bool:

@@ -1,9 +1,8 @@
-"""GF305, GF209, GF304: the optimizer holds other parameters than the model, or steps along a sum of gradients."""
+"""GF305, GF304: the optimizer holds other parameters than the model, or was never given some."""
 
 from __future__ import annotations
 
 import functools
-import itertools
 
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.writes import before_writes
@@ -11,7 +10,7 @@ from gradflow.watch.finding import Finding, finding
 from gradflow.watch.module_events import Replacement
 from gradflow.watch.rules.failures import unregistered
 
-__all__ = ["gradients_pile_up", "optimizer_holds_a_copy", "optimizer_is_stale", "parameters_unregistered"]
+__all__ = ["optimizer_holds_a_copy", "optimizer_is_stale", "parameters_unregistered"]
 
 
 def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
@@ -136,49 +135,6 @@ def _may_have_got_one(observation: Observation, optimizer: Optimizer, values: se
     if not any(backward.unseen for backward in observation.backwards if backward.operation >= since):
         return False
     return any(optimizer.last_filled.get(value, -1) >= since for value in values)
-
-
-def gradients_pile_up(observation: Observation) -> tuple[Finding, ...]:
-    """An optimizer steps again along a gradient to which an older one, already used, was added."""
-    for optimizer in observation.optimizers:
-        site = _uncleared(observation, optimizer)
-        if site is not None:
-            return (
-                finding(
-                    "grad-accumulated",
-                    "wrong",
-                    f"`{optimizer.type_name}` steps along the sum of all gradients so far, not along the last one",
-                    observation.trace.site_span(site),
-                    label="adds to what is there already",
-                    annotations=(
-                        (observation.trace.site_span(optimizer.steps[0][0]), "this step has used it already"),
-                    ),
-                    notes=("`backward()` adds to `.grad`; between two steps nothing has cleared it",),
-                    helps=("call `optimizer.zero_grad()` before each backward, or right after each step",),
-                    is_parameter=True,
-                    rank=2,
-                ),
-            )
-    return ()
-
-
-def _uncleared(observation: Observation, optimizer: Optimizer) -> int | None:
-    held = set(optimizer.parameters)
-    count = 0
-    times = [operation for _, operation in optimizer.steps]
-    if optimizer.takes_closure:  # its backward passes run inside the step, after the moment that is noted
-        times.append(len(observation.trace) + 1)
-    for before, after in itertools.pairwise(times):
-        between = [b for b in observation.backwards if before <= b.operation < after and b.kind == "backward"]
-        # each of them must have found the old gradient still there, at a parameter that it brings one
-        reaching = [b for b in between if held & set(b.arrived)]
-        if reaching and all(held & set(b.kept) & set(b.arrived) for b in reaching):
-            count += 1
-            if count == 2 or (len(times) == 2 and not optimizer.takes_closure):
-                return reaching[0].site
-        else:
-            count = 0
-    return None
 
 
 def parameters_unregistered(observation: Observation) -> tuple[Finding, ...]:

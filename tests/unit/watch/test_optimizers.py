@@ -171,3 +171,20 @@ def test_a_value_of_before_the_first_step_is_told_where_it_is_made(explain: Expl
 @pytest.mark.parametrize(("make", "use"), [(".view(2, 2, 3)", "value"), ("[torch.tensor([0, 1])]", "table[[0, 1]]")])
 def test_a_view_of_a_parameter_and_a_value_that_is_made_anew_are_healthy(explain: Explain, make: str, use: str) -> None:
     assert said(explain(ONCE.format(make=make, use=use))) == []
+
+
+def test_an_optimizer_of_the_teacher_is_told_as_that_and_not_as_a_cut(explain: Explain) -> None:
+    """That the teacher runs without recording is as it should be."""
+    source = """
+    student = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    teacher = copy.deepcopy(student)
+    optimizer = torch.optim.SGD({given}.parameters(), 0.1)
+    for _ in range(3):
+        with torch.no_grad():
+            goal = teacher(torch.ones(2, 3))
+        optimizer.zero_grad()
+        (student(torch.rand(2, 3)) - goal).square().mean().backward()
+        optimizer.step()
+    """
+    assert said(explain(source.format(given="teacher"))) == [("optimizer-stale-params", 7)]
+    assert said(explain(source.format(given="student"))) == []

@@ -174,6 +174,7 @@ RELEASED = """
             trunk.requires_grad_(True)
             optimizer.add_param_group(dict(params=trunk.parameters()))
         {clear}
+        print(turn, trunk.weight.requires_grad and trunk.weight.grad)
         other(trunk(torch.randn(2, 3))).pow(2).mean().backward()
         optimizer.step()
 """
@@ -183,3 +184,38 @@ def test_a_gradient_left_in_a_part_that_is_not_reached_is_not_added_to(explain: 
     """The trunk keeps its old one while it is frozen, and is cleared before it gets another."""
     assert said(explain(RELEASED.format(clear="optimizer.zero_grad()"))) == []
     assert said(explain(RELEASED.format(clear="pass"))) == [("grad-accumulated", "error")]
+
+
+FROZEN = """
+    body, head = nn.Linear(3, 4), nn.Linear(4, 1)
+    both = [*body.parameters(), *head.parameters()]
+    optimizer = torch.optim.SGD(both, lr=0.1)
+    for turn in range(5):
+        if turn == 2:
+            body.requires_grad_(False)
+        for one in both:
+            if {cleared}:
+                one.grad = None
+        head(body(torch.randn(2, 3))).pow(2).mean().backward()
+        optimizer.step()
+"""
+
+
+def test_a_step_along_what_an_earlier_pass_left_is_told(explain: Explain) -> None:
+    report = explain(FROZEN.format(cleared="one.requires_grad"))
+    assert said(report) == [("grad-accumulated", "warning")]
+    assert "an earlier pass left at `weight` and 1 more" in report.diagnostics[0].message
+    assert said(explain(FROZEN.format(cleared="True"))) == []
+
+
+def test_a_gradient_that_is_cleared_through_its_data_is_cleared(explain: Explain) -> None:
+    """As programs of the time before `no_grad` do it; the version of the gradient does not change with that."""
+    source = """
+    weight = torch.randn(3, 2, requires_grad=True)
+    for turn in range(3):
+        (torch.randn(5, 3) @ weight).pow(2).mean().backward()
+        weight.data -= 0.1 * weight.grad.data
+        {clear}
+    """
+    assert said(explain(source.format(clear="weight.grad.data.zero_()"))) == []
+    assert said(explain(source.format(clear="pass"))) == [("grad-accumulated", "error")]

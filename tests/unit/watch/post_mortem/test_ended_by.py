@@ -71,3 +71,18 @@ def test_nothing_of_the_exception_is_kept() -> None:
     del error
     gc.collect()
     assert gone() is None
+
+
+def test_a_backward_that_raised_has_let_go_of_what_it_had_passed(explain: Explain) -> None:
+    """The node of a write by mask refuses to tell its indices then; that is no failure of gradflow's."""
+    report = explain("""
+    gate, other = torch.ones(3, 4, requires_grad=True), torch.ones(3, 4, requires_grad=True)
+    opened = gate.sigmoid()
+    product = opened * other
+    opened[torch.tensor([True, False, True])] = 0.0
+    (product + opened).sum().backward()
+    """)
+    assert [(one.name, one.location and one.location.line) for one in report.diagnostics] == [
+        ("inplace-modification", 7)
+    ]
+    assert not report.undetermined
