@@ -171,7 +171,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         activities=tuple(_activity(run.trace, one) for one in recorder.counts),
         environment=environment,
         assumptions=(
-            *workload.assumptions,
+            *workload.assumed(),
             *workload.limits,
             *assumed,
             *(f"could not be put back: {name}" for name in unrestored),

@@ -174,7 +174,7 @@ def check_workload(
     workload = replace(
         workload,
         assumptions=(
-            *workload.assumptions,
+            *workload.assumed(),
             *chosen,
             *assumed,
             *maps.assumed,

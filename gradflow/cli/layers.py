@@ -49,7 +49,6 @@ class Layers:
             say("running the model once")
             rows = list_layers(workload)
             auto, reason = choose_layer(workload)
-        assumptions = [text for text in workload.assumptions if not text.startswith("score:")]
         with printing():
-            print_layers(rows, auto=auto, reason=reason, assumptions=assumptions)
+            print_layers(rows, auto=auto, reason=reason, assumptions=workload.assumptions)
         return 0

@@ -53,7 +53,7 @@ def load_workload(request: Request) -> Workload:
     if score is not None and not callable(score):
         raise UsageError(f"`{request.score}` is a `{type(score).__name__}`, not a function")
     objective = make_objective(
-        target=request.target, output=request.output, score=score, class_names=source.class_names
+        target=request.target, output=request.output, score=score, class_names=source.class_names, is_typed=True
     )
     inputs = obtain_inputs(request, source, user_code, dtype=dtype)
     forwards = ForwardCount(inputs.run_count)
@@ -68,7 +68,7 @@ def load_workload(request: Request) -> Workload:
         objective=objective,
         class_names=source.class_names,
         provenance=source.provenance,
-        assumptions=(*source.assumptions, *inputs.assumptions, *_said_of_score(request)),
+        assumptions=(*source.assumptions, *inputs.assumptions),
         limits=source.limits,
         can_enter=source.can_enter,
         image=inputs.image,
@@ -110,7 +110,7 @@ def workload_from_objects(
     if score is not None and not callable(score):
         raise UsageError(f"the score is a `{type(score).__name__}`, not a function")
     objective = make_objective(target=target, output=output, score=score, class_names=class_names)
-    assumptions = [] if target is not None or score is not None else [_DEFAULT_SCORE]
+    assumptions = []
     forwards = ForwardCount()
     if inputs is None:
         guess = guess_inputs(model, input_size=None, seed=0)
@@ -119,7 +119,7 @@ def workload_from_objects(
         arguments = tuple(value.to(device) if isinstance(value, torch.Tensor) else value for value in arguments)
         description = f"random {describe_inputs(arguments, keywords)}, seed 0"
         forwards.total += guess.run_count
-        assumptions.insert(0, f"input: {description}, {guess.reason}")
+        assumptions.append(f"input: {description}, {guess.reason}")
     else:
         arguments, keywords = as_call(inputs)
         description = describe_inputs(arguments, keywords)
@@ -140,13 +140,6 @@ def workload_from_objects(
         forwards=forwards,
         mode=mode,
     )
-
-
-_DEFAULT_SCORE = "score: the largest entry of the first sample"
-
-
-def _said_of_score(request: Request) -> tuple[str, ...]:
-    return () if request.target or request.score else (f"{_DEFAULT_SCORE} (`--target` for a class of your own)",)
 
 
 def _said_of_seed(request: Request, seeding: Seeding, source: SourcedModel) -> SourcedModel:

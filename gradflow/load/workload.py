@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from gradflow.load.modes import Mode
+    from gradflow.load.scores.choice import Choice, Origins
 
 __all__ = ["ForwardCount", "Objective", "Provenance", "Workload"]
 
@@ -42,11 +43,24 @@ class Objective:
 
     ``compute(output)`` returns ``(score, description, class_index)``: a tensor with one element, how to name it
     (``"score[281]"``), and the class index where there is one. ``span`` is where the user's score function or selection
-    stands, where there is one.
+    stands, where there is one. ``choice`` is which entries of the output count, where gradflow chooses them; ``said()``
+    gives what was assumed, in words for the user, as far as is known by then.
     """
 
     compute: Callable[[Any], tuple[torch.Tensor, str, int | None]]
     span: SourceSpan | None = None
+    choice: Choice | None = None
+    said: Callable[[], tuple[str, ...]] = tuple
+
+    def score_of(self, output: Any, origins: Origins) -> tuple[torch.Tensor, str, int | None]:
+        """The same as ``compute``, of the output of a run of which is known where its values come from."""
+        if self.choice is None:
+            return self.compute(output)
+        self.choice.origins = origins
+        try:
+            return self.compute(output)
+        finally:
+            self.choice.origins = None
 
 
 @dataclass(slots=True)
@@ -60,11 +74,11 @@ class ForwardCount:
 class Workload:
     """Everything that one check runs: ``objective.compute(model(*inputs, **keyword_inputs))``.
 
-    ``assumptions`` says, in words for the user, what was chosen because it was not given; ``image`` is the user's
-    picture as uint8 ``[H, W, 3]`` for an overlay; ``can_enter`` is ``False`` where hooks and the tracer cannot see
-    inside the model (TorchScript), ``limits`` says so in words. ``mode`` is the one that was asked for, ``None`` where
-    every module runs in the one that it is in. ``forwards`` counts the calls of the model, over all workloads that were
-    made of this one.
+    ``assumptions`` says, in words for the user, what was chosen because it was not given, but for the score: see
+    ``assumed``. ``image`` is the user's picture as uint8 ``[H, W, 3]`` for an overlay; ``can_enter`` is ``False`` where
+    hooks and the tracer cannot see inside the model (TorchScript), ``limits`` says so in words. ``mode`` is the one
+    that was asked for, ``None`` where every module runs in the one that it is in. ``forwards`` counts the calls of the
+    model, over all workloads that were made of this one.
     """
 
     model: torch.nn.Module
@@ -82,6 +96,10 @@ class Workload:
     seed: int | None = None
     mode: Mode | None = None
     forwards: ForwardCount = field(default_factory=ForwardCount)
+
+    def assumed(self) -> tuple[str, ...]:
+        """All that was chosen because it was not given; of the score when it has been made."""
+        return (*self.assumptions, *self.objective.said())
 
     def run_model(self, call: Callable[[Any, tuple[Any, ...], Mapping[str, Any]], Any]) -> Any:
         """What the model returns for its input, by ``call(model, arguments, keywords)``; this run is counted."""

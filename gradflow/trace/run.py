@@ -22,6 +22,7 @@ from gradflow.trace.capture import Activation
 from gradflow.trace.conduct.whose_error import our_error, run_theirs
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import ForwardFailure, failure_of
+from gradflow.trace.history.origins import RecordedOrigins
 from gradflow.trace.module_watch import Alteration, ModuleWatch
 from gradflow.trace.patches import watched
 from gradflow.trace.program_sites import ProgramSites
@@ -125,7 +126,7 @@ def run_forward(
             give_held_interrupt()
             output = workload.run_model(run_theirs)
             recorder.elsewhere.met_in_model = range(known, len(recorder.values.producer))
-            score, description, class_index = workload.objective.compute(output)
+            score, description, class_index = workload.objective.score_of(output, RecordedOrigins(recorder))
             recorder.views.look()
     except GradflowError:
         raise

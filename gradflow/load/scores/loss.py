@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 
 from gradflow.errors import ScoreError, UsageError
-from gradflow.load.scores.output_tensor import choose_tensor
+from gradflow.load.scores.choice import Choice, is_real_valued
+from gradflow.load.scores.output_tensor import choose_tensor, parts_of
 from gradflow.load.scores.score_function import call_score_function, span_of_score
 from gradflow.load.selector import Selector, parse_selector
 from gradflow.load.workload import Objective, Workload
@@ -19,7 +21,6 @@ __all__ = ["with_loss"]
 
 _SEED = 0
 _DEEPEST = 6
-_DEFAULT_LOSS = "loss: every entry of every output counts, with fixed random weights (`--loss` for a loss of your own)"
 
 
 def with_loss(workload: Workload, loss: Callable[..., Any] | None = None, output: str | None = None) -> Workload:
@@ -43,10 +44,10 @@ def with_loss(workload: Workload, loss: Callable[..., Any] | None = None, output
         When ``loss`` is not a function of one or two arguments.
     """
     selector = parse_selector(output) if output else None
-    kept = tuple(text for text in workload.assumptions if not text.startswith("score:"))
     if loss is None:
-        objective = Objective(compute=_all_outputs(selector))
-        return replace(workload, objective=objective, assumptions=(*kept, _DEFAULT_LOSS))
+        choice = Choice()
+        said = partial(_said_of_default, choice)
+        return replace(workload, objective=Objective(compute=_all_outputs(selector, choice), choice=choice, said=said))
     if not callable(loss):
         raise UsageError(f"the loss is a `{type(loss).__name__}`, not a function")
     takes_batch = _takes_batch(loss)
@@ -63,7 +64,17 @@ def with_loss(workload: Workload, loss: Callable[..., Any] | None = None, output
         value, description = call_score_function(of_result, selected)
         return value, description.replace("(output)", "(output, batch)") if takes_batch else description, None
 
-    return replace(workload, objective=Objective(compute=compute, span=span_of_score(loss)), assumptions=kept)
+    return replace(workload, objective=Objective(compute=compute, span=span_of_score(loss)))
+
+
+def _said_of_default(choice: Choice) -> tuple[str, ...]:
+    where, dimensions = choice.taken
+    if dimensions == 0:
+        what = f"`{where}`, a single number"
+    else:
+        which = "output with a gradient history" if choice.left_out else "output"
+        what = f"every entry of every {which} counts, with fixed random weights"
+    return (f"loss: {what} (`--loss` for a loss of your own)", *choice.said_of_left_out("loss"))
 
 
 def _takes_batch(loss: Callable[..., Any]) -> bool:
@@ -90,10 +101,11 @@ def _batch(inputs: tuple[Any, ...], keyword_inputs: Mapping[str, Any]) -> Any:
     return inputs[0] if len(inputs) == 1 else inputs
 
 
-def _all_outputs(selector: Selector | None) -> Callable[[Any], tuple[torch.Tensor, str, int | None]]:
+def _all_outputs(selector: Selector | None, choice: Choice) -> Callable[[Any], tuple[torch.Tensor, str, int | None]]:
     def compute(result: Any) -> tuple[torch.Tensor, str, int | None]:
         selected, path = selector.of(result) if selector else (result, "output")
-        tensors = [tensor for tensor in _tensors(selected, 0) if tensor.numel() and _is_differentiable(tensor)]
+        found = list(_tensors(selected, path, 0))
+        tensors = [(tensor, where) for tensor, where in choice.of(found) if is_real_valued(tensor)]
         if not tensors:
             tensor, where = choose_tensor(selected, path)  # says what is wrong where there is no tensor at all
             if not _is_differentiable(tensor):
@@ -101,14 +113,25 @@ def _all_outputs(selector: Selector | None) -> Callable[[Any], tuple[torch.Tenso
                     f"`{where}` holds whole numbers ({str(tensor.dtype).removeprefix('torch.')}): no loss can be made",
                     hint="give a loss of your own: `--loss file.py:function`",
                 )
-            tensors = [tensor]
-        if len(tensors) == 1 and tensors[0].numel() == 1:
-            return tensors[0].reshape(()), path, None
-        total = torch.stack([_weighted_sum(tensor, number) for number, tensor in enumerate(tensors)]).sum()
-        outputs = f"all {len(tensors)} outputs" if len(tensors) > 1 else f"`{path}`"
-        return total, f"a weighted sum of {outputs}", None
+            tensors = [(tensor, where)]
+        if len(tensors) == 1 and tensors[0][0].numel() == 1:
+            choice.taken = tensors[0][1], 0
+            return tensors[0][0].reshape(()), tensors[0][1], None
+        choice.taken = "", -1
+        total = torch.stack([_weighted_sum(tensor, number) for number, (tensor, _) in enumerate(tensors)]).sum()
+        return total, f"a weighted sum of {_named(tensors, choice)}", None
 
     return compute
+
+
+def _named(tensors: Sequence[tuple[torch.Tensor, str]], choice: Choice) -> str:
+    if len(tensors) == 1:
+        return f"`{tensors[0][1]}`"
+    return (
+        f"{len(tensors)} of {len(tensors) + len(choice.left_out)} outputs"
+        if choice.left_out
+        else f"all {len(tensors)} outputs"
+    )
 
 
 def _is_differentiable(tensor: torch.Tensor) -> bool:
@@ -127,16 +150,10 @@ def _weighted_sum(tensor: torch.Tensor, number: int) -> torch.Tensor:
     return (tensor * weights).sum().to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def _tensors(value: Any, depth: int) -> Iterator[torch.Tensor]:
-    """Every tensor that the model returns, also in dictionaries, lists and objects with attributes."""
+def _tensors(value: Any, path: str, depth: int) -> Iterator[tuple[torch.Tensor, str]]:
+    """Every tensor that the model returns, also in dictionaries, lists and objects with attributes, and where."""
     if isinstance(value, torch.Tensor):
-        yield value
+        yield value, path
     elif depth < _DEEPEST:
-        if isinstance(value, Mapping):
-            parts: Any = value.values()
-        elif isinstance(value, (list, tuple)):
-            parts = value
-        else:
-            parts = [part for name, part in getattr(value, "__dict__", {}).items() if not name.startswith("_")]
-        for part in parts:
-            yield from _tensors(part, depth + 1)
+        for part, where in parts_of(value, path):
+            yield from _tensors(part, where, depth + 1)

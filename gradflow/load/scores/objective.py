@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
 from gradflow.errors import ScoreError, UsageError
 from gradflow.load.names import did_you_mean
+from gradflow.load.scores.choice import Choice
 from gradflow.load.scores.output_tensor import choose_tensor
 from gradflow.load.scores.score_function import call_score_function, span_of_score
 from gradflow.load.selector import Selector, parse_selector
@@ -27,6 +29,7 @@ def make_objective(
     output: str | None = None,
     score: Callable[[Any], Any] | None = None,
     class_names: Sequence[str] = (),
+    is_typed: bool = False,
 ) -> Objective:
     """How the score is made from the model's output.
 
@@ -42,6 +45,8 @@ def make_objective(
         Called with the output instead; must return a tensor with one element.
     class_names
         Names of the classes, by index.
+    is_typed
+        Whether the request comes from a command line: what is assumed then names the option that says otherwise.
 
     Raises
     ------
@@ -57,17 +62,38 @@ def make_objective(
         return Objective(compute=_by_function(score, selector), span=span_of_score(score))
     names = tuple(class_names)
     if target is None:
-        return Objective(compute=_on_tensor(selector, _largest))
+        choice = Choice(prefers_loss=True)
+        said = partial(_said_of_default, choice, is_typed)
+        return Objective(compute=_on_tensor(selector, _largest, choice), choice=choice, said=said)
+    choice = Choice()
     if isinstance(target, str):
         top = _TOP.fullmatch(target.strip())
         if top:
             rank = int(top.group(1))
             if rank < 1:
                 raise UsageError("the class with the highest score is `top1`")
-            return Objective(compute=_on_tensor(selector, lambda tensor, where: _ranked(tensor, where, rank)))
+            return _of_target(selector, choice, lambda tensor, where: _ranked(tensor, where, rank))
         target = _class_index(target, names)
     index = int(target)
-    return Objective(compute=_on_tensor(selector, lambda tensor, where: _of_class(tensor, where, index)))
+    return _of_target(selector, choice, lambda tensor, where: _of_class(tensor, where, index))
+
+
+def _of_target(selector: Selector | None, choice: Choice, pick: Callable[[torch.Tensor, str], Scored]) -> Objective:
+    said = partial(choice.said_of_left_out, "score")
+    return Objective(compute=_on_tensor(selector, pick, choice), choice=choice, said=said)
+
+
+def _said_of_default(choice: Choice, is_typed: bool) -> tuple[str, ...]:
+    where, dimensions = choice.taken
+    what, advice = "the largest entry of the first sample", "`--target` for a class of your own"
+    if dimensions == 0:
+        what, advice = f"`{where}`, a single number", "`--select` or `--score` for another"
+    elif dimensions == 1:
+        what = f"the first entry of `{where}`"
+    elif where not in ("", "output"):
+        what += f" of `{where}`"
+    said = f"score: {what} ({advice})" if is_typed else f"score: {what}"
+    return (said, *choice.said_of_left_out("score"))
 
 
 def _class_index(target: str, names: Sequence[str]) -> int:
@@ -95,10 +121,13 @@ def _by_function(score: Callable[[Any], Any], selector: Selector | None) -> Call
     return compute
 
 
-def _on_tensor(selector: Selector | None, pick: Callable[[torch.Tensor, str], Scored]) -> Callable[[Any], Scored]:
+def _on_tensor(
+    selector: Selector | None, pick: Callable[[torch.Tensor, str], Scored], choice: Choice
+) -> Callable[[Any], Scored]:
     def compute(output: Any) -> Scored:
         selected, path = selector.of(output) if selector else (output, "output")
-        tensor, where = choose_tensor(selected, path)
+        tensor, where = choose_tensor(selected, path, choice)
+        choice.taken = where, tensor.ndim
         if tensor.is_complex():
             tensor, where = tensor.abs(), f"|{where}|"
         return pick(tensor, where)

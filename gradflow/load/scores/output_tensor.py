@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy
 import torch
 
 from gradflow.errors import ScoreError
+from gradflow.load.scores.choice import Choice
 from gradflow.load.selector import part_names
 
-__all__ = ["choose_tensor"]
+__all__ = ["choose_tensor", "parts_of"]
 
 _FIRST = ("score", "scores", "logits", "class_logits", "out", "output", "prediction", "predictions", "pred")
 _LAST = ("loss", "boxes", "labels", "past_key_values", "hidden_states", "attentions", "image_id", "masks")
 _DEEPEST = 6
 
 
-def choose_tensor(value: Any, path: str = "output") -> tuple[torch.Tensor, str]:
+def choose_tensor(value: Any, path: str = "output", choice: Choice | None = None) -> tuple[torch.Tensor, str]:
     """The tensor that most likely holds the scores, and how to write it (``output['out']``).
 
     In mappings, named tuples, dataclasses and model outputs, names such as ``scores``, ``logits`` and ``out`` come
     first, boxes and labels last; of a list of optical flows the last, the most refined one, counts. Floating-point
     tensors with entries are preferred to integer and empty ones. Numbers and NumPy arrays become tensors, without a
-    gradient as they are.
+    gradient as they are. What is only reported beside outputs that have a gradient history is left out by ``choice``.
 
     Raises
     ------
     ScoreError
         When the output holds no tensor with entries.
     """
-    candidates = list(_candidates(value, path, depth=0))
+    parts = list(_candidates(value, path, depth=0))
+    candidates = list(_as_tensors(parts if choice is None else choice.of(parts)))
     filled = [(tensor, where) for tensor, where in candidates if tensor.numel() > 0]
     for tensor, where in filled:
         if tensor.is_floating_point() or tensor.is_complex():
@@ -54,40 +56,43 @@ def choose_tensor(value: Any, path: str = "output") -> tuple[torch.Tensor, str]:
     )
 
 
-def _candidates(value: Any, path: str, depth: int) -> Iterator[tuple[torch.Tensor, str]]:
-    if isinstance(value, torch.Tensor):
+def _candidates(value: Any, path: str, depth: int) -> Iterator[tuple[Any, str]]:
+    is_number = isinstance(value, float) or (type(value) is int and depth == 0)
+    if is_number or isinstance(value, (torch.Tensor, numpy.ndarray, numpy.generic)):
         yield value, path
-    elif isinstance(value, (numpy.ndarray, numpy.generic, float)) or (type(value) is int and depth == 0):
-        tensor = _as_tensor(value)
-        if tensor is not None:
-            yield tensor, path
     elif depth < _DEEPEST:
-        for part, where in _parts(value, path):
+        parts = list(parts_of(value, path, _in_order))
+        for part, where in reversed(parts) if _is_list_of_flows(value) else parts:
             yield from _candidates(part, where, depth + 1)
 
 
-def _as_tensor(value: Any) -> torch.Tensor | None:
-    try:
-        return torch.tensor(value)
-    except (TypeError, ValueError, RuntimeError):  # arrays of objects or text
-        return None
+def _as_tensors(parts: Iterable[tuple[Any, str]]) -> Iterator[tuple[torch.Tensor, str]]:
+    for value, where in parts:
+        if isinstance(value, torch.Tensor):
+            yield value, where
+            continue
+        try:
+            tensor = torch.tensor(value)
+        except (TypeError, ValueError, RuntimeError):  # arrays of objects or text
+            continue
+        yield tensor, where
 
 
-def _parts(value: Any, path: str) -> Iterator[tuple[Any, str]]:
+def parts_of(value: Any, path: str, in_order: Callable[[list[Any]], list[Any]] = list) -> Iterator[tuple[Any, str]]:
+    """The parts of a mapping, a sequence or an object with attributes, and how to write each."""
     if isinstance(value, Mapping):
         # transformers' outputs are dictionaries with attributes; people write the attribute
         has_attributes = type(value) is not dict and dataclasses.is_dataclass(value)
-        for key in _in_order(list(value)):
+        for key in in_order(list(value)):
             yield value[key], f"{path}.{key}" if has_attributes else f"{path}[{key!r}]"
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        for name in _in_order(list(value._fields)):
+        for name in in_order(list(value._fields)):
             yield getattr(value, name), f"{path}.{name}"
     elif isinstance(value, (list, tuple)):
-        order = range(len(value))
-        for position in reversed(order) if _is_list_of_flows(value) else order:
-            yield value[position], f"{path}[{position}]"
+        for position, part in enumerate(value):
+            yield part, f"{path}[{position}]"
     else:
-        for name in _in_order([name for name in getattr(value, "__dict__", {}) if not name.startswith("_")]):
+        for name in in_order([name for name in getattr(value, "__dict__", {}) if not name.startswith("_")]):
             yield getattr(value, name), f"{path}.{name}"
 
 
@@ -100,9 +105,14 @@ def _in_order(names: list[Any]) -> list[Any]:
     return sorted(names, key=rank)
 
 
-def _is_list_of_flows(value: list[Any] | tuple[Any, ...]) -> bool:
+def _is_list_of_flows(value: Any) -> bool:
     """RAFT returns one flow ``[N, 2, H, W]`` per iteration."""
-    return len(value) > 1 and all(
-        isinstance(item, torch.Tensor) and item.ndim == 4 and item.shape[1] == 2 and item.shape == value[0].shape
-        for item in value
+    is_sequence = isinstance(value, (list, tuple)) and not hasattr(value, "_fields")
+    return (
+        is_sequence
+        and len(value) > 1
+        and all(
+            isinstance(item, torch.Tensor) and item.ndim == 4 and item.shape[1] == 2 and item.shape == value[0].shape
+            for item in value
+        )
     )

@@ -1,0 +1,1 @@
+"""Where values of a run come from, asked while it is recorded."""
