@@ -49,6 +49,7 @@ from gradflow.probe.derivative.harmful import harmful_losses
 from gradflow.probe.evidence import Measured
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory, measured_all
+from gradflow.probe.registering.copies import copies_of_groups
 from gradflow.probe.together.apart import each_by_itself
 from gradflow.probe.unregistered import find_unregistered
 from gradflow.report import Score
@@ -148,14 +149,19 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
     depth, not_judged = _depth(workload, run.trace, ways, measured, of_model)
     count = len(trainable)
-    reached = [[name for name in holder.names if states[name] not in ("none", "zero")] for holder, _ in holders]
+    copied = copies_of_groups(causes, [_reached(tensors, states) for _, tensors in holders], trainable)
+    causes = tuple(cause for cause in causes if not any(cause.group.members[0] in dict(pairs) for pairs in copied))
     explained = explained_once(causes, lambda cause: _explained(cause, trainable))
     told = {(one.name, one.module) for one in explained}
     diagnostics: tuple[Diagnostic, ...] = (
         *explained,
         *(found for cause in incomplete for found in explain_incomplete(cause.evidence, cause.members, count)),
         *(found for cause in formulas for found in explain_formulas(cause.evidence, cause.members, count)),
-        *(unregistered_parameters(holder, names) for (holder, _), names in zip(holders, reached, strict=True) if names),
+        *(
+            unregistered_parameters(holder, tuple(reached), pairs)
+            for (holder, tensors), pairs in zip(holders, copied, strict=True)
+            if (reached := _reached(tensors, states))
+        ),
         *unknown_leaves(run.trace, ways),
         *_of_depth(depth, run.trace, ways, of_model),
         # units that are all inactive have been told already where the gradient dies of them
@@ -178,6 +184,10 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         ),
         undetermined=tuple(dict.fromkeys((*not_whole, *not_checked, *undetermined, *not_judged))),
     )
+
+
+def _reached(tensors: Mapping[str, torch.Tensor], states: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    return {name: one for name, one in tensors.items() if states[name] not in ("none", "zero")}
 
 
 def _require_values(model: torch.nn.Module) -> None:

@@ -65,11 +65,15 @@ def _frozen(members: Sequence[str], span: SourceSpan | None, total: int, severit
     )
 
 
-def unregistered_parameters(holder: Holder, reached: Sequence[str]) -> Diagnostic:
+def unregistered_parameters(
+    holder: Holder, reached: Sequence[str], copied: Sequence[tuple[str, str]] = ()
+) -> Diagnostic:
     """Trainable tensors take part in the loss, but ``model.parameters()`` does not have them.
 
-    ``reached`` are those of the holder's tensors that a gradient reaches.
+    ``reached`` are those of the holder's tensors that a gradient reaches; ``copied`` are pairs of a registered
+    parameter that nothing reads and the tensor that holds its values.
     """
+    originals = [name for name, _ in copied]
     written = f"self.{holder.attribute}"
     kind = {"list": "list", "tuple": "tuple", "dict": "dictionary", "set": "set"}.get(holder.container, "")
     inside = f"a plain {kind} " if kind else ""
@@ -81,18 +85,46 @@ def unregistered_parameters(holder: Holder, reached: Sequence[str]) -> Diagnosti
         code=code_of("unregistered-params"),
         name="unregistered-params",
         severity="error",
-        message=f"{count} in {inside}`{written}` {are} not registered: no optimizer that is given "
-        f"`model.parameters()` trains {them}",
+        message=f"{count} in {inside}`{written}` {are} not registered{_and_what_was_copied(len(copied))}: no optimizer "
+        f"that is given `model.parameters()` trains {them}",
         location=holder.span,
         label=_what_hides(holder, kind),
         module=holder.owner,
         notes=(
             f"a gradient does reach {them}, so the loss depends on what {whose} keeps here",
             "what is not registered is not trained, not moved by `.to(device)` and not saved in `state_dict()` either",
+            *_what_was_copied(copied),
         ),
-        helps=(Help(text=_remedy(holder)),),
-        hides=tuple(reached),
+        helps=(
+            Help(text=_remedy(holder)),
+            *(Help(text=text) for text in _or_make_anew(written, copied)),
+        ),
+        hides=(*reached, *originals),
     )
+
+
+def _and_what_was_copied(count: int) -> str:
+    if not count:
+        return ""
+    return (
+        f", and the {count} registered ones whose copies they are get no gradient"
+        if count > 1
+        else (", and the registered one whose copy is among them gets no gradient")
+    )
+
+
+def _what_was_copied(copied: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    if not copied:
+        return ()
+    original, copy = copied[0]
+    more = f", and so of {len(copied) - 1} more" if len(copied) > 1 else ""
+    held = f"`{copy}` holds the values of `{original}` in other memory{more}"
+    return (f"{held}: a copy was made before the run, and no operation reads what was copied",)
+
+
+def _or_make_anew(written: str, copied: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    made = f"or make `{written}` in `forward` from the registered parameters, by operations such as `torch.stack`"
+    return (f"{made}: the gradient then reaches those",) if copied else ()
 
 
 def unknown_leaves(trace: Trace, ways: WaysToScore) -> tuple[Diagnostic, ...]:
@@ -152,10 +184,19 @@ def _remedy(holder: Holder) -> str:
             if not holder.is_layers
             else (f"keep the module itself in an attribute of the model, not inside another object (`{written}`)")
         )
-    of_dictionary = holder.container in ("dict", "OrderedDict", "defaultdict")
-    if holder.is_layers:
-        return f"`{written} = nn.{'ModuleDict' if of_dictionary else 'ModuleList'}(...)`"
-    return f"`{written} = nn.{'ParameterDict' if of_dictionary else 'ParameterList'}(...)`"
+    of_dictionary = bool(holder.key)
+    if not holder.is_flat or (not of_dictionary and holder.container not in ("list", "tuple", "set")):
+        return (
+            f"keep what is trained in `{written}` in `nn.ModuleList`, `nn.ModuleDict`, `nn.ParameterList` or "
+            "`nn.ParameterDict`, inner containers too: `nn.Module` looks into those only"
+        )
+    kind = f"nn.{'Module' if holder.is_layers else 'Parameter'}{'Dict' if of_dictionary else 'List'}"
+    if holder.key in ("", "key"):
+        return f"`{written} = {kind}(...)`"
+    return (
+        f"`{written} = {kind}({{{holder.key}: value for key, value in {written}.items()}})`, and read it with those "
+        f"keys: a `{kind}` takes texts that are no attributes of it, without dots"
+    )
 
 
 def depth_finding(ratio: float, first: str, last: str, count: int) -> tuple[Diagnostic, ...]:

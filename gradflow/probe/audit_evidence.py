@@ -68,6 +68,11 @@ class Holder:
         Of the tensors, written like qualified names.
     span
         Where the attribute is assigned or filled; ``None`` where the source does not tell.
+    key
+        How the keys of a mapping are written so that torch's own container takes them, as ``"str(key)"``; empty where
+        there are none, or no way of writing them was found.
+    is_flat
+        Whether torch's own container takes the items as they are, but for the keys.
     """
 
     owner: str
@@ -77,6 +82,8 @@ class Holder:
     is_layers: bool
     names: tuple[str, ...]
     span: SourceSpan | None = None
+    key: str = ""
+    is_flat: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,7 +76,7 @@ class _Judge:
                     yield self._guard(test, "if", True, body, orelse)
                 elif child in orelse:
                     yield self._guard(test, "if", False, orelse, body)
-            case ast.While(test=test, body=body) if child in body:
+            case ast.While(test=test, body=body) if child in body and not isinstance(test, ast.Constant):
                 yield self._guard(test, "while", True, body, [])
             case ast.IfExp(test=test, body=when_true, orelse=when_false) if child is not test and not self._is_known(
                 test

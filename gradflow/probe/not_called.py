@@ -11,6 +11,8 @@ from gradflow.probe.bypass import find_bypass, surely_ran
 from gradflow.probe.class_source import parse_file, span_of_node
 from gradflow.probe.guard import Guard
 from gradflow.probe.layer_view import LayerView, NotCalled, decisive_guard, short_text, written_path
+from gradflow.probe.never_ran.left_early import left_early
+from gradflow.probe.never_ran.only_read import read_elsewhere, reads_of
 from gradflow.probe.usage import UsageSite, find_usage
 
 __all__ = ["NotCalled", "explain_not_called", "find_assignment"]
@@ -25,6 +27,7 @@ def explain_not_called(
     *,
     ran: Collection[str] | None = None,
     user_files: Iterable[str] = (),
+    target_class: type | None = None,
 ) -> NotCalled:
     """Explain from the source code why a layer never ran.
 
@@ -41,16 +44,20 @@ def explain_not_called(
         Qualified names of the modules that ran; without it, everything above the layer is taken to have run.
     user_files
         Files to search for the assignment of the layer where the classes do not assign it themselves.
+    target_class
+        The layer's own class, if it is known.
     """
     chain, inside = _outermost_that_never_ran(owner_classes, ran)
     parent, _, attribute = chain[0]
     subject = f"{parent}.{attribute}" if parent else attribute
     views = _views(chain, executed)
+    own_class = owner_classes[len(owner_classes) - len(chain) - 1][1] if inside else target_class
     found = (
         find_bypass(views)
+        or left_early(views)
         or _condition(views)
         or _selection(views)
-        or _no_call(views, chain, registered_at, user_files)
+        or _no_call(views, chain, registered_at, user_files, can_be_called=own_class is None or _has_forward(own_class))
     )
     note = f"the layer is inside `{subject}`, which never ran; {found.note}" if inside else found.note
     return replace(found, subject=subject, note=note)
@@ -64,6 +71,11 @@ def _is_container(cls: type) -> bool:
         if "forward" in vars(base):
             return False
     return False
+
+
+def _has_forward(cls: type) -> bool:
+    """Whether a module can be called; a ``ModuleList`` cannot."""
+    return any("forward" in vars(base) for base in cls.__mro__ if base.__module__ != "torch.nn.modules.module")
 
 
 def _outermost_that_never_ran(
@@ -102,17 +114,24 @@ def _condition(views: Sequence[LayerView]) -> NotCalled | None:
             continue
         site = guarded[0]
         guard, is_sure = decisive_guard(site.guards)
+        is_handed = site in view.usage.handed
+        # what becomes of it elsewhere is not known; a loop that was left may explain it as well
+        is_sure = is_sure and not is_handed and (guard.evidence == "avoided" or not site.exits)
         outcome = guard.outcome if is_sure else guard.outcome.replace("` was ", "` was probably ")
         text = f"{site.callee}(...)" if site.is_argument else short_text(site.text)
-        result = "did not run"
-        if guard in site.choices:
+        result = "is not handed on" if is_handed else "did not run"
+        if guard in site.choices and not is_handed:
             result = "is given something else" if site.is_argument else "calls something else"
         more = f"; {len(guarded) - 1} other call(s) of it did not run either" if len(guarded) > 1 else ""
+        if is_handed:
+            evidence = f"inferred from the code: no call of `{text}` was seen, and this decides who gets it"
+        else:
+            evidence = _evidence(site, guard, is_sure=is_sure) + more
         return NotCalled(
             kind="layer-not-called",
             location=guard.span,
             label=f"{outcome} in this run, so `{text}` on line {site.span.line} {result}",
-            note=_evidence(site, guard, is_sure=is_sure) + more,
+            note=evidence,
             help=_change(guard),
             subject="",
         )
@@ -128,6 +147,9 @@ def _evidence(site: UsageSite, guard: Guard, *, is_sure: bool) -> str:
         return f"nothing else in the code decides what `{text}` {'is given' if site.is_argument else 'calls'}"
     if is_sure:
         return f"nothing else in the code decides whether `{text}` runs, and no operation of it was recorded"
+    if site.exits:
+        lines = ", ".join(dict.fromkeys(str(each.span.line) for each in site.exits))
+        return f"inferred from the code: what leaves the loop (line {lines}) may explain it as well"
     open_guards = [each for each in site.guards if each.evidence != "entered"]
     if len(open_guards) > 1:
         others = ", ".join(f"`{each.text}` (line {each.span.line})" for each in open_guards[1:])
@@ -136,8 +158,9 @@ def _evidence(site: UsageSite, guard: Guard, *, is_sure: bool) -> str:
 
 
 def _would_use(view: LayerView) -> list[UsageSite]:
-    """Where no code calls the layer: what would hand it on, or call a method of it."""
-    sites = [*view.usage.method_calls, *(site for site in view.usage.reads if site.is_argument)]
+    """Where no code is seen to call the layer: what would hand it on, or call a method of it."""
+    handed_on = (site for site in view.usage.reads if site.is_argument)
+    sites = [*view.usage.method_calls, *handed_on, *view.usage.handed]
     return [site for site in sites if site.reached and not surely_ran(site)]
 
 
@@ -172,8 +195,13 @@ def _selection(views: Sequence[LayerView]) -> NotCalled | None:
             fix = "choose an input that uses this element, or a layer that runs"
         else:
             label = f"`{short_text(site.text)}` would run it, but did not in this run"
-            note = "no condition explains it: the attribute may hold another module by then, or a loop was empty"
+            note = (
+                "not determined why: no condition in the code decides it; the attribute may hold another module by then"
+            )
             fix = "check which module this attribute holds when the model runs"
+            if site.is_in_loop:
+                note += ", or the loop may end before it comes to this one"
+                fix = "look at what the loop goes over when the model runs, or choose a layer that runs"
         return NotCalled(
             kind="layer-not-called", location=site.part_span or site.span, label=label, note=note, help=fix, subject=""
         )
@@ -185,6 +213,8 @@ def _no_call(
     chain: Sequence[tuple[str, type, str]],
     registered_at: SourceSpan | None,
     user_files: Iterable[str],
+    *,
+    can_be_called: bool,
 ) -> NotCalled:
     _, cls, attribute = chain[0]
     assigned = registered_at or next((site.span for view in views for site in view.usage.assignments), None)
@@ -200,19 +230,23 @@ def _no_call(
     view = views[0]
     written = written_path(view.path)
     unreached = next((site for each in views for site in each.calls()), None)
-    note = f"no code of `{view.cls.__qualname__}` calls `{written}`"
-    fix = f"call `{written}(...)` in `forward`, or remove it"
+    reads = reads_of(views)
+    note = read_elsewhere(reads, written) or f"no code of `{view.cls.__qualname__}` calls `{written}`"
+    called = f"call `{written}(...)`" if can_be_called else f"use what `{written}` holds"
+    fix = f"{called} in `forward`, or remove it"
+    if reads and can_be_called:
+        fix = f"see that what line {reads[0].span.line} reads is called, or remove it"
     if unreached is not None:
         note = (
             f"`{short_text(unreached.text)}` stands only in `{unreached.span.function}`, which `forward` does not call"
         )
-    elif not view.usage.assignments and view.usage.other_calls:
+    elif not reads and not view.usage.assignments and view.usage.other_calls:
         last = view.usage.other_calls[-1]
         note += f"; its `forward` calls `self.{last}` last"
         fix = f"if it is meant to replace `{last}`, assign it to that name, which `forward` calls"
     return NotCalled(
         kind="layer-not-called", location=assigned, subject="", note=note, help=fix,
-        label="assigned here, but no code calls it" if assigned else "", is_called_somewhere=False,
+        label="assigned here; it never ran" if assigned else "", is_called_somewhere=False,
     )  # fmt: skip
 
 

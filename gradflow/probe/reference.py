@@ -121,7 +121,8 @@ class References:
         return replace(reference, depth=reference.depth + 1) if matches(self._path[reference.depth]) else None
 
     def _by_name(self, node: ast.Call, owner: Reference | None, name: ast.expr) -> Reference | None:
-        if isinstance(name, ast.Name) and owner is not None and owner.depth < len(self._path):
+        is_written = isinstance(name, (ast.Constant, ast.JoinedStr, ast.BinOp))
+        if not is_written and owner is not None and owner.depth < len(self._path):
             return replace(owner, depth=owner.depth + 1, part=node, part_of=self.method)
         return self._step(owner, lambda part: _may_be(name, part))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import UserDict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -13,11 +13,13 @@ from gradflow.load.module_tree import buffers_in, modules_in, named_modules_in, 
 from gradflow.location import SourceSpan
 from gradflow.probe.audit_evidence import Holder
 from gradflow.probe.class_source import class_source
+from gradflow.probe.registering.containers import are_all_modules, working_key
 from gradflow.trace.tensor_facts import is_leaf, requires_grad
 
 __all__ = ["assignment_of", "find_unregistered"]
 
 _DEEPEST = 4
+_CONTAINERS = (list, tuple, set, Mapping, UserDict)
 _FOLLOWED = (torch.Tensor, torch.nn.Module, Mapping, list, tuple, set)
 # what `nn.Module` itself keeps in an instance
 _OWN_ATTRIBUTES = frozenset(vars(torch.nn.Module()))
@@ -43,14 +45,18 @@ def find_unregistered(model: torch.nn.Module) -> tuple[tuple[Holder, Mapping[str
                     tensors[".".join(part for part in (owner, attribute, path) if part)] = tensor
                     is_layers = is_layers or is_layer
             if tensors:
+                items = dict(_items(value))
+                is_mapping = isinstance(value, (Mapping, UserDict))
                 holder = Holder(
                     owner=owner,
                     owner_type=type(module).__name__,
                     attribute=attribute,
-                    container=type(value).__name__ if isinstance(value, (list, tuple, set, Mapping)) else "",
+                    container=type(value).__name__ if isinstance(value, _CONTAINERS) else "",
                     is_layers=is_layers,
                     names=tuple(tensors),
                     span=assignment_of(type(module), attribute),
+                    key=working_key(_keys(value), of_modules=is_layers) if is_mapping else "",
+                    is_flat=not is_layers or are_all_modules(items.values()),
                 )
                 found.append((holder, tensors))
     return tuple(found)
@@ -87,6 +93,13 @@ def _items(value: Any) -> list[tuple[str, Any]]:
     return []
 
 
+def _keys(value: Any) -> list[Any]:
+    """The keys of a mapping, read past its class."""
+    if isinstance(value, UserDict):
+        value = object.__getattribute__(value, "__dict__").get("data")
+    return list(dict.keys(value)) if isinstance(value, dict) else []
+
+
 def _holds_any(items: Collection[Any]) -> bool:
     """Whether anything among the items is to be followed; by their types, because a vocabulary has many of few."""
     return any(issubclass(kind, _FOLLOWED) for kind in set(map(type, items)))
@@ -103,7 +116,7 @@ def assignment_of(owner: type, attribute: str) -> SourceSpan | None:
             match node:
                 case ast.Assign(targets=targets) | ast.AnnAssign(target=ast.Attribute() as targets) if any(
                     _is_attribute(target, method.self_name, attribute)
-                    for target in (targets if isinstance(targets, list) else [targets])
+                    for target in _single(targets if isinstance(targets, list) else [targets])
                 ):
                     return method.span(node)
                 case ast.Call(func=ast.Attribute(value=inner, attr="append" | "extend" | "insert" | "update")) if (
@@ -111,6 +124,15 @@ def assignment_of(owner: type, attribute: str) -> SourceSpan | None:
                 ):
                     filled = filled or method.span(node)
     return filled
+
+
+def _single(targets: Iterable[ast.expr]) -> Iterator[ast.expr]:
+    """What is set, also in ``self.a, self.b = ...``."""
+    for target in targets:
+        if isinstance(target, (ast.Tuple, ast.List)):
+            yield from _single(target.elts)
+        else:
+            yield target.value if isinstance(target, ast.Starred) else target
 
 
 def _is_attribute(node: ast.expr, self_name: str, attribute: str) -> bool:

@@ -47,6 +47,7 @@ def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCall
         provenance.registered_at.get(target),
         ran=trace.ran_unseen.union(call.module for call in trace.calls),
         user_files=tuple(user_files),
+        target_class=type(module_named(model, target)),
     )
     # code that would call the layer explains more than a module that happens to be equal
     copied = None if explained.is_called_somewhere else explain_copy(model, trace, target, provenance.registered_at)

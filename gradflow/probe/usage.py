@@ -10,6 +10,7 @@ from gradflow.location import SourceSpan
 from gradflow.probe.class_source import ClassSource, class_source
 from gradflow.probe.guard import Guard, guards_of
 from gradflow.probe.reference import Reference
+from gradflow.probe.source.loop_exits import LoopExit, is_in_loop, loop_exits
 from gradflow.probe.source.scopes import Scope, find_scopes
 
 __all__ = ["Usage", "UsageSite", "find_usage"]
@@ -24,6 +25,8 @@ _INSPECTIONS = frozenset(
     {"isinstance", "issubclass", "hasattr", "len", "type", "id", "print", "repr", "str", "callable", "enumerate", "zip"}
     | {"reversed", "list", "tuple", "iter", "range", "getattr", "setattr", "super", "bool", "set", "sorted"}
 )
+# These look at what they are given; the others of them hand it, or what is in it, back.
+_LOOKS = frozenset({"isinstance", "issubclass", "hasattr", "len", "type", "id", "print", "repr", "str", "callable"})
 _MANAGEMENT = frozenset(
     {"train", "eval", "to", "cuda", "cpu", "half", "float", "double", "parameters", "named_parameters", "buffers"}
     | {"children", "named_children", "modules", "named_modules", "items", "values", "keys", "append", "extend", "apply"}
@@ -56,6 +59,10 @@ class UsageSite:
         For a sub-module that is passed as an argument or read inside a call: the called function as written.
     is_argument
         Whether the sub-module itself is passed as an argument.
+    exits
+        What leaves the loops around it before their last round.
+    is_in_loop
+        Whether it runs once for each element of something.
     """
 
     span: SourceSpan
@@ -70,6 +77,8 @@ class UsageSite:
     is_counted: bool = False
     callee: str = ""
     is_argument: bool = False
+    exits: tuple[LoopExit, ...] = ()
+    is_in_loop: bool = False
 
     @property
     def guard(self) -> Guard | None:
@@ -83,7 +92,8 @@ class Usage:
 
     ``calls``: the module is called, hooks and all. ``method_calls``: a method of it is called, ``.forward(x)`` above
     all. ``reads``: a parameter or setting of it is read, or it is passed on as an argument. ``assignments``: where it,
-    or the container that holds it, is made.
+    or the container that holds it, is made. ``handed``: it, or what holds it, is read in another way, and whoever gets
+    it may call it: it is returned, put into a list, kept under another name.
     ``container_calls``: the ``Sequential`` that holds it is called as a whole. ``other_calls``: the names of the other
     sub-modules that ``forward`` calls, in order of the code. ``is_machinery``: the code is torch's own.
     """
@@ -92,6 +102,7 @@ class Usage:
     method_calls: tuple[UsageSite, ...] = ()
     reads: tuple[UsageSite, ...] = ()
     assignments: tuple[UsageSite, ...] = ()
+    handed: tuple[UsageSite, ...] = ()
     container_calls: tuple[UsageSite, ...] = ()
     other_calls: tuple[str, ...] = ()
     is_machinery: bool = False
@@ -118,15 +129,10 @@ def find_usage(owner: type, attribute: str, *, executed: frozenset[tuple[str, in
     if source is None:
         return None
     path = tuple(attribute.split("."))
-    calls: list[UsageSite] = []
-    method_calls: list[UsageSite] = []
-    reads: list[UsageSite] = []
-    assignments: list[UsageSite] = []
-    container_calls: list[UsageSite] = []
+    by_role: dict[str, list[UsageSite]] = {
+        role: [] for role in ("call", "method", "read", "assignment", "handed", "container")
+    }
     others: list[str] = []
-    by_role = {
-        "call": calls, "method": method_calls, "read": reads, "assignment": assignments, "container": container_calls
-    }  # fmt: skip
     scopes = find_scopes(source.methods, path)
     readers = {scope: _Reader(source, scope, path, executed) for scope in scopes}
     for scope, sites in _read(readers).items():
@@ -135,11 +141,12 @@ def find_usage(owner: type, attribute: str, *, executed: frozenset[tuple[str, in
         if scope.is_reached:
             others += readers[scope].other_calls()
     return Usage(
-        calls=tuple(calls),
-        method_calls=tuple(method_calls),
-        reads=tuple(reads),
-        assignments=tuple(assignments),
-        container_calls=tuple(container_calls),
+        calls=tuple(by_role["call"]),
+        method_calls=tuple(by_role["method"]),
+        reads=tuple(by_role["read"]),
+        assignments=tuple(by_role["assignment"]),
+        handed=tuple(by_role["handed"]),
+        container_calls=tuple(by_role["container"]),
         other_calls=tuple(dict.fromkeys(others)),
         is_machinery=source.is_machinery,
     )
@@ -189,6 +196,8 @@ class _Reader:
                 yield "assignment", self._site(self._statement(node), reference)
             elif isinstance(parent, ast.Call) and parent.func is node:
                 yield "container", self._site(parent, reference)
+            elif self._is_handed(node, parent):
+                yield "handed", self._handed_site(node, reference)
 
     def other_calls(self) -> Iterator[str]:
         """Names of the attributes of ``self`` that are called, this sub-module's left out."""
@@ -213,7 +222,9 @@ class _Reader:
             case ast.Call(func=function) if function is node:
                 yield "call", self._site(parent, reference)
             case _ if isinstance(reference.part, ast.Call):
-                return  # `getattr(self, name)`: it could be anything else
+                # `getattr(self, name)`: it could be anything else
+                if self._is_handed(node, parent):
+                    yield "handed", self._handed_site(node, reference)
             case ast.Call(args=arguments) if node in arguments:
                 yield from self._argument(node, parent, reference)
             case ast.keyword():
@@ -222,12 +233,43 @@ class _Reader:
                     yield from self._argument(node, call, reference)
             case ast.Attribute(attr=name):
                 yield from self._member(parent, name, reference)
+            case _ if self._is_handed(node, parent):
+                yield "handed", self._handed_site(node, reference)
+
+    def _is_handed(self, node: ast.expr, parent: ast.AST) -> bool:
+        """Whether somebody gets what an expression stands for, who may call it."""
+        if not isinstance(node, (ast.Name, ast.Attribute, ast.Subscript, ast.Call)):
+            return False  # what it is made of is looked at by itself
+        match parent:
+            case ast.Call(func=ast.Name(id=function)) if node is not parent.func:
+                return function not in _LOOKS
+            case ast.IfExp(test=test) | ast.If(test=test) | ast.While(test=test):
+                return node is not test
+            case ast.For() | ast.AsyncFor() | ast.comprehension():
+                return False  # what it goes over is looked at by itself
+            case ast.Subscript(value=value):
+                return value is not node
+            case ast.Attribute() | ast.Compare() | ast.UnaryOp() | ast.Assert() | ast.Delete() | ast.Expr():
+                return False
+            case ast.Assign(targets=[ast.Name()]):
+                return False  # what the name is used for is looked at by itself
+            case _:
+                return isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
 
     def _argument(self, node: ast.expr, call: ast.Call, reference: Reference) -> Iterator[tuple[str, UsageSite]]:
         function = call.func
-        if call in self._followed or (isinstance(function, ast.Name) and function.id in _INSPECTIONS):
+        if call in self._followed:
+            return
+        if isinstance(function, ast.Name) and function.id in _INSPECTIONS:
+            if self._is_handed(node, call) and not self._is_iterated(call):
+                yield "handed", self._handed_site(node, reference)
             return
         yield "read", self._site(node, reference, callee=self._method.text(function), is_argument=True)
+
+    def _is_iterated(self, call: ast.Call) -> bool:
+        """Whether a loop goes over what a call gives: what it does with an element is looked at by itself."""
+        parent = self._method.parents[call]
+        return isinstance(parent, (ast.For, ast.AsyncFor, ast.comprehension)) and parent.iter is call
 
     def _member(self, node: ast.Attribute, name: str, reference: Reference) -> Iterator[tuple[str, UsageSite]]:
         """``self.attr.forward(x)``, ``self.attr.weight``."""
@@ -243,6 +285,16 @@ class _Reader:
         if isinstance(parent, ast.Attribute) and parent.attr in _METADATA:
             return
         yield "read", self._site(node, reference, callee=self._callee(node))
+
+    def _handed_site(self, node: ast.expr, reference: Reference) -> UsageSite:
+        """A place that hands it on, with the outermost call of the statement that gets it."""
+        callee = ""
+        for child, parent in self._method.ancestors(node):
+            if isinstance(parent, ast.Call) and child is not parent.func:
+                callee = self._method.text(parent.func)
+            if isinstance(parent, ast.stmt):
+                break
+        return self._site(node, reference, callee=callee)
 
     def _callee(self, node: ast.expr) -> str:
         for child, parent in self._method.ancestors(node):
@@ -288,6 +340,8 @@ class _Reader:
             is_counted=reference.is_counted,
             callee=callee,
             is_argument=is_argument,
+            exits=loop_exits(method, node, self._executed, self._references.is_known_to_exist),
+            is_in_loop=is_in_loop(method, node),
         )
 
     def _choices(self, reference: Reference) -> Iterator[Guard]:

@@ -229,7 +229,7 @@ def test_assigned_and_forgotten() -> None:
     found = explain(Forgotten(), "extra")
     assert found.location is not None
     assert found.location.line == marked("extra")
-    assert found.label == "assigned here, but no code calls it"
+    assert found.label == "assigned here; it never ran"
     assert found.note == "no code of `Forgotten` calls `self.extra`"
 
 

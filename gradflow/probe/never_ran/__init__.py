@@ -1,0 +1,1 @@
+"""What the code says of a layer that never ran, where no condition around its call tells."""

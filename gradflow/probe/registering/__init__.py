@@ -1,0 +1,1 @@
+"""What becomes of parameters that hang on a model without being registered."""
