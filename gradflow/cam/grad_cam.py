@@ -12,6 +12,8 @@ from gradflow.trace.feature_map import FeatureLayout, feature_layout
 
 __all__ = ["grad_cam"]
 
+_MOST_NAMED = 8
+
 
 def grad_cam(
     activation: torch.Tensor,
@@ -140,25 +142,29 @@ def _notes(
             "the feature map has a single place, so the map cannot say where: use a larger input or an earlier layer"
         )
     is_zero = (saliency == 0).flatten(1).all(1)
-    if bool(is_zero.all()):
-        notes.append(_why_zero(layout, places, slopes, gradient))
-    elif bool(is_zero.any()):
-        samples = ", ".join(str(index) for index in is_zero.nonzero().flatten().tolist()[:8])
-        notes.append(
-            f"the map is zero everywhere for some samples of the batch ({samples}): the score does not speak of them"
-        )
+    samples_by_reason: dict[str, list[int]] = {}
+    for sample in is_zero.nonzero().flatten().tolist():
+        reason = _why_zero(layout, places[sample], slopes[sample], gradient[sample])
+        samples_by_reason.setdefault(reason, []).append(sample)
+    for reason, samples in samples_by_reason.items():
+        if len(samples) == len(saliency):
+            notes.append(f"the map is zero everywhere: {reason}")
+            continue
+        named = ", ".join(str(index) for index in samples[:_MOST_NAMED])
+        more = f" and {len(samples) - _MOST_NAMED} more" if len(samples) > _MOST_NAMED else ""
+        notes.append(f"the map is zero everywhere for some samples of the batch ({named}{more}): {reason}")
     return notes
 
 
 def _why_zero(layout: FeatureLayout, places: torch.Tensor, slopes: torch.Tensor, gradient: torch.Tensor) -> str:
-    zero = "the map is zero everywhere: "
+    """Why the map of one sample is; ``gradient`` is that of all its tokens."""
     if not bool(slopes.any()):
         if layout.extra_tokens and bool(gradient.any()):
             return (
-                zero + "the score reads only the class token here, the patches get a gradient of exactly zero; "
+                "the score reads only the class token here, the patches get a gradient of exactly zero; "
                 "ask for the norm before the last attention"
             )
-        return zero + "the gradient is exactly zero at every place"
+        return "the gradient is exactly zero at every place"
     if not bool(places.any()):
-        return zero + "the activation itself is"
-    return zero + "at every place the channels together speak against the class, and only what speaks for it is shown"
+        return "the activation itself is"
+    return "at no place is the weighted sum over the channels positive, and only what speaks for the class is shown"

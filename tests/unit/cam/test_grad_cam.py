@@ -138,7 +138,7 @@ def test_a_gradient_of_zero_is_told(pair: tuple[torch.Tensor, torch.Tensor]) -> 
 def test_a_map_that_only_speaks_against_is_told() -> None:
     cam = make_map(torch.ones(1, 2, 4, 4), -torch.ones(1, 2, 4, 4))
     assert not cam.saliency.any()
-    assert "the channels together speak against the class" in cam.notes[0]
+    assert "at no place is the weighted sum over the channels positive" in cam.notes[0]
 
 
 def test_class_token_pooling_is_told() -> None:
@@ -150,7 +150,26 @@ def test_class_token_pooling_is_told() -> None:
 def test_samples_without_a_map_are_named(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     pair[1][1] = 0.0
     cam = make_map(*pair)
-    assert "zero everywhere for some samples of the batch (1)" in cam.notes[0]
+    assert cam.notes == (
+        "the map is zero everywhere for some samples of the batch (1): the gradient is exactly zero at every place",
+    )
+
+
+def test_each_sample_without_a_map_is_told_its_own_reason() -> None:
+    activation, gradient = torch.ones(4, 2, 3, 3), torch.ones(4, 2, 3, 3)
+    gradient[1] = -1.0
+    gradient[2] = 0.0
+    activation[3] = 0.0
+    against, without, empty = make_map(activation, gradient).notes
+    assert "some samples of the batch (1): at no place is the weighted sum over the channels positive" in against
+    assert "some samples of the batch (2): the gradient is exactly zero" in without
+    assert "some samples of the batch (3): the activation itself is" in empty
+
+
+def test_where_the_reasons_differ_all_samples_together_are_told_none() -> None:
+    activation, gradient = torch.ones(2, 2, 3, 3), -torch.ones(2, 2, 3, 3)
+    gradient[1] = 0.0
+    assert ["(0)" in note or "(1)" in note for note in make_map(activation, gradient).notes] == [True, True]
 
 
 def test_a_map_without_contrast_is_not_called_zero() -> None:
