@@ -80,7 +80,8 @@ class DepthProfile:
     ``ratio`` is the typical size (root mean square of an entry, median over the layers) in the first quarter of the
     weights divided by that in the last quarter: far below one, the gradient vanishes on its way back; far above, it
     explodes. ``first`` and ``last`` are the sizes themselves. ``is_judged`` is ``False`` where they tell nothing about
-    training.
+    training: of batch norms that have never seen data, and where factors at the end of branches beside skip connections
+    account for them.
     """
 
     weight_count: int

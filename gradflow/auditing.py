@@ -21,6 +21,7 @@ from gradflow.diagnose.parameter_findings import (
     depth_finding,
     frozen_parameters,
     inactive_units,
+    is_unusual,
     unknown_leaves,
     unregistered_parameters,
 )
@@ -40,6 +41,7 @@ from gradflow.load.module_tree import modules_in, named_parameters_in
 from gradflow.load.scores.loss import with_loss
 from gradflow.load.workload import Workload
 from gradflow.probe.activity import ActivityRecorder
+from gradflow.probe.along_depth.branch_factors import branch_factors
 from gradflow.probe.audit.formulas import examine_formulas
 from gradflow.probe.audit.incomplete import examine_incomplete
 from gradflow.probe.audit_causes import examine_groups
@@ -145,9 +147,9 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         formulas, not_checked = examine_formulas(laboratory, run, gradients, ways, arrived)
         laboratory.parameters = everything
         causes, undetermined = examine_groups(laboratory, keeper, run, gradients, open_states)
+        depth, not_judged = _depth(laboratory, run.trace, ways, measured, trainable, of_model)
         unrestored = keeper.unrestored
     environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
-    depth, not_judged = _depth(workload, run.trace, ways, measured, of_model)
     count = len(trainable)
     copied = copies_of_groups(causes, [_reached(tensors, states) for _, tensors in holders], trainable)
     causes = tuple(cause for cause in causes if not any(cause.group.members[0] in dict(pairs) for pairs in copied))
@@ -225,29 +227,46 @@ def _at_its_place(found: Diagnostic, workload: Workload, trace: Trace, causes: S
 
 
 def _depth(
-    workload: Workload, trace: Trace, ways: WaysToScore, measured: Mapping[str, Measured], states: Mapping[str, str]
+    laboratory: Laboratory,
+    trace: Trace,
+    ways: WaysToScore,
+    measured: Mapping[str, Measured],
+    trainable: Mapping[str, torch.Tensor],
+    states: Mapping[str, str],
 ) -> tuple[DepthProfile | None, tuple[str, ...]]:
     """How the gradients of the weights change along the depth; and why that is not judged."""
-    sizes = []
-    for name in _weights(trace, ways, states):
+    names = _weights(trace, ways, states)
+    sizes = {}
+    for name in names:
         one = measured[name]
         if one.l2_norm is not None and one.entry_count:
-            sizes.append(one.l2_norm / one.entry_count**0.5)
+            sizes[name] = one.l2_norm / one.entry_count**0.5
     if len(sizes) < FEWEST_WEIGHTS:
         return None, ()
-    quarter = max(len(sizes) // 4, 1)
-    first, last = statistics.median(sizes[:quarter]), statistics.median(sizes[-quarter:])
+    first, last = _ends(list(sizes.values()))
     if not last:
         return None, ()
     profile = DepthProfile(weight_count=len(sizes), first=first, last=last, ratio=first / last)
-    fresh = _untrained_norms(workload.model)
-    if fresh and depth_finding(profile.ratio, "", "", len(sizes)):
+    if not is_unusual(profile.ratio):
+        return profile, ()
+    fresh = _untrained_norms(laboratory.workload.model)
+    if fresh:
         reason = (
             f"whether gradients vanish or explode, because {fresh} batch norm layers run in eval mode and have never "
             "seen data (`--train` runs them as in training)"
         )
         return replace(profile, is_judged=False), (reason,)
-    return profile, ()
+    factors, reason = branch_factors(laboratory, {name: trainable[name] for name in sizes})
+    if reason:
+        return replace(profile, is_judged=False), (f"whether gradients vanish or explode, because {reason}",)
+    first, last = _ends([size * factors.get(name, 1.0) for name, size in sizes.items()])
+    return replace(profile, is_judged=bool(last) and is_unusual(first / last)), ()
+
+
+def _ends(sizes: Sequence[float]) -> tuple[float, float]:
+    """The median in the first quarter and in the last."""
+    quarter = max(len(sizes) // 4, 1)
+    return statistics.median(sizes[:quarter]), statistics.median(sizes[-quarter:])
 
 
 def _weights(trace: Trace, ways: WaysToScore, states: Mapping[str, str]) -> list[str]:

@@ -12,7 +12,14 @@ from gradflow.location import SourceSpan
 from gradflow.probe.audit_evidence import Holder, UnitCount
 from gradflow.trace.data import Trace
 
-__all__ = ["depth_finding", "frozen_parameters", "inactive_units", "unknown_leaves", "unregistered_parameters"]
+__all__ = [
+    "depth_finding",
+    "frozen_parameters",
+    "inactive_units",
+    "is_unusual",
+    "unknown_leaves",
+    "unregistered_parameters",
+]
 
 VANISHING, EXPLODING = 1e-4, 1e5
 """Ratios of the gradients' size, first layers to last, beyond which it is worth a warning.
@@ -199,13 +206,18 @@ def _remedy(holder: Holder) -> str:
     )
 
 
+def is_unusual(ratio: float) -> bool:
+    """Whether gradients that shrink or grow so much along the depth are worth a word."""
+    return not VANISHING <= ratio <= EXPLODING
+
+
 def depth_finding(ratio: float, first: str, last: str, count: int) -> tuple[Diagnostic, ...]:
     """Gradients that shrink or grow too much on their way back through the layers.
 
     ``ratio`` is the size in the first quarter of the ``count`` weights divided by that in the last; ``first`` and
     ``last`` name the outermost weights.
     """
-    if VANISHING <= ratio <= EXPLODING:
+    if not is_unusual(ratio):
         return ()
     name = "vanishing-gradient" if ratio < VANISHING else "exploding-gradient"
     times = f"{ratio:.2g} times larger" if ratio > 1 else f"{1 / ratio:.2g} times smaller" if ratio else "far smaller"

@@ -1,0 +1,1 @@
+"""Skip connections, and the branches that they go around."""

@@ -1,0 +1,1 @@
+"""How gradients change along the depth of a network."""
