@@ -20,7 +20,10 @@ from gradflow.trace.data import Trace
 from gradflow.trace.recorder import Recorder
 from gradflow.values import tensors_in
 
-__all__ = ["absorbing_operation", "is_rounding_error"]
+__all__ = ["SUSPICIOUSLY_SMALL", "absorbing_operation", "is_rounding_error"]
+
+SUSPICIOUSLY_SMALL = 1e-6
+"""Largest entry below which a gradient may be only the rounding error of a cancellation, and is looked into."""
 
 _SHRINKS = 1e-4
 """Rounding errors are smaller by nine digits in float64; what is really there stays."""

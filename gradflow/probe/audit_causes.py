@@ -153,6 +153,11 @@ class _Examination:
             )
         evidence = examine(self.laboratory, self.run, self._gradients_of(group), group.subject)
         self.undetermined += evidence.undetermined
+        influence = evidence.influence
+        if influence is not None and influence.matters is None:
+            self.undetermined.append(
+                f"whether {evidence.score} depends on `{group.subject}`, because {influence.reason}"
+            )
         if group.kind == "zero":
             subjects, death = self.laboratory.parameters, self._death(group)
             here = tuple(flow for flow in evidence.flows if flow.operation == death)

@@ -10,7 +10,7 @@ from gradflow.graph.cut_group import place_of
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.graph.derivatives import is_choice
 from gradflow.load.module_tree import named_parameters_in
-from gradflow.probe.absorption import absorbing_operation, is_rounding_error
+from gradflow.probe.absorption import SUSPICIOUSLY_SMALL, absorbing_operation, is_rounding_error
 from gradflow.probe.cancellation import may_have_cancelled
 from gradflow.probe.custom_backward import function_spans
 from gradflow.probe.custom_functions import check_custom_functions
@@ -34,6 +34,7 @@ from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.moving.far_moves import is_moved_by
+from gradflow.probe.moving.influence import find_influence
 from gradflow.probe.other_runs.by_chance import is_called_by_chance
 from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.outside.unrecorded import why_unrecorded
@@ -48,9 +49,6 @@ from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
 
 __all__ = ["examine"]
-
-SUSPICIOUSLY_SMALL = 1e-6
-"""Largest entry below which a gradient may be only the rounding error of a cancellation, and is looked into."""
 
 
 def examine(
@@ -149,7 +147,7 @@ class _Examination:
                     "whether the score depends on it by a detour, because meta tensors have no values"
                 )
             elif not dependence.score_depends:
-                influence = laboratory.influence(target, dependence.exits, self.index)
+                influence = find_influence(laboratory, target, dependence.exits, self.index)
                 if unrecorded and not influence.matters:
                     influence = Influence(matters=None, reason=unrecorded)
                 elif influence.matters and influence.bridges:

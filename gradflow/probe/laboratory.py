@@ -17,8 +17,8 @@ from gradflow.load.workload import Workload
 from gradflow.probe.applications import Application, ArgumentRecorder
 from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.comparing.checksums import ChecksumRecorder
-from gradflow.probe.differential import Alteration, compare_runs, find_bridges, moved, score_of
-from gradflow.probe.evidence import Influence, Measured, NodeFlow, RepairOutcome
+from gradflow.probe.differential import Alteration, moved, score_of
+from gradflow.probe.evidence import Measured, NodeFlow, RepairOutcome
 from gradflow.probe.gradient import Gradients, differentiate, measure, measure_each
 from gradflow.probe.mending.still_cut import StillCut, still_cut
 from gradflow.probe.reach_of_move import ReachOfMove, reach_of_move
@@ -39,9 +39,6 @@ _SEED = 20_260
 
 FAR = (1_000, -1_000)
 """Directions so far away that a run which fails, or overflows, shows nothing."""
-
-_FARTHER = (1e6, -1e6, 1e12, -1e12, 1e30, -1e30)
-"""The same, for values that Python reads: what it compares them with may lie at any distance."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,6 +162,11 @@ class Laboratory:
             return ReachOfMove()
         return reach_of_move(self._first_trace, target)
 
+    @property
+    def first_trace(self) -> Trace | None:
+        """What the first run recorded."""
+        return self._first_trace
+
     def call_count(self, target: str) -> int:
         """How often the first run called a layer; 0 where there was none yet."""
         return 0 if self._first_trace is None else len(self._first_trace.calls_by_module.get(target, ()))
@@ -197,27 +199,6 @@ class Laboratory:
         recorder = ChecksumRecorder(self.sites, self.before_write)
         run = self.forward(recorder=recorder)
         return Checksummed(run=run, recorder=recorder)
-
-    def influence(self, target: str, exits: tuple[int, ...], index: Any = None) -> Influence:
-        """Move the target's activation and see whether the score moves, and where changes come back into torch."""
-        base, again = self.checksums()
-        reach = self.reach_of_move(target)
-        outcome = Influence(matters=None, reason="no experiment was made")
-        # a Python condition on the values may not notice noise: then all values are moved up, and all down
-        for direction in (0, 1, -1, *FAR, *_FARTHER) if exits else (0,):
-            recorder = ChecksumRecorder(self.sites, self.before_write)
-            changed = self.forward_moved(target, recorder, index, direction)
-            if abs(direction) >= FAR[0] and not _is_number(score_of(changed)):
-                continue
-            outcome = compare_runs(base.run, again.run, changed, target)
-            if outcome.matters is None:
-                return outcome
-            if outcome.matters and reach.moves_others:
-                return Influence(matters=None, reason=reach.reason)
-            if outcome.matters:
-                bridges = find_bridges(base.recorder, again.recorder, recorder, base.run.trace, target, exits)
-                return Influence(matters=True, difference=outcome.difference, bridges=bridges)
-        return Influence(matters=None, reason=reach.reason) if reach.misses_readers else outcome
 
     def forward_moved(
         self,
@@ -376,10 +357,6 @@ class Laboratory:
             return (), "the second run gave no gradient edge"
         flows, _, reason = scan_backward(run, goals, count_zeros=count_zeros)
         return flows, reason
-
-
-def _is_number(score: float | None) -> bool:
-    return score is not None and math.isfinite(score)
 
 
 def _only(target: str, alter: Alteration) -> Alteration:

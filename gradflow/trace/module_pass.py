@@ -23,6 +23,7 @@ from gradflow.trace.operation_kinds import EXPOSING, INPLACE_CAPABLE, is_inplace
 from gradflow.trace.patches import exports_announced
 from gradflow.trace.run import eager_compilation
 from gradflow.trace.state import StateKeeper, preserved
+from gradflow.trace.state.writes import run_announcing
 from gradflow.trace.tensor_facts import shape_of
 from gradflow.values import first_tensor, tensors_in
 
@@ -188,6 +189,7 @@ class _OperationWatch(TorchFunctionMode):
         super().__init__()
         self._watch = watch
         self._keeper = keeper
+        self._announce = stepping_aside(keeper.before_write, watch.step_aside)
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -195,7 +197,7 @@ class _OperationWatch(TorchFunctionMode):
             self._look(function, args, kwargs)
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self._watch.step_aside(error)
-        return run_theirs(function, args, kwargs)
+        return run_announcing(function, args, kwargs, self._announce)
 
     def _look(self, function: Any, args: Any, kwargs: Any) -> None:
         name = getattr(function, "__name__", "")

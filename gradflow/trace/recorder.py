@@ -24,7 +24,8 @@ from gradflow.trace.frames import is_in_hook
 from gradflow.trace.grad_mode import GradModes, differentiates
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE, SWITCHES, TO_ARRAYS
-from gradflow.trace.tensor_facts import is_view, passes_gradient, storage_pointer, version_of
+from gradflow.trace.state.writes import run_announcing
+from gradflow.trace.tensor_facts import SCALARS, is_view, passes_gradient, storage_pointer, version_of
 from gradflow.trace.views import Views
 
 __all__ = ["Recorder"]
@@ -34,21 +35,6 @@ _sequence_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: i
 _is_grad_enabled = torch.is_grad_enabled
 _Tensor = torch.Tensor
 _Parameter = torch.nn.Parameter
-_SCALARS = frozenset(
-    {
-        int,
-        float,
-        complex,
-        bool,
-        str,
-        type(None),
-        torch.Size,
-        torch.dtype,
-        torch.device,
-        torch.layout,
-        torch.memory_format,
-    }
-)
 # looked up once: this runs for every operation
 _PLAIN, _IGNORE, _GRAD_MODE, _EXIT = Kind.PLAIN, Kind.IGNORE, Kind.GRAD_MODE, Kind.EXIT
 _INPLACE, _ALIASING, _EXPOSE, _HOOK = Kind.INPLACE, Kind.ALIASING, Kind.EXPOSE, Kind.HOOK
@@ -81,6 +67,7 @@ class Recorder(GradModes, TorchFunctionMode):
         self.failed: Exception | None = None
         self.thread = get_ident()
         self.before_write = before_write
+        self._announce = None if before_write is None else stepping_aside(before_write, self.step_aside)
         self.is_differentiated = False
         self._kinds: dict[Any, tuple[int, int, str]] = {}
         self._exported: dict[int, int] = {}
@@ -99,12 +86,14 @@ class Recorder(GradModes, TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kind, name, text = self._kinds.get(func) or self._classify(func)
-        if kind == _IGNORE or self.suspended:
+        if kind == _IGNORE:
             return run_theirs(func, args, kwargs or _NO_KEYWORDS)
+        if self.suspended:
+            return self._run_unrecorded(func, args, kwargs or _NO_KEYWORDS, kind, text)
         if is_in_transform():
             self.is_differentiated = self.is_differentiated or differentiates()
             stepping_aside(self.elsewhere.note_read, self.step_aside)((args, kwargs))
-            return run_theirs(func, args, kwargs or _NO_KEYWORDS)
+            return self._run_unrecorded(func, args, kwargs or _NO_KEYWORDS, kind, text)
         try:
             if kind >= _EXPOSE:
                 if kind == _HOOK:
@@ -121,6 +110,12 @@ class Recorder(GradModes, TorchFunctionMode):
             if is_ours(error):
                 self.step_aside(error)
             raise
+
+    def _run_unrecorded(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, text: str) -> Any:
+        """Run what is not recorded; what it writes to or hands out is announced all the same."""
+        if self._announce is not None and (kind in (_INPLACE, _EXPOSE) or "out" in kwargs or text in EXPOSING):
+            self._announce(kwargs.get("out", args[0] if args else None))
+        return run_announcing(func, args, kwargs, self._announce)
 
     def before_exposing(self, tensor: Any) -> None:
         """The memory of a tensor is handed out: it may be written to from now on, unseen."""
@@ -162,7 +157,7 @@ class Recorder(GradModes, TorchFunctionMode):
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self.step_aside(error)
         # outside of the `except`, so that what it raises does not name our failure as its context
-        result = run_theirs(func, args, kwargs)
+        result = run_announcing(func, args, kwargs, self._announce)
         if inputs is None:
             return result
         try:
@@ -254,7 +249,7 @@ class Recorder(GradModes, TorchFunctionMode):
         position = 0
         for argument in args:
             cls = type(argument)
-            if cls is _Tensor or cls is _Parameter or (cls not in _SCALARS and isinstance(argument, _Tensor)):
+            if cls is _Tensor or cls is _Parameter or (cls not in SCALARS and isinstance(argument, _Tensor)):
                 # what `value_of` finds for all but new tensors and those that may have changed through a view
                 entry = ids.get(id(argument))
                 if entry is None or self._written or entry[0]() is not argument:
@@ -262,12 +257,12 @@ class Recorder(GradModes, TorchFunctionMode):
                 else:
                     inputs.append(entry[1])
                 arguments.append(position)
-            elif cls not in _SCALARS:
+            elif cls not in SCALARS:
                 self._collect(argument, position, inputs, arguments)
             position += 1
         if kwargs:
             for argument in kwargs.values():
-                if type(argument) not in _SCALARS:
+                if type(argument) not in SCALARS:
                     self._collect(argument, position, inputs, arguments)
                 position += 1
         return inputs, arguments

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 __all__ = [
     "PLAIN_CLASSES",
+    "SCALARS",
     "dtype_of",
     "gradient_of",
     "has_readable_numbers",
@@ -36,6 +37,12 @@ __all__ = [
 
 PLAIN_CLASSES = frozenset({torch.Tensor, torch.nn.Parameter, torch.nn.Buffer})
 """Classes whose attributes are torch's own."""
+
+SCALARS = frozenset({
+    int, float, complex, bool, str, type(None),
+    torch.Size, torch.dtype, torch.device, torch.layout, torch.memory_format,
+})  # fmt: skip
+"""What an operation is given besides tensors, and what holds none."""
 
 _BASE: dict[str, Any] = dict(vars(torch._C.TensorBase))
 _DTYPE, _REQUIRES_GRAD, _IS_LEAF = (_BASE[name].__get__ for name in ("dtype", "requires_grad", "is_leaf"))

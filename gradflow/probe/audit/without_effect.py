@@ -13,6 +13,7 @@ import torch
 from gradflow.graph.additive import is_only_added
 from gradflow.probe.differential import score_of
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.other_runs.same_way import why_not_again
 from gradflow.trace.data import Trace
 from gradflow.trace.moving import CannotMoveError
 from gradflow.trace.recorder import Recorder
@@ -49,7 +50,9 @@ def _score(laboratory: Laboratory, factors: Sequence[str], members: Sequence[str
         Recorder(laboratory.sites, laboratory.before_write),
         lambda name, call, tensor: _moved(tensor, _FACTOR_STEP, 0) if name in factors else _moved(tensor, _STEP, seed),
     )
-    return None if run.unmoved or run.failure is not None else score_of(run)
+    if run.unmoved or run.failure is not None or any(why_not_again(laboratory, name, run.trace) for name in members):
+        return None
+    return score_of(run)
 
 
 def _moved(tensor: torch.Tensor, step: float, seed: int) -> torch.Tensor:

@@ -10,6 +10,7 @@ from gradflow.probe.comparing.checksums import ChecksumRecorder
 from gradflow.probe.differential import score_of
 from gradflow.probe.evidence import ROUNDING
 from gradflow.probe.laboratory import FAR, Laboratory
+from gradflow.probe.other_runs.same_way import why_not_again
 from gradflow.trace.data import Trace
 
 __all__ = ["is_moved_by"]
@@ -45,14 +46,17 @@ def is_moved_by(laboratory: Laboratory, target: str, index: Any = None, choices:
     bool or None
         ``None`` where two runs of the same program differ, the values cannot be moved, or most moves left ``choices``
         as they were, or as another move had made them, and not all that can be chosen was: then too little was tried
-        for a no.
+        for a no. Also where no further run reads the target as the first one did.
     """
     base, again = laboratory.checksums()
     reach = laboratory.reach_of_move(target)
     first = laboratory.first_score
     if first is None or score_of(again.run) != first:
         return None
+    if why_not_again(laboratory, target, base.run.trace):
+        return None
     chosen = {_sums(base.recorder, choices)}
+    is_read = False
     for direction, seed, noise in _MOVES:
         recorder = ChecksumRecorder(laboratory.sites, laboratory.before_write)
         run = laboratory.forward_moved(target, recorder, index, direction, seed, noise)
@@ -62,11 +66,12 @@ def is_moved_by(laboratory: Laboratory, target: str, index: Any = None, choices:
         chosen.add(_sums(recorder, choices))
         if direction in FAR and (score is None or not math.isfinite(score)):
             continue
+        is_read = is_read or not why_not_again(laboratory, target, run.trace, is_moved=True)
         # a run that fails, or gives NaN, is another one, too
         if score is None or not abs(score - first) <= ROUNDING * abs(first):
             return None if reach.moves_others else True
     is_enough = not choices or len(chosen) >= min(len(_MOVES) // 2, _outcomes(base.run.trace, choices))
-    return False if is_enough and not reach.misses_readers else None
+    return False if is_enough and is_read and not reach.misses_readers else None
 
 
 def _outcomes(trace: Trace, choices: Collection[int]) -> float:

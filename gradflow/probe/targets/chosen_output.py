@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from gradflow.graph.dependence import analyse
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.moving.influence import find_influence
 from gradflow.trace.capture import Activation
 from gradflow.trace.run import Run
 
@@ -48,7 +49,7 @@ def _position_used(laboratory: Laboratory, run: Run, name: str, taken: list[Acti
     if not laboratory.has_values:
         return 0
     for position, exits in leaving:
-        if laboratory.with_outputs({name: position}).influence(name, exits).matters:
+        if find_influence(laboratory.with_outputs({name: position}), name, exits).matters:
             return position
     return 0
 

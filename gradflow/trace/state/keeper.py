@@ -3,7 +3,7 @@
 Copying a whole model before each run would cost as much memory as the model. Instead, only what a forward pass is known
 to write without saying so (buffers, such as the running statistics of a batch norm) is copied beforehand; parameters
 and other large tensors are copied when the first in-place operation is about to write to them (copy on write), which
-the recorder sees and announces by :meth:`StateKeeper.before_write`.
+the recorder sees and announces by :meth:`StateKeeper.before_write`, also where it happens inside a function of torch.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from gradflow.trace.conduct.turns import Turn
 from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.state.objects import ObjectStates
 from gradflow.trace.state.settings import RandomState, Settings
+from gradflow.trace.state.surroundings import Surroundings
 from gradflow.trace.state.tensors import Memory, TensorState, has_values, memory_of, restore_versions, wrapped_tensors
 
 __all__ = ["StateKeeper", "preserved"]
@@ -56,7 +57,9 @@ class StateKeeper:
         with _unseen():
             inputs = list(tensors)
             self._objects = ObjectStates([model, inputs])
+            self._surroundings = Surroundings(self._objects.functions, self._objects.classes)
             self._memories: dict[int, Memory] = {}
+            self._states_in: dict[Memory, list[TensorState]] = {}
             self._tensors: list[TensorState] = []
             self._grads: list[TensorState] = []
             for tensor in self._objects.tensors:
@@ -87,8 +90,9 @@ class StateKeeper:
             with torch._C.DisableTorchFunction():
                 storage = memory_of(value)
             memory = None if storage is None else self._memories.get(storage._cdata)
-            if memory is not None and not memory.is_saved:
+            if memory is not None and not memory.is_saved and not memory.is_late:
                 with _unseen():
+                    memory.is_late = any(state.is_written for state in self._states_in[memory])
                     memory.save()
         elif isinstance(value, (list, tuple)):
             for entry in value:
@@ -123,6 +127,7 @@ class StateKeeper:
         """
         with _unseen():
             self._objects.rewind()
+            self._surroundings.restore()
             self._restore_values()
             for state in self._tensors:
                 state.forget_history()
@@ -139,6 +144,7 @@ class StateKeeper:
     def _restore_model(self) -> None:
         with _unseen():
             self._objects.restore()
+            self._surroundings.restore()
             self._restore_values()
             for state in self._tensors:
                 state.restore_hooks()
@@ -146,7 +152,8 @@ class StateKeeper:
             lost = [state for state in (*self._tensors, *self._grads) if state.is_written and not _is_saved(state)]
             given_up = {id(state.tensor): state.tensor for state in (*failed, *lost)}
             restore_versions(state for state in (*self._tensors, *self._grads) if id(state.tensor) not in given_up)
-            self._unrestored = tuple(self._name(tensor) for tensor in given_up.values())
+            caches = (f"what `{name}` remembers (`functools.lru_cache`)" for name in self._surroundings.lost)
+            self._unrestored = (*map(self._name, given_up.values()), *caches)
 
     def _restore_values(self) -> None:
         for state in self._tensors:
@@ -156,19 +163,26 @@ class StateKeeper:
 
     def _release(self) -> None:
         self._memories.clear()
+        self._states_in.clear()
         self._tensors.clear()
         self._grads.clear()
-        self._objects = ObjectStates(())
+        self._objects, self._surroundings = ObjectStates(()), Surroundings((), ())
         self._random.forget()
 
     def _watch(self, tensor: Tensor) -> None:
         inner = wrapped_tensors(tensor)
         state = TensorState(tensor, None if inner else self._memory(tensor))
         self._tensors.append(state)
+        self._note(state)
         for entry in inner:
             self._watch(entry)
         if state.grad is not None:
             self._grads.append(TensorState(state.grad, self._memory(state.grad)))
+            self._note(self._grads[-1])
+
+    def _note(self, state: TensorState) -> None:
+        if state.memory is not None:
+            self._states_in.setdefault(state.memory, []).append(state)
 
     def _memory(self, tensor: Tensor) -> Memory | None:
         storage = memory_of(tensor)
@@ -182,7 +196,7 @@ class StateKeeper:
     def _copy_beforehand(self) -> None:
         """Copy what operations may write to without announcing it, the smallest first, as far as it is cheap."""
         left_alone = {id(state.memory) for state in self._grads}
-        left_alone |= {id(state.memory) for state in self._tensors if isinstance(state.tensor, nn.Parameter)}
+        left_alone |= {id(state.memory) for state in self._tensors if _says_when_written(state.tensor)}
         items: list[tuple[int, Any]] = [
             (memory.byte_count, memory) for memory in self._memories.values() if id(memory) not in left_alone
         ]
@@ -204,6 +218,11 @@ class StateKeeper:
             if found.grad is tensor:
                 return f"the gradient of `{name}`"
         return f"a tensor of shape {list(tensor.shape)}"
+
+
+def _says_when_written(tensor: Tensor) -> bool:
+    """Whether it is a parameter, and cannot be running statistics, which are vectors and written without a word."""
+    return isinstance(tensor, nn.Parameter) and (tensor.requires_grad or tensor.dim() != 1)
 
 
 def _is_saved(state: TensorState) -> bool:

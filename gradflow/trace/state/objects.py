@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from gradflow.attributes import attributes_of, home_of, slots_of
-from gradflow.location import is_installed
 from gradflow.trace.state.classes import ClassState, own_classes
 from gradflow.trace.state.mementos import (
     ArrayState,
@@ -29,6 +28,8 @@ from gradflow.trace.state.mementos import (
     State,
     generator_state,
 )
+from gradflow.trace.state.own_functions import is_own_function
+from gradflow.trace.state.surroundings import HELD_BY_ONE
 
 __all__ = ["ObjectStates"]
 
@@ -48,22 +49,26 @@ _CONTAINERS = _MAPPINGS | {list, deque, set}
 _FOREIGN_PACKAGES = (sys.stdlib_module_names - {"__main__"}) | {"torch", "numpy", "functorch"}
 # but these have only containers: `UserDict`, `SimpleNamespace`
 _OF_DATA = frozenset({"collections", "types"})
-# references to a cell that one function alone has closed over: from there, from a variable, from the call that counts
-_HELD_BY_ONE = 3
 
 
 class ObjectStates:
     """The state of a model's Python side: every module, registered or not, and whatever they hold.
 
     Found by following attributes, containers and objects of the user's own classes from the given roots. ``tensors``
-    are all tensors met on the way; ``arrays`` all NumPy arrays, which :meth:`save_array` copies on demand.
+    are all tensors met on the way; ``arrays`` all NumPy arrays, which :meth:`save_array` copies on demand;
+    ``functions`` and ``classes`` those of the user's own.
     """
 
-    __slots__ = ("_empty", "_empty_hooks", "_hooks", "_modules", "_seen", "_states", "_waiting", "arrays", "tensors")
+    __slots__ = (
+        "_empty", "_empty_hooks", "_hooks", "_modules", "_seen", "_states", "_waiting", "arrays", "classes",
+        "functions", "tensors",
+    )  # fmt: skip
 
     def __init__(self, roots: Iterable[object]) -> None:
         self.tensors: list[Tensor] = []
         self.arrays: list[Any] = []
+        self.functions: list[types.FunctionType] = []
+        self.classes: list[type] = []
         self._modules: list[ModuleState] = []
         self._states: list[State] = []
         self._hooks: list[MappingState] = []
@@ -98,10 +103,11 @@ class ObjectStates:
         elif issubclass(kind, nn.Module):
             self._visit_module(value)
         elif kind is types.FunctionType:
-            if not is_installed(value.__code__.co_filename):
+            if is_own_function(value):
+                self.functions.append(value)
                 for cell in value.__closure__ or ():
                     # a variable that is shared with a function that still runs is that function's, not the model's
-                    if sys.getrefcount(cell) <= _HELD_BY_ONE:
+                    if sys.getrefcount(cell) <= HELD_BY_ONE:
                         self._keep(CellState(cell))
         elif kind is types.MethodType:
             self._follow((value.__self__, value.__func__))
@@ -170,6 +176,7 @@ class ObjectStates:
         for cls in own_classes(type(value)):
             if id(cls) not in self._seen:
                 self._seen[id(cls)] = cls
+                self.classes.append(cls)
                 self._keep(ClassState(cls))
 
     def _visit_slots(self, value: Any) -> None:

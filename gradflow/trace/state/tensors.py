@@ -45,18 +45,19 @@ class Memory:
     nothing has changed, so that read-only mappings of files are safe.
     """
 
-    __slots__ = ("_bytes", "_saved", "byte_count", "storage")
+    __slots__ = ("_bytes", "_saved", "byte_count", "is_late", "storage")
 
     def __init__(self, storage: torch.UntypedStorage) -> None:
         self.storage = storage  # held, so that its address cannot be given to another storage meanwhile
         self.byte_count = storage.nbytes()
+        self.is_late = False  # whether it was written to already when it was copied
         self._bytes: Tensor | None = None
         self._saved: Tensor | None = None
 
     @property
     def is_saved(self) -> bool:
         """Whether the bytes as found are at hand."""
-        return self._saved is not None or self.byte_count == 0
+        return (self._saved is not None and not self.is_late) or self.byte_count == 0
 
     def save(self) -> None:
         """Copy the bytes, unless that has been done."""

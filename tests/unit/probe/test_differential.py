@@ -17,6 +17,7 @@ from gradflow.graph.dependence import Bridge, analyse
 from gradflow.load.loading import workload_from_objects
 from gradflow.probe.differential import Entries, entries_of_change
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.moving.influence import find_influence
 from gradflow.probe.returned_values import ReturnedValues, find_returned_values, follow_returned, number_exits
 from gradflow.probe.shifted_exits import Place, shifted
 from gradflow.trace.data import Trace
@@ -69,7 +70,7 @@ def study(compute: Compute, *, influence: bool = False) -> Found:
         dependence = analyse(trace, values)
         exits = number_exits(trace, dependence)
         if influence:
-            bridges = laboratory.influence("layer", dependence.exits).bridges
+            bridges = find_influence(laboratory, "layer", dependence.exits).bridges
             returned = ReturnedValues()
         else:
             bridges = ()
