@@ -27,8 +27,9 @@ class ParameterGradient:
     name, module
         Qualified names of the parameter and of the module that owns it (``""`` for the model itself).
     state
-        ``"gradient"``; ``"none"``: autograd has no path; ``"zero"``: every entry is exactly zero; ``"not finite"``:
-        some entry is NaN or infinite; ``"frozen"``: ``requires_grad`` is ``False``.
+        ``"gradient"``; ``"none"``: autograd has no path; ``"zero"``: every entry is zero, or the rounding error of a
+        loss that is constant; ``"not finite"``: some entry is NaN or infinite; ``"frozen"``: ``requires_grad`` is
+        ``False``.
     l2_norm
         Of the finite entries of the gradient; ``None`` where none arrived.
     order

@@ -42,6 +42,7 @@ from gradflow.load.scores.loss import with_loss
 from gradflow.load.workload import Workload
 from gradflow.probe.activity import ActivityRecorder
 from gradflow.probe.along_depth.branch_factors import branch_factors
+from gradflow.probe.audit.constant_loss import only_rounding_error
 from gradflow.probe.audit.formulas import examine_formulas
 from gradflow.probe.audit.incomplete import examine_incomplete
 from gradflow.probe.audit_causes import examine_groups
@@ -136,6 +137,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         states: dict[str, ParameterState] = {name: state_of([one]) for name, one in measured.items()}
         ways = ways_to_score(run.trace)
         say("looking for causes")
+        states |= dict.fromkeys(only_rounding_error(laboratory, {name: measured[name] for name in trainable}), "zero")
         of_model = {name: states[name] for name in trainable}
         arrived = [name for name, state in of_model.items() if state == "gradient"]
         in_part = [name for name, state in of_model.items() if state in ("gradient", "zero")]
@@ -148,7 +150,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         laboratory.parameters = everything
         causes, undetermined = examine_groups(laboratory, keeper, run, gradients, open_states)
         depth, not_judged = _depth(laboratory, run.trace, ways, measured, trainable, of_model)
-        unrestored = keeper.unrestored
+    unrestored = keeper.unrestored
     environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
     count = len(trainable)
     copied = copies_of_groups(causes, [_reached(tensors, states) for _, tensors in holders], trainable)
@@ -173,7 +175,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     diagnostics = tuple(_at_its_place(one, workload, run.trace, causes) for one in diagnostics)
     return AuditReport(
         score=Score(description=run.description, value=value),
-        parameters=_parameters(workload, run.trace, ways, measured, hidden, diagnostics),
+        parameters=_parameters(workload, run.trace, ways, measured, states, hidden, diagnostics),
         diagnostics=tuple(sorted(diagnostics, key=lambda found: _RANK[found.severity])),
         depth=depth,
         activities=tuple(_activity(run.trace, one) for one in recorder.counts),
@@ -316,6 +318,7 @@ def _parameters(
     trace: Trace,
     ways: WaysToScore,
     measured: Mapping[str, Measured],
+    states: Mapping[str, ParameterState],
     hidden: Mapping[str, torch.Tensor],
     diagnostics: Sequence[Diagnostic],
 ) -> tuple[ParameterGradient, ...]:
@@ -335,7 +338,7 @@ def _parameters(
                 module=name.rpartition(".")[0],
                 shape=tuple(tensor.shape),
                 entry_count=tensor.numel(),
-                state="frozen" if one is None else state_of([one]),
+                state="frozen" if one is None else states[name],
                 l2_norm=None if one is None else one.l2_norm,
                 order=-1 if one is None else ways.first_read[trace.layer_values[name][0]],
                 codes=tuple(dict.fromkeys(codes.get(name, ()))),

@@ -52,11 +52,12 @@ def explain_group(
     told = diagnose(evidence)
     # that a gradient is zero is told also where it is not known of what
     found = [one for one in told if one.severity == "error"] or [one for one in told if group.kind == "zero"]
-    return tuple(_for_all(group, one, trainable, zero_factors) for one in found)
+    zero = "that is only rounding error" if evidence.is_cancelled else "of exactly zero"
+    return tuple(_for_all(group, one, trainable, zero_factors, zero) for one in found)
 
 
 def _for_all(
-    group: ParameterGroup, found: Diagnostic, trainable: Collection[str], zero_factors: Sequence[str]
+    group: ParameterGroup, found: Diagnostic, trainable: Collection[str], zero_factors: Sequence[str], zero: str
 ) -> Diagnostic:
     total = len(trainable)
     severity: Severity = "error"
@@ -67,7 +68,7 @@ def _for_all(
             f"{counted(len(group.members), total)} {_verb(group, 'get')} no gradient",
         )
     elif group.kind == "zero":
-        message = f"{counted(len(group.members), total)} {_verb(group, 'get')} a gradient of exactly zero"
+        message = f"{counted(len(group.members), total)} {_verb(group, 'get')} a gradient {zero}"
         message += f", {_reason(found)}" if _reason(found) else ""
         if zero_factors:
             return _behind_zero(group, found, total, zero_factors)

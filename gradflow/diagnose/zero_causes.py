@@ -93,7 +93,8 @@ def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
     if _is_too_small(flow, dtype):
         return _underflow(dtype)
     if flow.is_sum and name not in _NORMALISING:
-        return _ways_cancel(shown)
+        is_one_twice = flow.is_of_one and _reads_one_twice(evidence, flow.operation)
+        return _same_twice(shown, cancels=True) if is_one_twice else _ways_cancel(shown)
     if flow.is_sum or (flow.cancels and name in _NORMALISING and flow.factor != 0.0):
         return _constant(shown)
     return None
@@ -128,6 +129,13 @@ def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
         return _constant(shown)
     if name in _BOUNDED:
         return _cut_off(shown) if _is_in_score(evidence, flow.operation) else _saturated(shown)
+    return _flat(evidence, flow, shown)
+
+
+def _flat(evidence: Evidence, flow: NodeFlow, shown: str) -> ZeroCause:
+    """Of no operation that is known to have a reason of its own."""
+    if _reads_one_twice(evidence, flow.operation):
+        return _same_twice(shown, cancels=False)
     if not flow.is_pointwise:
         return ZeroCause(
             name="constant-score",
@@ -286,6 +294,22 @@ def _ways_cancel(shown: str) -> ZeroCause:
         note=f"what `{shown}` hands on and what comes by the other ways adds up to zero: the score stays the same when "
         "this value moves",
         helps=("make the score from values before they cancel, or from one of the ways alone",),
+    )
+
+
+def _reads_one_twice(evidence: Evidence, operation: int) -> bool:
+    """Whether an operation compares a tensor with itself: it is given two, and they are one."""
+    inputs = tuple(evidence.trace.inputs_of(operation)) if operation >= 0 else ()
+    return len(inputs) == 2 and inputs[0] == inputs[1]
+
+
+def _same_twice(shown: str, *, cancels: bool) -> ZeroCause:
+    passed = "what comes back by the two ways adds up to zero" if cancels else "it hands on zero"
+    return ZeroCause(
+        name="constant-score",
+        label="both that it is given are the same tensor",
+        note=f"`{shown}` is given the same tensor twice, and {passed}",
+        helps=("give it two different tensors",),
     )
 
 

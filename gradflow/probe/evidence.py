@@ -145,6 +145,8 @@ class NodeFlow:
         Whether what came in had one and the same value everywhere along the last axis.
     is_sum
         Not what passes the node itself, but what its gradient adds up to with those of other users of the same value.
+    is_of_one
+        Of such a sum: all that adds up comes from this one operation.
     is_end
         Whether the gradient got here and no further, while none got to the target on any way.
     factor
@@ -184,6 +186,7 @@ class NodeFlow:
     zeros_out: float = 0.0
     is_uniform: bool = False
     is_sum: bool = False
+    is_of_one: bool = False
     is_end: bool = False
     factor: float | None = None
     least_factor: float | None = None

@@ -44,18 +44,30 @@ class _Arrivals:
         self.count = 0
         self.latest: NodeFlow | None = None
         self._nodes: list[Node] = []
+        self._operations: set[int] = set()
         self._last: Node | None = None
 
     def add(self, magnitude: float, flow: NodeFlow, node: Node) -> None:
         self.largest = max(self.largest, magnitude)
         self.count += 1
         self._nodes.append(node)
+        self._operations.add(flow.operation)
         if self.latest is None or flow.operation > self.latest.operation:
             self.latest, self._last = flow, node
 
     @property
+    def is_of_one(self) -> bool:
+        """Whether one operation alone has sent them."""
+        return len(self._operations) == 1 and -1 not in self._operations
+
+    @property
     def meet(self) -> bool:
-        """Whether all ways go through the last of these operations, as in ``h / h.sum()``: it brings them together."""
+        """Whether all ways go through the last of these operations, as in ``h / h.sum()``: it brings them together.
+
+        Or they are all its own, as in ``cosine_similarity(h, h)``.
+        """
+        if self.is_of_one:
+            return True
         seen: set[Node] = set()
         waiting = [self._last]
         while waiting and len(seen) < _NEAR:
@@ -69,7 +81,14 @@ class _Arrivals:
         """The last operation of those whose gradients add up to nothing, if they do."""
         if self.count < 2 or self.latest is None or (total or 0.0) > ROUNDING * self.largest:
             return None
-        return replace(self.latest, incoming=self.largest, outgoing=(total or 0.0,), is_sum=True, is_end=True)
+        return replace(
+            self.latest,
+            incoming=self.largest,
+            outgoing=(total or 0.0,),
+            is_sum=True,
+            is_of_one=self.is_of_one,
+            is_end=True,
+        )
 
 
 def with_ends(
