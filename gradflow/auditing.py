@@ -213,7 +213,7 @@ def _require_values(model: torch.nn.Module) -> None:
 def _explained(cause: GroupCause, trainable: Collection[str]) -> tuple[Diagnostic, ...]:
     found: tuple[Diagnostic, ...]
     if cause.evidence is None:
-        found = (never_read(cause.group, cause.owner_type, cause.assigned_at, len(trainable)),)
+        found = (never_read(cause, len(trainable)),)
     else:
         found = explain_group(cause.group, cause.evidence, trainable, zero_factors=cause.zero_factors)
         if cause.moved_in_vain or cause.is_without_effect:

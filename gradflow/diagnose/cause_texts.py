@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from gradflow.diagnose.written import written
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
 
-__all__ = ["CauseText", "text_for"]
+__all__ = ["SEE_WHY", "CauseText", "text_for"]
+
+SEE_WHY = (
+    "see why that line does not run: a condition that does not hold, or something kept from an earlier call that takes "
+    "its place"
+)
 
 _COMPARISONS = frozenset({
     "gt", "lt", "ge", "le", "eq", "ne", "greater", "less", "greater_equal", "less_equal", "not_equal", "isclose",

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from gradflow.diagnose.cause_texts import SEE_WHY
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnosing import diagnose
-from gradflow.diagnose.diagnostic import Diagnostic, Help, Severity
+from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Severity
 from gradflow.diagnose.groups.freezing import if_not_meant
 from gradflow.diagnose.random_zero import DRAWN_ZERO
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.partial import some_ways_are_cut
 from gradflow.diagnose.zero_causes import CANCELLED, WAYS_CANCEL
 from gradflow.location import SourceSpan, is_machinery
-from gradflow.probe.audit_evidence import ParameterGroup
+from gradflow.probe.audit_evidence import GroupCause, ParameterGroup
 from gradflow.probe.evidence import Evidence
 
 __all__ = [
@@ -253,8 +254,9 @@ def common_module(names: Sequence[str]) -> str:
     return ".".join(shared)
 
 
-def never_read(group: ParameterGroup, owner_type: str, assigned_at: SourceSpan | None, total: int) -> Diagnostic:
+def never_read(cause: GroupCause, total: int) -> Diagnostic:
     """The module that owns the parameters ran, but no operation read them."""
+    group, assigned_at, unrun = cause.group, cause.assigned_at, cause.unrun_read
     names = ", ".join(f"`{name}`" for name in group.members[:4])
     more = f" and {len(group.members) - 4} more" if len(group.members) > 4 else ""
     they = "it" if len(group.members) == 1 else "them"
@@ -265,9 +267,10 @@ def never_read(group: ParameterGroup, owner_type: str, assigned_at: SourceSpan |
         message=f"{counted(len(group.members), total)} {_verb(group, 'get')} no gradient: no operation reads {they}",
         location=assigned_at,
         label="assigned here, but not used when the model runs" if assigned_at is not None else "",
+        annotations=(Annotation(span=unrun, label=f"reads `{group.subject}`, and did not run"),) if unrun else (),
         module=common_module(group.members),
-        notes=(f"`{owner_type}` ran, and nothing that was recorded read {names}{more}",),
-        helps=(Help(text=f"use {they} in `forward`, or remove {they}"),),
+        notes=(f"`{cause.owner_type}` ran, and nothing that was recorded read {names}{more}",),
+        helps=(Help(text=SEE_WHY if unrun else f"use {they} in `forward`, or remove {they}"),),
         hides=group.members,
     )
 

@@ -22,6 +22,7 @@ from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.by_chance import Chance, learning_by_chance
 from gradflow.probe.outside.unrecorded import read_all_the_same, unrecorded_parameters
+from gradflow.probe.source.unrun_reads import find_unrun_read
 from gradflow.probe.unregistered import assignment_of
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
 from gradflow.trace.data import Trace
@@ -147,6 +148,7 @@ class _Examination:
                 group=group,
                 owner_type=owner.__name__,
                 assigned_at=assignment_of(owner, attribute),
+                unrun_read=find_unrun_read(owner, attribute, self.trace.executed_lines),
                 trained_count=trained_count,
                 drawn_count=drawn_count,
                 redraw_count=chance.run_count,

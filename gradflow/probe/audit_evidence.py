@@ -37,7 +37,8 @@ class GroupCause:
     mode, ``drawn_count`` when it draws other random numbers. ``redraw_count`` is the number of runs in which other
     draws could have called it and did not. ``moved_in_vain`` are parameters that start at zero and multiply where the
     gradient of the group ends, and that do not wake it when they are moved; ``is_without_effect``: the group is only
-    added, and the loss stays the same when it is moved.
+    added, and the loss stays the same when it is moved. ``unrun_read`` is where code would read the subject that
+    nothing reads, and did not run.
     """
 
     group: ParameterGroup
@@ -50,6 +51,7 @@ class GroupCause:
     redraw_count: int = 0
     moved_in_vain: tuple[str, ...] = ()
     is_without_effect: bool = False
+    unrun_read: SourceSpan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -268,7 +268,7 @@ class Evidence:
     NaN of which the gradient's comes, -1 where none is known to; ``nan_of_infinity`` where it was given infinities.
     ``unfollowed``: why it is not known whether what arrived is whole, one for each way that may lead to the score and
     could not be followed; ``undetermined`` has them too. ``unrecorded``: why the record does not tell what becomes of
-    the target's values.
+    the target's values. ``unrun_read``: where code would read a parameter that no operation read, and did not run.
     """
 
     target: str
@@ -311,3 +311,4 @@ class Evidence:
     undetermined: tuple[str, ...] = ()
     unfollowed: tuple[str, ...] = ()
     unrecorded: str = ""
+    unrun_read: SourceSpan | None = None

@@ -41,6 +41,7 @@ from gradflow.probe.outside.unrecorded import why_unrecorded
 from gradflow.probe.partial_losses import PartialLosses
 from gradflow.probe.repair_plans import repair_together
 from gradflow.probe.returned_values import ReturnedValues, find_returned_values, follow_returned, number_exits
+from gradflow.probe.source.unrun_reads import unrun_read
 from gradflow.probe.source_state import source_state, switched_off
 from gradflow.probe.substitutes import substitutes
 from gradflow.probe.targets.other_outputs import losses_at_other_outputs
@@ -210,6 +211,7 @@ class _Examination:
             undetermined=(*self.undetermined, *self.unfollowed),
             unfollowed=tuple(self.unfollowed),
             unrecorded=unrecorded,
+            unrun_read=unrun_read(laboratory, trace, target) if self.is_parameter else None,
         )
 
     def _is_left_to_chance(self, not_called: NotCalled | None) -> bool:

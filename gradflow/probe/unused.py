@@ -37,7 +37,7 @@ def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCall
     if not owners:
         return None
     provenance = laboratory.workload.provenance
-    executed = frozenset((span.path, span.line) for span in trace.spans)
+    executed = trace.executed_lines
     user_files = dict.fromkeys(
         span.path for span in (*provenance.registered_at.values(), *trace.spans) if not is_installed(span.path)
     )

@@ -301,6 +301,11 @@ class Trace:
         )
 
     @functools.cached_property
+    def executed_lines(self) -> frozenset[tuple[str, int]]:
+        """(file, line) pairs on which operations were recorded."""
+        return frozenset((span.path, span.line) for span in self.spans)
+
+    @functools.cached_property
     def calls_by_module(self) -> dict[str, tuple[ModuleCall, ...]]:
         """The calls of each module that ran, by qualified name."""
         found: dict[str, list[ModuleCall]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gradflow.diagnose.cause_texts import SEE_WHY
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.doubts.unseen_output import has_unseen_output
@@ -95,7 +96,7 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
         or has_unseen_output(evidence)
     ):
         return ()
-    ending = _where_it_ends(evidence)
+    ending = _where_it_would_begin(evidence) or _where_it_ends(evidence)
     notes = [ending.note]
     if evidence.influence is not None and evidence.influence.matters is False:
         notes.append(
@@ -108,12 +109,13 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
                 "and down, and a decision between the distances that were tried would not show"
             )
     what = "value" if evidence.kind != "layer" else "output"
+    this_time = " in this run" if evidence.unrun_read is not None else ""
     return (
         Diagnostic(
             code=code_of("output-discarded"),
             name="output-discarded",
             severity="error",
-            message=f"{evidence.score} does not depend on `{evidence.target}`: its {what} is not used",
+            message=f"{evidence.score} does not depend on `{evidence.target}`: its {what} is not used{this_time}",
             location=ending.span,
             label=ending.label,
             annotations=ending.annotations,
@@ -132,6 +134,14 @@ class _Place:
         self, span: SourceSpan | None, label: str, note: str, advice: str, annotations: tuple[Annotation, ...] = ()
     ) -> None:
         self.span, self.label, self.note, self.help, self.annotations = span, label, note, advice, annotations
+
+
+def _where_it_would_begin(evidence: Evidence) -> _Place | None:
+    """Where a parameter that no operation read would be read."""
+    if evidence.unrun_read is None:
+        return None
+    note = f"no operation that ran reads `{evidence.target}`"
+    return _Place(evidence.unrun_read, "reads it, and did not run", note, SEE_WHY)
 
 
 def _where_it_ends(evidence: Evidence) -> _Place:
@@ -216,8 +226,7 @@ def _outermost(trace: Trace, sources: set[int]) -> ModuleCall | None:
 
 
 def _overwritten(evidence: Evidence, span: SourceSpan) -> _Place | None:
-    executed = {(each.path, each.line) for each in evidence.trace.spans}
-    again = find_overwrite(span, executed)
+    again = find_overwrite(span, evidence.trace.executed_lines)
     if again is None:
         return None
     what, reader = ("attribute", "operation") if again.is_attribute else ("variable", "code")

@@ -21,7 +21,7 @@ _EXPLAINED = 20
 def explain_uncalled(log: Log, trace: Trace) -> dict[int, NotCalled]:
     """The reason for each module, by its key, that has a hook which never ran or a parameter without gradient."""
     called = set(log.call_modules)
-    executed = frozenset((span.path, span.line) for span in trace.spans)
+    executed = trace.executed_lines
     files = tuple(dict.fromkeys(span.path for span in trace.spans if not is_installed(span.path)))
     found: dict[int, NotCalled] = {}
     for key in list(dict.fromkeys(_asked_for(log)))[:_EXPLAINED]:
