@@ -27,6 +27,9 @@ _MOST_PLACES = 32
 """So many are looked into one by one; of the others it is not known what becomes of their values."""
 
 
+_KEPT = "that ran in the first run and not in a further one, so something that was kept may have answered in its place"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReturnedValues:
     """For each place at which values left, where they came back; ``unknown`` says why that is not known of others."""
@@ -77,8 +80,12 @@ def find_returned_values(laboratory: Laboratory, exits: Mapping[Place, list[int]
 
     One forward where nothing does; else two more, one for each place, and some to leave out harmless ones of many.
     """
-    if not exits or not _move_the_score(laboratory, tuple(exits)):
+    if not exits:
         return ReturnedValues()
+    moved, met = _shifted_together(laboratory, tuple(exits))
+    left_out = _left_out(laboratory, [place for place in exits if place not in met])
+    if not moved:
+        return ReturnedValues(unknown=left_out)
     base, again = laboratory.checksums()
     if score_of(base.run) != score_of(again.run):
         return _unknown(exits, "two runs of the model give different scores")
@@ -99,6 +106,7 @@ def find_returned_values(laboratory: Laboratory, exits: Mapping[Place, list[int]
         unknown={
             **dict.fromkeys(not_seen, "the score moves with it and no recorded operation brings it back"),
             **dict.fromkeys(tried[_MOST_PLACES:], reason),
+            **left_out,
         },
     )
 
@@ -132,9 +140,23 @@ def follow_returned(
 
 def _move_the_score(laboratory: Laboratory, places: Sequence[Place]) -> bool:
     """Whether the score is another when what leaves at these places is shifted."""
+    return _shifted_together(laboratory, places)[0]
+
+
+def _left_out(laboratory: Laboratory, places: Sequence[Place]) -> dict[Place, str]:
+    """Those to which no further run comes, shifted or not."""
+    if not places:
+        return {}
+    trace = laboratory.checksummed_base().run.trace
+    reached = {(trace.name_of(row), trace.operations.site[row]) for row in range(len(trace))}
+    return {place: _KEPT for place in places if place not in reached}
+
+
+def _shifted_together(laboratory: Laboratory, places: Sequence[Place]) -> tuple[bool, frozenset[Place]]:
+    """The same, and to which of the places the run came."""
     recorder = ShiftedExits(laboratory.sites, frozenset(places), laboratory.before_write)
     moved = laboratory.forward(recorder=recorder)
-    return bool(recorder.shift_count) and score_of(moved) != laboratory.first_score
+    return bool(recorder.met) and score_of(moved) != laboratory.first_score, recorder.met
 
 
 def _unknown(places: Iterable[Place], reason: str) -> ReturnedValues:

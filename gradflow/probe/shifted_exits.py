@@ -28,10 +28,10 @@ _LEAST = 1e-3
 
 
 class _Shifts(Recorder):
-    """Records like any other; what the exits at ``places`` give is shifted, and ``shift_count`` counts how often."""
+    """Records like any other; what the exits at ``places`` give is shifted, and ``met`` tells which the run came to."""
 
     places: Collection[Place] = ()
-    shift_count = 0
+    met: frozenset[Place] = frozenset()
 
     def record(
         self,
@@ -44,9 +44,9 @@ class _Shifts(Recorder):
     ) -> Any:
         """Record, and shift what comes out."""
         result = super().record(func, args, kwargs, kind, name, text)
-        if not self.places or (text, self.sites.number(sys._getframe(2))) not in self.places:
+        if not self.places or (place := (text, self.sites.number(sys._getframe(2)))) not in self.places:
             return result
-        self.shift_count += 1
+        self.met |= {place}
         return shifted(result)
 
 

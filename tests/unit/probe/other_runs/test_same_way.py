@@ -66,3 +66,27 @@ def test_a_table_of_the_first_run_alone_that_does_not_read_the_parameter_changes
 
     report = gradflow.check(Positions({}), parameter="scale", inputs=torch.ones(1, 4), target=0)
     assert report.verdict == "unused"
+
+
+class Beside(Encoded):
+    """The memo of numbers stands beside a way that is whole."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        numbers = self.recall(len(x))
+        if numbers is None:
+            numbers = self.remember(len(x), torch.tensor((torch.arange(4) * self.scale).tolist()))
+        return self.layer(x * self.scale + numbers)  # type: ignore[no-any-return]
+
+
+class Forgotten(Beside):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        numbers = torch.tensor((torch.arange(4) * self.scale).tolist())
+        return self.layer(x * self.scale + numbers)  # type: ignore[no-any-return]
+
+
+def test_numbers_that_a_memo_gives_back_are_not_called_without_effect() -> None:
+    report = gradflow.check(Beside({}), parameter="scale", inputs=torch.ones(1, 4), target=0)
+    assert report.verdict == "not determined"
+    assert any("ran in the first run and not in a further one" in reason for reason in report.undetermined)
+    report = gradflow.check(Forgotten({}), parameter="scale", inputs=torch.ones(1, 4), target=0)
+    assert report.verdict == "wrong"
