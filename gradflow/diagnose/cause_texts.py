@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradflow.diagnose.written import written
+from gradflow.graph.chance.draws import RANDOM_DRAW
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
 
 __all__ = ["SEE_WHY", "CauseText", "text_for"]
@@ -23,6 +24,9 @@ _CHOICES = frozenset({
     "nonzero", "argwhere", "searchsorted", "unique",
 })  # fmt: skip
 _CASTS = frozenset({"long", "int", "short", "char", "byte", "bool", "to", "type", "type_as"})
+_DISCRETE = frozenset({
+    "bernoulli", "binomial", "geometric", "multinomial", "poisson", "randint", "random", "randperm",
+})  # fmt: skip
 _COUNTS = frozenset({"histc", "bincount", "histogram", "histogramdd", "bucketize"})
 
 STRAIGHT_THROUGH = "or pass the gradient through by hand (straight-through): `soft + (hard - soft).detach()`"
@@ -199,6 +203,19 @@ def _off(operation: str) -> CauseText:
     )
 
 
+def _random_draw(operation: str) -> CauseText:
+    first = "draw what has no parameters, and compute the rest with recording on: `.rsample()` of a distribution, or "
+    first += "`mean + std * torch.randn_like(mean)`"
+    if operation.rstrip("_") in _DISCRETE:
+        first = "use a soft draw (`torch.nn.functional.gumbel_softmax`, `RelaxedBernoulli(...).rsample()`)"
+    return CauseText(
+        label="what is drawn here goes on, without a gradient to what it was drawn with",
+        note="a draw such as `.sample()`, `torch.normal` or one under `no_grad` hands no gradient on to the values "
+        "that it was drawn with, such as a mean and a scale",
+        helps=(first, "or weigh `log_prob` of what was drawn with what came of it (a score-function estimator)"),
+    )
+
+
 def _hook_detach(operation: str) -> CauseText:
     return CauseText(
         label="this hook hands on a copy without history",
@@ -218,6 +235,7 @@ _TEXTS = {
     "custom-function": _custom,
     "reentrant-checkpoint": _reentrant,
     "requires-grad-off": _off,
+    RANDOM_DRAW: _random_draw,
 }
 
 

@@ -40,7 +40,7 @@ def flat_origin(evidence: Evidence, flow: NodeFlow) -> int:
             name = trace.name_of(producer)
             if name in _FLAT_AT_ZERO:
                 found.add(producer)
-            elif name in _HANDING_ON:
+            elif name in _HANDING_ON or producer in flow.zeros_go_through:
                 waiting.append((trace.inputs_of(producer)[0], depth + 1))
             elif name in _PRODUCTS:
                 waiting.extend((factor, depth + 1) for factor in trace.inputs_of(producer))

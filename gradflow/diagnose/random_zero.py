@@ -1,36 +1,24 @@
-"""Whether a factor that is zero was drawn at random: stochastic depth and hand-written dropout, in train mode."""
+"""Whether a factor that is zero is so by the random numbers of this run: stochastic depth, hand-written dropout."""
 
 from __future__ import annotations
 
 from gradflow.probe.evidence import NodeFlow
-from gradflow.trace.data import Trace
 
-__all__ = ["DRAWN_ZERO", "is_drawn_zero"]
+__all__ = ["DRAWN_ZERO", "is_drawn_zero", "tried_with_other_draws"]
 
-DRAWN_ZERO = "multiplied by a random draw, which is all zeros this time"
-
-_DRAWS = frozenset({"bernoulli", "dropout", "rand", "rand_like", "uniform"})
-_FURTHEST = 6
-"""Operations between the draw and the product: a comparison, a floor, a division by the share that is kept."""
+DRAWN_ZERO = "multiplied by zeros in this run, and not so with other random numbers"
 
 
-def is_drawn_zero(trace: Trace, flow: NodeFlow) -> bool:
-    """Whether what is zero in a product comes straight from a random draw."""
-    if flow.operation < 0:
-        return False
-    inputs = trace.inputs_of(flow.operation)
-    return any(number < len(inputs) and _is_drawn(trace, inputs[number]) for number in flow.zero_operands)
+def is_drawn_zero(flow: NodeFlow) -> bool:
+    """Whether a gradient went on here in a run that drew other random numbers."""
+    return flow.passed_count > 0
 
 
-def _is_drawn(trace: Trace, value: int) -> bool:
-    for _ in range(_FURTHEST):
-        producer = trace.values.producer[value]
-        if producer < 0:
-            return False
-        if trace.name_of(producer).rstrip("_") in _DRAWS:
-            return True
-        inputs = trace.inputs_of(producer)
-        if len(inputs) != 1:
-            return False
-        value = inputs[0]
-    return False
+def tried_with_other_draws(flow: NodeFlow) -> str:
+    """What runs that drew other numbers showed, empty where there were none."""
+    if not flow.redrawn_count:
+        return ""
+    runs = f"{flow.redrawn_count} run{'s' * (flow.redrawn_count > 1)}"
+    if not flow.passed_count:
+        return f"tried: with other random numbers nothing goes on here either, in all of {runs}"
+    return f"tried: with other random numbers a gradient goes on here in {flow.passed_count} of {runs}"

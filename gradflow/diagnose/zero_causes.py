@@ -88,7 +88,7 @@ def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
     for holds, cause in read_there:
         if holds:
             return cause(shown)
-    if is_drawn_zero(evidence.trace, flow):
+    if is_drawn_zero(flow):
         return _drawn_zero(shown)
     if _is_too_small(flow, dtype):
         return _underflow(dtype)
@@ -221,8 +221,8 @@ def _drawn_zero(shown: str) -> ZeroCause:
     return ZeroCause(
         name="zero-multiplier",
         label=DRAWN_ZERO,
-        note=f"the other factor of `{shown}` is drawn in each run (stochastic depth, dropout): most draws are not zero",
-        helps=("run it with more samples, or in eval mode, where nothing is dropped",),
+        note=f"what `{shown}` multiplies with depends on random numbers, as stochastic depth and dropout do",
+        helps=("run it with more samples or another seed, or in eval mode where the draw belongs to training",),
     )
 
 

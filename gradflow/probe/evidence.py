@@ -113,6 +113,8 @@ class PartialLoss:
     derivative any more. ``others`` are cuts on the same way: the difference is that of mending all of them together.
     ``stopped_again`` is the one of them that is a stop written for its own sake, behind an operation that gave numbers
     without a history: there was nothing left to stop.
+    ``is_drawn``: what goes on at the cut is drawn at random. ``estimates``: the cut belongs to a score-function
+    estimator, as its ``draw`` or as a ``weight`` of its likelihood.
     ``output`` is the position of another tensor that the layer returned than the one that is looked at, whose gradient
     this is; -1 for that one.
     """
@@ -126,6 +128,8 @@ class PartialLoss:
     is_made_up_for: bool = False
     others: tuple[CutGroup, ...] = ()
     stopped_again: CutGroup | None = None
+    is_drawn: bool = False
+    estimates: Literal["", "draw", "weight"] = ""
     output: int = -1
 
 
@@ -171,6 +175,11 @@ class NodeFlow:
         Where a custom Function fails to return a gradient, as far as its source tells.
     hides
         At an end: the values that get nothing because of it, where several were looked for at once.
+    redrawn_count, passed_count
+        At an end: in how many runs that draw other random numbers a gradient came in here, and in how many of them it
+        went on; zero where nothing is drawn, or that was not asked.
+    zeros_go_through
+        At an end that is one in all of those: the operations of the run whose first argument was all zeros.
     share
         How much is left where entries of the gradient are added up, at the node or on the way into it, relative to the
         largest of them: next to nothing where they cancel. 1 where that was not looked at.
@@ -200,6 +209,9 @@ class NodeFlow:
     runs_hooks: bool = False
     backward_span: SourceSpan | None = None
     hides: frozenset[int] = frozenset()
+    redrawn_count: int = 0
+    passed_count: int = 0
+    zeros_go_through: frozenset[int] = frozenset()
     share: float = 1.0
 
     @property

@@ -36,6 +36,7 @@ from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.moving.far_moves import is_moved_by
 from gradflow.probe.moving.influence import find_influence
 from gradflow.probe.other_runs.by_chance import is_called_by_chance
+from gradflow.probe.other_runs.redrawn import with_other_draws
 from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.outside.unrecorded import why_unrecorded
 from gradflow.probe.partial_losses import PartialLosses
@@ -248,6 +249,7 @@ class _Examination:
         if all(m.is_zero for m in looked_at if m.arrived) or any(not m.is_finite for m in measured if m.arrived):
             self.flows = self._scan()
             if all(m.is_zero for m in looked_at if m.arrived):
+                self.flows = with_other_draws(self.laboratory, self.trace, self.target, self.flows)
                 self.taking_hooks = taking_hooks(self.laboratory, (self.target,)).get(self.target, ())
                 self.undetermined += [
                     f"on which line {one.shown} was registered, because that was before the check"

@@ -78,6 +78,7 @@ class Laboratory:
         self.sites = ProgramSites()
         self.outputs: dict[str, int] = {}
         self.called_when_drawn: list[frozenset[str] | None] = []
+        self.drew: frozenset[str] = frozenset()
         self._has_run = False
         self._inputs = (*workload.inputs, *workload.keyword_inputs.values())
         tensors = (*parameters_in(workload.model), *tensors_in(self._inputs))
@@ -136,6 +137,7 @@ class Laboratory:
         before: dict[str, object] = {}
         if draw:
             seed_generators(_SEED + draw)
+        if draw or is_first:
             before = generator_states()
         run = run_forward(
             self.workload if self._feed is None else self._feed(self.workload),
@@ -147,11 +149,11 @@ class Laboratory:
             there_before=self._keeper.tensors,
             **options,
         )
-        if draw:
+        if draw or is_first:
             after = generator_states()
             run.drew = frozenset(whose for whose, state in after.items() if before.get(whose) != state)
         if is_first:
-            self.first_score = score_of(run)
+            self.first_score, self.drew = score_of(run), run.drew
         if self._first_trace is None:
             self._first_trace = run.trace
         return run
@@ -343,16 +345,19 @@ class Laboratory:
             for tensor in switched:
                 tensor.requires_grad_(False)
 
+    def goals(self, run: Run, target: str) -> list[Any]:
+        """The gradient edges of a target in a run; none where it has none."""
+        if target in self.parameters:
+            tensor = self.parameters[target]
+            return [torch.autograd.graph.get_gradient_edge(tensor)] if tensor.requires_grad else []
+        return [goal for activation in run.activations.get(target, ()) for goal in activation.goals]
+
     def scan(self, target: str, *, count_zeros: bool = False) -> tuple[tuple[NodeFlow, ...], str]:
         """Run again and watch backward node by node on the way to the target."""
         run = self.forward()
-        goals: list[Any] = []
-        if target in self.parameters:
-            if not self.parameters[target].requires_grad:
-                return (), "it does not require grad any more when backward begins"
-            goals.append(torch.autograd.graph.get_gradient_edge(self.parameters[target]))
-        else:
-            goals.extend(goal for activation in run.activations.get(target, ()) for goal in activation.goals)
+        goals = self.goals(run, target)
+        if target in self.parameters and not goals:
+            return (), "it does not require grad any more when backward begins"
         if run.failure is not None or not goals:
             return (), "the second run gave no gradient edge"
         flows, _, reason = scan_backward(run, goals, count_zeros=count_zeros)

@@ -16,6 +16,7 @@ from gradflow.probe.derivative.harmful import is_of_a_package
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.evidence import PartialLoss
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.losses.draws import Draws, ways_of_draws
 from gradflow.probe.losses.partial_causes import stopped_again, takes_a_part
 from gradflow.probe.losses.unrecorded_calls import ways_of_unrecorded_calls
 from gradflow.probe.mending.cut_ways import places_on_cut_ways
@@ -94,6 +95,7 @@ class PartialLosses:
         self._substitutes = substitutes
         self._derivative = derivative
         self._open: frozenset[tuple[str, int]] = frozenset()
+        self._draws: Draws
 
     def on_side_ways(self, dependence: Dependence) -> tuple[PartialLoss, ...]:
         """For each cut on a side path: how much of the gradient is missing because of it."""
@@ -102,7 +104,9 @@ class PartialLosses:
         ways: dict[RepairPlan, _Way] = {}
         self._open = places_on_cut_ways(self._trace, dependence)
         values = self._trace.layer_values.get(self._target, ())
-        for way in (*dependence.sides, *ways_of_unrecorded_calls(self._trace, values, dependence)):
+        self._draws = Draws(self._trace, values, dependence)
+        unrecorded = ways_of_unrecorded_calls(self._trace, values, dependence)
+        for way in (*dependence.sides, *unrecorded, *ways_of_draws(self._trace, dependence)):
             if all(takes_a_part(self._trace, group) and group.value >= 0 for group in way):
                 ways.setdefault(plan_of(self._trace, way), way)
         tried = worth_trying(list(ways), self._is_whole_without, FEW_SIDE_WAYS)
@@ -110,10 +114,14 @@ class PartialLosses:
         self._leave_undetermined(left_out, f"{len(tried)} places cut a way and {MOST_SIDE_WAYS} of them were tried")
         for plan in tried[:MOST_SIDE_WAYS]:
             way = ways[plan]
+            if self._draws.is_estimated(way[0]):
+                continue  # the estimate stands in for all that comes of the draw
             difference = self._difference_without(plan)
             if (difference is None or math.isnan(difference)) and stopped_again(self._trace, way) is not None:
                 continue  # how much it is does not matter: it is meant
-            if difference is None:
+            if (difference is None or math.isnan(difference)) and self._draws.estimates(way[0]):
+                losses.setdefault(place_of(self._trace, way[0]), self._not_measured(way[0]))
+            elif difference is None:
                 not_mended.setdefault(_NOT_RUN, []).append(way)
             elif math.isnan(difference):
                 not_mended.setdefault(_NOT_FINITE, []).append(way)
@@ -128,6 +136,15 @@ class PartialLosses:
             self._leave_undetermined(ways_left, reason)
         return self._told_from_made_up(tuple(losses.values()))
 
+    def _not_measured(self, group: CutGroup) -> PartialLoss:
+        return PartialLoss(
+            group=group,
+            relative_difference=math.nan,
+            is_mended=False,
+            is_drawn=self._draws.at(group) is not None,
+            estimates=self._draws.estimates(group),
+        )
+
     def _told_from_made_up(self, losses: tuple[PartialLoss, ...]) -> tuple[PartialLoss, ...]:
         """The same, held against how the score moves: what a hook puts back in is not missing (implicit gradients)."""
         plain = [
@@ -135,6 +152,7 @@ class PartialLosses:
             for loss in losses
             if loss.relative_difference >= _PLAIN
             and not (loss.is_straight_through or loss.is_behind_substitute or loss.stopped_again is not None)
+            and not loss.estimates
         ]
         if not plain or self._derivative().outcome != "agrees":
             return losses
@@ -170,9 +188,12 @@ class PartialLosses:
                 is_behind_substitute=behind,
                 others=tuple(other for other in way if other != group),
                 stopped_again=again,
+                is_drawn=self._draws.at(group) is not None,
+                estimates=self._draws.estimates(group),
             )
             # what stands behind the second stop is told on its own way, if there is one
             for group in (way if again is None else way[: way.index(again)])
+            if not (self._draws.is_within(group, way[0]) or self._draws.is_estimated(group))
         ]
 
     def _seen_in_the_score(self, not_mended: Mapping[str, Sequence[_Way]]) -> tuple[PartialLoss, ...]:
@@ -194,7 +215,11 @@ class PartialLosses:
         groups = {group.key: (group, reason) for reason, ways in not_mended.items() for way in ways for group in way}
         return tuple(
             PartialLoss(
-                group=group, relative_difference=check.relative_error, is_mended=False, is_tried=reason == _NOT_FINITE
+                group=group,
+                relative_difference=check.relative_error,
+                is_mended=False,
+                is_tried=reason == _NOT_FINITE,
+                is_drawn=self._draws.at(group) is not None,
             )
             for group, reason in groups.values()
         )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from gradflow.graph.chance.draws import RANDOM_DRAW
+from gradflow.graph.cut_group import rows_of
 from gradflow.graph.dependence import CutGroup, Dependence
 from gradflow.probe.evidence import RepairOutcome, SourceState
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.repairing import RepairPlan
+from gradflow.torch_facts.smooth_draws import DRAWN_SMOOTHLY
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import TO_ARRAYS
 
@@ -19,9 +22,13 @@ def plan_of(trace: Trace, groups: Sequence[CutGroup]) -> RepairPlan:
     """What to neutralise so that none of the cuts is one."""
     operations: set[tuple[str, int]] = set()
     followers: set[tuple[str, int]] = set()
+    draws: set[tuple[str, int]] = set()
     regions = set()
     for group in groups:
         operations.update((trace.name_of(o), trace.operations.site[o]) for o in group.prepared_by)
+        draws.update(_places(trace, rows_of(trace, group) if group.site >= 0 else (group.operation,), DRAWN_SMOOTHLY))
+        if group.cause == RANDOM_DRAW:
+            continue
         if group.cause in ("no-grad", "inference-mode"):
             regions.add(group.site)
             continue
@@ -35,7 +42,16 @@ def plan_of(trace: Trace, groups: Sequence[CutGroup]) -> RepairPlan:
             followers.add(place)
         else:
             operations.add(place)
-    return RepairPlan(operations=frozenset(operations), followers=frozenset(followers), regions=frozenset(regions))
+    return RepairPlan(
+        operations=frozenset(operations),
+        followers=frozenset(followers),
+        regions=frozenset(regions),
+        draws=frozenset(draws),
+    )
+
+
+def _places(trace: Trace, rows: Iterable[int], names: Collection[str]) -> set[tuple[str, int]]:
+    return {(trace.name_of(row), trace.operations.site[row]) for row in rows if trace.name_of(row) in names}
 
 
 def joined(plans: Sequence[RepairPlan]) -> RepairPlan:
@@ -44,6 +60,7 @@ def joined(plans: Sequence[RepairPlan]) -> RepairPlan:
         operations=frozenset().union(*(plan.operations for plan in plans)),
         followers=frozenset().union(*(plan.followers for plan in plans)),
         regions=frozenset().union(*(plan.regions for plan in plans)),
+        draws=frozenset().union(*(plan.draws for plan in plans)),
     )
 
 

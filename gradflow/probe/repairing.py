@@ -16,6 +16,7 @@ import torch
 from torch.autograd.graph import get_gradient_edge
 
 from gradflow.location import SiteTable, SourceSpan
+from gradflow.torch_facts.smooth_draws import with_its_derivative
 from gradflow.trace.classify import Kind
 from gradflow.trace.grad_mode import region_site
 from gradflow.trace.nested import nested_tensors
@@ -36,15 +37,17 @@ class RepairPlan:
     """What to neutralise: operations by ``(name, site)``, grad-mode regions by site.
 
     ``followers`` are operations that come right of themselves once the others are neutralised, such as the
-    multiplication by a number that ``.item()`` gave; they are helped along where that is known how.
+    multiplication by a number that ``.item()`` gave; they are helped along where that is known how. ``draws`` are
+    operations that draw at random, and are given the derivative that torch takes for zero.
     """
 
     operations: frozenset[tuple[str, int]] = frozenset()
     followers: frozenset[tuple[str, int]] = frozenset()
     regions: frozenset[int] = frozenset()
+    draws: frozenset[tuple[str, int]] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.operations or self.regions)
+        return bool(self.operations or self.regions or self.draws)
 
 
 class RepairingRecorder(Recorder):
@@ -123,6 +126,10 @@ class RepairingRecorder(Recorder):
             # it could copy what was detached; what has a history again, it would refuse
             return args[0].clone()
         result = super().record(func, args, kwargs, kind, name, text)
+        if place in self.plan.draws and torch.is_grad_enabled():
+            smooth = with_its_derivative(result, args, kwargs)
+            self.applied += smooth is not None
+            result = result if smooth is None else smooth
         self._note(place, args[:1] if kind == Kind.INPLACE else result, args)
         if text in VALUE_EXITS:
             self._note_left(args)

@@ -10,6 +10,7 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.written import written
+from gradflow.graph.chance.draws import RANDOM_DRAW, draw_at
 from gradflow.graph.dependence import NOT_RECORDED, CutGroup
 from gradflow.graph.derivatives import is_choice
 from gradflow.location import SourceSpan
@@ -50,7 +51,8 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
     trace = evidence.trace
     operation = group.leave if group.leave >= 0 else group.operation
     name = trace.name_of(operation)
-    text = text_for(group.cause, name)
+    draw = draw_at(trace, group, evidence.dependence.reaches)
+    text = text_for(group.cause, name) if draw is None else text_for(RANDOM_DRAW, trace.name_of(draw.row))
     at_operation = trace.span_of(operation)
     if group.cause == "detach" and not is_written_at(at_operation, name):
         text = replace(text, label="ends the history inside what is called here", helps=(ELSEWHERE,))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from gradflow.diagnose.cause_texts import text_for
+from gradflow.diagnose.cause_texts import CauseText, text_for
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair, Severity
 from gradflow.diagnose.score_path import score_path
+from gradflow.graph.chance.draws import RANDOM_DRAW
 from gradflow.graph.cut_group import CutGroup
 from gradflow.location import SourceSpan
 from gradflow.probe.derivative.harmful import harmful_losses
@@ -37,7 +38,7 @@ def _begins(part: SourceSpan | None, whole: SourceSpan | None) -> bool:
 def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Diagnostic:
     trace, group = evidence.trace, loss.group
     operation = _operation_of(group)
-    text = text_for(group.cause, trace.name_of(operation))
+    text = text_for(RANDOM_DRAW if loss.is_drawn else group.cause, trace.name_of(operation))
     region = trace.site_span(group.site)
     at_operation = trace.span_of(operation)
     location = region or at_operation
@@ -45,53 +46,27 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
     subject = f"`{evidence.target}`"
     if loss.output >= 0:
         subject = f"tensor {loss.output + 1} of those that {subject} returns"
+    notes: list[str] = []
+    repair: Repair | None = None
     if loss.is_mended:
         others = _and_others(evidence, loss)
         mended = f"with this cut{others} mended"
         changes = f"changes by {share} of the larger of its two L2 norms"
-        notes = [f"tried: {mended}, the gradient at {subject} {changes}"]
+        notes.append(f"tried: {mended}, the gradient at {subject} {changes}")
         repair = Repair(
             description=text.helps[0],
             verified=True,
             outcome=f"{mended}, the gradient {changes}" if others else f"the gradient then {changes}",
         )
-    else:
+    elif not loss.estimates:
         moved = f"with the values of {subject} moved a little, {evidence.score} does not follow its gradient"
-        notes = [f"measured: {moved}; they differ by {share}"]
+        notes.append(f"measured: {moved}; they differ by {share}")
         outcome = "not tried: gradflow cannot do this computation in torch"
         if loss.is_tried:
             outcome = "the gradient is then not finite"
         repair = Repair(description=text.helps[0], verified=False if loss.is_tried else None, outcome=outcome)
-    if loss.is_straight_through:
-        message = f"straight-through estimator on the way to {subject}"
-        notes.append(
-            "the detached value cancels in the sum, so the gradient is that of the smooth part: usually this is meant"
-        )
-    elif loss.is_behind_substitute:
-        message = f"a part of the gradient of {subject} that is not its derivative is stopped here"
-        notes.append(
-            "what is stopped comes only through operations whose backward stands in for their derivative (a spike, a "
-            "quantiser), so no true derivative is lost: usually this is meant"
-        )
-    elif loss.stopped_again is not None:
-        message = f"a part of the gradient of `{evidence.target}` is stopped here, and once more behind it"
-        again = trace.site_span(loss.stopped_again.site) or trace.span_of(_operation_of(loss.stopped_again))
-        where = f" at {place(again)}" if again is not None else ""
-        notes.append(f"what comes from here has no history, and is stopped{where} all the same: usually this is meant")
-    elif loss.is_made_up_for:
-        message = f"a part of the gradient of {subject} is stopped here, and nothing is missing"
-        notes.append(
-            f"measured: with the values of {subject} moved a little, {evidence.score} follows its gradient "
-            "as it is, so with this cut mended it would not be the derivative (implicit differentiation stops so)"
-        )
-    elif severity == "info":
-        message = f"an installed package stops part of the gradient of {subject}"
-        is_torchs = operation in trace.library_operations
-        why = "it happens inside a module of torch" if is_torchs else "the line is not yours"
-        notes.append(f"taken as its authors' decision, because {why}")
-    else:
-        message = f"the gradient at {subject} is incomplete: one way from {evidence.score} is cut"
-        notes.append(text.note)
+    message, reason = _told(evidence, loss, subject, text, severity)
+    notes.append(reason)
     annotations: tuple[Annotation, ...] = ()
     if at_operation is not None and at_operation != location:
         annotations = (Annotation(span=at_operation, label="first operation that is not recorded"),)
@@ -107,10 +82,8 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
         path=score_path(evidence) if severity == "error" else (),
         notes=tuple(notes),
         helps=(
-            Help(
-                text=text.helps[0],
-                repair=repair,
-            ),
+            Help(text=text.helps[0], repair=repair),
+            *(Help(text=more) for more in text.helps[1:] if loss.is_drawn),
             Help(
                 text="if the stop is meant, it needs no mending: the gradient asked for is then not the true derivative"
             ),
@@ -118,6 +91,52 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
         if severity == "error"
         else (),
     )
+
+
+def _told(evidence: Evidence, loss: PartialLoss, subject: str, text: CauseText, severity: Severity) -> tuple[str, str]:
+    """The message, and what speaks for or against a mistake."""
+    trace, operation = evidence.trace, _operation_of(loss.group)
+    if loss.estimates == "draw":
+        return f"what is drawn here hands no gradient on to {subject}; its likelihood is weighed instead", (
+            "the draw meets the values that it was drawn with, as in `log_prob`, and what comes of that is multiplied "
+            "with something else, or may be: so do score-function estimators (REINFORCE, policy gradients), where this "
+            "is meant"
+        )
+    if loss.estimates == "weight":
+        return f"a part of the gradient of {subject} is stopped here, which only weighs the likelihood of a draw", (
+            "a score-function estimator (REINFORCE, policy gradients) holds its weights fixed: usually this is meant"
+        )
+    if loss.is_straight_through:
+        return f"straight-through estimator on the way to {subject}", (
+            "the detached value cancels in the sum, so the gradient is that of the smooth part: usually this is meant"
+        )
+    if loss.is_behind_substitute:
+        return f"a part of the gradient of {subject} that is not its derivative is stopped here", (
+            "what is stopped comes only through operations whose backward stands in for their derivative (a spike, a "
+            "quantiser), so no true derivative is lost: usually this is meant"
+        )
+    if loss.stopped_again is not None:
+        again = trace.site_span(loss.stopped_again.site) or trace.span_of(_operation_of(loss.stopped_again))
+        where = f" at {place(again)}" if again is not None else ""
+        return f"a part of the gradient of `{evidence.target}` is stopped here, and once more behind it", (
+            f"what comes from here has no history, and is stopped{where} all the same: usually this is meant"
+        )
+    if loss.is_made_up_for:
+        return f"a part of the gradient of {subject} is stopped here, and nothing is missing", (
+            f"measured: with the values of {subject} moved a little, {evidence.score} follows its gradient "
+            "as it is, so with this cut mended it would not be the derivative (implicit differentiation stops so)"
+        )
+    if severity == "info":
+        why = (
+            "it happens inside a module of torch" if operation in trace.library_operations else "the line is not yours"
+        )
+        return f"an installed package stops part of the gradient of {subject}", (
+            f"taken as its authors' decision, because {why}"
+        )
+    message = f"the gradient at {subject} is incomplete: one way from {evidence.score} is cut"
+    if loss.is_drawn:
+        return message, f"{text.note}; nothing weighs a likelihood of it, as a score-function estimator would"
+    return message, text.note
 
 
 def _and_others(evidence: Evidence, loss: PartialLoss) -> str:

@@ -44,7 +44,8 @@ def gradient_is_verified(evidence: Evidence) -> tuple[Diagnostic, ...]:
     if is_told or harmful_losses(evidence) or wrong_formulas(evidence.formulas):
         return (_info(f"verified: the gradient at `{evidence.target}` is wrong", measured),)
     if is_off_on_purpose(evidence):
-        message = f"the gradient at `{evidence.target}` is not the derivative, as is meant where it is replaced"
+        where = "a draw's is estimated" if any(loss.estimates for loss in evidence.partial) else "it is replaced"
+        message = f"the gradient at `{evidence.target}` is not the derivative, as is meant where {where}"
         return (_info(message, measured),)
     return (_error(evidence, check, measured),)
 

@@ -10,6 +10,7 @@ from gradflow.diagnose.empty_result import empty_result
 from gradflow.diagnose.flat_origin import flat_origin
 from gradflow.diagnose.narrowest_read import narrowest_read
 from gradflow.diagnose.operation_place import operation_place
+from gradflow.diagnose.random_zero import tried_with_other_draws
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.diagnose.written import written
@@ -80,7 +81,15 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
         annotations=annotations,
         module=trace.module_of(flow.operation) if flow.operation >= 0 else "",
         path=score_path(evidence),
-        notes=(cause.note, f"measured: {flow.incoming:.3g} (largest entry) comes in from the score, {passed}"),
+        notes=tuple(
+            note
+            for note in (
+                cause.note,
+                f"measured: {flow.incoming:.3g} (largest entry) comes in from the score, {passed}",
+                tried_with_other_draws(flow),
+            )
+            if note
+        ),
         helps=tuple(Help(text=text) for text in cause.helps),
         hides=(evidence.target,),
     )

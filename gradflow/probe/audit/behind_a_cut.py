@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
+from gradflow.graph.chance.draws import RANDOM_DRAW
 from gradflow.graph.cut_group import rows_of
 from gradflow.graph.ways_to_score import WaysToScore, upstream_of
 from gradflow.probe.evidence import PartialLoss
@@ -31,7 +32,9 @@ def names_before(trace: Trace, ways: WaysToScore, loss: PartialLoss, names: Sequ
         row
         for group in (loss.group, *earlier)
         for row in rows_of(trace, group)
-        if group.leave >= 0 or any(ways.obstacles[value] is not None for value in trace.outputs_of(row))
+        if group.leave >= 0
+        or group.cause == RANDOM_DRAW
+        or any(ways.obstacles[value] is not None for value in trace.outputs_of(row))
     ]
     before = upstream_of(trace, *rows)
     return tuple(name for name in names if before[trace.layer_values[name][0]])

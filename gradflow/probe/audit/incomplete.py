@@ -14,6 +14,7 @@ from gradflow.probe.evidence import Evidence
 from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.losses.draws import rows_of_smooth_draws
 from gradflow.probe.losses.partial_causes import takes_a_part
 from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.returned_values import find_returned_values, follow_returned, number_exits
@@ -98,7 +99,7 @@ def _subjects(trace: Trace, ways: WaysToScore, arrived: Sequence[str], dependenc
     leaving = (cut.leave for way in dependence.sides for cut in way if cut.leave >= 0 and takes_a_part(trace, cut))
     cutting = (cut.operation for cut in dependence.cuts if cut.leave < 0 and takes_a_part(trace, cut))
     found: dict[str, None] = {}
-    for operation in dict.fromkeys((*cutting, *leaving)):
+    for operation in dict.fromkeys((*cutting, *leaving, *rows_of_smooth_draws(trace, dependence))):
         before = upstream_of(trace, operation)
         members = [name for name in in_order if before[value_of[name]]]
         found.update(dict.fromkeys((*members[:1], *members[-1:])))

@@ -13,7 +13,8 @@ def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
     """The partial cuts that make the gradient wrong, the largest loss first.
 
     A straight-through estimator is meant, and behind one there is no true derivative to lose; what was stopped though
-    it had no history was meant to have none; where the score moves as the gradient says, nothing is missing; a
+    it had no history was meant to have none; a score-function estimator stands in for the gradient of its draw, and
+    holds its weights fixed; where the score moves as the gradient says, nothing is missing; a
     stop-gradient inside an installed package is its authors' decision, on which the published model rests. All are
     told, and none makes the verdict.
     """
@@ -25,6 +26,7 @@ def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
             or loss.is_behind_substitute
             or loss.is_made_up_for
             or loss.stopped_again is not None
+            or loss.estimates
             or is_of_a_package(evidence.trace, loss.group.operation)
         )
     ]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gradflow.graph.chance.draws import RANDOM_DRAW
 from gradflow.graph.cut_group import CutGroup
 from gradflow.graph.derivatives import is_choice
 from gradflow.trace.data import Trace
 
 __all__ = ["stopped_again", "takes_a_part"]
 
-_STOPS = frozenset({"detach", "hook-detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
+_STOPS = frozenset(
+    {"detach", "hook-detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap", RANDOM_DRAW}
+)
 
 _FOR_ITS_OWN_SAKE = frozenset({"detach", "hook-detach", "no-grad", "inference-mode"})
 """Those that do nothing but stop; what leaves torch or is copied may stop only by the way."""

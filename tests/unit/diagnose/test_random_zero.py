@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import pytest
 import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
 import gradflow
+from gradflow.diagnose.random_zero import DRAWN_ZERO
 
 
 class Residual(nn.Module):
@@ -23,12 +27,99 @@ class Off(nn.Module):
         return x * torch.zeros(1, 1)
 
 
+class Dead(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(torch.relu(x - 100), 0.5)
+
+
+class DrawnByHand(nn.Module):
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.how == "floor_":
+            kept = 0.3 + torch.rand(len(x), 1)
+            kept.floor_()
+        elif self.how == "bernoulli_":
+            kept = x.new_empty(len(x), 1).bernoulli_(0.3).div_(0.3)
+        else:
+            kept = torch.zeros(len(x), 1)
+            kept[torch.randperm(len(x))[:1]] = 1
+        return x * kept
+
+
+def first_seed(drop: nn.Module) -> int:
+    """One whose draw leaves out the first sample, of which the score is."""
+    for seed in range(50):
+        torch.manual_seed(seed)
+        if not drop(torch.ones(4, 8))[0].any():
+            return seed
+    raise AssertionError("none leaves it out")
+
+
+@pytest.mark.parametrize("how", ["floor_", "bernoulli_", "randperm"])
+def test_a_draw_is_one_however_it_is_written(how: str) -> None:
+    drop = DrawnByHand(how)
+    model = Residual(drop)
+    torch.manual_seed(first_seed(drop))
+    (found,) = gradflow.check(model, "body", inputs=torch.ones(4, 8)).diagnostics
+    assert found.name == "zero-multiplier"
+    assert found.label == DRAWN_ZERO
+    assert "a gradient goes on here in" in found.notes[-1]
+
+
 def test_a_dropped_block_is_told_and_not_warned_of() -> None:
     torch.manual_seed(0)
-    report = gradflow.audit(Residual(StochasticDepth(0.999, "row")), inputs=torch.randn(2, 8))
+    report = gradflow.audit(Residual(StochasticDepth(0.9, "row")), inputs=torch.randn(2, 8))
     assert [(found.name, found.severity) for found in report.diagnostics] == [("zero-multiplier", "info")]
-    assert "drawn in each run" in report.diagnostics[0].notes[0]
+    assert "depends on random numbers" in report.diagnostics[0].notes[0]
+    assert "a gradient goes on here in" in report.diagnostics[0].notes[-1]
     assert "eval mode" in report.diagnostics[0].helps[0].text
+
+
+def test_what_is_zero_in_every_draw_is_not_said_to_be_drawn() -> None:
+    torch.manual_seed(0)
+    (found,) = gradflow.audit(
+        Residual(nn.Sequential(StochasticDepth(1.0, "row"))), inputs=torch.randn(2, 8)
+    ).diagnostics
+    assert (found.name, found.severity) == ("zero-multiplier", "warning")
+    assert found.label != DRAWN_ZERO
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+def test_the_zeros_of_a_dead_relu_are_its_own_behind_a_dropout(mode: Literal["train", "eval"]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), Dead(), nn.Linear(8, 3))
+    report = gradflow.check(model, (), parameter="2.weight", inputs=torch.randn(2, 8), mode=mode)
+    (found,) = report.diagnostics
+    assert found.name == "saturation"
+    assert "the zeros of `relu`" in found.message
+
+
+def test_an_lstm_that_is_read_at_its_first_step_is_not_said_to_be_drawn() -> None:
+    class First(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop, self.rnn = nn.Dropout(0.3), nn.LSTM(8, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.rnn(self.drop(x)[:, None])[0][0]
+
+    torch.manual_seed(0)
+    report = gradflow.check(First(), (), parameter="rnn.weight_hh_l0", inputs=torch.randn(4, 8))
+    assert report.verdict == "zero"
+    assert DRAWN_ZERO not in [found.label for found in report.diagnostics]
+
+
+def test_without_any_draw_nothing_runs_again() -> None:
+    torch.manual_seed(0)
+    model = Residual(Off())
+    counts = []
+    for drop in (Off(), nn.Sequential(nn.Dropout(0.5), Off())):
+        model.drop = drop
+        counts.append(gradflow.check(model, "body", inputs=torch.randn(2, 8)).environment.forward_count)
+    assert counts[0] < counts[1]
 
 
 def test_a_factor_that_is_always_zero_is_warned_of() -> None:

@@ -1,0 +1,107 @@
+"""Operations that draw random numbers, and cuts at which what was drawn goes on without its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gradflow.graph.cut_group import CutGroup, rows_of
+from gradflow.graph.dependence import value_inputs
+from gradflow.graph.derivatives import is_differentiable
+from gradflow.trace.data import Trace
+
+__all__ = ["DRAWING", "RANDOM_DRAW", "Draw", "draw_at", "draws_in", "is_drawing"]
+
+DRAWING = frozenset({
+    "_Dirichlet.apply", "_sample_dirichlet", "_standard_gamma", "bernoulli", "binomial", "cauchy", "exponential",
+    "geometric", "log_normal", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like",
+    "randn", "randn_like", "random", "randperm", "uniform",
+})  # fmt: skip
+"""All of torch's that give what they draw (its Dirichlet does so in a Function); a dropout only makes use of a draw."""
+
+RANDOM_DRAW = "random-draw"
+"""The cause of a cut at an operation that is recorded, and whose derivative torch takes for zero."""
+
+_REGIONS = frozenset({"no-grad", "inference-mode"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """Numbers drawn at random: ``values`` go on, and ``given`` are the values that say what is drawn from."""
+
+    row: int
+    values: frozenset[int]
+    given: frozenset[int]
+
+
+def is_drawing(name: str) -> bool:
+    """Whether an operation of this name draws, in any of its spellings."""
+    return name.removesuffix("_") in DRAWING
+
+
+def draws_in(trace: Trace) -> tuple[Draw, ...]:
+    """All draws of a run that are given tensors, each with what is computed of it while recording is off."""
+    found, by_region = [], dict[int, list[int]]()
+    mode, region = trace.operations.mode, trace.operations.region
+    for row in range(len(trace)):
+        if not is_drawing(trace.name_of(row)):
+            continue
+        if mode[row]:
+            by_region.setdefault(region[row], []).append(row)
+        elif trace.inputs_of(row):
+            found.append(
+                Draw(row=row, values=frozenset(trace.outputs_of(row)), given=frozenset(value_inputs(trace, row)))
+            )
+    for site, rows in by_region.items():
+        found.append(_unrecorded(trace, rows, [r for r in range(rows[0], len(trace)) if mode[r] and region[r] == site]))
+    return tuple(draw for draw in found if draw.given)
+
+
+def draw_at(trace: Trace, group: CutGroup, reaches: Sequence[int]) -> Draw | None:
+    """The draw whose result goes on to the score at a cut; ``None`` where anything else goes on there as well."""
+    if group.cause == RANDOM_DRAW:
+        given = frozenset(value_inputs(trace, group.operation))
+        return Draw(row=group.operation, values=frozenset(trace.outputs_of(group.operation)), given=given)
+    if group.cause not in _REGIONS:
+        return None
+    rows = rows_of(trace, group)
+    drawing = [row for row in rows if is_drawing(trace.name_of(row))]
+    if not drawing:
+        return None
+    draw = _unrecorded(trace, drawing, rows)
+    return draw if _is_all_that_goes_on(trace, draw, rows, reaches) else None
+
+
+def _is_all_that_goes_on(trace: Trace, draw: Draw, rows: Sequence[int], reaches: Sequence[int]) -> bool:
+    """Whether all that is made in a region, and comes into the graph of the score, is computed of the draw."""
+    inside, requires_grad = set(rows), trace.values.requires_grad
+    made = {value for row in rows for value in trace.outputs_of(row)}
+    of_draw = set(draw.values)
+    going_on = made & {trace.score}
+    for row in range(len(trace)):
+        inputs = value_inputs(trace, row)
+        if row in inside or made.isdisjoint(inputs):
+            continue
+        outputs = trace.outputs_of(row)
+        if not any(requires_grad[value] for value in outputs):
+            # without a history, here as there: what torch computes with recording on in between, rewards, weights
+            made.update(outputs)
+            of_draw.update(outputs if not of_draw.isdisjoint(inputs) else ())
+            going_on |= {trace.score}.intersection(outputs)
+        elif any(reaches[value] for value in outputs):
+            going_on.update(made.intersection(inputs))
+    smooth = {value for value in going_on if is_differentiable(trace.dtype_of(value))}
+    return bool(smooth) and smooth <= of_draw
+
+
+def _unrecorded(trace: Trace, drawing: list[int], rows: Sequence[int]) -> Draw:
+    """What is drawn while recording is off, with all that is computed of it there: ``loc + scale * noise``."""
+    values: set[int] = set()
+    given: set[int] = set()
+    begins = set(drawing)
+    for row in rows:
+        inputs = value_inputs(trace, row)
+        if row in begins or not values.isdisjoint(inputs):
+            values.update(trace.outputs_of(row))
+            given.update(inputs)
+    return Draw(row=drawing[0], values=frozenset(values), given=frozenset(given - values))

@@ -1,0 +1,99 @@
+"""Draws on the ways to the score that are recorded, and which cuts belong to an estimator of a draw's gradient."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Literal
+
+from gradflow.graph.chance.draws import RANDOM_DRAW, Draw, draw_at, draws_in
+from gradflow.graph.chance.score_function import Likelihood, likelihood_of, only_weighs
+from gradflow.graph.cut_group import CutGroup, merge_cuts
+from gradflow.graph.dependence import Dependence, analyse, value_inputs
+from gradflow.torch_facts.smooth_draws import DRAWN_SMOOTHLY
+from gradflow.trace.data import Trace
+
+__all__ = ["Draws", "rows_of_smooth_draws", "ways_of_draws"]
+
+_Way = tuple[CutGroup, ...]
+
+
+def rows_of_smooth_draws(trace: Trace, dependence: Dependence) -> tuple[int, ...]:
+    """Recorded operations that draw with values that carry a gradient, and hand on a derivative of zero."""
+    names = {number for number, name in enumerate(trace.names) if name in DRAWN_SMOOTHLY}
+    columns = trace.operations
+    return tuple(
+        row
+        for row, name in enumerate(columns.name)
+        if name in names and not columns.mode[row] and any(dependence.reaches[v] for v in trace.outputs_of(row))
+    )
+
+
+def ways_of_draws(trace: Trace, dependence: Dependence) -> tuple[_Way, ...]:
+    """For each such draw: all to mend from there to the score, nearest to it first."""
+    ways = []
+    for row in rows_of_smooth_draws(trace, dependence):
+        value = next((one for one in value_inputs(trace, row) if dependence.carries[one]), -1)
+        if value >= 0:
+            group = CutGroup(cause=RANDOM_DRAW, operation=row, value=value)
+            ways.append(merge_cuts((group, *analyse(trace, trace.outputs_of(row)).needed), trace))
+    return tuple(ways)
+
+
+class Draws:
+    """What the draws of a run tell of cuts on the ways to its score."""
+
+    def __init__(self, trace: Trace, sources: Sequence[int], dependence: Dependence) -> None:
+        self._trace = trace
+        self._sources = sources
+        self._dependence = dependence
+        self._reaches = dependence.reaches
+
+    def at(self, group: CutGroup) -> Draw | None:
+        """The draw that goes on at a cut."""
+        return draw_at(self._trace, group, self._reaches)
+
+    def estimates(self, group: CutGroup) -> Literal["", "draw", "weight"]:
+        """What a cut is of a score-function estimator."""
+        draw = self.at(group)
+        if draw is not None:
+            likelihood = likelihood_of(self._trace, draw)
+            return "draw" if likelihood is not None and likelihood.is_weighed else ""
+        begin = self._going_on(group)
+        is_weight = any(only_weighs(self._trace, begin, likely, self._reaches) for likely in self._likelihoods)
+        return "weight" if is_weight else ""
+
+    def is_estimated(self, group: CutGroup) -> bool:
+        """Whether data of the target gets to a cut only through draws whose gradient is estimated."""
+        return bool(self._dependence.depends[group.value]) and group.value not in self._before_estimates
+
+    def is_within(self, group: CutGroup, first: CutGroup) -> bool:
+        """Whether a cut stands in the very call that draws at another."""
+        draw, site = self.at(first), self._trace.operations.site
+        return draw is not None and group != first and site[group.operation] == site[draw.row]
+
+    @functools.cached_property
+    def _found(self) -> tuple[tuple[Draw, Likelihood], ...]:
+        pairs = ((draw, likelihood_of(self._trace, draw)) for draw in draws_in(self._trace))
+        return tuple((draw, likelihood) for draw, likelihood in pairs if likelihood is not None)
+
+    @functools.cached_property
+    def _likelihoods(self) -> tuple[frozenset[int], ...]:
+        return tuple(likelihood.values for _, likelihood in self._found)
+
+    @functools.cached_property
+    def _before_estimates(self) -> frozenset[int]:
+        """What depends on the target by ways on which nothing is drawn whose gradient is estimated."""
+        estimated = {value for draw, likelihood in self._found if likelihood.is_weighed for value in draw.values}
+        reached = {value for value in self._sources if value >= 0}
+        for row in range(len(self._trace)):
+            if not reached.isdisjoint(value_inputs(self._trace, row)):
+                reached.update(value for value in self._trace.outputs_of(row) if value not in estimated)
+        return frozenset(reached)
+
+    def _going_on(self, group: CutGroup) -> Sequence[int]:
+        trace, columns = self._trace, self._trace.operations
+        if group.site < 0:
+            return trace.outputs_of(group.operation)
+        rows = (row for row in range(len(trace)) if columns.mode[row] and columns.region[row] == group.site)
+        return [value for row in rows for value in trace.outputs_of(row)]

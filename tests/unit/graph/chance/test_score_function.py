@@ -1,0 +1,222 @@
+"""A draw that meets what it was drawn with, in a term that is weighed, is part of an estimator: on traces by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from gradflow.graph.chance.draws import RANDOM_DRAW, Draw, draw_at, draws_in
+from gradflow.graph.chance.origins import origin_of
+from gradflow.graph.chance.score_function import likelihood_of, only_weighs
+from gradflow.graph.cut_group import CutGroup
+from gradflow.trace.data import OperationColumns, Trace, ValueColumns
+
+REGION = 7
+
+
+@dataclass
+class Sketch:
+    """Writes a trace: every value has six entries, but for what a sum or a mean gives."""
+
+    operations: OperationColumns = field(default_factory=OperationColumns)
+    values: ValueColumns = field(default_factory=ValueColumns)
+    names: list[str] = field(default_factory=list)
+
+    def leaf(self, *, requires_grad: bool = True) -> int:
+        return self._value(-1, requires_grad, (6,))
+
+    def _value(self, producer: int, requires_grad: bool, shape: tuple[int, ...]) -> int:
+        self.values.producer.append(producer)
+        self.values.requires_grad.append(requires_grad)
+        self.values.shape.append(shape)
+        self.values.dtype.append(0)
+        self.values.memory.append(len(self.values.memory))
+        return len(self.values.producer) - 1
+
+    def do(self, name: str, *inputs: int, mode: int = 0) -> int:
+        columns, row = self.operations, len(self.operations.name)
+        if name not in self.names:
+            self.names.append(name)
+        columns.name.append(self.names.index(name))
+        columns.site.append(row)
+        columns.call.append(-1)
+        columns.mode.append(mode)
+        columns.region.append(REGION if mode else -1)
+        columns.sequence_start.append(row)
+        columns.sequence_end.append(row + 1)
+        columns.inputs.extend(inputs)
+        columns.argument.extend(range(len(inputs)))
+        columns.input_start.append(len(columns.inputs))
+        has_history = not mode and any(self.values.requires_grad[value] for value in inputs)
+        made = self._value(row, has_history, () if name in ("sum", "mean") else (6,))
+        columns.outputs.append(made)
+        columns.output_start.append(len(columns.outputs))
+        return made
+
+    def trace(self, score: int) -> Trace:
+        return Trace(
+            operations=self.operations,
+            values=self.values,
+            names=tuple(self.names),
+            dtypes=("float32",),
+            spans=(),
+            calls=(),
+            leaf_names={},
+            score=score,
+            layer_values={},
+        )
+
+
+class Policy(Sketch):
+    """A mean and a scale from weights, and a draw with them under ``no_grad``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = self.leaf(requires_grad=False)
+        self.weight, self.log_scale = self.leaf(), self.leaf()
+        self.mean = self.do("linear", self.hidden, self.weight)
+        self.scale = self.do("exp", self.log_scale)
+        self.drawn = self.do("normal", self.mean, self.scale, mode=1)
+
+    def likelihood(self, mean: int, drawn: int | None = None) -> int:
+        off = self.do("sub", self.drawn if drawn is None else drawn, mean)
+        scaled = self.do("div", self.do("pow", off), self.do("pow", self.scale))
+        return self.do("sub", self.do("neg", scaled), self.do("log", self.scale))
+
+    def draw(self, trace: Trace) -> Draw:
+        (found,) = draws_in(trace)
+        return found
+
+
+def test_a_likelihood_that_is_weighed_is_one() -> None:
+    policy = Policy()
+    term = policy.likelihood(policy.mean)
+    reward = policy.do("square", policy.drawn)
+    trace = policy.trace(policy.do("sum", policy.do("mul", term, reward)))
+    found = likelihood_of(trace, policy.draw(trace))
+    assert found is not None
+    assert found.is_weighed
+    assert term in found.values
+    assert only_weighs(trace, [reward], found.values, [1] * 99)
+
+
+def test_so_is_one_of_the_same_weights_in_another_call() -> None:
+    policy = Policy()
+    again = policy.do("linear", policy.hidden, policy.weight)
+    term = policy.likelihood(again)
+    trace = policy.trace(policy.do("mul", term, policy.do("square", policy.drawn)))
+    found = likelihood_of(trace, policy.draw(trace))
+    assert found is not None
+    assert found.is_weighed
+
+
+def test_so_is_one_of_a_squashed_draw_whose_reward_left_torch() -> None:
+    policy = Policy()
+    squashed = policy.do("tanh", policy.drawn)
+    policy.do("item", policy.do("square", squashed))
+    trace = policy.trace(policy.do("mul", policy.likelihood(policy.mean, policy.do("atanh", squashed))))
+    found = likelihood_of(trace, policy.draw(trace))
+    assert found is not None
+    assert found.is_weighed
+
+
+def test_a_reward_is_another_value_than_what_it_was_drawn_with() -> None:
+    sketch = Policy()
+    drawn = sketch.do("normal", sketch.mean, mode=1)
+    reward = sketch.do("neg", sketch.do("square", drawn))
+    trace = sketch.trace(sketch.do("mul", sketch.likelihood(sketch.mean, drawn), reward))
+    (found,) = draws_in(trace)
+    likelihood = likelihood_of(trace, found)
+    assert likelihood is not None
+    assert likelihood.is_weighed
+    assert not origin_of(trace, sketch.mean).is_shared_by(origin_of(trace, reward))
+
+
+def test_one_that_is_only_added_is_not_weighed() -> None:
+    policy = Policy()
+    decoder = policy.leaf()
+    loss = policy.do("sum", policy.do("linear", policy.drawn, decoder))
+    trace = policy.trace(policy.do("add", loss, policy.do("sum", policy.likelihood(policy.mean))))
+    found = likelihood_of(trace, policy.draw(trace))
+    assert found is not None
+    assert not found.is_weighed
+
+
+@pytest.mark.parametrize("penalty", ["mean", "scale"])
+def test_a_penalty_that_is_added_to_what_comes_of_the_draw_is_no_likelihood(penalty: str) -> None:
+    policy = Policy()
+    loss = policy.do("sum", policy.do("linear", policy.drawn, policy.leaf()))
+    small = policy.do("mean", policy.do("square", getattr(policy, penalty)))
+    trace = policy.trace(policy.do("add", loss, small))
+    assert likelihood_of(trace, policy.draw(trace)) is None
+
+
+def test_a_decoder_with_the_same_weights_is_no_likelihood() -> None:
+    policy = Policy()
+    loss = policy.do("sum", policy.do("linear", policy.drawn, policy.do("t", policy.weight)))
+    trace = policy.trace(policy.do("add", loss, policy.do("mean", policy.mean)))
+    assert likelihood_of(trace, policy.draw(trace)) is None
+
+
+def test_a_stop_that_goes_elsewhere_too_does_more_than_weigh() -> None:
+    policy = Policy()
+    term = policy.likelihood(policy.mean)
+    held = policy.do("detach", policy.do("linear", policy.hidden, policy.leaf()), mode=1)
+    loss = policy.do("mul", term, held)
+    other = policy.do("mul", held, policy.do("linear", policy.hidden, policy.leaf()))
+    trace = policy.trace(policy.do("add", loss, other))
+    found = likelihood_of(trace, policy.draw(trace))
+    assert found is not None
+    assert not only_weighs(trace, [held], found.values, [1] * 99)
+
+
+def test_a_region_out_of_which_the_draw_alone_goes_on_is_a_draw() -> None:
+    sketch = Policy()
+    noise = sketch.do("randn_like", sketch.mean, mode=1)
+    drawn = sketch.do("add", sketch.mean, noise, mode=1)
+    trace = sketch.trace(sketch.do("linear", drawn, sketch.leaf()))
+    group = CutGroup(cause="no-grad", operation=trace.values.producer[drawn], value=sketch.mean, site=REGION)
+    found = draw_at(trace, group, [1] * 99)
+    assert found is not None
+    assert drawn in found.values
+    assert sketch.mean in found.given
+
+
+def test_a_region_out_of_which_more_goes_on_is_none() -> None:
+    sketch = Policy()
+    other = sketch.do("relu", sketch.mean, mode=1)
+    both = [sketch.do("linear", value, sketch.leaf()) for value in (sketch.drawn, other)]
+    trace = sketch.trace(sketch.do("add", *both))
+    group = CutGroup(cause="no-grad", operation=2, value=sketch.mean, site=REGION)
+    assert draw_at(trace, group, [1] * 99) is None
+
+
+def test_a_detach_is_no_draw_and_a_recorded_draw_is_one() -> None:
+    sketch = Policy()
+    recorded = sketch.do("normal", sketch.mean, sketch.scale)
+    trace = sketch.trace(recorded)
+    row = trace.values.producer[recorded]
+    assert draw_at(trace, CutGroup(cause="detach", operation=row, value=sketch.mean), [1] * 99) is None
+    found = draw_at(trace, CutGroup(cause=RANDOM_DRAW, operation=row, value=sketch.mean), [1] * 99)
+    assert found is not None
+    assert found.values == {recorded}
+
+
+def test_what_is_put_together_has_the_origins_of_its_parts() -> None:
+    policy = Policy()
+    given = policy.do("stack", policy.do("exp", policy.mean), policy.scale)
+    again = policy.do("stack", policy.do("exp", policy.do("linear", policy.hidden, policy.weight)), policy.scale)
+    trace = policy.trace(again)
+    assert origin_of(trace, given).is_shared_by(origin_of(trace, again))
+    assert not origin_of(trace, given).is_shared_by(origin_of(trace, policy.hidden))
+
+
+def test_normalised_logits_have_the_origin_of_the_logits_and_a_sum_of_two_has_its_own() -> None:
+    policy = Policy()
+    calls = [policy.do("linear", policy.hidden, policy.weight) for _ in range(2)]
+    first, second = (policy.do("sub", call, policy.do("logsumexp", call)) for call in calls)
+    mixed = policy.do("add", policy.mean, policy.scale)
+    trace = policy.trace(second)
+    assert origin_of(trace, first).is_shared_by(origin_of(trace, second))
+    assert not origin_of(trace, first).is_shared_by(origin_of(trace, mixed))
