@@ -9,7 +9,7 @@ from gradflow.diagnose.random_zero import DRAWN_ZERO, is_drawn_zero
 from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence, NodeFlow
 
-__all__ = ["CANCELLED", "READING", "WAYS_CANCEL", "ZeroCause", "clamped_to_zero", "explain_end"]
+__all__ = ["CANCELLED", "NOTHING_GOES_ON", "READING", "WAYS_CANCEL", "ZeroCause", "clamped_to_zero", "explain_end"]
 
 READING = frozenset({
     "__getitem__", "select", "narrow", "index_select", "gather", "take", "unbind", "split", "chunk", "max", "min",
@@ -18,6 +18,7 @@ READING = frozenset({
 """Hand on some of the positions that they are given."""
 
 CANCELLED = "parts of the gradient cancel each other here"
+NOTHING_GOES_ON = "a gradient comes in, zero goes on"
 WAYS_CANCEL = "the ways by which the gradient goes on cancel each other"
 
 _PLACING = frozenset({
@@ -139,13 +140,13 @@ def _flat(evidence: Evidence, flow: NodeFlow, shown: str) -> ZeroCause:
     if not flow.is_pointwise:
         return ZeroCause(
             name="constant-score",
-            label="a gradient comes in, zero goes on",
+            label=NOTHING_GOES_ON,
             note=f"why `{shown}` hands on nothing is not determined",
             helps=("try another input: it may be so at this one only",),
         )
     return ZeroCause(
         name="saturation",
-        label="a gradient comes in, zero goes on",
+        label=NOTHING_GOES_ON,
         note=f"the slope of `{shown}` is zero at this input",
         helps=("look at the values that go in here, and try another input: the slope may be zero at this one only",),
     )

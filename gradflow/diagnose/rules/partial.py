@@ -135,7 +135,8 @@ def _told(evidence: Evidence, loss: PartialLoss, subject: str, text: CauseText, 
         )
     message = f"the gradient at {subject} is incomplete: one way from {evidence.score} is cut"
     if loss.is_drawn:
-        return message, f"{text.note}; nothing weighs a likelihood of it, as a score-function estimator would"
+        estimator = "no likelihood of it is weighed with what comes of it, as in a score-function estimator"
+        return message, f"{text.note}; {estimator}"
     return message, text.note
 
 

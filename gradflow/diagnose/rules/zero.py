@@ -14,7 +14,7 @@ from gradflow.diagnose.random_zero import tried_with_other_draws
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.diagnose.written import written
-from gradflow.diagnose.zero_causes import clamped_to_zero, explain_end
+from gradflow.diagnose.zero_causes import NOTHING_GOES_ON, clamped_to_zero, explain_end
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence, NodeFlow
 
@@ -42,6 +42,9 @@ def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
                 found[diagnostic.name, diagnostic.location] = replace(told, module="")
     # that some positions are not read (other rows of the batch) is as it should be where the gradient ends elsewhere
     elsewhere = [diagnostic for diagnostic in found.values() if diagnostic.name != "position-not-read"]
+    # of an operation of many parts, such as an LSTM, the part that is understood is told
+    known = {diagnostic.location for diagnostic in elsewhere if diagnostic.label != NOTHING_GOES_ON}
+    elsewhere = [one for one in elsewhere if one.label != NOTHING_GOES_ON or one.location not in known]
     return tuple(elsewhere or found.values())[:_MOST] or (_unexplained(evidence),)
 
 
