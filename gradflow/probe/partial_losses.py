@@ -28,7 +28,7 @@ from gradflow.probe.together.halving import worth_trying
 from gradflow.source_place import place
 from gradflow.trace.data import Trace
 
-__all__ = ["NEGLIGIBLE_LOSS", "PartialLosses", "relative_change"]
+__all__ = ["NEGLIGIBLE_LOSS", "PartialLosses", "any_is_alive", "relative_change"]
 
 FEW_SIDE_WAYS = 8
 """So many cut side paths are tried one by one, more of them together first; each trial costs a forward and a backward
@@ -106,7 +106,9 @@ class PartialLosses:
         values = self._trace.layer_values.get(self._target, ())
         self._draws = Draws(self._trace, values, dependence)
         unrecorded = ways_of_unrecorded_calls(self._trace, values, dependence)
-        for way in (*dependence.sides, *unrecorded, *ways_of_draws(self._trace, dependence)):
+        # where nothing else brings a gradient, it is zero because of the draw, which is told as that
+        drawn = ways_of_draws(self._trace, dependence) if any_is_alive(self._given) else ()
+        for way in (*dependence.sides, *unrecorded, *drawn):
             if all(takes_a_part(self._trace, group) and group.value >= 0 for group in way):
                 ways.setdefault(plan_of(self._trace, way), way)
         tried = worth_trying(list(ways), self._is_whole_without, FEW_SIDE_WAYS)
@@ -242,6 +244,11 @@ class PartialLosses:
             span = self._trace.span_of(way[0].leave if way[0].leave >= 0 else way[0].operation)
             where = place(span) if span is not None else "a side path"
             yield f"how much of the gradient is lost at {where}, because {reason}"
+
+
+def any_is_alive(given: Sequence[torch.Tensor | None]) -> bool:
+    """Whether any gradient is more than zeros."""
+    return any(gradient is not None and bool(as_real(gradient).any()) for gradient in given)
 
 
 def relative_change(given: Sequence[torch.Tensor | None], mended: Sequence[torch.Tensor | None]) -> float | None:

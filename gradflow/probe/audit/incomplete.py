@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gradflow.graph.chance.draws import RANDOM_DRAW
 from gradflow.graph.cut_group import place_of
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.graph.ways_to_score import WaysToScore, upstream_of
@@ -17,6 +18,7 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.losses.draws import rows_of_smooth_draws
 from gradflow.probe.losses.partial_causes import takes_a_part
 from gradflow.probe.outside.entering import unseen_ways
+from gradflow.probe.partial_losses import any_is_alive
 from gradflow.probe.returned_values import find_returned_values, follow_returned, number_exits
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
@@ -74,6 +76,13 @@ def examine_incomplete(
     harmful = [cause for cause in causes if harmful_losses(cause.evidence)]
     losses = [cause.evidence.partial[0] for cause in harmful]
     before = [names_before(trace, ways, loss, arrived) for loss in losses]
+    # what gets zeros alone through a recorded draw is told as that
+    before = [
+        tuple(name for name in names if any_is_alive(gradients[name].by_target[name]))
+        if loss.group.cause == RANDOM_DRAW
+        else names
+        for loss, names in zip(losses, before, strict=True)
+    ]
     changing = those_that_change(
         laboratory, trace, losses, before, lambda name: gradients[name].by_target[name], everything
     )

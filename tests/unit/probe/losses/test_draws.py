@@ -156,6 +156,26 @@ def test_where_the_draw_is_the_only_way_the_repair_is_a_draw_with_a_gradient() -
     assert found.helps[0].repair.verified
 
 
+def test_what_gets_zeros_alone_through_a_recorded_draw_is_told_as_that() -> None:
+    class Noisy(Encoder):
+        def __init__(self) -> None:
+            super().__init__(Normal, by_normal)
+            self.body, self.skip = nn.Linear(8, 8), nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = self.body(x)
+            return (self.decoder(self.draw(self.posterior(h))) + self.skip(h)).square().mean()
+
+    report = gradflow.audit(Noisy(), inputs=X)
+    told = {one.code: set(one.hides) for one in report.diagnostics if one.severity == "error"}
+    assert told == {
+        "GF401": {"body.weight", "body.bias"},
+        "GF402": {"mean.weight", "mean.bias", "std.weight", "std.bias"},
+    }
+    assert gradflow.check(Noisy(), "mean", inputs=X).verdict == "zero"
+    assert gradflow.check(Noisy(), "body", inputs=X).verdict == "wrong"
+
+
 def test_a_draw_of_whole_numbers_has_no_part_to_lose() -> None:
     class Negatives(nn.Module):
         def __init__(self) -> None:
