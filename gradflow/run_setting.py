@@ -12,6 +12,7 @@ import gradflow
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.workload import Workload
 from gradflow.report import Environment
+from gradflow.torch_facts.modes import modules_with_modes
 from gradflow.trace.data import Trace
 from gradflow.values import tensors_in
 
@@ -54,7 +55,10 @@ def environment_of(workload: Workload, trace: Trace, forward_count: int, duratio
 
 
 def _mode(model: torch.nn.Module) -> str:
-    modes = {module.training for module in model.modules()}
+    """Empty where nothing in the model has one."""
+    modes = {module.training for module in modules_with_modes(model)}
+    if not modes:
+        return ""
     if len(modes) == 2:
         return "mixed (some modules train, some eval)"
     return "train" if modes == {True} else "eval"

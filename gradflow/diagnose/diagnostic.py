@@ -47,6 +47,7 @@ class PathStep:
 
     ``kind`` is ``"score"``, ``"step"``, ``"cut"`` or ``"layer"``; ``module`` is a qualified name, empty for the model
     itself; ``operation`` is the operation's name as torch names it; ``shape`` is the shape of the value there.
+    ``is_reached``, of the layer: a gradient that is not zero was measured there, by this way or by another.
     """
 
     kind: Literal["score", "step", "cut", "layer"]
@@ -55,6 +56,7 @@ class PathStep:
     operation: str = ""
     shape: tuple[int, ...] | None = None
     span: SourceSpan | None = None
+    is_reached: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

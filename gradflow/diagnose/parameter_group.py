@@ -13,6 +13,7 @@ from gradflow.diagnose.groups.freezing import if_not_meant
 from gradflow.diagnose.random_zero import DRAWN_ZERO
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.partial import some_ways_are_cut
+from gradflow.diagnose.values.zero_start import as_long_as, once_moved
 from gradflow.diagnose.zero_causes import CANCELLED, WAYS_CANCEL
 from gradflow.location import SourceSpan, is_machinery
 from gradflow.probe.audit_evidence import GroupCause, ParameterGroup
@@ -54,11 +55,16 @@ def explain_group(
     # that a gradient is zero is told also where it is not known of what
     found = [one for one in told if one.severity == "error"] or [one for one in told if group.kind == "zero"]
     zero = "that is only rounding error" if evidence.is_cancelled else "of exactly zero"
-    return tuple(_for_all(group, one, trainable, zero_factors, zero) for one in found)
+    return tuple(_for_all(group, one, trainable, zero_factors, evidence.zero_starts, zero) for one in found)
 
 
 def _for_all(
-    group: ParameterGroup, found: Diagnostic, trainable: Collection[str], zero_factors: Sequence[str], zero: str
+    group: ParameterGroup,
+    found: Diagnostic,
+    trainable: Collection[str],
+    zero_factors: Sequence[str],
+    starts: Sequence[str],
+    zero: str,
 ) -> Diagnostic:
     total = len(trainable)
     severity: Severity = "error"
@@ -70,9 +76,10 @@ def _for_all(
         )
     elif group.kind == "zero":
         message = f"{counted(len(group.members), total)} {_verb(group, 'get')} a gradient {zero}"
-        message += f", {_reason(found)}" if _reason(found) else ""
         if zero_factors:
             return _behind_zero(group, found, total, zero_factors)
+        reason = as_long_as(starts) if starts else _reason(found)
+        message += f", {reason}" if reason else ""
         if found.name not in _ALWAYS_ZERO or found.label in (CANCELLED, WAYS_CANCEL):
             severity = "info" if found.label == DRAWN_ZERO else "warning"
     elif group.kind == "not finite":
@@ -147,21 +154,15 @@ def _in_eval_mode_only(found: Diagnostic, trained_count: int) -> Diagnostic:
     )
 
 
-def _behind_zero(group: ParameterGroup, found: Diagnostic, total: int, factors: Sequence[str]) -> Diagnostic:
-    more = f" and {len(factors) - 1} more parameters are" if len(factors) > 1 else " is"
-    they, have = ("they", "have") if len(factors) > 1 else ("it", "has")
+def _behind_zero(group: ParameterGroup, found: Diagnostic, total: int, starts: Sequence[str]) -> Diagnostic:
+    """No fault as long as they learn themselves: after their first step a gradient arrives at the group."""
+    they_have = "they have" if len(starts) > 1 else "it has"
     return replace(
         found,
-        code=code_of("zero-multiplier"),
-        name="zero-multiplier",
         severity="info",
-        message=f"{counted(len(group.members), total)} {_verb(group, 'get')} a gradient of exactly zero, as long as "
-        f"`{factors[0]}`{more} zero",
-        label=f"multiplied by what `{factors[0]}` makes zero",
-        notes=(
-            f"tried: once {they} {have} moved off zero, {_all_of(group)} a gradient, so {they} {have} to learn first",
-        ),
-        helps=(),
+        message=f"{counted(len(group.members), total)} {_verb(group, 'get')} a gradient of exactly zero, "
+        f"{as_long_as(starts)}",
+        notes=(f"tried: {once_moved(starts)}, {_all_of(group)} a gradient, so {they_have} to learn first",),
         hides=group.members,
         path=(),
     )

@@ -8,17 +8,23 @@ from gradflow.diagnose.diagnostic import PathStep
 from gradflow.diagnose.flat_origin import flat_origin
 from gradflow.diagnose.zero_causes import explain_end
 from gradflow.graph.dependence import CutGroup
+from gradflow.graph.paths.way_through import way_through
 from gradflow.probe.evidence import Evidence
 
 __all__ = ["score_path"]
 
 
-def score_path(evidence: Evidence, cuts: Iterable[CutGroup] = (), *, mark_ends: bool = True) -> tuple[PathStep, ...]:
+def score_path(
+    evidence: Evidence, cuts: Iterable[CutGroup] = (), *, mark_ends: bool = True, through: CutGroup | None = None
+) -> tuple[PathStep, ...]:
     """Steps from the score to the target along the cheapest way; empty where the score does not depend on it.
 
-    ``mark_ends`` also marks where the gradient becomes zero, or stops being a number.
+    ``mark_ends`` also marks where the gradient becomes zero, or stops being a number. ``through`` is a cut that the
+    gradient is told to be incomplete for: the steps are then those of a way that it cuts.
     """
     trace, way = evidence.trace, evidence.dependence.way
+    if through is not None:
+        way = way_through(trace, evidence.dependence, through, evidence.bridges)
     if not way:
         return ()
     stops = _stops(evidence) if mark_ends else {}
@@ -54,7 +60,16 @@ def score_path(evidence: Evidence, cuts: Iterable[CutGroup] = (), *, mark_ends: 
         outputs = trace.outputs_of(source.operation)
         shape = _shape(evidence, outputs[0]) if outputs else None
         steps.append(_stop(evidence, source.operation, source.cause, shape))
-    steps.append(PathStep(kind="layer", label=evidence.target, module=evidence.target, shape=_shape(evidence, way[0])))
+    arrives = any(measured.arrived and measured.is_finite and not measured.is_zero for measured in evidence.measured)
+    steps.append(
+        PathStep(
+            kind="layer",
+            label=evidence.target,
+            module=evidence.target,
+            shape=_shape(evidence, way[0]),
+            is_reached=arrives,
+        )
+    )
     return tuple(steps)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gradflow.diagnose.cause_texts import text_for
 from gradflow.diagnose.random_zero import DRAWN_ZERO, is_drawn_zero
+from gradflow.diagnose.values.zero_start import label_of, way_out
 from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence, NodeFlow
 
@@ -122,7 +123,7 @@ def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
     if flow.least_factor and name not in _NORMALISING:
         return _cancelled(shown)
     if flow.factor == 0.0 or name in _MULTIPLYING:
-        return _multiplied(name, shown)
+        return _multiplied(name, shown, flow.zero_parameter)
     if name.endswith(".apply"):
         text = text_for("custom-function", name)
         return ZeroCause(name="custom-function", label="its backward returns zeros", note=text.note, helps=text.helps)
@@ -353,7 +354,7 @@ def _put_beside(evidence: Evidence, shown: str) -> ZeroCause:
     )
 
 
-def _multiplied(name: str, shown: str) -> ZeroCause:
+def _multiplied(name: str, shown: str, parameter: str) -> ZeroCause:
     if "dropout" in name:
         return ZeroCause(
             name="zero-multiplier",
@@ -361,11 +362,17 @@ def _multiplied(name: str, shown: str) -> ZeroCause:
             note="dropout multiplies what it drops by zero, and the gradient with it",
             helps=("use a probability below 1",),
         )
-    normalises = name in _NORMALISING
-    which = "weight" if normalises else "other factor"
+    which = "weight" if name in _NORMALISING else "other factor"
+    if parameter:
+        return ZeroCause(
+            name="zero-multiplier",
+            label=label_of(parameter, is_the_factor=True),
+            note=f"the {which} of `{shown}` is `{parameter}`: it is zero, and it scales the gradient as well",
+            helps=(way_out(parameter),),
+        )
     return ZeroCause(
         name="zero-multiplier",
-        label="its weight is exactly zero" if normalises else "multiplied by exactly zero",
+        label="its weight is exactly zero" if name in _NORMALISING else "multiplied by exactly zero",
         note=f"the {which} of `{shown}` is zero, and it scales the gradient as well",
         helps=("start the factor (gate, weight, mask, loss weight) from something other than zero",),
     )

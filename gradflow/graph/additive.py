@@ -5,7 +5,7 @@ from __future__ import annotations
 from gradflow.graph.operation_family import is_identity, join_family, plain_name
 from gradflow.trace.data import Trace
 
-__all__ = ["is_only_added"]
+__all__ = ["is_only_added", "is_only_added_at"]
 
 _ADDED_AT = {
     "linear": 2, "conv1d": 2, "conv2d": 2, "conv3d": 2, "conv_transpose1d": 2, "conv_transpose2d": 2,
@@ -23,12 +23,15 @@ def is_only_added(trace: Trace, value: int) -> bool:
         inputs = columns.inputs[start : columns.input_start[operation + 1]]
         if held.isdisjoint(inputs):
             continue
-        name = trace.name_of(operation)
-        if is_identity(name):
+        if is_identity(trace.name_of(operation)):
             held.update(trace.outputs_of(operation))
-        elif join_family(name) != "add" and any(
-            one in held and _ADDED_AT.get(plain_name(name)) != columns.argument[start + offset]
-            for offset, one in enumerate(inputs)
-        ):
+        elif any(one in held and not is_only_added_at(trace, operation, offset) for offset, one in enumerate(inputs)):
             return False
     return True
+
+
+def is_only_added_at(trace: Trace, operation: int, offset: int) -> bool:
+    """Whether an operation adds the input at ``offset`` of those that it reads, and does nothing else with it."""
+    name, columns = trace.name_of(operation), trace.operations
+    argument = columns.argument[columns.input_start[operation] + offset]
+    return join_family(name) == "add" or _ADDED_AT.get(plain_name(name)) == argument

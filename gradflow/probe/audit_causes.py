@@ -14,9 +14,9 @@ from gradflow.load.module_tree import modules_in, named_modules_in
 from gradflow.probe.audit.without_effect import are_without_effect
 from gradflow.probe.audit_evidence import GroupCause, ParameterGroup
 from gradflow.probe.audit_groups import group_parameters
-from gradflow.probe.awakening import awakened, zero_factors
 from gradflow.probe.evidence import Evidence, NodeFlow, TakingHook
 from gradflow.probe.examine import examine
+from gradflow.probe.factors.awakening import awakened, zero_factors
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory
@@ -153,7 +153,9 @@ class _Examination:
                 drawn_count=drawn_count,
                 redraw_count=chance.run_count,
             )
-        evidence = examine(self.laboratory, self.run, self._gradients_of(group), group.subject)
+        waits = group.kind == "zero" and group.subject in self.waiting
+        starts = self._factors_first(self._death(group)) if waits else None
+        evidence = examine(self.laboratory, self.run, self._gradients_of(group), group.subject, zero_starts=starts)
         self.undetermined += evidence.undetermined
         influence = evidence.influence
         if influence is not None and influence.matters is None:
@@ -164,9 +166,9 @@ class _Examination:
             subjects, death = self.laboratory.parameters, self._death(group)
             here = tuple(flow for flow in evidence.flows if flow.operation == death)
             evidence = replace(evidence, flows=here or evidence.flows)
-            if group.subject in self.waiting:
-                return GroupCause(group=group, evidence=evidence, zero_factors=self._factors_first(death))
-            in_vain = () if group.subject in self.taken else self._factors_read_at(death)
+            if waits:
+                return GroupCause(group=group, evidence=evidence, zero_factors=starts or ())
+            in_vain = () if group.subject in self.taken or evidence.zero_starts else self._factors_read_at(death)
             # for moving, the laboratory has to know more than the subjects
             self.laboratory.parameters = self.parameters
             is_without_effect = are_without_effect(self.laboratory, self.trace, group.members, in_vain)
@@ -192,7 +194,7 @@ class _Examination:
             self.factors = zero_factors(self.parameters, self.states, self.trace)
             if self.factors:
                 moved = {name: self.parameters[name] for name in self.factors}
-                self.waiting = awakened(self.laboratory, self.keeper, moved, zeros)
+                self.waiting = awakened(self.laboratory, moved, zeros)
             self.taken = taking_hooks(self.laboratory, zeros)
             self.deaths, reason = scan_deaths(self.laboratory.forward(), list(zeros.values()))
             if reason:

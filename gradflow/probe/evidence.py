@@ -169,6 +169,8 @@ class NodeFlow:
         At an end: a standard deviation or variance of values that are all equal.
     zero_operands
         At an end: which inputs of a product or quotient are all zero and make that nothing goes on.
+    zero_parameter
+        At an end: the parameter, all zeros, that the operation multiplies with.
     runs_hooks
         Whether it is torch's own node that lets the backward hooks of a module run, and computes nothing itself.
     backward_span
@@ -206,6 +208,7 @@ class NodeFlow:
     is_padding: bool = False
     is_of_equals: bool = False
     zero_operands: tuple[int, ...] = ()
+    zero_parameter: str = ""
     runs_hooks: bool = False
     backward_span: SourceSpan | None = None
     hides: frozenset[int] = frozenset()
@@ -281,6 +284,7 @@ class Evidence:
     ``unfollowed``: why it is not known whether what arrived is whole, one for each way that may lead to the score and
     could not be followed; ``undetermined`` has them too. ``unrecorded``: why the record does not tell what becomes of
     the target's values. ``unrun_read``: where code would read a parameter that no operation read, and did not run.
+    ``zero_starts`` are parameters of zeros: once moved, a gradient arrives that now is zero.
     """
 
     target: str
@@ -324,3 +328,4 @@ class Evidence:
     unfollowed: tuple[str, ...] = ()
     unrecorded: str = ""
     unrun_read: SourceSpan | None = None
+    zero_starts: tuple[str, ...] = ()

@@ -24,13 +24,13 @@ from gradflow.probe.evidence import (
     PartialLoss,
     RepairOutcome,
     SourceState,
-    TakingHook,
 )
+from gradflow.probe.factors.why_zero import WhyZero, why_zero
+from gradflow.probe.factors.zero_parameters import named_factors
 from gradflow.probe.failed_backward import explain_backward_error
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.forward_values.first_nan import FirstNan, first_nan
 from gradflow.probe.gradient import Gradients
-from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.moving.far_moves import is_moved_by
@@ -64,16 +64,26 @@ def examine(
     verify: bool = False,
     returned: ReturnedValues | None = None,
     redraw: bool = False,
+    zero_starts: tuple[str, ...] | None = None,
 ) -> Evidence:
     """Collect the evidence about one target from the base run and the experiments that it calls for.
 
     ``gradients`` is what the target got; what another one got, or what was raised for it, has no part in the answer.
     With ``verify``, a gradient that arrives is also compared with how the score moves; with ``redraw``, a layer that
     did not run is looked for in runs that draw other random numbers. ``returned`` is what became of the values that
-    left torch, where that was looked for already, for this target and others together.
+    left torch, ``zero_starts`` what keeps a gradient zero, where that is known already.
     """
     return _Examination(
-        laboratory, run, gradients, target, slice_text, index, verify, returned=returned, redraw=redraw
+        laboratory,
+        run,
+        gradients,
+        target,
+        slice_text,
+        index,
+        verify,
+        returned=returned,
+        redraw=redraw,
+        starts=zero_starts,
     ).evidence()
 
 
@@ -95,6 +105,7 @@ class _Examination:
         *,
         returned: ReturnedValues | None,
         redraw: bool,
+        starts: tuple[str, ...] | None,
     ) -> None:
         self.laboratory = laboratory
         self.trace: Trace = run.trace
@@ -108,12 +119,13 @@ class _Examination:
         self.verify = verify
         self.returned = returned
         self.redraw = redraw
+        self.starts = starts
         self.derivative: DerivativeCheck | None = None
         self.undetermined: list[str] = [] if target not in gradients.partly_seen else [NOT_FOLLOWED]
         self.flows: tuple[NodeFlow, ...] = ()
         self.is_cancelled = False
         self.absorbed_at = -1
-        self.taking_hooks: tuple[TakingHook, ...] = ()
+        self.why_zero = WhyZero()
         self.first_nan: FirstNan | None = None
         self.partial: tuple[PartialLoss, ...] = ()
         self.formulas: tuple[FormulaCheck, ...] = ()
@@ -208,11 +220,12 @@ class _Examination:
             nan_of_infinity=self.first_nan is not None and self.first_nan.reads_infinity,
             is_partly_seen=target in self.gradients.partly_seen,
             absorbed_at=self.absorbed_at,
-            taking_hooks=self.taking_hooks,
+            taking_hooks=self.why_zero.taking_hooks,
             undetermined=(*self.undetermined, *self.unfollowed),
             unfollowed=tuple(self.unfollowed),
             unrecorded=unrecorded,
             unrun_read=unrun_read(laboratory, trace, target) if self.is_parameter else None,
+            zero_starts=self.why_zero.zero_starts,
         )
 
     def _is_left_to_chance(self, not_called: NotCalled | None) -> bool:
@@ -250,18 +263,14 @@ class _Examination:
             self.flows = self._scan()
             if all(m.is_zero for m in looked_at if m.arrived):
                 self.flows = with_other_draws(self.laboratory, self.trace, self.target, self.flows)
-                self.taking_hooks = taking_hooks(self.laboratory, (self.target,)).get(self.target, ())
-                self.undetermined += [
-                    f"on which line {one.shown} was registered, because that was before the check"
-                    for one in self.taking_hooks
-                    if one.registered is None
-                ]
+                self.why_zero = why_zero(self.laboratory, self.trace, self.flows, self.target, self.index, self.starts)
+                self.undetermined += self.why_zero.undetermined
             birth = next((flow for flow in self.flows if flow.incoming_finite and not flow.outgoing_finite), None)
             if birth is not None and birth.operation >= 0:
                 self.first_nan = first_nan(self.laboratory, self.trace, birth.operation)
             if any(not m.is_finite for m in measured if m.arrived):
                 return dependence
-            if dependence.sides and not self.taking_hooks and all(m.is_zero for m in measured if m.arrived):
+            if dependence.sides and not self.why_zero.taking_hooks and all(m.is_zero for m in measured if m.arrived):
                 self.substitutes = substitutes(self.trace, self._formulas(dependence))
                 self.unfollowed += self._look_at_other_ways(dependence)
             if self.verify:
@@ -316,11 +325,8 @@ class _Examination:
         )
 
     def _is_on_the_way(self, dependence: Dependence, rows: frozenset[int]) -> bool:
-        return any(
-            dependence.depends[value] and dependence.reaches[value]
-            for row in rows
-            for value in self.trace.outputs_of(row)
-        )
+        made = (value for row in rows for value in self.trace.outputs_of(row))
+        return any(dependence.depends[value] and dependence.reaches[value] for value in made)
 
     def _look_for_cancellation(self, dependence: Dependence, largest: float) -> None:
         self.flows = self._scan()
@@ -333,8 +339,7 @@ class _Examination:
 
     def _values_used(self, dependence: Dependence) -> tuple[int, ...]:
         """The target's values that the score uses, where it uses only those of some calls; else all."""
-        used = tuple(value for value in self.values if dependence.reaches[value])
-        return used or self.values
+        return tuple(value for value in self.values if dependence.reaches[value]) or self.values
 
     def _frozen_at(self, source: SourceState) -> Any:
         frozen_at = self.laboratory.workload.provenance.frozen_at
@@ -350,7 +355,7 @@ class _Examination:
         flows, reason = self.laboratory.scan(self.target, count_zeros=self.index is not None)
         if reason:
             self.undetermined.append(f"where the gradient is lost on its way back, because {reason}")
-        return flows
+        return named_factors(self.laboratory, self.trace, flows, self.target)
 
     def _with_values_that_came_back(self, dependence: Dependence) -> Dependence:
         """The same, also through NumPy and Python numbers, where values left torch that can have a gradient."""

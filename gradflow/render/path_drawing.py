@@ -34,8 +34,11 @@ def draw_rail(rows: tuple[PathRow, ...], *, width: int, glyphs: Glyphs) -> list[
         rail = (f"{_rail(row, glyphs)} ", "gf.cut" if row.kind == "cut" else "gf.carries" if row.carries else "gf.lost")
         name = (set_cell_size(middle(cells[0], names, glyphs), names), style)
         rest = "".join(f"  {set_cell_size(cells[column], widths[column])}" for column in sorted(columns) if column)
-        line = (rail, name, (rest, style if row.kind == "cut" else "gf.lost"))
-        lines.append(_stripped(line))
+        drawn = _stripped((rail, name, (rest, style if row.kind == "cut" else "gf.lost")))
+        # not a column: it would be as wide as the place of the cut, and dropped with it
+        if row.note and sum(cell_len(text) for text, _ in drawn) + 2 + len(row.note) <= width:
+            drawn = (*drawn, (f"  {row.note}", "gf.plain"))
+        lines.append(drawn)
     return lines
 
 

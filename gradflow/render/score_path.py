@@ -22,7 +22,8 @@ class PathRow:
     """A line of the path as it is shown.
 
     ``what`` is the module's class, or the operation; ``carries`` tells whether the gradient gets here from the
-    score; ``kind`` ``"gap"`` stands for steps left out.
+    score; ``kind`` ``"gap"`` stands for steps left out. ``note`` is what is to be said of a layer behind a cut that
+    other ways reach.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class PathRow:
     what: str = ""
     shape: str = ""
     place: str = ""
+    note: str = ""
     carries: bool = True
 
 
@@ -114,8 +116,11 @@ def path_rows(steps: tuple[PathStep, ...], report: Report, most: int = MAX_ROWS)
             rows.append(PathRow(kind="gap", label=plural(step, "more step"), carries=carries))
             continue
         # the cut may lie within the layer itself, so that no step before it shows one
+        is_cut_off = not carries
         if step.kind == "cut" or (step.kind == "layer" and report.verdict in ("broken", "unused", "error")):
             carries = False
+        if step.kind == "layer":
+            carries = carries or step.is_reached
         rows.append(
             PathRow(
                 kind=step.kind,
@@ -123,6 +128,7 @@ def path_rows(steps: tuple[PathStep, ...], report: Report, most: int = MAX_ROWS)
                 what=_what(step, types, report),
                 shape=shape_text(step.shape),
                 place=place(step.span) if step.kind == "cut" and step.span is not None else "",
+                note="reached by other ways" if is_cut_off and carries else "",
                 carries=carries,
             )
         )

@@ -79,7 +79,7 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
         label="this way carries no gradient, the others do",
         annotations=annotations,
         module=trace.module_of(operation),
-        path=score_path(evidence) if severity == "error" else (),
+        path=score_path(evidence, (group, *loss.others), through=group) if severity == "error" else (),
         notes=tuple(notes),
         helps=(
             Help(text=text.helps[0], repair=repair),

@@ -12,6 +12,7 @@ from gradflow.diagnose.narrowest_read import narrowest_read
 from gradflow.diagnose.operation_place import operation_place
 from gradflow.diagnose.random_zero import tried_with_other_draws
 from gradflow.diagnose.score_path import score_path
+from gradflow.diagnose.values.zero_start import as_long_as, label_of, once_moved, way_out
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.diagnose.written import written
 from gradflow.diagnose.zero_causes import NOTHING_GOES_ON, clamped_to_zero, explain_end
@@ -32,14 +33,18 @@ def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
         return ()
     if evidence.absorbed_at >= 0:
         return (_absorbed(evidence),)
+    ends = [flow for flow in evidence.flows if flow.is_end]
+    if evidence.zero_starts and ends:
+        # moving them alone lets the gradient arrive: whatever else it ends at is not in its way
+        at = next((flow for flow in ends if flow.zero_parameter in evidence.zero_starts), ends[0])
+        return (_behind_zero(evidence, at),)
     found: dict[tuple[str, SourceSpan | None], Diagnostic] = {}
-    for flow in evidence.flows:
-        if flow.is_end:
-            diagnostic = _at(evidence, flow)
-            told = found.setdefault((diagnostic.name, diagnostic.location), diagnostic)
-            if told.module != diagnostic.module:
-                # one line of a class that the model holds twice: it ends in both
-                found[diagnostic.name, diagnostic.location] = replace(told, module="")
+    for flow in ends:
+        diagnostic = _at(evidence, flow)
+        told = found.setdefault((diagnostic.name, diagnostic.location), diagnostic)
+        if told.module != diagnostic.module:
+            # one line of a class that the model holds twice: it ends in both
+            found[diagnostic.name, diagnostic.location] = replace(told, module="")
     # that some positions are not read (other rows of the batch) is as it should be where the gradient ends elsewhere
     elsewhere = [diagnostic for diagnostic in found.values() if diagnostic.name != "position-not-read"]
     # of an operation of many parts, such as an LSTM, the part that is understood is told
@@ -94,6 +99,31 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
             if note
         ),
         helps=tuple(Help(text=text) for text in cause.helps),
+        hides=(evidence.target,),
+    )
+
+
+def _behind_zero(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
+    """It would arrive, were it not for parameters that start at zero."""
+    starts = evidence.zero_starts
+    first = flow.zero_parameter if flow.zero_parameter in starts else starts[0]
+    starts = (first, *(name for name in starts if name != first))
+    location, annotations = operation_place(evidence, flow.operation)
+    return Diagnostic(
+        code=code_of("zero-multiplier"),
+        name="zero-multiplier",
+        severity="error",
+        message=f"the gradient at `{evidence.target}` is zero, {as_long_as(starts)}",
+        location=location,
+        label=label_of(first, is_the_factor=first == flow.zero_parameter),
+        annotations=annotations,
+        module=evidence.trace.module_of(flow.operation) if flow.operation >= 0 else "",
+        path=score_path(evidence),
+        notes=(
+            f"tried: {once_moved(starts)}, a gradient arrives",
+            f"measured: {flow.incoming:.3g} (largest entry) comes in from the score, exactly zero goes on",
+        ),
+        helps=(Help(text=way_out(first)),),
         hides=(evidence.target,),
     )
 

@@ -39,8 +39,10 @@ DIAGNOSTIC = Diagnostic(
     annotations=(Annotation(span=SPAN, label="last value with a gradient path"),),
     module="neck",
     path=(
-        PathStep(kind="score", label="score[281]", module="fc", operation="select", shape=(), span=SPAN),
-        PathStep(kind="layer", label="layer4"),
+        PathStep(
+            kind="score", label="score[281]", module="fc", operation="select", shape=(), span=SPAN, is_reached=True
+        ),
+        PathStep(kind="layer", label="layer4", is_reached=True),
     ),
     notes=("`detach` returns a tensor that autograd does not follow",),
     helps=(

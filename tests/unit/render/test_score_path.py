@@ -82,3 +82,22 @@ def test_breadcrumb() -> None:
     assert draw_breadcrumb(steps("fc", "neck", cut=1), glyphs=UNICODE) == "s ← fc ← ✂ neck ← layer1"
     long = draw_breadcrumb(steps(*(f"b{index}" for index in range(30))), glyphs=ASCII)
     assert "... 24 more ..." in long
+
+
+def test_a_layer_that_other_ways_reach_says_so() -> None:
+    *before, layer = steps("fc", "neck", "conv", cut=1)
+    rows = path_rows((*before, replace(layer, is_reached=True)), REPORT)
+    assert [row.carries for row in rows] == [True, True, False, False, True]
+    assert [row.note for row in rows] == ["", "", "", "", "reached by other ways"]
+    drawn = ["".join(text for text, _ in line) for line in draw_rail(rows, width=80, glyphs=UNICODE)]
+    assert drawn[-1].startswith("● layer1")
+    assert drawn[-1].endswith("reached by other ways")
+    # the sign stays where there is no room for the words
+    narrow = ["".join(text for text, _ in line) for line in draw_rail(rows, width=24, glyphs=UNICODE)]
+    assert narrow[-1] == "● layer1"
+
+
+def test_a_layer_that_the_drawn_way_reaches_needs_no_words() -> None:
+    *before, layer = steps("fc", "conv")
+    rows = path_rows((*before, replace(layer, is_reached=True)), replace(REPORT, verdict="wrong"))
+    assert (rows[-1].carries, rows[-1].note) == (True, "")

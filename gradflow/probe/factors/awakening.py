@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import torch
 
 from gradflow.graph.additive import is_only_added
-from gradflow.probe.gradient import differentiate, measure
+from gradflow.probe.gradient import differentiate, measure_each
 from gradflow.probe.laboratory import Laboratory
 from gradflow.trace.data import Trace
 from gradflow.trace.run import run_forward
-from gradflow.trace.state import StateKeeper
 
 __all__ = ["awakened", "zero_factors"]
 
@@ -38,23 +38,33 @@ def zero_factors(parameters: Mapping[str, torch.Tensor], states: Mapping[str, st
 
 def awakened(
     laboratory: Laboratory,
-    keeper: StateKeeper,
     factors: Mapping[str, torch.Tensor],
     asked: Mapping[str, torch.Tensor],
+    *,
+    layers: Collection[str] = (),
+    index: Any = None,
 ) -> frozenset[str]:
-    """Those of ``asked`` that get a gradient other than zero once the factors have been moved by a little noise."""
-    keeper.rewind()
+    """What of ``asked`` and ``layers`` gets a gradient other than zero once the factors have been moved a little.
+
+    ``index`` is the part of what was asked for that is looked at.
+    """
+    laboratory.rewind()
     originals = {}
     generator = torch.Generator().manual_seed(_SEED)
     with torch.no_grad():
         for name, factor in factors.items():
-            keeper.before_write(factor)
+            laboratory.before_write(factor)
             originals[name] = factor.detach().clone()
             noise = torch.randn(factor.shape, generator=generator) * _NOISE
             factor.copy_(noise.to(device=factor.device, dtype=factor.dtype))
     try:
         run = run_forward(
-            laboratory.workload, laboratory.layers, asked, sites=laboratory.sites, before_write=keeper.before_write
+            laboratory.workload,
+            laboratory.layers,
+            asked,
+            sites=laboratory.sites,
+            before_write=laboratory.before_write,
+            outputs=laboratory.outputs,
         )
         if run.failure is not None:
             return frozenset()
@@ -63,7 +73,10 @@ def awakened(
         with torch.no_grad():
             for name, factor in factors.items():
                 factor.copy_(originals[name])
-    sizes = {name: measure(gradients.by_target[name][0]).max_abs or 0.0 for name in (*factors, *asked)}
+    sizes = {
+        name: max((one.max_abs or 0.0 for one in measure_each(found, None if name in factors else index)), default=0.0)
+        for name, found in gradients.by_target.items()
+    }
     # what cancels exactly while a factor is zero leaves a rounding error behind when it is not
     least = _ROUNDING * max(sizes.values(), default=0.0)
-    return frozenset(name for name in asked if sizes[name] > least)
+    return frozenset(name for name in (*asked, *layers) if sizes.get(name, 0.0) > least)

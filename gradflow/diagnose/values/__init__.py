@@ -1,0 +1,1 @@
+"""Words for what the values on the way do to a gradient."""

@@ -1,0 +1,1 @@
+"""Ways through the record: from the target to the score."""

@@ -1,0 +1,62 @@
+"""The way from the target to the score that leads through one cut, where the cheapest way goes past it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+
+from gradflow.graph.cut_group import Bridge, CutGroup
+from gradflow.graph.dependence import Dependence, value_inputs
+from gradflow.trace.data import Trace
+
+__all__ = ["way_through"]
+
+
+def way_through(
+    trace: Trace, dependence: Dependence, group: CutGroup, bridges: Iterable[Bridge] = ()
+) -> tuple[int, ...]:
+    """The values from the target to the score along the shortest way on which ``group`` cuts.
+
+    Before the cut the way keeps to values that carry the gradient, and behind it to those that the score uses. The
+    cheapest way where there is none through the cut: what made the score there was not recorded.
+    """
+    back = _Back(trace, bridges)
+    sources = set(dependence.way[:1])
+    cut = set(trace.outputs_of(group.operation))
+    behind = back.walk(trace.score, cut, lambda value: bool(dependence.depends[value]))
+    before = back.walk(group.value, sources, lambda value: bool(dependence.carries[value])) or back.walk(
+        group.value, sources, lambda value: bool(dependence.depends[value])
+    )
+    return (*before, *behind) if before and behind else dependence.way
+
+
+class _Back:
+    """Steps against the flow of the data, over bridges too."""
+
+    def __init__(self, trace: Trace, bridges: Iterable[Bridge]) -> None:
+        self._trace = trace
+        self._left_at = {bridge.enter: bridge.leave for bridge in bridges}
+
+    def walk(self, start: int, goals: Collection[int], is_open: Callable[[int], bool]) -> tuple[int, ...]:
+        """The shortest way back from ``start`` to one of ``goals``, in the order of the data; empty without one."""
+        came_from = {start: -1}
+        waiting = deque([start])
+        while waiting:
+            here = waiting.popleft()
+            if here in goals:
+                way = [here]
+                while came_from[way[-1]] >= 0:
+                    way.append(came_from[way[-1]])
+                return tuple(way)
+            for there in self._made_of(here):
+                if there not in came_from and is_open(there):
+                    came_from[there] = here
+                    waiting.append(there)
+        return ()
+
+    def _made_of(self, value: int) -> tuple[int, ...]:
+        producer = self._trace.values.producer[value]
+        if producer < 0:
+            return ()
+        read = (producer, self._left_at[producer]) if producer in self._left_at else (producer,)
+        return tuple(one for operation in read for one in value_inputs(self._trace, operation))

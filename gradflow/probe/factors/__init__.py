@@ -1,0 +1,1 @@
+"""What a gradient is multiplied with on its way."""
