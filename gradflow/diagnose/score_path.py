@@ -65,7 +65,7 @@ def score_path(
         PathStep(
             kind="layer",
             label=evidence.target,
-            module=evidence.target,
+            module=evidence.module,
             shape=_shape(evidence, way[0]),
             is_reached=arrives,
         )

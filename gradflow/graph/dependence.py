@@ -110,6 +110,7 @@ class _Analysis:
         self.parent: dict[int, tuple[int, tuple[CutGroup, ...]]] = {}
         self.cuts: list[tuple[CutGroup, tuple[int, ...]]] = []
         self.exits: list[int] = []
+        self.same_leaf = {source: source for source in self.sources if trace.values.producer[source] < 0}
         self.bridges: dict[int, Bridge] = {bridge.enter: bridge for bridge in bridges}
         self.differentiable = [is_differentiable(dtype) for dtype in trace.dtypes]
 
@@ -136,7 +137,7 @@ class _Analysis:
             cuts=self.cuts,
             depends=self.depends,
             carries=self.carries,
-            inputs_of=lambda operation: value_inputs(trace, operation),
+            inputs_of=self._data_of,
             groups_at=self._groups,
             group_of=self._group_of,
             bridges=self.bridges,
@@ -167,6 +168,12 @@ class _Analysis:
             if touched or operation in self.bridges:
                 self._visit(operation)
 
+    def _data_of(self, operation: int) -> Sequence[int]:
+        """What an operation makes its output of; a leaf that is switched on again is the leaf itself."""
+        inputs = value_inputs(self.trace, operation)
+        made = [value for value in self.trace.outputs_of(operation) if value in self.same_leaf]
+        return [self.same_leaf[value] for value in made if self.carries[value]] or inputs
+
     def _visit(self, operation: int) -> None:
         trace, depends, carries = self.trace, self.depends, self.carries
         outputs = trace.outputs_of(operation)
@@ -179,6 +186,9 @@ class _Analysis:
         if not inputs and bridge is None:
             return
         name = trace.name_of(operation)
+        if name in SWITCHES and inputs and inputs[0] in self.same_leaf:
+            self._switch(operation, outputs, inputs)
+            return
         mode = trace.operations.mode[operation]
         if mode:
             # what is changed in place keeps the history it had; everything else has none
@@ -199,6 +209,19 @@ class _Analysis:
             if bridge is not None and inputs:
                 left = [v for v in value_inputs(trace, bridge.leave) if carries[v]]
                 self.cuts.extend((self._group_of(bridge, v), (value,)) for v in left)
+
+    def _switch(self, operation: int, outputs: Sequence[int], inputs: list[int]) -> None:
+        """A leaf that is told to require grad, or not to, stays the same leaf: what reads it later counts again."""
+        leaf = self.same_leaf[inputs[0]]
+        for value in outputs:
+            self.same_leaf[value] = leaf
+            self.depends[value] = 1
+            self.carries[value] = self.trace.values.requires_grad[value]
+            if self.carries[value]:
+                self.cost[value], self.length[value] = 0, 1
+                self.parent[value] = (leaf, ())
+            else:
+                self._price(operation, value, inputs, None)
 
     def _note_unrecorded_write(self, operation: int, value: int, inputs: list[int]) -> None:
         """What is written while recording is off into a tensor with a history of its own: that one stays, this goes."""

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch.func import functional_call
 
-from gradflow.graph.dependence import Dependence
 from gradflow.load.module_tree import buffers_in, parameters_in
 from gradflow.probe.central_differences import STEPS, Comparison, Quotient, compare
 from gradflow.probe.dense_values import inner_product
@@ -32,14 +31,13 @@ from gradflow.probe.lone_function import noise_like, size_of
 from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.trace.capture import Activation, activation_of, chosen_position
 from gradflow.trace.conduct.whose_error import reason_of, run_theirs
-from gradflow.trace.data import Trace
 from gradflow.trace.moving import why_unmovable, write
 from gradflow.trace.run import eager_compilation
 from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.trace.views import Views
 from gradflow.values import tensors_in
 
-__all__ = ["check_derivative", "gradient_in_double", "locate_difference", "modules_on_the_way"]
+__all__ = ["check_derivative", "gradient_in_double"]
 
 _UNMOVED = 0
 _SEEDS = (1, 2)
@@ -48,7 +46,6 @@ _DIRECTIONS = 2
 _JITTER = 0.01
 _FAR_STEPS = (1e-2, 3e-3)
 _FAR_TOLERANCE = 5e-3
-_MOST_HALVINGS = 5
 _MOST_BYTES = 8 * 1024**3
 
 _Alter = Callable[[int, torch.Tensor], torch.Tensor]
@@ -117,38 +114,6 @@ def gradient_in_double(laboratory: Laboratory, target: str) -> tuple[torch.Tenso
         return _MovedModel(laboratory, target, None, False).gradients()
     except Exception:  # noqa: BLE001  (whatever the model raises in float64: then nothing can be said)
         return ()
-
-
-def locate_difference(laboratory: Laboratory, modules: Sequence[str]) -> tuple[str, str, int]:
-    """Between which two neighbours of ``modules``, on the way from target to score, a difference arises.
-
-    What is wrong lies behind every module at whose output the derivative differs, and before every one at which it
-    agrees. Returns the last of the former and the first of the latter (empty where there is none), and the number of
-    forward passes.
-    """
-    before = laboratory.forward_count
-    low, high = -1, len(modules)
-    for _ in range(_MOST_HALVINGS):
-        if high - low <= 1:
-            break
-        middle = (low + high) // 2
-        outcome = check_derivative(laboratory, modules[middle]).outcome
-        if outcome == "unclear":
-            break
-        low, high = (middle, high) if outcome == "differs" else (low, middle)
-    after = modules[low] if low >= 0 else ""
-    return after, modules[high] if high < len(modules) else "", laboratory.forward_count - before
-
-
-def modules_on_the_way(trace: Trace, dependence: Dependence) -> tuple[str, ...]:
-    """Modules that run once and whose output lies on the way from the target to the score, in its order."""
-    position = {value: number for number, value in enumerate(dependence.way)}
-    found: dict[int, str] = {}
-    for name, calls in trace.calls_by_module.items():
-        outputs = [position[value] for value in calls[0].outputs[:1] if value in position]
-        if name and not name.startswith("(") and len(calls) == 1 and outputs and outputs[0] > 0:
-            found.setdefault(outputs[0], name)
-    return tuple(found[number] for number in sorted(found))
 
 
 class _MovedModel:

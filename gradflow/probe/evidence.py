@@ -329,3 +329,13 @@ class Evidence:
     unrecorded: str = ""
     unrun_read: SourceSpan | None = None
     zero_starts: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """The module that the target is, or that holds the parameter: a parameter is none."""
+        return self.target if self.kind == "layer" else self.target.rpartition(".")[0]
+
+    @property
+    def what_it_gives(self) -> str:
+        """What the gradient was asked at, in words: the output of a layer, or the parameter itself."""
+        return f"the output of `{self.target}`" if self.kind == "layer" else f"`{self.target}`"

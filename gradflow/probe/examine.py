@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from gradflow.graph.cut_group import place_of
@@ -14,8 +13,9 @@ from gradflow.probe.absorption import SUSPICIOUSLY_SMALL, absorbing_operation, i
 from gradflow.probe.cancellation import may_have_cancelled
 from gradflow.probe.custom_backward import function_spans
 from gradflow.probe.custom_functions import check_custom_functions
+from gradflow.probe.derivative.locating import located
 from gradflow.probe.derivative_check import DerivativeCheck
-from gradflow.probe.directional import check_derivative, locate_difference, modules_on_the_way
+from gradflow.probe.directional import check_derivative
 from gradflow.probe.evidence import (
     Evidence,
     Influence,
@@ -33,6 +33,7 @@ from gradflow.probe.forward_values.first_nan import FirstNan, first_nan
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.layer_view import NotCalled
+from gradflow.probe.losses.partial_causes import stopped_while_switched_off
 from gradflow.probe.moving.far_moves import is_moved_by
 from gradflow.probe.moving.influence import find_influence
 from gradflow.probe.other_runs.by_chance import is_called_by_chance
@@ -385,10 +386,10 @@ class _Examination:
             self.unfollowed.clear()  # measured: nothing is missing, by whatever way it may have come
         if check.outcome != "differs" or is_explained:
             return
-        after, before, count = locate_difference(self.laboratory, modules_on_the_way(self.trace, dependence))
-        self.derivative = replace(
-            check, after=after or self.target, before=before, forward_count=check.forward_count + count
-        )
+        self.partial += stopped_while_switched_off(dependence, check.relative_error)
+        if self.partial:
+            return
+        self.derivative = located(self.laboratory, self.trace, dependence, self.target, check)
 
     def _formulas(self, dependence: Dependence) -> tuple[FormulaCheck, ...]:
         """The custom Functions on the way, each checked against its own forward."""

@@ -36,7 +36,7 @@ def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
                 severity="error",
                 message=f"`{evidence.target}` never ran, so there is no activation and no gradient",
                 location=evidence.registered_at.get(evidence.target),
-                module=evidence.target,
+                module=evidence.module,
                 notes=("why it did not run is not determined, because its source code could not be read",),
                 hides=(evidence.target,),
             ),
@@ -54,7 +54,7 @@ def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
             message=message,
             location=found.location,
             label=found.label,
-            module=evidence.target,
+            module=evidence.module,
             notes=(found.note,) if found.note else (),
             helps=(Help(text=found.help),) if found.help else (),
             hides=(evidence.target,),
@@ -72,7 +72,7 @@ def _left_to_chance(evidence: Evidence) -> Diagnostic:
         message=f"`{evidence.target}` did not run this time, so there is no activation and no gradient",
         location=found.location if found is not None else evidence.registered_at.get(evidence.target),
         label=found.label if found is not None and is_seen else "",
-        module=evidence.target,
+        module=evidence.module,
         notes=(
             "a random draw left it out this time, as layer drop does",
             "tried: it runs when other random numbers are drawn",
@@ -119,7 +119,7 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
             location=ending.span,
             label=ending.label,
             annotations=ending.annotations,
-            module=evidence.target,
+            module=evidence.module,
             notes=tuple(notes),
             helps=(Help(text=ending.help),),
             hides=(evidence.target,),
@@ -173,13 +173,13 @@ def _where_it_ends(evidence: Evidence) -> _Place:
             lost = _lost(evidence, trace.spans_from(call.site, call.first_operation))
             if lost is not None:
                 return lost
-            kept = "" if call.module == evidence.target else f", with the output of `{evidence.target}` in it"
+            kept = "" if call.module == evidence.module else f", with {evidence.what_it_gives} in it"
             note = f"nothing after this line reads what `{call.module}` returns{kept}"
             return _Place(
                 span,
                 "its result is not used from here on",
                 note,
-                "use the result, or ask for a layer whose output the score depends on",
+                f"use the result, or ask for {_one_that_counts(evidence)}",
             )
     site, moment = (trace.operations.site[last], last) if last >= 0 else (-1, 0)
     if site < 0:
@@ -200,12 +200,12 @@ def _lost(evidence: Evidence, spans: Iterable[SourceSpan]) -> _Place | None:
 
 def _dropped(evidence: Evidence, places: tuple[SourceSpan, ...]) -> _Place:
     """The last of the places to which functions hand back what is computed at the first."""
-    advice = "use the result, or ask for a layer whose output the score depends on"
+    advice = f"use the result, or ask for {_one_that_counts(evidence)}"
     if len(places) < 2:
         return _Place(
             places[0] if places else None,
             "the last operation that uses it; its result goes nowhere",
-            "the data of this layer ends here: no operation on the way to the score reads the result",
+            f"the data of this {evidence.kind} ends here: no operation on the way to the score reads the result",
             advice,
         )
     return _Place(
@@ -213,8 +213,14 @@ def _dropped(evidence: Evidence, places: tuple[SourceSpan, ...]) -> _Place:
         "its result is not used from here on",
         "no operation on the way to the score reads what is computed in this line",
         advice,
-        (Annotation(span=places[0], label=f"the last operation that uses the output of `{evidence.target}`"),),
+        (Annotation(span=places[0], label=f"the last operation that uses {evidence.what_it_gives}"),),
     )
+
+
+def _one_that_counts(evidence: Evidence) -> str:
+    if evidence.kind == "layer":
+        return "a layer whose output the score depends on"
+    return "a parameter that the score depends on"
 
 
 def _outermost(trace: Trace, sources: set[int]) -> ModuleCall | None:
@@ -235,7 +241,7 @@ def _overwritten(evidence: Evidence, span: SourceSpan) -> _Place | None:
         f"the {what} is set again here, and what it held is lost",
         f"no {reader} reads the {what} between line {span.line}, which sets it, and this line",
         "use the result of the first line here, or give the two results two names",
-        (Annotation(span=span, label=f"made from the output of `{evidence.target}`, never read"),),
+        (Annotation(span=span, label=f"made from {evidence.what_it_gives}, never read"),),
     )
 
 
@@ -245,7 +251,7 @@ def _left_out(evidence: Evidence, span: SourceSpan) -> _Place | None:
     if found is None:
         return None
     entry = f"`{found.container}[{found.entry}]`" if found.entry else "the entry with this layer's output"
-    held = Annotation(span=span, label=f"holds the output of `{evidence.target}`")
+    held = Annotation(span=span, label=f"holds {evidence.what_it_gives}")
     return _Place(
         found.span,
         f"chooses which entries of `{found.container}` are read, and leaves this one out",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Diagnostic, Help
 from gradflow.diagnose.score_path import score_path
+from gradflow.diagnose.values.difference_place import difference_place
 from gradflow.diagnose.verdict import is_off_on_purpose
-from gradflow.location import SourceSpan
 from gradflow.probe.derivative.harmful import harmful_losses
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.evidence import Evidence
@@ -58,31 +60,34 @@ def _info(message: str, note: str) -> Diagnostic:
 
 def _error(evidence: Evidence, check: DerivativeCheck, measured: str) -> Diagnostic:
     notes = [measured]
+    # a parameter has no output: there the difference is at the parameter itself
+    after = f"at the output of `{check.after}`" if check.after in _modules(evidence) else f"at `{check.after}`"
     if check.before:
-        notes.append(f"it is wrong still at the output of `{check.after}`, and right at that of `{check.before}`")
+        notes.append(f"it is wrong still {after}, and right at the output of `{check.before}`")
     elif check.after:
-        notes.append(f"it is wrong still at the output of `{check.after}`: the cause lies between there and the score")
-    module = check.before or check.after
+        notes.append(f"it is wrong still {after}: the cause lies between there and the score")
+    found = difference_place(evidence, check.after, check.before)
     return Diagnostic(
         code=code_of("wrong-derivative"),
         name="wrong-derivative",
         severity="error",
         message=f"the gradient at `{evidence.target}` is not the derivative of {evidence.score}",
-        location=_ran_at(evidence, module),
-        label="the difference arises up to here" if check.before else "the difference arises behind this",
-        module=module,
+        location=found.span,
+        label=found.label,
+        annotations=found.annotations,
+        module=check.before or (check.after if check.after in _modules(evidence) else evidence.module),
         path=score_path(evidence),
-        notes=tuple(notes),
+        notes=(*notes, *found.notes),
         helps=(
             Help(
-                text="look there for a hand-written backward, a tensor hook that returns something else, or numbers "
-                "that are kept from another call"
+                text="look for something there whose backward is not that of its forward: one written by hand, a hook "
+                "that changes a gradient or what is saved for backward, entries that are written more than once, an "
+                "option that scales or leaves out gradients, numbers kept from another call"
             ),
         ),
         hides=(evidence.target,),
     )
 
 
-def _ran_at(evidence: Evidence, module: str) -> SourceSpan | None:
-    calls = evidence.trace.calls_by_module.get(module, ())
-    return evidence.trace.site_span(calls[0].site) if calls else None
+def _modules(evidence: Evidence) -> Collection[str]:
+    return evidence.trace.calls_by_module

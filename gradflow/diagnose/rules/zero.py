@@ -168,7 +168,7 @@ def _unexplained(evidence: Evidence) -> Diagnostic:
         name=name,
         severity="warning",
         message=f"the gradient at `{evidence.target}` is {zero} in all {count:,} entries",
-        module=evidence.target,
+        module=evidence.module,
         path=score_path(evidence),
         notes=("the operation at which it becomes zero is not determined",),
         helps=(Help(text="try another input: a gradient can be zero at one input and not at others"),),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gradflow.graph.chance.draws import RANDOM_DRAW
 from gradflow.graph.cut_group import CutGroup
+from gradflow.graph.dependence import Dependence
 from gradflow.graph.derivatives import is_choice
+from gradflow.probe.evidence import PartialLoss
 from gradflow.trace.data import Trace
 
-__all__ = ["stopped_again", "takes_a_part"]
+__all__ = ["stopped_again", "stopped_while_switched_off", "takes_a_part"]
 
 _STOPS = frozenset(
     {"detach", "hook-detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap", RANDOM_DRAW}
@@ -30,9 +32,30 @@ def stopped_again(trace: Trace, way: Sequence[CutGroup]) -> CutGroup | None:
     A ``.detach()`` of what ``torch.autograd.grad`` gave without ``create_graph=True`` has nothing to stop: whoever
     wrote it did not want a gradient there (saliency as a mask, weights of losses balanced by their gradients).
     """
-    is_bare = False
+    return _stop_behind(way, lambda group: group.cause == "nondiff-op" and not is_choice(trace, group))
+
+
+def stopped_while_switched_off(dependence: Dependence, difference: float) -> tuple[PartialLoss, ...]:
+    """Ways of a parameter that begin where it is told not to require grad, and that are stopped behind that once more.
+
+    Whoever wrote both does not want a gradient there (negative samples that a model draws from itself). Such a way
+    cannot be mended to see what it brings: ``difference`` is how far the score is from following the gradient.
+    """
+    found = {}
+    for way in dependence.sides:
+        again = _stop_behind(way, lambda group: group.cause == "requires-grad-off")
+        if again is not None and way[0].cause == "requires-grad-off":
+            found[again.key] = PartialLoss(
+                group=way[0], relative_difference=difference, is_mended=False, stopped_again=again
+            )
+    return tuple(found.values())
+
+
+def _stop_behind(way: Sequence[CutGroup], is_bare: Callable[[CutGroup], bool]) -> CutGroup | None:
+    """The first stop for its own sake that stands behind a place of the way that gives numbers without a history."""
+    behind = False
     for group in way:
-        if is_bare and group.cause in _FOR_ITS_OWN_SAKE:
+        if behind and group.cause in _FOR_ITS_OWN_SAKE:
             return group
-        is_bare = is_bare or (group.cause == "nondiff-op" and not is_choice(trace, group))
+        behind = behind or is_bare(group)
     return None
