@@ -34,8 +34,8 @@ examples:
   gradflow check train.py:build --layer backbone.layer4
   gradflow check resnet50 --layer layer4 --svg graph.svg \\
       --weights DEFAULT --image cat.jpg --cam cam.png
-  gradflow check vit_b_16 --layer encoder.ln \\
-      --slice "[:, 1:]"
+  gradflow check swin_t --layer features.7 \\
+      --slice "[:, 2:5, 2:5]"
   gradflow check model.pth --arch net.py:Net --layer "c*"
   gradflow check net.py:Net --input-shape 1,16:int64 \\
       --param embed.weight --output report.json

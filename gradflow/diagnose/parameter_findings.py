@@ -68,6 +68,11 @@ def _frozen(members: Sequence[str], span: SourceSpan | None, total: int, severit
         label="frozen here" if span is not None else "",
         module=common_module(members),
         notes=() if span is not None else ("where is not determined, because gradflow did not see it happen",),
+        helps=(
+            Help(text="let what is to learn require grad: `requires_grad_(True)`, after everything that freezes it"),
+        )
+        if severity == "warning"
+        else (),
         hides=tuple(members),
     )
 

@@ -61,7 +61,8 @@ def _lines(report: AuditReport, *, width: int, ascii_only: bool) -> list[Text]:
 def _headline(report: AuditReport, layout: Layout) -> list[Text]:
     text = headline(report)
     count, sep, rest = text.partition(" get")
-    style = "gf.error" if report.exit_code else "gf.good"
+    # where nothing can learn, nothing is wrong for certain, and nothing is good either
+    style = "gf.error" if report.exit_code else "gf.good" if report.trainable else "gf.warning"
     shown = Text.assemble(styled(count, layout.glyphs, style), styled(sep + rest, layout.glyphs, "gf.headline"))
     return fill(shown, width=layout.width, indent=2)
 

@@ -115,7 +115,7 @@ def test_verify_says_that_all_is_well_and_what_it_cost():
     report = check(side_way.GatedByTensor(), verify=True)
     assert report.verdict == "connected"
     (only,) = report.diagnostics
-    assert (only.name, only.severity) == ("wrong-derivative", "info")
+    assert (only.name, only.severity) == ("verified-derivative", "info")
     assert report.environment.forward_count == 6
     assert "5 more forward passes" in only.notes[0]
 

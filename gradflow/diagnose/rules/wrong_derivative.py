@@ -16,6 +16,7 @@ from gradflow.probe.formula_check import wrong_formulas
 
 __all__ = ["gradient_is_verified"]
 
+_NAME = "wrong-derivative"
 _SYMMETRIC_ONLY = (
     "but only along symmetric directions: what reads one triangle of a matrix, such as "
     "`torch.linalg.cholesky`, gets the gradient among symmetric matrices"
@@ -35,10 +36,13 @@ def gradient_is_verified(evidence: Evidence) -> tuple[Diagnostic, ...]:
         message = f"verified: the gradient at {at} is the derivative of {evidence.score}"
         if check.is_symmetric:
             message += ", as long as its matrices stay symmetric"
-            return (_info(message, f"{cost}: autograd and central differences agree to 0.1%, {_SYMMETRIC_ONLY}"),)
-        return (_info(message, f"{cost}: autograd and central differences along random directions agree to 0.1%"),)
+            note = f"{cost}: autograd and central differences agree to 0.1%, {_SYMMETRIC_ONLY}"
+        else:
+            note = f"{cost}: autograd and central differences along random directions agree to 0.1%"
+        return (_info(message, note, name="verified-derivative"),)
     if check.outcome == "unclear":
-        return (_info(f"the gradient at `{evidence.target}` could not be verified", f"because {check.reason}"),)
+        message = f"the gradient at `{evidence.target}` could not be verified"
+        return (_info(message, f"because {check.reason}", name="unverified-derivative"),)
     error = 100 * check.relative_error
     share = f"{error:.0f}%" if error >= 10 else f"{error:.2g}%"
     measured = f"{cost}: central differences along random directions are off from autograd by {share} (relative L2)"
@@ -52,30 +56,31 @@ def gradient_is_verified(evidence: Evidence) -> tuple[Diagnostic, ...]:
     return (_error(evidence, check, measured),)
 
 
-def _info(message: str, note: str) -> Diagnostic:
-    return Diagnostic(
-        code=code_of("wrong-derivative"), name="wrong-derivative", severity="info", message=message, notes=(note,)
-    )
+def _info(message: str, note: str, *, name: str = _NAME) -> Diagnostic:
+    """``name`` says what came of it: only a gradient that is off is a wrong derivative."""
+    return Diagnostic(code=code_of(_NAME), name=name, severity="info", message=message, notes=(note,))
 
 
 def _error(evidence: Evidence, check: DerivativeCheck, measured: str) -> Diagnostic:
     notes = [measured]
     # a parameter has no output: there the difference is at the parameter itself
-    after = f"at the output of `{check.after}`" if check.after in _modules(evidence) else f"at `{check.after}`"
+    is_output = check.after in _modules(evidence)
+    after = f"at the output of `{check.after}`" if is_output else f"at `{check.after}`"
     if check.before:
-        notes.append(f"it is wrong still {after}, and right at the output of `{check.before}`")
+        right = f"at {'that' if is_output else 'the output'} of `{check.before}`"
+        notes.append(f"it is wrong still {after}, and right {right}")
     elif check.after:
         notes.append(f"it is wrong still {after}: the cause lies between there and the score")
     found = difference_place(evidence, check.after, check.before)
     return Diagnostic(
-        code=code_of("wrong-derivative"),
-        name="wrong-derivative",
+        code=code_of(_NAME),
+        name=_NAME,
         severity="error",
         message=f"the gradient at `{evidence.target}` is not the derivative of {evidence.score}",
         location=found.span,
         label=found.label,
         annotations=found.annotations,
-        module=check.before or (check.after if check.after in _modules(evidence) else evidence.module),
+        module=check.before or (check.after if is_output else evidence.module),
         path=score_path(evidence),
         notes=(*notes, *found.notes),
         helps=(
