@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from gradflow.diagnose.codes import CODES
 
@@ -79,3 +81,14 @@ def _write_cli_help() -> None:
 
 _copy_code_pages()
 _write_cli_help()
+
+
+def _link_to_code_pages(app: Any, docname: str, source: list[str]) -> None:
+    """In the clone, a link leads to the page where it lies; here, to the copy of it that is part of the site."""
+    up = "../" * docname.count("/")
+    source[0] = re.sub(r"\]\((?:\.\./)+gradflow/pages/", f"]({up}reference/codes/", source[0])
+
+
+def setup(app: Any) -> None:
+    """Sphinx calls this."""
+    app.connect("source-read", _link_to_code_pages)

@@ -13,7 +13,7 @@ from gradflow.cli.outputs import Outputs, add_force_option
 from gradflow.cli.parser import one_of
 from gradflow.cli.printing import printing, say
 from gradflow.cli.verb import Subparsers
-from gradflow.output.formats import chosen_format
+from gradflow.output.formats import chosen_format, said_of_file
 from gradflow.output.named import output_path
 from gradflow.printable import printable
 from gradflow.render.audit_formats import AUDIT_FORMATS, audit_content
@@ -95,7 +95,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=output_path,
         metavar="FILE",
-        help="write the report here instead of stdout, in the format that the name ends in",
+        help="write the report here instead of stdout, in the format that the name ends in, else as text",
     )
     add_force_option(group)
 
@@ -104,7 +104,7 @@ def show_audit(report: AuditReport, format_: str, output: Path | None, outputs: 
     """Print an audit, or write it to a file, one of ``outputs``."""
     if output is not None:
         outputs.write(output, audit_content(report, output, format_))
-        say(printable(f"wrote {output}"))
+        say(printable(said_of_file(output, format_)))
         return
     with printing():
         if format_ == "text":

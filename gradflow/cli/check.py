@@ -116,7 +116,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=output_path,
         metavar="FILE",
-        help="write the report here instead of stdout, in the format that the name ends in",
+        help="write the report here instead of stdout, in the format that the name ends in, else as text",
     )
     group.add_argument(
         "--svg",

@@ -12,6 +12,7 @@ from gradflow.cli.formats import show
 from gradflow.cli.outputs import Outputs
 from gradflow.cli.printing import say
 from gradflow.errors import GradflowError
+from gradflow.output.formats import said_of_file
 from gradflow.printable import printable
 from gradflow.render import file_content
 from gradflow.report import Report
@@ -46,7 +47,10 @@ def present(
     map_files = {name for each in shown.reports if each.cam is not None for name in each.cam.files}
     # the text names the maps itself, and why there is none where the verdict does not tell
     is_text = format_ == "text" and output is None
-    written = [f"wrote {path}" for path in desk.written if not (is_text and str(path) in map_files)]
+    formats = {output: format_}
+    written = [
+        said_of_file(path, formats.get(path, "")) for path in desk.written if not (is_text and str(path) in map_files)
+    ]
     untold = [each for each in refused if not (is_text and each.cam_refusal)]
     for line in [*_refusals(untold, has_others=bool(report.others)), *written]:
         say(printable(line))

@@ -9,7 +9,7 @@ from pathlib import Path
 from gradflow.errors import RenderError
 from gradflow.output.whole_file import is_stream
 
-__all__ = ["PICTURES", "chosen_format", "extensions_of", "format_named"]
+__all__ = ["PICTURES", "chosen_format", "extensions_of", "format_named", "said_of_file"]
 
 _FORMATS = {
     ".svg": "svg",
@@ -88,3 +88,10 @@ def chosen_format(given: str | None, path: Path | None, formats: Collection[str]
         raise RenderError(
             error.message, note=error.note, hint=f"{error.hint}, or say the format: `--format text`"
         ) from error
+
+
+def said_of_file(path: Path, format_: str) -> str:
+    """``wrote report.json``; that it is text where nobody would know it from the name."""
+    if format_ != "text" or not path.suffix or path.suffix.lower() in _FORMATS:
+        return f"wrote {path}"
+    return f"wrote {path} as text: `{path.suffix}` stands for no format, and `--format` says one"

@@ -121,6 +121,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return here
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_example_of_a_help_succeeds(verb: str, folder: Path) -> None:
     examples = _examples(verb, folder)

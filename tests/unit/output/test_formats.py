@@ -8,7 +8,7 @@ import pytest
 
 from gradflow.cli import main
 from gradflow.errors import RenderError
-from gradflow.output.formats import chosen_format, extensions_of, format_named
+from gradflow.output.formats import chosen_format, extensions_of, format_named, said_of_file
 
 NET = """
 import torch
@@ -124,3 +124,19 @@ def test_every_ending_stands_for_one_format() -> None:
     assert [format_named(Path(f"x{suffix}"), formats, "a report") for suffix in extensions_of(formats)] == list(formats)
     with pytest.raises(RenderError, match="has no extension"):
         format_named(Path("x"), formats, "a report")
+
+
+def test_text_behind_an_unknown_ending_is_said() -> None:
+    assert (
+        said_of_file(Path("x.foo"), "text")
+        == "wrote x.foo as text: `.foo` stands for no format, and `--format` says one"
+    )
+    assert said_of_file(Path("x.foo"), "json") == "wrote x.foo"
+    assert said_of_file(Path("x.TXT"), "text") == "wrote x.TXT"
+    assert said_of_file(Path("report"), "text") == "wrote report"
+
+
+@pytest.mark.parametrize("verb", ["check", "audit"])
+def test_a_command_says_so(folder: Path, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main([*COMMANDS[verb], "--output", "x.foo"])
+    assert "wrote x.foo as text" in capsys.readouterr().err
