@@ -97,10 +97,9 @@ def _told(evidence: Evidence, loss: PartialLoss, subject: str, text: CauseText, 
     """The message, and what speaks for or against a mistake."""
     trace, operation = evidence.trace, _operation_of(loss.group)
     if loss.estimates == "draw":
-        return f"what is drawn here hands no gradient on to {subject}; its likelihood is weighed instead", (
-            "the draw meets the values that it was drawn with, as in `log_prob`, and what comes of that is multiplied "
-            "with something else, or may be: so do score-function estimators (REINFORCE, policy gradients), where this "
-            "is meant"
+        return f"what is drawn here hands no gradient on to {subject}, and meets again what it was drawn with", (
+            "they meet as in `log_prob`, and what comes of that is multiplied with something else, or may be: so do "
+            "score-function estimators (REINFORCE, policy gradients), where this is meant"
         )
     if loss.estimates == "weight":
         return f"a part of the gradient of {subject} is stopped here, which only weighs the likelihood of a draw", (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from gradflow.graph.chance.draws import Draw
 from gradflow.graph.chance.origins import Origin, origin_of
 from gradflow.graph.dependence import value_inputs
-from gradflow.graph.operation_family import join_family
+from gradflow.graph.operation_family import join_family, plain_name
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DECISIONS, EXITS
 
@@ -61,9 +61,13 @@ def likelihood_of(trace: Trace, draw: Draw) -> Likelihood | None:
             if value not in likely and (value in after or not _is_one_of(origin_of(trace, value), origins))
         ]
         if of_terms:
-            likely.update(recorded)
-            adds = join_family(trace.name_of(row)) in ("add", "cat")
-            is_weighed = is_weighed or bool(recorded and others and not adds)
+            name = trace.name_of(row)
+            is_product = join_family(name) in ("mul", "attention") or plain_name(name) == "div"
+            weights = [value for value in others if not (requires_grad[value] and trace.values.producer[value] < 0)]
+            is_weighed = is_weighed or bool(recorded and weights and is_product)
+            # a layer that it goes through makes another value of it
+            if join_family(name) in ("add", "cat") or not any(requires_grad[value] for value in others):
+                likely.update(recorded)
         elif recorded and any(math.prod(trace.values.shape[value]) >= drawn_count for value in of_draw):
             met = [value for value in inputs if value not in after and requires_grad[value]]
             if any(_is_one_of(origin_of(trace, value), origins) for value in met):

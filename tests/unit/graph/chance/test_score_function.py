@@ -133,6 +133,16 @@ def test_a_reward_is_another_value_than_what_it_was_drawn_with() -> None:
     assert not origin_of(trace, sketch.mean).is_shared_by(origin_of(trace, reward))
 
 
+@pytest.mark.parametrize("loss", ["mse_loss", "mul"])
+def test_noise_that_is_added_and_decoded_is_not_weighed(loss: str) -> None:
+    policy = Policy()
+    noisy = policy.do("add", policy.mean, policy.drawn)
+    decoded = policy.do("linear", noisy, policy.leaf())
+    trace = policy.trace(policy.do(loss, decoded, policy.leaf(requires_grad=False)))
+    found = likelihood_of(trace, policy.draw(trace))
+    assert found is None or not found.is_weighed
+
+
 def test_one_that_is_only_added_is_not_weighed() -> None:
     policy = Policy()
     decoder = policy.leaf()
