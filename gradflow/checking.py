@@ -15,7 +15,7 @@ from gradflow.diagnose.diagnosing import diagnose, unexplained
 from gradflow.diagnose.own_line import at_own_line, operation_of
 from gradflow.diagnose.rules.forward_error import is_refusal
 from gradflow.diagnose.verdict import verdict_of
-from gradflow.errors import GradflowError, UsageError
+from gradflow.errors import GradflowError, Spelled, UsageError
 from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.load.layers import module_named, resolve_layers, resolve_parameters
@@ -138,7 +138,7 @@ def check_workload(
         with preserved(workload.model, inputs) as keeper:
             laboratory = Laboratory(workload, keeper, modules, tensors)
             if cam and not laboratory.has_values:
-                raise UsageError("a Grad-CAM needs values, and the meta device has none", hint="use another `--device`")
+                raise UsageError("a Grad-CAM needs values, and the meta device has none", hint="use another device")
             run = laboratory.forward()
             if run.failure is not None and not is_refusal(run.failure):
                 raise model_raised(run.failure)
@@ -319,9 +319,15 @@ def _statistics(name: str, measured: Measured) -> GradientStatistics:
     )
 
 
+_HOW_TO_ASK = Spelled(
+    "name a layer with `--layer` or a parameter with `--param`",
+    in_python="name a layer, or a parameter by `parameter=...`",
+)
+
+
 def _in_one(reports: Sequence[Report]) -> Report:
     """Several targets in one report: the first that is not connected stands for all."""
     if not reports:
-        raise GradflowError("nothing was asked for", hint="name a layer with `--layer` or a parameter with `--param`")
+        raise GradflowError("nothing was asked for", hint=_HOW_TO_ASK)
     first = next((report for report in reports if not report.connected), reports[0])
     return replace(first, others=tuple(report for report in reports if report is not first))

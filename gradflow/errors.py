@@ -7,8 +7,22 @@ optional ``note`` (why) and ``hint`` (what to do next). The command line prints 
 from __future__ import annotations
 
 import traceback
+from typing import Self
 
 from gradflow.printable import inert, printable_prose
+
+
+class Spelled(str):
+    """What to do next as the command line spells it; ``in_python`` is the same for who calls a function."""
+
+    __slots__ = ("in_python",)
+    in_python: str
+
+    def __new__(cls, on_the_command_line: str, *, in_python: str) -> Self:
+        """Both spellings."""
+        made = super().__new__(cls, on_the_command_line)
+        made.in_python = in_python
+        return made
 
 
 class GradflowError(Exception):
@@ -21,7 +35,8 @@ class GradflowError(Exception):
     note
         Context: why it went wrong. Optional.
     hint
-        What to do about it, as an instruction. Optional.
+        What to do about it, as an instruction. Optional. Where options of the command line are named, a
+        :class:`Spelled`: the command line prints the parts, and in Python an exception is shown as a whole.
     """
 
     reference = "gradflow-error"
@@ -31,14 +46,15 @@ class GradflowError(Exception):
         self.message = printable_prose(message)
         self.note = printable_prose(note)
         self.hint = printable_prose(hint)
+        self.hint_in_python = printable_prose(hint.in_python) if isinstance(hint, Spelled) else self.hint
         super().__init__(self.message)
 
     def __str__(self) -> str:
         lines = [self.message]
         if self.note:
             lines.append(f"note: {self.note}")
-        if self.hint:
-            lines.append(f"help: {self.hint}")
+        if self.hint_in_python:
+            lines.append(f"help: {self.hint_in_python}")
         return inert("\n".join(lines))
 
 
@@ -115,7 +131,7 @@ def _without_room(error: BaseException) -> GradflowError | None:
         return GradflowError(
             "there is not enough memory",
             note="beside what the model takes, gradflow keeps what a run changes, and a row for each operation",
-            hint="give a smaller input, for example with `--input-shape`",
+            hint=Spelled("give a smaller input, for example with `--input-shape`", in_python="give a smaller input"),
         )
     return None
 
@@ -125,8 +141,11 @@ def _mistake(error: BaseException) -> InternalError:
     return InternalError(
         f"a mistake of gradflow, not of your code: {type(error).__name__}{f': {text}' if text else ''}",
         note=_origin(error),
-        hint="please report it with what `gradflow --version` says, the command or call, and the traceback, which "
-        "`--debug` shows",
+        hint=Spelled(
+            "please report it with what `gradflow --version` says, the command or call, and the traceback, which "
+            "`--debug` shows",
+            in_python="please report it with `gradflow.__version__`, the call, and the traceback",
+        ),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from gradflow.errors import LayerNotFoundError
+from gradflow.errors import LayerNotFoundError, Spelled
 from gradflow.load.module_tree import named_buffers_in, named_modules_in, named_parameters_in
 
 __all__ = ["module_named", "resolve_layers", "resolve_parameters"]
@@ -56,11 +56,17 @@ def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_nam
 
     def advise(wanted: str) -> str:
         if _find(wanted, parameters):
-            return f"`{wanted}` is a parameter: ask for it with `--param {wanted}`"
+            return Spelled(
+                f"`{wanted}` is a parameter: ask for it with `--param {wanted}`",
+                in_python=f"`{wanted}` is a parameter: ask for it with `parameter={wanted!r}`",
+            )
         held = next((name for name in _glob(wanted, containers)), None)
         if held is not None:
             return _advise_on_container(held, [name for name in modules if name not in containers], parameters)
-        return f"`gradflow layers {model_name}` lists all layers"
+        return Spelled(
+            f"`gradflow layers {model_name}` lists all layers",
+            in_python="`[name for name, _ in model.named_modules()]` has all layers",
+        )
 
     return _resolve(patterns, list(modules), "layer", advise, not_by_glob=containers)
 
@@ -68,9 +74,11 @@ def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_nam
 def _advise_on_container(held: str, layers: Iterable[str], tensors: Iterable[str]) -> str:
     """What to ask for in place of a module that has no ``forward``: what it holds."""
     if any(name.startswith(f"{held}.") for name in layers):
-        return f"`{held}` only holds other layers and never runs itself: ask for those with `--layer '{held}.*'`"
+        why = f"`{held}` only holds other layers and never runs itself: ask for those with"
+        return Spelled(f"{why} `--layer '{held}.*'`", in_python=f"{why} `{f'{held}.*'!r}`")
     if any(name.startswith(f"{held}.") for name in tensors):
-        return f"`{held}` only holds parameters and never runs itself: ask for those with `--param '{held}.*'`"
+        why = f"`{held}` only holds parameters and never runs itself: ask for those with"
+        return Spelled(f"{why} `--param '{held}.*'`", in_python=f"{why} `parameter={f'{held}.*'!r}`")
     return f"`{held}` never runs itself, and holds no layer that does"
 
 
@@ -103,8 +111,12 @@ def resolve_parameters(
         found = _find(wanted, modules)
         if found:
             owned = ", ".join(f"`{name}`" for name in names if name.rpartition(".")[0] == found[0])
-            return f"`{wanted}` is a layer" + (f" with {owned}" if owned else "") + f": use `--layer {wanted}`"
-        return f"`gradflow layers {model_name}` lists all layers; a parameter is named `LAYER.weight` or `LAYER.bias`"
+            what = f"`{wanted}` is a layer" + (f" with {owned}" if owned else "")
+            return Spelled(f"{what}: use `--layer {wanted}`", in_python=f"{what}: ask for it as a layer")
+        return Spelled(
+            f"`gradflow layers {model_name}` lists all layers; a parameter is named `LAYER.weight` or `LAYER.bias`",
+            in_python="`[name for name, _ in model.named_parameters()]` has all parameters",
+        )
 
     return _resolve(patterns, names, "parameter", advise)
 

@@ -28,7 +28,7 @@ def parse_slice(text: str) -> tuple[Any, ...]:
         parts = tuple(_part(part) for part in (index.elts if isinstance(index, ast.Tuple) else [index]))
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:  # the last two: too deep
         raise UsageError(
-            f"`{text}` is not a slice", hint='write it as in Python: `--slice "[:, 1:]"`, `--slice "[0, ..., 3]"`'
+            f"`{text}` is not a slice", hint='write it as in Python, such as `"[:, 1:]"` or `"[0, ..., 3]"`'
         ) from error
     if any(isinstance(part, slice) and part.step is not None and part.step < 1 for part in parts):
         raise UsageError(

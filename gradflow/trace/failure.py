@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import TracebackType
 
-from gradflow.errors import ModelRaisedError
+from gradflow.errors import ModelRaisedError, Spelled
 from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
 from gradflow.source_place import place
 from gradflow.trace.conduct.raised_by import is_own_raise
@@ -81,7 +81,11 @@ def model_raised(failure: ForwardFailure) -> ModelRaisedError:
     where = f" at {place(failure.span)} in {failure.span.function}" if failure.span is not None else ""
     said = f": {failure.message}" if failure.message else ""
     note = "gradflow runs the model as it is; this exception comes from the model with this input"
-    hint = "run the model once by hand with the same input; `--input` or `--input-shape` gives it another one"
+    by_hand = "run the model once by hand with the same input"
+    hint: str = Spelled(
+        f"{by_hand}; `--input` or `--input-shape` gives it another one",
+        in_python=f"{by_hand}; `inputs=...` gives it another one",
+    )
     if isinstance(failure.error, RecursionError):
         note = (
             "following a model takes some more frames of the stack for each module within another, so one that is "

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gradflow.errors import NoSpatialAxesError
+from gradflow.errors import NoSpatialAxesError, Spelled
 
 __all__ = ["FeatureLayout", "batch_size", "feature_layout", "input_size", "token_grid"]
 
@@ -73,7 +73,10 @@ def feature_layout(shape: tuple[int, ...], size: tuple[int, int] | None, *, laye
         f"no spatial axes: {name} has shape {list(shape)}",
         note="a map needs a height and a width to lie on; this output has "
         + ("positions in a sequence that is not a picture's" if len(shape) == 3 else "lost its places"),
-        hint="ask for a layer before the pooling; `--layer auto` finds the last one that still has places",
+        hint=Spelled(
+            "ask for a layer before the pooling; `--layer auto` finds the last one that still has places",
+            in_python='ask for a layer before the pooling; `"auto"` finds the last one that still has places',
+        ),
     )
 
 

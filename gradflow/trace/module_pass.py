@@ -12,7 +12,7 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
-from gradflow.errors import UsageError
+from gradflow.errors import Spelled, UsageError
 from gradflow.interrupts import give_held_interrupt
 from gradflow.load.module_tree import named_modules_in, named_parameters_in
 from gradflow.load.workload import Workload
@@ -81,7 +81,12 @@ def require_enterable(workload: Workload) -> None:
         raise UsageError(
             "the layers inside this model cannot be seen",
             note="; ".join(workload.limits),
-            hint=f"ask for a parameter instead, such as `--param {name}`" if name else "",
+            hint=Spelled(
+                f"ask for a parameter instead, such as `--param {name}`",
+                in_python=f"ask for a parameter instead, such as `{name}`",
+            )
+            if name
+            else "",
         )
 
 

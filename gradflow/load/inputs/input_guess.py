@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradflow.errors import UsageError
+from gradflow.errors import Spelled, UsageError
 from gradflow.load.inputs.batch_of_two import normalises_batches, two_samples
 from gradflow.load.inputs.configured_input import configured_inputs
 from gradflow.load.inputs.first_layer import Candidate, candidates_of
@@ -22,7 +22,10 @@ from gradflow.load.trial.twin import NoTwinError, twin_without_data
 
 __all__ = ["GuessedInputs", "guess_inputs"]
 _LARGE = 1_000_000
-_WAYS_TO_GIVE = "pass `--input-shape 1,3,224,224`, `--input FILE` or `--image FILE`"
+_WAYS_TO_GIVE = Spelled(
+    "pass `--input-shape 1,3,224,224`, `--input FILE` or `--image FILE`",
+    in_python="pass one: `inputs=torch.randn(1, 3, 224, 224)`",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from gradflow.errors import ScoreError, UsageError
+from gradflow.errors import ScoreError, Spelled, UsageError
 from gradflow.load.scores.choice import Choice, is_real_valued
 from gradflow.load.scores.output_tensor import choose_tensor, parts_of
 from gradflow.load.scores.score_function import call_score_function, span_of_score
@@ -111,7 +111,10 @@ def _all_outputs(selector: Selector | None, choice: Choice) -> Callable[[Any], t
             if not _is_differentiable(tensor):
                 raise ScoreError(
                     f"`{where}` holds whole numbers ({str(tensor.dtype).removeprefix('torch.')}): no loss can be made",
-                    hint="give a loss of your own: `--loss file.py:function`",
+                    hint=Spelled(
+                        "give a loss of your own: `--loss file.py:function`",
+                        in_python="give a loss of your own: `loss=function`",
+                    ),
                 )
             tensors = [(tensor, where)]
         if len(tensors) == 1 and tensors[0][0].numel() == 1:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gradflow.errors import ScoreError, UsageError
+from gradflow.errors import ScoreError, Spelled, UsageError
 from gradflow.load.names import did_you_mean
 from gradflow.load.scores.choice import Choice
 from gradflow.load.scores.output_tensor import choose_tensor
@@ -57,7 +57,7 @@ def make_objective(
     if score is not None:
         if target is not None:
             raise UsageError(
-                "`--target` and `--score` both say what is differentiated", hint="let the function pick the class"
+                "a target and a score function both say what is differentiated", hint="let the function pick the class"
             )
         return Objective(compute=_by_function(score, selector), span=span_of_score(score))
     names = tuple(class_names)
@@ -106,8 +106,11 @@ def _class_index(target: str, names: Sequence[str]) -> int:
     if not names:
         raise ScoreError(
             f"`{target}` is no class index, and the names of the model's classes are not known",
-            note="torchvision's trained weights bring the names: `--weights DEFAULT`",
-            hint="give the index of the class, or `top1`",
+            hint=Spelled(
+                "give the index of the class, or `top1`; torchvision's trained weights bring the names: "
+                "`--weights DEFAULT`",
+                in_python="give the index of the class, or `top1`",
+            ),
         )
     raise ScoreError(f"there is no class `{target}`", hint=did_you_mean(target, names) or "give its index")
 
@@ -155,7 +158,7 @@ def _ranked(tensor: torch.Tensor, where: str, rank: int) -> Scored:
     if tensor.ndim != 2:
         raise ScoreError(
             f"`top{rank}` needs one score per class, and `{where}` has shape {list(tensor.shape)}",
-            hint="give a class index, or leave `--target` out for the largest entry",
+            hint="give a class index, or no target for the largest entry",
         )
     if rank > tensor.shape[1]:
         raise ScoreError(f"`top{rank}` does not exist: `{where}` has {tensor.shape[1]} classes")
@@ -168,7 +171,7 @@ def _ranked(tensor: torch.Tensor, where: str, rank: int) -> Scored:
 
 def _of_class(tensor: torch.Tensor, where: str, index: int) -> Scored:
     if tensor.ndim == 0:
-        raise ScoreError(f"`{where}` is a single number, so it has no class {index}", hint="leave `--target` out")
+        raise ScoreError(f"`{where}` is a single number, so it has no class {index}", hint="give no target")
     dimension = {1: 0, 2: 1, 3: 2}.get(tensor.ndim, 1)
     count = tensor.shape[dimension]
     if not 0 <= index < count:

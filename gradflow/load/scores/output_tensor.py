@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 import torch
 
-from gradflow.errors import ScoreError
+from gradflow.errors import ScoreError, Spelled
 from gradflow.load.scores.choice import Choice
 from gradflow.load.selector import part_names
 
@@ -46,13 +46,19 @@ def choose_tensor(value: Any, path: str = "output", choice: Choice | None = None
         raise ScoreError(
             f"the model's output has no entries: {empty}",
             note="a detection model with random weights often finds nothing",
-            hint="use trained weights, another input, or a score of your own: `--score file.py:function`",
+            hint=Spelled(
+                "use trained weights, another input, or a score of your own: `--score file.py:function`",
+                in_python="use trained weights, another input, or a score of your own: `score=function`",
+            ),
         )
     names = part_names(value)
     raise ScoreError(
         f"the model's output, a `{type(value).__name__}`, holds no tensor",
         note=f"it has {', '.join(names)}" if names else "",
-        hint="say how a score is made from it: `--score file.py:function`",
+        hint=Spelled(
+            "say how a score is made from it: `--score file.py:function`",
+            in_python="say how a score is made from it: `score=function`",
+        ),
     )
 
 

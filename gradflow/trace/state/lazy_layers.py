@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer
 
-from gradflow.errors import ModelRaisedError
+from gradflow.errors import ModelRaisedError, Spelled
 from gradflow.interrupts import give_held_interrupt
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.user_code import raised_in
@@ -67,7 +67,10 @@ def _run_once(workload: Workload) -> None:
         raise ModelRaisedError(
             f"the model raised {type(error).__name__} in its forward{f': {text}' if text else ''}",
             note=f"{raised_in(error)}, in the run in which its lazy layers get their parameters",
-            hint="run the model by hand with the same input; `--input` or `--input-shape` gives it another one",
+            hint=Spelled(
+                "run the model by hand with the same input; `--input` or `--input-shape` gives it another one",
+                in_python="run the model by hand with the same input; `inputs=...` gives it another one",
+            ),
         ) from error
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._NormBase) and id(module.running_mean) not in before:
