@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gradflow.graph.dependence import Bridge, analyse
+from gradflow.graph.dependence import Bridge, CutGroup, analyse
+from gradflow.graph.paths.way_through import way_through
 from gradflow.trace.data import OperationColumns, Trace, ValueColumns
 
 
@@ -220,3 +221,49 @@ def test_a_long_chain_is_linear_in_time():
     for _ in range(100_000):
         h = s.do("mul", h)
     assert analyse(s.trace(h, layer=layer), (layer,)).score_carries
+
+
+def test_a_leaf_that_is_switched_off_and_on_again_is_the_same_leaf():
+    sketch = Sketch()
+    weight, x = sketch.leaf(requires_grad=True), sketch.leaf()
+    off = sketch.do("requires_grad_", weight, grad=False)
+    drawn = sketch.do("linear", x, off, grad=False)
+    stopped = sketch.do("detach", drawn, grad=False)
+    on = sketch.do("requires_grad_", off)
+    score = sketch.do("linear", stopped, on)
+    found = analyse(sketch.trace(score, weight=weight), (weight,))
+    assert found.score_carries
+    assert found.needed == ()
+    # the other way begins where it is switched off, and does not go on along the switch back
+    assert [[group.cause for group in way] for way in found.sides] == [["requires-grad-off", "detach"]]
+
+
+def test_the_result_of_an_operation_is_no_leaf_that_can_be_switched_on_again():
+    sketch = Sketch()
+    weight = sketch.leaf(requires_grad=True)
+    made = sketch.do("mul", weight, grad=False)
+    on = sketch.do("requires_grad_", made)
+    score = sketch.do("sum", on)
+    found = analyse(sketch.trace(score, weight=weight), (weight,))
+    assert not found.score_carries
+    assert found.needed
+
+
+def test_a_way_through_a_cut_goes_past_the_shorter_one():
+    sketch = Sketch()
+    x = sketch.leaf(requires_grad=True)
+    low = sketch.do("linear", x)
+    long = sketch.do("tanh", low)
+    stopped = sketch.do("detach", long, grad=False)
+    joined = sketch.do("add", low, stopped)
+    score = sketch.do("sum", joined)
+    trace = sketch.trace(score, x=x)
+    found = analyse(trace, (x,))
+    (cut,) = found.cuts
+    assert found.way == (x, low, joined, score)
+    assert way_through(trace, found, cut) == (x, low, long, stopped, joined, score)
+    # of a cut that is on no way to the score, the cheapest way is all there is
+    lone = sketch.do("detach", low, grad=False)
+    trace = sketch.trace(score, x=x)
+    elsewhere = CutGroup(cause="detach", operation=len(trace) - 1, value=low)
+    assert lone not in way_through(trace, analyse(trace, (x,)), elsewhere)
