@@ -13,8 +13,8 @@ from gradflow.probe.absorption import SUSPICIOUSLY_SMALL, absorbing_operation, i
 from gradflow.probe.cancellation import may_have_cancelled
 from gradflow.probe.custom_backward import function_spans
 from gradflow.probe.custom_functions import check_custom_functions
-from gradflow.probe.derivative.locating import located
 from gradflow.probe.derivative_check import DerivativeCheck
+from gradflow.probe.differences.locating import located
 from gradflow.probe.directional import check_derivative
 from gradflow.probe.evidence import (
     Evidence,

@@ -1,0 +1,1 @@
+"""Where a gradient that is compared with the score begins to differ."""
