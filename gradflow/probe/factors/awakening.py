@@ -11,6 +11,7 @@ from gradflow.graph.additive import is_only_added
 from gradflow.probe.gradient import differentiate, measure_each
 from gradflow.probe.laboratory import Laboratory
 from gradflow.trace.data import Trace
+from gradflow.trace.moving import write
 from gradflow.trace.run import run_forward
 
 __all__ = ["awakened", "zero_factors"]
@@ -51,12 +52,12 @@ def awakened(
     laboratory.rewind()
     originals = {}
     generator = torch.Generator().manual_seed(_SEED)
-    with torch.no_grad():
-        for name, factor in factors.items():
-            laboratory.before_write(factor)
-            originals[name] = factor.detach().clone()
-            noise = torch.randn(factor.shape, generator=generator) * _NOISE
-            factor.copy_(noise.to(device=factor.device, dtype=factor.dtype))
+    for name, factor in factors.items():
+        original = factor.detach().clone()
+        noise = torch.randn(factor.shape, generator=generator) * _NOISE
+        # autograd does not notice: somebody may still want to go back through a graph that reads the parameter
+        if not write(factor, noise.to(device=factor.device, dtype=factor.dtype), laboratory.before_write):
+            originals[name] = original
     try:
         run = run_forward(
             laboratory.workload,
@@ -70,9 +71,8 @@ def awakened(
             return frozenset()
         gradients = differentiate(run, {**factors, **asked})
     finally:
-        with torch.no_grad():
-            for name, factor in factors.items():
-                factor.copy_(originals[name])
+        for name, original in originals.items():
+            write(factors[name], original)
     sizes = {
         name: max((one.max_abs or 0.0 for one in measure_each(found, None if name in factors else index)), default=0.0)
         for name, found in gradients.by_target.items()

@@ -65,9 +65,15 @@ def test_the_audit_says_it_in_the_same_words(how: str) -> None:
 
 def test_the_model_is_left_as_it_was() -> None:
     model = _Head(PRODUCTS["itself"])
+    loss = model(torch.ones(2, 3)).sum()
+    version = model.gain._version
     _check(model)
+    gradflow.audit(model, inputs=torch.ones(2, 3))
     assert not model.gain.any()
     assert model.gain.grad is None
+    assert model.gain._version == version
+    # a graph that was there before can still be gone back through
+    loss.backward()
 
 
 class _TwoGates(nn.Module):
