@@ -120,7 +120,7 @@ class Report:
         Of a watched program: what was seen of its gradients, which is all that ``connected`` rests on.
     is_clear
         Of a watched program: whether what was seen is what a program without fault shows. Not so where no gradient was
-        asked for, none of those that were looked for came, or an exception ended it.
+        asked for, none of those that were looked for came, an exception ended it, or its exit status is not 0.
     cam
         The Grad-CAM, where one was asked for and the path is connected in the run that it is made of.
     cam_refusal

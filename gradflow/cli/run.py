@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter  # as it is now: the program may lay out a clock of its own
 
@@ -110,13 +111,15 @@ class Run:
         watch, ended_by = Watch(steps=args.steps, formulas=not args.no_formulas), EndedBy()
         started, process, is_ours = perf_counter(), os.getpid(), _is_own_process()
 
-        def tell(*, is_flushed: bool = True) -> Report:
+        def tell(*, status: int = 0, is_flushed: bool = True) -> Report:
             report = outcome(
                 watch.observation,
                 program=args.program,
                 duration_s=perf_counter() - started,
                 refine=ended_by.refine,
             )
+            # a program that says itself that it failed, as a run of tests does, is not given a clean bill
+            report = replace(report, is_clear=report.is_clear and not status)
             _show(report, format_, output, outputs, is_flushed=is_flushed)
             _draw(report, pictures, outputs)
             return report
@@ -139,7 +142,7 @@ class Run:
         if os.getpid() != process:
             return status  # a process that the program forked: the one that started it reports
         try:
-            report = tell()
+            report = tell(status=status)
         except Exception as failure:
             if isinstance(failure, GradflowError) or not status:
                 raise

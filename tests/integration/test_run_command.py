@@ -44,12 +44,14 @@ def test_output_and_status_are_the_programs_own(tmp_path: Path, how: str) -> Non
         assert "error[GF101] detach" in watched.stderr
 
 
-def test_a_healthy_program_gets_one_line(tmp_path: Path) -> None:
-    (tmp_path / "train.py").write_text(PROGRAM.replace("{how}", "relu()"))
+@pytest.mark.parametrize(("status", "word"), [(0, "no fault found: "), (3, "")])
+def test_a_healthy_program_gets_one_line(tmp_path: Path, status: int, word: str) -> None:
+    """What the program itself calls a failure, as a run of tests may, is not called free of faults."""
+    (tmp_path / "train.py").write_text(PROGRAM.replace("{how}", "relu()").replace("exit(3)", f"exit({status})"))
     watched = python(tmp_path, "-m", "gradflow", "run", "train.py")
     seen = "1 backward pass brought gradients to 2 leaves"
     watched_text = "10 operations, 1 forward pass, 1 backward pass"
-    assert watched.stderr.strip().splitlines() == [f"gradflow: no fault found: {seen} ({watched_text})"]
+    assert watched.stderr.strip().splitlines() == [f"gradflow: {word}{seen} ({watched_text})"]
 
 
 def test_strict_turns_a_silent_fault_into_a_failure(tmp_path: Path) -> None:
