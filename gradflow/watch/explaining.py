@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import metadata
 
@@ -136,10 +136,21 @@ def _findings_and_doubts(
     if not found and not doubts:
         found.extend(message_only(observation))
     found.extend(backward_raised_somehow(observation, found))
+    return _each_once(sorted((_at_own_line(observation, one) for one in found), key=_order)), tuple(doubts), left_out
+
+
+def _each_once(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """One finding for each place, and of one gradient that is read at several places those of the first."""
     unique: dict[tuple[str, object], Finding] = {}
-    for one in sorted((_at_own_line(observation, one) for one in found), key=_order):
-        unique.setdefault((one.diagnostic.name, one.diagnostic.location), one)
-    return tuple(unique.values()), tuple(doubts), left_out
+    asked: dict[tuple[str, int, int], Question] = {}
+    for one in found:
+        name, question = one.diagnostic.name, one.question
+        if question is not None:
+            gradient = name, question.target, question.backward_number
+            if question.target >= 0 and asked.setdefault(gradient, question) is not question:
+                continue
+        unique.setdefault((name, one.diagnostic.location), one)
+    return tuple(unique.values())
 
 
 def _at_own_line(observation: Observation, found: Finding) -> Finding:

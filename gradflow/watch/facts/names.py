@@ -6,8 +6,10 @@ import ast
 from collections.abc import Sequence
 from typing import Literal
 
+from gradflow.graph.operation_family import is_identity, is_splitting
 from gradflow.location import SourceSpan, is_installed, source_line
 from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import SELECTING
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.source.assigned import assigned_name
@@ -52,6 +54,18 @@ def _returned_by(trace: Trace, value: int) -> tuple[int, int]:
     return -1, -1
 
 
+def _is_handed_on(trace: Trace, value: int) -> bool:
+    """Whether a value is what a module returned, or a view, copy or slice of it, and not computed from that."""
+    _, returned = _returned_by(trace, value)
+    while value != returned:
+        producer = trace.values.producer[value]
+        name = trace.name_of(producer)
+        if not (is_identity(name) or is_splitting(name) or name in SELECTING):
+            return False
+        value = trace.inputs_of(producer)[0]
+    return True
+
+
 def parameter_names(observation: Observation, values: Sequence[int]) -> str:
     """The first parameter among them that has a name, and how many more there are."""
     names = (observation.trace.leaf_names.get(value, ("", ""))[1] for value in values)
@@ -66,7 +80,7 @@ def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["l
     if role == "parameter" and name:
         return (name if "." in name else _of_a_lone_layer(observation, value, name)), "parameter"
     layer, _ = layer_of(observation, value)
-    if layer:
+    if layer and _is_handed_on(observation.trace, value):
         return layer, "layer"
     for read in observation.reads:
         if read.value == value:

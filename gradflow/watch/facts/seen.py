@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradflow.watch.events import ZEROS_LOOKED_FOR, Observation, Optimizer
+from gradflow.watch.facts.names import parameter_names
 from gradflow.watch.facts.questions import answers_in
+from gradflow.watch.facts.unheld import moved_by_none
 
 __all__ = ["shows_gradients", "what_was_seen"]
 
@@ -20,6 +22,7 @@ def what_was_seen(observation: Observation) -> tuple[str, ...]:
     said = [_of_optimizer(optimizer) for optimizer in stepped[:_OPTIMIZERS_TOLD]]
     if len(stepped) > _OPTIMIZERS_TOLD:
         said.append(f"{len(stepped) - _OPTIMIZERS_TOLD} more optimizers stepped")
+    said += _of_the_rest(observation, stepped)
     said += _of_answers(observation)
     return tuple(said) or tuple(_of_passes(observation))
 
@@ -57,6 +60,14 @@ def _of_optimizer(optimizer: Optimizer) -> str:
     if optimizer.complete_steps < steps:
         return f"{_all(count, 'parameter')} in {which} got a gradient, together in {times}"
     return f"{_all(count, 'parameter')} in {which} got a gradient in {times}"
+
+
+def _of_the_rest(observation: Observation, stepped: list[Optimizer]) -> Iterator[str]:
+    """Where gradients come that no step follows: a part that is not to learn and is not frozen, or was forgotten."""
+    since = min((optimizer.since for optimizer in stepped), default=-1)
+    others = moved_by_none(observation, since, len(observation.trace)) if stepped else ()
+    if others:
+        yield f"gradients also came to {parameter_names(observation, others)}, which no optimizer holds"
 
 
 def _looked_into(optimizer: Optimizer) -> str:

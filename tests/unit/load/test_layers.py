@@ -116,9 +116,7 @@ def test_a_glob_without_match_says_so(model: nn.Module) -> None:
 
 
 def test_a_parameter_asked_as_a_layer_is_told(model: nn.Module) -> None:
-    with pytest.raises(
-        LayerNotFoundError, match=r"is a parameter: ask for it with `parameter='fc\.weight'`"
-    ):
+    with pytest.raises(LayerNotFoundError, match=r"is a parameter: ask for it with `parameter='fc\.weight'`"):
         resolve_layers(model, ["fc.weight"])
 
 

@@ -188,3 +188,24 @@ def test_an_optimizer_of_the_teacher_is_told_as_that_and_not_as_a_cut(explain: E
     """
     assert said(explain(source.format(given="teacher"))) == [("optimizer-stale-params", 7)]
     assert said(explain(source.format(given="student"))) == []
+
+
+def test_gradients_that_no_optimizer_follows_are_among_what_was_seen(explain: Explain) -> None:
+    """A part may be left out on purpose, so that is no finding; and it may be forgotten."""
+    source = """
+    body, head = nn.Linear(3, 4), nn.Linear(4, 2)
+    net = nn.Sequential(body, head)
+    optimizer = torch.optim.SGD(head.parameters(), 0.1)
+    {body}
+    for _ in range(3):
+        net(torch.ones(2, 3)).square().mean().backward()
+        optimizer.step()
+        net.zero_grad()
+    """
+    held = "both parameters in `SGD` got a gradient in 3 of 3 steps"
+    left = explain(source.format(body=""))
+    assert (said(left), left.seen) == (
+        [],
+        (held, "gradients also came to `0.weight` and 1 more, which no optimizer holds"),
+    )
+    assert explain(source.format(body="body.requires_grad_(False)")).seen == (held,)

@@ -7,11 +7,10 @@ goes on stepping on what gets no gradient any more since others get one in its p
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
-from gradflow.trace.operation_kinds import is_inplace_name
-from gradflow.watch.events import Backward, Observation, Optimizer
+from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.facts.unheld import moved_by_none, passes_between
 from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.optimizers.unheld import later_parameters_are_unheld
@@ -32,12 +31,12 @@ def optimizer_of_another_model(observation: Observation) -> tuple[Finding, ...]:
     found = []
     for optimizer in stepping:
         since, gone = _left(observation, optimizer)
-        new = _unheld(observation, since, _end(observation, optimizer)) if gone else ()
+        new = moved_by_none(observation, since, _end(observation, optimizer)) if gone else ()
         if new and not _arrived(observation, new, 0, since):
             found.append(_left_behind(observation, optimizer, gone, new))
     for first, second in itertools.combinations(stepping, 2):
         if not found and first.tensors(first.parameters) == second.tensors(second.parameters):
-            lacking = _unheld(observation, max(first.since, second.since), _end(observation, second))
+            lacking = moved_by_none(observation, max(first.since, second.since), _end(observation, second))
             if lacking:
                 found.append(_given_twice(observation, first, second, lacking))
     return tuple(found)
@@ -68,38 +67,8 @@ def _steps_after(optimizer: Optimizer, moment: int) -> int:
     return sum(operation > moment for _, operation in optimizer.steps) + later
 
 
-def _passes(observation: Observation, since: int, end: int) -> Iterator[Backward]:
-    for one in observation.backwards:
-        if one.kind == "backward" and not one.error and since < one.operation <= end:
-            yield one
-
-
 def _arrived(observation: Observation, values: tuple[int, ...], since: int, end: int) -> bool:
-    return any(not set(values).isdisjoint(one.arrived) for one in _passes(observation, since, end))
-
-
-def _unheld(observation: Observation, since: int, end: int) -> tuple[int, ...]:
-    """Parameters of modules that got gradients between two moments, several times, and that nothing moves."""
-    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
-    own = dict.fromkeys(value for module in observation.modules.values() for value in module.parameters)
-    passes = list(_passes(observation, since, end))
-    found = []
-    for value in own:
-        times = [one.operation for one in passes if one.arrived.get(value, (0.0, True))[0] > 0]
-        if value not in held and len(times) >= _TIMES and not _is_written(observation, value, times[0]):
-            found.append(value)
-    return tuple(found)
-
-
-def _is_written(observation: Observation, value: int, since: int) -> bool:
-    """Whether the program itself moves it, as a training loop without an optimizer does."""
-    trace = observation.trace
-    memory = trace.values.memory
-    return any(
-        is_inplace_name(trace.name_of(row)) and memory[inputs[0]] == memory[value]
-        for row in range(since, len(trace))
-        if (inputs := trace.inputs_of(row)) and trace.name_of(row) != "requires_grad_"
-    )
+    return any(not set(values).isdisjoint(one.arrived) for one in passes_between(observation, since, end))
 
 
 def _left_behind(

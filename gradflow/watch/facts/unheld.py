@@ -1,0 +1,43 @@
+"""Parameters at which gradients arrive, and which nothing moves: neither an optimizer nor the program itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradflow.trace.operation_kinds import is_inplace_name
+from gradflow.watch.events import Backward, Observation
+
+__all__ = ["moved_by_none", "passes_between"]
+
+_TIMES = 2
+
+
+def passes_between(observation: Observation, since: int, end: int) -> Iterator[Backward]:
+    """The calls of ``backward`` between two moments that did not raise."""
+    for one in observation.backwards:
+        if one.kind == "backward" and not one.error and since < one.operation <= end:
+            yield one
+
+
+def moved_by_none(observation: Observation, since: int, end: int) -> tuple[int, ...]:
+    """Parameters of modules that got gradients between two moments, several times, and that nothing moves."""
+    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
+    own = dict.fromkeys(value for module in observation.modules.values() for value in module.parameters)
+    passes = list(passes_between(observation, since, end))
+    found = []
+    for value in own:
+        times = [one.operation for one in passes if one.arrived.get(value, (0.0, True))[0] > 0]
+        if value not in held and len(times) >= _TIMES and not _is_written(observation, value, times[0]):
+            found.append(value)
+    return tuple(found)
+
+
+def _is_written(observation: Observation, value: int, since: int) -> bool:
+    """Whether the program itself moves it, as a training loop without an optimizer does."""
+    trace = observation.trace
+    memory = trace.values.memory
+    return any(
+        is_inplace_name(trace.name_of(row)) and memory[inputs[0]] == memory[value]
+        for row in range(since, len(trace))
+        if (inputs := trace.inputs_of(row)) and trace.name_of(row) != "requires_grad_"
+    )
