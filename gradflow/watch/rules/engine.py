@@ -29,6 +29,7 @@ def engine_findings(observation: Observation, question: Question, evidence: Evid
         named = _in_the_programs_words(observation, evidence, diagnostic)
         named = _with_how_it_is_known(question, evidence, named)
         named = at_plain_input(observation, question, named)
+        named = _of_all(question, evidence, named)
         # what it hides besides the one that was asked for
         named = replace(named, hides=tuple(name for name in named.hides if name != evidence.target))
         verdict = verdict_of(evidence)
@@ -47,6 +48,16 @@ def engine_findings(observation: Observation, question: Question, evidence: Evid
             )
         )
     return tuple(found)
+
+
+def _of_all(question: Question, evidence: Evidence, diagnostic: Diagnostic) -> Diagnostic:
+    """Of whatever backward was to reach one is named, and how many there are beside it."""
+    others = len(evidence.trace.layer_values.get(evidence.target, ())) - 1
+    if question.target >= 0 or others < 1:
+        return diagnostic
+    name = f"`{evidence.target}`"
+    message = diagnostic.message.replace(name, f"{name} and {others:,} more", 1)
+    return replace(diagnostic, message=message)
 
 
 def _without_part_of_round_trip(diagnostics: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
