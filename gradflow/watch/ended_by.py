@@ -11,6 +11,9 @@ from gradflow.watch.post_mortem.examine import findings_about
 
 __all__ = ["EndedBy", "amended"]
 
+_ONLY_THE_MESSAGE = "backward-raised"
+"""The name of findings that give back what torch says, and name no cause."""
+
 
 class EndedBy:
     """Looks at the exception while it is there, and lets go of it: what is kept is text and places."""
@@ -23,8 +26,12 @@ class EndedBy:
         self._found = findings_about(error)
 
     def refine(self, report: Report, observation: Observation) -> Report:
-        """The report, with what the exception says where nothing else was found."""
-        return amended(report, self._found) if self._found and not report.diagnostics else report
+        """The report, with what the exception says where nothing else was found, or no more than its own message."""
+        is_open = all(one.name == _ONLY_THE_MESSAGE for one in report.diagnostics)
+        is_more = any(one.diagnostic.name != _ONLY_THE_MESSAGE for one in self._found)
+        if not self._found or not is_open or (report.diagnostics and not is_more):
+            return report
+        return amended(report, self._found)
 
 
 def amended(report: Report, found: tuple[Finding, ...], *, undetermined: tuple[str, ...] = ()) -> Report:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradflow.watch.events import ZEROS_LOOKED_FOR, Observation, Optimizer
+from gradflow.location import is_installed
+from gradflow.source_place import place
+from gradflow.watch.events import ZEROS_LOOKED_FOR, Backward, Observation, Optimizer
 from gradflow.watch.facts.names import parameter_names
 from gradflow.watch.facts.questions import answers_in
 from gradflow.watch.facts.unheld import moved_by_none
+from gradflow.watch.facts.watched import is_seen_to_the_end
 
 __all__ = ["shows_gradients", "what_was_seen"]
 
@@ -24,20 +27,26 @@ def what_was_seen(observation: Observation) -> tuple[str, ...]:
         said.append(f"{len(stepped) - _OPTIMIZERS_TOLD} more optimizers stepped")
     said += _of_the_rest(observation, stepped)
     said += _of_answers(observation)
-    return tuple(said) or tuple(_of_passes(observation))
+    return (*(said or _of_passes(observation)), *_of_hooks(observation))
 
 
 def shows_gradients(observation: Observation) -> bool:
     """Whether what was seen is what a program without fault shows.
 
-    Not so where no gradient was asked for, where none came of those that an optimizer, or the program itself, looked
-    for, and where an exception ended it: then nothing is known of what it was to do.
+    Not so where no gradient was asked for, or none came, where none came of those that an optimizer, or the program
+    itself, looked for, and where an exception ended it: then nothing is known of what it was to do.
     """
-    if not observation.backwards or any(failure.is_last for failure in observation.failures):
+    if not any(map(_may_have_brought_some, observation.backwards)):
+        return False
+    if any(failure.is_last for failure in observation.failures):
         return False
     stepped = [optimizer for optimizer in observation.optimizers if optimizer.steps]
     answers = [question.measured.arrived for question in answers_in(observation) if not question.is_waiting]
     return all(optimizer.filled or optimizer.takes_closure for optimizer in stepped) and (not answers or any(answers))
+
+
+def _may_have_brought_some(backward: Backward) -> bool:
+    return bool(backward.arrived or backward.unseen) or any(measured.arrived for measured in backward.results)
 
 
 def _of_optimizer(optimizer: Optimizer) -> str:
@@ -90,17 +99,32 @@ def _of_answers(observation: Observation) -> Iterator[str]:
         yield f"{there:,} of {_counted(count, 'gradient')} that the program looked at {verb} there"
 
 
+def _of_hooks(observation: Observation) -> Iterator[str]:
+    """Those on modules of which none that was registered at the same place ran: they may have come too late."""
+    if not is_seen_to_the_end(observation) or observation.elsewhere:
+        return
+    have_run = {hook.site for hook in observation.hooks if hook.runs or hook.ran_unseen}
+    spans = (observation.trace.site_span(hook.site) for hook in observation.hooks if hook.site not in have_run)
+    idle = list(dict.fromkeys(place(span) for span in spans if span is not None and not is_installed(span.path)))
+    if idle:
+        more = f" and at {_counted(len(idle) - 1, 'other place')}" if len(idle) > 1 else ""
+        yield f"what was registered as a hook at {idle[0]}{more} never ran"
+
+
 def _of_passes(observation: Observation) -> Iterator[str]:
     """Nobody looked at what came: to how many leaves it did."""
-    passes = [one for one in observation.backwards if not one.error]
+    passes = [one for one in observation.backwards if not one.error and one.kind == "backward"]
+    asked = sum(one.kind == "grad" for one in observation.backwards)
+    if asked:
+        yield f"{_counted(asked, 'call')} of `torch.autograd.grad`"
     leaves = {value for one in passes for value in one.arrived}
     done = _counted(len(passes), "backward pass")
     unseen = sum(bool(one.unseen) for one in passes)
-    if unseen < len(passes):
+    if unseen < len(passes) and passes:
         yield f"{done} brought gradients to {_counted(len(leaves), 'leaf')}"
     elif passes:
         yield f"{done} ended"
-    raised = len(observation.backwards) - len(passes)
+    raised = sum(bool(one.error) for one in observation.backwards if one.kind == "backward")
     if raised:
         yield f"{_counted(raised, 'backward pass')} raised"
 

@@ -205,7 +205,9 @@ class BackwardCalls:
             current = gradient_of(tensor)
             is_same = current is gradient
             is_there = current is not None and is_same and version_of(current) == version
-            if is_there and not measure(current).is_zero:
+            # it is looked into only where the program has had it in its hands
+            is_known = current is not None and self._recorder.known_value(current) >= 0
+            if is_there and not (is_known and measure(current).is_zero):
                 kept.append(self._recorder.value_of(tensor))
         return tuple(kept)
 

@@ -193,6 +193,8 @@ class Trail:
         if defined:
             if value is not MISSING and not any(one.value and _reads(one.value, scope) for one in defined):
                 self.plain.append((text_of(reference), value))
+                if isinstance(reference, ast.Subscript) and not scope.listing.definitions(ast.unparse(reference)):
+                    self.is_whole = False  # what it lies in is made there; who put it in, such as a hook, is not seen
             count = len(self.losses)
             may_be = [one for one in defined if not _is_another(one, scope, value)]
             answers = [self._through(one, scope, value, text_of(reference)) for one in may_be]

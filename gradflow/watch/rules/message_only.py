@@ -51,8 +51,15 @@ _MEANINGS = (
 )
 
 
+_RECORD_IT = (
+    "for the line that is to blame, run the program with `gradflow run`",
+    "or put forward and backward inside `with gradflow.explain():`",
+)
+
+
 def message_only(observation: Observation) -> tuple[Finding, ...]:
-    """What torch's message means, for want of a recording."""
+    """What torch's message means, where a recording is wanting, or does not tell."""
+    is_recorded = bool(len(observation.trace))
     for failure in observation.failures:
         for said, message, why in _MEANINGS:
             if said in failure.message:
@@ -63,11 +70,12 @@ def message_only(observation: Observation) -> tuple[Finding, ...]:
                         message,
                         failure.span,
                         label="raised here",
-                        notes=(why, f"torch says: {failure.message.split('. ')[0]}"),
-                        helps=(
-                            "for the line that is to blame, run the program with `gradflow run`",
-                            "or put forward and backward inside `with gradflow.explain():`",
+                        notes=(
+                            why,
+                            f"torch says: {failure.message.split('. ')[0]}",
+                            *(("which line is to blame is not determined",) if is_recorded else ()),
                         ),
+                        helps=() if is_recorded else _RECORD_IT,
                         rank=0,
                         operation=failure.operation,
                     ),

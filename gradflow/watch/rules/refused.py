@@ -40,9 +40,15 @@ def _integer(observation: Observation, failure: Failure) -> Finding | None:
     )
 
 
+_SWITCHED_OFF = "in a subgraph that doesn't require differentiation"
+"""torch goes on with this where the flag was to be switched off, and not where it was to be switched on."""
+
+
 def _flag_refused(observation: Observation, failure: Failure) -> Finding | None:
     if "you can only change requires_grad flags of leaf variables" not in failure.message:
         return None
+    if _SWITCHED_OFF not in failure.message:
+        return _switched_on(observation, failure)
     return finding(
         "requires-grad-off",
         "error",
@@ -54,6 +60,21 @@ def _flag_refused(observation: Observation, failure: Failure) -> Finding | None:
             "switched off, it could not be differentiated either: it is the very thing whose gradient is wanted",
         ),
         helps=("remove this line", "to get the values without their history, use `.detach()` on a copy"),
+        rank=0,
+        operation=failure.operation,
+    )
+
+
+def _switched_on(observation: Observation, failure: Failure) -> Finding:
+    """It requires grad already, as what is computed from a leaf that does; what is missing is that it keeps its own."""
+    return finding(
+        "non-leaf-grad",
+        "error",
+        "`requires_grad` is set on a tensor that was computed: torch lets it be set on leaves only",
+        failure.span,
+        label="this tensor requires grad already, because what it was computed from does",
+        notes=("autograd fills `.grad` of leaves (inputs, parameters); of a computed tensor it is kept on demand",),
+        helps=("for its gradient, write `.retain_grad()` in place of this, before backward", "else remove this line"),
         rank=0,
         operation=failure.operation,
     )

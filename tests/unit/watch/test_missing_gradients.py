@@ -141,7 +141,7 @@ def test_what_the_program_moves_itself_is_not_told(explain: Explain) -> None:
 def test_an_optimizer_of_what_the_score_does_not_use_is_told(explain: Explain) -> None:
     report = explain(OPTIMIZER.format(more="[]", update="pass", loss="head(torch.randn(3, 2)).sum()"))
     assert (report.verdict, said(report)) == ("connected", [("no-gradient-at-step", "warning")])
-    assert report.seen == ("0 of 2 parameters in `SGD` got a gradient in 2 steps",)
+    assert report.seen[0] == "0 of 2 parameters in `SGD` got a gradient in 2 steps"
 
 
 def test_what_is_frozen_at_each_step_is_not_told(explain: Explain) -> None:

@@ -12,12 +12,13 @@ from gradflow.location import is_installed
 
 __all__ = ["is_expected"]
 
+_RUNNERS = frozenset({"_pytest", "unittest"})
 _MARK = "__unittest_expecting_failure__"
 
 
 def is_expected(frame: FrameType | None, error: BaseException) -> bool:
     """Whether a runner around a frame takes this exception for what the test was to end in."""
-    runners = list(_held_by_libraries(frame))
+    runners = list(_held_by_runners(frame))
     item_type = getattr(sys.modules.get("pytest"), "Item", None)
     case_type = getattr(sys.modules.get("unittest"), "TestCase", None)
     items = (one for one in runners if item_type is not None and issubclass(type(one), item_type))
@@ -26,10 +27,11 @@ def is_expected(frame: FrameType | None, error: BaseException) -> bool:
     return (item is not None and _is_marked(item, error)) or (case is not None and _is_declared(case))
 
 
-def _held_by_libraries(frame: FrameType | None) -> Iterator[Any]:
-    """The local variables of the libraries that called; of the program's own functions none is looked at."""
+def _held_by_runners(frame: FrameType | None) -> Iterator[Any]:
+    """The local variables of the runners of tests among the callers; of no other function are they looked at."""
     while frame is not None:
-        if is_installed(frame.f_code.co_filename):
+        name = frame.f_globals.get("__name__")
+        if type(name) is str and name.partition(".")[0] in _RUNNERS and is_installed(frame.f_code.co_filename):
             yield from frame.f_locals.values()
         frame = frame.f_back
 

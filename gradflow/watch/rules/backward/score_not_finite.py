@@ -12,6 +12,9 @@ from gradflow.watch.finding import Finding, finding
 
 __all__ = ["score_is_not_finite"]
 
+_DEFINED_OF_NOTHING = frozenset({"sum", "nansum", "prod", "norm", "vector_norm", "count_nonzero", "all", "any"})
+"""The sum of no numbers is 0 and their product 1, as mathematics has it; a mean of none is NaN."""
+
 
 def score_is_not_finite(observation: Observation) -> tuple[Finding, ...]:
     """The first such pass that an optimizer steps along, with what was reduced although it has no entries."""
@@ -48,7 +51,7 @@ def _told(observation: Observation, backward: Backward, number: int) -> Finding:
 
 
 def _reduced_nothing(observation: Observation, backward: Backward) -> int:
-    """The first operation on the way to the score that makes numbers of a tensor without any; -1 for none."""
+    """The first operation on the way to the score that has no number to make of a tensor without any; -1 for none."""
     if backward.score < 0:
         return -1
     trace = observation.trace
@@ -57,6 +60,7 @@ def _reduced_nothing(observation: Observation, backward: Backward) -> int:
     for row in range(min(backward.operation, len(trace))):
         made = [value for value in trace.outputs_of(row) if reaches[value] and 0 not in shapes[value]]
         read = [value for value in trace.inputs_of(row) if reaches[value]]
-        if made and read and all(0 in shapes[value] for value in read):
+        is_of_nothing = bool(made and read) and all(0 in shapes[value] for value in read)
+        if is_of_nothing and trace.name_of(row) not in _DEFINED_OF_NOTHING:
             return row
     return -1

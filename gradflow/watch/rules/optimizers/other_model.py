@@ -35,7 +35,9 @@ def optimizer_of_another_model(observation: Observation) -> tuple[Finding, ...]:
         if new and not _arrived(observation, new, 0, since):
             found.append(_left_behind(observation, optimizer, gone, new))
     for first, second in itertools.combinations(stepping, 2):
-        if not found and first.tensors(first.parameters) == second.tensors(second.parameters):
+        # one that takes over where another ends, as LBFGS after Adam, is given the same on purpose
+        is_beside = max(first.steps[0][1], second.steps[0][1]) <= min(first.last_step[1], second.last_step[1])
+        if not found and is_beside and first.tensors(first.parameters) == second.tensors(second.parameters):
             lacking = moved_by_none(observation, max(first.since, second.since), _end(observation, second))
             if lacking:
                 found.append(_given_twice(observation, first, second, lacking))
@@ -48,11 +50,16 @@ def _end(observation: Observation, optimizer: Optimizer) -> int:
 
 
 def _left(observation: Observation, optimizer: Optimizer) -> tuple[int, tuple[int, ...]]:
-    """What had gradients once, and none at the last steps; since when."""
+    """What had gradients once and none at the last steps, where that is so of all of it; since when.
+
+    Of a part that gets none any more it is not told from this: a head for a warm-up, an expert that is not chosen.
+    """
     held = set(optimizer.parameters) - optimizer.dropped
     last = {value: _after(optimizer, moment) for value, moment in optimizer.last_filled.items() if value in held}
     gone = [value for value, moment in last.items() if _steps_after(optimizer, moment) >= _TIMES]
     since = max((last[value] for value in gone), default=-1)
+    if len(gone) < len(last):
+        return since, ()
     return since, tuple(value for value in gone if not _arrived(observation, (value,), since, len(observation.trace)))
 
 

@@ -603,6 +603,22 @@ def test_a_model_made_on_the_spot_may_be_trainable() -> None:
     )
 
 
+def test_what_a_hook_put_into_a_dictionary_is_not_told_to_come_of_itself() -> None:
+    """The line that makes the dictionary says nothing of what is put there later."""
+
+    def program():
+        kept = {}
+        layer = nn.Linear(4, 2)
+        layer.register_forward_hook(lambda module, given, out: kept.__setitem__("out", out))
+        without_recording = torch.no_grad()(layer.__call__)
+        without_recording(x)
+        kept["out"].retain_grad()
+
+    found = findings_about(error_of(program))[0].diagnostic
+    assert found.name == "backward-raised"
+    assert not any("alone" in note for note in found.notes)
+
+
 # ------------------------------------------------------------------------------------------------------- near misses
 
 

@@ -86,3 +86,27 @@ def test_a_backward_that_raised_has_let_go_of_what_it_had_passed(explain: Explai
         ("inplace-modification", 7)
     ]
     assert not report.undetermined
+
+
+def test_what_the_record_has_only_the_message_of_is_asked_of_what_is_left(explain: Explain) -> None:
+    """A hook on what was computed while recording is off: the frames show the line, the record alone does not."""
+    report = explain("""
+    layer, kept = nn.Linear(3, 2), []
+    layer.register_forward_hook(lambda module, given, out: out.register_hook(kept.append))
+    with torch.no_grad():
+        out = layer(torch.ones(2, 3))
+    """)
+    assert [(one.name, one.location and one.location.line) for one in report.diagnostics] == [("no-grad", 6)]
+
+
+@pytest.mark.parametrize(
+    ("flag", "name"), [("True", "non-leaf-grad"), ("False", "requires-grad-off")], ids=["on", "off"]
+)
+def test_a_flag_that_is_refused_is_told_for_what_it_was_to_be(explain: Explain, flag: str, name: str) -> None:
+    report = explain(f"""
+    out = nn.Linear(3, 2)(torch.ones(2, 3))
+    out.requires_grad = {flag}
+    """)
+    (told,) = report.diagnostics
+    assert (told.name, told.location and told.location.line) == (name, 5)
+    assert ("retain_grad" in str(told.helps)) == (flag == "True")

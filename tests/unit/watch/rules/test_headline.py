@@ -28,7 +28,11 @@ for _ in range(2):
     ("held", "said"),
     [
         ("used", "no fault found: both parameters in `SGD` got a gradient in 2 of 2 steps"),
-        ("other", "seen: 0 of 2 parameters in `SGD` got a gradient in 2 steps"),
+        (
+            "other",
+            "seen: 0 of 2 parameters in `SGD` got a gradient in 2 steps; gradients also came to `weight` and 1 more, "
+            "which no optimizer holds",
+        ),
     ],
 )
 def test_a_program_is_not_connected_as_a_whole(explain: Explain, held: str, said: str) -> None:
@@ -75,3 +79,27 @@ def test_a_frozen_part_that_is_looked_at_is_no_fault_and_no_clean_bill(explain: 
     report = explain(LOOKED_AT.format(read="print(frozen.weight.grad)"))
     assert [one.severity for one in report.diagnostics] == ["info"]
     assert headline(report) == "seen: 0 of 1 gradient that the program looked at was there"
+
+
+def test_what_is_asked_for_and_does_not_come_is_no_clean_bill(explain: Explain) -> None:
+    """That it may be `None` is declared; no gradient was brought anywhere all the same."""
+    report = explain("""
+    used, other = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    print(torch.autograd.grad((used * 2).sum(), [other], allow_unused=True)[0])
+    """)
+    assert headline(report) == "seen: 1 call of `torch.autograd.grad`"
+
+
+HOOKED = """
+    layer = nn.Linear(3, 2)
+    {before}
+    out = layer(torch.ones(2, 3))
+    {after}
+    out.sum().backward()
+"""
+REGISTER = "layer.register_forward_hook(lambda *_: None)"
+
+
+def test_a_hook_that_came_too_late_is_among_what_was_seen(explain: Explain) -> None:
+    assert "program.py:7:1 never ran" in headline(explain(HOOKED.format(before="pass", after=REGISTER)))
+    assert "hook" not in headline(explain(HOOKED.format(before=REGISTER, after="pass")))

@@ -72,3 +72,20 @@ def test_the_mean_of_nothing(explain: Explain, loss: str, line: int) -> None:
 )
 def test_zeros_of_a_finite_loss(explain: Explain, loss: str) -> None:
     assert not explain(LOOP.format(loss=loss)).diagnostics
+
+
+@pytest.mark.parametrize(("reduction", "is_reason"), [("sum", False), ("mean", True)])
+def test_the_sum_of_nothing_is_zero_and_no_reason(explain: Explain, reduction: str, is_reason: bool) -> None:
+    """What is NaN beside it came with the data; a mean of nothing is NaN by itself."""
+    report = explain(f"""
+    net = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(3):
+        chosen = net(torch.ones(4, 3))[torch.zeros(4, dtype=torch.bool)]
+        loss = chosen.{reduction}() + torch.tensor({"0.0" if is_reason else "float('nan')"})
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    """)
+    (told,) = [one for one in report.diagnostics if one.name == "nan-singularity"]
+    assert ("is given a tensor without entries" in told.message) == is_reason

@@ -110,3 +110,46 @@ def test_two_optimizers_of_one_model_and_none_of_the_other(explain: Explain, sai
 )
 def test_optimizers_of_what_they_are_to_move(explain: Explain, first: str, second: str) -> None:
     assert not explain(TWO.format(first=first, second=second)).diagnostics
+
+
+WARM_UP = """
+body, first, main, later = nn.Linear(3, 4), nn.Linear(4, 1), nn.Linear(4, 1), nn.Linear(4, 1)
+optimizer = torch.optim.Adam([*body.parameters(), *first.parameters(), *main.parameters()], lr=0.01)
+for turn in range(8):
+    {freeze}
+    optimizer.zero_grad()
+    features = body(torch.ones(2, 3)).tanh()
+    aside = first if turn < 3 else later
+    (main(features) + aside(features)).square().mean().backward()
+    optimizer.step()
+"""
+
+
+@pytest.mark.parametrize("freeze", ["pass", "body.requires_grad_(turn < 3)"])
+def test_a_part_of_what_is_held_may_come_to_an_end(explain: Explain, said: Said, freeze: str) -> None:
+    """A head for a warm-up, and one that comes in its place and is not to learn: the rest learns on."""
+    assert said(explain(WARM_UP.format(freeze=freeze))) == []
+
+
+TAKING_OVER = """
+body, head = nn.Linear(3, 4), nn.Linear(4, 1)
+first = torch.optim.Adam(head.parameters(), lr=0.01)
+second = torch.optim.SGD(head.parameters(), lr=0.01)
+for turn in range(8):
+    head.zero_grad()
+    head(body(torch.ones(2, 3)).tanh()).square().mean().backward()
+    {steps}
+"""
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ("(first if turn < 4 else second).step()", []),
+        ("first.step(); second.step()", [("optimizer-stale-params", 6, "warning")]),
+    ],
+)
+def test_one_optimizer_may_take_over_from_another(
+    explain: Explain, said: Said, steps: str, expected: list[tuple[str, int, str]]
+) -> None:
+    assert said(explain(TAKING_OVER.format(steps=steps))) == expected
