@@ -15,7 +15,7 @@ import torch
 
 from gradflow.attributes import attributes_of, slots_of
 
-__all__ = ["first_tensor", "mapped", "tensors_in"]
+__all__ = ["first_tensor", "held_by", "mapped", "tensors_in"]
 
 _NUMBERS = frozenset({int, float, complex, bool, str, bytes, type(None)})
 _PLAIN = _NUMBERS | {range, torch.Size, torch.dtype}
@@ -78,12 +78,12 @@ def _parts(value: Any) -> Iterable[Any]:
             # a long list of numbers is seen through at the speed of C
             return () if _PLAIN.issuperset(map(type, kind.__iter__(value))) else kind.__iter__(value)
     if isinstance(value, dict):
-        return (*dict.values(value), *_attributes(value))
+        return (*dict.values(value), *held_by(value))
     if isinstance(value, slice):
         return value.start, value.stop, value.step
     if isinstance(value, _NOT_ENTERED):
         return ()
-    found = _attributes(value)
+    found = held_by(value)
     if not found and isinstance(value, Mapping):
         try:
             return [*value.values()]
@@ -92,7 +92,7 @@ def _parts(value: Any) -> Iterable[Any]:
     return found
 
 
-def _attributes(value: Any) -> list[Any]:
+def held_by(value: Any) -> list[Any]:
     """What an instance itself holds, in its ``__dict__`` and in slots."""
     return [*attributes_of(value).values(), *_in_slots(value).values()]
 

@@ -259,7 +259,8 @@ class _MovedModel:
             handle = workload.model.get_submodule(self._target).register_forward_hook(hook, prepend=True)
         try:
             with torch.enable_grad(), eager_compilation(), warnings_as_without_gradflow():
-                with nullcontext() if saved is None else saved.watching(), DoublePrecision(after=views.look):
+                noting, precision = laboratory.noting(), DoublePrecision(after=views.look)
+                with nullcontext() if saved is None else saved.watching(), precision, noting:
                     output = run_theirs(functional_call, (workload.model, state, inputs, keywords))
                     score, _, _ = workload.objective.compute(output)
                 views.look()

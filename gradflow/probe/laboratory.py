@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +126,17 @@ class Laboratory:
             self._analysed = trace, values, analyse(trace, values)
         return self._analysed[2]
 
-    def forward(self, *, draw: int = 0, **options: Any) -> Run:
+    def noted(self, recorder: Recorder | None = None) -> Recorder:
+        """A recorder for a run, of which the keeper knows: what the run makes does not stay in the user's memos."""
+        recorder = Recorder(self.sites, self.before_write) if recorder is None else recorder
+        self._keeper.note_run(recorder)
+        return recorder
+
+    def noting(self) -> AbstractContextManager[object]:
+        """The same for a run without a recorder, for the time of it."""
+        return self._keeper.noting()
+
+    def forward(self, *, draw: int = 0, recorder: Recorder | None = None, **options: Any) -> Run:
         """One more forward pass from the initial state; options as for :func:`run_forward`.
 
         With ``draw`` it draws other random numbers than the first one, and ``Run.drew`` tells from which generators.
@@ -144,7 +154,7 @@ class Laboratory:
             self.layers,
             self.parameters,
             sites=self.sites,
-            before_write=self.before_write,
+            recorder=self.noted(recorder),
             outputs=self.outputs,
             there_before=self._keeper.tensors,
             **options,
@@ -243,7 +253,7 @@ class Laboratory:
                 self.layers,
                 self.parameters,
                 sites=self.sites,
-                recorder=recorder,
+                recorder=self.noted(recorder),
                 there_before=self._keeper.tensors,
             )
         finally:

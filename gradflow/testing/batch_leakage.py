@@ -141,7 +141,8 @@ def _run(workload: Workload, output: str | None) -> Iterator[tuple[torch.Tensor,
         for value in arguments:
             keeper.before_write(value)
         try:
-            result = entered.run_model(run_theirs)
+            with keeper.noting():
+                result = entered.run_model(run_theirs)
         except Exception as error:
             raise (our_error(error) if is_ours(error) else model_raised(failure_of(error))) from error
         selected = parse_selector(output).of(result)[0] if output else result

@@ -106,7 +106,11 @@ def run_modules(workload: Workload) -> ModulePass:
     with preserved(workload.model, inputs) as keeper, torch.no_grad(), eager_compilation(), watch.hooked():
         give_held_interrupt()
         try:
-            with warnings_as_without_gradflow(), exports_announced(keeper.before_write), _OperationWatch(watch, keeper):
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(warnings_as_without_gradflow())
+                stack.enter_context(exports_announced(keeper.before_write))
+                stack.enter_context(keeper.noting())
+                stack.enter_context(_OperationWatch(watch, keeper))
                 output = workload.run_model(run_theirs)
         except Exception as error:
             raise model_raised(failure_of(error)) from error

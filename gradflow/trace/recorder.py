@@ -278,6 +278,7 @@ class Recorder(GradModes, TorchFunctionMode):
             if writes and self._stays_itself(tensor, entry[1], inputs):
                 self.operations.outputs.append(self._new_value_of_leaf(entry[1]))
                 return
+            self._go_on(entry[1], len(self.values.producer))
         else:
             writes = False
             group = -1

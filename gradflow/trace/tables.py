@@ -52,8 +52,23 @@ class Tables:
         self._writes = 0
         self._without_shape: list[tuple[weakref.ref[torch.Tensor], int]] = []
         self._on_meta: set[int] = set()
+        self._was_there: set[int] = set()
 
     # values
+
+    def is_made(self, tensor: torch.Tensor) -> bool:
+        """Whether an operation made a tensor: it is not one that was there before, changed or handed through."""
+        value = self.known_value(tensor)
+        return value >= 0 and self.values.producer[value] >= 0 and value not in self._was_there
+
+    def is_met(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor was seen before."""
+        return self.known_value(tensor) >= 0
+
+    def _go_on(self, before: int, value: int) -> None:
+        """A tensor that was the value ``before`` becomes ``value``: it is no newer than it was."""
+        if self.values.producer[before] < 0 or before in self._was_there:
+            self._was_there.add(value)
 
     def value_of(self, tensor: torch.Tensor) -> int:
         """The value id of a tensor; a tensor never seen before becomes a value without a producer."""
@@ -151,6 +166,7 @@ class Tables:
             return value
         row = self._append_row(CHANGED_THROUGH_VIEW, self.operations.site[write[0]])
         self._append_inputs(row, (value, write[1]), (0, 1))
+        self._go_on(value, len(self.values.producer))
         fresh = self._new_value(tensor, row, self._group[value])
         self.operations.outputs.append(fresh)
         self.operations.output_start.append(len(self.operations.outputs))

@@ -64,7 +64,7 @@ def awakened(
             laboratory.layers,
             asked,
             sites=laboratory.sites,
-            before_write=laboratory.before_write,
+            recorder=laboratory.noted(),
             outputs=laboratory.outputs,
         )
         if run.failure is not None:

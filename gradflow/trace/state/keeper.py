@@ -24,6 +24,8 @@ from gradflow.load.module_tree import named_buffers_in, named_parameters_in
 from gradflow.trace.conduct.replacing import replace
 from gradflow.trace.conduct.turns import Turn
 from gradflow.trace.conduct.whose_error import run_theirs
+from gradflow.trace.state.each import do_each
+from gradflow.trace.state.kept.of_runs import NotingMode, TensorsOfRun
 from gradflow.trace.state.objects import ObjectStates
 from gradflow.trace.state.settings import RandomState, Settings
 from gradflow.trace.state.surroundings import Surroundings
@@ -118,6 +120,16 @@ class StateKeeper:
 
         replace(stack, torch.autograd, "backward", announced)
 
+    def note_run(self, run: TensorsOfRun) -> None:
+        """A recorded run begins: the tensors that it makes are not to stay in memos of the user's functions."""
+        self._surroundings.note_run(run)
+
+    def noting(self) -> NotingMode:
+        """The same for a run that is not recorded: a mode for the time of it."""
+        mode = NotingMode()
+        self._surroundings.note_run(mode.notes)
+        return mode
+
     def rewind(self) -> None:
         """Let the next run start from where the first one did.
 
@@ -126,11 +138,8 @@ class StateKeeper:
         a run has written into a buffer ends, as the graph of that run may be freed.
         """
         with _unseen():
-            self._objects.rewind()
-            self._surroundings.restore()
-            self._restore_values()
-            for state in self._tensors:
-                state.forget_history()
+            histories = (state.forget_history for state in self._tensors)
+            do_each((self._objects.rewind, self._surroundings.restore, self._restore_values, *histories))
         self._random.restore()
 
     def restore(self) -> None:
@@ -143,23 +152,20 @@ class StateKeeper:
 
     def _restore_model(self) -> None:
         with _unseen():
-            self._objects.restore()
-            self._surroundings.restore()
-            self._restore_values()
-            for state in self._tensors:
-                state.restore_hooks()
-            failed = [state for state in self._tensors if not state.restore_autograd()]
-            lost = [state for state in (*self._tensors, *self._grads) if state.is_written and not _is_saved(state)]
-            given_up = {id(state.tensor): state.tensor for state in (*failed, *lost)}
-            restore_versions(state for state in (*self._tensors, *self._grads) if id(state.tensor) not in given_up)
-            caches = (f"what `{name}` remembers (`functools.lru_cache`)" for name in self._surroundings.lost)
-            self._unrestored = (*map(self._name, given_up.values()), *caches)
+            hooks = (state.restore_hooks for state in self._tensors)
+            steps = (self._objects.restore, self._surroundings.restore, self._restore_values, *hooks)
+            do_each((*steps, self._restore_autograd))
+
+    def _restore_autograd(self) -> None:
+        failed = [state for state in self._tensors if not state.restore_autograd()]
+        lost = [state for state in (*self._tensors, *self._grads) if state.is_written and not _is_saved(state)]
+        given_up = {id(state.tensor): state.tensor for state in (*failed, *lost)}
+        restore_versions(state for state in (*self._tensors, *self._grads) if id(state.tensor) not in given_up)
+        self._unrestored = (*map(self._name, given_up.values()), *self._surroundings.left)
 
     def _restore_values(self) -> None:
-        for state in self._tensors:
-            state.restore_memory()
-        for memory in self._memories.values():
-            memory.restore()
+        memories = (memory.restore for memory in self._memories.values())
+        do_each((*(state.restore_memory for state in self._tensors), *memories))
 
     def _release(self) -> None:
         self._memories.clear()

@@ -42,7 +42,8 @@ def with_lazy_layers_initialised(workload: Workload) -> Workload:
             keeper.before_write(tensor)
         give_held_interrupt()
         copied = _copy(workload.model)
-        _run_once(replace(workload, model=copied))
+        with keeper.noting():
+            _run_once(replace(workload, model=copied))
     note = "model: a copy, in which the lazy layers have run once to get their parameters"
     return replace(workload, model=copied, assumptions=(*workload.assumptions, note))
 

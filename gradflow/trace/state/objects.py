@@ -8,6 +8,7 @@ import sys
 import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from gradflow.attributes import attributes_of, home_of, slots_of
 from gradflow.trace.state.classes import ClassState, own_classes
+from gradflow.trace.state.each import do_each
 from gradflow.trace.state.mementos import (
     ArrayState,
     BytesState,
@@ -193,18 +195,11 @@ class ObjectStates:
 
     def restore(self) -> None:
         """Put back everything."""
-        self._restore_contents(keep_modes=False)
-        for hooks in self._empty_hooks:
-            if hooks:
-                hooks.clear()
-        for state in self._hooks:
-            state.restore()
+        empty = (hooks.clear for hooks in self._empty_hooks if hooks)
+        hooks = (state.restore for state in self._hooks)
+        do_each(chain((functools.partial(self._restore_contents, keep_modes=False),), empty, hooks))
 
     def _restore_contents(self, *, keep_modes: bool) -> None:
-        for module in self._modules:
-            module.restore(keep_modes=keep_modes)
-        for container in self._empty:
-            if container:
-                container.clear()
-        for state in self._states:
-            state.restore()
+        modules = (functools.partial(module.restore, keep_modes=keep_modes) for module in self._modules)
+        empty = (container.clear for container in self._empty if container)
+        do_each(chain(modules, empty, (state.restore for state in self._states)))

@@ -1,8 +1,8 @@
 """What the user's functions keep that no object of the model holds: in closures, module globals and `functools` caches.
 
 A memo there outlives a run as one in an attribute does, and would answer the next one in place of the operations. Only
-what holds tensors is taken back, and only where it is found by a key or a name: what a program counts, or writes down
-in a list, is for others to read.
+tensors that a run itself has made are taken back, and only where they are found by a key or a name: what a program
+counts, writes down in a list, or sets up once is for others to read, and what another thread has put in is that one's.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from typing import Any
 from torch import nn
 
 from gradflow.attributes import attributes_of
-from gradflow.trace.nested import nested_tensors
 from gradflow.trace.state.classes import own_classes
+from gradflow.trace.state.each import do_each
+from gradflow.trace.state.kept.caches import Cache
+from gradflow.trace.state.kept.memos import MOST_ENTRIES, Memo
+from gradflow.trace.state.kept.of_runs import OfRuns, TensorsOfRun
 from gradflow.trace.state.own_functions import functions_of, globals_of, globals_set_in, is_own_cache, is_own_function
 
 __all__ = ["HELD_BY_ONE", "Surroundings"]
@@ -25,7 +28,8 @@ __all__ = ["HELD_BY_ONE", "Surroundings"]
 HELD_BY_ONE = 3
 """References to a cell that one function alone has closed over: from there, from a variable, from who counts."""
 
-_NOTHING = object()
+MOST_IN_ALL = 262_144
+"""Entries that are looked at before every run; dictionaries found when that many were found already are left alone."""
 
 
 class Surroundings:
@@ -34,11 +38,13 @@ class Surroundings:
     What is shared with a function that still runs is that function's, and left alone.
     """
 
-    __slots__ = ("_caches", "_memos", "_seen", "_waiting")
+    __slots__ = ("_caches", "_memos", "_room", "_runs", "_seen", "_waiting")
 
     def __init__(self, functions: Iterable[types.FunctionType], classes: Iterable[type]) -> None:
-        self._memos: list[_Memo] = []
-        self._caches: list[_Cache] = []
+        self._memos: list[Memo] = []
+        self._caches: list[Cache] = []
+        self._room = MOST_IN_ALL
+        self._runs = OfRuns(is_alone=_is_only_thread())
         self._seen: dict[int, object] = {}
         self._waiting: list[Any] = []
         self._follow((*functions, *classes))
@@ -46,17 +52,26 @@ class Surroundings:
             self._visit(self._waiting.pop())
         self._seen.clear()
 
+    def note_run(self, run: TensorsOfRun) -> None:
+        """A run begins: what it makes is not to stay."""
+        self._runs.add(run)
+
     def restore(self) -> None:
-        """Take back what runs have left."""
-        for memo in self._memos:
-            memo.restore()
-        for cache in self._caches:
-            cache.restore()
+        """Take back what the runs since the last time have left."""
+        runs, self._runs = self._runs, OfRuns()
+        runs.is_alone = runs.is_alone and _is_only_thread()
+        memos = (functools.partial(memo.restore, runs) for memo in self._memos)
+        caches = (functools.partial(cache.restore, runs) for cache in self._caches)
+        do_each((*memos, *caches))
+        self._runs.is_alone = _is_only_thread()
 
     @property
-    def lost(self) -> tuple[str, ...]:
-        """Functions behind ``functools.lru_cache`` of which more is remembered now, beside what was before."""
-        return tuple(cache.name for cache in self._caches if cache.is_lost)
+    def left(self) -> tuple[str, ...]:
+        """What of the runs had to stay."""
+        return (
+            *dict.fromkeys(f"tensors kept in a `{memo.name}`" for memo in self._memos if memo.is_left),
+            *(f"what `{cache.name}` remembers (`functools.lru_cache`)" for cache in self._caches if cache.is_left),
+        )
 
     def _follow(self, values: Iterable[Any]) -> None:
         for value in values:
@@ -69,11 +84,10 @@ class Surroundings:
         if is_own_function(value):
             self._visit_function(value)
         elif is_own_cache(value):
-            self._caches.append(_Cache(value))
+            self._caches.append(Cache(value))
             self._follow((value.__wrapped__,))
         elif issubclass(kind, dict):
-            self._memos.append(_Memo(value))
-            self._follow(one for one in dict.values(value) if issubclass(type(one), (dict, types.FunctionType)))
+            self._visit_dict(value)
         elif kind is types.MethodType:
             self._follow((value.__self__, value.__func__))
         elif kind is functools.partial:
@@ -86,6 +100,15 @@ class Surroundings:
             if not issubclass(kind, nn.Module):
                 self._follow((attributes_of(value),))
 
+    def _visit_dict(self, value: dict[Any, Any]) -> None:
+        if dict.__len__(value) > min(MOST_ENTRIES, self._room):
+            return
+        self._room -= dict.__len__(value)
+        self._memos.append(Memo(value))
+        values = self._memos[-1].values
+        if any(issubclass(kind, _ENTERED) for kind in set(map(type, values))):
+            self._follow(value for value in values if issubclass(type(value), _ENTERED))
+
     def _visit_function(self, function: types.FunctionType) -> None:
         for cell in function.__closure__ or ():
             if sys.getrefcount(cell) <= HELD_BY_ONE:
@@ -93,9 +116,10 @@ class Surroundings:
         self._follow((*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()))
         self._follow((attributes_of(function), *globals_of(function)))
         if names := frozenset(globals_set_in(function.__code__)):
-            self._memos.append(_Memo(function.__globals__, names))
+            self._memos.append(Memo(function.__globals__, names))
 
 
+_ENTERED = (dict, types.FunctionType)
 _HOLDS_NOTHING = frozenset(
     {int, float, complex, bool, str, bytes, type(None), list, tuple, types.BuiltinFunctionType, types.ModuleType}
 )
@@ -108,52 +132,5 @@ def _contents(cell: types.CellType) -> tuple[Any, ...]:
         return ()
 
 
-class _Memo:
-    """A dictionary, also of a class of its own, of which all keys are looked at, or some."""
-
-    __slots__ = ("_found", "_mapping", "_names")
-
-    def __init__(self, mapping: dict[Any, Any], names: frozenset[str] | None = None) -> None:
-        self._mapping = mapping
-        self._names = names
-        self._found = self._now()
-
-    def _now(self) -> dict[Any, Any]:
-        now = dict.copy(self._mapping)  # at once: another thread may put something in meanwhile
-        return now if self._names is None else {name: now[name] for name in self._names if name in now}
-
-    def restore(self) -> None:
-        """Take back what came in and holds tensors."""
-        for key, value in self._now().items():
-            before = self._found.get(key, _NOTHING)
-            if value is before or not any(True for _ in nested_tensors(value)):
-                continue
-            if before is _NOTHING:
-                dict.pop(self._mapping, key, None)
-            else:
-                dict.__setitem__(self._mapping, key, before)
-
-
-class _Cache:
-    """What ``functools.lru_cache`` remembers of a function: it can only be emptied as a whole."""
-
-    __slots__ = ("_found", "_function")
-
-    def __init__(self, function: Any) -> None:
-        self._function = function
-        self._found = function.cache_info()
-
-    @property
-    def name(self) -> str:
-        """The function, as it is defined."""
-        return str(self._function.__wrapped__.__qualname__)
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether something was added to what was remembered before, so that neither can be taken away."""
-        return bool(self._found.currsize) and bool(self._function.cache_info().misses != self._found.misses)
-
-    def restore(self) -> None:
-        """Empty it, where nothing was remembered before."""
-        if not self._found.currsize and self._function.cache_info().currsize:
-            self._function.cache_clear()
+def _is_only_thread() -> bool:
+    return len(sys._current_frames()) == 1

@@ -92,7 +92,7 @@ def test_what_a_run_has_kept_by_name_is_taken_back_and_what_it_counted_is_not() 
             COUNTED["calls"] += 1
             SEEN.append(x)
             TABLES.made[x.shape] = (x + 1,)
-            KEPT[7] = x
+            KEPT[7] = x * 3
             return x
 
     mine = torch.zeros(1)
@@ -100,11 +100,13 @@ def test_what_a_run_has_kept_by_name_is_taken_back_and_what_it_counted_is_not() 
     model = Net()
     try:
         with preserved(model) as keeper:
-            model(torch.ones(1))
+            with keeper.noting():
+                model(torch.ones(1))
             assert LAST is not None
             keeper.rewind()
             assert (LAST, TABLES.made, KEPT) == (None, {}, {7: mine})
-            model(torch.ones(1))
+            with keeper.noting():
+                model(torch.ones(1))
         assert (LAST, TABLES.made, KEPT) == (None, {}, {7: mine})
         assert (COUNTED, len(SEEN)) == ({"calls": 2}, 2)
     finally:
@@ -115,11 +117,11 @@ def test_what_the_user_has_had_remembered_stays_and_what_came_to_it_is_told() ->
     model = InCache()
     mine = model.kept(3)
     try:
-        with preserved(model) as keeper:
+        with preserved(model) as keeper, keeper.noting():
             model.kept(4)
         assert keeper.unrestored == ("what `InCache.kept` remembers (`functools.lru_cache`)",)
         assert model.kept(3) is mine
-        with preserved(model) as keeper:
+        with preserved(model) as keeper, keeper.noting():
             model.kept(3)  # nothing came to it
         assert keeper.unrestored == ()
     finally:
