@@ -14,67 +14,98 @@ from dataclasses import dataclass
 
 from gradflow.graph.chance.draws import Draw
 from gradflow.graph.chance.origins import Origin, origin_of
+from gradflow.graph.chance.rewards import Rewards, is_product
 from gradflow.graph.dependence import value_inputs
-from gradflow.graph.operation_family import join_family, plain_name
+from gradflow.graph.operation_family import join_family
 from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import DECISIONS, EXITS
 
-__all__ = ["Likelihood", "likelihood_of", "only_weighs"]
-
-_LEAVING = EXITS - DECISIONS
-"""How a draw comes to what gives a reward outside torch; distributions themselves decide on whether it is valid."""
+__all__ = ["Likelihood", "is_estimated", "likelihood_of", "only_weighs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Likelihood:
     """The terms in which a draw meets the values that it was drawn with.
 
-    ``values`` are all that is computed of them. ``is_weighed``: they are multiplied with something else, or may be,
-    because what was drawn left torch, and a number that came of it is no tensor.
+    ``values`` are all that is computed of them, ``held`` the same without a history, as the likelihood that a new one
+    is compared with. ``is_weighed``: they are multiplied with what came of the draw, or may
+    be, because what was drawn left torch, and a number that came of it is no tensor. ``is_weighed_by_given``: they are
+    multiplied with what the run was given, such as an advantage.
     """
 
     values: frozenset[int]
+    held: frozenset[int] = frozenset()
     is_weighed: bool
+    is_weighed_by_given: bool = False
 
 
 def likelihood_of(trace: Trace, draw: Draw) -> Likelihood | None:
     """Where a draw meets the values that it was drawn with; ``None`` where it does not."""
     origins = [origin_of(trace, value) for value in draw.given]
-    after = set(draw.values)
+    rewards = Rewards(trace, draw.values)
+    after = rewards.computed
     likely: set[int] = set()
-    is_weighed = left_torch = False
+    held: set[int] = set()
+    is_weighed = is_weighed_by_given = False
     drawn_count = min(math.prod(trace.values.shape[value]) for value in draw.values)
     columns, requires_grad = trace.operations, trace.values.requires_grad
     for row in range(len(trace)):
+        rewards.meet(row)
         inputs = value_inputs(trace, row)
         of_draw = [value for value in inputs if value in after]
         of_terms = [value for value in inputs if value in likely]
-        if not of_draw and not of_terms:
-            continue
-        outputs = trace.outputs_of(row)
-        if of_draw and trace.name_of(row) in _LEAVING:
-            left_torch = True
-        recorded = [value for value in outputs if requires_grad[value]] if not columns.mode[row] else []
-        others = [
-            value
-            for value in inputs
-            if value not in likely and (value in after or not _is_one_of(origin_of(trace, value), origins))
-        ]
+        recorded = [value for value in trace.outputs_of(row) if requires_grad[value]] if not columns.mode[row] else []
         if of_terms:
             name = trace.name_of(row)
-            is_product = join_family(name) in ("mul", "attention") or plain_name(name) == "div"
-            weights = [value for value in others if not (requires_grad[value] and trace.values.producer[value] < 0)]
-            is_weighed = is_weighed or bool(recorded and weights and is_product)
+            others = [
+                value
+                for value in inputs
+                if value not in likely and (value in after or not _is_one_of(origin_of(trace, value), origins))
+            ]
+            if recorded and is_product(name):
+                is_weighed = is_weighed or rewards.may_be_in(row, others)
+                is_weighed_by_given = is_weighed_by_given or rewards.are_given(others)
             # a layer that it goes through makes another value of it
             if join_family(name) in ("add", "cat") or not any(requires_grad[value] for value in others):
                 likely.update(recorded)
-        elif recorded and any(math.prod(trace.values.shape[value]) >= drawn_count for value in of_draw):
-            met = [value for value in inputs if value not in after and requires_grad[value]]
+        elif any(math.prod(trace.values.shape[value]) >= drawn_count for value in of_draw):
+            met = [value for value in inputs if value not in after and (requires_grad[value] or not recorded)]
             if any(_is_one_of(origin_of(trace, value), origins) for value in met):
-                likely.update(recorded)
-        if of_draw:
-            after.update(outputs)
-    return Likelihood(values=frozenset(likely), is_weighed=is_weighed or left_torch) if likely else None
+                (likely if recorded else held).update(recorded or trace.outputs_of(row))
+        if not recorded and (of_terms or any(value in held for value in inputs)):
+            held.update(trace.outputs_of(row))
+        rewards.follow(row)
+    if not likely:
+        return None
+    return Likelihood(
+        values=frozenset(likely),
+        held=frozenset(held),
+        is_weighed=is_weighed,
+        is_weighed_by_given=is_weighed_by_given,
+    )
+
+
+def is_estimated(trace: Trace, draw: Draw, likelihood: Likelihood, reaches: Sequence[int]) -> bool:
+    """Whether what a draw would do to the score is estimated by its likelihood.
+
+    What the run was given can be a reward only of a draw that has no other part in the score: whatever else comes of
+    one, as in a VAE, is no part of what was there before it.
+    """
+    if likelihood.is_weighed or not likelihood.is_weighed_by_given:
+        return likelihood.is_weighed
+    likely = likelihood.values
+    plain = set(draw.values)
+    for row in range(len(trace)):
+        if plain.isdisjoint(inputs := value_inputs(trace, row)):
+            continue
+        outputs = [value for value in trace.outputs_of(row) if reaches[value]]
+        if not any(trace.values.requires_grad[value] for value in outputs):
+            plain.update(outputs)
+        elif likely.isdisjoint(inputs):
+            if likely.isdisjoint(outputs):
+                return False
+        elif not plain.intersection(inputs) <= likelihood.held:
+            return False
+    return trace.score not in plain
 
 
 def only_weighs(trace: Trace, begin: Iterable[int], likely: Collection[int], reaches: Sequence[int]) -> bool:

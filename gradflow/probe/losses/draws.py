@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from gradflow.graph.chance.draws import RANDOM_DRAW, Draw, draw_at, draws_in
-from gradflow.graph.chance.score_function import Likelihood, likelihood_of, only_weighs
+from gradflow.graph.chance.score_function import Likelihood, is_estimated, likelihood_of, only_weighs
 from gradflow.graph.cut_group import CutGroup, merge_cuts
 from gradflow.graph.dependence import Dependence, analyse, value_inputs
 from gradflow.torch_facts.smooth_draws import DRAWN_SMOOTHLY
@@ -58,7 +58,7 @@ class Draws:
         draw = self.at(group)
         if draw is not None:
             likelihood = likelihood_of(self._trace, draw)
-            return "draw" if likelihood is not None and likelihood.is_weighed else ""
+            return "draw" if likelihood is not None and self._is_an_estimate(draw, likelihood) else ""
         begin = self._going_on(group)
         is_weight = any(only_weighs(self._trace, begin, likely, self._reaches) for likely in self._likelihoods)
         return "weight" if is_weight else ""
@@ -84,12 +84,16 @@ class Draws:
     @functools.cached_property
     def _before_estimates(self) -> frozenset[int]:
         """What depends on the target by ways on which nothing is drawn whose gradient is estimated."""
-        estimated = {value for draw, likelihood in self._found if likelihood.is_weighed for value in draw.values}
+        estimates = (draw for draw, likelihood in self._found if self._is_an_estimate(draw, likelihood))
+        estimated = {value for draw in estimates for value in draw.values}
         reached = {value for value in self._sources if value >= 0}
         for row in range(len(self._trace)):
             if not reached.isdisjoint(value_inputs(self._trace, row)):
                 reached.update(value for value in self._trace.outputs_of(row) if value not in estimated)
         return frozenset(reached)
+
+    def _is_an_estimate(self, draw: Draw, likelihood: Likelihood) -> bool:
+        return is_estimated(self._trace, draw, likelihood, self._reaches)
 
     def _going_on(self, group: CutGroup) -> Sequence[int]:
         trace, columns = self._trace, self._trace.operations

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
 
 from gradflow.graph.chance.draws import RANDOM_DRAW, Draw, draw_at, draws_in
 from gradflow.graph.chance.origins import origin_of
-from gradflow.graph.chance.score_function import likelihood_of, only_weighs
+from gradflow.graph.chance.score_function import is_estimated, likelihood_of, only_weighs
 from gradflow.graph.cut_group import CutGroup
 from gradflow.trace.data import OperationColumns, Trace, ValueColumns
 
@@ -78,6 +79,7 @@ class Policy(Sketch):
         self.mean = self.do("linear", self.hidden, self.weight)
         self.scale = self.do("exp", self.log_scale)
         self.drawn = self.do("normal", self.mean, self.scale, mode=1)
+        self.kept = -1
 
     def likelihood(self, mean: int, drawn: int | None = None) -> int:
         off = self.do("sub", self.drawn if drawn is None else drawn, mean)
@@ -131,6 +133,73 @@ def test_a_reward_is_another_value_than_what_it_was_drawn_with() -> None:
     assert likelihood is not None
     assert likelihood.is_weighed
     assert not origin_of(trace, sketch.mean).is_shared_by(origin_of(trace, reward))
+
+
+@pytest.mark.parametrize("weight", ["mask", "buffer", "constant"])
+@pytest.mark.parametrize("goes_on", [True, False], ids=["decoded too", "likelihood alone"])
+def test_only_what_is_given_may_be_a_reward_and_only_of_a_draw_with_no_other_part(
+    weight: str, *, goes_on: bool
+) -> None:
+    policy = Policy()
+    factor = policy.do("tensor") if weight == "constant" else policy.leaf(requires_grad=False)
+    loss = policy.do("mul", policy.likelihood(policy.mean), policy.do("square", factor))
+    if goes_on:
+        loss = policy.do("add", loss, policy.do("linear", policy.drawn, policy.leaf()))
+    trace = policy.trace(loss)
+    trace.leaf_names[factor] = ("buffer", "beta") if weight == "buffer" else ("input", "1")
+    draw = policy.draw(trace)
+    found = likelihood_of(trace, draw)
+    assert found is not None
+    assert not found.is_weighed
+    assert is_estimated(trace, draw, found, [1] * 99) is (weight == "mask" and not goes_on)
+
+
+@pytest.mark.parametrize("prior", [True, False], ids=["prior", "old likelihood"])
+def test_of_what_is_added_to_it_only_an_old_likelihood_takes_no_part(prior: bool) -> None:
+    policy = Policy()
+    term = policy.likelihood(policy.mean)
+    beside = policy.drawn if prior else policy.do("sub", policy.drawn, policy.mean, mode=1)
+    ratio = policy.do("sub", term, policy.do("square", beside, mode=1))
+    trace = policy.trace(policy.do("mul", ratio, policy.leaf(requires_grad=False)))
+    draw = policy.draw(trace)
+    found = likelihood_of(trace, draw)
+    assert found is not None
+    assert is_estimated(trace, draw, found, [1] * 99) is not prior
+
+
+def weigh_with_number(policy: Policy, term: int) -> int:
+    return policy.do("mul", term)
+
+
+def weigh_with_list(policy: Policy, term: int) -> int:
+    return policy.do("mul", term, policy.do("sub", policy.do("tensor"), policy.leaf(requires_grad=False)))
+
+
+def weigh_with_entries(policy: Policy, term: int) -> int:
+    return policy.do("mul", term, policy.do("__setitem__", policy.kept))
+
+
+def weigh_with_what_is_met_first(policy: Policy, term: int) -> int:
+    return policy.do("mul", term, policy.leaf(requires_grad=False))
+
+
+@pytest.mark.parametrize("leaves", ["before", "after"])
+@pytest.mark.parametrize(
+    "weigh", [weigh_with_number, weigh_with_list, weigh_with_entries, weigh_with_what_is_met_first]
+)
+def test_what_comes_back_after_a_draw_left_may_be_its_reward(weigh: Callable[[Policy, int], int], leaves: str) -> None:
+    policy = Policy()
+    policy.kept = policy.do("zeros")
+    term = policy.likelihood(policy.mean)
+    if leaves == "before":
+        policy.do("item", policy.do("square", policy.drawn))
+    loss = weigh(policy, term)
+    if leaves == "after":
+        policy.do("item", policy.do("square", policy.drawn))
+    trace = policy.trace(loss)
+    found = likelihood_of(trace, policy.draw(trace))
+    assert found is not None
+    assert found.is_weighed is (leaves == "before")
 
 
 @pytest.mark.parametrize("loss", ["mse_loss", "mul"])
