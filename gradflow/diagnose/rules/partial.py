@@ -99,7 +99,7 @@ def _told(evidence: Evidence, loss: PartialLoss, subject: str, text: CauseText, 
     if loss.estimates == "draw":
         return f"what is drawn here hands no gradient on to {subject}, and meets again what it was drawn with", (
             "they meet as in `log_prob`, and what comes of that is multiplied with what came of the draw or was given "
-            "to the model, or may be: so do score-function estimators (REINFORCE, policy gradients), where this is meant"
+            "to the model, or may be: so do score-function estimators (REINFORCE, policy gradients), where it is meant"
         )
     if loss.estimates == "weight":
         return f"a part of the gradient of {subject} is stopped here, which only weighs the likelihood of a draw", (

@@ -1,23 +1,22 @@
 """Whether what makes a gradient zero was drawn: the same model, with other random numbers, once more.
 
 A product with stochastic depth is zero in this run and not in the next; one with the zeros of a dead ``relu`` is zero
-whatever a dropout behind it draws.
+whatever a dropout behind it draws. Another run tells of an operation only where it surely is the same one there: a run
+that leaves out a block runs the lines of the next one in its place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-import torch
-
-from gradflow.location import SiteTable
+from gradflow.graph.dependence import value_inputs
 from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.other_runs.drawn_rows import DrawnRows, depends_on_draws, look_at_draws
 from gradflow.trace.data import Trace
-from gradflow.trace.recorder import Recorder
 
 __all__ = ["with_other_draws"]
 
@@ -25,7 +24,11 @@ _RUNS = 4
 _MOST = 16
 """So many runs where none of the first shows anything else: a part that is nearly always dropped is not always."""
 
-_Place = tuple[str, int, int, str, int]
+_Line = tuple[str, int, str]
+"""The name of an operation, the number of its site, and the module that it ran in."""
+
+_Place = tuple[_Line, int, str, int]
+"""How often that ran before, and which node it is of those that it made."""
 
 
 def with_other_draws(
@@ -34,26 +37,35 @@ def with_other_draws(
     """The same flows; those that end because of a factor that is zero say what became of them with other draws.
 
     ``trace`` is the run that ``flows`` are of. Where nothing is drawn, and where the zeros are a leaf's own, no run is
-    made.
+    made; where they are computed of nothing that is drawn, one.
     """
-    asked = {flow: place for flow, place in _places(trace, flows) if _may_be_drawn(trace, flow)}
+    lines = _lines(trace)
+    asked = {flow: place for flow, place in _places(lines, flows) if _may_be_drawn(trace, flow)}
     if not asked or not laboratory.drew:
         return tuple(flows)
+    rows = look_at_draws(laboratory, trace)
+    drawn = _drawn_values(laboratory, trace, rows)
+    if drawn is not None:
+        asked = {flow: place for flow, place in asked.items() if _reads_any(trace, flow, drawn)}
+        if not asked:
+            return tuple(flows)
     came = dict.fromkeys(asked.values(), 0)
     went = dict.fromkeys(asked.values(), 0)
     for number in range(_MOST):
-        if number >= _RUNS and any(went.values()):
+        if number >= _RUNS and (any(went.values()) or not any(came.values())):
             break
         run = laboratory.forward(draw=number + 1)
         goals = laboratory.goals(run, target)
         if run.failure is not None or not goals or not run.drew:
             break
         seen, _, _ = scan_backward(run, goals)
-        for flow, place in _places(run.trace, seen):
-            if place in came and flow.incoming:
+        others = _lines(run.trace)
+        same = _lines_in_common(lines, others)
+        for flow, place in _places(others, seen):
+            if place in came and flow.incoming and place[0] in same:
                 came[place] += 1
                 went[place] += any(flow.outgoing)
-    zeros = _handing_on_zeros(laboratory) if any(came.values()) and not any(went.values()) else frozenset[int]()
+    zeros = rows.of_zeros if any(came.values()) and not any(went.values()) else frozenset[int]()
     return tuple(
         replace(flow, redrawn_count=came[asked[flow]], passed_count=went[asked[flow]], zeros_go_through=zeros)
         if flow in asked
@@ -73,62 +85,45 @@ def _may_be_drawn(trace: Trace, flow: NodeFlow) -> bool:
     return flow.factor == 0.0 or flow.least_factor == 0.0
 
 
-def _places(trace: Trace, flows: Sequence[NodeFlow]) -> list[tuple[NodeFlow, _Place]]:
-    """Each flow with what it has in common with the same one of another run: line, how often it ran, which node."""
-    numbers: dict[tuple[int, int], int] = {}
-    of_row = {}
-    for row, key in enumerate(zip(trace.operations.name, trace.operations.site, strict=True)):
-        of_row[row] = numbers[key] = numbers.get(key, -1) + 1
-    nodes: dict[tuple[int, str], int] = {}
+def _drawn_values(laboratory: Laboratory, trace: Trace, rows: DrawnRows) -> frozenset[int] | None:
+    """What depends on draws; ``None`` where that may be anything, as a program decides on them or draws elsewhere."""
+    if rows.drawing is None or laboratory.drew - {"torch"}:
+        return None
+    return depends_on_draws(trace, rows.drawing)
+
+
+def _reads_any(trace: Trace, flow: NodeFlow, drawn: frozenset[int]) -> bool:
+    """Whether what an operation multiplies with is drawn, by itself or before."""
+    read = {*value_inputs(trace, flow.operation), *trace.outputs_of(flow.operation)}
+    if flow.zero_operands and all(number < len(trace.inputs_of(flow.operation)) for number in flow.zero_operands):
+        read = {trace.inputs_of(flow.operation)[number] for number in flow.zero_operands}
+    return not drawn.isdisjoint(read)
+
+
+def _lines(trace: Trace) -> list[_Line]:
+    return [(trace.name_of(row), trace.operations.site[row], trace.module_of(row)) for row in range(len(trace))]
+
+
+def _lines_in_common(lines: list[_Line], others: list[_Line]) -> frozenset[_Line]:
+    """Those of which two runs tell the same: all where both did the same throughout, else what ran once in each."""
+    if lines == others:
+        return frozenset(lines)
+    count, other_count = Counter(lines), Counter(others)
+    return frozenset(line for line in count if count[line] == other_count[line] == 1)
+
+
+def _places(lines: Sequence[_Line], flows: Sequence[NodeFlow]) -> list[tuple[NodeFlow, _Place]]:
+    """Each flow with what it has in common with the same one of another run."""
+    numbers = Counter[_Line]()
+    of_row = []
+    for line in lines:
+        of_row.append(numbers[line])
+        numbers[line] += 1
+    nodes = Counter[tuple[int, str]]()
     found = []
     for flow in flows:
         if flow.operation >= 0:
-            row, node = flow.operation, (flow.operation, flow.name)
-            nodes[node] = nodes.get(node, -1) + 1
-            place = trace.name_of(row), trace.operations.site[row], of_row[row], flow.name, nodes[node]
-            found.append((flow, place))
+            node = (flow.operation, flow.name)
+            found.append((flow, (lines[flow.operation], of_row[flow.operation], flow.name, nodes[node])))
+            nodes[node] += 1
     return found
-
-
-def _handing_on_zeros(laboratory: Laboratory) -> frozenset[int]:
-    """The operations of the first run whose first argument was all zeros."""
-    recorder = _ZerosRecorder(laboratory.sites, laboratory.before_write)
-    laboratory.forward(recorder=recorder)
-    return frozenset(recorder.rows)
-
-
-class _ZerosRecorder(Recorder):
-    """Records like any other, and notes the operations whose first argument is all zeros."""
-
-    def __init__(self, sites: SiteTable, before_write: Callable[[torch.Tensor], None] | None = None) -> None:
-        super().__init__(sites, before_write)
-        self.rows: list[int] = []
-
-    def record(
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        kind: int,
-        name: int,
-        text: str,
-    ) -> Any:
-        """Look at the argument before it may be written to, then record."""
-        row = len(self.operations.name)
-        is_zero = bool(args) and self._is_zero(args[0])
-        result = super().record(func, args, kwargs, kind, name, text)
-        if is_zero and len(self.operations.name) > row:
-            self.rows.append(row)
-        return result
-
-    def _is_zero(self, argument: Any) -> bool:
-        if not isinstance(argument, torch.Tensor) or argument.layout is not torch.strided or argument.is_meta:
-            return False
-        self.suspended += 1
-        try:
-            with torch.no_grad():
-                return bool(argument.numel()) and not bool(argument.detach().any())
-        except (RuntimeError, NotImplementedError):
-            return False  # a subclass or a dtype that has no such question
-        finally:
-            self.suspended -= 1

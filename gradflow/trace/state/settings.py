@@ -12,7 +12,7 @@ from torch.nn.modules import module as torch_module
 
 from gradflow.trace.state.flags import Setting, settings_by_pairs
 
-__all__ = ["RandomState", "Settings"]
+__all__ = ["RandomState", "Settings", "generator_states", "seed_generators", "torch_generator_states"]
 
 
 class RandomState:
@@ -53,18 +53,23 @@ class RandomState:
 def generator_states() -> dict[str, object]:
     """What each of these generators stands at, by whose it is; two that are equal have drawn nothing in between."""
     states: dict[str, object] = {"python": random.getstate()}
-    of_torch = [torch.get_rng_state()]
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        of_torch += torch.cuda.get_rng_state_all()
-    if torch.backends.mps.is_available():
-        of_torch.append(torch.mps.get_rng_state())
-    if torch.xpu.is_initialized():  # type: ignore[no-untyped-call]
-        of_torch += torch.xpu.get_rng_state_all()
-    states["torch"] = [state.tolist() for state in of_torch]
+    states["torch"] = [state.tolist() for state in torch_generator_states()]
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         kind, keys, *rest = numpy.random.get_state()
         states["numpy"] = (kind, keys.tolist(), *rest)
+    return states
+
+
+def torch_generator_states() -> list[torch.Tensor]:
+    """The same of torch's own, one for each device."""
+    states = [torch.get_rng_state()]
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        states += torch.cuda.get_rng_state_all()
+    if torch.backends.mps.is_available():
+        states.append(torch.mps.get_rng_state())
+    if torch.xpu.is_initialized():  # type: ignore[no-untyped-call]
+        states += torch.xpu.get_rng_state_all()
     return states
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Literal
 
 import pytest
@@ -126,3 +127,102 @@ def test_a_factor_that_is_always_zero_is_warned_of() -> None:
     torch.manual_seed(0)
     report = gradflow.audit(Residual(Off()), inputs=torch.randn(2, 8))
     assert [(found.name, found.severity) for found in report.diagnostics] == [("zero-multiplier", "warning")]
+
+
+class Gated(nn.Module):
+    """A branch with a gate of its own: a number that is kept, or a relu that is dead where ``gate`` is 0."""
+
+    def __init__(self, gate: float, kind: str) -> None:
+        super().__init__()
+        self.branch, self.kind = nn.Linear(8, 8), kind
+        self.register_buffer("gate", torch.tensor(gate))
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = torch.relu(x.abs() + 100 * (self.gate - 1)) if self.kind == "relu" else self.gate * 2
+        return x + self.branch(x) * gate
+
+
+class Skipping(nn.Module):
+    """Its first block is left out now and then, and its second has a gate that is never open."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([Gated(gate, kind) for gate in (1.0, 0.0, 1.0)])
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number, block in enumerate(self.blocks):
+            if number == 0 and torch.rand(()).item() < 0.5:
+                continue
+            x = block(x)
+        return self.head(x)
+
+
+@pytest.mark.parametrize("kind", ["number", "relu"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_line_that_another_block_runs_in_another_run_tells_nothing_of_this_one(seed: int, kind: str) -> None:
+    torch.manual_seed(seed)
+    model = Skipping(kind)
+    (found,) = gradflow.check(model, "blocks.1.branch", inputs=torch.randn(2, 8)).diagnostics
+    assert found.label != DRAWN_ZERO
+    assert "nothing goes on here either" in found.notes[-1]
+
+
+def test_a_loop_in_one_forward_that_skips_a_turn_tells_nothing_of_its_lines() -> None:
+    class Loop(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList([nn.Linear(8, 8) for _ in range(3)])
+            self.register_buffer("gates", torch.tensor([1.0, 0.0, 1.0]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            for number, layer in enumerate(self.layers):
+                if number == 0 and torch.rand(()).item() < 0.5:
+                    continue
+                x = x + layer(x) * (self.gates[number] * 2)
+            return x
+
+    for seed in range(4):
+        torch.manual_seed(seed)
+        (found,) = gradflow.check(Loop(), "layers.1", inputs=torch.randn(2, 8)).diagnostics
+        assert found.label != DRAWN_ZERO
+        assert "a gradient goes on here" not in found.notes[-1]
+
+
+class Shut(nn.Module):
+    """A gate that is never open, with a dropout before it or behind."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        self.body, self.gate, self.head = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+        self.drop, self.where = nn.Dropout(0.1), where
+
+    def forward(self, x: Tensor) -> Tensor:
+        gated = self.gate(self.drop(x) if self.where == "before" else x)
+        x = x + self.body(x) * torch.relu(gated - 100)
+        return self.head(self.drop(x) if self.where == "behind" else x)
+
+
+def test_what_is_computed_of_nothing_drawn_is_not_looked_for_in_other_draws() -> None:
+    counts = {}
+    for where in ("nowhere", "behind", "before"):
+        torch.manual_seed(0)
+        report = gradflow.check(Shut(where), "body", inputs=torch.randn(2, 8))
+        (found,) = report.diagnostics
+        assert found.name == "saturation"
+        assert any("other random numbers" in note for note in found.notes) is (where == "before")
+        counts[where] = report.environment.forward_count
+    assert counts["behind"] == counts["nowhere"] + 1
+    assert counts["before"] > counts["behind"] + 4
+
+
+def test_numbers_that_python_draws_are_looked_for_behind_any_zero() -> None:
+    class ByPython(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * (x.new_ones(()) * float(random.random() < 0.5))
+
+    torch.manual_seed(0)
+    model = Residual(ByPython())
+    random.seed(next(seed for seed in range(99) if random.Random(seed).random() > 0.5))
+    (found,) = gradflow.check(model, "body", inputs=torch.ones(4, 8)).diagnostics
+    assert found.label == DRAWN_ZERO
