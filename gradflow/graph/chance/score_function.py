@@ -8,8 +8,9 @@ values again, and the term in which they meet is multiplied with something else.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gradflow.graph.chance.draws import Draw
@@ -29,22 +30,27 @@ class Likelihood:
     ``values`` are all that is computed of them, ``held`` the same without a history, as the likelihood that a new one
     is compared with. ``is_weighed``: they are multiplied with what came of the draw, or may
     be, because what was drawn left torch, and a number that came of it is no tensor. ``is_weighed_by_given``: they are
-    multiplied with what the run was given, such as an advantage.
+    multiplied with what the run was given, such as an advantage. ``weights`` are what the very operations that bring
+    both together are given besides.
     """
 
     values: frozenset[int]
     held: frozenset[int] = frozenset()
     is_weighed: bool
     is_weighed_by_given: bool = False
+    weights: frozenset[int] = frozenset()
 
 
 def likelihood_of(trace: Trace, draw: Draw) -> Likelihood | None:
     """Where a draw meets the values that it was drawn with; ``None`` where it does not."""
-    origins = [origin_of(trace, value) for value in draw.given]
+    origin = functools.cache(functools.partial(origin_of, trace))
+    origins = [origin(value) for value in draw.given]
+    drawn = [origin(value) for value in draw.values]
     rewards = Rewards(trace, draw.values)
     after = rewards.computed
     likely: set[int] = set()
     held: set[int] = set()
+    weights: set[int] = set()
     is_weighed = is_weighed_by_given = False
     drawn_count = min(math.prod(trace.values.shape[value]) for value in draw.values)
     columns, requires_grad = trace.operations, trace.values.requires_grad
@@ -59,17 +65,24 @@ def likelihood_of(trace: Trace, draw: Draw) -> Likelihood | None:
             others = [
                 value
                 for value in inputs
-                if value not in likely and (value in after or not _is_one_of(origin_of(trace, value), origins))
+                if value not in likely and (value in after or not _is_one_of(origin(value), origins))
             ]
             if recorded and is_product(name):
                 is_weighed = is_weighed or rewards.may_be_in(row, others)
                 is_weighed_by_given = is_weighed_by_given or rewards.are_given(others)
+            elif recorded and join_family(name) not in ("add", "cat"):
+                # what is computed of the draw alone may say where it is valid
+                is_weighed = is_weighed or any(v in after and not _is_one_of(origin(v), drawn) for v in others)
             # a layer that it goes through makes another value of it
             if join_family(name) in ("add", "cat") or not any(requires_grad[value] for value in others):
                 likely.update(recorded)
         elif any(math.prod(trace.values.shape[value]) >= drawn_count for value in of_draw):
             met = [value for value in inputs if value not in after and (requires_grad[value] or not recorded)]
-            if any(_is_one_of(origin_of(trace, value), origins) for value in met):
+            if any(_is_one_of(origin(value), origins) for value in met):
+                # a likelihood in one operation may be given its weight as well
+                besides = [value for value in of_draw if not _is_one_of(origin(value), drawn)]
+                if recorded and len(besides) < len(of_draw):
+                    weights.update(besides)
                 (likely if recorded else held).update(recorded or trace.outputs_of(row))
         if not recorded and (of_terms or any(value in held for value in inputs)):
             held.update(trace.outputs_of(row))
@@ -79,8 +92,9 @@ def likelihood_of(trace: Trace, draw: Draw) -> Likelihood | None:
     return Likelihood(
         values=frozenset(likely),
         held=frozenset(held),
-        is_weighed=is_weighed,
+        is_weighed=is_weighed or bool(weights),
         is_weighed_by_given=is_weighed_by_given,
+        weights=frozenset(weights),
     )
 
 
@@ -108,7 +122,7 @@ def is_estimated(trace: Trace, draw: Draw, likelihood: Likelihood, reaches: Sequ
     return trace.score not in plain
 
 
-def only_weighs(trace: Trace, begin: Iterable[int], likely: Collection[int], reaches: Sequence[int]) -> bool:
+def only_weighs(trace: Trace, begin: Iterable[int], likelihood: Likelihood, reaches: Sequence[int]) -> bool:
     """Whether what is computed of the values ``begin`` comes into the graph only where it meets a likelihood."""
     plain = set(begin)
     has_met = False
@@ -117,7 +131,7 @@ def only_weighs(trace: Trace, begin: Iterable[int], likely: Collection[int], rea
             continue
         outputs = [value for value in trace.outputs_of(row) if reaches[value]]
         if any(trace.values.requires_grad[value] for value in outputs):
-            if not any(value in likely for value in inputs):
+            if likelihood.values.isdisjoint(inputs) and not plain.intersection(inputs) <= likelihood.weights:
                 return False
             has_met = True
         else:

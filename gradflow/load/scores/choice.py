@@ -3,7 +3,8 @@
 A training step often returns what it is differentiated by together with what it logs: an accuracy made under
 ``no_grad``, a detached embedding. The names tell nothing; the history does. What has none is left out where every
 trainable parameter that it is computed from gets its gradient through an output that has one. Otherwise it stays: a
-head of which the only output is detached is a fault.
+head of which the only output is detached is a fault. A penalty on the weights reaches all of them and tells nothing of
+what the model makes of its input: of what an input went into, only outputs count into which one went as well.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ class Origins(Protocol):
 
     def reached_from(self, tensor: torch.Tensor) -> frozenset[int]:
         """The parameters that its gradient reaches."""
+
+    def depends_on_inputs(self, tensor: torch.Tensor) -> bool:
+        """Whether an input of the model is known to have gone into it."""
+
+    def reads_inputs(self) -> bool:
+        """Whether any operation is known to have read an input of the model."""
 
     def read(self) -> frozenset[int]:
         """Every parameter that the run read."""
@@ -82,7 +89,11 @@ class Choice:
         self.left_out = ()
         if not live:
             return
-        missing = origins.read().difference(*(origins.reached_from(tensor) for tensor in live))
+        missing = _reached_from_none(live, origins)
+        # a model may make its data itself, and then no input tells one output from another
+        is_fed = origins.reads_inputs()
+        of_inputs = [tensor for tensor in live if origins.depends_on_inputs(tensor) or not is_fed]
+        missing_in_these = _reached_from_none(of_inputs, origins)
         has_number = any(tensor.numel() == 1 for tensor in live)
 
         def is_reported_only(part: Any) -> bool:
@@ -90,13 +101,18 @@ class Choice:
                 return False
             sources = origins.computed_from(part) if isinstance(part, torch.Tensor) else None
             if sources is not None:
-                return missing.isdisjoint(sources)
+                lacking = missing_in_these if origins.depends_on_inputs(part) else missing
+                return lacking.isdisjoint(sources)
             # where it comes from is not recorded: what has left torch, or a copy of the loss for the log
-            return not missing or (has_number and _count(part) == 1)
+            return not missing_in_these or (has_number and _count(part) == 1)
 
         self.left_out = tuple(where for part, where in parts if is_reported_only(part))
         if self.prefers_loss:
             self._before_others = _whole_loss([part for part in parts if part[1] not in self.left_out], origins)
+
+
+def _reached_from_none(tensors: Sequence[torch.Tensor], origins: Origins) -> frozenset[int]:
+    return origins.read().difference(*(origins.reached_from(tensor) for tensor in tensors))
 
 
 def is_real_valued(part: Any) -> bool:
@@ -115,14 +131,23 @@ def _count(part: Any) -> int:
 def _whole_loss(parts: Sequence[Part], origins: Origins) -> str:
     """Where the single number stands of which the gradient reaches more parameters than the first output is made from.
 
-    That is what ``backward`` is called on; where the first output is made from as many, it says as much.
+    That is what ``backward`` is called on; where the first output is made from as many, it says as much. A penalty on
+    the weights, into which no input went, is neither.
     """
+    of_inputs = [(part, where) for part, where in parts if _depends_on_inputs(part, origins)]
+    before_others = ""
     first = parts[0][0] if parts else None
+    if of_inputs and isinstance(first, torch.Tensor) and not _depends_on_inputs(first, origins):
+        first, before_others = of_inputs[0]
     if not isinstance(first, torch.Tensor) or first.ndim == 0:
-        return ""
+        return before_others
     sources = origins.computed_from(first) or frozenset()
-    for part, where in parts[1:]:
+    for part, where in of_inputs or parts:
         is_number = isinstance(part, torch.Tensor) and part.ndim == 0 and origins.has_history(part)
-        if is_number and sources < origins.reached_from(part):
+        if is_number and part is not first and sources < origins.reached_from(part):
             return where
-    return ""
+    return before_others
+
+
+def _depends_on_inputs(part: Any, origins: Origins) -> bool:
+    return isinstance(part, torch.Tensor) and origins.depends_on_inputs(part)

@@ -50,15 +50,17 @@ def awakened(
     ``index`` is the part of what was asked for that is looked at.
     """
     laboratory.rewind()
-    originals = {}
+    # all before the first is moved: two may share their memory
+    originals = {name: factor.detach().clone() for name, factor in factors.items()}
     generator = torch.Generator().manual_seed(_SEED)
-    for name, factor in factors.items():
-        original = factor.detach().clone()
-        noise = torch.randn(factor.shape, generator=generator) * _NOISE
-        # autograd does not notice: somebody may still want to go back through a graph that reads the parameter
-        if not write(factor, noise.to(device=factor.device, dtype=factor.dtype), laboratory.before_write):
-            originals[name] = original
+    moved = []
     try:
+        for name, factor in factors.items():
+            noise = torch.randn(factor.shape, generator=generator) * _NOISE
+            moved.append(name)
+            # autograd does not notice: somebody may still want to go back through a graph that reads the parameter
+            if write(factor, noise.to(device=factor.device, dtype=factor.dtype), laboratory.before_write):
+                moved.pop()
         run = run_forward(
             laboratory.workload,
             laboratory.layers,
@@ -71,8 +73,8 @@ def awakened(
             return frozenset()
         gradients = differentiate(run, {**factors, **asked})
     finally:
-        for name, original in originals.items():
-            write(factors[name], original)
+        for name in moved:
+            write(factors[name], originals[name])
     sizes = {
         name: max((one.max_abs or 0.0 for one in measure_each(found, None if name in factors else index)), default=0.0)
         for name, found in gradients.by_target.items()

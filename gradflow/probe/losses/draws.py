@@ -60,7 +60,7 @@ class Draws:
             likelihood = likelihood_of(self._trace, draw)
             return "draw" if likelihood is not None and self._is_an_estimate(draw, likelihood) else ""
         begin = self._going_on(group)
-        is_weight = any(only_weighs(self._trace, begin, likely, self._reaches) for likely in self._likelihoods)
+        is_weight = any(only_weighs(self._trace, begin, likelihood, self._reaches) for _, likelihood in self._found)
         return "weight" if is_weight else ""
 
     def is_estimated(self, group: CutGroup) -> bool:
@@ -76,10 +76,6 @@ class Draws:
     def _found(self) -> tuple[tuple[Draw, Likelihood], ...]:
         pairs = ((draw, likelihood_of(self._trace, draw)) for draw in draws_in(self._trace))
         return tuple((draw, likelihood) for draw, likelihood in pairs if likelihood is not None)
-
-    @functools.cached_property
-    def _likelihoods(self) -> tuple[frozenset[int], ...]:
-        return tuple(likelihood.values for _, likelihood in self._found)
 
     @functools.cached_property
     def _before_estimates(self) -> frozenset[int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import functools
+from dataclasses import dataclass
 
 import torch
 
@@ -12,8 +13,21 @@ from gradflow.trace.tensor_facts import passes_gradient
 __all__ = ["RecordedOrigins"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Origins:
+    """Of each value, by its number: the trainable leaves as bits, and what else it was made from.
+
+    ``is_whole``: all of that is known. ``is_of_input``: an input of the model is among it.
+    """
+
+    computed_from: list[int]
+    reached: list[int]
+    is_whole: list[bool]
+    is_of_input: list[bool]
+
+
 class RecordedOrigins:
-    """What a recorder knows of the values that a model has just returned."""
+    """What a recorder knows of the values that a model has just returned: asked of many, gone through once."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -32,26 +46,62 @@ class RecordedOrigins:
         value = self._recorder.known_value(tensor)
         if value < 0:
             return None
-        leaves = set()
-        is_whole = True
-        for one in self._behind([value], by_gradient=False):
-            producer = self._values.producer[one]
-            if self._is_trainable(one):
-                leaves.add(one)
-            elif producer < 0:
-                is_whole = is_whole and self._recorder.leaf_names.get(one, ("",))[0] in ("parameter", "buffer", "input")
-            else:
-                is_whole = is_whole and len(self._inputs_of(producer)) > 0
-        return frozenset(leaves) if leaves or is_whole else None
+        leaves = self._named(self._origins.computed_from[value])
+        return leaves if leaves or self._origins.is_whole[value] else None
 
     def reached_from(self, tensor: torch.Tensor) -> frozenset[int]:
         """The trainable leaves that its gradient reaches."""
         value = self._recorder.known_value(tensor)
-        return frozenset(one for one in self._behind([value], by_gradient=True) if self._is_trainable(one))
+        has_way = value >= 0 and self.has_history(tensor)
+        return self._named(self._origins.reached[value]) if has_way else frozenset()
+
+    def depends_on_inputs(self, tensor: torch.Tensor) -> bool:
+        """Whether the record shows that an input of the model went into it."""
+        value = self._recorder.known_value(tensor)
+        return value >= 0 and self._origins.is_of_input[value]
+
+    def reads_inputs(self) -> bool:
+        """Whether any operation read an input of the model."""
+        names = self._recorder.leaf_names
+        return any(names.get(value, ("", ""))[0] == "input" for value in set(self._operations.inputs))
 
     def read(self) -> frozenset[int]:
         """Every trainable leaf that an operation read."""
         return frozenset(value for value in set(self._operations.inputs) if self._is_trainable(value))
+
+    @functools.cached_property
+    def _leaves(self) -> tuple[int, ...]:
+        return tuple(value for value in range(len(self._values.producer)) if self._is_trainable(value))
+
+    @functools.cached_property
+    def _origins(self) -> _Origins:
+        """One pass over all values, in the order in which they came to be."""
+        bits = {leaf: 1 << number for number, leaf in enumerate(self._leaves)}
+        count = len(self._values.producer)
+        found = _Origins(
+            computed_from=[0] * count, reached=[0] * count, is_whole=[True] * count, is_of_input=[False] * count
+        )
+        for value, producer in enumerate(self._values.producer):
+            if producer < 0:
+                role = self._recorder.leaf_names.get(value, ("", ""))[0]
+                found.computed_from[value] = found.reached[value] = bits.get(value, 0)
+                found.is_of_input[value] = role == "input"
+                found.is_whole[value] = value in bits or role in ("parameter", "buffer", "input")
+                continue
+            inputs = self._inputs_of(producer)
+            found.is_whole[value] = bool(inputs)
+            for read in inputs:
+                if not 0 <= read < value:
+                    continue
+                found.computed_from[value] |= found.computed_from[read]
+                found.is_of_input[value] |= found.is_of_input[read]
+                found.is_whole[value] &= found.is_whole[read]
+                if self._values.requires_grad[read]:
+                    found.reached[value] |= found.reached[read]
+        return found
+
+    def _named(self, bits: int) -> frozenset[int]:
+        return frozenset(leaf for number, leaf in enumerate(self._leaves) if bits >> number & 1)
 
     def _is_trainable(self, value: int) -> bool:
         return self._values.producer[value] < 0 and self._values.requires_grad[value]
@@ -59,15 +109,3 @@ class RecordedOrigins:
     def _inputs_of(self, operation: int) -> list[int]:
         start = self._operations.input_start
         return self._operations.inputs[start[operation] : start[operation + 1]]
-
-    def _behind(self, values: Iterable[int], *, by_gradient: bool) -> Iterator[int]:
-        waiting = [value for value in values if value >= 0]
-        seen = set(waiting)
-        while waiting:
-            value = waiting.pop()
-            yield value
-            producer = self._values.producer[value]
-            for read in self._inputs_of(producer) if producer >= 0 else ():
-                if read >= 0 and read not in seen and (self._values.requires_grad[read] or not by_gradient):
-                    seen.add(read)
-                    waiting.append(read)

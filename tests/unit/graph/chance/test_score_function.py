@@ -100,7 +100,7 @@ def test_a_likelihood_that_is_weighed_is_one() -> None:
     assert found is not None
     assert found.is_weighed
     assert term in found.values
-    assert only_weighs(trace, [reward], found.values, [1] * 99)
+    assert only_weighs(trace, [reward], found, [1] * 99)
 
 
 def test_so_is_one_of_the_same_weights_in_another_call() -> None:
@@ -231,6 +231,40 @@ def test_a_penalty_that_is_added_to_what_comes_of_the_draw_is_no_likelihood(pena
     assert likelihood_of(trace, policy.draw(trace)) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "made", "expected"),
+    [
+        ("gaussian_nll_loss", "linear", True),
+        ("gaussian_nll_loss", "square", False),
+        ("add", "linear", False),
+        ("where", "linear", True),
+        ("where", "gt", False),
+    ],
+)
+def test_one_operation_may_be_given_the_weight_as_well(name: str, made: str, *, expected: bool) -> None:
+    policy = Policy()
+    more = (policy.leaf(requires_grad=False),) if made == "linear" else ()
+    weight = policy.do("detach", policy.do(made, policy.drawn, *more))
+    if name == "gaussian_nll_loss":
+        loss = policy.do(name, policy.mean, policy.drawn, weight)
+    else:
+        loss = policy.do(name, weight, policy.likelihood(policy.mean))
+    trace = policy.trace(loss)
+    found = likelihood_of(trace, policy.draw(trace))
+    assert found is not None
+    assert found.is_weighed is expected
+    assert only_weighs(trace, [weight], found, [1] * 99) is (expected or name != "gaussian_nll_loss")
+
+
+def test_what_meets_it_beside_something_else_of_the_draw_needs_the_draw_itself() -> None:
+    policy = Policy()
+    decoded = policy.do("linear", policy.drawn, policy.leaf(requires_grad=False))
+    trace = policy.trace(policy.do("addcmul", policy.mean, decoded, policy.do("neg", decoded)))
+    found = likelihood_of(trace, policy.draw(trace))
+    assert found is not None
+    assert not found.is_weighed
+
+
 def test_a_decoder_with_the_same_weights_is_no_likelihood() -> None:
     policy = Policy()
     loss = policy.do("sum", policy.do("linear", policy.drawn, policy.do("t", policy.weight)))
@@ -247,7 +281,7 @@ def test_a_stop_that_goes_elsewhere_too_does_more_than_weigh() -> None:
     trace = policy.trace(policy.do("add", loss, other))
     found = likelihood_of(trace, policy.draw(trace))
     assert found is not None
-    assert not only_weighs(trace, [held], found.values, [1] * 99)
+    assert not only_weighs(trace, [held], found, [1] * 99)
 
 
 def test_a_region_out_of_which_the_draw_alone_goes_on_is_a_draw() -> None:

@@ -24,6 +24,10 @@ class TwoHeads(nn.Module):
         return self.make(features, self.first(features), self.second(features), self)
 
 
+def penalty(module: nn.Module) -> torch.Tensor:
+    return torch.stack([parameter.square().sum() for parameter in module.parameters()]).sum()
+
+
 def without_grad(function: Any, *arguments: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         return function(*arguments)
@@ -40,6 +44,8 @@ REPORTED_BESIDE = {
     "a tuple": lambda f, a, b, m: (a.detach(), f.detach().cpu(), both(a, b)),
     "a copy as a Python number": lambda f, a, b, m: {"value": both(a, b).item(), "cost": both(a, b)},
     "an array": lambda f, a, b, m: {"seen": a.detach().numpy(), "cost": both(a, b)},
+    "a norm of the weights": lambda f, a, b, m: {"cost": both(a, b), "norm": without_grad(penalty, m)},
+    "a penalty beside a loss": lambda f, a, b, m: {"logits": a.detach(), "l2": penalty(m), "cost": both(a, b)},
     "an embedding beside logits": lambda f, a, b, m: {"out_a": a, "emb": f.detach(), "out_b": b},
 }
 
@@ -62,6 +68,8 @@ CUT = {
     "a tuple": lambda f, a, b, m: (a.detach(), b),
     "a loss that knows nothing of the cut head": lambda f, a, b, m: {"out": a.detach(), "loss": b.square().mean()},
     "made of an array": lambda f, a, b, m: {"out": torch.from_numpy(a.detach().numpy()), "aux": b},
+    "a penalty on the weights": lambda f, a, b, m: {"out": a.detach(), "l2": penalty(m)},
+    "a penalty beside another head": lambda f, a, b, m: {"out": a.detach(), "l2": penalty(m), "aux": b},
     "all are cut": lambda f, a, b, m: {"a": a.detach(), "b": b.detach()},
     "the only output": lambda f, a, b, m: a.detach(),
 }
@@ -75,6 +83,30 @@ def test_a_head_that_reaches_the_caller_by_a_cut_output_only_is_found(make: Any)
     assert not any(text.startswith("left out") for text in checked.assumptions)
     audited = gradflow.audit(model, inputs=x)
     assert any("first.weight" in found.hides and found.severity == "error" for found in audited.diagnostics)
+
+
+def test_an_array_beside_a_penalty_is_what_a_check_looks_at() -> None:
+    def make(f: torch.Tensor, a: torch.Tensor, b: torch.Tensor, m: nn.Module) -> Any:
+        return {"out": a.detach().numpy(), "l2": penalty(m)}
+
+    checked = gradflow.check(TwoHeads(make), "first", inputs=torch.rand(4, 5))
+    assert checked.verdict == "broken"
+    assert not any(text.startswith("left out") for text in checked.assumptions)
+
+
+def test_a_model_that_makes_its_data_itself_reports_beside_its_loss() -> None:
+    class Simulation(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(5, 3)
+
+        def forward(self) -> Any:
+            out = self.fc(torch.ones(4, 5))
+            return {"cost": out.square().mean(), "seen": out.detach(), "copy": out.detach().numpy()}
+
+    checked = gradflow.check(Simulation(), "fc", inputs=())
+    assert checked.verdict == "connected"
+    assert any("`output['seen']`" in text for text in checked.assumptions if text.startswith("left out"))
 
 
 def test_a_branch_that_nobody_uses_does_not_make_a_metric_a_loss() -> None:

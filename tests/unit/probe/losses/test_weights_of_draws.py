@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.distributions import Normal
+from torch.distributions import Bernoulli, Normal
+from torch.nn.functional import binary_cross_entropy_with_logits
 
 import gradflow
 
@@ -108,6 +109,19 @@ def by_what_is_given(model: Model, q: Normal, x: Tensor, given: Tensor) -> Tenso
     return -(q.log_prob(q.sample()).sum(-1) * model.beta * (given - given.mean())).mean()
 
 
+def in_one_operation(model: Model, q: Normal, x: Tensor, given: Tensor) -> Tensor:
+    action = Bernoulli(logits=q.mean).sample()
+    cost = model.decoded(action, x)
+    weight = cost.detach().unsqueeze(1).expand_as(action)
+    return cost.sum() - binary_cross_entropy_with_logits(q.mean, action, weight=weight, reduction="sum")
+
+
+def by_where(model: Model, q: Normal, x: Tensor, given: Tensor) -> Tensor:
+    z = q.sample()
+    reward = model.decoded(z, x).detach()
+    return -torch.where(reward >= reward.mean(), q.log_prob(z).sum(-1), torch.zeros(())).sum()
+
+
 def clipped(model: Model, q: Normal, x: Tensor, given: Tensor) -> Tensor:
     with torch.no_grad():
         z = q.sample()
@@ -139,6 +153,8 @@ def test_what_weighs_and_is_no_reward_excuses_no_draw(loss: Callable[..., Tensor
         by_an_advantage,
         by_dice,
         by_what_is_given,
+        in_one_operation,
+        by_where,
         clipped,
     ],
 )
