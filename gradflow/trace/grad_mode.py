@@ -148,3 +148,7 @@ class GradModes(Tables):
             self._inference_depth -= 1
             if not self._inference_depth and self._outer_regions:
                 self.region = self._outer_regions.pop()
+
+    def set_initial_region(self, span: SourceSpan) -> None:
+        """Gradient recording is off already when the run begins, since ``span``."""
+        self.region = self.sites.number_of_span(span)

@@ -14,18 +14,19 @@ from typing import Any, Self
 import torch
 from torch.overrides import TorchFunctionMode
 
-from gradflow.location import SiteTable, SourceSpan
+from gradflow.location import SiteTable
 from gradflow.trace.classify import Kind, classify
 from gradflow.trace.conduct.whose_error import is_ours, run_theirs, stepping_aside
 from gradflow.trace.data import Trace
 from gradflow.trace.elsewhere.noted import Elsewhere
 from gradflow.trace.elsewhere.transforms import is_in_transform
 from gradflow.trace.frames import is_in_hook
-from gradflow.trace.grad_mode import GradModes, differentiates
+from gradflow.trace.grad_mode import differentiates
 from gradflow.trace.nested import nested_tensors
-from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE, SWITCHES, TO_ARRAYS
+from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE
+from gradflow.trace.results.results import Results
 from gradflow.trace.state.writes import run_announcing
-from gradflow.trace.tensor_facts import SCALARS, is_view, passes_gradient, storage_pointer, version_of
+from gradflow.trace.tensor_facts import SCALARS, passes_gradient, storage_pointer, version_of
 from gradflow.trace.views import Views
 
 __all__ = ["Recorder"]
@@ -40,7 +41,7 @@ _PLAIN, _IGNORE, _GRAD_MODE, _EXIT = Kind.PLAIN, Kind.IGNORE, Kind.GRAD_MODE, Ki
 _INPLACE, _ALIASING, _EXPOSE, _HOOK = Kind.INPLACE, Kind.ALIASING, Kind.EXPOSE, Kind.HOOK
 
 
-class Recorder(GradModes, TorchFunctionMode):
+class Recorder(Results, TorchFunctionMode):
     """A ``TorchFunctionMode`` that appends one row per operation to plain columns.
 
     Parameters
@@ -60,7 +61,6 @@ class Recorder(GradModes, TorchFunctionMode):
         self.outdated_operations: set[int] = set()
         self.checkpoint_operations: set[int] = set()
         self.elsewhere = Elsewhere(self.known_value)
-        self._version = -1
         self.suspended = 0
         self.inside = ""
         self.views = Views()
@@ -70,7 +70,6 @@ class Recorder(GradModes, TorchFunctionMode):
         self._announce = None if before_write is None else stepping_aside(before_write, self.step_aside)
         self.is_differentiated = False
         self._kinds: dict[Any, tuple[int, int, str]] = {}
-        self._exported: dict[int, int] = {}
 
     def __enter__(self) -> Self:
         self._enabled_at_start = _is_grad_enabled()
@@ -186,9 +185,10 @@ class Recorder(GradModes, TorchFunctionMode):
             columns.argument.extend(arguments)
             columns.input_start.append(len(columns.inputs))
             if is_tensor:
-                self._record_output(result, row, kind if target is None else _INPLACE, text, inputs)
+                kind = kind if target is None else _INPLACE
+                self._record_output(result, row, kind, text, inputs, (args, kwargs, result))
             else:
-                self._record_others(result, row, kind, text, inputs, args, target)
+                self._record_others(result, row, kind, text, inputs, (args, kwargs, result), target)
             columns.output_start.append(len(columns.outputs))
             if self._on_meta:
                 self._leave_values_behind(inputs)
@@ -211,22 +211,6 @@ class Recorder(GradModes, TorchFunctionMode):
         self.operations.region.append(self.region)
         if self._is_torchs_region:
             self.library_operations.add(row)
-
-    def _record_others(
-        self, result: Any, row: int, kind: int, text: str, inputs: list[int], args: tuple[Any, ...], target: Any
-    ) -> None:
-        """What an operation gave that is no tensor."""
-        if kind == _INPLACE:
-            if isinstance(target, _Tensor):
-                self._record_output(target, row, kind, text, inputs)
-        elif text in SWITCHES:
-            self._record_output(args[0], row, kind, text, inputs)
-        elif kind == _EXIT:
-            if text in TO_ARRAYS and inputs and isinstance(args[0], _Tensor):
-                self._exported[storage_pointer(args[0])] = inputs[0]
-        elif result is not None:
-            for tensor in nested_tensors(result):
-                self._record_output(tensor, row, kind, text, inputs)
 
     def _look_before(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, text: str) -> Any:
         """Announce what an operation is about to write to or to hand out, and give the former."""
@@ -266,30 +250,6 @@ class Recorder(GradModes, TorchFunctionMode):
                     self._collect(argument, position, inputs, arguments)
                 position += 1
         return inputs, arguments
-
-    def _record_output(self, tensor: torch.Tensor, row: int, kind: int, text: str, inputs: list[int]) -> None:
-        entry = self._ids.get(id(tensor))
-        if entry is not None and entry[0]() is tensor:
-            # the operation returned a tensor that was there before: changed in place, or handed through
-            group = self._group[entry[1]]
-            # dropout in eval mode hands its input through, and has written nothing
-            is_same = self._version >= 0 and version_of(tensor) == self._version
-            writes = kind == _INPLACE or (text in INPLACE_CAPABLE and not is_same)
-            if writes and self._stays_itself(tensor, entry[1], inputs):
-                self.operations.outputs.append(self._new_value_of_leaf(entry[1]))
-                return
-            self._go_on(entry[1], len(self.values.producer))
-        else:
-            writes = False
-            group = -1
-            if inputs and (kind == _ALIASING or text == "as_tensor" or is_view(tensor)):
-                group = self._group[inputs[0]]
-        if writes:
-            self._writes += 1
-        value = self._new_value(tensor, row, group)
-        if writes:
-            self._written[group] = (row, value, self._writes)
-        self.operations.outputs.append(value)
 
     def _collect(self, argument: Any, position: int, inputs: list[int], arguments: list[int]) -> None:
         for tensor in nested_tensors(argument):
@@ -341,13 +301,22 @@ class Recorder(GradModes, TorchFunctionMode):
         try:
             if self.views.pending:
                 self.views.look()
-            self._log_call(name, site, before, result, values, positions, inner=inner)
+            self._log_call(name, site, before, inputs, result, values, positions, inner=inner)
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self.step_aside(error)
         return result
 
     def _log_call(
-        self, name: str, site: int, before: int, result: Any, values: list[int], positions: list[int], *, inner: bool
+        self,
+        name: str,
+        site: int,
+        before: int,
+        inputs: Any,
+        result: Any,
+        values: list[int],
+        positions: list[int],
+        *,
+        inner: bool,
     ) -> None:
         if inner:
             for tensor in nested_tensors(result):
@@ -362,7 +331,7 @@ class Recorder(GradModes, TorchFunctionMode):
         self._append_inputs(row, values, positions)
         kind = _ALIASING if name in ALIASING else _PLAIN
         for tensor in nested_tensors(result):
-            self._record_output(tensor, row, kind, name, values)
+            self._record_output(tensor, row, kind, name, values, ((inputs,), _NO_KEYWORDS, result))
         self.operations.output_start.append(len(self.operations.outputs))
 
     # the outcome
@@ -401,7 +370,3 @@ class Recorder(GradModes, TorchFunctionMode):
             callers={site: tuple(lines) for site, lines in (callers or {}).items()},
             called_from={site: tuple(lines) for site, lines in (called_from or {}).items()},
         )
-
-    def set_initial_region(self, span: SourceSpan) -> None:
-        """Gradient recording is off already when the run begins, since ``span``."""
-        self.region = self.sites.number_of_span(span)

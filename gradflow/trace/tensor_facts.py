@@ -18,18 +18,22 @@ from torch.utils._python_dispatch import _disable_current_modes
 __all__ = [
     "PLAIN_CLASSES",
     "SCALARS",
+    "base_of",
     "dtype_of",
     "gradient_of",
+    "has_memory_of_torch",
     "has_readable_numbers",
     "is_inference",
     "is_leaf",
     "is_on_meta",
     "is_view",
+    "lies_in",
     "outside_dispatch",
     "passes_gradient",
     "requires_grad",
     "retains_grad",
     "shape_of",
+    "shares_memory",
     "storage_pointer",
     "unseen",
     "version_of",
@@ -48,9 +52,12 @@ _BASE: dict[str, Any] = dict(vars(torch._C.TensorBase))
 _DTYPE, _REQUIRES_GRAD, _IS_LEAF = (_BASE[name].__get__ for name in ("dtype", "requires_grad", "is_leaf"))
 _SHAPE, _GRAD, _RETAINS = (_BASE[name].__get__ for name in ("shape", "grad", "retains_grad"))
 _VERSION, _IS_NESTED, _IS_META = (_BASE[name].__get__ for name in ("_version", "is_nested", "is_meta"))
+_VIEW_BASE = _BASE["_base"].__get__
 _SIZE, _DIM, _IS_VIEW, _STORAGE = (_BASE[name] for name in ("size", "dim", "_is_view", "untyped_storage"))
 _IS_INFERENCE = _BASE["is_inference"]
 _functorch = torch._C._functorch
+# compares the storages themselves, so that it can tell those apart too that are empty or have no address
+_is_alias_of: Any = torch._C._is_alias_of  # type: ignore[attr-defined]
 _modes_aside: Any = _disable_current_modes
 _function_modes: Any = torch._C._len_torch_function_stack
 _dispatch_modes: Any = torch._C._len_torch_dispatch_stack
@@ -125,6 +132,42 @@ def is_view(tensor: torch.Tensor) -> bool:
         return bool(tensor._is_view())  # asked for the result of every operation: nobody is there to see it
     with unseen():
         return bool(_IS_VIEW(tensor))
+
+
+def base_of(tensor: torch.Tensor) -> torch.Tensor | None:
+    """``tensor._base``: what autograd calls a tensor a view of, which an operation may have made and kept to itself."""
+    if type(tensor) in PLAIN_CLASSES and not _function_modes():
+        return tensor._base  # asked for the result of every second operation
+    with unseen():
+        found: torch.Tensor | None = _VIEW_BASE(tensor)
+    return found
+
+
+def shares_memory(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors lie in one storage; not so where one of them has none."""
+    try:
+        return bool(_is_alias_of(tensor, other))
+    except (RuntimeError, NotImplementedError):
+        return False
+
+
+def lies_in(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether a tensor lies in the memory of another, also by way of an array, which makes a storage of its own."""
+    if shares_memory(tensor, other):
+        return True
+    start, there = storage_pointer(other), storage_pointer(tensor)
+    if not start or not there:
+        return False
+    with unseen():
+        return start <= there < start + int(_STORAGE(other).nbytes())
+
+
+def has_memory_of_torch(tensor: torch.Tensor) -> bool:
+    """Whether a tensor's own storage is where its numbers lie: not so of one that wraps another tensor."""
+    is_torchs_own = type(tensor) in PLAIN_CLASSES or type(tensor).__torch_dispatch__ == torch.Tensor.__torch_dispatch__
+    return is_torchs_own and not (
+        _functorch.is_functorch_wrapped_tensor(tensor) or _functorch.is_legacy_batchedtensor(tensor)
+    )
 
 
 def storage_pointer(tensor: torch.Tensor) -> int:

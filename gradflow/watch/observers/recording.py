@@ -18,6 +18,7 @@ from gradflow.trace.grad_mode import differentiates
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import FROM_ARRAYS, VALUE_EXITS
 from gradflow.trace.recorder import Recorder
+from gradflow.trace.results.results import Beside
 from gradflow.trace.tensor_facts import (
     dtype_of,
     is_leaf,
@@ -289,7 +290,9 @@ class ProgramRecorder(Recorder):
         """Record also where torch has put function modes aside, as it does during a backward pass."""
         return on_stack(self)
 
-    def _record_output(self, tensor: torch.Tensor, row: int, kind: int, text: str, inputs: list[int]) -> None:
+    def _record_output(
+        self, tensor: torch.Tensor, row: int, kind: int, text: str, inputs: list[int], beside: Beside
+    ) -> None:
         value = self.known_value(tensor)
         if value >= 0 and self._is_updated(tensor, inputs, value):
             # an optimizer's or initialiser's update: the leaf stays the same variable
@@ -307,7 +310,7 @@ class ProgramRecorder(Recorder):
                 if inputs and (original := self._leaf_behind(inputs[0])) >= 0:
                     self._log.copies[made] = original
                 return
-        super()._record_output(tensor, row, kind, text, inputs)
+        super()._record_output(tensor, row, kind, text, inputs, beside)
 
     def _is_updated(self, tensor: torch.Tensor, inputs: Sequence[int], value: int) -> bool:
         if not is_leaf(tensor) or not (requires_grad(tensor) or isinstance(tensor, torch.nn.Parameter)):

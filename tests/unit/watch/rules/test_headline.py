@@ -30,8 +30,10 @@ for _ in range(2):
         ("used", "no fault found: both parameters in `SGD` got a gradient in 2 of 2 steps"),
         (
             "other",
-            "seen: 0 of 2 parameters in `SGD` got a gradient in 2 steps; gradients also came to `weight` and 1 more, "
-            "which no optimizer holds",
+            (
+                "seen: 0 of 2 parameters in `SGD` got a gradient in 2 steps; gradients also came to `weight` and 1 "
+                "more, which no optimizer holds"
+            ),
         ),
     ],
 )

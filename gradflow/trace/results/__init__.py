@@ -1,0 +1,1 @@
+"""What operations gave, as it is recorded."""
