@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gradflow.graph.branches import OperationView, RawBranch, find_branches
-from gradflow.graph.dependence import CutGroup, Dependence, value_inputs
+from gradflow.graph.dependence import CutGroup, Dependence, inputs_behind, value_inputs
 from gradflow.graph.elements import Branch, BranchPath, Cut, Edge, Node, NodeKind
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.trace.data import Trace
@@ -210,6 +210,13 @@ class _Builder:
         self, operation: int, value: int, leaves: dict[int, Node], edges: dict[tuple[str, str, str], Edge]
     ) -> None:
         trace, dependence = self.trace, self.dependence
+        outputs: Sequence[int] = trace.outputs_of(operation)
+        if operation in trace.view_operations:
+            is_used = any(dependence.reaches[v] for v in outputs)
+            outputs = [v for v in outputs if value in inputs_behind(trace, operation, v)]
+            # the node shows what the score uses
+            if is_used and not any(dependence.reaches[v] for v in outputs):
+                return
         producer = trace.values.producer[value]
         if producer >= 0:
             if producer not in self.kept:
@@ -223,7 +230,6 @@ class _Builder:
             if value not in leaves:
                 leaves[value] = self._leaf_node(value, source, role, name)
         target = self._name(operation)
-        outputs = trace.outputs_of(operation)
         carries = bool(dependence.carries[value])
         arrives = any(dependence.carries[v] for v in outputs)
         used = any(dependence.reaches[v] for v in outputs)

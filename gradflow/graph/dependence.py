@@ -83,6 +83,19 @@ def value_inputs(trace: Trace, operation: int) -> Sequence[int]:
     return [value for offset, value in enumerate(inputs) if columns.argument[start + offset] in relevant]
 
 
+def inputs_behind(trace: Trace, operation: int, output: int) -> Sequence[int]:
+    """The inputs whose values one output was made of: a view among several outputs shows what it is a view of."""
+    inputs = value_inputs(trace, operation)
+    if operation not in trace.view_operations:
+        return inputs
+    memory = trace.values.memory
+    if all(memory[value] != memory[output] for value in inputs):
+        return inputs
+    # what no output is a view of may have said which part of the others to show
+    shown = {memory[value] for value in trace.outputs_of(operation)} - {memory[output]}
+    return [value for value in inputs if memory[value] not in shown]
+
+
 def cause_of_loss(trace: Trace, operation: int) -> str:
     """Why an operation that ran with recording on gave a value without history, though one that it read had one."""
     name = trace.name_of(operation)
@@ -168,9 +181,9 @@ class _Analysis:
             if touched or operation in self.bridges:
                 self._visit(operation)
 
-    def _data_of(self, operation: int) -> Sequence[int]:
-        """What an operation makes its output of; a leaf that is switched on again is the leaf itself."""
-        inputs = value_inputs(self.trace, operation)
+    def _data_of(self, operation: int, output: int) -> Sequence[int]:
+        """What an operation makes an output of; a leaf that is switched on again is the leaf itself."""
+        inputs = inputs_behind(self.trace, operation, output)
         made = [value for value in self.trace.outputs_of(operation) if value in self.same_leaf]
         return [self.same_leaf[value] for value in made if self.carries[value]] or inputs
 
@@ -190,19 +203,23 @@ class _Analysis:
             self._switch(operation, outputs, inputs)
             return
         mode = trace.operations.mode[operation]
-        if mode:
-            # what is changed in place keeps the history it had; everything else has none
-            first = trace.inputs_of(operation)[:1]
-            keeps = bool(first) and bool(carries[first[0]])
-        else:
-            keeps = any(carries[value] for value in inputs)
-        if name in DETACHING or name in REWRAPPING or (name == CHANGED_THROUGH_VIEW and self._hidden_by(operation)):
-            keeps = False
+        hides = name in DETACHING or name in REWRAPPING
+        hides = hides or (name == CHANGED_THROUGH_VIEW and bool(self._hidden_by(operation)))
         for value in outputs:
             if value in self.sources:
                 continue
+            if operation in trace.view_operations:
+                inputs = [each for each in inputs_behind(trace, operation, value) if depends[each]]
+                if not inputs and bridge is None:
+                    continue
+            if mode:
+                # what is changed in place keeps the history it had; everything else has none
+                first = trace.inputs_of(operation)[:1]
+                keeps = bool(first) and bool(carries[first[0]])
+            else:
+                keeps = any(carries[each] for each in inputs)
             depends[value] = 1
-            carries[value] = keeps and trace.values.requires_grad[value]
+            carries[value] = keeps and not hides and trace.values.requires_grad[value]
             self._price(operation, value, inputs, bridge)
             if mode and carries[value]:
                 self._note_unrecorded_write(operation, value, inputs)
@@ -256,7 +273,7 @@ class _Analysis:
         self.parent[value] = (best, fresh)
         for group in fresh:
             if self.carries[best] or bridge is not None:
-                self.cuts.append((group, tuple(self.trace.outputs_of(operation))))
+                self.cuts.append((group, (value,)))
 
     def _group_of(self, bridge: Bridge, value: int) -> CutGroup:
         # `torch.Tensor([a, b])` reads its elements one by one, as `float(a)` does, and is a copy all the same
@@ -348,15 +365,15 @@ class _Analysis:
         leaving: set[int] = set()
         for operation in range(len(columns.name) - 1, -1, -1):
             start, end = columns.output_start[operation], columns.output_start[operation + 1]
-            used = operation in leaving
-            for position in range(start, end):
-                value = columns.outputs[position]
-                if reaches[value]:
-                    used = True
-            if not used:
+            used = [value for value in columns.outputs[start:end] if reaches[value]]
+            if operation in leaving:
+                for value in value_inputs(trace, operation):
+                    reaches[value] = 1
+            elif not used:
                 continue
-            for value in value_inputs(trace, operation):
-                reaches[value] = 1
+            for output in used if operation in trace.view_operations else used[:1]:
+                for value in inputs_behind(trace, operation, output):
+                    reaches[value] = 1
             bridge = self.bridges.get(operation)
             if bridge is not None:
                 leaving.add(bridge.leave)

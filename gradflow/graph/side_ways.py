@@ -24,16 +24,16 @@ def side_ways(
     cuts: Sequence[tuple[CutGroup, tuple[int, ...]]],
     depends: Sequence[int],
     carries: Sequence[int],
-    inputs_of: Callable[[int], Sequence[int]],
+    inputs_of: Callable[[int, int], Sequence[int]],
     groups_at: Callable[[int, int, int], _Way],
     group_of: Callable[[Bridge, int], CutGroup],
     bridges: Mapping[int, Bridge],
 ) -> tuple[_Way, ...]:
     """For each cut with the values behind it, all that must be mended from there to the score, nearest to it first.
 
-    ``groups_at(operation, output, input)`` is what must be mended at one operation, ``group_of(bridge, value)`` the
-    same for a value that left torch and came back. Cuts behind which the score does
-    not look are left out. Linear in the size of the trace; nothing is done where there is no cut.
+    ``inputs_of(operation, output)`` is what an output was made of, ``groups_at(operation, output, input)`` what must be
+    mended at one operation, ``group_of(bridge, value)`` the same for a value that left torch and came back. Cuts behind
+    which the score does not look are left out. Linear in the size of the trace; nothing is done where there is no cut.
     """
     if not cuts or trace.score < 0:
         return ()
@@ -44,13 +44,13 @@ def side_ways(
             if output not in rest:
                 continue
             onwards = rest[output]
-            for value in inputs_of(operation):
+            for value in inputs_of(operation, output):
                 if depends[value] and value != output:
                     here = () if carries[output] else groups_at(operation, output, value)
                     _offer(rest, value, (*here, *onwards), weight)
             if operation in bridges:
                 bridge = bridges[operation]
-                for value in inputs_of(bridge.leave):
+                for value in inputs_of(bridge.leave, -1):
                     if depends[value]:
                         _offer(rest, value, (group_of(bridge, value), *onwards), weight)
     ways: dict[tuple[tuple[str, int], ...], _Way] = {}

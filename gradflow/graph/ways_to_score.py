@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gradflow.graph.dependence import value_inputs
+from gradflow.graph.dependence import inputs_behind, value_inputs
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DETACHING, REWRAPPING, is_inplace_name
 
@@ -52,7 +52,8 @@ def ways_to_score(trace: Trace) -> WaysToScore:
             ways.first_read[value] = operation
         for value in value_inputs(trace, operation):
             ways.last_use[value] = max(ways.last_use[value], last_use)
-            for output in outputs:
+        for output in outputs:
+            for value in inputs_behind(trace, operation, output):
                 _offer(trace, ways.obstacles, operation, value, output)
     return ways
 
@@ -84,8 +85,12 @@ def upstream_of(trace: Trace, *operations: int) -> bytearray:
     before = bytearray(len(trace.values.producer))
     asked = frozenset(operations)
     for earlier in range(max(operations, default=-1), -1, -1):
-        if earlier in asked or any(before[value] for value in trace.outputs_of(earlier)):
+        if earlier in asked:
             for value in value_inputs(trace, earlier):
+                before[value] = 1
+            continue
+        for output in trace.outputs_of(earlier):
+            for value in inputs_behind(trace, earlier, output) if before[output] else ():
                 before[value] = 1
     return before
 

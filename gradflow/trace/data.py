@@ -167,6 +167,8 @@ class Trace:
     outdated_operations
         Operations that ran with recording on and of whose inputs none could pass a gradient when they ran, though one
         did when it was recorded.
+    view_operations
+        Operations that gave several tensors, some of which are views of what they read: each of those shows that alone.
     checkpoint_operations
         Calls of torch's own reentrant checkpoint.
     given_away
@@ -204,6 +206,7 @@ class Trace:
     hook_operations: frozenset[int] = frozenset()
     library_operations: frozenset[int] = frozenset()
     outdated_operations: frozenset[int] = frozenset()
+    view_operations: frozenset[int] = frozenset()
     checkpoint_operations: frozenset[int] = frozenset()
     given_away: frozenset[int] = frozenset()
     hooked: frozenset[int] = frozenset()

@@ -358,6 +358,7 @@ class Recorder(Results, TorchFunctionMode):
             hook_operations=frozenset(self.hook_operations),
             library_operations=frozenset(self.library_operations),
             outdated_operations=frozenset(self.outdated_operations),
+            view_operations=frozenset(self.view_operations),
             checkpoint_operations=frozenset(self.checkpoint_operations),
             given_away=frozenset(self.elsewhere.given_away),
             hooked=frozenset(self.elsewhere.hooked),

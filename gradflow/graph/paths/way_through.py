@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable
 
 from gradflow.graph.cut_group import Bridge, CutGroup
-from gradflow.graph.dependence import Dependence, value_inputs
+from gradflow.graph.dependence import Dependence, inputs_behind, value_inputs
 from gradflow.trace.data import Trace
 
 __all__ = ["way_through"]
@@ -58,5 +58,6 @@ class _Back:
         producer = self._trace.values.producer[value]
         if producer < 0:
             return ()
-        read = (producer, self._left_at[producer]) if producer in self._left_at else (producer,)
-        return tuple(one for operation in read for one in value_inputs(self._trace, operation))
+        left = self._left_at.get(producer, -1)
+        before = value_inputs(self._trace, left) if left >= 0 else ()
+        return *inputs_behind(self._trace, producer, value), *before

@@ -26,7 +26,7 @@ from gradflow.trace.tensor_facts import (
 __all__ = ["Beside", "Results"]
 
 _Tensor = torch.Tensor
-_INPLACE, _ALIASING, _EXIT = Kind.INPLACE, Kind.ALIASING, Kind.EXIT
+_PLAIN, _INPLACE, _ALIASING, _EXIT = Kind.PLAIN, Kind.INPLACE, Kind.ALIASING, Kind.EXIT
 
 
 Beside = tuple[tuple[Any, ...], Mapping[str, Any], Any]
@@ -43,6 +43,7 @@ class Results(GradModes):
         super().__init__(sites)
         self._version = -1
         self._exported: dict[int, int] = {}
+        self.view_operations: set[int] = set()
 
     def _record_output(
         self, tensor: torch.Tensor, row: int, kind: int, text: str, inputs: list[int], beside: Beside
@@ -86,8 +87,18 @@ class Results(GradModes):
             if text in TO_ARRAYS and inputs and isinstance(args[0], _Tensor):
                 self._exported[storage_pointer(args[0])] = inputs[0]
         elif result is not None:
-            for tensor in nested_tensors(result):
+            tensors = nested_tensors(result)
+            for tensor in tensors:
                 self._record_output(tensor, row, kind, text, inputs, beside)
+            if kind == _PLAIN and len(inputs) > 1 and all(map(has_memory_of_torch, tensors)):
+                self._note_views(row, inputs)
+
+    def _note_views(self, row: int, inputs: Sequence[int]) -> None:
+        """Whether an operation that gave several tensors handed any of those that it read on as they are."""
+        outputs = self.operations.outputs[self.operations.output_start[-1] :]
+        read = {self._group[value] for value in inputs}
+        if len(outputs) > 1 and any(self._group[value] in read for value in outputs):
+            self.view_operations.add(row)
 
     def _memory_of_view(self, view: torch.Tensor, inputs: Sequence[int], beside: Beside) -> int:
         """The memory that a result lies in which autograd calls a view; -1 where nobody was there before.
