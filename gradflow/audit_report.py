@@ -76,13 +76,15 @@ class Activity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthProfile:
-    """How the gradients of the weights change from the first layers to the last, in the order in which they ran.
+    """How the gradients of the weights change from the first layers to the last.
 
-    ``ratio`` is the typical size (root mean square of an entry, median over the layers) in the first quarter of the
-    weights divided by that in the last quarter: far below one, the gradient vanishes on its way back; far above, it
-    explodes. ``first`` and ``last`` are the sizes themselves. ``is_judged`` is ``False`` where they tell nothing about
-    training: of batch norms that have never seen data, and where factors at the end of branches beside skip connections
-    account for them.
+    The depth of a weight is the number of layers with weights that lie between it and the score. Of the weights at one
+    depth (a query, a key and a value; a gate and what it multiplies) the largest gradient counts, as the root mean
+    square of an entry. ``ratio`` is the median over the first quarter of the depths divided by that over the last
+    quarter: far below one, the gradient vanishes on its way back; far above, it explodes. ``first`` and ``last`` are
+    the sizes themselves, ``weight_count`` is the number of weights at all depths. ``is_judged`` is ``False`` where they
+    tell nothing about training: of batch norms that have never seen data, where factors at the end of branches beside
+    skip connections account for them, and where what arrives at the layers does not change likewise.
     """
 
     weight_count: int

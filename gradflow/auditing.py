@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -21,7 +19,6 @@ from gradflow.diagnose.parameter_findings import (
     depth_finding,
     frozen_parameters,
     inactive_units,
-    is_unusual,
     unknown_leaves,
     unregistered_parameters,
 )
@@ -37,11 +34,12 @@ from gradflow.errors import UsageError
 from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.modes import Mode, model_in_mode
-from gradflow.load.module_tree import modules_in, named_parameters_in
+from gradflow.load.module_tree import named_parameters_in
 from gradflow.load.scores.loss import with_loss
 from gradflow.load.workload import Workload
 from gradflow.probe.activity import ActivityRecorder
-from gradflow.probe.along_depth.branch_factors import branch_factors
+from gradflow.probe.along_depth.evidence import AlongDepth
+from gradflow.probe.along_depth.measuring import measure_along_depth
 from gradflow.probe.audit.constant_loss import only_rounding_error
 from gradflow.probe.audit.formulas import examine_formulas
 from gradflow.probe.audit.incomplete import examine_incomplete
@@ -65,9 +63,6 @@ from gradflow.trace.state import preserved
 from gradflow.trace.state.lazy_layers import with_lazy_layers_initialised
 
 __all__ = ["audit", "audit_workload"]
-
-FEWEST_WEIGHTS = 6
-"""Networks with fewer weights have no depth along which a gradient could vanish."""
 
 _RANK = {"error": 0, "warning": 1, "info": 2}
 
@@ -149,13 +144,16 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         formulas, not_checked = examine_formulas(laboratory, run, gradients, ways, arrived)
         laboratory.parameters = everything
         causes, undetermined = examine_groups(laboratory, keeper, run, gradients, open_states)
-        depth, not_judged = _depth(laboratory, run.trace, ways, measured, trainable, of_model)
+        depth = measure_along_depth(laboratory, run.trace, ways, measured, {name: trainable[name] for name in arrived})
     unrestored = keeper.unrestored
     environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
     count = len(trainable)
     copied = copies_of_groups(causes, [_reached(tensors, states) for _, tensors in holders], trainable)
     causes = tuple(cause for cause in causes if not any(cause.group.members[0] in dict(pairs) for pairs in copied))
     explained = explained_once(causes, lambda cause: _explained(cause, trainable))
+    not_judged = (
+        (f"whether gradients vanish or explode, because {depth.undetermined}",) if depth and depth.undetermined else ()
+    )
     told = {(one.name, one.module) for one in explained}
     diagnostics: tuple[Diagnostic, ...] = (
         *explained,
@@ -167,7 +165,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
             if (reached := _reached(tensors, states))
         ),
         *unknown_leaves(run.trace, ways),
-        *_of_depth(depth, run.trace, ways, of_model),
+        *depth_finding(depth),
         # units that are all inactive have been told already where the gradient dies of them
         *(one for one in inactive_units(run.trace, recorder.counts) if (one.name, one.module) not in told),
         *_frozen(workload),
@@ -177,7 +175,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         score=Score(description=run.description, value=value),
         parameters=_parameters(workload, run.trace, ways, measured, states, hidden, diagnostics),
         diagnostics=tuple(sorted(diagnostics, key=lambda found: _RANK[found.severity])),
-        depth=depth,
+        depth=_profile(depth),
         activities=tuple(_activity(run.trace, one) for one in recorder.counts),
         environment=environment,
         assumptions=(
@@ -186,7 +184,16 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
             *assumed,
             *(f"could not be put back: {name}" for name in unrestored),
         ),
-        undetermined=tuple(dict.fromkeys((*not_whole, *not_checked, *undetermined, *not_judged))),
+        undetermined=tuple(
+            dict.fromkeys(
+                (
+                    *not_whole,
+                    *not_checked,
+                    *undetermined,
+                    *((f"whether gradients vanish or explode, because {not_judged}",) if not_judged else ()),
+                )
+            )
+        ),
     )
 
 
@@ -228,73 +235,16 @@ def _at_its_place(found: Diagnostic, workload: Workload, trace: Trace, causes: S
     return placed(own, workload.provenance.registered_at)
 
 
-def _depth(
-    laboratory: Laboratory,
-    trace: Trace,
-    ways: WaysToScore,
-    measured: Mapping[str, Measured],
-    trainable: Mapping[str, torch.Tensor],
-    states: Mapping[str, str],
-) -> tuple[DepthProfile | None, tuple[str, ...]]:
-    """How the gradients of the weights change along the depth; and why that is not judged."""
-    names = _weights(trace, ways, states)
-    sizes = {}
-    for name in names:
-        one = measured[name]
-        if one.l2_norm is not None and one.entry_count:
-            sizes[name] = one.l2_norm / one.entry_count**0.5
-    if len(sizes) < FEWEST_WEIGHTS:
-        return None, ()
-    first, last = _ends(list(sizes.values()))
-    if not last:
-        return None, ()
-    profile = DepthProfile(weight_count=len(sizes), first=first, last=last, ratio=first / last)
-    if not is_unusual(profile.ratio):
-        return profile, ()
-    fresh = _untrained_norms(laboratory.workload.model)
-    if fresh:
-        reason = (
-            f"whether gradients vanish or explode, because {fresh} batch norm layers run in eval mode and have never "
-            "seen data (`--train` runs them as in training)"
-        )
-        return replace(profile, is_judged=False), (reason,)
-    factors, reason = branch_factors(laboratory, {name: trainable[name] for name in sizes})
-    if reason:
-        return replace(profile, is_judged=False), (f"whether gradients vanish or explode, because {reason}",)
-    first, last = _ends([size * factors.get(name, 1.0) for name, size in sizes.items()])
-    return replace(profile, is_judged=bool(last) and is_unusual(first / last)), ()
-
-
-def _ends(sizes: Sequence[float]) -> tuple[float, float]:
-    """The median in the first quarter and in the last."""
-    quarter = max(len(sizes) // 4, 1)
-    return statistics.median(sizes[:quarter]), statistics.median(sizes[-quarter:])
-
-
-def _weights(trace: Trace, ways: WaysToScore, states: Mapping[str, str]) -> list[str]:
-    """Weights of two or more dimensions that got a gradient, in the order in which they are read; no embeddings."""
-    found = []
-    for name, state in states.items():
-        value = trace.layer_values[name][0]
-        operation = ways.first_read[value]
-        is_matrix = len(trace.values.shape[value]) > 1
-        if is_matrix and state == "gradient" and operation >= 0 and "embedding" not in trace.name_of(operation):
-            found.append((operation, name))
-    return [name for _, name in sorted(found)]
-
-
-def _untrained_norms(model: torch.nn.Module) -> int:
-    counts = [getattr(module, "num_batches_tracked", None) for module in modules_in(model) if not module.training]
-    return sum(isinstance(count, torch.Tensor) and not count.is_meta and int(count) == 0 for count in counts)
-
-
-def _of_depth(
-    depth: DepthProfile | None, trace: Trace, ways: WaysToScore, states: Mapping[str, str]
-) -> tuple[Diagnostic, ...]:
-    if depth is None or not depth.is_judged:
-        return ()
-    names = _weights(trace, ways, states)
-    return depth_finding(depth.ratio, names[0], names[-1], depth.weight_count)
+def _profile(found: AlongDepth | None) -> DepthProfile | None:
+    if found is None:
+        return None
+    return DepthProfile(
+        weight_count=found.weight_count,
+        first=found.first,
+        last=found.last,
+        ratio=found.ratio,
+        is_judged=found.is_judged,
+    )
 
 
 def _frozen(workload: Workload) -> tuple[Diagnostic, ...]:

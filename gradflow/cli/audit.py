@@ -37,8 +37,8 @@ examples:
   gradflow audit resnet50 --train --input-shape 4,3,64,64
   gradflow audit net.py:Net --output audit.json
 
-Exit status: 0 every trainable parameter gets a gradient and no finding is an error, 1 otherwise, 2 the request could
-not be carried out.
+Exit status: 0 no error was found, 1 one was, or a trainable parameter gets no gradient, 2 the request could not be
+carried out. A gradient of zero, or none in eval mode only, can be a warning or a note: then the status is 0.
 """
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["print_layers"]
 
 _UNLIMITED = 10_000
-_COLUMNS = ("layer", "class", "output shape", "role", "parameters")
+_COLUMNS = ("layer", "class", "output shape", "role", "entries")
 # what a narrow terminal leaves out first
-_DISPENSABLE = ("class", "parameters")
+_DISPENSABLE = ("class", "entries")
 
 
 def print_layers(rows: Sequence[LayerRow], *, auto: str, reason: str, assumptions: Sequence[str] = ()) -> None:
@@ -68,7 +68,7 @@ def _table(rows: Sequence[LayerRow], auto: str, columns: Sequence[str]) -> Table
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(
-            column, overflow="fold", no_wrap=column != "layer", justify="right" if column == "parameters" else "left"
+            column, overflow="fold", no_wrap=column != "layer", justify="right" if column == "entries" else "left"
         )
     for row in rows:
         cells = _cells(row, is_auto=row.name == auto)
@@ -87,5 +87,5 @@ def _cells(row: LayerRow, *, is_auto: bool) -> dict[str, str]:
         "class": row.type_name,
         "output shape": shape + repeated,
         "role": row.role,
-        "parameters": f"{frozen}{row.parameter_count:,}" if row.parameter_count else "",
+        "entries": f"{frozen}{row.parameter_count:,}" if row.parameter_count else "",
     }

@@ -32,7 +32,8 @@ class Layers:
             usage="gradflow layers MODEL [options]",
             help="list the layers of a model",
             description="Runs a model once and lists its layers: name, class, output shape, role and number of "
-            "parameters. `x2` after a shape: the layer runs twice. Marks the layer that `--layer auto` takes.",
+            "entries in its parameters. `x2` after a shape: the layer runs twice. Marks the layer that `--layer auto` "
+            "takes.",
             epilog=_EPILOG,
         )
         add_model_options(parser)

@@ -99,7 +99,17 @@ def _table(report: AuditReport, layout: Layout) -> list[Text]:
                 lines.append(line((f"{layout.glyphs.ellipsis} {gap} more, each with a gradient", "gf.dim")))
             continue
         lines.append(_row(row, texts, columns, widths, scale, layout))
-    return lines
+    return lines + _legend(rows, scale, layout)
+
+
+def _legend(rows: Sequence[ModuleRow], scale: tuple[float, float], layout: Layout) -> list[Text]:
+    """What the bars mean; nothing where there is none."""
+    sizes = [row.typical for row in rows if row.typical]
+    if not sizes:
+        return []
+    ends = f"from {number(10 ** scale[0])} (empty) to {number(max(sizes))} (full)"
+    text = f"typical entry: root mean square of the weights' gradients; log scale {ends}"
+    return fill(styled(text, layout.glyphs, "gf.dim"), width=layout.width, lead=(("  ", "gf.plain"),), indent=4)
 
 
 def _unremarkable(rows: Sequence[ModuleRow]) -> frozenset[int]:

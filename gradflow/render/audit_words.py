@@ -16,7 +16,7 @@ _MOST_NAMES = 6
 
 
 def headline(report: AuditReport) -> str:
-    """``58 of 62 trainable parameters get a gradient from loss(output)``."""
+    """``58 of 62 trainable parameters get a gradient from loss(output); 4 get exactly zero``."""
     trainable = report.trainable
     if not trainable:
         count = len(report.frozen)
@@ -28,7 +28,17 @@ def headline(report: AuditReport) -> str:
         who = f"{reached:,} of {plural(len(trainable), 'trainable parameter')} get{'s' * (reached == 1)}"
     count = len(report.frozen)
     frozen = f" ({count:,} more {'is' if count == 1 else 'are'} frozen)" if count else ""
-    return f"{who} a gradient from {report.score.description or 'the loss'}{frozen}"
+    return f"{who} a gradient from {report.score.description or 'the loss'}{_what_others_get(report)}{frozen}"
+
+
+def _what_others_get(report: AuditReport) -> str:
+    """Zeros are a gradient to autograd, and no fault for certain: they are told apart from none."""
+    words = {"zero": "exactly zero", "not finite": "NaN or infinity", "none": "none"}
+    counts = {state: sum(one.state == state for one in report.trainable) for state in words}
+    if set(filter(counts.get, counts)) <= {"none"}:
+        return ""
+    parts = [f"{count:,} get{'s' * (count == 1)} {words[state]}" for state, count in counts.items() if count]
+    return f"; {', '.join(parts)}"
 
 
 def ending(report: AuditReport) -> str:
@@ -41,10 +51,11 @@ def advice(report: AuditReport) -> str:
     count = len(report.unused)
     if not count or report.exit_code == 0:
         return ""
-    they = "it" if count == 1 else "each of them"
+    which, them = ("the parameter", "it") if count == 1 else (f"the {count:,} parameters", "them")
     return (
-        f"`DistributedDataParallel` waits for {they} and stops with an error in the next step: use, remove or freeze "
-        f"{'it' if count == 1 else 'them'} (`find_unused_parameters=True` searches for them anew in every step)"
+        f"if you train with `DistributedDataParallel`: it waits for {which} without a gradient, and stops with an "
+        f"error in the next step unless you use, remove or freeze {them}, or set `find_unused_parameters=True`, "
+        f"which searches for {them} anew in every step"
     )
 
 
@@ -111,8 +122,8 @@ def audit_facts(report: AuditReport) -> tuple[str, ...]:
     facts = []
     if report.depth is not None and report.depth.is_judged:
         facts.append(
-            f"first layers to last: the gradients are {_times(report.depth.ratio)} (median entry of "
-            f"{report.depth.weight_count} weights)"
+            f"the gradients of the first layers are typically {_beside_last(report.depth.ratio)} those of the last "
+            f"({report.depth.weight_count} weights; of those at the same depth the largest counts)"
         )
     mode = f"{environment.mode} mode" if environment.mode in ("eval", "train") else environment.mode
     runs = "" if environment.forward_count == 1 else plural(environment.forward_count, "forward pass")
@@ -123,7 +134,9 @@ def audit_facts(report: AuditReport) -> tuple[str, ...]:
     return tuple(fact for fact in facts if fact)
 
 
-def _times(ratio: float) -> str:
-    if ratio >= 1:
-        return f"{number(ratio)} times larger"
-    return f"{number(1 / ratio)} times smaller" if ratio > 0 else "vanishingly small"
+def _beside_last(ratio: float) -> str:
+    if number(max(ratio, 1 / ratio) if ratio else 0.0) == "1":
+        return "as large as"
+    if ratio > 1:
+        return f"{number(ratio)} times larger than"
+    return f"{number(1 / ratio)} times smaller than" if ratio > 0 else "vanishingly small beside"

@@ -34,8 +34,8 @@ def assert_healthy_gradients(
     model, inputs, loss, output
         As for :func:`gradflow.audit`.
     at_most
-        Largest ratio between the typical gradient in the first quarter of the weights and that in the last, either
-        way: see :class:`gradflow.audit_report.DepthProfile`. Above 1.
+        Largest ratio between the typical gradients of the first layers and of the last, either way: see
+        :class:`gradflow.audit_report.DepthProfile`. Above 1.
 
     Raises
     ------
@@ -55,8 +55,8 @@ def assert_healthy_gradients(
     if change > at_most:
         what = "vanishes" if depth.ratio < 1.0 else "explodes"
         raise GradientAssertionError(
-            f"the gradient {what}: {number(depth.first)} is a typical entry in the first quarter of the "
-            f"{depth.weight_count} weights, {number(depth.last)} in the last, a factor of {number(change)} "
+            f"the gradient {what}: {number(depth.first)} is a typical entry in the first layers, "
+            f"{number(depth.last)} in the last (of {depth.weight_count} weights), a factor of {number(change)} "
             f"where {number(at_most)} is allowed",
             report,
         )

@@ -266,7 +266,7 @@ def test_what_the_users_file_changes_in_torch_does_not_stay() -> None:
 def test_layers_are_listed_with_the_automatic_choice(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["layers", "net.py:Net", "--input", "net.py:images"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["layer", "class", "output", "shape", "role", "parameters"]
+    assert lines[0].split() == ["layer", "class", "output", "shape", "role", "entries"]
     assert lines[1].split() == ["conv", "Conv2d", "[1,", "4,", "10,", "10]", "features", "112"]
     assert lines[2].startswith("neck <- auto")
     assert lines[3].split()[-2:] == ["classifier", "15"]

@@ -17,7 +17,7 @@ from gradflow.render.audit_json import audit_from_json, dumps_audit
 from gradflow.render.audit_markdown import render_audit_markdown
 from gradflow.render.audit_rows import module_rows
 from gradflow.render.audit_terminal import render_audit_text
-from gradflow.render.audit_words import headline, with_names
+from gradflow.render.audit_words import audit_facts, headline, with_names
 from gradflow.report import Environment, Score
 
 SCORE = Score(description="loss(output)", value=1.0)
@@ -70,6 +70,30 @@ def test_counts_and_exit_status() -> None:
     assert (BROKEN.exit_code, HEALTHY.exit_code) == (1, 0)
 
 
+def test_zeros_are_told_apart_from_no_gradient() -> None:
+    """Zeros are no reason for exit status 1 by themselves, so words must not sound like it."""
+    zeros = report(parameter("head.weight"), parameter("a.weight", "zero", 0.0), parameter("b.weight", "zero", 0.0))
+    assert headline(zeros) == "1 of 3 trainable parameters gets a gradient from loss(output); 2 get exactly zero"
+    mixed = report(*zeros.parameters, parameter("c.weight", "none"), parameter("d.weight", "not finite", 1.0))
+    assert headline(mixed).endswith("; 2 get exactly zero, 1 gets NaN or infinity, 1 gets none")
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [(0.5, "2 times smaller than"), (2.0, "2 times larger than"), (1.0001, "as large as"), (0.0, "vanishingly small")],
+)
+def test_first_layers_are_the_subject_of_what_is_said_of_the_depth(ratio: float, said: str) -> None:
+    depth = DepthProfile(weight_count=8, first=0.2 * ratio, last=0.2, ratio=ratio)
+    fact = audit_facts(dataclasses.replace(HEALTHY, depth=depth))[0]
+    assert fact.startswith(f"the gradients of the first layers are typically {said}")
+
+
+def test_bars_have_a_scale() -> None:
+    text = " ".join(render_audit_text(BROKEN, width=100).split())
+    assert "log scale from 7.91e-08 (empty) to 0.125 (full)" in text
+    assert "log scale" not in render_audit_text(report(parameter("a.weight", "none")))
+
+
 def test_a_warning_that_explains_it_keeps_the_exit_status() -> None:
     warned = dataclasses.replace(BROKEN, diagnostics=(dataclasses.replace(CUT, severity="warning"),))
     assert warned.exit_code == 0
@@ -91,7 +115,8 @@ def test_text_fits(audited: AuditReport, width: int, ascii_only: bool) -> None:
 def test_text_says_it_in_order() -> None:
     text = render_audit_text(BROKEN, width=100)
     places = [
-        text.index(part) for part in ("2 of 4 trainable", "error[GF101]", "module", "note: `Distributed", "audit: ")
+        text.index(part)
+        for part in ("2 of 4 trainable", "error[GF101]", "module", "note: if you train with `Distributed", "audit: ")
     ]
     assert places == sorted(places)
     row = next(line for line in text.splitlines() if line.startswith("stem.a"))

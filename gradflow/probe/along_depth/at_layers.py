@@ -1,8 +1,9 @@
-"""By how much a model scales down, on purpose, the gradients of weights in branches beside its skip connections."""
+"""The gradient that arrives at the layers, and how much branches beside skip connections scale it down on purpose."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 
@@ -10,15 +11,29 @@ from gradflow.graph.residual.branches import meetings_with_data, residual_branch
 from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.laboratory import Laboratory
 
-__all__ = ["branch_factors"]
+__all__ = ["AtLayer", "at_layers"]
 
 
-def branch_factors(laboratory: Laboratory, weights: Mapping[str, torch.Tensor]) -> tuple[dict[str, float], str]:
-    """For each weight in such a branch how many times larger the gradient is where the branch joins its skip.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtLayer:
+    """What comes to the operation that uses a weight.
 
-    Measured in one more run, as the gradient that arrives at the addition relative to the one that arrives at the
-    branch's last layer, or in front of it; of branches within branches, the product. Also why it is not known, if so.
+    Attributes
+    ----------
+    arriving
+        The largest entry of the gradient at the operation's result.
+    factor
+        How many times larger the gradient is where the branch with the weight joins its skip connection: as what
+        arrives at the addition relative to what arrives at the branch's last layer, or in front of it. Of branches
+        within branches the product; 1 outside of branches.
     """
+
+    arriving: float
+    factor: float = 1.0
+
+
+def at_layers(laboratory: Laboratory, weights: Mapping[str, torch.Tensor]) -> tuple[dict[str, AtLayer], str]:
+    """Measured in one more run; weights at whose operation nothing was seen are left out. Also why it failed, if so."""
     run = laboratory.forward()
     goals = [torch.autograd.graph.get_gradient_edge(one) for one in weights.values()]
     if run.failure is not None:
@@ -39,4 +54,8 @@ def branch_factors(laboratory: Laboratory, weights: Mapping[str, torch.Tensor]) 
             joined, done = arrives.get(branch.merge, 0.0), arrives.get(last, 0.0)
             if row in branch.members and joined and done:
                 factors[name] = factors.get(name, 1.0) * joined / done
-    return factors, ""
+    return {
+        name: AtLayer(arriving=arrives[row], factor=factors.get(name, 1.0))
+        for name, row in used_at.items()
+        if row in arrives
+    }, ""
