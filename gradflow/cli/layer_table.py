@@ -24,7 +24,14 @@ _COLUMNS = ("layer", "class", "output shape", "role", "entries")
 _DISPENSABLE = ("class", "entries")
 
 
-def print_layers(rows: Sequence[LayerRow], *, auto: str, reason: str, assumptions: Sequence[str] = ()) -> None:
+def print_layers(
+    rows: Sequence[LayerRow],
+    *,
+    auto: str,
+    reason: str,
+    assumptions: Sequence[str] = (),
+    left_out: Sequence[str] = (),
+) -> None:
     """Print one line per layer, and what the table rests on.
 
     A narrow terminal gets fewer columns; piped, every line is whole, so that it can be searched.
@@ -37,6 +44,8 @@ def print_layers(rows: Sequence[LayerRow], *, auto: str, reason: str, assumption
         The layer that `--layer auto` takes, empty for the whole model, and why.
     assumptions
         What gradflow chose to run the model.
+    left_out
+        Where the model keeps layers that are not registered.
     """
     console = make_console()
     if not sys.stdout.isatty():
@@ -46,6 +55,9 @@ def print_layers(rows: Sequence[LayerRow], *, auto: str, reason: str, assumption
         console.print(_fitting_table(rows, auto, console))
         console.print()
         console.print(Text(printable(f"`--layer auto` takes {chosen}: {reason}")))
+        for text in left_out:
+            said = f"not listed: the layers {text}, which are not registered (`gradflow audit` tells more)"
+            console.print(Text(printable(said), style="yellow"))
         for text in assumptions:
             console.print(Text(printable(f"assumed: {text}"), style="dim"))
     lines = "\n".join(line.rstrip() for line in capture.get().splitlines())

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from gradflow.cli.loaded import loaded
 from gradflow.cli.options import add_input_options, add_model_options, add_run_options
 from gradflow.cli.printing import printing
 from gradflow.cli.verb import Subparsers
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Layers"]
 
@@ -50,6 +54,18 @@ class Layers:
             say("running the model once")
             rows = list_layers(workload)
             auto, reason = choose_layer(workload)
+            left_out = _not_registered(workload.model)
         with printing():
-            print_layers(rows, auto=auto, reason=reason, assumptions=workload.assumptions)
+            print_layers(rows, auto=auto, reason=reason, assumptions=workload.assumptions, left_out=left_out)
         return 0
+
+
+def _not_registered(model: torch.nn.Module) -> list[str]:
+    """Where a model keeps layers that are none of its own to ``nn.Module``."""
+    from gradflow.probe.unregistered import find_unregistered
+
+    return [
+        f"in `self.{holder.attribute}` of {f'`{holder.owner}`' if holder.owner else 'the model'}"
+        for holder, _ in find_unregistered(model)
+        if holder.is_layers
+    ]

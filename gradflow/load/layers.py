@@ -12,6 +12,7 @@ import torch
 
 from gradflow.errors import LayerNotFoundError, Spelled
 from gradflow.load.module_tree import named_buffers_in, named_modules_in, named_parameters_in
+from gradflow.load.plain_containers import plain_container_at
 
 __all__ = ["module_named", "resolve_layers", "resolve_parameters"]
 
@@ -59,6 +60,14 @@ def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_nam
             return Spelled(
                 f"`{wanted}` is a parameter: ask for it with `--param {wanted}`",
                 in_python=f"`{wanted}` is a parameter: ask for it with `parameter={wanted!r}`",
+            )
+        plain = plain_container_at(model, _dotted(wanted, list(modules)).partition("*")[0].rstrip("."))
+        if plain is not None:
+            whose = f"`{plain.owner}`" if plain.owner else "the model"
+            return (
+                f"{whose} keeps layers in a plain {plain.kind}, `{plain.written}`, and `nn.Module` does not look into "
+                "it, so they are not registered and have no name to ask for; "
+                f"`{plain.written} = {plain.remedy}(...)` registers them"
             )
         held = next((name for name in _glob(wanted, containers)), None)
         if held is not None:

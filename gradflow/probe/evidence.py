@@ -284,7 +284,8 @@ class Evidence:
     ``unfollowed``: why it is not known whether what arrived is whole, one for each way that may lead to the score and
     could not be followed; ``undetermined`` has them too. ``unrecorded``: why the record does not tell what becomes of
     the target's values. ``unrun_read``: where code would read a parameter that no operation read, and did not run.
-    ``zero_starts`` are parameters of zeros: once moved, a gradient arrives that now is zero.
+    ``zero_starts`` are parameters of zeros: once moved, a gradient arrives that now is zero. ``starts_of_rest``:
+    then one arrives at the rest of the target, and still none at the part that was asked for.
     """
 
     target: str
@@ -329,6 +330,7 @@ class Evidence:
     unrecorded: str = ""
     unrun_read: SourceSpan | None = None
     zero_starts: tuple[str, ...] = ()
+    starts_of_rest: tuple[str, ...] = ()
 
     @property
     def module(self) -> str:

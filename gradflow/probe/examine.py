@@ -74,18 +74,8 @@ def examine(
     did not run is looked for in runs that draw other random numbers. ``returned`` is what became of the values that
     left torch, ``zero_starts`` what keeps a gradient zero, where that is known already.
     """
-    return _Examination(
-        laboratory,
-        run,
-        gradients,
-        target,
-        slice_text,
-        index,
-        verify,
-        returned=returned,
-        redraw=redraw,
-        starts=zero_starts,
-    ).evidence()
+    asked = (laboratory, run, gradients, target, slice_text, index, verify)
+    return _Examination(*asked, returned=returned, redraw=redraw, starts=zero_starts).evidence()
 
 
 NOT_FOLLOWED = (
@@ -227,6 +217,7 @@ class _Examination:
             unrecorded=unrecorded,
             unrun_read=unrun_read(laboratory, trace, target) if self.is_parameter else None,
             zero_starts=self.why_zero.zero_starts,
+            starts_of_rest=self.why_zero.starts_of_rest,
         )
 
     def _is_left_to_chance(self, not_called: NotCalled | None) -> bool:

@@ -273,6 +273,13 @@ def test_layers_are_listed_with_the_automatic_choice(capsys: pytest.CaptureFixtu
     assert any(line.startswith("`--layer auto` takes `neck`: ") for line in lines)
 
 
+def test_layers_in_a_plain_list_are_told(capsys: pytest.CaptureFixture[str], project: Path) -> None:
+    with (project / "net.py").open("a") as file:
+        file.write("\n\ndef hidden():\n    net = Net()\n    net.more = [nn.Linear(2, 2)]\n    return net\n")
+    assert main(["layers", "net.py:hidden", "--input", "net.py:images"]) == 0
+    assert "not listed: the layers in `self.more` of the model, which are not registered" in capsys.readouterr().out
+
+
 def test_frozen_parameters_are_marked(capsys: pytest.CaptureFixture[str], project: Path) -> None:
     with (project / "net.py").open("a") as file:
         file.write("\n\ndef frozen():\n    return Net().requires_grad_(False)\n")

@@ -7,6 +7,8 @@ from gradflow.diagnose.diagnostic import Diagnostic, Help
 from gradflow.diagnose.narrowest_read import narrowest_read, where_zeros_begin
 from gradflow.diagnose.operation_place import operation_place
 from gradflow.diagnose.score_path import score_path
+from gradflow.diagnose.values.rest_of_target import is_rest_alive
+from gradflow.diagnose.values.zero_start import as_long_as, once_moved
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.probe.evidence import Evidence
 
@@ -17,13 +19,13 @@ def position_is_not_read(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """The part that was asked for gets zero, the rest does not."""
     if not evidence.slice or verdict_of(evidence) != "zero":
         return ()
-    if not any(measured.arrived and not measured.is_zero for measured in evidence.measured):
+    if not is_rest_alive(evidence):
         return ()
     read = narrowest_read(evidence)
     asks_for_samples = evidence.slice.strip("[ ").split(",")[0].strip("] ") not in (":", "...")
     operation = read if read >= 0 or asks_for_samples else where_zeros_begin(evidence)
     location, annotations = operation_place(evidence, operation)
-    notes = ["the rest of the layer's output does get a gradient, so the path itself is whole"]
+    notes = _of_the_rest(evidence)
     if operation >= 0:
         label = "only other positions are read from here on" if read >= 0 else "only other positions go on from here"
         helps = (
@@ -59,6 +61,16 @@ def position_is_not_read(evidence: Evidence) -> tuple[Diagnostic, ...]:
             hides=(evidence.target,),
         ),
     )
+
+
+def _of_the_rest(evidence: Evidence) -> list[str]:
+    starts = evidence.starts_of_rest
+    if not starts:
+        return ["the rest of the layer's output does get a gradient, so the path itself is whole"]
+    return [
+        f"the rest of the layer's output gets zero as well, {as_long_as(starts)}",
+        f"tried: {once_moved(starts)}, a gradient arrives at the rest, and these positions still get exactly zero",
+    ]
 
 
 def _attends(evidence: Evidence) -> bool:

@@ -12,6 +12,7 @@ from gradflow.diagnose.narrowest_read import narrowest_read
 from gradflow.diagnose.operation_place import operation_place
 from gradflow.diagnose.random_zero import tried_with_other_draws
 from gradflow.diagnose.score_path import score_path
+from gradflow.diagnose.values.rest_of_target import is_rest_alive
 from gradflow.diagnose.values.zero_start import as_long_as, label_of, once_moved, way_out
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.diagnose.written import written
@@ -29,7 +30,7 @@ def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """The operations that a gradient reached and at which it ended, nearest to the score first."""
     if verdict_of(evidence) != "zero" or empty_result(evidence) >= 0 or evidence.taking_hooks:
         return ()
-    if evidence.slice and any(measured.arrived and not measured.is_zero for measured in evidence.measured):
+    if evidence.slice and is_rest_alive(evidence):
         return ()
     if evidence.absorbed_at >= 0:
         return (_absorbed(evidence),)

@@ -21,6 +21,7 @@ class WhyZero:
 
     taking_hooks: tuple[TakingHook, ...] = ()
     zero_starts: tuple[str, ...] = ()
+    starts_of_rest: tuple[str, ...] = ()
     undetermined: tuple[str, ...] = ()
 
 
@@ -39,9 +40,12 @@ def why_zero(
     hooks = taking_hooks(laboratory, (target,)).get(target, ())
     if starts is None:
         starts = () if hooks else zero_starts(laboratory, trace, flows, target, index)
+    # where the part that was asked for stays zero all the same, whether the rest of the target does
+    is_part = index is not None and not (hooks or starts)
     return WhyZero(
         taking_hooks=hooks,
         zero_starts=starts,
+        starts_of_rest=zero_starts(laboratory, trace, flows, target) if is_part else (),
         undetermined=tuple(
             f"on which line {one.shown} was registered, because that was before the check"
             for one in hooks
