@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -40,10 +40,13 @@ MOST_SIDE_WAYS = 48
 NEGLIGIBLE_LOSS = 1e-4
 """Relative change of the gradient below which a mended partial cut made no difference (float32 rounding)."""
 
-_NOT_RUN = "gradflow could not run it with a gradient there"
+_NOT_RUN = "a run without the cut does not show it"
 _NOT_FINITE = "with the cut mended the gradient is not finite"
 _PLAIN = 0.02
 """Relative change from which a comparison to 0.1% with the score's own movements tells a gradient from the mended."""
+
+_SHOWN = 4
+"""So many places with the same reason are named."""
 
 _Way = tuple[CutGroup, ...]
 
@@ -236,14 +239,17 @@ class PartialLosses:
 
     def _leave_undetermined(self, ways: Sequence[_Way], reason: str) -> None:
         of_packages = [way for way in ways if any(is_of_a_package(self._trace, cut.operation) for cut in way)]
-        self.undetermined += self._sentences(of_packages, reason)
+        self.undetermined += self._sentences(
+            of_packages, reason, ", where an installed package cuts a path beside others"
+        )
         self.unmeasured += self._sentences([way for way in ways if way not in of_packages], reason)
 
-    def _sentences(self, ways: Sequence[_Way], reason: str) -> Iterator[str]:
-        for way in ways:
-            span = self._trace.span_of(way[0].leave if way[0].leave >= 0 else way[0].operation)
-            where = place(span) if span is not None else "a side path"
-            yield f"how much of the gradient is lost at {where}, because {reason}"
+    def _sentences(self, ways: Sequence[_Way], reason: str, said: str = "") -> list[str]:
+        """One for all places with the same reason."""
+        spans = [self._trace.span_of(way[0].leave if way[0].leave >= 0 else way[0].operation) for way in ways]
+        places = list(dict.fromkeys(place(span) if span is not None else "a side path" for span in spans))
+        shown = " and at ".join([*places[:_SHOWN], *([f"{len(places) - _SHOWN} more places"] * (len(places) > _SHOWN))])
+        return [f"how much of the gradient is lost at {shown}{said}, because {reason}"] if places else []
 
 
 def any_is_alive(given: Sequence[torch.Tensor | None]) -> bool:

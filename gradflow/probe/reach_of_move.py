@@ -25,7 +25,7 @@ class ReachOfMove:
     def reason(self) -> str:
         """Why the score's movement cannot be compared with the gradient; empty where it can."""
         if self.misses_readers:
-            return "what the layer returned was read before it returned, and cannot be moved for those readers"
+            return "operations within the layer read what it returns before it does, and would not see it moved"
         if self.moves_others:
             return "other tensors lie in the memory of what the layer returned, and would be moved with it"
         return ""

@@ -39,7 +39,7 @@ def diagnostic_parts(diagnostic: Diagnostic, reports: tuple[Report, ...]) -> lis
     steps = path_steps(diagnostic, reports[0])
     if len(steps) > 1:
         parts.append(
-            "Path from the score to the layer:\n"
+            f"Path from the score to the {'parameter' if reports[0].target.kind == 'parameter' else 'layer'}:\n"
             + fence(draw_rail(path_rows(steps, reports[0]), width=_WIDTH, glyphs=UNICODE))
         )
     remarks = list(diagnostic.notes)

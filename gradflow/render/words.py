@@ -201,7 +201,7 @@ def branches_text(branches: Sequence[Branch], verdict: str = "connected") -> str
         return f"{noun}: {counted}; {which} {'are' if cut > 1 else 'is'} cut on a way"
     if not cut:
         return f"{noun}: {counted}; all carry gradient"
-    return f"{noun}: {counted}; {plural(cut, 'branch')} carr{'ies' if cut == 1 else 'y'} it only in part"
+    return f"{noun}: {counted}; {plural(cut, 'branch')} ha{'s' if cut == 1 else 've'} a path that is cut"
 
 
 def cuts_text(cuts: Sequence[Cut]) -> str:

@@ -68,8 +68,7 @@ def layer_of(seen: ModulePass, size: tuple[int, int] | None, batch: int | None) 
     if (layout := _layout(last, size)) is not None and layout.extra_tokens:
         return _before_last_attention(last, once, attentions)
     return last.name, (
-        f"the last layer whose output still has places ({_shape(last)}): "
-        "Grad-CAM wants the most abstract map that has not lost them"
+        f"the last layer whose output still has height and width ({_shape(last)}): a Grad-CAM needs them to lie on"
     )
 
 

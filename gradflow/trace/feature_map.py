@@ -64,18 +64,17 @@ def feature_layout(shape: tuple[int, ...], size: tuple[int, int] | None, *, laye
     name = f"the output of `{layer}`" if layer else "the output"
     if len(shape) == 3 and size is not None:
         grid, extra_tokens = token_grid(shape[1], size, layer=layer)
-        dropped = (
-            f" after {extra_tokens} token{'s' * (extra_tokens > 1)} that stand for no place" if extra_tokens else ""
-        )
+        no_patch = "token that is no patch" if extra_tokens == 1 else "tokens that are no patches"
+        dropped = f" after {extra_tokens} {no_patch} (such as a class token)" if extra_tokens else ""
         note = f"{name} is a sequence of {shape[1]} tokens, read as a grid of {grid[0]} x {grid[1]} patches{dropped}"
         return FeatureLayout(axes="[N, T, C]", grid=grid, extra_tokens=extra_tokens, note=note)
     raise NoSpatialAxesError(
         f"no spatial axes: {name} has shape {list(shape)}",
         note="a map needs a height and a width to lie on; this output has "
-        + ("positions in a sequence that is not a picture's" if len(shape) == 3 else "lost its places"),
+        + ("positions in a sequence that is not a picture's" if len(shape) == 3 else "no height and width left"),
         hint=Spelled(
-            "ask for a layer before the pooling; `--layer auto` finds the last one that still has places",
-            in_python='ask for a layer before the pooling; `"auto"` finds the last one that still has places',
+            "ask for a layer before the pooling; `--layer auto` finds the last one that has height and width",
+            in_python='ask for a layer before the pooling; `"auto"` finds the last one that has height and width',
         ),
     )
 
@@ -103,7 +102,7 @@ def token_grid(token_count: int, size: tuple[int, int], *, layer: str = "") -> t
         name = f"the output of `{layer}`" if layer else "the output"
         raise NoSpatialAxesError(
             f"no spatial axes: {name} is a sequence of {token_count} tokens, which is no grid of patches",
-            note=f"no grid of square patches over a picture of {height} x {width} pixels has {token_count} places, "
+            note=f"no grid of square patches over a picture of {height} x {width} pixels has {token_count} patches, "
             "also not with class or register tokens before it",
             hint="ask for a layer whose output is a feature map or one token per patch",
         )

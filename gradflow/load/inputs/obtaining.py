@@ -148,7 +148,7 @@ def _described(value: Any) -> str:
         return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')}"
     if isinstance(value, (list, tuple)) and value and len(value) <= 4:
         inner = ", ".join(_described(item) for item in value)
-        return f"({inner})" if isinstance(value, tuple) else f"a list of {inner}"
+        return f"({inner})" if isinstance(value, tuple) else f"list of {inner}"
     if isinstance(value, (bool, int, float, str)) or value is None:
         return repr(value)
     return type(value).__name__

@@ -24,6 +24,14 @@ def another_each_time(x):
     return x * (x.mean().item() * next(COUNT))
 """
 
+TWO_SIDES = """
+def as_power(x):
+    return torch.from_numpy(np.exp(x.detach().numpy()))
+
+def both_halves(x):
+    return through_numpy(x[:, :2]).repeat(1, 2) + as_power(x[:, 2:]).repeat(1, 2)
+"""
+
 
 class Floor(torch.autograd.Function):
     """A step whose gradient is deliberately that of the identity."""
@@ -75,3 +83,17 @@ def test_the_place_is_shortened(
     shown = path.name if folder == "site-packages" else f"{folder}/{path.name}"
     assert said.format(shown) in text
     assert str(tmp_path) not in text
+
+
+def test_places_with_the_same_reason_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "site-packages" / "sides_of_two.py"
+    path.parent.mkdir()
+    path.write_text(SIDES + TWO_SIDES)
+    monkeypatch.syspath_prepend(path.parent)
+    import sides_of_two
+
+    torch.manual_seed(0)
+    model = Beside(sides_of_two.both_halves, Floor.apply)
+    report = gradflow.check(model, "layer", inputs=torch.randn(3, 4))
+    (said,) = [text for text in report.undetermined if text.startswith("how much of the gradient is lost")]
+    assert said.count("sides_of_two.py:") == 2

@@ -69,7 +69,7 @@ def test_branches(examples: ModuleType) -> None:
     branches = examples.healthy().flow.branches
     assert branches_text(branches) == "skip branches: 8 identity, 3 projection; all carry gradient"
     broken = replace(branches[0], paths=(replace(branches[0].paths[0], carries_gradient=False),))
-    assert branches_text((broken, *branches[1:])).endswith("1 branch carries it only in part")
+    assert branches_text((broken, *branches[1:])).endswith("1 branch has a path that is cut")
     assert branches_text((replace(branches[0], kind="gate"),)) == "branches: 1 gate; all carry gradient"
 
 

@@ -75,7 +75,7 @@ def test_a_factory_gives_arguments_keywords_or_one_list(folder):
     assert (named.inputs, set(named.keyword_inputs)) == ((), {"x", "mask"})
     images = load(folder, inputs=(f"{file}:images",))
     assert [type(value) for value in images.inputs] == [list]
-    assert "a list of [3, 8, 8] float32" in images.input_description
+    assert "list of [3, 8, 8] float32" in images.input_description
 
 
 def test_several_inputs_are_one_argument_each(folder):
