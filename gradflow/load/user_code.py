@@ -166,8 +166,8 @@ def _first_on_path(folder: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def blaming_user_code(what: str, error_type: type[GradflowError] = LoadError) -> Iterator[None]:
-    """Turn whatever the user's code raises into one error that names the line of the raise."""
+def blaming_user_code(what: str, error_type: type[GradflowError] = LoadError, *, hint: str = "") -> Iterator[None]:
+    """Turn whatever the user's code raises into one error that names the line of the raise, with a hint if given."""
     try:
         yield
     except (GradflowError, KeyboardInterrupt):
@@ -183,7 +183,6 @@ def blaming_user_code(what: str, error_type: type[GradflowError] = LoadError) ->
     except BaseException as error:
         text = str(error).strip().partition("\n")[0]
         described = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        hint = ""
         if isinstance(error, ModuleNotFoundError):
             hint = "run from the project's root folder, or install the missing module into this environment"
         raise error_type(what, note=f"{raised_in(error)}: {described}", hint=hint) from error

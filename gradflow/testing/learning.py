@@ -45,7 +45,8 @@ def assert_all_parameters_learn(
     GradientAssertionError
         When a trainable parameter gets no gradient, NaN, or is not registered, and when no parameter is trainable.
         Zeros that the initialisation explains (a residual branch whose last scale starts at zero) pass: they are gone
-        after the first step.
+        after the first step. So do parameters that, as tried, get a gradient in train mode or with other random
+        numbers only.
     GradflowError
         When the audit cannot be carried out.
     """

@@ -73,8 +73,8 @@ def feature_layout(shape: tuple[int, ...], size: tuple[int, int] | None, *, laye
         note="a map needs a height and a width to lie on; this output has "
         + ("positions in a sequence that is not a picture's" if len(shape) == 3 else "no height and width left"),
         hint=Spelled(
-            "ask for a layer before the pooling; `--layer auto` finds the last one that has height and width",
-            in_python='ask for a layer before the pooling; `"auto"` finds the last one that has height and width',
+            "ask for a layer with height and width, if the model has one: `gradflow layers` lists the shapes",
+            in_python="ask for a layer whose output has height and width, if the model has one",
         ),
     )
 

@@ -16,6 +16,7 @@ from torch import nn
 
 import gradflow
 from gradflow.cli import main
+from gradflow.errors import GradflowError
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "audit" / "mistakes.py"
 STEM = {"stem.0.weight", "stem.0.bias", "stem.1.weight", "stem.1.bias"}
@@ -166,6 +167,13 @@ def test_units_that_get_nothing_are_not_called_dead() -> None:
     model = nn.Sequential(nn.Linear(4, 64, bias=False), nn.ReLU(), nn.Linear(64, 2))
     report = gradflow.audit(model, inputs=torch.zeros(3, 4))
     assert report.activities[0].dead_count == 0
+
+
+def test_a_criterion_is_no_loss_of_the_output_alone(mistakes) -> None:
+    with pytest.raises(GradflowError) as caught:
+        audit(mistakes.Net(), loss=nn.CrossEntropyLoss())
+    assert caught.value.message == "the loss `CrossEntropyLoss` raised"
+    assert "criterion(output, target)" in caught.value.hint
 
 
 def test_the_loss_may_take_the_batch(mistakes) -> None:

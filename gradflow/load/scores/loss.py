@@ -22,6 +22,11 @@ __all__ = ["with_loss"]
 _SEED = 0
 _DEEPEST = 6
 
+_CALLED_WITH_OUTPUT = (
+    "it is called with the model's output alone; one that needs a target takes it along, as in "
+    "`def loss(output): return criterion(output, target)`"
+)
+
 
 def with_loss(workload: Workload, loss: Callable[..., Any] | None = None, output: str | None = None) -> Workload:
     """The workload with a training loss in the place of its score.
@@ -61,7 +66,8 @@ def with_loss(workload: Workload, loss: Callable[..., Any] | None = None, output
 
     def compute(result: Any) -> tuple[torch.Tensor, str, int | None]:
         selected = selector.of(result)[0] if selector else result
-        value, description = call_score_function(of_result, selected)
+        hint = "" if takes_batch else _CALLED_WITH_OUTPUT
+        value, description = call_score_function(of_result, selected, kind="loss", hint=hint)
         return value, description.replace("(output)", "(output, batch)") if takes_batch else description, None
 
     return replace(workload, objective=Objective(compute=compute, span=span_of_score(loss)))

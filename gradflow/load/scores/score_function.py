@@ -21,8 +21,10 @@ __all__ = ["call_score_function", "span_of_score"]
 _Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
-def call_score_function(score: Callable[[Any], Any], output: Any) -> tuple[torch.Tensor, str]:
-    """The score of ``output`` and how to name it.
+def call_score_function(
+    score: Callable[[Any], Any], output: Any, *, kind: str = "score function", hint: str = ""
+) -> tuple[torch.Tensor, str]:
+    """The score of ``output`` and how to name it; messages call it a ``kind``, and give a ``hint`` if it raises.
 
     A Python or NumPy number is taken as it is: as a tensor, it has no gradient, and the check says so.
 
@@ -33,29 +35,29 @@ def call_score_function(score: Callable[[Any], Any], output: Any) -> tuple[torch
     """
     name = getattr(score, "__name__", type(score).__name__)
     label = "score" if name == "<lambda>" else name
-    with blaming_user_code(f"the score function `{label}` raised", ScoreError):
+    with blaming_user_code(f"the {kind} `{label}` raised", ScoreError, hint=hint):
         value = score(output)
     if isinstance(value, torch.Tensor):
         if value.numel() != 1:
             raise ScoreError(
-                f"the score function `{label}` returned a tensor of shape {list(value.shape)}, not one number",
+                f"the {kind} `{label}` returned a tensor of shape {list(value.shape)}, not one number",
                 hint="reduce it: `.sum()`, `.max()`, or pick one entry",
             )
         if value.is_complex():
-            raise _complex(label)
+            raise _complex(kind, label)
         return value, f"{label}(output)"
     if isinstance(value, (bool, int, float, numpy.generic)) or (isinstance(value, numpy.ndarray) and value.size == 1):
         number = torch.tensor(value)
         if number.is_complex():
-            raise _complex(label)
+            raise _complex(kind, label)
         return number, f"{label}(output), a plain number and not a tensor"
     returned = "`None`; does it lack a `return`?" if value is None else f"a `{type(value).__name__}`"
-    raise ScoreError(f"the score function `{label}` returned {returned}", hint="return a tensor with one element")
+    raise ScoreError(f"the {kind} `{label}` returned {returned}", hint="return a tensor with one element")
 
 
-def _complex(label: str) -> ScoreError:
+def _complex(kind: str, label: str) -> ScoreError:
     return ScoreError(
-        f"the score function `{label}` returned a complex number",
+        f"the {kind} `{label}` returned a complex number",
         note="a gradient is that of one real number",
         hint="make one of it: `.abs()`, `.real` or `.imag`",
     )
