@@ -12,6 +12,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from gradflow.audit_report import Activity, AuditReport, DepthProfile, ParameterGradient, ParameterState
 from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.diagnose.groups.left_open import left_open
 from gradflow.diagnose.groups.merging import explained_once
 from gradflow.diagnose.groups.no_effect import of_no_effect
 from gradflow.diagnose.own_line import at_own_line, operation_of
@@ -143,7 +144,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         laboratory.parameters = everything
         formulas, not_checked = examine_formulas(laboratory, run, gradients, ways, arrived)
         laboratory.parameters = everything
-        causes, undetermined = examine_groups(laboratory, keeper, run, gradients, open_states)
+        causes, questions = examine_groups(laboratory, keeper, run, gradients, open_states)
         depth = measure_along_depth(laboratory, run.trace, ways, measured, {name: trainable[name] for name in arrived})
     unrestored = keeper.unrestored
     environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
@@ -171,6 +172,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         *_frozen(workload),
     )
     diagnostics = tuple(_at_its_place(one, workload, run.trace, causes) for one in diagnostics)
+    undetermined = (*(one.text for one in questions), *left_open(of_model, diagnostics, questions, causes))
     return AuditReport(
         score=Score(description=run.description, value=value),
         parameters=_parameters(workload, run.trace, ways, measured, states, hidden, diagnostics),
@@ -184,16 +186,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
             *assumed,
             *(f"could not be put back: {name}" for name in unrestored),
         ),
-        undetermined=tuple(
-            dict.fromkeys(
-                (
-                    *not_whole,
-                    *not_checked,
-                    *undetermined,
-                    *((f"whether gradients vanish or explode, because {not_judged}",) if not_judged else ()),
-                )
-            )
-        ),
+        undetermined=tuple(dict.fromkeys((*not_whole, *not_checked, *undetermined, *not_judged))),
     )
 
 

@@ -26,7 +26,7 @@ from gradflow.graph.dependence import NOT_RECORDED
 from gradflow.probe.evidence import Evidence
 from gradflow.source_place import place
 
-__all__ = ["ALL_RULES", "diagnose", "unexplained"]
+__all__ = ["ALL_RULES", "NOTHING_FITS", "diagnose", "open_questions", "unexplained"]
 
 Rule = Callable[[Evidence], tuple[Diagnostic, ...]]
 
@@ -58,6 +58,9 @@ _OF_THE_WHOLE_GRADIENT = (
 )
 """Rules whose finding rests on what did not arrive: where only a part of a gradient is seen, that shows nothing."""
 
+NOTHING_FITS = "none of the causes that gradflow knows fits"
+"""The last reason: said where no other one is known."""
+
 _RANK = {"error": 0, "warning": 1, "info": 2}
 
 
@@ -75,12 +78,17 @@ def diagnose(evidence: Evidence) -> tuple[Diagnostic, ...]:
 
 def unexplained(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tuple[str, ...]:
     """What could not be found out about a gradient that is not right, where no rule explains it."""
+    return tuple(f"{question}, because {reason}" for question, reason in open_questions(evidence, diagnostics))
+
+
+def open_questions(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tuple[tuple[str, str], ...]:
+    """The same as pairs of what is not known and why: a clause that stands by itself."""
     verdict = verdict_of(evidence)
     influence = evidence.influence
     if influence is not None and influence.matters is None:
-        return (f"whether {evidence.score} depends on `{evidence.target}`, because {influence.reason}",)
+        return ((f"whether {evidence.score} depends on `{evidence.target}`", influence.reason),)
     if verdict == "not determined" and has_unseen_output(evidence):
-        return (why_unseen(evidence),)
+        return ((f"whether {evidence.score} depends on `{evidence.target}`", why_unseen(evidence)),)
     lost = [group.operation for group in cuts_of(evidence) if group.cause == NOT_RECORDED]
     not_recorded = tuple(_why_not(evidence, operation) for operation in lost)
     if verdict == "broken" and not_recorded:
@@ -91,16 +99,16 @@ def unexplained(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tuple[
         return ()  # said already
     if verdict == "broken" and not evidence.dependence.score_depends:
         where = "it may run where gradflow cannot look (compiled code, another thread or process)"
-        return (f"which line cuts the path, because no recorded operation brings the value back: {where}",)
+        return (("which line cuts the path", f"no recorded operation brings the value back: {where}"),)
     if verdict == "broken":
-        return ("which step loses the gradient, because every step that was recorded can pass it on",)
-    return (f"why the gradient is {verdict}, because none of the causes that gradflow knows fits",)
+        return (("which step loses the gradient", "every step that was recorded can pass it on"),)
+    return ((f"why the gradient is {verdict}", NOTHING_FITS),)
 
 
-def _why_not(evidence: Evidence, operation: int) -> str:
+def _why_not(evidence: Evidence, operation: int) -> tuple[str, str]:
     name, span = written(evidence.trace.name_of(operation)), evidence.trace.span_of(operation)
     where = f" at {place(span)}" if span is not None else ""
     return (
-        f"why `{name}`{where} gives a result without history, because what it reads required grad when it was first "
-        "seen, and could pass no gradient when this ran"
+        f"why `{name}`{where} gives a result without history",
+        f"what `{name}` reads required grad when it was first seen, and could pass no gradient when this ran",
     )

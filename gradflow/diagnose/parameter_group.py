@@ -18,6 +18,8 @@ from gradflow.diagnose.zero_causes import CANCELLED, WAYS_CANCEL
 from gradflow.location import SourceSpan, is_machinery
 from gradflow.probe.audit_evidence import GroupCause, ParameterGroup
 from gradflow.probe.evidence import Evidence
+from gradflow.probe.targets.last_use import last_use
+from gradflow.trace.calls.raised import call_that_raised
 
 __all__ = [
     "common_module",
@@ -55,7 +57,7 @@ def explain_group(
     # that a gradient is zero is told also where it is not known of what
     found = [one for one in told if one.severity == "error"] or [one for one in told if group.kind == "zero"]
     zero = "that is only rounding error" if evidence.is_cancelled else "of exactly zero"
-    return tuple(_for_all(group, one, trainable, zero_factors, evidence.zero_starts, zero) for one in found)
+    return tuple(_for_all(group, one, trainable, zero_factors, evidence, zero) for one in found)
 
 
 def _for_all(
@@ -63,10 +65,11 @@ def _for_all(
     found: Diagnostic,
     trainable: Collection[str],
     zero_factors: Sequence[str],
-    starts: Sequence[str],
+    evidence: Evidence,
     zero: str,
 ) -> Diagnostic:
-    total = len(trainable)
+    total, starts = len(trainable), evidence.zero_starts
+    trace, dependence = evidence.trace, evidence.dependence
     severity: Severity = "error"
     notes, helps = found.notes, found.helps
     if group.kind == "error":
@@ -86,7 +89,7 @@ def _for_all(
         message = f"the gradient of {counted(len(group.members), total)} is not finite{_tail(found.message)}"
     else:
         message = f"{counted(len(group.members), total)} {_verb(group, 'get')} no gradient: {_why(group, found)}"
-        if found.name == "output-discarded":
+        if found.name == "output-discarded" and call_that_raised(trace, last_use(trace, dependence)) is None:
             helps = (Help(text="use the result, or remove what computes it"),)
         helps = (*helps, *if_not_meant(group.members, trainable))
     return replace(

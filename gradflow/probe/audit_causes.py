@@ -11,8 +11,10 @@ import torch
 from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
 from gradflow.load.layers import module_named
 from gradflow.load.module_tree import modules_in, named_modules_in
+from gradflow.probe.audit.named import and_more
+from gradflow.probe.audit.raised_calls import that_raised
 from gradflow.probe.audit.without_effect import are_without_effect
-from gradflow.probe.audit_evidence import GroupCause, ParameterGroup
+from gradflow.probe.audit_evidence import GroupCause, OpenQuestion, ParameterGroup
 from gradflow.probe.audit_groups import group_parameters
 from gradflow.probe.evidence import Evidence, NodeFlow, TakingHook
 from gradflow.probe.examine import examine
@@ -41,7 +43,7 @@ def examine_groups(
     run: Run,
     gradients: Mapping[str, Gradients],
     states: Mapping[str, str],
-) -> tuple[tuple[GroupCause, ...], tuple[str, ...]]:
+) -> tuple[tuple[GroupCause, ...], tuple[OpenQuestion, ...]]:
     """One entry per cause, and what could not be determined.
 
     Parameters
@@ -79,9 +81,9 @@ class _Examination:
         self.factors: tuple[str, ...] = ()
         self.taken: dict[str, tuple[TakingHook, ...]] = {}
         self.waiting: frozenset[str] = frozenset()
-        self.undetermined: list[str] = []
+        self.undetermined: list[OpenQuestion] = []
 
-    def causes(self) -> tuple[tuple[GroupCause, ...], tuple[str, ...]]:
+    def causes(self) -> tuple[tuple[GroupCause, ...], tuple[OpenQuestion, ...]]:
         self._find_deaths()
         asked = {name: state for name, state in self.states.items() if self.gradients[name].error is None}
         ways = ways_to_score(self.trace)
@@ -92,10 +94,11 @@ class _Examination:
         )
         left_out = groups[MOST_GROUPS:]
         if left_out:
-            count = sum(len(group.members) for group in left_out)
-            self.undetermined.append(
-                f"why {count} more parameters get no gradient, among them `{left_out[0].members[0]}`: there are "
-                f"{len(groups)} causes, and the {MOST_GROUPS} largest were looked into"
+            names = tuple(name for group in left_out for name in group.members)
+            self._leave_open(
+                f"why {len(names)} more parameters get no gradient, among them `{names[0]}`: there are "
+                f"{len(groups)} causes, and the {MOST_GROUPS} largest were looked into",
+                names,
             )
         groups = groups[:MOST_GROUPS]
         # a repaired run need not hold the gradients of all parameters
@@ -113,18 +116,22 @@ class _Examination:
         ]
         reasons: dict[str, list[str]] = {}
         for name, where in unrecorded_parameters(self.trace, silent).items():
-            del asked[name]
-            reason = f"what reads it ran {where}, where operations are not recorded"
+            reasons.setdefault(f"what reads it ran {where}, where operations are not recorded", []).append(name)
+        for name, reason in that_raised(self.trace, silent).items():
             reasons.setdefault(reason, []).append(name)
+        for name in (name for names in reasons.values() for name in names):
+            asked.pop(name, None)
         # inside TorchScript nothing is recorded, and there the gradient alone tells
         unread = [name for name in silent if name in asked] if self.laboratory.workload.can_enter else []
         for name in read_all_the_same(self.laboratory, unread):
             del asked[name]
             reasons.setdefault("the score moves with it and no recorded operation reads it", []).append(name)
         for reason, names in reasons.items():
-            count = len(names) - 1
-            more = f" and {count} more parameter{'s' * (count > 1)} get" if count else " gets"
-            self.undetermined.append(f"why `{names[0]}`{more} no gradient, because {reason}")
+            gets = "get" if len(names) > 1 else "gets"
+            self._leave_open(f"why {and_more(names)} {gets} no gradient, because {reason}", names)
+
+    def _leave_open(self, text: str, names: Sequence[str] = ()) -> None:
+        self.undetermined.append(OpenQuestion(text=text, names=tuple(names)))
 
     def _raised(self) -> tuple[ParameterGroup, ...]:
         """Those whose backward raised, by what it raised."""
@@ -156,12 +163,12 @@ class _Examination:
         waits = group.kind == "zero" and group.subject in self.waiting
         starts = self._factors_first(self._death(group)) if waits else None
         evidence = examine(self.laboratory, self.run, self._gradients_of(group), group.subject, zero_starts=starts)
-        self.undetermined += evidence.undetermined
+        for text in evidence.undetermined:
+            self._leave_open(text)
         influence = evidence.influence
         if influence is not None and influence.matters is None:
-            self.undetermined.append(
-                f"whether {evidence.score} depends on `{group.subject}`, because {influence.reason}"
-            )
+            whom = and_more((group.subject, *(name for name in group.members if name != group.subject)))
+            self._leave_open(f"whether {evidence.score} depends on {whom}, because {influence.reason}", group.members)
         if group.kind == "zero":
             subjects, death = self.laboratory.parameters, self._death(group)
             here = tuple(flow for flow in evidence.flows if flow.operation == death)
@@ -198,7 +205,7 @@ class _Examination:
             self.taken = taking_hooks(self.laboratory, zeros)
             self.deaths, reason = scan_deaths(self.laboratory.forward(), list(zeros.values()))
             if reason:
-                self.undetermined.append(f"where the gradients that are zero become so, because {reason}")
+                self._leave_open(f"where the gradients that are zero become so, because {reason}")
         self.nearest = nearest_deaths(self.trace, self.deaths)
 
     def _death_key(self, name: str) -> Hashable:

@@ -8,7 +8,7 @@ from typing import Literal
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 
-__all__ = ["GroupCause", "GroupKind", "Holder", "ParameterGroup", "UnitCount"]
+__all__ = ["GroupCause", "GroupKind", "Holder", "OpenQuestion", "ParameterGroup", "UnitCount"]
 
 GroupKind = Literal["module not called", "never read", "cut", "discarded", "lost", "zero", "not finite", "error"]
 
@@ -52,6 +52,14 @@ class GroupCause:
     moved_in_vain: tuple[str, ...] = ()
     is_without_effect: bool = False
     unrun_read: SourceSpan | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenQuestion:
+    """What could not be found out, and why; ``names`` are the parameters whose gradient it leaves unexplained."""
+
+    text: str
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

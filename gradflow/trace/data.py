@@ -37,7 +37,7 @@ class ModuleCall:
     """One call of a module's ``forward``; ``-1`` stands for "none" in ``parent`` and ``site``.
 
     Operations ``first_operation <= i < end_operation`` were recorded during the call; ``outputs`` are the value ids
-    of the tensors that it returned.
+    of the tensors that it returned; ``raised`` is the type of the exception that ended it, empty where it returned.
     """
 
     id: int
@@ -48,6 +48,7 @@ class ModuleCall:
     first_operation: int
     end_operation: int
     outputs: tuple[int, ...]
+    raised: str = ""
 
 
 @dataclass(slots=True)
@@ -62,6 +63,7 @@ class CallRow:
     first_operation: int
     end_operation: int = -1
     outputs: tuple[int, ...] = ()
+    raised: str = ""
 
     def finished(self) -> ModuleCall:
         """The call as it is now."""
@@ -74,6 +76,7 @@ class CallRow:
             first_operation=self.first_operation,
             end_operation=self.end_operation,
             outputs=self.outputs,
+            raised=self.raised,
         )
 
 

@@ -152,6 +152,7 @@ class ModuleWatch:
         raised = sys.exception()
         if raised is not None and raised is not handled_before:
             # torch calls this hook from where it catches what the module raised; there is no output
+            call.raised = type(raised).__name__
             if target is not None:
                 self.unseen[target].append(UnseenCall(kind="raised", what=type(raised).__name__, site=call.site))
             return

@@ -15,12 +15,12 @@ def has_unseen_output(evidence: Evidence) -> bool:
 
 
 def why_unseen(evidence: Evidence) -> str:
-    """What is not known of the layer, because of the first call of which there is no output."""
+    """Why that is open: what the first call of which there is no output did."""
     call, *others = evidence.trace.unseen_calls[evidence.target]
     span = evidence.trace.site_span(call.site)
     at = f" ({'runs' if call.kind == 'own call' else 'called'} at {place(span)})" if span is not None else ""
     more = f"; so it was in {len(others)} more calls" if others and all(o.kind == call.kind for o in others) else ""
-    return f"whether {evidence.score} depends on `{evidence.target}`, because {_what_happened(call)}{at}{more}"
+    return f"{_what_happened(call)}{at}{more}"
 
 
 def _what_happened(call: UnseenCall) -> str:

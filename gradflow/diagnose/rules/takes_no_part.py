@@ -16,6 +16,7 @@ from gradflow.probe.overwritten import find_overwrite
 from gradflow.probe.source.returned import kept_at
 from gradflow.probe.targets.last_use import last_use
 from gradflow.source_place import place
+from gradflow.trace.calls.raised import call_that_raised, what_raised
 from gradflow.trace.data import ModuleCall, Trace
 
 __all__ = ["layer_never_ran", "output_is_discarded"]
@@ -149,6 +150,14 @@ def _where_it_ends(evidence: Evidence) -> _Place:
     sources = set(trace.layer_values.get(evidence.target, ()))
     last = last_use(trace, dependence)
     values = set(trace.outputs_of(last)) if last >= 0 else sources
+    raised = call_that_raised(trace, last)
+    if raised is not None:
+        return _Place(
+            trace.site_span(raised.site),
+            "raises an exception here, which the model catches",
+            f"{what_raised(trace, raised)}; what it had computed is lost",
+            f"see why `{raised.module}` raises: what handles the exception hides it",
+        )
     root = _outermost(trace, sources)
     returned = (
         root is not None
