@@ -12,7 +12,6 @@ from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
 from gradflow.load.layers import module_named
 from gradflow.load.module_tree import modules_in, named_modules_in
 from gradflow.probe.audit.named import and_more
-from gradflow.probe.audit.raised_calls import that_raised
 from gradflow.probe.audit.without_effect import are_without_effect
 from gradflow.probe.audit_evidence import GroupCause, OpenQuestion, ParameterGroup
 from gradflow.probe.audit_groups import group_parameters
@@ -27,6 +26,7 @@ from gradflow.probe.outside.unrecorded import read_all_the_same, unrecorded_para
 from gradflow.probe.source.unrun_reads import find_unrun_read
 from gradflow.probe.unregistered import assignment_of
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
+from gradflow.trace.calls.raised import raised_before, what_raised
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
 from gradflow.trace.state import StateKeeper
@@ -117,8 +117,10 @@ class _Examination:
         reasons: dict[str, list[str]] = {}
         for name, where in unrecorded_parameters(self.trace, silent).items():
             reasons.setdefault(f"what reads it ran {where}, where operations are not recorded", []).append(name)
-        for name, reason in that_raised(self.trace, silent).items():
-            reasons.setdefault(reason, []).append(name)
+        for name in silent:
+            raised = raised_before(self.trace, name)
+            if raised is not None and not any(name in names for names in reasons.values()):
+                reasons.setdefault(what_raised(self.trace, raised), []).append(name)
         for name in (name for names in reasons.values() for name in names):
             asked.pop(name, None)
         # inside TorchScript nothing is recorded, and there the gradient alone tells

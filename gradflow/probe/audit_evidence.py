@@ -56,7 +56,7 @@ class GroupCause:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenQuestion:
-    """What could not be found out, and why; ``names`` are the parameters whose gradient it leaves unexplained."""
+    """What could not be found out, with the reason; ``names`` are the parameters whose gradient is left unexplained."""
 
     text: str
     names: tuple[str, ...] = ()

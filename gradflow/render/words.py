@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Diagnostic, Repair, Severity
+from gradflow.diagnose.groups.same_story import Story, story_of
 from gradflow.graph.elements import Branch, Cut
 from gradflow.report import GradientStatistics, Report, Score, Target
 
@@ -103,16 +105,25 @@ def ranked(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 
 def distinct_diagnostics(report: Report) -> tuple[tuple[Diagnostic, tuple[Report, ...]], ...]:
-    """Each cause once, ranked, with the reports (one per layer) in which it was found."""
-    found: dict[tuple[object, ...], tuple[Diagnostic, list[Report]]] = {}
+    """Each story once, ranked, with the reports (one per layer) in which it was found.
+
+    The module is that of the cause; it is left out where one line of a class stands for several of them.
+    """
+    found: list[tuple[Story, list[tuple[Diagnostic, Report]]]] = []
     for one in report.reports:
         for diagnostic in one.diagnostics:
-            place = diagnostic.location if diagnostic.location is not None else diagnostic.message
-            key = (diagnostic.code, diagnostic.name, diagnostic.severity, place)
-            found.setdefault(key, (diagnostic, []))[1].append(one)
-    order = ranked(diagnostic for diagnostic, _ in found.values())
-    by_identity = {id(diagnostic): tuple(reports) for diagnostic, reports in found.values()}
-    return tuple((diagnostic, by_identity[id(diagnostic)]) for diagnostic in order)
+            story = story_of(diagnostic, one.target.name)
+            same = next((same for other, same in found if story.is_told_by(other)), None)
+            if same is None:
+                found.append((story, [(diagnostic, one)]))
+            else:
+                same.append((diagnostic, one))
+    told: list[tuple[Diagnostic, tuple[Report, ...]]] = []
+    for _, same in found:
+        first = same[0][0]
+        is_in_one = all(diagnostic.module == first.module for diagnostic, _ in same)
+        told.append((first if is_in_one else replace(first, module=""), tuple(one for _, one in same)))
+    return tuple(sorted(told, key=lambda each: _SEVERITIES.index(each[0].severity)))
 
 
 def outcome(diagnostics: Iterable[Diagnostic]) -> str:

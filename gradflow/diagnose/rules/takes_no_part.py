@@ -8,6 +8,7 @@ from gradflow.diagnose.cause_texts import SEE_WHY
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.doubts.unseen_output import has_unseen_output
+from gradflow.diagnose.no_part.ended import Ended, ended_by_raising
 from gradflow.diagnose.verdict import may_depend_unseen
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.evidence import Evidence
@@ -16,7 +17,7 @@ from gradflow.probe.overwritten import find_overwrite
 from gradflow.probe.source.returned import kept_at
 from gradflow.probe.targets.last_use import last_use
 from gradflow.source_place import place
-from gradflow.trace.calls.raised import call_that_raised, what_raised
+from gradflow.trace.calls.raised import call_that_raised, raised_before
 from gradflow.trace.data import ModuleCall, Trace
 
 __all__ = ["layer_never_ran", "output_is_discarded"]
@@ -29,6 +30,23 @@ def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
     found = evidence.not_called
     if evidence.is_left_to_chance:
         return (_left_to_chance(evidence),)
+    raised = raised_before(evidence.trace, evidence.target)
+    if raised is not None:
+        ended = ended_by_raising(evidence.trace, raised)
+        return (
+            Diagnostic(
+                code=code_of("layer-not-called"),
+                name="layer-not-called",
+                severity="error",
+                message=f"`{evidence.target}` never ran, so there is no activation and no gradient",
+                location=ended.span,
+                label=ended.label,
+                module=evidence.module,
+                notes=(ended.note,),
+                helps=(Help(text=ended.help),),
+                hides=(evidence.target,),
+            ),
+        )
     if found is None:
         return (
             Diagnostic(
@@ -128,36 +146,29 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
     )
 
 
-class _Place:
-    """Where the last trace of the target's data is dropped."""
-
-    def __init__(
-        self, span: SourceSpan | None, label: str, note: str, advice: str, annotations: tuple[Annotation, ...] = ()
-    ) -> None:
-        self.span, self.label, self.note, self.help, self.annotations = span, label, note, advice, annotations
-
-
-def _where_it_would_begin(evidence: Evidence) -> _Place | None:
+def _where_it_would_begin(evidence: Evidence) -> Ended | None:
     """Where a parameter that no operation read would be read."""
+    raised = raised_before(evidence.trace, evidence.target)
     if evidence.unrun_read is None:
         return None
-    note = f"no operation that ran reads `{evidence.target}`"
-    return _Place(evidence.unrun_read, "reads it, and did not run", note, SEE_WHY)
+    if raised is not None:
+        return ended_by_raising(evidence.trace, raised)
+    return Ended(
+        span=evidence.unrun_read,
+        label="reads it, and did not run",
+        note=f"no operation that ran reads `{evidence.target}`",
+        help=SEE_WHY,
+    )
 
 
-def _where_it_ends(evidence: Evidence) -> _Place:
+def _where_it_ends(evidence: Evidence) -> Ended:
     trace, dependence = evidence.trace, evidence.dependence
     sources = set(trace.layer_values.get(evidence.target, ()))
     last = last_use(trace, dependence)
     values = set(trace.outputs_of(last)) if last >= 0 else sources
     raised = call_that_raised(trace, last)
     if raised is not None:
-        return _Place(
-            trace.site_span(raised.site),
-            "raises an exception here, which the model catches",
-            f"{what_raised(trace, raised)}; what it had computed is lost",
-            f"see why `{raised.module}` raises: what handles the exception hides it",
-        )
+        return ended_by_raising(trace, raised)
     root = _outermost(trace, sources)
     returned = (
         root is not None
@@ -173,7 +184,7 @@ def _where_it_ends(evidence: Evidence) -> _Place:
             "make the score from the output that this layer feeds (`--select`, `--score`), "
             "or ask for a layer before the one that is read"
         )
-        return _Place(evidence.objective_span, "the score reads another output", note, advice)
+        return Ended(span=evidence.objective_span, label="the score reads another output", note=note, help=advice)
     handed_out = values | sources
     # the outermost call that hands the data out although nobody takes it
     for call in trace.calls:
@@ -184,11 +195,11 @@ def _where_it_ends(evidence: Evidence) -> _Place:
                 return lost
             kept = "" if call.module == evidence.module else f", with {evidence.what_it_gives} in it"
             note = f"nothing after this line reads what `{call.module}` returns{kept}"
-            return _Place(
-                span,
-                "its result is not used from here on",
-                note,
-                f"use the result, or ask for {_one_that_counts(evidence)}",
+            return Ended(
+                span=span,
+                label="its result is not used from here on",
+                note=note,
+                help=f"use the result, or ask for {_one_that_counts(evidence)}",
             )
     site, moment = (trace.operations.site[last], last) if last >= 0 else (-1, 0)
     if site < 0:
@@ -198,7 +209,7 @@ def _where_it_ends(evidence: Evidence) -> _Place:
     return lost or _dropped(evidence, tuple(kept_at(trace.spans_from(site, moment))))
 
 
-def _lost(evidence: Evidence, spans: Iterable[SourceSpan]) -> _Place | None:
+def _lost(evidence: Evidence, spans: Iterable[SourceSpan]) -> Ended | None:
     """Where what is computed at the first place is lost: it may be kept there, or by a function that called for it."""
     for span in kept_at(spans):
         found = _overwritten(evidence, span) or _left_out(evidence, span)
@@ -207,22 +218,22 @@ def _lost(evidence: Evidence, spans: Iterable[SourceSpan]) -> _Place | None:
     return None
 
 
-def _dropped(evidence: Evidence, places: tuple[SourceSpan, ...]) -> _Place:
+def _dropped(evidence: Evidence, places: tuple[SourceSpan, ...]) -> Ended:
     """The last of the places to which functions hand back what is computed at the first."""
     advice = f"use the result, or ask for {_one_that_counts(evidence)}"
     if len(places) < 2:
-        return _Place(
-            places[0] if places else None,
-            "the last operation that uses it; its result goes nowhere",
-            f"the data of this {evidence.kind} ends here: no operation on the way to the score reads the result",
-            advice,
+        return Ended(
+            span=places[0] if places else None,
+            label="the last operation that uses it; its result goes nowhere",
+            note=f"the data of this {evidence.kind} ends here: no operation on the way to the score reads the result",
+            help=advice,
         )
-    return _Place(
-        places[-1],
-        "its result is not used from here on",
-        "no operation on the way to the score reads what is computed in this line",
-        advice,
-        (Annotation(span=places[0], label=f"the last operation that uses {evidence.what_it_gives}"),),
+    return Ended(
+        span=places[-1],
+        label="its result is not used from here on",
+        note="no operation on the way to the score reads what is computed in this line",
+        help=advice,
+        annotations=(Annotation(span=places[0], label=f"the last operation that uses {evidence.what_it_gives}"),),
     )
 
 
@@ -240,31 +251,31 @@ def _outermost(trace: Trace, sources: set[int]) -> ModuleCall | None:
     return call or (trace.calls[0] if trace.calls else None)
 
 
-def _overwritten(evidence: Evidence, span: SourceSpan) -> _Place | None:
+def _overwritten(evidence: Evidence, span: SourceSpan) -> Ended | None:
     again = find_overwrite(span, evidence.trace.executed_lines)
     if again is None:
         return None
     what, reader = ("attribute", "operation") if again.is_attribute else ("variable", "code")
-    return _Place(
-        again.span,
-        f"the {what} is set again here, and what it held is lost",
-        f"no {reader} reads the {what} between line {span.line}, which sets it, and this line",
-        "use the result of the first line here, or give the two results two names",
-        (Annotation(span=span, label=f"made from {evidence.what_it_gives}, never read"),),
+    return Ended(
+        span=again.span,
+        label=f"the {what} is set again here, and what it held is lost",
+        note=f"no {reader} reads the {what} between line {span.line}, which sets it, and this line",
+        help="use the result of the first line here, or give the two results two names",
+        annotations=(Annotation(span=span, label=f"made from {evidence.what_it_gives}, never read"),),
     )
 
 
-def _left_out(evidence: Evidence, span: SourceSpan) -> _Place | None:
+def _left_out(evidence: Evidence, span: SourceSpan) -> Ended | None:
     files = dict.fromkeys(each.path for each in evidence.trace.spans if not is_installed(each.path))
     found = find_left_out(span, tuple(files))
     if found is None:
         return None
     entry = f"`{found.container}[{found.entry}]`" if found.entry else "the entry with this layer's output"
     held = Annotation(span=span, label=f"holds {evidence.what_it_gives}")
-    return _Place(
-        found.span,
-        f"chooses which entries of `{found.container}` are read, and leaves this one out",
-        f"{entry} is never read, only other entries of `{found.container}` are",
-        f"choose {entry}, too, or ask for a layer whose output is read",
-        () if found.span == span else (held,),
+    return Ended(
+        span=found.span,
+        label=f"chooses which entries of `{found.container}` are read, and leaves this one out",
+        note=f"{entry} is never read, only other entries of `{found.container}` are",
+        help=f"choose {entry}, too, or ask for a layer whose output is read",
+        annotations=() if found.span == span else (held,),
     )

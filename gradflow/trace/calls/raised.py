@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gradflow.source_place import place
 from gradflow.trace.data import ModuleCall, Trace
 
-__all__ = ["call_that_raised", "what_raised"]
+__all__ = ["call_that_raised", "raised_before", "what_raised"]
 
 
 def call_that_raised(trace: Trace, operation: int) -> ModuleCall | None:
@@ -17,6 +19,22 @@ def call_that_raised(trace: Trace, operation: int) -> ModuleCall | None:
             return call
         number = call.parent
     return None
+
+
+def raised_before(trace: Trace, name: str) -> ModuleCall | None:
+    """The call that raised before a module within it was called, or a parameter of it was read.
+
+    ``name`` is the qualified name of what no operation is known to belong to. ``None`` where a call of the innermost
+    module around it that was called has returned: then what kept it out is something else.
+    """
+    calls = next((calls for module in _outwards(name) if (calls := trace.calls_by_module.get(module))), ())
+    return calls[0] if calls and all(call.raised for call in calls) else None
+
+
+def _outwards(name: str) -> Iterator[str]:
+    """The modules around something, the innermost first; the model itself has returned."""
+    parts = name.split(".")[:-1]
+    return (".".join(parts[:depth]) for depth in range(len(parts), 0, -1))
 
 
 def what_raised(trace: Trace, call: ModuleCall) -> str:

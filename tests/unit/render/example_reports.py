@@ -252,7 +252,13 @@ def two_cuts() -> Report:
 
 def several_layers() -> Report:
     """Four layers of one check: two behind the same cut, one behind none, one with a warning."""
-    late = replace(DETACH, message="no gradient reaches `layer3` from class 281")
+    first, second = DETACH.helps
+    tried = Repair(description="", verified=True, outcome="the gradient then reaches `layer3`, L2 norm 0.0456")
+    late = replace(
+        DETACH,
+        message="no gradient reaches `layer3` from class 281",
+        helps=(replace(first, repair=tried), second),
+    )
     fc = Target(name="head.fc", type_name="Linear", shape=(1, 1000), call_count=1)
     return replace(
         detach(),

@@ -1,4 +1,4 @@
-"""A layer whose call raised, and was caught by the model, has run: an audit says so, and a check of it says the same."""
+"""A layer whose call raised, and was caught by the model, has run: an audit says so, as a check of it does."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Words for targets that take no part in the score."""
