@@ -45,11 +45,11 @@ class MethodSource:
         arguments = (*self.node.args.posonlyargs, *self.node.args.args)
         return arguments[0].arg if arguments else ""
 
-    def span(self, node: ast.expr | ast.stmt) -> SourceSpan:
+    def span(self, node: ast.expr | ast.stmt | ast.pattern) -> SourceSpan:
         """Where a node of the method stands."""
         return span_of_node(self.path, node, self.qualname)
 
-    def text(self, node: ast.expr | ast.stmt) -> str:
+    def text(self, node: ast.expr | ast.stmt | ast.pattern) -> str:
         """The source text of a node on one line."""
         return " ".join(ast.unparse(node).split())
 
@@ -69,7 +69,7 @@ class ClassSource:
     is_machinery: bool
 
 
-def span_of_node(path: str, node: ast.expr | ast.stmt, function: str = "") -> SourceSpan:
+def span_of_node(path: str, node: ast.expr | ast.stmt | ast.pattern, function: str = "") -> SourceSpan:
     """A syntax node's place; syntax trees count columns in UTF-8 bytes from 0, a span in characters from 1."""
     end_line = node.end_lineno or node.lineno
     return SourceSpan(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from gradflow.location import SourceSpan
@@ -32,6 +32,8 @@ class Guard:
     evidence
         What the lines on which operations were recorded say: the guarded side ran (``entered``), only the other side
         did (``avoided``), ``both`` did (in different calls), or ``none`` is known to have run.
+    subject, is_default
+        Of a ``"case"``, whose condition is its pattern: what is matched, and whether whatever comes so far matches.
     """
 
     span: SourceSpan
@@ -39,11 +41,32 @@ class Guard:
     kind: str
     runs_when: bool
     evidence: Evidence
+    subject: str = ""
+    is_default: bool = False
 
     @property
     def outcome(self) -> str:
         """How the condition must have come out for the guarded code not to run, in words."""
-        return f"`{self.text}` was {'false' if self.runs_when else 'true'}"
+        return self.told(holds=not self.runs_when)
+
+    def told(self, *, holds: bool, is_sure: bool = True) -> str:
+        """That the condition held, or did not, in words."""
+        probably = "" if is_sure else "probably "
+        if self.kind != "case":
+            return f"`{self.text}` was {probably}{'true' if holds else 'false'}"
+        if holds:
+            return f"`{self.subject}` {probably}matched `{self.text}`"
+        if self.is_default:
+            return f"`{self.subject}` {probably}matched a case before `{self.text}`"
+        return f"`{self.subject}` {probably}did not match `{self.text}`"
+
+    def wish(self, *, holds: bool) -> str:
+        """What to do for the condition to hold, or not to."""
+        if self.kind != "case":
+            return f"make `{self.text}` {'true' if holds else 'false'}"
+        if self.is_default:
+            return f"give `{self.subject}` a value that {'no' if holds else 'a'} case before `{self.text}` matches"
+        return f"give `{self.subject}` a value that {'matches' if holds else 'does not match'} `{self.text}`"
 
 
 def guards_of(
@@ -93,11 +116,11 @@ class _Judge:
                 for generator in parent.generators:
                     for test in generator.ifs:
                         yield self._guard(test, "if", True, [], [])
-            case ast.match_case(pattern=ast.MatchValue(value=value), body=body) if child in body:
+            case ast.match_case(body=body) if child in body:
                 statement = self._method.parents[parent]
-                cases = statement.cases if isinstance(statement, ast.Match) else []
-                others = [line for case in cases if case is not parent for line in case.body]
-                yield self._guard(value, "case", True, body, others)
+                if isinstance(statement, ast.Match):
+                    others = [line for case in statement.cases if case is not parent for line in case.body]
+                    yield self._case(statement, parent, True, body, others)
 
     def earlier(self, child: ast.AST, parent: ast.AST) -> Iterator[Guard]:
         """Conditions that stand before a statement in its block and leave the block when they hold."""
@@ -110,9 +133,33 @@ class _Judge:
                         yield self._guard(test, "early return", False, [*orelse, *block[position + 1 :]], body)
                     case ast.If(test=test, body=body, orelse=orelse) if orelse and _leaves(orelse):
                         yield self._guard(test, "early return", True, [*body, *block[position + 1 :]], orelse)
+                    case ast.Match(cases=cases):
+                        after = block[position + 1 :]
+                        for one in (one for one in cases if _leaves(one.body)):
+                            others = [line for other in cases if not _leaves(other.body) for line in other.body]
+                            yield self._case(statement, one, False, [*others, *after], one.body)
+
+    def _case(
+        self,
+        statement: ast.Match,
+        case: ast.match_case,
+        runs_when: bool,
+        own: Sequence[ast.AST],
+        other: Sequence[ast.AST],
+    ) -> Guard:
+        """The pattern of a case as a condition, together with what stands behind its ``if``."""
+        found = self._guard(case.pattern, "case", runs_when, own, other)
+        is_any = isinstance(case.pattern, ast.MatchAs) and case.pattern.pattern is None and case.guard is None
+        text = found.text if case.guard is None else f"{found.text} if {self._method.text(case.guard)}"
+        return replace(found, text=text, subject=self._method.text(statement.subject), is_default=is_any)
 
     def _guard(
-        self, test: ast.expr, kind: str, runs_when: bool, own: Sequence[ast.AST], other: Sequence[ast.AST]
+        self,
+        test: ast.expr | ast.pattern,
+        kind: str,
+        runs_when: bool,
+        own: Sequence[ast.AST],
+        other: Sequence[ast.AST],
     ) -> Guard:
         entered, avoided = self._ran(own, test), self._ran(other, test)
         evidence: Evidence = "none"
@@ -126,7 +173,7 @@ class _Judge:
             evidence=evidence,
         )
 
-    def _ran(self, nodes: Sequence[ast.AST], test: ast.expr) -> bool:
+    def _ran(self, nodes: Sequence[ast.AST], test: ast.expr | ast.pattern) -> bool:
         """Whether an operation was recorded on a line of these nodes that is not also a line of the condition."""
         own = range(test.lineno, (test.end_lineno or test.lineno) + 1)
         return any(

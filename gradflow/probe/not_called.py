@@ -55,7 +55,7 @@ def explain_not_called(
     found = (
         find_bypass(views)
         or left_early(views)
-        or _condition(views)
+        or _condition(views, runs_others=_runs_others(chain[0], ran))
         or _selection(views)
         or _no_call(views, chain, registered_at, user_files, can_be_called=own_class is None or _has_forward(own_class))
     )
@@ -106,9 +106,17 @@ def _views(chain: Sequence[tuple[str, type, str]], executed: frozenset[tuple[str
     return views
 
 
-def _condition(views: Sequence[LayerView]) -> NotCalled | None:
+def _runs_others(holder: tuple[str, type, str], ran: Collection[str] | None) -> bool:
+    """Whether the layer is an element of a container of which others ran."""
+    parent, cls, _ = holder
+    return _is_container(cls) and any(name.startswith(f"{parent}.") for name in ran or ())
+
+
+def _condition(views: Sequence[LayerView], *, runs_others: bool) -> NotCalled | None:
     for view in views:
         sites = [site for site in view.calls() if site.reached] or _would_use(view)
+        if runs_others:  # with another index: the loop has begun, and its condition is false only at its end
+            sites = [_without_loop_conditions(site) for site in sites]
         guarded = [site for site in sites if site.guards]
         if not guarded or len(guarded) < len(sites):
             continue
@@ -117,7 +125,7 @@ def _condition(views: Sequence[LayerView]) -> NotCalled | None:
         is_handed = site in view.usage.handed
         # what becomes of it elsewhere is not known; a loop that was left may explain it as well
         is_sure = is_sure and not is_handed and (guard.evidence == "avoided" or not site.exits)
-        outcome = guard.outcome if is_sure else guard.outcome.replace("` was ", "` was probably ")
+        outcome = guard.told(holds=not guard.runs_when, is_sure=is_sure)
         text = f"{site.callee}(...)" if site.is_argument else short_text(site.text)
         result = "is not handed on" if is_handed else "did not run"
         if guard in site.choices and not is_handed:
@@ -136,6 +144,14 @@ def _condition(views: Sequence[LayerView]) -> NotCalled | None:
             subject="",
         )
     return None
+
+
+def _without_loop_conditions(site: UsageSite) -> UsageSite:
+    if site.part_span is None or site.is_slice:
+        return site
+    guards = tuple(guard for guard in site.guards if guard.kind != "while")
+    # where the loop has run, so has what stands around it: the index alone is left
+    return replace(site, guards=guards if any(guard.evidence != "entered" for guard in guards) else ())
 
 
 def _evidence(site: UsageSite, guard: Guard, *, is_sure: bool) -> str:
@@ -170,7 +186,7 @@ def _change(guard: Guard) -> str:
         return f"the layer runs only in {'training' if wants_training else 'evaluation'} mode: " + (
             "call `model.train()` first" if wants_training else "call `model.eval()` first"
         )
-    return f"make `{guard.text}` {'true' if guard.runs_when else 'false'} for this model, or choose a layer that runs"
+    return f"{guard.wish(holds=guard.runs_when)} for this model, or choose a layer that runs"
 
 
 def _selection(views: Sequence[LayerView]) -> NotCalled | None:
@@ -192,6 +208,8 @@ def _selection(views: Sequence[LayerView]) -> NotCalled | None:
         elif site.part_span is not None:
             label = f"`{site.part}` did not pick element {index} in this run"
             note = "inferred from the code: the index is computed while the model runs"
+            if any(guard.kind == "while" for guard in site.guards):
+                note += ", and the loop may end before it comes to this one"
             fix = "choose an input that uses this element, or a layer that runs"
         else:
             label = f"`{short_text(site.text)}` would run it, but did not in this run"

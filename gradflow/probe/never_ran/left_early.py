@@ -39,18 +39,13 @@ def _explain(site: UsageSite, exits: Sequence[LoopExit]) -> NotCalled:
             subject="",
         )
     is_sure = chosen.guard.evidence == "entered" and not others
-    outcome, change = ("true", "false") if _leaves_when_true(chosen) else ("false", "true")
-    was = "was" if is_sure else "was probably"
+    outcome = chosen.guard.told(holds=chosen.guard.runs_when, is_sure=is_sure)
     return NotCalled(
         kind="layer-not-called",
         location=chosen.guard.span,
-        label=f"`{chosen.guard.text}` {was} {outcome}, so the loop was left before `{call}` came to this layer",
+        label=f"{outcome}, so the loop was left before `{call}` came to this layer",
         note=f"line {chosen.span.line} (`{short_text(chosen.text)}`) leaves the loop{more}; "
         + ("operations were recorded on that line" if is_sure else "inferred from the code"),
-        help=f"make `{chosen.guard.text}` {change} for this input, or choose a layer that runs",
+        help=f"{chosen.guard.wish(holds=not chosen.guard.runs_when)} for this input, or choose a layer that runs",
         subject="",
     )
-
-
-def _leaves_when_true(leaving: LoopExit) -> bool:
-    return leaving.guard is not None and leaving.guard.runs_when

@@ -203,6 +203,78 @@ def test_an_index_that_was_never_chosen() -> None:
     assert "did not pick element 2" in found.label
 
 
+class Turns(nn.Module):
+    """A layer in each turn of a loop."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__()
+        self.steps, self.turns = nn.ModuleList(nn.Linear(4, 4) for _ in range(4)), turns
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, i = x + 1, 0
+        while i < self.turns:
+            x = self.steps[i](x)
+            i += 1
+        return x
+
+
+class InOneLine(Turns):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x, i = x + 1, 0
+        # fmt: off
+        while i < self.turns: x = self.steps[i](x); i += 1  # noqa: E701, E702
+        # fmt: on
+        return x
+
+
+@pytest.mark.parametrize("kind", [Turns, InOneLine])
+def test_a_loop_that_ended_after_some_turns_has_run(kind: type[Turns]) -> None:
+    found = explain(kind(2), "steps.3")
+    assert found.label == "`self.steps[i]` did not pick element 3 in this run"
+    assert found.note.endswith("the loop may end before it comes to this one")
+
+
+@pytest.mark.parametrize("kind", [Turns, InOneLine])
+def test_a_loop_that_never_began_is_told_by_its_condition(kind: type[Turns]) -> None:
+    found = explain(kind(0), "steps.3")
+    assert found.label.startswith("`i < self.turns` was false in this run")
+
+
+class Pooled(nn.Module):
+    """Pools in one of several ways."""
+
+    def __init__(self, kind: object) -> None:
+        super().__init__()
+        self.kind, self.first, self.second, self.rest, self.end = kind, *(nn.Linear(4, 4) for _ in range(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        match self.kind:
+            case "first":
+                x = self.first(x)
+            case "second" | 2:
+                x = self.second(x)
+            case "plain":
+                return x + 1
+            case _:
+                x = self.rest(x)
+        return self.end(x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer", "told", "help_"),
+    [
+        ("second", "first", "did not match `'first'`", "a value that matches `'first'`"),
+        ("first", "second", "did not match `'second' | 2`", "a value that matches `'second' | 2`"),
+        (2, "rest", "matched a case before `_`", "a value that no case before `_` matches"),
+        ("plain", "end", "matched `'plain'`", "a value that does not match `'plain'`"),
+    ],
+)
+def test_a_pattern_matches_or_does_not(kind: object, layer: str, told: str, help_: str) -> None:
+    found = explain(Pooled(kind), layer)
+    assert found.label.startswith(f"`self.kind` {told} in this run")
+    assert found.help.startswith(f"give `self.kind` {help_} for this model")
+
+
 def test_an_auxiliary_head_only_in_training() -> None:
     model = torchvision.models.googlenet(aux_logits=True, init_weights=False).eval()
     found = explain(model, "aux1.fc1", torch.rand(1, 3, 64, 64))

@@ -205,6 +205,14 @@ def test_methods_that_forward_leads_to(define: Define) -> None:
         ("if self.fc is not None:\n    x = self.fc(x)\nreturn x", []),
         ("if self.on:\n    x = 1\nreturn self.fc(x)", []),
         ("match self.mode:\n    case 'a':\n        x = self.fc(x)\nreturn x", [("case", "'a'", True)]),
+        ("match self.mode:\n    case 'a' | 'b':\n        x = self.fc(x)\nreturn x", [("case", "'a' | 'b'", True)]),
+        (
+            "match self.mode:\n    case 'a':\n        pass\n    case _:\n        x = self.fc(x)\nreturn x",
+            [("case", "_", True)],
+        ),
+        ("match self.mode:\n    case k if k > 2:\n        x = self.fc(x)\nreturn x", [("case", "k if k > 2", True)]),
+        ("match self.mode:\n    case 'a':\n        return x\nreturn self.fc(x)", [("case", "'a'", False)]),
+        ("match self.mode:\n    case 'a':\n        x = x + 1\nreturn self.fc(x)", []),
     ],
 )
 def test_guards(define: Define, body: str, expected: list[tuple[str, str, bool]]) -> None:
