@@ -10,6 +10,7 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnosing import diagnose
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Severity
 from gradflow.diagnose.groups.freezing import if_not_meant
+from gradflow.diagnose.no_part.ended import OTHER_OUTPUT
 from gradflow.diagnose.random_zero import DRAWN_ZERO
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.partial import some_ways_are_cut
@@ -222,6 +223,8 @@ def _why(group: ParameterGroup, found: Diagnostic) -> str:
         if found.name == "compiled-hooks":
             return f"why is not seen, because {_subjects(group)} {'are' if group.alike else 'is'} inside compiled code"
         return f"{_subjects(group)} never ran"
+    if found.label == OTHER_OUTPUT:
+        return "the loss is made from another output"
     if found.name == "output-discarded":
         return "what they compute is not used" if len(group.members) > 1 else "what it computes is not used"
     if found.code.startswith("GF1") and "backward of" not in found.message:

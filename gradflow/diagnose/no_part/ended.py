@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 from gradflow.diagnose.diagnostic import Annotation
 from gradflow.location import SourceSpan
+from gradflow.probe.evidence import Evidence
 from gradflow.trace.calls.raised import what_raised
 from gradflow.trace.data import ModuleCall, Trace
+from gradflow.trace.operation_kinds import is_inplace_name
 
-__all__ = ["Ended", "ended_by_raising"]
+__all__ = ["OTHER_OUTPUT", "Ended", "ended_by_raising", "ended_in_the_output"]
+
+OTHER_OUTPUT = "the score reads another output"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +25,36 @@ class Ended:
     note: str
     help: str
     annotations: tuple[Annotation, ...] = ()
+
+
+def ended_in_the_output(evidence: Evidence, call: ModuleCall) -> Ended:
+    """What the model returns has the target's data in it, in other tensors than the score is made from."""
+    made_of_it = [place for place, value in enumerate(call.outputs, 1) if evidence.dependence.depends[value]]
+    which = f"tensor{'s' * (len(made_of_it) > 1)} {', '.join(map(str, made_of_it))} of {len(call.outputs)}"
+    if any(_is_handed_on(evidence, call.outputs[place - 1]) for place in made_of_it):
+        note = f"the model returns it ({which}), but the score is made from another output"
+    else:
+        note = f"what is made of it is returned by the model ({which}), but the score is made from another output"
+    return Ended(
+        span=evidence.objective_span,
+        label=OTHER_OUTPUT,
+        note=note,
+        help="make the score from the output that this layer feeds (`--select`, `--score`), "
+        "or ask for a layer before the one that is read",
+    )
+
+
+def _is_handed_on(evidence: Evidence, value: int) -> bool:
+    """Whether a value is the target's own, or a view of it: nothing was computed in between."""
+    trace = evidence.trace
+    own, memory = set(trace.layer_values.get(evidence.target, ())), trace.values.memory
+    while value not in own:
+        producer = trace.values.producer[value]
+        inputs = trace.inputs_of(producer) if producer >= 0 else ()
+        if len(inputs) != 1 or memory[inputs[0]] != memory[value] or is_inplace_name(trace.name_of(producer)):
+            return False
+        value = inputs[0]
+    return True
 
 
 def ended_by_raising(trace: Trace, call: ModuleCall) -> Ended:

@@ -8,7 +8,7 @@ from gradflow.diagnose.cause_texts import SEE_WHY
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.doubts.unseen_output import has_unseen_output
-from gradflow.diagnose.no_part.ended import Ended, ended_by_raising
+from gradflow.diagnose.no_part.ended import OTHER_OUTPUT, Ended, ended_by_raising, ended_in_the_output
 from gradflow.diagnose.verdict import may_depend_unseen
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.evidence import Evidence
@@ -128,13 +128,15 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
                 "and down, and a decision between the distances that were tried would not show"
             )
     what = "value" if evidence.kind != "layer" else "output"
-    this_time = " in this run" if evidence.unrun_read is not None else ""
+    reason = f"its {what} is not used" + (" in this run" if evidence.unrun_read is not None else "")
+    if ending.label == OTHER_OUTPUT:
+        reason = "the score is made from another output of the model"
     return (
         Diagnostic(
             code=code_of("output-discarded"),
             name="output-discarded",
             severity="error",
-            message=f"{evidence.score} does not depend on `{evidence.target}`: its {what} is not used{this_time}",
+            message=f"{evidence.score} does not depend on `{evidence.target}`: {reason}",
             location=ending.span,
             label=ending.label,
             annotations=ending.annotations,
@@ -177,14 +179,7 @@ def _where_it_ends(evidence: Evidence) -> Ended:
         and any(dependence.reaches[v] for v in root.outputs)
     )
     if returned and root is not None:
-        positions = [str(i) for i, v in enumerate(root.outputs) if dependence.depends[v]]
-        which = f"output {', '.join(positions)} of {len(root.outputs)}"
-        note = f"the model returns it ({which}), but the score is made from another output"
-        advice = (
-            "make the score from the output that this layer feeds (`--select`, `--score`), "
-            "or ask for a layer before the one that is read"
-        )
-        return Ended(span=evidence.objective_span, label="the score reads another output", note=note, help=advice)
+        return ended_in_the_output(evidence, root)
     handed_out = values | sources
     # the outermost call that hands the data out although nobody takes it
     for call in trace.calls:
