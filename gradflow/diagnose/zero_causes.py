@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from gradflow.diagnose.cause_texts import text_for
 from gradflow.diagnose.random_zero import DRAWN_ZERO, is_drawn_zero
+from gradflow.diagnose.values.replaced import words_of_replacing
 from gradflow.diagnose.values.zero_start import label_of, way_out
 from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.trace.operation_kinds import REPLACING
 
 __all__ = ["CANCELLED", "NOTHING_GOES_ON", "READING", "WAYS_CANCEL", "ZeroCause", "clamped_to_zero", "explain_end"]
 
@@ -24,11 +26,6 @@ WAYS_CANCEL = "the ways by which the gradient goes on cancel each other"
 
 _PLACING = frozenset({
     "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "pad", "roll", "constant_pad_nd",
-})  # fmt: skip
-_REPLACING = frozenset({
-    "__setitem__", "where", "masked_fill", "masked_fill_", "masked_scatter", "masked_scatter_", "copy_", "fill_",
-    "zero_", "index_put", "index_put_", "index_fill", "index_fill_", "scatter", "scatter_", "(changed through a view)",
-    "triu", "triu_", "tril", "tril_",
 })  # fmt: skip
 _BOUNDED = frozenset({
     "relu", "relu_", "relu6", "clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_", "clamp_max",
@@ -114,8 +111,8 @@ def _hooked() -> ZeroCause:
 def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCause:
     """From what operations of this name do."""
     shown = written(name)
-    if name in _REPLACING:
-        return _replaced(shown)
+    if name in REPLACING:
+        return _replaced(evidence, flow, shown)
     if name in READING:
         return _not_read(evidence, shown)
     if name in _PLACING:
@@ -324,13 +321,9 @@ def _withheld(shown: str) -> ZeroCause:
     )
 
 
-def _replaced(shown: str) -> ZeroCause:
-    return ZeroCause(
-        name="position-not-read",
-        label="its values are replaced by others here",
-        note=f"`{shown}` puts other values in the place of all those that the score reads",
-        helps=("check the mask or the index: it covers every position that matters for the score",),
-    )
+def _replaced(evidence: Evidence, flow: NodeFlow, shown: str) -> ZeroCause:
+    label, note, way_on = words_of_replacing(shown, evidence.target, writes_over=flow.writes_over)
+    return ZeroCause(name="position-not-read", label=label, note=note, helps=(way_on,))
 
 
 def _not_read(evidence: Evidence, shown: str) -> ZeroCause:

@@ -182,6 +182,9 @@ class NodeFlow:
         went on; zero where nothing is drawn, or that was not asked.
     zeros_go_through
         At an end that is one in all of those: the operations of the run whose first argument was all zeros.
+    writes_over
+        At an end where values are put in the place of others: whether any of the target's were; ``None`` where that is
+        not known.
     share
         How much is left where entries of the gradient are added up, at the node or on the way into it, relative to the
         largest of them: next to nothing where they cancel. 1 where that was not looked at.
@@ -215,6 +218,7 @@ class NodeFlow:
     redrawn_count: int = 0
     passed_count: int = 0
     zeros_go_through: frozenset[int] = frozenset()
+    writes_over: bool | None = None
     share: float = 1.0
 
     @property

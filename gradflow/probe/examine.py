@@ -36,6 +36,7 @@ from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.losses.partial_causes import stopped_while_switched_off
 from gradflow.probe.moving.far_moves import is_moved_by
 from gradflow.probe.moving.influence import find_influence
+from gradflow.probe.moving.written_over import with_written_over
 from gradflow.probe.other_runs.by_chance import is_called_by_chance
 from gradflow.probe.other_runs.redrawn import with_other_draws
 from gradflow.probe.outside.entering import unseen_ways
@@ -254,7 +255,8 @@ class _Examination:
         if all(m.is_zero for m in looked_at if m.arrived) or any(not m.is_finite for m in measured if m.arrived):
             self.flows = self._scan()
             if all(m.is_zero for m in looked_at if m.arrived):
-                self.flows = with_other_draws(self.laboratory, self.trace, self.target, self.flows)
+                for add_to in (with_other_draws, with_written_over):
+                    self.flows = add_to(self.laboratory, self.trace, self.target, self.flows)
                 self.why_zero = why_zero(self.laboratory, self.trace, self.flows, self.target, self.index, self.starts)
                 self.undetermined += self.why_zero.undetermined
             birth = next((flow for flow in self.flows if flow.incoming_finite and not flow.outgoing_finite), None)
@@ -266,8 +268,7 @@ class _Examination:
                 self.substitutes = substitutes(self.trace, self._formulas(dependence))
                 self.unfollowed += self._look_at_other_ways(dependence)
             if self.verify:
-                is_explained = bool(self.partial) or any(flow.is_end for flow in self.flows)
-                self._verify(dependence, is_explained=is_explained)
+                self._verify(dependence, is_explained=bool(self.partial) or any(flow.is_end for flow in self.flows))
             return dependence
         largest = max((m.max_abs or 0.0 for m in looked_at if m.arrived), default=0.0)
         if largest < SUSPICIOUSLY_SMALL:

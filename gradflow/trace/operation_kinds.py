@@ -15,6 +15,7 @@ __all__ = [
     "IGNORED",
     "IMPORTS",
     "INPLACE_CAPABLE",
+    "REPLACING",
     "REWRAPPING",
     "SELECTING",
     "SHAPE_ONLY",
@@ -87,6 +88,13 @@ BLANK = frozenset({"empty", "empty_like", "empty_strided", "empty_permuted", "ne
 
 CHANGED_THROUGH_VIEW = "(changed through a view)"
 """Stands for what an operation on another tensor did to this one, because both share memory."""
+
+REPLACING = frozenset({
+    "__setitem__", "where", "masked_fill", "masked_fill_", "masked_scatter", "masked_scatter_", "copy_", "fill_",
+    "zero_", "index_put", "index_put_", "index_fill", "index_fill_", "scatter", "scatter_", CHANGED_THROUGH_VIEW,
+    "triu", "triu_", "tril", "tril_",
+})  # fmt: skip
+"""Put values in the place of others, at some of the positions or at all."""
 
 FROM_ARRAYS = frozenset({"from_numpy", "frombuffer", "from_dlpack", "__array_wrap__"})
 """Make a tensor of an array; ``__array_wrap__`` is how NumPy hands back what it computed from a tensor."""
