@@ -12,7 +12,6 @@ from torch.nn.parameter import UninitializedParameter
 
 from gradflow.audit_report import Activity, AuditReport, DepthProfile, ParameterGradient, ParameterState
 from gradflow.diagnose.diagnostic import Diagnostic
-from gradflow.diagnose.groups.left_open import left_open
 from gradflow.diagnose.groups.merging import explained_once
 from gradflow.diagnose.groups.no_effect import of_no_effect
 from gradflow.diagnose.own_line import at_own_line, operation_of
@@ -31,6 +30,7 @@ from gradflow.diagnose.parameter_group import (
     never_read,
     placed,
 )
+from gradflow.diagnose.untold.left_open import left_open
 from gradflow.errors import UsageError
 from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
 from gradflow.load.loading import workload_from_objects

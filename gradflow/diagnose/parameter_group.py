@@ -19,8 +19,8 @@ from gradflow.diagnose.zero_causes import CANCELLED, WAYS_CANCEL
 from gradflow.location import SourceSpan, is_machinery
 from gradflow.probe.audit_evidence import GroupCause, ParameterGroup
 from gradflow.probe.evidence import Evidence
+from gradflow.probe.never_ran.raised import call_that_raised
 from gradflow.probe.targets.last_use import last_use
-from gradflow.trace.calls.raised import call_that_raised
 
 __all__ = [
     "common_module",

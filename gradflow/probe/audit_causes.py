@@ -21,12 +21,12 @@ from gradflow.probe.factors.awakening import awakened, zero_factors
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.never_ran.raised import raised_before, what_raised
 from gradflow.probe.other_runs.by_chance import Chance, learning_by_chance
 from gradflow.probe.outside.unrecorded import read_all_the_same, unrecorded_parameters
 from gradflow.probe.source.unrun_reads import find_unrun_read
 from gradflow.probe.unregistered import assignment_of
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
-from gradflow.trace.calls.raised import raised_before, what_raised
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
 from gradflow.trace.state import StateKeeper

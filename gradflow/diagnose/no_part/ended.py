@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gradflow.diagnose.diagnostic import Annotation
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
-from gradflow.trace.calls.raised import what_raised
+from gradflow.probe.never_ran.raised import what_raised
 from gradflow.trace.data import ModuleCall, Trace
 from gradflow.trace.operation_kinds import is_inplace_name
 

@@ -1,1 +1,1 @@
-"""What the code says of a layer that never ran, where no condition around its call tells."""
+"""What is known of a layer that never ran, where no condition around its call tells."""

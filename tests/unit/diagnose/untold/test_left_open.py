@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import gradflow
 from gradflow.diagnose.diagnostic import Diagnostic
-from gradflow.diagnose.groups.left_open import left_open
+from gradflow.diagnose.untold.left_open import left_open
 from gradflow.probe.audit_evidence import GroupCause, GroupKind, OpenQuestion, ParameterGroup
 
 KINDS: tuple[GroupKind, ...] = (

@@ -1,0 +1,1 @@
+"""What is said of parameters that no finding speaks of."""
