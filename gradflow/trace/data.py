@@ -36,9 +36,9 @@ class ValueMeta:
 class ModuleCall:
     """One call of a module's ``forward``; ``-1`` stands for "none" in ``parent`` and ``site``.
 
-        Operations ``first_operation <= i < end_operation`` were recorded during the call; ``outputs`` are the value ids
-            of the tensors that it returned; ``raised`` is the type of the exception that ended it, or empty.
-        """
+    Operations ``first_operation <= i < end_operation`` were recorded during the call; ``outputs`` are the value ids
+    of the tensors that it returned; ``raised`` is the type of the exception that ended it, or empty.
+    """
 
     id: int
     module: str
