@@ -26,7 +26,7 @@ from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE
 from gradflow.trace.results.results import Results
 from gradflow.trace.state.writes import run_announcing
-from gradflow.trace.tensor_facts import SCALARS, passes_gradient, storage_pointer, version_of
+from gradflow.trace.tensor_facts import SCALARS, passes_gradient, storage_of, storage_pointer, version_of
 from gradflow.trace.views import Views
 
 __all__ = ["Recorder"]
@@ -216,8 +216,11 @@ class Recorder(Results, TorchFunctionMode):
         """Announce what an operation is about to write to or to hand out, and give the former."""
         can_write = text in INPLACE_CAPABLE and args and isinstance(args[0], _Tensor)
         self._version = version_of(args[0]) if can_write else -1
+        self._storage = 0
         if kind == _INPLACE or (kwargs and "out" in kwargs):
             target = kwargs.get("out", args[0] if args else None)
+            if isinstance(target, _Tensor):
+                self._storage = storage_of(target)
             if target is not None and self.before_write is not None:
                 self.before_write(target)
             return target

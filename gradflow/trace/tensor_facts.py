@@ -34,6 +34,7 @@ __all__ = [
     "retains_grad",
     "shape_of",
     "shares_memory",
+    "storage_of",
     "storage_pointer",
     "unseen",
     "version_of",
@@ -168,6 +169,15 @@ def has_memory_of_torch(tensor: torch.Tensor) -> bool:
     return is_torchs_own and not (
         _functorch.is_functorch_wrapped_tensor(tensor) or _functorch.is_legacy_batchedtensor(tensor)
     )
+
+
+def storage_of(tensor: torch.Tensor) -> int:
+    """A number for the storage that a tensor lies in, while that lives; 0 for a tensor without one."""
+    with unseen():
+        try:
+            return int(_STORAGE(tensor)._cdata)
+        except (RuntimeError, NotImplementedError):
+            return 0
 
 
 def storage_pointer(tensor: torch.Tensor) -> int:

@@ -19,6 +19,7 @@ from gradflow.trace.tensor_facts import (
     is_view,
     lies_in,
     shares_memory,
+    storage_of,
     storage_pointer,
     version_of,
 )
@@ -42,6 +43,7 @@ class Results(GradModes):
     def __init__(self, sites: SiteTable) -> None:
         super().__init__(sites)
         self._version = -1
+        self._storage = 0
         self._exported: dict[int, int] = {}
         self.view_operations: set[int] = set()
 
@@ -69,7 +71,8 @@ class Results(GradModes):
         if writes:
             self._writes += 1
         value = self._new_value(tensor, row, group)
-        if writes:
+        # `x.data = y` and `x.set_(y)` write nothing: they let go of the memory, which others see as it was
+        if writes and (not self._storage or storage_of(tensor) == self._storage):
             self._written[group] = (row, value, self._writes)
         self.operations.outputs.append(value)
 

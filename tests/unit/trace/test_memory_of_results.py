@@ -150,3 +150,36 @@ def test_a_product_that_is_changed_in_place_and_not_used_is_unused():
 def test_a_write_into_shared_memory_is_still_found_behind_a_product():
     report = gradflow.check(WrittenInto(), inputs=torch.randn(2, 5, 8), layer="down")
     assert (report.verdict, [one.code for one in report.diagnostics]) == ("broken", ["GF105"])
+
+
+class LooksElsewhere(nn.Module):
+    """A tensor gets other memory, by ``.data`` or ``set_``, or what lies in it is overwritten; a view of it is used."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.a = nn.Linear(4, 4)
+        self.b = nn.Linear(4, 4)
+        self.change = change
+
+    def forward(self, x):
+        h = self.a(x)
+        kept = h.detach().clone()
+        view = kept.view(-1)
+        self.change(kept, self.b(x).detach())
+        return h * view.view_as(h)
+
+
+def assign(kept, other):
+    kept.data = other
+
+
+@pytest.mark.parametrize("change", [assign, lambda kept, other: kept.set_(other)], ids=["data", "set_"])
+def test_memory_that_a_tensor_lets_go_of_is_not_written_to(change):
+    assert gradflow.check(LooksElsewhere(change), inputs=torch.randn(3, 4), layer="b").verdict == "unused"
+
+
+@pytest.mark.parametrize(
+    "change", [lambda kept, other: kept.data.copy_(other), lambda kept, other: kept.copy_(other)], ids=["data", "copy_"]
+)
+def test_memory_that_is_overwritten_is(change):
+    assert gradflow.check(LooksElsewhere(change), inputs=torch.randn(3, 4), layer="b").verdict == "broken"
