@@ -67,8 +67,9 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
         if group.cause == "nondiff-op" and not is_chosen:
             what = f"though its data goes through `{written(name)}`"
         message = f"{evidence.score} was not seen to change with `{evidence.target}`, {what}"
-        why = f"what `{written(name)}` chose had no effect on it" if is_chosen else "this stop takes nothing away"
-        moved = f"the {evidence.kind}'s values moved in many ways, far away, up, down and at random"
+        why = f"what `{written(name)}` chose had no effect on it" if is_chosen else "this stop takes nothing from it"
+        # by its name, as an audit tells of others beside it that were not moved
+        moved = f"the values of `{evidence.target}` moved in many ways, far away, up, down and at random"
         notes.append(f"tried: with {moved}, {evidence.score} stays the same: {why}")
     if declared is not None:
         notes = [f"`{name.removesuffix('.apply')}` itself declares that its result has no gradient"]

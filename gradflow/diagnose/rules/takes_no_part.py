@@ -119,7 +119,7 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
     notes = [ending.note]
     if evidence.influence is not None and evidence.influence.matters is False:
         notes.append(
-            f"tried: with the {evidence.kind}'s values moved far away, {evidence.score} stays exactly the same"
+            f"tried: with the values of `{evidence.target}` moved far away, {evidence.score} stays exactly the same"
         )
         read_at = [span for row in evidence.dependence.exits if (span := evidence.trace.span_of(row)) is not None]
         if read_at:
