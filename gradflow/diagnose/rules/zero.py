@@ -37,8 +37,7 @@ def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
     ends = [flow for flow in evidence.flows if flow.is_end]
     if evidence.zero_starts and ends:
         # moving them alone lets the gradient arrive: whatever else it ends at is not in its way
-        at = next((flow for flow in ends if flow.zero_parameter in evidence.zero_starts), ends[0])
-        return (_behind_zero(evidence, at),)
+        return (_behind_zero(evidence, ends[0]),)
     found: dict[tuple[str, SourceSpan | None], Diagnostic] = {}
     for flow in ends:
         diagnostic = _at(evidence, flow)
