@@ -35,13 +35,20 @@ def optimizer_of_another_model(observation: Observation) -> tuple[Finding, ...]:
         if new and not _arrived(observation, new, 0, since):
             found.append(_left_behind(observation, optimizer, gone, new))
     for first, second in itertools.combinations(stepping, 2):
-        # one that takes over where another ends, as LBFGS after Adam, is given the same on purpose
-        is_beside = max(first.steps[0][1], second.steps[0][1]) <= min(first.last_step[1], second.last_step[1])
-        if not found and is_beside and first.tensors(first.parameters) == second.tensors(second.parameters):
+        if not found and _hold_the_same(first, second) and _step_beside_each_other(first, second):
             lacking = moved_by_none(observation, max(first.since, second.since), _end(observation, second))
             if lacking:
                 found.append(_given_twice(observation, first, second, lacking))
     return tuple(found)
+
+
+def _hold_the_same(first: Optimizer, second: Optimizer) -> bool:
+    return first.tensors(first.parameters) == second.tensors(second.parameters)
+
+
+def _step_beside_each_other(first: Optimizer, second: Optimizer) -> bool:
+    """Not so of one that takes over where another ends, as LBFGS after Adam: that is given the same on purpose."""
+    return max(first.steps[0][1], second.steps[0][1]) <= min(first.last_step[1], second.last_step[1])
 
 
 def _end(observation: Observation, optimizer: Optimizer) -> int:

@@ -134,22 +134,29 @@ def test_a_part_of_what_is_held_may_come_to_an_end(explain: Explain, said: Said,
 TAKING_OVER = """
 body, head = nn.Linear(3, 4), nn.Linear(4, 1)
 first = torch.optim.Adam(head.parameters(), lr=0.01)
-second = torch.optim.SGD(head.parameters(), lr=0.01)
+second = {second}(head.parameters(), lr=0.01)
 for turn in range(8):
     head.zero_grad()
     head(body(torch.ones(2, 3)).tanh()).square().mean().backward()
     {steps}
 """
+WITH_ANOTHER = """
+class Both(torch.optim.SGD):
+    def step(self):
+        super().step()
+        first.step()
+"""
 
 
 @pytest.mark.parametrize(
-    ("steps", "expected"),
+    ("second", "steps", "expected"),
     [
-        ("(first if turn < 4 else second).step()", []),
-        ("first.step(); second.step()", [("optimizer-stale-params", 6, "warning")]),
+        ("torch.optim.SGD", "(first if turn < 4 else second).step()", []),
+        ("Both", "second.step()", []),
+        ("torch.optim.SGD", "first.step(); second.step()", [("optimizer-stale-params", 11, "warning")]),
     ],
 )
-def test_one_optimizer_may_take_over_from_another(
-    explain: Explain, said: Said, steps: str, expected: list[tuple[str, int, str]]
+def test_one_optimizer_may_take_over_from_another_or_step_with_it(
+    explain: Explain, said: Said, second: str, steps: str, expected: list[tuple[str, int, str]]
 ) -> None:
-    assert said(explain(TAKING_OVER.format(steps=steps))) == expected
+    assert said(explain(WITH_ANOTHER + TAKING_OVER.format(second=second, steps=steps))) == expected
