@@ -353,7 +353,7 @@ class Recorder(Results, TorchFunctionMode):
         return Trace(
             operations=self.operations,
             values=self.values,
-            names=tuple(self._names),
+            names=self.names,
             dtypes=tuple(str(dtype).removeprefix("torch.") for dtype in self._dtypes),
             spans=self.sites.spans(),
             calls=tuple(call.finished() for call in self.calls),

@@ -211,6 +211,11 @@ class Tables:
             number = self._names[name] = len(self._names)
         return number
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of operations, by the number that the rows give."""
+        return tuple(self._names)
+
     def _append_row(self, name: str, site: int) -> int:
         columns = self.operations
         row = len(columns.name)

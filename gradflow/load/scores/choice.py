@@ -2,9 +2,10 @@
 
 A training step often returns what it is differentiated by together with what it logs: an accuracy made under
 ``no_grad``, a detached embedding. The names tell nothing; the history does. What has none is left out where every
-trainable parameter that it is computed from gets its gradient through an output that has one. Otherwise it stays: a
-head of which the only output is detached is a fault. A penalty on the weights reaches all of them and tells nothing of
-what the model makes of its input: of what an input went into, only outputs count into which one went as well.
+trainable parameter that it is computed from also goes into the values of outputs that have one: where the gradient is
+lost on the way to those, that is what is wrong. Otherwise it stays: a head of which the only output is detached is a
+fault. A penalty on the weights is computed from all of them and tells nothing of what the model makes of its input: of
+what an input went into, only outputs count into which one went as well.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ class Origins(Protocol):
 
     def computed_from(self, tensor: torch.Tensor) -> frozenset[int] | None:
         """The parameters that its value is computed from; ``None`` for none where the record may lack some."""
+
+    def may_come_from(self, tensor: torch.Tensor) -> frozenset[int]:
+        """The same with those whose values left torch as numbers before it was made."""
 
     def reached_from(self, tensor: torch.Tensor) -> frozenset[int]:
         """The parameters that its gradient reaches."""
@@ -89,30 +93,32 @@ class Choice:
         self.left_out = ()
         if not live:
             return
-        missing = _reached_from_none(live, origins)
         # a model may make its data itself, and then no input tells one output from another
         is_fed = origins.reads_inputs()
         of_inputs = [tensor for tensor in live if origins.depends_on_inputs(tensor) or not is_fed]
-        missing_in_these = _reached_from_none(of_inputs, origins)
-        has_number = any(tensor.numel() == 1 for tensor in live)
+        numbers = [tensor for tensor in live if tensor.numel() == 1]
+        read = origins.read()
+        missing = read.difference(*(origins.computed_from(tensor) or () for tensor in live))
+        missing_in_these = read.difference(*(origins.computed_from(tensor) or () for tensor in of_inputs))
+        # a loss may be made of a number that left torch, as by `.item()`, beside which the same is logged
+        missing_for_good = missing_in_these.difference(
+            *(origins.may_come_from(number) for number in numbers if any(number is one for one in of_inputs))
+        )
 
         def is_reported_only(part: Any) -> bool:
             if any(part is tensor for tensor in live):
                 return False
+            is_number_beside = bool(numbers) and _count(part) == 1
             sources = origins.computed_from(part) if isinstance(part, torch.Tensor) else None
-            if sources is not None:
-                lacking = missing_in_these if origins.depends_on_inputs(part) else missing
-                return lacking.isdisjoint(sources)
-            # where it comes from is not recorded: what has left torch, or a copy of the loss for the log
-            return not missing_in_these or (has_number and _count(part) == 1)
+            if sources is None:
+                # where it comes from is not recorded: what has left torch, or a copy of the loss for the log
+                return not missing_in_these or is_number_beside
+            lacking = missing_in_these if origins.depends_on_inputs(part) else missing
+            return lacking.isdisjoint(sources) or (is_number_beside and missing_for_good.isdisjoint(sources))
 
         self.left_out = tuple(where for part, where in parts if is_reported_only(part))
         if self.prefers_loss:
             self._before_others = _whole_loss([part for part in parts if part[1] not in self.left_out], origins)
-
-
-def _reached_from_none(tensors: Sequence[torch.Tensor], origins: Origins) -> frozenset[int]:
-    return origins.read().difference(*(origins.reached_from(tensor) for tensor in tensors))
 
 
 def is_real_valued(part: Any) -> bool:
@@ -131,22 +137,27 @@ def _count(part: Any) -> int:
 def _whole_loss(parts: Sequence[Part], origins: Origins) -> str:
     """Where the single number stands of which the gradient reaches more parameters than the first output is made from.
 
-    That is what ``backward`` is called on; where the first output is made from as many, it says as much. A penalty on
-    the weights, into which no input went, is neither.
+    That is what ``backward`` is called on; where the first output is made from as many, it says as much. A number
+    without a history comes after any that has one. A penalty on the weights, into which no input went, is neither.
     """
     of_inputs = [(part, where) for part, where in parts if _depends_on_inputs(part, origins)]
     before_others = ""
     first = parts[0][0] if parts else None
     if of_inputs and isinstance(first, torch.Tensor) and not _depends_on_inputs(first, origins):
         first, before_others = of_inputs[0]
-    if not isinstance(first, torch.Tensor) or first.ndim == 0:
+    if not isinstance(first, torch.Tensor):
         return before_others
     sources = origins.computed_from(first) or frozenset()
-    for part, where in of_inputs or parts:
-        is_number = isinstance(part, torch.Tensor) and part.ndim == 0 and origins.has_history(part)
-        if is_number and part is not first and sources < origins.reached_from(part):
-            return where
-    return before_others
+    if first.ndim == 0:
+        # nobody calls `backward` on one that has none; one that has is left for a number that reaches beyond it
+        sources = sources if origins.has_history(first) else frozenset()
+    reached = {
+        where: origins.reached_from(part)
+        for part, where in of_inputs or parts
+        if isinstance(part, torch.Tensor) and part.ndim == 0 and part is not first and origins.has_history(part)
+    }
+    beyond = [where for where in reached if sources < reached[where]]
+    return max(beyond, key=lambda where: len(reached[where]), default=before_others)
 
 
 def _depends_on_inputs(part: Any, origins: Origins) -> bool:

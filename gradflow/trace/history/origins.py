@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from gradflow.trace.operation_kinds import DECISIONS, EXITS, SHAPE_ONLY
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.tensor_facts import passes_gradient
 
@@ -49,6 +50,18 @@ class RecordedOrigins:
         leaves = self._named(self._origins.computed_from[value])
         return leaves if leaves or self._origins.is_whole[value] else None
 
+    def may_come_from(self, tensor: torch.Tensor) -> frozenset[int]:
+        """The trainable leaves that its value may be computed from: also by numbers that left torch before."""
+        value = self._recorder.known_value(tensor)
+        if value < 0:
+            return frozenset()
+        bits = self._origins.computed_from[value]
+        for operation in self._exits:
+            if operation < self._values.producer[value]:
+                for read in self._inputs_of(operation):
+                    bits |= self._origins.computed_from[read]
+        return self._named(bits)
+
     def reached_from(self, tensor: torch.Tensor) -> frozenset[int]:
         """The trainable leaves that its gradient reaches."""
         value = self._recorder.known_value(tensor)
@@ -70,6 +83,13 @@ class RecordedOrigins:
         return frozenset(value for value in set(self._operations.inputs) if self._is_trainable(value))
 
     @functools.cached_property
+    def _exits(self) -> tuple[int, ...]:
+        """Where values left torch as numbers that a program computes with."""
+        leaving = EXITS - DECISIONS
+        names = self._recorder.names
+        return tuple(row for row, name in enumerate(self._operations.name) if names[name] in leaving)
+
+    @functools.cached_property
     def _leaves(self) -> tuple[int, ...]:
         return tuple(value for value in range(len(self._values.producer)) if self._is_trainable(value))
 
@@ -81,6 +101,7 @@ class RecordedOrigins:
         found = _Origins(
             computed_from=[0] * count, reached=[0] * count, is_whole=[True] * count, is_of_input=[False] * count
         )
+        names = self._recorder.names
         for value, producer in enumerate(self._values.producer):
             if producer < 0:
                 role = self._recorder.leaf_names.get(value, ("", ""))[0]
@@ -90,12 +111,16 @@ class RecordedOrigins:
                 continue
             inputs = self._inputs_of(producer)
             found.is_whole[value] = bool(inputs)
-            for read in inputs:
+            relevant = SHAPE_ONLY.get(names[self._operations.name[producer]])
+            first = self._operations.input_start[producer]
+            for offset, read in enumerate(inputs):
                 if not 0 <= read < value:
+                    continue
+                found.is_whole[value] &= found.is_whole[read]
+                if relevant is not None and self._operations.argument[first + offset] not in relevant:
                     continue
                 found.computed_from[value] |= found.computed_from[read]
                 found.is_of_input[value] |= found.is_of_input[read]
-                found.is_whole[value] &= found.is_whole[read]
                 if self._values.requires_grad[read]:
                     found.reached[value] |= found.reached[read]
         return found
