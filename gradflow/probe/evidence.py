@@ -113,8 +113,8 @@ class PartialLoss:
     derivative any more. ``others`` are cuts on the same way: the difference is that of mending all of them together.
     ``stopped_again`` is the one of them that is a stop written for its own sake, behind an operation that gave numbers
     without a history: there was nothing left to stop.
-    ``is_drawn``: what goes on at the cut is drawn at random. ``estimates``: the cut belongs to a score-function
-    estimator, as its ``draw`` or as a ``weight`` of its likelihood.
+    ``is_drawn``: what goes on at the cut is drawn at random with learned values. ``estimates``: the cut belongs to a
+    score-function estimator, as its ``draw`` or as a ``weight`` of its likelihood.
     ``output`` is the position of another tensor that the layer returned than the one that is looked at, whose gradient
     this is; -1 for that one.
     """

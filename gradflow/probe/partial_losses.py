@@ -146,7 +146,7 @@ class PartialLosses:
             group=group,
             relative_difference=math.nan,
             is_mended=False,
-            is_drawn=self._draws.at(group) is not None,
+            is_drawn=self._draws.is_drawn(group),
             estimates=self._draws.estimates(group),
         )
 
@@ -193,7 +193,7 @@ class PartialLosses:
                 is_behind_substitute=behind,
                 others=tuple(other for other in way if other != group),
                 stopped_again=again,
-                is_drawn=self._draws.at(group) is not None,
+                is_drawn=self._draws.is_drawn(group),
                 estimates=self._draws.estimates(group),
             )
             # what stands behind the second stop is told on its own way, if there is one
@@ -224,7 +224,7 @@ class PartialLosses:
                 relative_difference=check.relative_error,
                 is_mended=False,
                 is_tried=reason == _NOT_FINITE,
-                is_drawn=self._draws.at(group) is not None,
+                is_drawn=self._draws.is_drawn(group),
             )
             for group, reason in groups.values()
         )

@@ -10,7 +10,8 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.written import written
-from gradflow.graph.chance.draws import RANDOM_DRAW, draw_at
+from gradflow.graph.chance.drawn_with import drawn_at
+from gradflow.graph.chance.draws import RANDOM_DRAW
 from gradflow.graph.dependence import NOT_RECORDED, CutGroup
 from gradflow.graph.derivatives import is_choice
 from gradflow.location import SourceSpan
@@ -51,7 +52,7 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
     trace = evidence.trace
     operation = group.leave if group.leave >= 0 else group.operation
     name = trace.name_of(operation)
-    draw = draw_at(trace, group, evidence.dependence.reaches)
+    draw = drawn_at(trace, group, evidence.dependence.reaches)
     text = text_for(group.cause, name) if draw is None else text_for(RANDOM_DRAW, trace.name_of(draw.row))
     at_operation = trace.span_of(operation)
     if group.cause == "detach" and not is_written_at(at_operation, name):

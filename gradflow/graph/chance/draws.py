@@ -10,7 +10,7 @@ from gradflow.graph.dependence import value_inputs
 from gradflow.graph.derivatives import is_differentiable
 from gradflow.trace.data import Trace
 
-__all__ = ["DRAWING", "RANDOM_DRAW", "Draw", "draw_at", "draws_in", "is_drawing"]
+__all__ = ["DRAWING", "RANDOM_DRAW", "Draw", "draw_at", "draws_in", "goes_on_alone", "is_drawing"]
 
 DRAWING = frozenset({
     "_Dirichlet.apply", "_sample_dirichlet", "_standard_gamma", "bernoulli", "binomial", "cauchy", "exponential",
@@ -69,14 +69,14 @@ def draw_at(trace: Trace, group: CutGroup, reaches: Sequence[int]) -> Draw | Non
     if not drawing:
         return None
     draw = _unrecorded(trace, drawing, rows)
-    return draw if _is_all_that_goes_on(trace, draw, rows, reaches) else None
+    return draw if goes_on_alone(trace, draw.values, rows, reaches) else None
 
 
-def _is_all_that_goes_on(trace: Trace, draw: Draw, rows: Sequence[int], reaches: Sequence[int]) -> bool:
-    """Whether all that is made in a region, and comes into the graph of the score, is computed of the draw."""
+def goes_on_alone(trace: Trace, values: frozenset[int], rows: Sequence[int], reaches: Sequence[int]) -> bool:
+    """Whether all that is made in a region, and comes into the graph of the score, is computed of some of it."""
     inside, requires_grad = set(rows), trace.values.requires_grad
     made = {value for row in rows for value in trace.outputs_of(row)}
-    of_draw = set(draw.values)
+    of_draw = set(values)
     going_on = made & {trace.score}
     for row in range(len(trace)):
         inputs = value_inputs(trace, row)

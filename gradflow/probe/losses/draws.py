@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Literal
 
+from gradflow.graph.chance.drawn_with import drawn_at
 from gradflow.graph.chance.draws import RANDOM_DRAW, Draw, draw_at, draws_in
 from gradflow.graph.chance.score_function import Likelihood, is_estimated, likelihood_of, only_weighs
 from gradflow.graph.cut_group import CutGroup, merge_cuts
@@ -52,6 +53,10 @@ class Draws:
     def at(self, group: CutGroup) -> Draw | None:
         """The draw that goes on at a cut."""
         return draw_at(self._trace, group, self._reaches)
+
+    def is_drawn(self, group: CutGroup) -> bool:
+        """Whether what goes on at a cut was drawn with learned values."""
+        return drawn_at(self._trace, group, self._reaches) is not None
 
     def estimates(self, group: CutGroup) -> Literal["", "draw", "weight"]:
         """What a cut is of a score-function estimator."""

@@ -1,0 +1,87 @@
+"""Whether what goes on at a cut was drawn with learned values: as arguments of the draw, or as location and scale.
+
+Noise that is only added to something, or that a network is given, is drawn with nothing: the cut there is that of the
+block in which recording is off. ``loc + scale * noise`` is a draw; so is whatever one call computes of its own noise
+that turns recording off itself, as ``.sample()`` of a distribution does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from gradflow.graph.chance.draws import RANDOM_DRAW, Draw, draw_at, goes_on_alone, is_drawing
+from gradflow.graph.cut_group import CutGroup, rows_of
+from gradflow.graph.dependence import value_inputs
+from gradflow.graph.derivatives import is_differentiable
+from gradflow.graph.operation_family import is_weight_free, join_family, plain_name
+from gradflow.trace.data import Trace
+
+__all__ = ["drawn_at"]
+
+_Kind = Literal["noise", "scaled", "drawn"]
+
+
+def drawn_at(trace: Trace, group: CutGroup, reaches: Sequence[int]) -> Draw | None:
+    """The draw whose result goes on to the score at a cut, where learned values say what is drawn from."""
+    draw = draw_at(trace, group, reaches)
+    if draw is None or group.cause == RANDOM_DRAW:
+        return draw
+    rows = rows_of(trace, group)
+    return draw if goes_on_alone(trace, _drawn(trace, rows, group.site), rows, reaches) else None
+
+
+def _drawn(trace: Trace, rows: Sequence[int], region: int) -> frozenset[int]:
+    """The values of a region that are drawn with what is learned."""
+    learned = _learned(trace)
+    kinds: dict[int, _Kind] = {}
+    for row in rows:
+        kind = _kind(trace, row, kinds, learned, is_one_call=trace.operations.site[row] == region)
+        if kind is not None:
+            kinds.update(dict.fromkeys(trace.outputs_of(row), kind))
+    return frozenset(value for value, kind in kinds.items() if kind == "drawn")
+
+
+def _kind(
+    trace: Trace, row: int, kinds: dict[int, _Kind], learned: Sequence[int], *, is_one_call: bool
+) -> _Kind | None:
+    inputs, name = value_inputs(trace, row), trace.name_of(row)
+    if is_drawing(name):
+        return "drawn" if any(learned[value] for value in inputs) else "noise"
+    before = {kinds[value] for value in inputs if value in kinds}
+    others = [value for value in inputs if learned[value] and value not in kinds]
+    if not before:
+        return None
+    if not others:
+        if "drawn" in before:
+            return "drawn"
+        # a mask that was drawn leaves values out, it is none of them
+        is_smooth = all(is_differentiable(trace.dtype_of(value)) for value in trace.outputs_of(row))
+        return ("scaled" if "scaled" in before else "noise") if is_smooth else None
+    if before == {"noise"} and _scales(trace, row, kinds, others):
+        return "drawn" if is_one_call or plain_name(name) == "addcmul" else "scaled"
+    if "drawn" in before or is_one_call:
+        return "drawn" if is_weight_free(name) else None
+    return "drawn" if before == {"scaled"} and join_family(name) == "add" else None
+
+
+def _scales(trace: Trace, row: int, kinds: dict[int, _Kind], others: Sequence[int]) -> bool:
+    """Whether noise, of its own for each entry, is multiplied; one number that mixes two values is no such noise."""
+    shape, name = trace.values.shape, trace.name_of(row)
+    entries = max(math.prod(shape[value]) for value in value_inputs(trace, row) if value in kinds)
+    is_own = all(entries >= math.prod(shape[value]) for value in trace.outputs_of(row))
+    if join_family(name) == "attention":
+        # a matrix that is a weight is a layer; one that was computed is the square root of a covariance
+        return is_own and all(trace.values.producer[value] >= 0 for value in others)
+    return is_own and (join_family(name) == "mul" or plain_name(name) in ("div", "addcmul"))
+
+
+def _learned(trace: Trace) -> bytearray:
+    """Which values have a history or would have one if recording were on."""
+    learned = bytearray(bool(has_history) for has_history in trace.values.requires_grad)
+    for row in range(len(trace)):
+        if any(learned[value] for value in value_inputs(trace, row)):
+            for value in trace.outputs_of(row):
+                learned[value] = 1
+    return learned
