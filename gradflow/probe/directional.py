@@ -21,6 +21,7 @@ from torch.func import functional_call
 from gradflow.load.module_tree import buffers_in, parameters_in
 from gradflow.probe.central_differences import STEPS, Comparison, Quotient, compare
 from gradflow.probe.dense_values import inner_product
+from gradflow.probe.derivative.implicit_draws import why_not_at_one_seed
 from gradflow.probe.derivative.saved_values import SavedValues
 from gradflow.probe.derivative.symmetric import is_symmetric, symmetric_part
 from gradflow.probe.derivative_check import DerivativeCheck
@@ -91,6 +92,9 @@ def check_derivative(
     count = laboratory.forward_count - before
     if comparisons[-1].outcome == "agrees" or among_symmetric:
         return DerivativeCheck(outcome="agrees", forward_count=count, is_symmetric=among_symmetric)
+    trace = laboratory.first_trace
+    if trace is not None and (reason := why_not_at_one_seed(trace, target)):
+        return DerivativeCheck(outcome="unclear", reason=reason, forward_count=count)
     if any(comparison.outcome != "differs" for comparison in comparisons):
         reason = "the differences of the score do not settle at any step size"
         return DerivativeCheck(outcome="unclear", reason=reason, forward_count=count)
