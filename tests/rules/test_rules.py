@@ -78,7 +78,7 @@ def test_every_reported_code_has_its_fixtures() -> None:
     says_so = {
         code
         for code in CODES
-        if re.search(r"^Reported by `gradflow check`(\.| and)", page_of(code), flags=re.MULTILINE)
+        if re.search(r"^Reported by `gradflow check`(\.|,| and)", page_of(code), flags=re.MULTILINE)
     }
     assert says_so == set(REPORTED) == {path.name.partition("_")[0] for path in FIXTURES.glob("GF*_near_miss.py")}
 

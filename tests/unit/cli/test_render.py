@@ -107,6 +107,7 @@ def test_the_report_of_an_audit_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COLUMNS", raising=False)  # a text is as wide as where it is shown
     report = AuditReport(score=Score(description="loss"), parameters=(WEIGHT,))
     report.save("audit.json")
     assert main(["render", "audit.json"]) == 0

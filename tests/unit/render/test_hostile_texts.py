@@ -174,12 +174,18 @@ def _is_code(token: Any) -> bool:
     return token.type == "fence"
 
 
+def _harmless(report: Report) -> Report:
+    """The same report with a harmless text in the same places: names in words are then no longer those of targets."""
+    changed: Report = hostile.infested(report, after("x"), paths=False)
+    return changed
+
+
 @PROFILE
 @given_texts
 def test_markdown_keeps_its_shape(text: str) -> None:
     for report in EXAMPLES:
         evil = hostile.infested(report, after(text), paths=False)
-        assert markdown_shape(render_markdown(evil)) == markdown_shape(render_markdown(report))
+        assert markdown_shape(render_markdown(evil)) == markdown_shape(render_markdown(_harmless(report)))
     evil = hostile.infested(AUDIT, lambda was: f"{was}{text.replace('.', '')}" if was else was, paths=False)
     assert markdown_shape(AUDIT_FORMATS["markdown"](evil)) == markdown_shape(AUDIT_FORMATS["markdown"](AUDIT))
 
@@ -203,7 +209,7 @@ def test_a_page_keeps_its_shape(render: Callable[[Report], str]) -> None:
     def check(text: str) -> None:
         for report in EXAMPLES:
             evil = hostile.infested(report, after(text), paths=False)
-            assert _Tags(render(evil)).seen == _Tags(render(report)).seen
+            assert _Tags(render(evil)).seen == _Tags(render(_harmless(report))).seen
 
     check()
 
