@@ -32,14 +32,14 @@ class Origins(Protocol):
     def computed_from(self, tensor: torch.Tensor) -> frozenset[int] | None:
         """The parameters that its value is computed from; ``None`` for none where the record may lack some."""
 
-    def may_come_from(self, tensor: torch.Tensor) -> frozenset[int]:
-        """The same with those whose values left torch as numbers before it was made."""
+    def may_come_from(self, tensor: torch.Tensor, *, by_numbers: bool = False) -> frozenset[int]:
+        """The same, with those of arrays that left torch and may have come back; or of any number that left before."""
 
     def reached_from(self, tensor: torch.Tensor) -> frozenset[int]:
         """The parameters that its gradient reaches."""
 
     def depends_on_inputs(self, tensor: torch.Tensor) -> bool:
-        """Whether an input of the model is known to have gone into it."""
+        """Whether an input of the model has gone into it, or may have, in an array that left torch."""
 
     def reads_inputs(self) -> bool:
         """Whether any operation is known to have read an input of the model."""
@@ -96,19 +96,19 @@ class Choice:
         # a model may make its data itself, and then no input tells one output from another
         is_fed = origins.reads_inputs()
         of_inputs = [tensor for tensor in live if origins.depends_on_inputs(tensor) or not is_fed]
-        numbers = [tensor for tensor in live if tensor.numel() == 1]
+        has_number = any(tensor.numel() == 1 for tensor in live)
         read = origins.read()
-        missing = read.difference(*(origins.computed_from(tensor) or () for tensor in live))
-        missing_in_these = read.difference(*(origins.computed_from(tensor) or () for tensor in of_inputs))
+        missing = read.difference(*map(origins.may_come_from, live))
+        missing_in_these = read.difference(*map(origins.may_come_from, of_inputs))
         # a loss may be made of a number that left torch, as by `.item()`, beside which the same is logged
         missing_for_good = missing_in_these.difference(
-            *(origins.may_come_from(number) for number in numbers if any(number is one for one in of_inputs))
+            *(origins.may_come_from(one, by_numbers=True) for one in of_inputs if one.numel() == 1)
         )
 
         def is_reported_only(part: Any) -> bool:
             if any(part is tensor for tensor in live):
                 return False
-            is_number_beside = bool(numbers) and _count(part) == 1
+            is_number_beside = has_number and _count(part) == 1
             sources = origins.computed_from(part) if isinstance(part, torch.Tensor) else None
             if sources is None:
                 # where it comes from is not recorded: what has left torch, or a copy of the loss for the log

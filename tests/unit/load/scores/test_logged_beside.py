@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import nn
@@ -118,3 +119,39 @@ def test_the_draw_is_told_and_not_the_log_beside_it(logged: Any) -> None:
     assert found.location is not None
     assert "posterior.sample()" in linecache.getline(found.location.path, found.location.line)
     assert set(found.hides) == {"mean.weight", "mean.bias", "scale.weight", "scale.bias"}
+
+
+class ThroughArrays(nn.Module):
+    """Decodes what ``outside`` makes of the code, and returns the code beside it."""
+
+    def __init__(self, outside: Any) -> None:
+        super().__init__()
+        self.encoder, self.decoder, self.outside = nn.Linear(5, 3), nn.Linear(3, 5), outside
+
+    def forward(self, x: torch.Tensor) -> Any:
+        code = self.encoder(x)
+        return {"decoded": self.decoder(self.outside(code)), "code": code.detach()}
+
+
+OUTSIDE = {
+    "a function of an array": lambda code: torch.from_numpy(numpy.tanh(code.detach().numpy())),
+    "a list": lambda code: torch.tensor(code.tolist()),
+}
+
+
+@pytest.mark.parametrize("outside", OUTSIDE.values(), ids=OUTSIDE)
+def test_the_way_through_an_array_is_told_and_not_the_log_beside_it(outside: Any) -> None:
+    model, x = ThroughArrays(outside), torch.rand(4, 5)
+    assert gradflow.check(model, "decoder", inputs=x).verdict == "connected"
+    assert gradflow.check(model, "encoder", inputs=x).diagnostics[0].name == "numpy-roundtrip"
+    (found,) = gradflow.audit(model, inputs=x).diagnostics
+    assert (found.name, set(found.hides)) == ("numpy-roundtrip", {"encoder.weight", "encoder.bias"})
+
+
+def test_numbers_of_the_program_are_no_way_for_an_array_that_left() -> None:
+    def outside(code: torch.Tensor) -> torch.Tensor:
+        assert code.detach().numpy().shape == (4, 3)
+        return torch.tensor([0.1, 0.2, 0.3])
+
+    found = gradflow.check(ThroughArrays(outside), "encoder", inputs=torch.rand(4, 5))
+    assert (found.verdict, found.diagnostics[0].name) == ("broken", "detach")
