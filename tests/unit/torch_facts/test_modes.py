@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
 import gradflow
 from gradflow.torch_facts.modes import is_exported, modules_with_modes
+
+# torch 2.13 warns of itself when it unflattens a program
+pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
 
 
 def _exported() -> torch.export.ExportedProgram:
