@@ -76,7 +76,7 @@ def _of_the_rest(observation: Observation, stepped: list[Optimizer]) -> Iterator
     since = min((optimizer.since for optimizer in stepped), default=-1)
     others = moved_by_none(observation, since, len(observation.trace)) if stepped else ()
     if others:
-        yield f"gradients also came to {parameter_names(observation, others)}, which no optimizer holds"
+        yield f"gradients also came to {parameter_names(observation, others)}, which no optimizer that was seen holds"
 
 
 def _looked_into(optimizer: Optimizer) -> str:

@@ -52,7 +52,7 @@ def gradient_is_nothing(observation: Observation, question: Question, evidence: 
 
 def _since_when(observation: Observation, target: int) -> str:
     came = [backward.arrived[target] for backward in observation.backwards if target in backward.arrived]
-    if any(map(_moves, came)):
+    if any(largest > 0 for largest, _ in came):
         return "it did get a gradient in earlier passes; since then, up to the last pass, nothing has come"
     return f"nothing has come in any of the {len(came):,} passes that reached it"
 

@@ -41,13 +41,14 @@ def _integer(observation: Observation, failure: Failure) -> Finding | None:
 
 
 _SWITCHED_OFF = "in a subgraph that doesn't require differentiation"
-"""torch goes on with this where the flag was to be switched off, and not where it was to be switched on."""
+"""torch goes on with this where the flag was to be switched off; asked only where nothing was recorded."""
 
 
 def _flag_refused(observation: Observation, failure: Failure) -> Finding | None:
     if "you can only change requires_grad flags of leaf variables" not in failure.message:
         return None
-    if _SWITCHED_OFF not in failure.message:
+    refused = [flag.on for flag in observation.flags if flag.error]
+    if refused[-1] if refused else _SWITCHED_OFF not in failure.message:
         return _switched_on(observation, failure)
     return finding(
         "requires-grad-off",

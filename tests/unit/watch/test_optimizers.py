@@ -206,6 +206,6 @@ def test_gradients_that_no_optimizer_follows_are_among_what_was_seen(explain: Ex
     left = explain(source.format(body=""))
     assert (said(left), left.seen) == (
         [],
-        (held, "gradients also came to `0.weight` and 1 more, which no optimizer holds"),
+        (held, "gradients also came to `0.weight` and 1 more, which no optimizer that was seen holds"),
     )
     assert explain(source.format(body="body.requires_grad_(False)")).seen == (held,)

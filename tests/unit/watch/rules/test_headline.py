@@ -32,7 +32,7 @@ for _ in range(2):
             "other",
             (
                 "seen: 0 of 2 parameters in `SGD` got a gradient in 2 steps; gradients also came to `weight` and 1 "
-                "more, which no optimizer holds"
+                "more, which no optimizer that was seen holds"
             ),
         ),
     ],
