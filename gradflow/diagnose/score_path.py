@@ -8,8 +8,9 @@ from gradflow.diagnose.diagnostic import PathStep
 from gradflow.diagnose.flat_origin import flat_origin
 from gradflow.diagnose.zero_causes import explain_end
 from gradflow.graph.dependence import CutGroup
-from gradflow.graph.paths.way_through import way_through
-from gradflow.probe.evidence import Evidence
+from gradflow.graph.paths.way_through import way_from, way_through
+from gradflow.probe.evidence import Evidence, SourceState
+from gradflow.probe.source_state import source_state
 
 __all__ = ["score_path"]
 
@@ -23,8 +24,9 @@ def score_path(
     gradient is told to be incomplete for: the steps are then those of a way that it cuts.
     """
     trace, way = evidence.trace, evidence.dependence.way
+    before_target = _way_of_lost_call(evidence, through)
     if through is not None:
-        way = way_through(trace, evidence.dependence, through, evidence.bridges)
+        way = before_target or way_through(trace, evidence.dependence, through, evidence.bridges)
     if not way:
         return ()
     stops = _stops(evidence) if mark_ends else {}
@@ -53,13 +55,16 @@ def score_path(
                 )
             )
             last_module = module
-    while len(steps) > 1 and steps[-1].kind == "step" and steps[-1].module == evidence.target:
+    while not before_target and len(steps) > 1 and steps[-1].kind == "step" and steps[-1].module == evidence.target:
         steps.pop()
     source = evidence.source
+    lost: CutGroup | SourceState | None = through if before_target else None
     if not source.recorded and source.operation >= 0 and source.cause != "integer-input":
-        outputs = trace.outputs_of(source.operation)
+        lost = source
+    if lost is not None:
+        outputs = trace.outputs_of(lost.operation)
         shape = _shape(evidence, outputs[0]) if outputs else None
-        steps.append(_stop(evidence, source.operation, source.cause, shape))
+        steps.append(_stop(evidence, lost.operation, lost.cause, shape))
     arrives = any(measured.arrived and measured.is_finite and not measured.is_zero for measured in evidence.measured)
     steps.append(
         PathStep(
@@ -71,6 +76,21 @@ def score_path(
         )
     )
     return tuple(steps)
+
+
+def _way_of_lost_call(evidence: Evidence, group: CutGroup | None) -> tuple[int, ...]:
+    """The way from those calls of the target whose history ends at ``group``, which then stands before the target."""
+    if group is None or (group.value >= 0 and evidence.dependence.depends[group.value]):
+        return ()
+    trace = evidence.trace
+    lost = {
+        value
+        for value in trace.layer_values.get(evidence.target, ())
+        if value >= 0
+        and not trace.values.requires_grad[value]
+        and source_state(trace, (value,)).operation == group.operation
+    }
+    return way_from(trace, evidence.dependence, lost, evidence.bridges) if lost else ()
 
 
 def _stops(evidence: Evidence) -> dict[int, str]:

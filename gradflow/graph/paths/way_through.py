@@ -9,7 +9,7 @@ from gradflow.graph.cut_group import Bridge, CutGroup
 from gradflow.graph.dependence import Dependence, inputs_behind, value_inputs
 from gradflow.trace.data import Trace
 
-__all__ = ["way_through"]
+__all__ = ["way_from", "way_through"]
 
 
 def way_through(
@@ -28,6 +28,13 @@ def way_through(
         group.value, sources, lambda value: bool(dependence.depends[value])
     )
     return (*before, *behind) if before and behind else dependence.way
+
+
+def way_from(
+    trace: Trace, dependence: Dependence, starts: Collection[int], bridges: Iterable[Bridge] = ()
+) -> tuple[int, ...]:
+    """The values from the nearest of ``starts`` to the score, along what the score uses; empty where none is used."""
+    return _Back(trace, bridges).walk(trace.score, starts, lambda value: bool(dependence.depends[value]))
 
 
 class _Back:

@@ -14,7 +14,16 @@ from gradflow.trace.data import Trace
 __all__ = ["stopped_again", "stopped_while_switched_off", "takes_a_part"]
 
 _STOPS = frozenset(
-    {"detach", "hook-detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap", RANDOM_DRAW}
+    {
+        "detach",
+        "hook-detach",
+        "no-grad",
+        "inference-mode",
+        "reentrant-checkpoint",
+        "numpy-roundtrip",
+        "tensor-rewrap",
+        RANDOM_DRAW,
+    }
 )
 
 _FOR_ITS_OWN_SAKE = frozenset({"detach", "hook-detach", "no-grad", "inference-mode"})

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import gradflow
 
@@ -35,6 +36,20 @@ def under_no_grad_and_detached(layer: nn.Module, x: torch.Tensor) -> torch.Tenso
     return (found * 1.0).detach()
 
 
+def in_a_reentrant_checkpoint(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return checkpoint(layer, x, use_reentrant=True)
+
+
+def in_a_reentrant_checkpoint_of_what_has_a_history(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return checkpoint(layer, x.clone().requires_grad_(), use_reentrant=True)
+
+
+def in_a_checkpoint(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    return checkpoint(layer, x, use_reentrant=False)
+
+
+ignore_what_torch_warns_of = pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+
 Call = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 
 
@@ -57,9 +72,17 @@ def pair() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(5, 4), torch.randn(5, 4)
 
 
+@ignore_what_torch_warns_of
 @pytest.mark.parametrize("is_first", [False, True])
 @pytest.mark.parametrize(
-    "second", [under_no_grad, under_inference_mode, with_recording_switched_off, under_no_grad_and_detached]
+    "second",
+    [
+        under_no_grad,
+        under_inference_mode,
+        with_recording_switched_off,
+        under_no_grad_and_detached,
+        in_a_reentrant_checkpoint,
+    ],
 )
 def test_a_call_without_history_that_moves_the_score_makes_the_gradient_wrong(second: Call, is_first: bool) -> None:
     torch.manual_seed(0)
@@ -72,6 +95,31 @@ def test_a_call_without_history_that_moves_the_score_makes_the_gradient_wrong(se
     assert found.location.function.rpartition(".")[2] == second.__name__
     assert found.helps[0].repair is not None
     assert found.helps[0].repair.verified is True
+
+
+@ignore_what_torch_warns_of
+@pytest.mark.parametrize(
+    ("second", "cause"), [(under_no_grad, "no-grad"), (in_a_reentrant_checkpoint, "reentrant-checkpoint")]
+)
+def test_the_way_drawn_is_that_of_the_call_that_is_lost(second: Call, cause: str) -> None:
+    torch.manual_seed(0)
+    (found,) = gradflow.check(Pair(second, is_first=True), "encode", inputs=pair()).diagnostics
+    assert [(step.kind, step.label) for step in found.path][1:] == [
+        ("step", "head"),
+        ("cut", cause),
+        ("layer", "encode"),
+    ]
+    assert found.path[-1].is_reached
+
+
+def test_a_checkpoint_that_runs_again_in_backward_takes_nothing() -> None:
+    report = gradflow.check(Pair(in_a_checkpoint), "encode", inputs=pair())
+    assert (report.verdict, report.diagnostics) == ("connected", ())
+
+
+def test_a_reentrant_checkpoint_of_what_has_a_history_takes_nothing_from_parameters() -> None:
+    report = gradflow.audit(Pair(in_a_reentrant_checkpoint_of_what_has_a_history), inputs=pair())
+    assert [one for one in report.diagnostics if one.severity != "info"] == []
 
 
 class Ignored(Pair):
