@@ -155,6 +155,7 @@ def span_of(code: CodeType, instruction: int) -> SourceSpan:
 
 
 _USER, _SKIP, _TORCH, _BOUNDARY = range(4)
+_DISPATCH = os.path.join(os.sep + "torch", "overrides.py")
 
 
 def _role_of(path: str) -> int:
@@ -167,6 +168,8 @@ def _role_of(path: str) -> int:
         return _SKIP if recording and not path.endswith(f"trace{os.sep}run.py") else _BOUNDARY
     if not is_machinery(path):
         return _USER
+    if path.endswith(_DISPATCH):
+        return _SKIP  # hands operations to whoever records them, and computes nothing
     return _TORCH if path.startswith(_machinery_prefixes()) else _SKIP
 
 

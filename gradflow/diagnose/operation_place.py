@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gradflow.diagnose.diagnostic import Annotation
-from gradflow.location import SourceSpan
+from gradflow.location import SourceSpan, is_machinery
 from gradflow.probe.evidence import Evidence
 
-__all__ = ["operation_place"]
+__all__ = ["attached_at", "operation_place"]
 
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict"})
 
@@ -28,7 +30,7 @@ def operation_place(evidence: Evidence, operation: int) -> tuple[SourceSpan | No
     parent = trace.calls[call.parent].type_name if call.parent >= 0 else ""
     made_at = evidence.registered_at.get(call.module)
     if parent in _CONTAINERS and made_at is not None and not _stands_in_own_code(ran_at, trace.site_span(call.site)):
-        if ran_at is None or ran_at == made_at:
+        if ran_at is None or ran_at == made_at or is_machinery(ran_at.path):
             return made_at, ()
         return made_at, (Annotation(span=ran_at, label=f"`{call.module}` ran from here"),)
     return ran_at, ()
@@ -36,6 +38,16 @@ def operation_place(evidence: Evidence, operation: int) -> tuple[SourceSpan | No
 
 def _stands_in_own_code(ran_at: SourceSpan | None, called_at: SourceSpan | None) -> bool:
     """Whether the module's own ``forward`` is the user's: then its operations stand on other lines than its call."""
-    if ran_at is None or called_at is None:
+    if ran_at is None or called_at is None or is_machinery(ran_at.path):
         return False
     return (ran_at.path, ran_at.line) != (called_at.path, called_at.line)
+
+
+def attached_at(module: str, registered_at: Mapping[str, SourceSpan]) -> SourceSpan | None:
+    """The line that attached a module, or else the nearest one around it; ``None`` where gradflow saw none of them.
+
+    That is the line for a person to look at where the code that ran is torch's own, and called by nobody's.
+    """
+    parts = module.split(".")
+    names = (".".join(parts[:depth]) for depth in range(len(parts), 0, -1))
+    return next((registered_at[name] for name in names if name in registered_at), None)

@@ -11,6 +11,7 @@ from gradflow.diagnose.diagnosing import diagnose
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Severity
 from gradflow.diagnose.groups.freezing import if_not_meant
 from gradflow.diagnose.no_part.ended import OTHER_OUTPUT
+from gradflow.diagnose.operation_place import attached_at
 from gradflow.diagnose.random_zero import DRAWN_ZERO
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.partial import some_ways_are_cut
@@ -286,12 +287,7 @@ def placed(found: Diagnostic, registered_at: Mapping[str, SourceSpan]) -> Diagno
     """The finding at a line that a person can look at: not inside torch, but where the module was attached."""
     if found.location is None or not is_machinery(found.location.path):
         return found
-    place = next((registered_at[name] for name in _outwards(found.module) if name in registered_at), None)
+    place = attached_at(found.module, registered_at)
     if place is None:
         return replace(found, location=None, label="", annotations=(), notes=(found.label, *found.notes))
     return replace(found, location=place, annotations=())
-
-
-def _outwards(module: str) -> list[str]:
-    parts = module.split(".")
-    return [".".join(parts[:depth]) for depth in range(len(parts), 0, -1)]
