@@ -161,25 +161,26 @@ def measure(gradient: torch.Tensor | None, index: Any = None) -> Measured:
     if gradient is None:
         return Measured(arrived=False)
     part = gradient.detach() if index is None else gradient.detach()[index]
+    shape = shape_of(part)
     part = dense_values(part)
     count = part.numel()
     if not count:
-        return Measured(arrived=True, shape=shape_of(gradient), l2_norm=0.0, max_abs=0.0)
+        return Measured(arrived=True, shape=shape, l2_norm=0.0, max_abs=0.0)
     if part.is_meta:
         # connectivity needs no values, and there are none
-        return Measured(arrived=True, shape=shape_of(gradient), entry_count=count)
+        return Measured(arrived=True, shape=shape, entry_count=count)
     if part.is_complex():
         part = torch.view_as_real(part)
         count = part.numel()
     zeros = count - int(torch.count_nonzero(part))
     largest = float(part.abs().amax())
     if math.isfinite(largest):
-        return _measured(shape_of(gradient), count, largest, zeros, l2_norm(part, largest))
+        return _measured(shape, count, largest, zeros, l2_norm(part, largest))
     finite = part[torch.isfinite(part)]
     largest_finite = float(finite.abs().amax()) if finite.numel() else None
     return Measured(
         arrived=True,
-        shape=shape_of(gradient),
+        shape=shape,
         l2_norm=None if largest_finite is None else l2_norm(finite, largest_finite),
         max_abs=largest_finite,
         entry_count=count,

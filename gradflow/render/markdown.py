@@ -6,7 +6,16 @@ from gradflow.printable import inert
 from gradflow.render.facts import fact_texts
 from gradflow.render.markdown_parts import code, code_cell, diagnostic_parts, escape, escape_cell
 from gradflow.render.printable_copy import printable_copy
-from gradflow.render.words import cuts_text, distinct_diagnostics, headline, number, ranked, shape_text, summary
+from gradflow.render.words import (
+    cuts_text,
+    distinct_diagnostics,
+    headline,
+    largest_norm,
+    measured_shape,
+    ranked,
+    shape_text,
+    summary,
+)
 from gradflow.report import Report
 from gradflow.source_place import place
 
@@ -42,14 +51,13 @@ def render_markdown(report: Report) -> str:
 def _table(report: Report) -> str:
     rows = ["| layer | verdict | L2 norm | shape | first finding |", "| --- | --- | --- | --- | --- |"]
     for one in report.reports:
-        norms = [each.l2_norm for each in one.gradients if each.arrived and each.l2_norm is not None]
         found = ranked(one.diagnostics)
         first = f"{found[0].code} {found[0].name}" if found else ""
         cells = [
             code_cell(f"{one.target.name}{one.target.slice}"),
             one.verdict,
-            number(max(norms)) if norms else "",
-            escape(shape_text(one.target.shape)),
+            largest_norm(one),
+            escape(shape_text(measured_shape(one))),
             escape_cell(first),
         ]
         rows.append(f"| {' | '.join(cells)} |")

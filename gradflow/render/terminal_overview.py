@@ -14,7 +14,8 @@ from gradflow.render.words import (
     branches_text,
     cuts_text,
     gradient_text,
-    number,
+    largest_norm,
+    measured_shape,
     ranked,
     run_text,
     shape_text,
@@ -62,13 +63,12 @@ def table_lines(report: Report, layout: Layout) -> list[Text]:
 
 def _table_row(report: Report, layout: Layout) -> tuple[str, str, str, str, str]:
     glyphs = layout.glyphs
-    norms = [one.l2_norm for one in report.gradients if one.arrived and one.l2_norm is not None]
     found = ranked(report.diagnostics)
     return (
         glyphs.prose(f"{report.target.name}{report.target.slice}"),
         report.verdict,
-        number(max(norms)) if norms else "-",
-        shape_text(report.target.shape) or "-",
+        largest_norm(report) or "-",
+        shape_text(measured_shape(report)) or "-",
         glyphs.prose(_short(found[0])) if found else "",
     )
 

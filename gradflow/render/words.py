@@ -18,6 +18,8 @@ __all__ = [
     "gradient_text",
     "headline",
     "hidden_text",
+    "largest_norm",
+    "measured_shape",
     "number",
     "outcome",
     "plural",
@@ -161,6 +163,23 @@ def gradient_text(report: Report) -> str:
     )
     more = len(report.gradients) - _NAMES_SHOWN
     return f"L2 norm per call of the layer: {norms}{f' and {more} more' if more > 0 else ''}"
+
+
+def largest_norm(report: Report) -> str:
+    """The largest L2 norm of what arrived, one for each call of the layer, as torch would give it; empty when none."""
+    arrived = [one for one in report.gradients if one.arrived]
+    if any(one.nan_count for one in arrived):
+        return "nan"
+    if any(one.inf_count for one in arrived):
+        return "inf"
+    norms = [one.l2_norm for one in arrived if one.l2_norm is not None]
+    return number(max(norms)) if norms else ""
+
+
+def measured_shape(report: Report) -> tuple[int, ...] | None:
+    """The shape of what was measured: of the slice that was asked for, else of the activation or parameter."""
+    shapes = [one.shape for one in report.gradients if one.arrived] if report.target.slice else []
+    return shapes[0] if shapes else report.target.shape
 
 
 def _statistics_text(statistics: GradientStatistics) -> str:

@@ -98,3 +98,9 @@ def test_squares_outside_the_range_of_the_type(dtype: torch.dtype, size: float, 
 def test_the_finite_rest_of_a_gradient_is_measured_however_small() -> None:
     gradient = torch.tensor([3e-26, math.nan, 4e-26])
     assert measure(gradient).l2_norm == pytest.approx(5e-26)
+
+
+def test_of_a_part_the_shape_is_that_of_the_part() -> None:
+    measured = measure(torch.ones(2, 5), (slice(None), slice(1, 4)))
+    assert (measured.shape, measured.entry_count) == ((2, 3), 6)
+    assert measured.l2_norm == pytest.approx(6**0.5)

@@ -13,6 +13,8 @@ from gradflow.render.words import (
     cuts_text,
     distinct_diagnostics,
     gradient_text,
+    largest_norm,
+    measured_shape,
     plural,
     summary,
     tried_text,
@@ -45,6 +47,24 @@ def test_gradient_of_several_calls() -> None:
     gradients = (*report.gradients, GradientStatistics(name="fc", arrived=False))
     assert gradient_text(replace(report, gradients=gradients)) == "L2 norm per call of the layer: 0.5, none"
     assert gradient_text(replace(report, gradients=gradients[1:])) == ""
+
+
+@pytest.mark.parametrize(
+    ("odd", "text"), [({}, "0.5"), ({"inf_count": 1}, "inf"), ({"nan_count": 1, "inf_count": 1}, "nan")]
+)
+def test_the_norm_in_a_table_is_that_of_the_whole_gradient(odd: dict[str, int], text: str) -> None:
+    report = statistics()
+    one = replace(report.gradients[0], **odd)
+    assert largest_norm(replace(report, gradients=(one, GradientStatistics(name="fc", arrived=False)))) == text
+    assert largest_norm(replace(report, gradients=())) == ""
+
+
+def test_the_shape_in_a_table_is_that_of_the_slice() -> None:
+    report = statistics()
+    measured = (replace(report.gradients[0], shape=(1, 3)),)
+    asked = Target(name="fc", shape=(1, 5), slice="[:, 1:4]")
+    assert measured_shape(replace(report, target=asked, gradients=measured)) == (1, 3)
+    assert measured_shape(replace(report, target=replace(asked, slice=""), gradients=measured)) == (1, 5)
 
 
 def test_one_cause_in_several_layers_is_one_finding(examples: ModuleType) -> None:
