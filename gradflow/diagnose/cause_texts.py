@@ -219,8 +219,9 @@ def _random_draw(operation: str) -> CauseText:
 def _hook_detach(operation: str) -> CauseText:
     return CauseText(
         label="this hook hands on a copy without history",
-        note="what a forward hook returns takes the place of the layer's output, here without its gradient path",
-        helps=("return nothing from the hook, or the output itself; detach only what you store",),
+        note="the model goes on with what a hook returns, or sets for the module to read: here a value without its "
+        "gradient path",
+        helps=("hand on the value itself; a hook that only looks on returns nothing, and detaches what it stores",),
     )
 
 

@@ -374,7 +374,7 @@ def _multiplied(name: str, shown: str, parameter: str) -> ZeroCause:
 def _cut_off(shown: str) -> ZeroCause:
     return ZeroCause(
         name="saturation",
-        label="every value sits on the flat part",
+        label="every value that a gradient comes to sits on the flat part",
         note=f"`{shown}` is flat where its input lies here: this part of the score is as good as it can get, or out of "
         "range",
         helps=("try an input for which it is not, or make the score from the values before it",),
@@ -384,7 +384,7 @@ def _cut_off(shown: str) -> ZeroCause:
 def _saturated(shown: str) -> ZeroCause:
     return ZeroCause(
         name="saturation",
-        label="every value sits on the flat part",
+        label="every value that a gradient comes to sits on the flat part",
         note=f"`{shown}` is flat where its input lies here, so no change gets through",
         helps=("look at the values that go in: scale them down, start from other weights, or use a leaky activation",),
     )
