@@ -10,7 +10,7 @@ import types
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-__all__ = ["attributes_of", "home_of", "slots_of"]
+__all__ = ["attributes_of", "home_of", "public_names", "slots_of"]
 
 _DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 _of_type: Any = type.__dict__["__dict__"]
@@ -31,11 +31,38 @@ def attributes_of(owner: object) -> MutableMapping[str, Any]:
 
 
 def slots_of(owner: object) -> Iterator[types.MemberDescriptorType]:
-    """The places that the classes of an object declare by ``__slots__``, whether something is in them or not."""
-    for cls in _order.__get__(type(owner)):
+    """The places that the classes of an object declare by ``__slots__``, whether something is in them or not.
+
+    In the order of attributes that an ``__init__`` sets: what a base declares comes first, then as it is written.
+    """
+    for cls in reversed(_order.__get__(type(owner))):
         own = _of_type.__get__(cls)
         if "__slots__" in own:
-            yield from (one for one in own.values() if type(one) is types.MemberDescriptorType)
+            places = [one for one in own.values() if type(one) is types.MemberDescriptorType]
+            written = _as_written(own["__slots__"])
+            yield from sorted(places, key=lambda place: written.get(place.__name__, len(written)))
+
+
+def _as_written(slots: Any) -> dict[str, int]:
+    """Where each name stands; Python itself sorts them by the alphabet. An iterator has been read to its end."""
+    if type(slots) in (tuple, list, dict):
+        return {name: position for position, name in enumerate(slots) if type(name) is str}
+    return {}
+
+
+def public_names(owner: object) -> list[str]:
+    """The names that do not start with ``_`` under which an object itself keeps something, in ``__dict__`` or slots."""
+    names = [name for name in attributes_of(owner) if type(name) is str]
+    names += [slot.__name__ for slot in slots_of(owner) if _is_filled(slot, owner)]
+    return [name for name in names if not name.startswith("_")]
+
+
+def _is_filled(slot: types.MemberDescriptorType, owner: object) -> bool:
+    try:
+        slot.__get__(owner)
+    except AttributeError:
+        return False
+    return True
 
 
 def home_of(owner: object) -> str:

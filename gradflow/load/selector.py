@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gradflow.attributes import public_names
 from gradflow.errors import ScoreError, UsageError
 from gradflow.load.names import did_you_mean
 
@@ -94,5 +95,5 @@ def part_names(value: Any) -> list[str]:
     elif isinstance(value, (list, tuple)):
         return [f"`0` to `{len(value) - 1}`"] if value else []
     else:
-        names = [name for name in getattr(value, "__dict__", {}) if not name.startswith("_")]
+        names = public_names(value)
     return [f"`{name}`" for name in names[:8]]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gradflow.attributes import attributes_of, home_of, slots_of
+from gradflow.attributes import attributes_of, home_of, public_names, slots_of
 
 
 class Raises:
@@ -50,6 +50,24 @@ def test_the_slots_of_all_classes() -> None:
     assert {slot.__name__ for slot in slots_of(More())} == {"a", "b", "c"}
     assert not list(slots_of(Raises()))
     assert not list(slots_of(3))
+
+
+class Written(Slots):
+    __slots__ = ("z", "_hidden", "y", "__dict__")
+
+
+def test_slots_come_as_an_init_would_set_them() -> None:
+    assert [slot.__name__ for slot in slots_of(Written())] == ["a", "b", "z", "_hidden", "y"]
+
+
+def test_the_public_names_are_those_that_hold_something() -> None:
+    written = Written()
+    assert public_names(written) == []
+    written.y, written.a, written._hidden = 1, 2, 3
+    written.own, written._own = 4, 5
+    assert public_names(written) == ["own", "a", "y"]
+    assert public_names(Raises()) == ["there"]
+    assert public_names(3) == []
 
 
 def test_where_a_class_comes_from() -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy
 import torch
 
+from gradflow.attributes import public_names
 from gradflow.errors import ScoreError, Spelled
 from gradflow.load.scores.choice import Choice
 from gradflow.load.selector import part_names
+from gradflow.values import first_tensor
 
 __all__ = ["choose_tensor", "parts_of"]
 
@@ -52,8 +54,11 @@ def choose_tensor(value: Any, path: str = "output", choice: Choice | None = None
             ),
         )
     names = part_names(value)
+    kind = f"the model's output, a `{type(value).__name__}`,"
     raise ScoreError(
-        f"the model's output, a `{type(value).__name__}`, holds no tensor",
+        f"{kind} keeps its tensors where none is chosen from"
+        if first_tensor(value) is not None
+        else f"{kind} holds no tensor",
         note=f"it has {', '.join(names)}" if names else "",
         hint=Spelled(
             "say how a score is made from it: `--score file.py:function`",
@@ -85,7 +90,7 @@ def _as_tensors(parts: Iterable[tuple[Any, str]]) -> Iterator[tuple[torch.Tensor
 
 
 def parts_of(value: Any, path: str, in_order: Callable[[list[Any]], list[Any]] = list) -> Iterator[tuple[Any, str]]:
-    """The parts of a mapping, a sequence or an object with attributes, and how to write each."""
+    """The parts of a mapping, a sequence or an object with attributes or slots, and how to write each."""
     if isinstance(value, Mapping):
         # transformers' outputs are dictionaries with attributes; people write the attribute
         has_attributes = type(value) is not dict and dataclasses.is_dataclass(value)
@@ -98,7 +103,7 @@ def parts_of(value: Any, path: str, in_order: Callable[[list[Any]], list[Any]] =
         for position, part in enumerate(value):
             yield part, f"{path}[{position}]"
     else:
-        for name in in_order([name for name in getattr(value, "__dict__", {}) if not name.startswith("_")]):
+        for name in in_order(public_names(value)):
             yield getattr(value, name), f"{path}.{name}"
 
 

@@ -32,6 +32,22 @@ class Aux(NamedTuple):
     aux_logits: torch.Tensor
 
 
+@dataclasses.dataclass(slots=True)
+class Slotted:
+    zeroth: torch.Tensor
+    hidden: torch.Tensor
+
+
+@dataclasses.dataclass(slots=True)
+class Further(Slotted):
+    logits: torch.Tensor
+
+
+class Hidden:
+    def __init__(self, logits):
+        self._logits = logits
+
+
 class Distribution:
     def __init__(self, logits):
         self.logits = logits
@@ -48,6 +64,9 @@ class Distribution:
         ({"aux": MAPS, "out": LOGITS}, 0.9, "largest entry of output['out'][0], index 1", 1),
         (Answer(MAPS, LOGITS), 0.9, "largest entry of output.logits[0], index 1", 1),
         (Aux(LOGITS, MAPS), 0.9, "largest entry of output.logits[0], index 1", 1),
+        (Further(MAPS, MAPS, LOGITS), 0.9, "largest entry of output.logits[0], index 1", 1),
+        (Slotted(LOGITS, MAPS), 0.9, "largest entry of output.zeroth[0], index 1", 1),
+        ({"nested": [Slotted(LOGITS, MAPS)]}, 0.9, "largest entry of output['nested'][0].zeroth[0], index 1", 1),
         (Distribution(LOGITS), 0.9, "largest entry of output.logits[0], index 1", 1),
         ([torch.zeros(1, 2, 3, 3), torch.ones(1, 2, 3, 3)], 1.0, "largest entry of output[1][0], at (0, 0, 0)", None),
         ({"ids": torch.tensor([3]), "prob": LOGITS}, 0.9, "largest entry of output['prob'][0], index 1", 1),
@@ -107,6 +126,8 @@ def test_a_class_by_its_name():
         (torch.tensor(1.0), 0, "a single number"),
         ([], None, "holds no tensor"),
         ("text", None, "holds no tensor"),
+        (Slotted("text", None), None, "holds no tensor"),
+        (Hidden(LOGITS), None, "keeps its tensors where none is chosen from"),
         ([{"boxes": torch.ones(0, 4), "scores": torch.ones(0)}], None, "has no entries"),
     ],
 )
