@@ -56,6 +56,7 @@ from gradflow.probe.together.apart import each_by_itself
 from gradflow.probe.unregistered import find_unregistered
 from gradflow.report import Score
 from gradflow.run_setting import environment_of, recording_allowed
+from gradflow.spelled import each_way
 from gradflow.trace.conduct.turns import Turn
 from gradflow.trace.conduct.whose_error import telling_our_errors
 from gradflow.trace.data import Trace
@@ -153,7 +154,9 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     causes = tuple(cause for cause in causes if not any(cause.group.members[0] in dict(pairs) for pairs in copied))
     explained = explained_once(causes, lambda cause: _explained(cause, trainable))
     not_judged = (
-        (f"whether gradients vanish or explode, because {depth.undetermined}",) if depth and depth.undetermined else ()
+        (each_way(lambda why: f"whether gradients vanish or explode, because {why}", depth.undetermined),)
+        if depth and depth.undetermined
+        else ()
     )
     told = {(one.name, one.module) for one in explained}
     diagnostics: tuple[Diagnostic, ...] = (
@@ -176,17 +179,19 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     return AuditReport(
         score=Score(description=run.description, value=value),
         parameters=_parameters(workload, run.trace, ways, measured, states, hidden, diagnostics),
-        diagnostics=tuple(sorted(diagnostics, key=lambda found: _RANK[found.severity])),
+        diagnostics=workload.told(tuple(sorted(diagnostics, key=lambda found: _RANK[found.severity]))),
         depth=_profile(depth),
         activities=tuple(_activity(run.trace, one) for one in recorder.counts),
         environment=environment,
-        assumptions=(
-            *workload.assumed(),
-            *workload.limits,
-            *assumed,
-            *(f"could not be put back: {name}" for name in unrestored),
+        assumptions=workload.told(
+            (
+                *workload.assumed(),
+                *workload.limits,
+                *assumed,
+                *(f"could not be put back: {name}" for name in unrestored),
+            )
         ),
-        undetermined=tuple(dict.fromkeys((*not_whole, *not_checked, *undetermined, *not_judged))),
+        undetermined=workload.told(tuple(dict.fromkeys((*not_whole, *not_checked, *undetermined, *not_judged)))),
     )
 
 

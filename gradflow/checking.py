@@ -15,7 +15,7 @@ from gradflow.diagnose.diagnosing import diagnose, unexplained
 from gradflow.diagnose.own_line import at_own_line, operation_of
 from gradflow.diagnose.rules.forward_error import is_refusal
 from gradflow.diagnose.verdict import verdict_of
-from gradflow.errors import GradflowError, Spelled, UsageError
+from gradflow.errors import GradflowError, UsageError
 from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.load.layers import module_named, resolve_layers, resolve_parameters
@@ -34,6 +34,7 @@ from gradflow.probe.targets.chosen_output import choose_outputs, told_outputs
 from gradflow.probe.together.apart import each_by_itself
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.run_setting import environment_of, recording_allowed
+from gradflow.spelled import Spelled
 from gradflow.trace.auto_layer import choose_layer
 from gradflow.trace.conduct.turns import Turn
 from gradflow.trace.conduct.whose_error import telling_our_errors
@@ -209,7 +210,8 @@ def _not_looked_at(model: torch.nn.Module, names: Sequence[str]) -> tuple[str, .
     if not others:
         return ()
     layers = f"{others} other layers were" if others > 1 else "1 other layer was"
-    return (f'layers: {layers} not looked at (`--layer "*"` looks at all)',)
+    said = f"layers: {layers} not looked at"
+    return (Spelled(f'{said} (`--layer "*"` looks at all)', in_python=f'{said} (`layer="*"` looks at all)'),)
 
 
 def _tensors(model: torch.nn.Module, names: Sequence[str]) -> dict[str, torch.Tensor]:
@@ -292,16 +294,16 @@ def _report(
             call_count=evidence.call_count,
         ),
         score=score,
-        diagnostics=diagnostics,
+        diagnostics=workload.told(diagnostics),
         flow=FlowGraph.deferred(
             lambda: build_flow_graph(trace, dependence, target, gradient_names=names, shares=shares)
         ),
         gradients=tuple(_statistics(target, measured) for measured in evidence.sliced or evidence.measured),
         environment=environment,
-        assumptions=(*workload.assumptions, *workload.limits),
-        undetermined=(*evidence.undetermined, *unexplained(evidence, diagnostics)),
+        assumptions=workload.told((*workload.assumptions, *workload.limits)),
+        undetermined=workload.told((*evidence.undetermined, *unexplained(evidence, diagnostics))),
         cam=maps.by_layer.get(target),
-        cam_refusal=maps.refused.get(target, ""),
+        cam_refusal=workload.told(maps.refused.get(target, "")),
     )
 
 

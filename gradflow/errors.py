@@ -7,22 +7,9 @@ optional ``note`` (why) and ``hint`` (what to do next). The command line prints 
 from __future__ import annotations
 
 import traceback
-from typing import Self
 
 from gradflow.printable import inert, printable_prose
-
-
-class Spelled(str):
-    """What to do next as the command line spells it; ``in_python`` is the same for who calls a function."""
-
-    __slots__ = ("in_python",)
-    in_python: str
-
-    def __new__(cls, on_the_command_line: str, *, in_python: str) -> Self:
-        """Both spellings."""
-        made = super().__new__(cls, on_the_command_line)
-        made.in_python = in_python
-        return made
+from gradflow.spelled import Spelled
 
 
 class GradflowError(Exception):
@@ -36,7 +23,8 @@ class GradflowError(Exception):
         Context: why it went wrong. Optional.
     hint
         What to do about it, as an instruction. Optional. Where options of the command line are named, a
-        :class:`Spelled`: the command line prints the parts, and in Python an exception is shown as a whole.
+        :class:`~gradflow.spelled.Spelled`: the command line prints the parts, and in Python an exception is shown as a
+        whole.
     """
 
     reference = "gradflow-error"

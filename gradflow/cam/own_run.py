@@ -20,6 +20,7 @@ from gradflow.probe.examine import NOT_FOLLOWED, examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.together.apart import each_by_itself
+from gradflow.spelled import Spelled
 from gradflow.trace.capture import Activation
 from gradflow.trace.feature_map import input_size
 from gradflow.trace.run import Run
@@ -70,7 +71,9 @@ def make_maps(
         for source, group in groups.items():
             _OwnRun(laboratory, source, group, class_index, index, changes_mode=changes_mode).make(maps)
     if maps.by_layer and changes_mode:
-        maps.assumed.insert(0, "map: made in eval mode, though the model is in train mode (`--train` keeps that)")
+        made = "map: made in eval mode, though the model is in train mode"
+        kept = Spelled(f"{made} (`--train` keeps that)", in_python=f'{made} (`mode="train"` keeps that)')
+        maps.assumed.insert(0, kept)
     return maps
 
 
@@ -138,7 +141,9 @@ class _OwnRun:
             try:
                 maps.by_layer[name] = self._map(name, call, run.class_index)
             except GradflowError as error:
-                refused[name] = "; ".join(filter(None, (error.message, error.hint)))
+                told = (error.message, error.hint), (error.message, error.hint_in_python)
+                typed, called = ("; ".join(filter(None, parts)) for parts in told)
+                refused[name] = Spelled(typed, in_python=called)
             else:
                 made.append(name)
         if made and self.source is not None:

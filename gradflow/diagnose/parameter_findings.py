@@ -11,6 +11,7 @@ from gradflow.graph.ways_to_score import WaysToScore
 from gradflow.location import SourceSpan
 from gradflow.probe.along_depth.evidence import EXPLODING, VANISHING, AlongDepth, is_unusual
 from gradflow.probe.audit_evidence import Holder, UnitCount
+from gradflow.spelled import Spelled
 from gradflow.trace.data import Trace
 
 __all__ = [
@@ -273,6 +274,11 @@ def _inactive(trace: Trace, span: SourceSpan | None, members: Sequence[UnitCount
         ),
         helps=(
             Help(text="look at what goes in: a large negative bias, too large a learning rate, inputs out of range"),
-            Help(text="audit with a batch of real inputs (`--input`) before you draw conclusions"),
+            Help(
+                text=Spelled(
+                    "audit with a batch of real inputs (`--input`) before you draw conclusions",
+                    in_python="audit with a batch of real inputs (`inputs`) before you draw conclusions",
+                )
+            ),
         ),
     )

@@ -22,6 +22,7 @@ from gradflow.probe.audit_evidence import GroupCause, ParameterGroup
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.never_ran.raised import call_that_raised
 from gradflow.probe.targets.last_use import last_use
+from gradflow.spelled import Spelled
 
 __all__ = [
     "common_module",
@@ -147,6 +148,11 @@ def _by_chance(found: Diagnostic, drawn_count: int) -> Diagnostic:
     )
 
 
+_AS_TRAINED = Spelled(
+    "audit the model as it is trained: `--train`", in_python='audit the model as it is trained: `mode="train"`'
+)
+
+
 def _in_eval_mode_only(found: Diagnostic, trained_count: int) -> Diagnostic:
     of_them = "all" if trained_count == len(found.hides) else str(trained_count)
     return replace(
@@ -154,7 +160,7 @@ def _in_eval_mode_only(found: Diagnostic, trained_count: int) -> Diagnostic:
         severity="warning",
         message=found.message.replace(" no gradient", " no gradient in eval mode"),
         notes=(*found.notes, f"tried: in train mode {of_them} of them get one"),
-        helps=(Help(text="audit the model as it is trained: `--train`"),),
+        helps=(Help(text=_AS_TRAINED),),
         path=(),
     )
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from gradflow.errors import LayerNotFoundError, Spelled
+from gradflow.errors import LayerNotFoundError
 from gradflow.load.module_tree import named_buffers_in, named_modules_in, named_parameters_in
 from gradflow.load.plain_containers import plain_container_at
+from gradflow.spelled import Spelled
 
 __all__ = ["module_named", "resolve_layers", "resolve_parameters"]
 

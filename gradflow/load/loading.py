@@ -53,7 +53,7 @@ def load_workload(request: Request) -> Workload:
     if score is not None and not callable(score):
         raise UsageError(f"`{request.score}` is a `{type(score).__name__}`, not a function")
     objective = make_objective(
-        target=request.target, output=request.output, score=score, class_names=source.class_names, is_typed=True
+        target=request.target, output=request.output, score=score, class_names=source.class_names
     )
     inputs = obtain_inputs(request, source, user_code, dtype=dtype)
     forwards = ForwardCount(inputs.run_count)
@@ -75,6 +75,7 @@ def load_workload(request: Request) -> Workload:
         seed=request.seed or 0,
         forwards=forwards,
         mode=request.mode,
+        is_typed=True,
     )
     if request.loss is None:
         return workload

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gradflow.location import SourceSpan
+from gradflow.spelled import in_python
 
 if TYPE_CHECKING:
     import numpy
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from gradflow.load.scores.choice import Choice, Origins
 
 __all__ = ["ForwardCount", "Objective", "Provenance", "Workload"]
+
+_Told = TypeVar("_Told")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,8 @@ class Workload:
     ``assumed``. ``image`` is the user's picture as uint8 ``[H, W, 3]`` for an overlay; ``can_enter`` is ``False`` where
     hooks and the tracer cannot see inside the model (TorchScript), ``limits`` says so in words. ``mode`` is the one
     that was asked for, ``None`` where every module runs in the one that it is in. ``forwards`` counts the calls of the
-    model, over all workloads that were made of this one.
+    model, over all workloads that were made of this one. ``is_typed`` is whether the request comes from a command line:
+    what is said of it then names options, else arguments.
     """
 
     model: torch.nn.Module
@@ -95,11 +99,16 @@ class Workload:
     image: numpy.ndarray | None = None
     seed: int | None = None
     mode: Mode | None = None
+    is_typed: bool = False
     forwards: ForwardCount = field(default_factory=ForwardCount)
 
     def assumed(self) -> tuple[str, ...]:
         """All that was chosen because it was not given; of the score when it has been made."""
         return (*self.assumptions, *self.objective.said())
+
+    def told(self, told: _Told) -> _Told:
+        """Texts and findings as they are said to who asked: with options of the command line, or with arguments."""
+        return told if self.is_typed else in_python(told)
 
     def run_model(self, call: Callable[[Any, tuple[Any, ...], Mapping[str, Any]], Any]) -> Any:
         """What the model returns for its input, by ``call(model, arguments, keywords)``; this run is counted."""

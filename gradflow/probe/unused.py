@@ -11,6 +11,7 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.not_called import explain_not_called
 from gradflow.probe.twin import explain_copy, explain_copy_of_the_run
+from gradflow.spelled import Spelled
 from gradflow.trace.data import Trace
 
 __all__ = ["explain_unused"]
@@ -70,7 +71,7 @@ def _bypass(model: torch.nn.Module, trace: Trace, target: str) -> NotCalled | No
             is_own = role == "parameter" and f"{owner}.".startswith(f"{target}.") and owner not in called
             if is_own and module not in sharing:
                 caller = f"`{module}`" if module else "the model"
-                parameter = f"ask for the parameter: `--param {name}`"
+                otherwise = f"or for the whole of {caller}" if module else "or call the layer itself"
                 used = _meets_data(trace, operation)
                 place, read_at = trace.span_of(used), trace.span_of(operation)
                 verb = "reads" if used == operation else "uses"
@@ -84,12 +85,15 @@ def _bypass(model: torch.nn.Module, trace: Trace, target: str) -> NotCalled | No
                     location=place,
                     label=f"`{trace.name_of(used)}` {verb} `{name}` here",
                     note=note,
-                    help=f"{parameter}, or for the whole of {caller}"
-                    if module
-                    else f"{parameter}, or call the layer itself",
+                    help=_ask_for(name, otherwise),
                     subject=target,
                 )
     return None
+
+
+def _ask_for(name: str, otherwise: str) -> str:
+    ask = "ask for the parameter"
+    return Spelled(f"{ask}: `--param {name}`, {otherwise}", in_python=f"{ask}: `parameter={name!r}`, {otherwise}")
 
 
 def _line(span: SourceSpan) -> tuple[str, int]:

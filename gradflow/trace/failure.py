@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import TracebackType
 
-from gradflow.errors import ModelRaisedError, Spelled
+from gradflow.errors import ModelRaisedError
 from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
 from gradflow.source_place import place
+from gradflow.spelled import Spelled
 from gradflow.trace.conduct.raised_by import is_own_raise
 from gradflow.trace.conduct.whose_error import is_ours, our_error
 

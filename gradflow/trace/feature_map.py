@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gradflow.errors import NoSpatialAxesError, Spelled
+from gradflow.errors import NoSpatialAxesError
+from gradflow.spelled import Spelled
 
 __all__ = ["FeatureLayout", "batch_size", "feature_layout", "input_size", "token_grid"]
 

@@ -12,11 +12,12 @@ import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 
-from gradflow.errors import Spelled, UsageError
+from gradflow.errors import UsageError
 from gradflow.interrupts import give_held_interrupt
 from gradflow.load.module_tree import named_modules_in, named_parameters_in
 from gradflow.load.workload import Workload
 from gradflow.program_warnings import warnings_as_without_gradflow
+from gradflow.spelled import Spelled
 from gradflow.trace.conduct.whose_error import our_error, run_theirs, stepping_aside
 from gradflow.trace.failure import failure_of, model_raised
 from gradflow.trace.operation_kinds import EXPOSING, INPLACE_CAPABLE, is_inplace_name

@@ -53,7 +53,7 @@ def test_the_slots_of_all_classes() -> None:
 
 
 class Written(Slots):
-    __slots__ = ("z", "_hidden", "y", "__dict__")
+    __slots__ = ("z", "_hidden", "y", "__dict__")  # noqa: RUF023  (their order is what is tested)
 
 
 def test_slots_come_as_an_init_would_set_them() -> None:

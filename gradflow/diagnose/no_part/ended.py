@@ -8,6 +8,7 @@ from gradflow.diagnose.diagnostic import Annotation
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.never_ran.raised import what_raised
+from gradflow.spelled import Spelled
 from gradflow.trace.data import ModuleCall, Trace
 from gradflow.trace.operation_kinds import is_inplace_name
 
@@ -27,6 +28,14 @@ class Ended:
     annotations: tuple[Annotation, ...] = ()
 
 
+def _another_output(ways: str) -> str:
+    another = f"make the score from the output that this layer feeds ({ways})"
+    return f"{another}, or ask for a layer before the one that is read"
+
+
+_ANOTHER_OUTPUT = Spelled(_another_output("`--select`, `--score`"), in_python=_another_output("`output`, `score`"))
+
+
 def ended_in_the_output(evidence: Evidence, call: ModuleCall) -> Ended:
     """What the model returns has the target's data in it, in other tensors than the score is made from."""
     made_of_it = [place for place, value in enumerate(call.outputs, 1) if evidence.dependence.depends[value]]
@@ -39,8 +48,7 @@ def ended_in_the_output(evidence: Evidence, call: ModuleCall) -> Ended:
         span=evidence.objective_span,
         label=OTHER_OUTPUT,
         note=note,
-        help="make the score from the output that this layer feeds (`--select`, `--score`), "
-        "or ask for a layer before the one that is read",
+        help=_ANOTHER_OUTPUT,
     )
 
 

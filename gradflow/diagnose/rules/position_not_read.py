@@ -11,6 +11,7 @@ from gradflow.diagnose.values.rest_of_target import is_rest_alive
 from gradflow.diagnose.values.zero_start import as_long_as, once_moved
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.probe.evidence import Evidence
+from gradflow.spelled import Spelled
 
 __all__ = ["position_is_not_read"]
 
@@ -43,7 +44,10 @@ def position_is_not_read(evidence: Evidence) -> tuple[Diagnostic, ...]:
         )
         helps = (
             "ask for positions that the score is made from: by default it belongs to the first sample of the batch",
-            "or make a score from all of them, with a function given to `--score`",
+            Spelled(
+                "or make a score from all of them, with a function given to `--score`",
+                in_python="or make a score from all of them, with a function given as `score`",
+            ),
         )
     return (
         Diagnostic(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gradflow.errors import Spelled, UsageError
+from gradflow.errors import UsageError
 from gradflow.load.inputs.batch_of_two import normalises_batches, two_samples
 from gradflow.load.inputs.configured_input import configured_inputs
 from gradflow.load.inputs.first_layer import Candidate, candidates_of
@@ -19,6 +19,7 @@ from gradflow.load.quiet import quietly
 from gradflow.load.trial.bounded import runs_without_data
 from gradflow.load.trial.counting import Counting, TooMuchError
 from gradflow.load.trial.twin import NoTwinError, twin_without_data
+from gradflow.spelled import Spelled
 
 __all__ = ["GuessedInputs", "guess_inputs"]
 _LARGE = 1_000_000

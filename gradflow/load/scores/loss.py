@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
-from gradflow.errors import ScoreError, Spelled, UsageError
+from gradflow.errors import ScoreError, UsageError
 from gradflow.load.scores.choice import Choice, is_real_valued
 from gradflow.load.scores.output_tensor import choose_tensor, parts_of
 from gradflow.load.scores.score_function import call_score_function, span_of_score
 from gradflow.load.selector import Selector, parse_selector
 from gradflow.load.workload import Objective, Workload
+from gradflow.spelled import Spelled
 
 __all__ = ["with_loss"]
 
@@ -80,7 +81,10 @@ def _said_of_default(choice: Choice) -> tuple[str, ...]:
     else:
         which = "output with a gradient history" if choice.left_out else "output"
         what = f"every entry of every {which} counts, with fixed random weights"
-    return (f"loss: {what} (`--loss` for a loss of your own)", *choice.said_of_left_out("loss"))
+    said = Spelled(
+        f"loss: {what} (`--loss` for a loss of your own)", in_python=f"loss: {what} (`loss` for one of your own)"
+    )
+    return (said, *choice.said_of_left_out("loss"))
 
 
 def _takes_batch(loss: Callable[..., Any]) -> bool:

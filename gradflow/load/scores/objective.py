@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
-from gradflow.errors import ScoreError, Spelled, UsageError
+from gradflow.errors import ScoreError, UsageError
 from gradflow.load.names import did_you_mean
 from gradflow.load.scores.choice import Choice
 from gradflow.load.scores.output_tensor import choose_tensor
 from gradflow.load.scores.score_function import call_score_function, span_of_score
 from gradflow.load.selector import Selector, parse_selector
 from gradflow.load.workload import Objective
+from gradflow.spelled import Spelled
 
 __all__ = ["make_objective"]
 
@@ -29,7 +30,6 @@ def make_objective(
     output: str | None = None,
     score: Callable[[Any], Any] | None = None,
     class_names: Sequence[str] = (),
-    is_typed: bool = False,
 ) -> Objective:
     """How the score is made from the model's output.
 
@@ -45,8 +45,6 @@ def make_objective(
         Called with the output instead; must return a tensor with one element.
     class_names
         Names of the classes, by index.
-    is_typed
-        Whether the request comes from a command line: what is assumed then names the option that says otherwise.
 
     Raises
     ------
@@ -63,7 +61,7 @@ def make_objective(
     names = tuple(class_names)
     if target is None:
         choice = Choice(prefers_loss=True)
-        said = partial(_said_of_default, choice, is_typed)
+        said = partial(_said_of_default, choice)
         return Objective(compute=_on_tensor(selector, _largest, choice), choice=choice, said=said)
     choice = Choice()
     if isinstance(target, str):
@@ -83,7 +81,7 @@ def _of_target(selector: Selector | None, choice: Choice, pick: Callable[[torch.
     return Objective(compute=_on_tensor(selector, pick, choice), choice=choice, said=said)
 
 
-def _said_of_default(choice: Choice, is_typed: bool) -> tuple[str, ...]:
+def _said_of_default(choice: Choice) -> tuple[str, ...]:
     where, dimensions = choice.taken
     what, advice = "the largest entry of the first sample", "`--target` for a class of your own"
     if dimensions == 0:
@@ -92,7 +90,7 @@ def _said_of_default(choice: Choice, is_typed: bool) -> tuple[str, ...]:
         what = f"the first entry of `{where}`"
     elif where not in ("", "output"):
         what += f" of `{where}`"
-    said = f"score: {what} ({advice})" if is_typed else f"score: {what}"
+    said = Spelled(f"score: {what} ({advice})", in_python=f"score: {what}")
     return (said, *choice.said_of_left_out("score"))
 
 

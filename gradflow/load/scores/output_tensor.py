@@ -10,9 +10,10 @@ import numpy
 import torch
 
 from gradflow.attributes import public_names
-from gradflow.errors import ScoreError, Spelled
+from gradflow.errors import ScoreError
 from gradflow.load.scores.choice import Choice
 from gradflow.load.selector import part_names
+from gradflow.spelled import Spelled
 from gradflow.values import first_tensor
 
 __all__ = ["choose_tensor", "parts_of"]

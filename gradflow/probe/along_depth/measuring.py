@@ -21,6 +21,7 @@ from gradflow.probe.along_depth.at_layers import at_layers
 from gradflow.probe.along_depth.evidence import AlongDepth, is_unusual
 from gradflow.probe.evidence import Measured
 from gradflow.probe.laboratory import Laboratory
+from gradflow.spelled import Spelled
 from gradflow.trace.data import Trace
 
 __all__ = ["measure_along_depth"]
@@ -71,10 +72,11 @@ def _judged(
     """With what one more run shows: whether the gradient itself changes on its way through the layers."""
     fresh = _untrained_norms(laboratory.workload.model)
     if fresh:
-        reason = (
-            f"{fresh} batch norm layers run in eval mode and have never seen data (`--train` runs them as in training)"
+        why = f"{fresh} batch norm layers run in eval mode and have never seen data"
+        told = Spelled(
+            f"{why} (`--train` runs them as in training)", in_python=f'{why} (`mode="train"` runs them as in training)'
         )
-        return replace(found, is_judged=False, undetermined=reason)
+        return replace(found, is_judged=False, undetermined=told)
     passing, reason = at_layers(laboratory, {name: weights[name] for name in sizes})
     if reason:
         return replace(found, is_judged=False, undetermined=reason)

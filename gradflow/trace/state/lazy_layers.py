@@ -10,11 +10,12 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer
 
-from gradflow.errors import ModelRaisedError, Spelled
+from gradflow.errors import ModelRaisedError
 from gradflow.interrupts import give_held_interrupt
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.user_code import raised_in
 from gradflow.load.workload import Workload
+from gradflow.spelled import Spelled
 from gradflow.trace.conduct.whose_error import is_ours, our_error, run_theirs
 from gradflow.trace.state.keeper import preserved
 from gradflow.values import tensors_in

@@ -12,7 +12,8 @@ from torch import nn
 
 import gradflow
 from gradflow.cli import main
-from gradflow.errors import GradflowError, Spelled, UsageError
+from gradflow.errors import GradflowError, UsageError
+from gradflow.spelled import Spelled
 
 X = torch.randn(2, 3)
 
