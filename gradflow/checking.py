@@ -90,7 +90,7 @@ def check(
         A part of the activation, such as ``"[:, 1:]"``.
     cam
         Also compute the Grad-CAM, if the path is connected: in a run of its own, in eval mode unless ``mode`` says
-        otherwise.
+        otherwise. It is the report's ``cam``, and ``report.cam.save("cam.png")`` writes it.
     verify
         Also compare the gradient with how the score moves, in float64: five more forward passes, which take twice as
         long and need a copy of the parameters; about thirty, and some to find the place, where they differ.

@@ -122,7 +122,8 @@ class Report:
         Of a watched program: whether what was seen is what a program without fault shows. Not so where no gradient was
         asked for, none of those that were looked for came, an exception ended it, or its exit status is not 0.
     cam
-        The Grad-CAM, where one was asked for and the path is connected in the run that it is made of.
+        The Grad-CAM, where one was asked for and the path is connected in the run that it is made of;
+        ``report.cam.save("cam.png")`` writes it, while :meth:`save` draws the graph.
     cam_refusal
         Why there is none, where one was asked for and the verdict does not tell.
     others

@@ -28,6 +28,9 @@ from gradflow.trace.run import Run
 __all__ = ["Maps", "make_maps"]
 
 
+_TO_SAVE = 'in Python, `report.cam.save("cam.png")` writes the map as a picture, and `.npy` its numbers'
+
+
 @dataclass(kw_only=True)
 class Maps:
     """The maps by layer, what their runs assume, and why a layer has none where its verdict does not tell."""
@@ -173,6 +176,8 @@ class _OwnRun:
             input_size=input_size(workload.inputs, workload.keyword_inputs),
             image=workload.image,
         )
+        if not workload.is_typed:
+            found = replace(found, notes=(*found.notes, _TO_SAVE))
         if call.count == 1:
             return found
         which = "the last one" if call.number == call.count else "the last one that a gradient reaches"

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy
 
 __all__ = ["CamResult"]
@@ -48,3 +50,17 @@ class CamResult:
     image: numpy.ndarray | None = None
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the map: ``.png`` lays it over the picture, or over plain grey; ``.npy`` holds ``saliency``.
+
+        A file that is there is replaced as a whole, whoever has written it.
+
+        Raises
+        ------
+        RenderError
+            When the extension is another one, or the file cannot be written.
+        """
+        from gradflow.cam.overlay import write_cam
+
+        return write_cam(self, path)

@@ -133,7 +133,7 @@ def _add_output_options(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="FILE",
         help="write the Grad-CAM, if the path is connected: .png overlay or .npy; repeats; of several layers, each "
-        "gets a file with its name",
+        "gets a file with its name (in Python: `report.cam.save(FILE)` of a `check(..., cam=True)`)",
     )
     add_force_option(group)
 
