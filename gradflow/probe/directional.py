@@ -47,6 +47,8 @@ _DIRECTIONS = 2
 _JITTER = 0.01
 _FAR_STEPS = (1e-2, 3e-3)
 _FAR_TOLERANCE = 5e-3
+_STEPS_ABOVE_ROUNDING = (1e-3, 1e-4)
+"""Where a part works in float32: of smaller steps, a value that is rounded may see nothing at all."""
 _MOST_BYTES = 8 * 1024**3
 
 _Alter = Callable[[int, torch.Tensor], torch.Tensor]
@@ -86,12 +88,15 @@ def check_derivative(
             among_symmetric = _until_one_agrees(subject, thorough=thorough, is_far=is_far)[-1].outcome == "agrees"
     except _NotComparableError as error:
         return DerivativeCheck(outcome="unclear", reason=str(error), forward_count=laboratory.forward_count - before)
-    except Exception as error:  # noqa: BLE001  (whatever the model raises in float64 is the reason)
+    except (Exception, SystemExit) as error:  # noqa: BLE001  (whatever the model raises in float64 is the reason)
         reason = reason_of(error, "the model cannot be run in float64")
         return DerivativeCheck(outcome="unclear", reason=reason, forward_count=laboratory.forward_count - before)
     count = laboratory.forward_count - before
     if comparisons[-1].outcome == "agrees" or among_symmetric:
         return DerivativeCheck(outcome="agrees", forward_count=count, is_symmetric=among_symmetric)
+    if subject.has_rounded:
+        reason = "a part of the model works in lower precision all the same, which rounds the differences of the score"
+        return DerivativeCheck(outcome="unclear", reason=reason, forward_count=count)
     trace = laboratory.first_trace
     if trace is not None and (reason := why_not_at_one_seed(trace, target)):
         return DerivativeCheck(outcome="unclear", reason=reason, forward_count=count)
@@ -116,7 +121,7 @@ def gradient_in_double(laboratory: Laboratory, target: str) -> tuple[torch.Tenso
     """The gradient at each call of the target with everything in float64; empty where the model cannot be run so."""
     try:
         return _MovedModel(laboratory, target, None, False).gradients()
-    except Exception:  # noqa: BLE001  (whatever the model raises in float64: then nothing can be said)
+    except (Exception, SystemExit):  # noqa: BLE001  (whatever the model raises in float64: then nothing can be said)
         return ()
 
 
@@ -134,6 +139,7 @@ class _MovedModel:
         # a parameter is moved freely by whoever trains it
         self.is_symmetric = not self._is_parameter and index is None
         self.keeps_symmetric = False
+        self.has_rounded = False
         self._has_several_calls = not self._is_parameter and laboratory.call_count(target) > 1
         tensors = (*parameters_in(workload.model), *buffers_in(workload.model))
         if sum(tensor.numel() for tensor in tensors) * 8 > _MOST_BYTES:
@@ -212,7 +218,11 @@ class _MovedModel:
 
         if is_far:
             return compare(predicted, quotient, steps=_FAR_STEPS, tolerance=_FAR_TOLERANCE)
-        return compare(predicted, quotient, steps=STEPS, enough=self._enough)
+        steps = _STEPS_ABOVE_ROUNDING if self.has_rounded else STEPS
+        return compare(predicted, quotient, steps=steps, enough=self._enough)
+
+    def _note_rounding(self) -> None:
+        self.has_rounded = True
 
     def _masked(self, direction: torch.Tensor) -> torch.Tensor:
         if self._index is None:
@@ -263,7 +273,7 @@ class _MovedModel:
             handle = workload.model.get_submodule(self._target).register_forward_hook(hook, prepend=True)
         try:
             with torch.enable_grad(), eager_compilation(), warnings_as_without_gradflow():
-                noting, precision = laboratory.noting(), DoublePrecision(after=views.look)
+                noting, precision = laboratory.noting(), DoublePrecision(views.look, self._note_rounding)
                 with nullcontext() if saved is None else saved.watching(), precision, noting:
                     output = run_theirs(functional_call, (workload.model, state, inputs, keywords))
                     score, _, _ = workload.objective.compute(output)

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
 from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.operation_kinds import is_inplace_name
-from gradflow.values import mapped
+from gradflow.values import mapped, tensors_in
 
 __all__ = ["DoubleCopies", "DoublePrecision", "in_double"]
 
@@ -24,6 +24,7 @@ _WIDE = {
     **dict.fromkeys((torch.float32, torch.float16, torch.bfloat16), torch.float64),
     **dict.fromkeys((torch.complex64, torch.complex32), torch.complex128),
 }
+_WIDEST = frozenset(_WIDE.values())
 _CASTS: dict[str, Any] = {
     **dict.fromkeys(("float", "half", "bfloat16"), torch.Tensor.double),
     **dict.fromkeys(("cfloat", "chalf"), vars(torch._C.TensorBase)["cdouble"]),
@@ -31,11 +32,16 @@ _CASTS: dict[str, Any] = {
 
 
 class DoublePrecision(TorchFunctionMode):
-    """Gives every operation float64 where it was to work with less, and calls ``after`` when it has run."""
+    """Gives every operation float64 where it was to work with less, and calls ``after`` when it has run.
 
-    def __init__(self, after: Callable[[], None] | None = None) -> None:
+    Some work in less all the same: what a custom Function makes, and what is written into memory that was made
+    elsewhere, by NumPy or by ``torch.FloatTensor``. ``on_rounded`` is called where that happens to a value.
+    """
+
+    def __init__(self, after: Callable[[], None] | None = None, on_rounded: Callable[[], None] | None = None) -> None:
         super().__init__()
         self._after = after
+        self._on_rounded = on_rounded
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -53,12 +59,27 @@ class DoublePrecision(TorchFunctionMode):
             return run_theirs(_CASTS[name], args[:1])
         # what is changed in place has to stay the same object
         kept = args[:1] if is_inplace_name(name) else ()
-        rest = tuple(in_double(value) for value in args[len(kept) :])
-        keywords = {key: in_double(value) for key, value in kwargs.items()}
+        if kept or "out" in kwargs:
+            self._note_write((*kept, kwargs.get("out")), (args[len(kept) :], kwargs))
+        rest = tuple(in_double(value, self._note_history) for value in args[len(kept) :])
+        # what is written to `out` has to stay the same object, too
+        keywords = {
+            key: value if key == "out" else in_double(value, self._note_history) for key, value in kwargs.items()
+        }
         dtype = None if kept else _dtype_in_double(func, rest, keywords)
         if dtype is not None:
             keywords["dtype"] = dtype
         return run_theirs(func, (*kept, *rest), keywords)
+
+    def _note_write(self, written: Any, read: Any) -> None:
+        if self._on_rounded is None or not any(one.dtype in _WIDE for one in tensors_in(written)):
+            return
+        if any(one.dtype in _WIDEST for one in tensors_in(read)):
+            self._on_rounded()
+
+    def _note_history(self, narrow: torch.Tensor) -> None:
+        if self._on_rounded is not None and narrow.grad_fn is not None:
+            self._on_rounded()
 
 
 def _dtype_in_double(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.dtype | None:
@@ -84,12 +105,19 @@ def _holds_tensor(value: Any) -> bool:
     return type(value) in (list, tuple) and any(map(_holds_tensor, value))
 
 
-def in_double(value: Any) -> Any:
-    """The same with float64 in place of lower precision: tensors, dtypes, and whatever holds them."""
+def in_double(value: Any, look: Callable[[torch.Tensor], None] | None = None) -> Any:
+    """The same with float64 in place of lower precision: tensors, dtypes, and whatever holds them.
+
+    ``look`` is shown the tensors of lower precision.
+    """
 
     def doubled(part: Any) -> Any:
         if isinstance(part, torch.Tensor):
-            return part.to(_WIDE[part.dtype]) if part.dtype in _WIDE else part
+            if part.dtype not in _WIDE:
+                return part
+            if look is not None:
+                look(part)
+            return part.to(_WIDE[part.dtype])
         return _WIDE.get(part, part) if isinstance(part, torch.dtype) else part
 
     return mapped(value, doubled)

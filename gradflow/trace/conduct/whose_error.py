@@ -69,7 +69,7 @@ def our_error(error: BaseException) -> GradflowError:
 
 def reason_of(error: BaseException, theirs: str) -> str:
     """Why an experiment brought nothing: ``theirs``, such as "it cannot be called by itself", or a mistake of ours."""
-    told = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    told = ": ".join(filter(None, (type(error).__name__, " ".join(str(error).split())[:160])))
     return f"of a mistake of gradflow's own ({told}): please report it" if is_ours(error) else f"{theirs}: {told}"
 
 
