@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gradflow.printable import inert, printable
-from gradflow.render.terminal import make_console
+from gradflow.render.console import WIDEST_PROSE, has_own_width, is_ascii_only, make_console
+from gradflow.render.paragraph import fill, styled
+from gradflow.render.theme import ASCII, UNICODE
 
 if TYPE_CHECKING:
     from gradflow.trace.layers import LayerRow
@@ -34,7 +36,8 @@ def print_layers(
 ) -> None:
     """Print one line per layer, and what the table rests on.
 
-    A narrow terminal gets fewer columns; piped, every line is whole, so that it can be searched.
+    A narrow terminal gets fewer columns; piped, every row is whole, so that it can be searched, unless ``COLUMNS`` is
+    set. Sentences are as wide as those of a report.
 
     Parameters
     ----------
@@ -48,18 +51,23 @@ def print_layers(
         Where the model keeps layers that are not registered.
     """
     console = make_console()
-    if not sys.stdout.isatty():
-        console = Console(width=_UNLIMITED, color_system=None, highlight=False)
+    prose_width = min(console.width, WIDEST_PROSE)
+    glyphs = ASCII if is_ascii_only(console.encoding) else UNICODE
+    if not has_own_width(sys.stdout):
+        console.width = _UNLIMITED
     chosen = f"`{auto}`" if auto else "the whole model"
     with console.capture() as capture:
         console.print(_fitting_table(rows, auto, console))
         console.print()
-        console.print(Text(printable(f"`--layer auto` takes {chosen}: {reason}")))
-        for text in left_out:
-            said = f"not listed: the layers {text}, which are not registered (`gradflow audit` tells more)"
-            console.print(Text(printable(said), style="yellow"))
-        for text in assumptions:
-            console.print(Text(printable(f"assumed: {text}"), style="dim"))
+        sentences = [(f"`--layer auto` takes {chosen}: {reason}", "gf.plain")]
+        sentences += [
+            (f"not listed: the layers {text}, which are not registered (`gradflow audit` tells more)", "gf.warning")
+            for text in left_out
+        ]
+        sentences += [(f"assumed: {text}", "gf.dim") for text in assumptions]
+        for text, style in sentences:
+            for line in fill(styled(printable(text), glyphs, style), width=prose_width, indent=2):
+                console.print(line)
     lines = "\n".join(line.rstrip() for line in capture.get().splitlines())
     # only now: a narrow terminal may have broken a name before its colons
     print(inert(lines, has_colour=console.is_terminal))

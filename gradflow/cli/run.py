@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -226,9 +227,31 @@ def _show(report: Report, format_: str, output: Path | None, outputs: Outputs, *
         from gradflow.watch.observers.running import flush
 
         flush(sys.stdout)
-    if format_ == "text" and not report.diagnostics:
-        from gradflow.watch.explaining import summary
+    if format_ == "text":
+        _say_text(report)
+    else:
+        say(FORMATS[format_](report).rstrip("\n"))
 
-        say(summary(report))
+
+def _say_text(report: Report) -> None:
+    from gradflow.render.console import WIDEST_PROSE, has_own_width, make_console
+
+    # what a program has put in the place of stderr need not be a stream
+    stream = sys.stderr if isinstance(sys.stderr, io.TextIOWrapper) else io.StringIO()
+    console = make_console(stream)
+    if report.diagnostics:
+        from gradflow.render.terminal import print_report
+
+        with console.capture() as captured:
+            print_report(report, console)
+        say(captured.get().rstrip("\n"), has_colour=console.is_terminal)
         return
-    say(FORMATS[format_](report).rstrip("\n"))
+    from rich.text import Text
+
+    from gradflow.render.paragraph import fill
+    from gradflow.watch.explaining import summary
+
+    text = summary(report)
+    if has_own_width(stream):
+        text = "\n".join(line.plain for line in fill(Text(text), width=min(console.width, WIDEST_PROSE), indent=2))
+    say(text)

@@ -14,7 +14,7 @@ from rich.text import Text
 from gradflow.printable import inert
 from gradflow.render.theme import THEME
 
-__all__ = ["NARROWEST", "WIDEST_PROSE", "is_ascii_only", "make_console", "print_lines", "text_of"]
+__all__ = ["NARROWEST", "WIDEST_PROSE", "has_own_width", "is_ascii_only", "make_console", "print_lines", "text_of"]
 
 NARROWEST, WIDEST_PROSE = 60, 110
 _PIPED_WIDTH = 100
@@ -32,7 +32,7 @@ def make_console(file: TextIO | None = None, *, no_color: bool | None = None) ->
     """
     stream = sys.stdout if file is None else file
     interactive = stream.isatty() and os.environ.get("TERM") != "dumb"
-    width = None if stream.isatty() or os.environ.get("COLUMNS") else _PIPED_WIDTH
+    width = None if has_own_width(stream) else _PIPED_WIDTH
     return Console(
         file=stream,
         width=width,
@@ -45,6 +45,11 @@ def make_console(file: TextIO | None = None, *, no_color: bool | None = None) ->
         emoji=False,
         markup=False,
     )
+
+
+def has_own_width(stream: TextIO) -> bool:
+    """Whether lines of a stream have an end of their own: in a terminal, and where ``COLUMNS`` says so."""
+    return stream.isatty() or bool(os.environ.get("COLUMNS"))
 
 
 def text_of(lines: Iterable[Text], *, width: int, color: bool) -> str:
