@@ -50,13 +50,14 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
     repair: Repair | None = None
     if loss.is_mended:
         others = _and_others(evidence, loss)
-        mended = f"with this cut{others} mended"
         changes = f"changes by {share} of the larger of its two L2 norms"
-        notes.append(f"tried: {mended}, the gradient at {subject} {changes}")
+        notes.append(f"tried: with this cut{others} mended, the gradient at {subject} {changes}")
+        # how much is said once, in the note
+        mended = "with all of these cuts mended, the gradient" if others else "the gradient then"
         repair = Repair(
             description=text.helps[0],
             verified=True,
-            outcome=f"{mended}, the gradient {changes}" if others else f"the gradient then {changes}",
+            outcome=f"{mended} changes, as noted above",
         )
     elif not loss.estimates:
         moved = f"with the values of {subject} moved a little, {evidence.score} does not follow its gradient"

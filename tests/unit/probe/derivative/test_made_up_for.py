@@ -88,6 +88,12 @@ def test_a_change_is_a_share_of_the_larger_gradient(x: torch.Tensor) -> None:
     assert "changes by 100% of the larger of its two L2 norms" in told.notes[0]
 
 
+def test_how_much_a_mended_cut_changes_is_said_once(x: torch.Tensor) -> None:
+    shown = " ".join(str(gradflow.check(Scaled(), "body", inputs=x[:, :3])).split())
+    assert shown.count("100%") == 1
+    assert "tried: the gradient then changes, as noted above" in shown
+
+
 class Teacher(nn.Module):
     """Two stops on one way: mending one of them alone changes nothing."""
 
