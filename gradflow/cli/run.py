@@ -234,24 +234,15 @@ def _show(report: Report, format_: str, output: Path | None, outputs: Outputs, *
 
 
 def _say_text(report: Report) -> None:
-    from gradflow.render.console import WIDEST_PROSE, has_own_width, make_console
+    if not report.diagnostics:
+        from gradflow.watch.explaining import summary
+
+        say(summary(report))  # one line, however long
+        return
+    from gradflow.render.terminal import make_console, print_report
 
     # what a program has put in the place of stderr need not be a stream
-    stream = sys.stderr if isinstance(sys.stderr, io.TextIOWrapper) else io.StringIO()
-    console = make_console(stream)
-    if report.diagnostics:
-        from gradflow.render.terminal import print_report
-
-        with console.capture() as captured:
-            print_report(report, console)
-        say(captured.get().rstrip("\n"), has_colour=console.is_terminal)
-        return
-    from rich.text import Text
-
-    from gradflow.render.paragraph import fill
-    from gradflow.watch.explaining import summary
-
-    text = summary(report)
-    if has_own_width(stream):
-        text = "\n".join(line.plain for line in fill(Text(text), width=min(console.width, WIDEST_PROSE), indent=2))
-    say(text)
+    console = make_console(sys.stderr if isinstance(sys.stderr, io.TextIOWrapper) else io.StringIO())
+    with console.capture() as captured:
+        print_report(report, console)
+    say(captured.get().rstrip("\n"), has_colour=console.is_terminal)

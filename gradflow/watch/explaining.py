@@ -56,6 +56,7 @@ from gradflow.watch.rules.training import learns_nothing, steps_along_nan
 from gradflow.watch.rules.unanswered import no_gradient_came
 from gradflow.watch.rules.wrong_formula import formula_is_wrong
 from gradflow.watch.rules.zero_steps import optimizer_steps_along_zeros
+from gradflow.watch.unseen_holders import without_unseen_holders
 
 __all__ = ["explain_observation", "findings_in", "summary"]
 
@@ -133,6 +134,9 @@ def _findings_and_doubts(
         if explained >= _QUESTIONS_EXPLAINED:
             left_out += len(asked) - number
             break
+    if is_block:
+        found, unseen = without_unseen_holders(observation, found)
+        doubts.update(dict.fromkeys(unseen))
     if not found and not doubts:
         found.extend(message_only(observation))
     found.extend(backward_raised_somehow(observation, found))

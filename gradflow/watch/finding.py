@@ -18,7 +18,8 @@ class Finding:
     """``rank`` orders findings: what ended the program first, then what was looked at, then the rest.
 
     ``operation`` is when the program met it, ``cut_at`` the operation at which the gradient is lost, if one is known.
-    ``question`` is the gradient that the finding is about, where it is about one.
+    ``question`` is the gradient that the finding is about, where it is about one. ``unheld`` are parameters of which it
+    takes for granted that no optimizer holds them; ``says_unheld`` is whether it says so, or is only weighed by it.
     """
 
     diagnostic: Diagnostic
@@ -30,6 +31,8 @@ class Finding:
     operation: int = 0
     cut_at: int = -1
     question: Question | None = None
+    unheld: tuple[int, ...] = ()
+    says_unheld: bool = True
 
 
 def finding(
@@ -48,6 +51,7 @@ def finding(
     score: str = "",
     rank: int = 1,
     operation: int = 0,
+    unheld: tuple[int, ...] = (),
 ) -> Finding:
     """A finding with its diagnostic; annotations without a place, or at the place itself, are left out."""
     return Finding(
@@ -70,6 +74,7 @@ def finding(
         score=score,
         rank=rank,
         operation=operation,
+        unheld=unheld,
     )
 
 

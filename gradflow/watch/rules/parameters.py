@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.writes import before_writes
@@ -21,10 +22,11 @@ def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
         held = set(optimizer.parameters) - optimizer.dropped
         for replaced in observation.replacements:
             gone, since = held & set(replaced.old), replaced.operation
+            lone = _left_alone(observation, replaced)
             if (
                 not gone
                 or not optimizer.operation <= since <= optimizer.last_step[1]
-                or not _are_left_alone(observation, replaced)
+                or not lone
                 or _got_gradient(observation, gone, since)
                 or _may_have_got_one(observation, optimizer, gone, since)
             ):
@@ -43,14 +45,15 @@ def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
                     is_parameter=True,
                     rank=2,
                     operation=replaced.operation,
+                    unheld=lone,
                 )
             )
             break
     return tuple(found)
 
 
-def _are_left_alone(observation: Observation, replaced: Replacement) -> bool:
-    """Whether gradients arrive at what has come, or at what was put in its place later, and no optimizer holds it."""
+def _left_alone(observation: Observation, replaced: Replacement) -> tuple[int, ...]:
+    """Of what has come, or was put in its place later, where gradients arrive and what no optimizer holds."""
     new = set(replaced.new)
     for later in observation.replacements:
         if later.operation >= replaced.operation and new & set(later.old):
@@ -60,7 +63,7 @@ def _are_left_alone(observation: Observation, replaced: Replacement) -> bool:
     held = {first(value) for optimizer in observation.optimizers for value in optimizer.parameters}
     lone = {first(value) for value in new} - held
     later_passes = (one for one in observation.backwards if one.operation >= replaced.operation)
-    return any(first(value) in lone for one in later_passes for value in one.arrived)
+    return tuple(dict.fromkeys(value for one in later_passes for value in one.arrived if first(value) in lone))
 
 
 def optimizer_holds_a_copy(observation: Observation) -> tuple[Finding, ...]:
@@ -146,6 +149,7 @@ def parameters_unregistered(observation: Observation) -> tuple[Finding, ...]:
     for key, span in observation.unregistered.items():
         module = observation.modules[key]
         if span is not None and module.is_trainable and not held & set(module.parameters):
-            found.append(unregistered(observation, key, span, "connected"))
+            told = unregistered(observation, key, span, "connected")
+            found.append(replace(told, unheld=tuple(module.parameters), says_unheld=False))
     names = {f.diagnostic.location: f for f in reversed(found)}
     return tuple(names.values())

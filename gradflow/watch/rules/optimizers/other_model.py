@@ -113,6 +113,7 @@ def _left_behind(
         is_parameter=True,
         rank=2,
         operation=optimizer.operation,
+        unheld=new,
     )
 
 
@@ -133,4 +134,5 @@ def _given_twice(observation: Observation, first: Optimizer, second: Optimizer, 
         is_parameter=True,
         rank=2,
         operation=second.operation,
+        unheld=lacking,
     )

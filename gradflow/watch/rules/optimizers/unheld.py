@@ -78,4 +78,5 @@ def _told(observation: Observation, optimizer: Optimizer, values: list[int]) -> 
         is_parameter=True,
         rank=2,
         operation=optimizer.operation,
+        unheld=tuple(values),
     )

@@ -1,0 +1,36 @@
+"""What an optimizer may hold that was made before a watched block and did not step in it: nobody saw that one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gradflow.watch.events import Observation
+from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.facts.writes import before_writes
+from gradflow.watch.finding import Finding, as_warning
+
+__all__ = ["without_unseen_holders"]
+
+
+def without_unseen_holders(observation: Observation, found: Iterable[Finding]) -> tuple[list[Finding], tuple[str, ...]]:
+    """The findings of a block without those that take an optimizer for absent that may only not have been seen.
+
+    In their place comes what is not determined. A finding that is only weighed by it is a warning at most.
+    """
+    kept: list[Finding] = []
+    doubts: dict[str, None] = {}
+    for one in found:
+        older = tuple(value for value in one.unheld if not _is_made_inside(observation, value))
+        if older and one.says_unheld:
+            names = parameter_names(observation, older)
+            why = "one that was made before the block and does not step in it is not seen"
+            doubts[f"whether an optimizer holds {names}, because {why}"] = None
+        else:
+            kept.append(as_warning(one) if older else one)
+    return kept, tuple(doubts)
+
+
+def _is_made_inside(observation: Observation, value: int) -> bool:
+    """Whether a parameter came to be in the block: no older optimizer was given it."""
+    first = before_writes(observation.trace, value)
+    return observation.trace.values.producer[first] >= 0 or any(one in observation.made_when for one in (value, first))
