@@ -197,7 +197,8 @@ def _draw(report: Report, pictures: list[Path], outputs: Outputs) -> None:
 
 def _why_no_graph(report: Report) -> str:
     if report.diagnostics:
-        return f"what was found is not about one gradient ({report.diagnostics[0].code})"
+        first = " first" if len(report.diagnostics) > 1 else ""
+        return f"what was found{first} is not about one gradient ({report.diagnostics[0].code})"
     if not report.connected:
         return f"it is not determined what went wrong, if anything did: {'; '.join(report.undetermined)}"
     return "nothing wrong was found with a gradient" if report.is_clear else "there is no gradient to draw"

@@ -286,7 +286,12 @@ def _line(report: Report) -> str:
 
 
 def _picture(observation: Observation, first: Finding | None) -> FlowGraph:
-    """Of the first finding; empty where it is not about one gradient, and where nothing is wrong."""
-    if first is None or first.question is None or first.question.target < 0:
+    """Of the first finding; empty where no path belongs to it, and where nothing is wrong."""
+    question = first.question if first is not None else None
+    if first is None or question is None:
         return FlowGraph()
-    return draw_question(observation, first.question)
+    if question.target >= 0:
+        return draw_question(observation, question, question.target)
+    # of a term of the score, the rest would be missing
+    is_whole = first.source >= 0 and question.score == question.backward.score
+    return draw_question(observation, question, first.source) if is_whole else FlowGraph()

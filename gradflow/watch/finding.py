@@ -18,8 +18,9 @@ class Finding:
     """``rank`` orders findings: what ended the program first, then what was looked at, then the rest.
 
     ``operation`` is when the program met it, ``cut_at`` the operation at which the gradient is lost, if one is known.
-    ``question`` is the gradient that the finding is about, where it is about one. ``unheld`` are parameters of which it
-    takes for granted that no optimizer holds them; ``says_unheld`` is whether it says so, or is only weighed by it.
+    ``question`` is the gradient that the finding is about, where it is about one; ``source`` is the value that its path
+    begins at, where the question is about several. ``unheld`` are parameters of which it takes for granted that no
+    optimizer holds them, and ``if_held`` is what else is to be said where that is not known; nothing by default.
     """
 
     diagnostic: Diagnostic
@@ -31,8 +32,9 @@ class Finding:
     operation: int = 0
     cut_at: int = -1
     question: Question | None = None
+    source: int = -1
     unheld: tuple[int, ...] = ()
-    says_unheld: bool = True
+    if_held: Diagnostic | None = None
 
 
 def finding(

@@ -21,13 +21,13 @@ from gradflow.watch.finding import Finding
 __all__ = ["draw_question", "with_own_path"]
 
 
-def draw_question(observation: Observation, question: Question) -> FlowGraph:
-    """What leads to the score, and what was made from the target before the gradient was asked for.
+def draw_question(observation: Observation, question: Question, source: int) -> FlowGraph:
+    """What leads to the score, and what was made from ``source`` before the gradient was asked for.
 
     Of a parameter, or of another leaf that every step of a program uses, only what leads to this very score.
     """
-    evidence = evidence_for(observation, question)
-    dependence = _of_this_step(evidence, question, is_leaf=is_leaf_value(observation.trace, question.target))
+    evidence = evidence_for(observation, question, (source,))
+    dependence = _of_this_step(evidence, question, is_leaf=is_leaf_value(observation.trace, source))
     return build_flow_graph(evidence.trace, dependence, evidence.target)
 
 
@@ -37,7 +37,7 @@ def with_own_path(observation: Observation, found: Finding) -> Diagnostic:
         return found.diagnostic
     score = score_text(observation, found.question.backward).strip("`")
     target, _ = name_of_value(observation, found.question.target)
-    nodes = draw_question(observation, found.question).path()
+    nodes = draw_question(observation, found.question, found.question.target).path()
     return replace(found.diagnostic, path=tuple(step_of(node, score=score, target=target) for node in nodes))
 
 

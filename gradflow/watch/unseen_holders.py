@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
+from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.names import parameter_names
 from gradflow.watch.facts.writes import before_writes
-from gradflow.watch.finding import Finding, as_warning
+from gradflow.watch.finding import Finding
 
 __all__ = ["without_unseen_holders"]
 
@@ -15,19 +17,25 @@ __all__ = ["without_unseen_holders"]
 def without_unseen_holders(observation: Observation, found: Iterable[Finding]) -> tuple[list[Finding], tuple[str, ...]]:
     """The findings of a block without those that take an optimizer for absent that may only not have been seen.
 
-    In their place comes what is not determined. A finding that is only weighed by it is a warning at most.
+    In their place comes what they say where that is not known, or that it is not determined.
     """
     kept: list[Finding] = []
     doubts: dict[str, None] = {}
     for one in found:
         older = tuple(value for value in one.unheld if not _is_made_inside(observation, value))
-        if older and one.says_unheld:
+        if older and one.if_held is None:
             names = parameter_names(observation, older)
             why = "one that was made before the block and does not step in it is not seen"
             doubts[f"whether an optimizer holds {names}, because {why}"] = None
         else:
-            kept.append(as_warning(one) if older else one)
+            kept.append(_weaker(one, one.if_held) if older and one.if_held is not None else one)
     return kept, tuple(doubts)
+
+
+def _weaker(found: Finding, diagnostic: Diagnostic) -> Finding:
+    """A remark stays one."""
+    is_remark = found.diagnostic.severity == "info"
+    return replace(found, diagnostic=replace(diagnostic, severity="info") if is_remark else diagnostic)
 
 
 def _is_made_inside(observation: Observation, value: int) -> bool:

@@ -45,9 +45,19 @@ def engine_findings(observation: Observation, question: Question, evidence: Evid
                 rank=0 if question.error else 1,
                 operation=question.operation,
                 cut_at=operation_of(observation.trace, named, (evidence,)),
+                question=question,
+                source=_source_of(question, evidence),
             )
         )
     return tuple(found)
+
+
+def _source_of(question: Question, evidence: Evidence) -> int:
+    """Where the path that is shown begins, of several values that were to get a gradient."""
+    if question.target >= 0:
+        return question.target
+    values = evidence.dependence.way[:1] or evidence.trace.layer_values.get(evidence.target, ())[:1]
+    return next(iter(values), -1)
 
 
 def _of_all(question: Question, evidence: Evidence, diagnostic: Diagnostic) -> Diagnostic:

@@ -106,7 +106,13 @@ def _zero(observation: Observation, question: Question, evidence: Evidence, foun
     if diagnostic.name == "zero-multiplier":
         gate = _gate(observation, question, evidence, diagnostic.location)
         if gate is not None:
-            return replace(found, diagnostic=_starting_closed(observation, diagnostic, gate))
+            opens = _starting_closed(observation, diagnostic, gate)
+            if any(gate in optimizer.parameters for optimizer in observation.optimizers) or not observation.optimizers:
+                return replace(found, diagnostic=opens)
+            name, _ = name_of_value(observation, gate)
+            note = f"`{name}` gets a gradient itself, but no optimizer holds it: it stays zero"
+            stays = replace(diagnostic, notes=(*diagnostic.notes, note))
+            return replace(found, diagnostic=stays, unheld=(gate,), if_held=opens)
         place = _zero_factor(diagnostic.location)
         if place is not None:
             return replace(found, diagnostic=replace(diagnostic, location=place, label="zero comes from here"))
@@ -242,10 +248,6 @@ def _starting_closed(observation: Observation, diagnostic: Diagnostic, gate: int
         f"`{name}` is trainable and gets a gradient itself: once it has moved, gradients get through "
         "(LayerScale, ReZero and LoRA start like this on purpose)"
     )
-    holders = [optimizer for optimizer in observation.optimizers if gate in optimizer.parameters]
-    if observation.optimizers and not holders:
-        note = f"`{name}` gets a gradient itself, but no optimizer holds it: it stays zero"
-        return replace(diagnostic, notes=(*diagnostic.notes, note))
     return replace(
         diagnostic,
         severity="warning",

@@ -150,6 +150,8 @@ def parameters_unregistered(observation: Observation) -> tuple[Finding, ...]:
         module = observation.modules[key]
         if span is not None and module.is_trainable and not held & set(module.parameters):
             told = unregistered(observation, key, span, "connected")
-            found.append(replace(told, unheld=tuple(module.parameters), says_unheld=False))
+            found.append(
+                replace(told, unheld=tuple(module.parameters), if_held=replace(told.diagnostic, severity="warning"))
+            )
     names = {f.diagnostic.location: f for f in reversed(found)}
     return tuple(names.values())

@@ -114,6 +114,35 @@ def test_why_nothing_is_drawn(folder: Path, source: str, why: str, capsys: pytes
     assert capsys.readouterr().err.rstrip().endswith(f"gradflow: no graph was drawn, because {why}")
 
 
+CUT = """
+body, head = torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)
+optimizer = torch.optim.SGD([*body.parameters(), *head.parameters()])
+for _ in range(2):
+    loss = head(body(torch.ones(1, 2)).{way}).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        CUT.format(way="detach()"),
+        CUT.replace("loss.backward", "loss.round().requires_grad_().backward").format(way="detach()"),
+        CUT.replace("[*body.parameters(), *head.parameters()]", "body.parameters()").format(way="mul(0)"),
+    ],
+    ids=["some get none", "none gets any", "zero"],
+)
+def test_a_finding_about_what_an_optimizer_holds_is_drawn_with_its_path(
+    folder: Path, program: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "program.py").write_text(f"import torch\n{program}")
+    main(["run", "--svg", "x.svg", "program.py"])
+    assert "no graph was drawn" not in capsys.readouterr().err
+    assert "target parameter" in (folder / "x.svg").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", ["report", "report.any", "x.py", "x.log", ".hidden", "/dev/stdout"])
 def test_a_name_that_stands_for_no_kind_of_file_gets_text(name: str) -> None:
     assert chosen_format(None, Path(name), ("json", "text"), "a report") == "text"

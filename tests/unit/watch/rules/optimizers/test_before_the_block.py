@@ -115,6 +115,31 @@ def test_layers_in_a_list_are_a_warning_where_an_older_optimizer_may_hold_them()
     assert [(one.name, one.severity) for one in explained.report.diagnostics] == [("unregistered-params", "warning")]
 
 
+def _behind_a_zero(*, is_older: bool) -> Report:
+    """A factor that starts at zero, and that an optimizer may move."""
+    body, head = nn.Linear(3, 2), _closed()
+    optimizer, other = _sgd(body), _sgd(head)
+    with gradflow.explain(quiet=True) as explained:
+        head = head if is_older else _closed()
+        for _ in range(3):
+            _pass(lambda x: head(body(x)), optimizer)
+    other.step()
+    return explained.report
+
+
+def _closed() -> nn.Module:
+    head = nn.Linear(2, 2)
+    nn.init.zeros_(head.weight)
+    return head
+
+
+def test_a_factor_that_an_older_optimizer_may_move_is_not_said_to_stay_zero() -> None:
+    (older,), (newer,) = (_behind_a_zero(is_older=is_older).diagnostics for is_older in (True, False))
+    assert (older.name, newer.name) == ("zero-multiplier", "zero-multiplier")
+    assert not any("no optimizer holds it" in note for note in older.notes)
+    assert any("no optimizer holds it: it stays zero" in note for note in newer.notes)
+
+
 PROGRAM = """
 model, head = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), nn.Linear(4, 2)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
