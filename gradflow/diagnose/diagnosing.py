@@ -17,6 +17,7 @@ from gradflow.diagnose.rules.lost_in_backward import gradient_is_lost_in_backwar
 from gradflow.diagnose.rules.not_finite import gradient_is_not_finite
 from gradflow.diagnose.rules.partial import some_ways_are_cut
 from gradflow.diagnose.rules.position_not_read import position_is_not_read
+from gradflow.diagnose.rules.replaced_by_a_copy import what_stands_in_is_cut
 from gradflow.diagnose.rules.taken_by_hook import gradient_is_taken_by_hook
 from gradflow.diagnose.rules.takes_no_part import layer_never_ran, output_is_discarded
 from gradflow.diagnose.rules.unrecorded import nothing_requires_grad
@@ -45,6 +46,7 @@ ALL_RULES: tuple[Rule, ...] = (
     position_is_not_read,
     layer_ran_on_nothing,
     gradient_is_taken_by_hook,
+    what_stands_in_is_cut,
     gradient_is_zero,
     custom_function_is_no_derivative,
     some_ways_are_cut,
@@ -56,6 +58,7 @@ _OF_THE_WHOLE_GRADIENT = (
     gradient_is_lost_in_backward,
     output_is_discarded,
     position_is_not_read,
+    what_stands_in_is_cut,
     gradient_is_zero,
     gradient_is_verified,
 )

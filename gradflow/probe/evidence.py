@@ -185,6 +185,9 @@ class NodeFlow:
     writes_over
         At an end where values are put in the place of others: whether any of the target's were; ``None`` where that is
         not known.
+    moves_score
+        At such an end, where what is put there was computed from the target: whether the score was seen to move with
+        it; ``None`` where that is not known.
     share
         How much is left where entries of the gradient are added up, at the node or on the way into it, relative to the
         largest of them: next to nothing where they cancel. 1 where that was not looked at.
@@ -219,6 +222,7 @@ class NodeFlow:
     passed_count: int = 0
     zeros_go_through: frozenset[int] = frozenset()
     writes_over: bool | None = None
+    moves_score: bool | None = None
     share: float = 1.0
 
     @property

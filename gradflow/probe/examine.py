@@ -36,6 +36,7 @@ from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.losses.partial_causes import stopped_while_switched_off
 from gradflow.probe.moving.far_moves import is_moved_by
 from gradflow.probe.moving.influence import find_influence
+from gradflow.probe.moving.stand_ins import with_stand_ins
 from gradflow.probe.moving.written_over import with_written_over
 from gradflow.probe.other_runs.by_chance import is_called_by_chance
 from gradflow.probe.other_runs.redrawn import with_other_draws
@@ -257,6 +258,9 @@ class _Examination:
             if all(m.is_zero for m in looked_at if m.arrived):
                 for add_to in (with_other_draws, with_written_over):
                     self.flows = add_to(self.laboratory, self.trace, self.target, self.flows)
+                self.flows = with_stand_ins(
+                    self.laboratory, self.trace, self.target, self.flows, dependence, self.index
+                )
                 self.why_zero = why_zero(self.laboratory, self.trace, self.flows, self.target, self.index, self.starts)
                 self.undetermined += self.why_zero.undetermined
             birth = next((flow for flow in self.flows if flow.incoming_finite and not flow.outgoing_finite), None)

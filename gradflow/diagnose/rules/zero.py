@@ -13,6 +13,7 @@ from gradflow.diagnose.operation_place import operation_place
 from gradflow.diagnose.random_zero import tried_with_other_draws
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.values.rest_of_target import is_rest_alive
+from gradflow.diagnose.values.stand_ins import cuts_behind_end
 from gradflow.diagnose.values.zero_start import as_long_as, label_of, once_moved, way_out
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.diagnose.written import written
@@ -27,7 +28,10 @@ _MOST = 4
 
 
 def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
-    """The operations that a gradient reached and at which it ended, nearest to the score first."""
+    """The operations that a gradient reached and at which it ended, nearest to the score first.
+
+    Without those behind which the score reads what was computed from the target by a way that is cut.
+    """
     if verdict_of(evidence) != "zero" or empty_result(evidence) >= 0 or evidence.taking_hooks:
         return ()
     if evidence.slice and is_rest_alive(evidence):
@@ -39,7 +43,10 @@ def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
         # moving them alone lets the gradient arrive: whatever else it ends at is not in its way
         return (_behind_zero(evidence, ends[0]),)
     found: dict[tuple[str, SourceSpan | None], Diagnostic] = {}
-    for flow in ends:
+    own = [flow for flow in ends if not cuts_behind_end(evidence, flow)]
+    if ends and not own:
+        return ()
+    for flow in own:
         diagnostic = _at(evidence, flow)
         told = found.setdefault((diagnostic.name, diagnostic.location), diagnostic)
         if told.module != diagnostic.module:

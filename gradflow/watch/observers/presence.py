@@ -1,4 +1,4 @@
-"""Whether the recorder is on torch's stack of function modes."""
+"""Puts the recorder on torch's stack of function modes, and takes it off."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["is_on_stack", "on_stack", "take_off"]
+from gradflow.torch_facts.function_modes import is_on_stack
 
-
-def is_on_stack(mode: TorchFunctionMode) -> bool:
-    """Whether a mode is anywhere on this thread's stack; not so while torch runs what it was handed."""
-    length = torch._C._len_torch_function_stack()
-    return any(torch._C._get_function_stack_at(i) is mode for i in range(length))
+__all__ = ["on_stack", "take_off"]
 
 
 def take_off(mode: TorchFunctionMode) -> bool:
