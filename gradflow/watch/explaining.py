@@ -39,6 +39,7 @@ from gradflow.watch.rules.mixing import gradient_and_activation_differ
 from gradflow.watch.rules.mixing_in_arrays import weight_gradient_in_arrays
 from gradflow.watch.rules.module_backward import module_defines_backward
 from gradflow.watch.rules.non_leaf import grad_of_non_leaf, guarded_grad_of_non_leaf
+from gradflow.watch.rules.optimizers.left_behind import others_are_moved
 from gradflow.watch.rules.optimizers.left_gradients import gradients_pile_up, gradients_stay_behind
 from gradflow.watch.rules.optimizers.module_flag import flag_of_a_module
 from gradflow.watch.rules.optimizers.never_moves import optimizer_never_moves
@@ -81,6 +82,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     plain_tensor_never_learns,
     optimizer_moves_nothing,
     optimizer_never_moves,
+    others_are_moved,
     optimizer_holds_constants,
     optimizer_of_another_model,
     term_has_no_history,

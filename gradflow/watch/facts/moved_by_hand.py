@@ -1,0 +1,45 @@
+"""Parameters that the program, or a library of it, moves along their gradients without an optimizer of torch.
+
+What an optimizer of another library holds nobody says. That it has stepped shows: after a backward pass that brought
+them gradients, leaves that require grad are written to while nothing is recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradflow.trace.data import Trace
+from gradflow.watch.events import Observation
+from gradflow.watch.facts.writes import writes_in_place
+
+__all__ = ["moved_by_hand", "written_by"]
+
+
+def moved_by_hand(observation: Observation) -> frozenset[int]:
+    """The leaves to which a gradient came that is more than zero, and that were written to since."""
+    trace = observation.trace
+    memory = trace.values.memory
+    held = {memory[value] for optimizer in observation.optimizers for value in optimizer.parameters}
+    since: dict[int, int] = {}
+    for backward in observation.backwards:
+        if backward.kind == "backward" and not backward.error:
+            for value, (largest, _) in backward.arrived.items():
+                if largest > 0 and memory[value] not in held:
+                    since.setdefault(value, backward.operation)
+    by_memory = {memory[value]: value for value in since}
+    return frozenset(
+        leaf
+        for row in range(min(since.values(), default=len(trace)), len(trace))
+        for written in written_by(trace, row)
+        if (leaf := by_memory.get(memory[written], -1)) >= 0 and since[leaf] <= row
+    )
+
+
+def written_by(trace: Trace, row: int) -> Iterator[int]:
+    """The tensors that an operation writes to: its first argument, or all of a list that is that."""
+    if trace.name_of(row) == "requires_grad_" or not writes_in_place(trace, row):
+        return
+    start = trace.operations.input_start[row]
+    for offset, value in enumerate(trace.inputs_of(row)):
+        if trace.operations.argument[start + offset] == 0:
+            yield value
