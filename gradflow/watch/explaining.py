@@ -42,6 +42,7 @@ from gradflow.watch.rules.non_leaf import grad_of_non_leaf, guarded_grad_of_non_
 from gradflow.watch.rules.optimizers.left_behind import others_are_moved
 from gradflow.watch.rules.optimizers.left_gradients import gradients_pile_up, gradients_stay_behind
 from gradflow.watch.rules.optimizers.module_flag import flag_of_a_module
+from gradflow.watch.rules.optimizers.module_left_out import module_is_left_out
 from gradflow.watch.rules.optimizers.never_moves import optimizer_never_moves
 from gradflow.watch.rules.optimizers.never_trainable import optimizer_holds_constants
 from gradflow.watch.rules.optimizers.other_model import optimizer_of_another_model
@@ -85,6 +86,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     others_are_moved,
     optimizer_holds_constants,
     optimizer_of_another_model,
+    module_is_left_out,
     term_has_no_history,
     steps_along_nan,
     score_is_not_finite,

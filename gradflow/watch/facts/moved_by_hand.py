@@ -6,13 +6,10 @@ them gradients, leaves that require grad are written to while nothing is recorde
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from gradflow.trace.data import Trace
 from gradflow.watch.events import Observation
-from gradflow.watch.facts.writes import writes_in_place
+from gradflow.watch.facts.writes import written_by
 
-__all__ = ["moved_by_hand", "written_by"]
+__all__ = ["moved_by_hand"]
 
 
 def moved_by_hand(observation: Observation) -> frozenset[int]:
@@ -33,13 +30,3 @@ def moved_by_hand(observation: Observation) -> frozenset[int]:
         for written in written_by(trace, row)
         if (leaf := by_memory.get(memory[written], -1)) >= 0 and since[leaf] <= row
     )
-
-
-def written_by(trace: Trace, row: int) -> Iterator[int]:
-    """The tensors that an operation writes to: its first argument, or all of a list that is that."""
-    if trace.name_of(row) == "requires_grad_" or not writes_in_place(trace, row):
-        return
-    start = trace.operations.input_start[row]
-    for offset, value in enumerate(trace.inputs_of(row)):
-        if trace.operations.argument[start + offset] == 0:
-            yield value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradflow.trace.operation_kinds import is_inplace_name
 from gradflow.watch.events import Backward, Observation
+from gradflow.watch.facts.writes import written_by
 
 __all__ = ["moved_by_none", "passes_between"]
 
@@ -37,7 +37,5 @@ def _is_written(observation: Observation, value: int, since: int) -> bool:
     trace = observation.trace
     memory = trace.values.memory
     return any(
-        is_inplace_name(trace.name_of(row)) and memory[inputs[0]] == memory[value]
-        for row in range(since, len(trace))
-        if (inputs := trace.inputs_of(row)) and trace.name_of(row) != "requires_grad_"
+        memory[written] == memory[value] for row in range(since, len(trace)) for written in written_by(trace, row)
     )

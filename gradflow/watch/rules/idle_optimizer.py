@@ -10,12 +10,13 @@ from gradflow.graph.dependence import analyse
 from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, Measured
 from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import ALIASING, is_inplace_name
+from gradflow.trace.operation_kinds import ALIASING
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.names import parameter_names
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.facts.watched import is_seen_to_the_end
+from gradflow.watch.facts.writes import written_by
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.optimizers.cleared import gradients_are_gone, gradients_are_zero
@@ -211,14 +212,10 @@ def _name(observation: Observation, value: int) -> str:
 def _written(trace: Trace, values: tuple[int, ...], optimizer: Optimizer) -> set[int]:
     """Those that the program itself changes from step to step, as a moving average does."""
     same = {value: value for value in values}
-    found = set()
+    found: set[int] = set()
     for operation in range(optimizer.steps[0][1], optimizer.last_step[1]) if optimizer.steps else ():
+        found.update(same[value] for value in written_by(trace, operation) if value in same)
         inputs = trace.inputs_of(operation)
-        if not inputs or inputs[0] not in same:
-            continue
-        name = trace.name_of(operation)
-        if is_inplace_name(name) and name != "requires_grad_":
-            found.add(same[inputs[0]])
-        elif name in ALIASING:
+        if inputs and inputs[0] in same and trace.name_of(operation) in ALIASING:
             same.update(dict.fromkeys(trace.outputs_of(operation), same[inputs[0]]))
     return found
