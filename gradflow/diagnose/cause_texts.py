@@ -122,6 +122,12 @@ def _rewrap(operation: str) -> CauseText:
             note="`Variable(x)` is left over from PyTorch 0.3: today it only cuts off what `x` was computed from",
             helps=("use the tensor itself instead of `Variable(...)`",),
         )
+    if operation == "_make_subclass":
+        return CauseText(
+            label="made into a tensor of another class, without history",
+            note="`torch.Tensor._make_subclass` makes a new leaf: gradients stop at it",
+            helps=("use `tensor.as_subclass(...)`, which keeps the history",),
+        )
     if operation in ("data=", CHANGED_THROUGH_VIEW):
         return CauseText(
             label="only the numbers are copied, not their history",

@@ -29,7 +29,7 @@ __all__ = [
 DETACHING = frozenset({"detach", "detach_", "data"})
 """Return the same values without their history."""
 
-REWRAPPING = frozenset({"tensor", "new_tensor", "Parameter", "Variable", "Tensor", "data="})
+REWRAPPING = frozenset({"tensor", "new_tensor", "Parameter", "Variable", "Tensor", "data=", "_make_subclass"})
 """Copy values into a new leaf."""
 
 SWITCHES = frozenset({"requires_grad_", "requires_grad="})
@@ -79,7 +79,7 @@ SHAPE_ONLY: dict[str, frozenset[int]] = {
 
 ALIASING = frozenset({
     "detach", "data", "alias", "as_tensor", "Parameter", "Variable", "from_numpy", "numpy", "as_subclass",
-    "from_dlpack",
+    "from_dlpack", "_make_subclass",
 })  # fmt: skip
 """Their result may share memory with their first argument although autograd does not call it a view."""
 
@@ -99,7 +99,7 @@ REPLACING = frozenset({
 FROM_ARRAYS = frozenset({"from_numpy", "frombuffer", "from_dlpack", "__array_wrap__"})
 """Make a tensor of an array; ``__array_wrap__`` is how NumPy hands back what it computed from a tensor."""
 
-IMPORTS = frozenset({"tensor", "as_tensor", "asarray", "new_tensor", "_make_subclass"})
+IMPORTS = frozenset({"tensor", "as_tensor", "asarray", "new_tensor"})
 """Take values from outside torch (arrays, lists) as well as from tensors."""
 
 INPLACE_CAPABLE = frozenset({

@@ -21,7 +21,7 @@ from torch.utils.checkpoint import CheckpointFunction
 from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import modules_in
 from gradflow.location import is_installed
-from gradflow.trace.calls.as_subclass import recorded_as_subclass
+from gradflow.trace.calls.subclasses import record_subclasses
 from gradflow.trace.conduct.replacing import put, replace
 from gradflow.trace.conduct.whose_error import is_ours, run_theirs
 from gradflow.trace.recorder import Recorder
@@ -69,7 +69,7 @@ def watched(recorder: Recorder, model: torch.nn.Module | None = None) -> Iterato
         replace_function(stack, torch.utils.dlpack, "to_dlpack", to_dlpack, own)
         replace(stack, torch.autograd.Function, "apply", _recorded_apply(noting))
         _replace_bound_applies(stack, [*own, *(modules_in(model) if model is not None else ())])
-        replace(stack, torch.Tensor, "as_subclass", recorded_as_subclass(noting))
+        record_subclasses(stack, noting)
         replace(stack, torch.nn.Parameter, "__new__", _recorded_parameter(noting))
         replace(stack, type(torch.autograd.Variable), "__call__", _recorded_variable(noting))
         _replace_inference_mode(stack, noting)

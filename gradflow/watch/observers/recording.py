@@ -302,7 +302,7 @@ class ProgramRecorder(Recorder):
             text in _HANDED_THROUGH or (self._version >= 0 and version_of(tensor) == self._version)
         ):
             return  # the very tensor that went in: `x.to(device)` where it is there already, dropout in eval mode
-        if text == "Parameter":
+        if text == "Parameter" or (text == "_make_subclass" and isinstance(tensor, torch.nn.Parameter)):
             self._log.made_at[len(self.values.producer)] = self.operations.site[row]
             self._log.made_when[len(self.values.producer)] = row
             if not any(map(self._has_history, inputs)):

@@ -39,9 +39,14 @@ def tagged_and_back(h):
     return h.as_subclass(Tagged).detach().as_subclass(torch.Tensor)
 
 
+def made_anew(h):
+    return torch.Tensor._make_subclass(Tagged, h)
+
+
 @pytest.mark.parametrize(
     ("between", "verdict", "names"),
     [
+        (made_anew, "broken", ["tensor-rewrap"]),
         (tagged, "connected", []),
         (tagged_without_recording, "broken", ["no-grad"]),
         (tagged_and_back, "broken", ["detach"]),
@@ -51,6 +56,38 @@ def tagged_and_back(h):
 def test_the_way_goes_on_through_another_class(between, verdict, names, as_input):
     report = gradflow.check(Net(between), "body", inputs=as_input(torch.ones(2, 4)), target=0)
     assert (report.verdict, [found.name for found in report.diagnostics]) == (verdict, names)
+
+
+def test_with_the_history_kept_the_gradient_arrives():
+    report = gradflow.check(Net(made_anew), "body", inputs=torch.ones(2, 4), target=0)
+    assert report.diagnostics[0].helps[0].repair.verified
+
+
+class Scale(nn.Parameter):
+    """A class of parameters of one's own, as quantised weights are."""
+
+    def __new__(cls, data=None, requires_grad=True):
+        return torch.Tensor._make_subclass(cls, data, requires_grad)
+
+
+def test_a_parameter_of_ones_own_class_is_a_leaf_and_learns():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = Scale(torch.ones(4))
+
+        def forward(self, x):
+            return x * self.scale
+
+    with gradflow.explain(quiet=True) as explanation:
+        net = Scaled()
+        optimizer = torch.optim.SGD(net.parameters(), 0.1)
+        for _ in range(2):
+            optimizer.zero_grad()
+            net(torch.ones(2, 4)).sum().backward()
+            optimizer.step()
+    assert not explanation.report.diagnostics
+    assert explanation.report.seen == ("the parameter in `SGD` got a gradient in 2 of 2 steps",)
 
 
 def test_in_a_program_the_region_is_the_cause():
@@ -76,5 +113,5 @@ def test_it_is_torchs_own_again_and_gives_what_it_gave():
             x.as_subclass(3)
     z = x.as_subclass(Tagged)
     assert torch.Tensor.as_subclass is original
-    assert "as_subclass" not in vars(torch.Tensor)
+    assert {"as_subclass", "_make_subclass"}.isdisjoint(vars(torch.Tensor))
     assert seen == [(type(z), z.grad_fn is not None, z.data_ptr() == x.data_ptr(), z._base is x)]
