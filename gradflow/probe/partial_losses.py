@@ -18,6 +18,7 @@ from gradflow.probe.evidence import PartialLoss
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.losses.draws import Draws, ways_of_draws
 from gradflow.probe.losses.partial_causes import stopped_again, takes_a_part
+from gradflow.probe.losses.rounding import rounding_on_ways
 from gradflow.probe.losses.unrecorded_calls import ways_of_unrecorded_calls
 from gradflow.probe.mending.cut_ways import places_on_cut_ways
 from gradflow.probe.repair_plans import joined, plan_of
@@ -139,7 +140,7 @@ class PartialLosses:
             return self._seen_in_the_score(not_mended)
         for reason, ways_left in not_mended.items():
             self._leave_undetermined(ways_left, reason)
-        return self._told_from_made_up(tuple(losses.values()))
+        return self._told_from_made_up(self._told_from_rounding(tuple(losses.values()), dependence))
 
     def _not_measured(self, group: CutGroup) -> PartialLoss:
         return PartialLoss(
@@ -149,6 +150,14 @@ class PartialLosses:
             is_drawn=self._draws.is_drawn(group),
             estimates=self._draws.estimates(group),
         )
+
+    def _told_from_rounding(self, losses: tuple[PartialLoss, ...], dependence: Dependence) -> tuple[PartialLoss, ...]:
+        """Without those so small that rounding may be all of it, where the score moves as the gradient says."""
+        rounding = rounding_on_ways(self._trace, dependence)
+        small = [loss for loss in losses if loss.is_mended and loss.relative_difference <= rounding]
+        if not small or self._derivative().outcome != "agrees":
+            return losses
+        return tuple(loss for loss in losses if loss not in small)
 
     def _told_from_made_up(self, losses: tuple[PartialLoss, ...]) -> tuple[PartialLoss, ...]:
         """The same, held against how the score moves: what a hook puts back in is not missing (implicit gradients)."""

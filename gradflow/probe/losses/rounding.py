@@ -1,0 +1,31 @@
+"""How coarsely the gradient of a target is computed: numbers of a low precision stand on its ways to the score."""
+
+from __future__ import annotations
+
+import torch
+
+from gradflow.graph.dependence import Dependence
+from gradflow.trace.data import Trace
+
+__all__ = ["rounding_on_ways"]
+
+_STEPS = 4.0
+"""A gradient is rounded wherever a value was: some of it adds up, most of it does not."""
+
+
+def rounding_on_ways(trace: Trace, dependence: Dependence) -> float:
+    """Relative change of a gradient that may be nothing but rounding, in the coarsest dtype on its ways."""
+    numbers = {
+        trace.values.dtype[value]
+        for value, reaches in enumerate(dependence.reaches)
+        if reaches and dependence.carries[value]
+    }
+    dtypes = [getattr(torch, trace.dtypes[number], None) for number in numbers]
+    return _STEPS * max(
+        (
+            float(torch.finfo(dtype).eps)
+            for dtype in dtypes
+            if isinstance(dtype, torch.dtype) and (dtype.is_floating_point or dtype.is_complex)
+        ),
+        default=0.0,
+    )
