@@ -1,4 +1,4 @@
-"""A cut that changes nothing changes a gradient of low precision by its rounding; one that takes a part is told still."""
+"""A cut that changes nothing changes a gradient of low precision by its rounding; one that takes a part is told."""
 
 from __future__ import annotations
 
