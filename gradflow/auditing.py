@@ -31,6 +31,7 @@ from gradflow.diagnose.parameter_group import (
     placed,
 )
 from gradflow.diagnose.untold.left_open import left_open
+from gradflow.diagnose.values.bad_score import bad_score_finding
 from gradflow.errors import UsageError
 from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
 from gradflow.load.loading import workload_from_objects
@@ -49,6 +50,8 @@ from gradflow.probe.audit_evidence import GroupCause, UnitCount
 from gradflow.probe.audit_groups import state_of
 from gradflow.probe.derivative.harmful import harmful_losses
 from gradflow.probe.evidence import Measured
+from gradflow.probe.facts.bad_number import BadScore
+from gradflow.probe.forward_values.first_not_finite import bad_score
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.registering.copies import copies_of_groups
@@ -126,6 +129,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         if run.failure is not None:
             raise model_raised(run.failure)
         value = None if run.score is None else float(run.score.detach())
+        bad = bad_score(laboratory, run)
         say("walking the gradient back")
         everything = laboratory.parameters
         gradients = each_by_itself(differentiate(run, everything), laboratory.forward, everything)
@@ -174,6 +178,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         *(one for one in inactive_units(run.trace, recorder.counts) if (one.name, one.module) not in told),
         *_frozen(workload),
     )
+    diagnostics = (*diagnostics, *_of_score(run.trace, run.description, bad, diagnostics))
     diagnostics = tuple(_at_its_place(one, workload, run.trace, causes) for one in diagnostics)
     undetermined = (*(one.text for one in questions), *left_open(of_model, diagnostics, questions, causes))
     return AuditReport(
@@ -193,6 +198,15 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         ),
         undetermined=workload.told(tuple(dict.fromkeys((*not_whole, *not_checked, *undetermined, *not_judged)))),
     )
+
+
+def _of_score(trace: Trace, score: str, bad: BadScore | None, told: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """That the loss is no finite number, where no gradient that is none has been told at the same line."""
+    if bad is None:
+        return ()
+    found = bad_score_finding(trace, score, bad, location=trace.span_of(bad.made.operation) if bad.made else None)
+    is_told = any(one.code == found.code and found.location in (None, one.location) for one in told)
+    return () if is_told else (found,)
 
 
 def _reached(tensors: Mapping[str, torch.Tensor], states: Mapping[str, str]) -> dict[str, torch.Tensor]:

@@ -28,6 +28,7 @@ from gradflow.load.workload import Workload
 from gradflow.probe.branch_shares import AutogradFacts, measuring
 from gradflow.probe.evidence import Evidence, Measured
 from gradflow.probe.examine import examine
+from gradflow.probe.forward_values.first_not_finite import bad_score
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.targets.chosen_output import choose_outputs, told_outputs
@@ -153,7 +154,7 @@ def check_workload(
             chosen = (*chosen, *told_outputs(run, outputs))
             gradients = each_by_itself(together, laboratory.forward, tensors)
             _require_fitting(slice_, index, gradients)
-            class_index, value = run.class_index, _value(run)
+            class_index, value, bad = run.class_index, _value(run), bad_score(laboratory, run)
             run.score = None
             evidences = []
             for name in (*names, *tensors):
@@ -168,6 +169,7 @@ def check_workload(
                         index=index,
                         verify=verify,
                         redraw=True,
+                        bad_score=bad,
                     )
                 )
             maps = make_maps(laboratory, evidences, class_index, index) if cam else Maps()

@@ -18,6 +18,7 @@ from gradflow.diagnose.rules.not_finite import gradient_is_not_finite
 from gradflow.diagnose.rules.partial import some_ways_are_cut
 from gradflow.diagnose.rules.position_not_read import position_is_not_read
 from gradflow.diagnose.rules.replaced_by_a_copy import what_stands_in_is_cut
+from gradflow.diagnose.rules.score_not_finite import score_is_not_finite
 from gradflow.diagnose.rules.taken_by_hook import gradient_is_taken_by_hook
 from gradflow.diagnose.rules.takes_no_part import layer_never_ran, output_is_discarded
 from gradflow.diagnose.rules.unrecorded import nothing_requires_grad
@@ -43,6 +44,7 @@ ALL_RULES: tuple[Rule, ...] = (
     gradient_is_lost_in_backward,
     output_is_discarded,
     gradient_is_not_finite,
+    score_is_not_finite,
     position_is_not_read,
     layer_ran_on_nothing,
     gradient_is_taken_by_hook,

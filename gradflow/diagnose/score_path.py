@@ -97,7 +97,8 @@ def _stops(evidence: Evidence) -> dict[int, str]:
     """Operations at which a gradient came in and nothing of use went on, with the cause."""
     birth = next((flow for flow in evidence.flows if flow.incoming_finite and not flow.outgoing_finite), None)
     if birth is not None:
-        return {evidence.nan_made_at if evidence.nan_made_at >= 0 else birth.operation: "nan-singularity"}
+        made = evidence.made_in_forward
+        return {birth.operation if made is None else made.operation: "nan-singularity"}
     stops: dict[int, str] = {}
     lost = next((flow for flow in evidence.flows if any(magnitude is None for magnitude in flow.outgoing)), None)
     if lost is not None and not any(measured.arrived for measured in evidence.measured):

@@ -31,10 +31,15 @@ def verdict_of(evidence: Evidence) -> Verdict:
         return "wrong" if is_incomplete else "not determined"
     if not any(measured.entry_count for measured in arrived):
         return "unused"
+    bad = evidence.bad_score
     looked_at = [measured for measured in evidence.sliced if measured.arrived] or arrived
     # zero along the ways that are whole, and not so along the others, is no zero
-    if evidence.is_cancelled or (all(measured.is_zero for measured in looked_at) and not harmful_losses(evidence)):
+    is_zero = all(measured.is_zero for measured in looked_at) and not harmful_losses(evidence)
+    # what is infinite may be held there, as by a mask, and no gradient goes through that; a NaN is of no use to anybody
+    if (evidence.is_cancelled or is_zero) and (bad is None or bad.kind == "infinity"):
         return "zero"
+    if bad is not None:
+        return "nan"
     if is_incomplete or _is_shown_wrong(evidence):
         return "wrong"
     return "not determined" if evidence.unfollowed else "connected"

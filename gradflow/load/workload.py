@@ -55,6 +55,11 @@ class Objective:
     choice: Choice | None = None
     said: Callable[[], tuple[str, ...]] = tuple
 
+    @property
+    def is_of_everything(self) -> bool:
+        """Whether every entry counts, of whatever the model returned, with weights that nobody asked for."""
+        return self.choice is not None and self.choice.taken[1] < 0
+
     def score_of(self, output: Any, origins: Origins) -> tuple[torch.Tensor, str, int | None]:
         """The same as ``compute``, of the output of a run of which is known where its values come from."""
         if self.choice is None:

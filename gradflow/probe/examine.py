@@ -27,9 +27,10 @@ from gradflow.probe.evidence import (
 )
 from gradflow.probe.factors.why_zero import WhyZero, why_zero
 from gradflow.probe.factors.zero_parameters import named_factors
+from gradflow.probe.facts.bad_number import BadNumber, BadScore
 from gradflow.probe.failed_backward import explain_backward_error
 from gradflow.probe.formula_check import FormulaCheck
-from gradflow.probe.forward_values.first_nan import FirstNan, first_nan
+from gradflow.probe.forward_values.first_not_finite import made_before
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.layer_view import NotCalled
@@ -68,16 +69,17 @@ def examine(
     returned: ReturnedValues | None = None,
     redraw: bool = False,
     zero_starts: tuple[str, ...] | None = None,
+    bad_score: BadScore | None = None,
 ) -> Evidence:
     """Collect the evidence about one target from the base run and the experiments that it calls for.
 
-    ``gradients`` is what the target got; what another one got, or what was raised for it, has no part in the answer.
-    With ``verify``, a gradient that arrives is also compared with how the score moves; with ``redraw``, a layer that
-    did not run is looked for in runs that draw other random numbers. ``returned`` is what became of the values that
-    left torch, ``zero_starts`` what keeps a gradient zero, where that is known already.
+    ``gradients`` is what the target got; what another one got, or was raised for it, has no part in the answer. With
+    ``verify``, one that arrives is also compared with how the score moves, unless that is a ``bad_score``; with
+    ``redraw``, a layer that did not run is looked for in runs that draw other random numbers. ``returned`` is what
+    became of the values that left torch, ``zero_starts`` what keeps a gradient zero, where that is known already.
     """
     asked = (laboratory, run, gradients, target, slice_text, index, verify)
-    return _Examination(*asked, returned=returned, redraw=redraw, starts=zero_starts).evidence()
+    return _Examination(*asked, returned=returned, redraw=redraw, starts=zero_starts, bad=bad_score).evidence()
 
 
 NOT_FOLLOWED = (
@@ -99,6 +101,7 @@ class _Examination:
         returned: ReturnedValues | None,
         redraw: bool,
         starts: tuple[str, ...] | None,
+        bad: BadScore | None,
     ) -> None:
         self.laboratory = laboratory
         self.trace: Trace = run.trace
@@ -113,13 +116,14 @@ class _Examination:
         self.returned = returned
         self.redraw = redraw
         self.starts = starts
+        self.bad_score = bad
         self.derivative: DerivativeCheck | None = None
         self.undetermined: list[str] = [] if target not in gradients.partly_seen else [NOT_FOLLOWED]
         self.flows: tuple[NodeFlow, ...] = ()
         self.is_cancelled = False
         self.absorbed_at = -1
         self.why_zero = WhyZero()
-        self.first_nan: FirstNan | None = None
+        self.made_in_forward: BadNumber | None = None
         self.partial: tuple[PartialLoss, ...] = ()
         self.formulas: tuple[FormulaCheck, ...] = ()
         self.substitutes: frozenset[int] = frozenset()
@@ -209,8 +213,8 @@ class _Examination:
             objective_span=laboratory.workload.objective.span,
             function_spans=function_spans(self.run.functions),
             is_cancelled=self.is_cancelled,
-            nan_made_at=self.first_nan.operation if self.first_nan is not None else -1,
-            nan_of_infinity=self.first_nan is not None and self.first_nan.reads_infinity,
+            made_in_forward=self.made_in_forward,
+            bad_score=self.bad_score,
             is_partly_seen=target in self.gradients.partly_seen,
             absorbed_at=self.absorbed_at,
             taking_hooks=self.why_zero.taking_hooks,
@@ -265,7 +269,7 @@ class _Examination:
                 self.undetermined += self.why_zero.undetermined
             birth = next((flow for flow in self.flows if flow.incoming_finite and not flow.outgoing_finite), None)
             if birth is not None and birth.operation >= 0:
-                self.first_nan = first_nan(self.laboratory, self.trace, birth.operation)
+                self.made_in_forward = made_before(self.laboratory, self.trace, birth.operation)
             if any(not m.is_finite for m in measured if m.arrived):
                 return dependence
             if dependence.sides and not self.why_zero.taking_hooks and all(m.is_zero for m in measured if m.arrived):
@@ -377,6 +381,9 @@ class _Examination:
 
     def _verify(self, dependence: Dependence, *, is_explained: bool) -> None:
         """Compare with the score's own movements; what differs and is not explained is looked for along the way."""
+        if self.bad_score is not None:
+            self.derivative = DerivativeCheck(outcome="unclear", reason=f"the score is {self.bad_score.shown}")
+            return
         check = self._derivative()
         if check.outcome == "agrees":
             self.unfollowed.clear()  # measured: nothing is missing, by whatever way it may have come

@@ -6,67 +6,63 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.operation_place import operation_place
 from gradflow.diagnose.score_path import score_path
+from gradflow.diagnose.values.made_in_forward import said_of_making, then_nan, ways_out
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.probe.facts.bad_number import BadNumber
 
 __all__ = ["gradient_is_not_finite"]
 
 
 def gradient_is_not_finite(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """Backward multiplies by an infinite or undefined slope; what comes of it may be masked to zero afterwards."""
-    verdict = verdict_of(evidence)
-    if verdict not in ("nan", "zero"):
+    arrived = [measured for measured in evidence.measured if measured.arrived]
+    is_masked = bool(arrived) and all(measured.is_finite for measured in arrived)
+    if verdict_of(evidence) not in ("nan", "zero") or not arrived:
         return ()
     birth = next((flow for flow in evidence.flows if flow.incoming_finite and not flow.outgoing_finite), None)
-    if birth is None and verdict == "zero":
+    if birth is None and is_masked:
         return ()
     if birth is None:
         birth = next((flow for flow in evidence.flows if not flow.incoming_finite), None)
-    if birth is not None and evidence.nan_made_at >= 0:
-        return (_made_in_forward(evidence, birth, is_masked=verdict == "zero"),)
-    return (_diagnostic(evidence, birth, is_masked=verdict == "zero"),)
+    if birth is not None and evidence.made_in_forward is not None:
+        return (_made_in_forward(evidence, birth, evidence.made_in_forward, is_masked=is_masked),)
+    return (_diagnostic(evidence, birth, is_masked=is_masked),)
 
 
-def _made_in_forward(evidence: Evidence, birth: NodeFlow, *, is_masked: bool) -> Diagnostic:
-    """The NaN is there before backward begins: something else than the score reads it."""
-    trace, made_at = evidence.trace, evidence.nan_made_at
-    location, annotations = operation_place(evidence, made_at)
-    maker, reader = written(trace.name_of(made_at)), written(trace.name_of(birth.operation))
+def _made_in_forward(evidence: Evidence, birth: NodeFlow, made: BadNumber, *, is_masked: bool) -> Diagnostic:
+    """It is there before backward begins: something else than the score reads it."""
+    trace = evidence.trace
+    location, annotations = operation_place(evidence, made.operation)
+    said, label = said_of_making(trace, made)
+    reader = written(trace.name_of(birth.operation))
+    bad = "infinity" if made.kind == "infinity" and made.then < 0 else "NaN"
     span = trace.span_of(birth.operation)
     if span is not None and span != location:
-        annotations = (*annotations, Annotation(span=span, label="the gradient turns into NaN here"))
-    made = f"`{maker}` gives NaN in the forward pass"
-    if evidence.nan_of_infinity:
-        helps = (
-            Help(text="give it a finite number: a row that is `-inf` throughout, all of it masked, has no softmax"),
-            Help(text="`torch.where` after it does not help, as 0 * NaN is NaN in backward: mask before this line"),
-        )
-    else:
-        helps = (
-            Help(
-                text="keep the input within what this operation is defined for: clamp it, or mask it before this line"
-            ),
-            Help(text="`torch.where` after it does not help, as 0 * NaN is NaN in backward"),
-        )
+        turns = "NaN" if bad == "NaN" else "NaN or infinity"
+        annotations = (*annotations, Annotation(span=span, label=f"the gradient turns into {turns} here"))
+    zero = "0 * inf" if bad == "infinity" else "0 * NaN"
+    after = f"`torch.where` after it does not help, as {zero} is NaN in backward"
+    helps = (*ways_out(trace, made), f"{after}: mask before this line" if made.reads_infinity else after)
     where = (
-        f"the gradient is finite when it comes to `{reader}`, which works with that NaN, and is not when it leaves "
+        f"the gradient is finite when it comes to `{reader}`, which works with that {bad}, and is not when it leaves "
         f"(`{birth.name}`)"
     )
     return Diagnostic(
         code=code_of("nan-singularity"),
         name="nan-singularity",
         severity="error",
-        message=f"{made}, and only zeros of the gradient get to `{evidence.target}`"
+        message=f"{said}, and only zeros of the gradient get to `{evidence.target}`"
         if is_masked
-        else f"the gradient at `{evidence.target}` is not finite: {made}",
+        else f"the gradient at `{evidence.target}` is not finite: {said}",
         location=location,
-        label="gives NaN, and was given none",
+        label=label,
         annotations=annotations,
-        module=trace.module_of(made_at),
+        module=trace.module_of(made.operation),
         path=score_path(evidence),
-        notes=(where, *_counted(evidence, is_masked=is_masked)),
-        helps=helps,
+        notes=(*then_nan(trace, made), where, *_counted(evidence, is_masked=is_masked)),
+        helps=tuple(Help(text=text) for text in helps),
         hides=(evidence.target,),
     )
 
@@ -122,6 +118,8 @@ def _notes(evidence: Evidence, birth: NodeFlow | None, name: str, *, is_masked: 
 def _counted(evidence: Evidence, *, is_masked: bool) -> tuple[str, ...]:
     if is_masked:
         return ("an operation before it then replaces NaN by zero, so the layer gets zeros instead",)
+    score = evidence.bad_score
+    also = () if score is None else (f"{evidence.score} itself is {score.shown}",)
     counted = [measured for measured in evidence.measured if measured.arrived and not measured.is_finite]
     bad = sum(measured.nan_count + measured.inf_count for measured in counted)
-    return (f"{bad:,} of {sum(m.entry_count for m in counted):,} entries of the gradient are NaN or infinite",)
+    return (f"{bad:,} of {sum(m.entry_count for m in counted):,} entries of the gradient are NaN or infinite", *also)

@@ -1,0 +1,47 @@
+"""A NaN or an infinity of the forward pass in words: which operation made it, and what to do about it."""
+
+from __future__ import annotations
+
+from gradflow.diagnose.written import written
+from gradflow.probe.facts.bad_number import BadNumber
+from gradflow.trace.data import Trace
+
+__all__ = ["said_of_making", "then_nan", "ways_out"]
+
+_OF_NOTHING = "it is given a tensor without entries"
+
+
+def said_of_making(trace: Trace, made: BadNumber) -> tuple[str, str]:
+    """What the operation does, for a message, and the label at its line."""
+    name = written(trace.name_of(made.operation))
+    if _reads_nothing(trace, made):
+        return f"`{name}` gives NaN, as {_OF_NOTHING}", f"gives NaN: {_OF_NOTHING}"
+    if made.kind == "NaN":
+        return f"`{name}` gives NaN in the forward pass", "gives NaN, and was given none"
+    return f"`{name}` gives infinity in the forward pass", "gives infinity: no tensor that it was given holds any"
+
+
+def then_nan(trace: Trace, made: BadNumber) -> tuple[str, ...]:
+    """The note about what became of an infinity; none where nothing did."""
+    if made.then < 0:
+        return ()
+    span = trace.span_of(made.then)
+    where = f" in line {span.line}" if span is not None and span != trace.span_of(made.operation) else ""
+    return (f"`{written(trace.name_of(made.then))}`{where}, which works with infinity, gives NaN",)
+
+
+def ways_out(trace: Trace, made: BadNumber) -> tuple[str, ...]:
+    """How to keep it from being made."""
+    if _reads_nothing(trace, made):
+        return ("leave it out where nothing is selected: `if mask.any(): ...`",)
+    if made.kind == "infinity":
+        forms = "a form or a type that does not overflow"
+        return (f"keep what it gives finite: clamp what goes in, write a finite number, or compute it in {forms}",)
+    if made.reads_infinity:
+        return ("give it a finite number: a row that is `-inf` throughout, all of it masked, has no softmax",)
+    return ("keep the input within what this operation is defined for: clamp it, or mask it before this line",)
+
+
+def _reads_nothing(trace: Trace, made: BadNumber) -> bool:
+    read = trace.inputs_of(made.operation)
+    return made.kind == "NaN" and bool(read) and all(0 in trace.values.shape[value] for value in read)

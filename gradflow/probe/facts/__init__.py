@@ -1,0 +1,1 @@
+"""What experiments find out, as plain data that the evidence holds."""

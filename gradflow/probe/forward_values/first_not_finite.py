@@ -1,0 +1,225 @@
+"""Which operation of the forward made the NaN or the infinity that shows in a score, or in its backward.
+
+Where a mask hides a NaN from the score, it comes to light in backward, at an operation that is not to blame; an
+infinity is handed on by what reads it, and its gradient is bad there and not where the infinity was made.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+
+from gradflow.location import SiteTable
+from gradflow.probe.dense_values import as_real, dense_values
+from gradflow.probe.differential import score_of
+from gradflow.probe.facts.bad_number import BadNumber, BadScore
+from gradflow.probe.forward_values.replay import has_slope_of_its_own, takes_infinity
+from gradflow.probe.laboratory import Laboratory
+from gradflow.trace.data import Trace
+from gradflow.trace.recorder import Recorder
+from gradflow.trace.run import Run
+from gradflow.trace.tensor_facts import has_readable_numbers
+from gradflow.values import tensors_in
+
+__all__ = ["bad_score", "made_before"]
+
+
+def made_before(laboratory: Laboratory, trace: Trace, reader: int) -> BadNumber | None:
+    """What made the NaN, or the infinity, that ``reader`` was given.
+
+    ``None`` where it was given neither, or one that was there before the run; and where ``reader`` would have no finite
+    slope without the infinity either, or makes a NaN of it by itself, as a softmax over ``-inf`` alone.
+    """
+    numbers = _Numbers(laboratory.sites, laboratory.before_write, replay_slope=reader)
+    run = laboratory.forward(recorder=numbers)
+    if reader >= len(run.trace) or run.trace.name_of(reader) != trace.name_of(reader):
+        return None
+    search = _Search(run.trace, numbers)
+    if reader in numbers.given_nan:
+        return search.of_nan(reader)
+    if reader not in numbers.given_infinity or numbers.has_own_slope is not False or reader in numbers.takes_infinity:
+        return None
+    return search.of_infinity(reader)
+
+
+def bad_score(laboratory: Laboratory, run: Run) -> BadScore | None:
+    """What is known of a score that is NaN or infinite; ``None`` for a finite one. One more run where it is not."""
+    value = score_of(run)
+    if value is None or math.isfinite(value):
+        return None
+    kind: Literal["NaN", "infinity"] = "NaN" if math.isnan(value) else "infinity"
+    numbers = _Numbers(laboratory.sites, laboratory.before_write)
+    again = laboratory.forward(recorder=numbers)
+    trace = again.trace
+    row = trace.values.producer[trace.score] if trace.score >= 0 else -1
+    is_same = row >= 0 and len(trace) == len(run.trace) and trace.name_of(row) == run.trace.name_of(row)
+    if not is_same or row not in (numbers.with_nan if kind == "NaN" else numbers.with_infinity):
+        return BadScore(kind=kind)
+    search = _Search(trace, numbers)
+    if kind == "NaN":
+        made = search.of_nan(row, may_be_first=True)
+        is_own = made is not None and made.reads_infinity and _is_of_score(trace, made.operation)
+        is_own = is_own or (made is not None and made.kind == "infinity" and _is_of_score(trace, made.then))
+    else:
+        made, is_own = search.of_infinity(row, may_be_first=True), True
+    return BadScore(kind=kind, made=made, is_own=is_own and laboratory.workload.objective.is_of_everything)
+
+
+def _is_of_score(trace: Trace, operation: int) -> bool:
+    """Whether an operation belongs to what makes the score of the model's output."""
+    return operation >= 0 and trace.operations.call[operation] < 0
+
+
+class _Search:
+    """Goes back from an operation to those that made what it was given."""
+
+    def __init__(self, trace: Trace, numbers: _Numbers) -> None:
+        self._trace = trace
+        self._numbers = numbers
+
+    def of_nan(self, reader: int, *, may_be_first: bool = False) -> BadNumber | None:
+        """The first NaN; the infinity that it was made of where one was computed, or spoils what reads it."""
+        numbers = self._numbers
+        first = next(iter(self._makers(reader, numbers.with_nan, numbers.given_nan, may_be_first=may_be_first)), -1)
+        if first < 0:
+            return None
+        if first not in numbers.given_infinity:
+            return BadNumber(operation=first, kind="NaN")
+        infinity = self.of_infinity(first)
+        if infinity is None or (first in numbers.takes_infinity and not infinity.is_computed):
+            return BadNumber(operation=first, kind="NaN", reads_infinity=True)
+        return replace(infinity, then=first)
+
+    def of_infinity(self, reader: int, *, may_be_first: bool = False) -> BadNumber | None:
+        """The first infinity; of several one that was computed before one that was written."""
+        numbers = self._numbers
+        found = self._makers(reader, numbers.with_infinity, numbers.given_infinity, may_be_first=may_be_first)
+        if not found:
+            return None
+        first = min(found, key=lambda row: not self._is_computed(row))
+        return BadNumber(operation=first, kind="infinity", is_computed=self._is_computed(first))
+
+    def _is_computed(self, row: int) -> bool:
+        """Whether it was made of finite numbers that have a gradient: then its slope has no finite value there."""
+        flags = self._trace.values.requires_grad
+        return row not in self._numbers.told_infinity and any(flags[value] for value in self._trace.outputs_of(row))
+
+    def _makers(self, reader: int, having: Collection[int], given: Collection[int], *, may_be_first: bool) -> list[int]:
+        trace = self._trace
+        waiting, seen, found = [reader], {reader}, []
+        for row in waiting:
+            producers = {trace.values.producer[value] for value in trace.inputs_of(row)}
+            bad = [producer for producer in sorted(producers, reverse=True) if producer in having]
+            if not bad and row not in given and (row != reader or may_be_first):
+                found.append(row)
+            fresh = [producer for producer in bad if producer not in seen]
+            seen.update(fresh)
+            waiting.extend(fresh)
+        return found
+
+
+class _Numbers(Recorder):
+    """Notes which operations gave NaN or infinity, which were given one, and what those that were given one do with it.
+
+    ``told_infinity`` are given one as a plain number. ``takes_infinity`` made NaN of infinities, and would have given
+    ordinary numbers for any large ones.
+    """
+
+    def __init__(
+        self, sites: SiteTable, before_write: Callable[[torch.Tensor], None] | None = None, *, replay_slope: int = -1
+    ) -> None:
+        super().__init__(sites, before_write)
+        self.with_nan: set[int] = set()
+        self.with_infinity: set[int] = set()
+        self.given_nan: set[int] = set()
+        self.given_infinity: set[int] = set()
+        self.told_infinity: set[int] = set()
+        self.takes_infinity: set[int] = set()
+        self.has_own_slope: bool | None = None
+        self._replay_slope = replay_slope
+
+    def record(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        kind: int,
+        name: int,
+        text: str,
+    ) -> Any:
+        """Record and look."""
+        before = len(self.operations.name)
+        given = self._look((args, dict(kwargs)))
+        # before it runs: it may write to what it is given
+        answers = self._replayed(func, args, kwargs, before) if given == (False, True) else None
+        result = super().record(func, args, kwargs, kind, name, text)
+        row = self._note(before, given, result)
+        if row is not None and answers is not None:
+            takes, self.has_own_slope = answers[0], answers[1] if row == self._replay_slope else self.has_own_slope
+            if takes is not False and row in self.with_nan:
+                self.takes_infinity.add(row)
+        if row is not None and _is_told_infinity((args, tuple(kwargs.values()))):
+            self.told_infinity.add(row)
+        return result
+
+    def record_call(
+        self, name: str, function: Callable[[], Any], inputs: Any, *, depth: int = 1, inner: bool = False
+    ) -> Any:
+        """The same for what the function mode does not see, and which is not run once more."""
+        before = len(self.operations.name)
+        given = self._look(inputs)
+        result = super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
+        row = self._note(before, given, result)
+        if row in self.with_nan and row in self.given_infinity:
+            self.takes_infinity.add(row)
+        return result
+
+    def _replayed(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], row: int
+    ) -> tuple[bool | None, bool | None]:
+        self.suspended += 1
+        try:
+            slope = has_slope_of_its_own(func, args, kwargs) if row == self._replay_slope else None
+            return takes_infinity(func, args, kwargs), slope
+        finally:
+            self.suspended -= 1
+
+    def _note(self, before: int, given: tuple[bool, bool], result: Any) -> int | None:
+        row = len(self.operations.name) - 1
+        if row < before:
+            return None
+        has_nan, has_infinity = self._look(result)
+        for holds, rows in (
+            (has_nan, self.with_nan),
+            (has_infinity, self.with_infinity),
+            (given[0], self.given_nan),
+            (given[1], self.given_infinity),
+        ):
+            if holds:
+                rows.add(row)
+        return row
+
+    def _look(self, value: Any) -> tuple[bool, bool]:
+        self.suspended += 1
+        try:
+            with torch.no_grad():
+                found = [dense_values(one.detach()) for one in tensors_in(value) if _has_numbers(one)]
+                real = [as_real(one) for one in found]
+                return any(bool(one.isnan().any()) for one in real), any(bool(one.isinf().any()) for one in real)
+        finally:
+            self.suspended -= 1
+
+
+def _is_told_infinity(values: tuple[Any, ...]) -> bool:
+    return any(
+        math.isinf(one) if isinstance(one, float) else isinstance(one, (tuple, list)) and _is_told_infinity(tuple(one))
+        for one in values
+    )
+
+
+def _has_numbers(tensor: torch.Tensor) -> bool:
+    return (tensor.is_floating_point() or tensor.is_complex()) and has_readable_numbers(tensor)
