@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from gradflow.diagnose.parameter_findings import (
     unregistered_parameters,
 )
 from gradflow.diagnose.parameter_group import (
+    counted,
     explain_formulas,
     explain_group,
     explain_incomplete,
@@ -32,6 +34,7 @@ from gradflow.diagnose.parameter_group import (
 )
 from gradflow.diagnose.untold.left_open import left_open
 from gradflow.diagnose.values.bad_score import bad_score_finding
+from gradflow.diagnose.values.drawn_in_backward import drawn_finding, drawn_unseen
 from gradflow.errors import UsageError
 from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
 from gradflow.load.loading import workload_from_objects
@@ -50,10 +53,12 @@ from gradflow.probe.audit_evidence import GroupCause, UnitCount
 from gradflow.probe.audit_groups import state_of
 from gradflow.probe.derivative.harmful import harmful_losses
 from gradflow.probe.evidence import Measured
+from gradflow.probe.facts.backward_draws import BackwardDraws
 from gradflow.probe.facts.bad_number import BadScore
 from gradflow.probe.forward_values.first_not_finite import bad_score
-from gradflow.probe.gradient import differentiate
+from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory, measured_all
+from gradflow.probe.other_runs.backward_draws import backward_draws
 from gradflow.probe.registering.copies import copies_of_groups
 from gradflow.probe.together.apart import each_by_itself
 from gradflow.probe.unregistered import find_unregistered
@@ -64,8 +69,10 @@ from gradflow.trace.conduct.turns import Turn
 from gradflow.trace.conduct.whose_error import telling_our_errors
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import model_raised
+from gradflow.trace.run import Run
 from gradflow.trace.state import preserved
 from gradflow.trace.state.lazy_layers import with_lazy_layers_initialised
+from gradflow.trace.state.settings import generator_states
 
 __all__ = ["audit", "audit_workload"]
 
@@ -128,11 +135,10 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         run = laboratory.forward(recorder=recorder)
         if run.failure is not None:
             raise model_raised(run.failure)
-        value = None if run.score is None else float(run.score.detach())
-        bad = bad_score(laboratory, run)
+        value, bad = None if run.score is None else float(run.score.detach()), bad_score(laboratory, run)
         say("walking the gradient back")
         everything = laboratory.parameters
-        gradients = each_by_itself(differentiate(run, everything), laboratory.forward, everything)
+        gradients, draws = _walked_back(laboratory, run)
         run.score = None
         measured = {name: measured_all(gradients[name], name)[0] for name in everything}
         states: dict[str, ParameterState] = {name: state_of([one]) for name, one in measured.items()}
@@ -172,6 +178,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
             for (holder, tensors), pairs in zip(holders, copied, strict=True)
             if (reached := _reached(tensors, states))
         ),
+        *_of_draws(run.description, draws, arrived, count),
         *unknown_leaves(run.trace, ways),
         *depth_finding(depth),
         # units that are all inactive have been told already where the gradient dies of them
@@ -180,7 +187,8 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     )
     diagnostics = (*diagnostics, *_of_score(run.trace, run.description, bad, diagnostics))
     diagnostics = tuple(_at_its_place(one, workload, run.trace, causes) for one in diagnostics)
-    undetermined = (*(one.text for one in questions), *left_open(of_model, diagnostics, questions, causes))
+    not_seen = (text for name in arrived for text in drawn_unseen(draws, name))
+    undetermined = (*not_seen, *(one.text for one in questions), *left_open(of_model, diagnostics, questions, causes))
     return AuditReport(
         score=Score(description=run.description, value=value),
         parameters=_parameters(workload, run.trace, ways, measured, states, hidden, diagnostics),
@@ -198,6 +206,24 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         ),
         undetermined=workload.told(tuple(dict.fromkeys((*not_whole, *not_checked, *undetermined, *not_judged)))),
     )
+
+
+def _walked_back(laboratory: Laboratory, run: Run) -> tuple[dict[str, Gradients], BackwardDraws | None]:
+    """What each parameter gets by itself, and what came of random numbers that the backward drew, where it did."""
+    everything = laboratory.parameters
+    before, together = generator_states(), differentiate(run, everything)
+    draws = backward_draws(laboratory) if generator_states() != before else None
+    return each_by_itself(together, laboratory.forward, everything), draws
+
+
+def _of_draws(score: str, draws: BackwardDraws | None, arrived: Sequence[str], total: int) -> tuple[Diagnostic, ...]:
+    """What the backward draws at random, told once for all parameters whose gradient depends on it."""
+    members = [name for name in arrived if draws is not None and draws.changes(name)]
+    if draws is None or not members:
+        return ()
+    share = max(draws.differences[name] for name in members)
+    found = drawn_finding(draws, f"the gradient of {counted(len(members), total)}", score, share)
+    return () if found is None else (replace(found, hides=tuple(members)),)
 
 
 def _of_score(trace: Trace, score: str, bad: BadScore | None, told: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:

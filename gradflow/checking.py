@@ -14,6 +14,7 @@ from gradflow.cam.own_run import Maps, make_maps
 from gradflow.diagnose.diagnosing import diagnose, unexplained
 from gradflow.diagnose.own_line import at_own_line, operation_of
 from gradflow.diagnose.rules.forward_error import is_refusal
+from gradflow.diagnose.values.drawn_in_backward import drawn_unseen
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.errors import GradflowError, UsageError
 from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
@@ -31,6 +32,7 @@ from gradflow.probe.examine import examine
 from gradflow.probe.forward_values.first_not_finite import bad_score
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.other_runs.backward_draws import backward_draws
 from gradflow.probe.targets.chosen_output import choose_outputs, told_outputs
 from gradflow.probe.together.apart import each_by_itself
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
@@ -44,6 +46,7 @@ from gradflow.trace.module_pass import require_enterable
 from gradflow.trace.run import Run
 from gradflow.trace.state import preserved
 from gradflow.trace.state.lazy_layers import with_lazy_layers_initialised
+from gradflow.trace.state.settings import generator_states
 
 __all__ = ["check", "check_workload"]
 
@@ -145,13 +148,14 @@ def check_workload(
             if run.failure is not None and not is_refusal(run.failure):
                 raise model_raised(run.failure)
             say("walking the gradient back")
-            facts, together = _gradients(laboratory, run)
+            facts, together, has_drawn = _gradients(laboratory, run)
             outputs = choose_outputs(laboratory, run, together)
             if outputs:
                 laboratory = laboratory.with_outputs(outputs)
                 run = laboratory.forward()
-                facts, together = _gradients(laboratory, run)
+                facts, together, has_drawn = _gradients(laboratory, run)
             chosen = (*chosen, *told_outputs(run, outputs))
+            draws = backward_draws(laboratory) if has_drawn else None
             gradients = each_by_itself(together, laboratory.forward, tensors)
             _require_fitting(slice_, index, gradients)
             class_index, value, bad = run.class_index, _value(run), bad_score(laboratory, run)
@@ -159,19 +163,18 @@ def check_workload(
             evidences = []
             for name in (*names, *tensors):
                 say(f"looking at {name}")
-                evidences.append(
-                    examine(
-                        laboratory,
-                        run,
-                        gradients[name],
-                        name,
-                        slice_text=slice_,
-                        index=index,
-                        verify=verify,
-                        redraw=True,
-                        bad_score=bad,
-                    )
+                evidence = examine(
+                    laboratory,
+                    run,
+                    gradients[name],
+                    name,
+                    slice_text=slice_,
+                    index=index,
+                    verify=verify,
+                    redraw=True,
+                    bad_score=bad,
                 )
+                evidences.append(replace(evidence, draws=draws))
             maps = make_maps(laboratory, evidences, class_index, index) if cam else Maps()
         unrestored = keeper.unrestored
     workload = replace(
@@ -230,8 +233,16 @@ def _tensors(model: torch.nn.Module, names: Sequence[str]) -> dict[str, torch.Te
     return {name: known[name] for name in names}
 
 
-def _gradients(laboratory: Laboratory, run: Run) -> tuple[dict[str, AutogradFacts], Gradients]:
-    """The one real backward; for the first layer, autograd's graph is walked and its branches are measured."""
+def _gradients(laboratory: Laboratory, run: Run) -> tuple[dict[str, AutogradFacts], Gradients, bool]:
+    """The one real backward, and whether it drew random numbers.
+
+    For the first layer, autograd's graph is walked and its branches are measured.
+    """
+    before, (facts, gradients) = generator_states(), _walked_back(laboratory, run)
+    return facts, gradients, generator_states() != before
+
+
+def _walked_back(laboratory: Laboratory, run: Run) -> tuple[dict[str, AutogradFacts], Gradients]:
     trace = run.trace
     name = next((name for name, taken in run.activations.items() if any(a.edge is not None for a in taken)), None)
     if name is None or len(trace) > MEASURED_OPERATIONS:
@@ -303,7 +314,13 @@ def _report(
         gradients=tuple(_statistics(target, measured) for measured in evidence.sliced or evidence.measured),
         environment=environment,
         assumptions=workload.told((*workload.assumptions, *workload.limits)),
-        undetermined=workload.told((*evidence.undetermined, *unexplained(evidence, diagnostics))),
+        undetermined=workload.told(
+            (
+                *evidence.undetermined,
+                *drawn_unseen(evidence.draws, target),
+                *unexplained(evidence, diagnostics),
+            )
+        ),
         cam=maps.by_layer.get(target),
         cam_refusal=workload.told(maps.refused.get(target, "")),
     )

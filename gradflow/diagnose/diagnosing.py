@@ -11,6 +11,7 @@ from gradflow.diagnose.operation_place import attached_at
 from gradflow.diagnose.rules.backward_error import backward_raised
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.cut import cuts_of, path_is_cut
+from gradflow.diagnose.rules.drawn_again import gradient_is_drawn_again
 from gradflow.diagnose.rules.empty import layer_ran_on_nothing
 from gradflow.diagnose.rules.forward_error import forward_refused
 from gradflow.diagnose.rules.lost_in_backward import gradient_is_lost_in_backward
@@ -52,6 +53,7 @@ ALL_RULES: tuple[Rule, ...] = (
     gradient_is_zero,
     custom_function_is_no_derivative,
     some_ways_are_cut,
+    gradient_is_drawn_again,
     gradient_is_verified,
 )
 

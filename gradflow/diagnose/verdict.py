@@ -40,9 +40,10 @@ def verdict_of(evidence: Evidence) -> Verdict:
         return "zero"
     if bad is not None:
         return "nan"
-    if is_incomplete or _is_shown_wrong(evidence):
+    drawn = evidence.draws.drawn if evidence.draws is not None and evidence.draws.changes(evidence.target) else ""
+    if is_incomplete or drawn == "recomputed" or _is_shown_wrong(evidence):
         return "wrong"
-    return "not determined" if evidence.unfollowed else "connected"
+    return "not determined" if evidence.unfollowed or drawn == "unseen" else "connected"
 
 
 def _where_nothing_arrived(evidence: Evidence) -> Verdict:

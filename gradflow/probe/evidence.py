@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from gradflow.graph.dependence import Bridge, CutGroup, Dependence
 from gradflow.location import SourceSpan
 from gradflow.probe.derivative_check import DerivativeCheck
+from gradflow.probe.facts.backward_draws import BackwardDraws
 from gradflow.probe.facts.bad_number import BadNumber, BadScore
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.trace.data import Trace
@@ -289,7 +290,8 @@ class Evidence:
     what the target changes, -1 where none is known to. ``taking_hooks`` are those without which a gradient that is zero
     is more than zero. ``is_partly_seen``: the output's memory was written to in a way that could not be followed, so
     that the gradient is what was measured and maybe more. ``made_in_forward``: the operation of the forward that made
-    the NaN or infinity of which the gradient's comes, where one is known to; ``bad_score`` where the score is none.
+    the NaN or infinity of which the gradient's comes, where one is known to; ``bad_score`` where the score is none;
+    ``draws`` what the backward draws at random.
     ``unfollowed``: why it is not known whether what arrived is whole, one for each way that may lead to the score and
     could not be followed; ``undetermined`` has them too. ``unrecorded``: why the record does not tell what becomes of
     the target's values. ``unrun_read``: where code would read a parameter that no operation read, and did not run.
@@ -331,6 +333,7 @@ class Evidence:
     is_partly_seen: bool = False
     made_in_forward: BadNumber | None = None
     bad_score: BadScore | None = None
+    draws: BackwardDraws | None = None
     bridges: tuple[Bridge, ...] = ()
     absorbed_at: int = -1
     taking_hooks: tuple[TakingHook, ...] = ()
