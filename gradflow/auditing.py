@@ -144,7 +144,9 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         states: dict[str, ParameterState] = {name: state_of([one]) for name, one in measured.items()}
         ways = ways_to_score(run.trace)
         say("looking for causes")
-        states |= dict.fromkeys(only_rounding_error(laboratory, {name: measured[name] for name in trainable}), "zero")
+        states |= dict.fromkeys(
+            only_rounding_error(laboratory, run.trace, {name: measured[name] for name in trainable}), "zero"
+        )
         of_model = {name: states[name] for name in trainable}
         arrived = [name for name, state in of_model.items() if state == "gradient"]
         in_part = [name for name, state in of_model.items() if state in ("gradient", "zero")]

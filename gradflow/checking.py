@@ -27,8 +27,11 @@ from gradflow.load.module_tree import named_buffers_in, named_parameters_in
 from gradflow.load.slicing import parse_slice
 from gradflow.load.workload import Workload
 from gradflow.probe.branch_shares import AutogradFacts, measuring
+from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.evidence import Evidence, Measured
 from gradflow.probe.examine import examine
+from gradflow.probe.facts.backward_draws import BackwardDraws
+from gradflow.probe.facts.bad_number import BadScore
 from gradflow.probe.forward_values.first_not_finite import bad_score
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
@@ -170,11 +173,10 @@ def check_workload(
                     name,
                     slice_text=slice_,
                     index=index,
-                    verify=verify,
+                    verify=verify and bad is None,
                     redraw=True,
-                    bad_score=bad,
                 )
-                evidences.append(replace(evidence, draws=draws))
+                evidences.append(_with_score(evidence, bad, draws, verify=verify))
             maps = make_maps(laboratory, evidences, class_index, index) if cam else Maps()
         unrestored = keeper.unrestored
     workload = replace(
@@ -194,6 +196,14 @@ def check_workload(
         _report(workload, evidence, score, environment, facts.get(evidence.target), maps) for evidence in evidences
     ]
     return _in_one(reports)
+
+
+def _with_score(evidence: Evidence, bad: BadScore | None, draws: BackwardDraws | None, *, verify: bool) -> Evidence:
+    """With what holds for all targets; a gradient cannot be compared with how a score moves that is no number."""
+    found = replace(evidence, bad_score=bad, draws=draws)
+    if bad is None or not verify or not any(measured.arrived for measured in evidence.measured):
+        return found
+    return replace(found, derivative=DerivativeCheck(outcome="unclear", reason=f"the score is {bad.shown}"))
 
 
 def _choose(workload: Workload, layers: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:

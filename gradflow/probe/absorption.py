@@ -14,13 +14,13 @@ import torch
 from gradflow.graph.dependence import Dependence
 from gradflow.location import SiteTable
 from gradflow.probe.dense_values import as_real
-from gradflow.probe.directional import gradient_in_double
+from gradflow.probe.directional import gradient_in_double, gradients_in_double
 from gradflow.probe.laboratory import Laboratory
 from gradflow.trace.data import Trace
 from gradflow.trace.recorder import Recorder
 from gradflow.values import tensors_in
 
-__all__ = ["SUSPICIOUSLY_SMALL", "absorbing_operation", "is_rounding_error"]
+__all__ = ["SUSPICIOUSLY_SMALL", "absorbing_operation", "is_rounding_error", "rounding_errors"]
 
 SUSPICIOUSLY_SMALL = 1e-6
 """Largest entry below which a gradient may be only the rounding error of a cancellation, and is looked into."""
@@ -41,6 +41,15 @@ def is_rounding_error(laboratory: Laboratory, target: str, largest: float, index
     parts = [gradient if index is None else gradient[index] for gradient in gradients]
     sizes = [float(part.abs().amax()) for part in parts if part.numel()]
     return max(sizes, default=0.0) <= _SHRINKS * largest
+
+
+def rounding_errors(laboratory: Laboratory, largest: Mapping[str, float]) -> frozenset[str]:
+    """The same of several parameters, of which the largest entries are given: by one run in float64."""
+    found = set()
+    for name, gradient in gradients_in_double(laboratory, list(largest)).items():
+        if gradient is not None and gradient.numel() and float(gradient.abs().amax()) <= _SHRINKS * largest[name]:
+            found.add(name)
+    return frozenset(found)
 
 
 def absorbing_operation(laboratory: Laboratory, trace: Trace, dependence: Dependence, target: str) -> int:

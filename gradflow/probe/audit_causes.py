@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,10 +12,12 @@ import torch
 from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
 from gradflow.load.layers import module_named
 from gradflow.load.module_tree import modules_in, named_modules_in
+from gradflow.probe.absorption import SUSPICIOUSLY_SMALL
 from gradflow.probe.audit.named import and_more
 from gradflow.probe.audit.without_effect import are_without_effect
 from gradflow.probe.audit_evidence import GroupCause, OpenQuestion, ParameterGroup
 from gradflow.probe.audit_groups import group_parameters
+from gradflow.probe.dense_values import dense_values
 from gradflow.probe.evidence import Evidence, NodeFlow, TakingHook
 from gradflow.probe.examine import examine
 from gradflow.probe.factors.awakening import awakened, zero_factors
@@ -164,7 +167,10 @@ class _Examination:
             )
         waits = group.kind == "zero" and group.subject in self.waiting
         starts = self._factors_first(self._death(group)) if waits else None
-        evidence = examine(self.laboratory, self.run, self._gradients_of(group), group.subject, zero_starts=starts)
+        # what is called zero and is not has been shown to be rounding error, however large it is
+        faint = math.inf if group.kind == "zero" else SUSPICIOUSLY_SMALL
+        gradients = self._gradients_of(group)
+        evidence = examine(self.laboratory, self.run, gradients, group.subject, zero_starts=starts, faint=faint)
         for text in evidence.undetermined:
             self._leave_open(text)
         influence = evidence.influence
@@ -218,8 +224,14 @@ class _Examination:
             return self.taken[name]
         operation = self.nearest[self.trace.layer_values[name][0]]
         if operation < 0:
-            return "", -1
+            # what takes it out again is looked for, and one module's need not be another's
+            return "", name.rpartition(".")[0] if self._is_rounding(name) else -1
         return self.trace.name_of(operation), self.trace.operations.site[operation]
+
+    def _is_rounding(self, name: str) -> bool:
+        """Whether its gradient is called zero and is not."""
+        given = self.gradients[name].by_target[name]
+        return any(gradient is not None and bool(dense_values(gradient).count_nonzero()) for gradient in given)
 
     def _death(self, group: ParameterGroup) -> int:
         return self.nearest[self.trace.layer_values[group.subject][0]]

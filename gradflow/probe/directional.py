@@ -10,7 +10,7 @@ that differs and a layer returns symmetric matrices, symmetric ones are added: s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +38,7 @@ from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.trace.views import Views
 from gradflow.values import tensors_in
 
-__all__ = ["check_derivative", "gradient_in_double"]
+__all__ = ["check_derivative", "gradient_in_double", "gradients_in_double"]
 
 _UNMOVED = 0
 _SEEDS = (1, 2)
@@ -125,6 +125,14 @@ def gradient_in_double(laboratory: Laboratory, target: str) -> tuple[torch.Tenso
         return ()
 
 
+def gradients_in_double(laboratory: Laboratory, parameters: Sequence[str]) -> dict[str, torch.Tensor | None]:
+    """The same for several parameters by one run; empty where it failed, and without those that are not registered."""
+    try:
+        return _MovedModel(laboratory, parameters[0], None, False).gradients_of(parameters)
+    except Exception:  # noqa: BLE001  (as above)
+        return {}
+
+
 class _MovedModel:
     """The score as a function of the values at the target's output, at each of its calls."""
 
@@ -151,6 +159,14 @@ class _MovedModel:
     def gradients(self) -> tuple[torch.Tensor | None, ...]:
         """Autograd's answer, where the target is as it is."""
         return tuple(self._score(lambda call, value: value).gradients())
+
+    def gradients_of(self, parameters: Sequence[str]) -> dict[str, torch.Tensor | None]:
+        """The same at several parameters, in one backward pass."""
+        point = self._score(lambda call, value: value)
+        wanted = {name: point.state[name] for name in parameters if name in point.state}
+        asked = (point.score, list(wanted.values()))
+        found = run_theirs(torch.autograd.grad, asked, {"allow_unused": True})
+        return dict(zip(wanted, found, strict=True))
 
     def base_points(self, thorough: bool) -> tuple[int, ...]:
         """The seeds of the base points that are tried until one agrees.
@@ -286,7 +302,7 @@ class _MovedModel:
         if score.dtype != torch.float64:
             kind = str(score.dtype).removeprefix("torch.")
             raise _NotComparableError(f"with a model in float64 the score comes out in {kind}")
-        return _Point(score=score, taken=tuple(taken), parameter=parameter)
+        return _Point(score=score, taken=tuple(taken), parameter=parameter, state=state)
 
 
 class _NotComparableError(Exception):
@@ -300,6 +316,7 @@ class _Point:
     score: torch.Tensor
     taken: tuple[Activation, ...]
     parameter: torch.Tensor | None
+    state: Mapping[str, torch.Tensor]
 
     def gradients(self) -> list[torch.Tensor | None]:
         if not self.score.requires_grad:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ from gradflow.probe.evidence import (
 )
 from gradflow.probe.factors.why_zero import WhyZero, why_zero
 from gradflow.probe.factors.zero_parameters import named_factors
-from gradflow.probe.facts.bad_number import BadNumber, BadScore
+from gradflow.probe.facts.bad_number import BadNumber
 from gradflow.probe.failed_backward import explain_backward_error
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.forward_values.first_not_finite import made_before
@@ -69,17 +70,18 @@ def examine(
     returned: ReturnedValues | None = None,
     redraw: bool = False,
     zero_starts: tuple[str, ...] | None = None,
-    bad_score: BadScore | None = None,
+    faint: float = SUSPICIOUSLY_SMALL,
 ) -> Evidence:
     """Collect the evidence about one target from the base run and the experiments that it calls for.
 
     ``gradients`` is what the target got; what another one got, or was raised for it, has no part in the answer. With
-    ``verify``, one that arrives is also compared with how the score moves, unless that is a ``bad_score``; with
-    ``redraw``, a layer that did not run is looked for in runs that draw other random numbers. ``returned`` is what
-    became of the values that left torch, ``zero_starts`` what keeps a gradient zero, where that is known already.
+    ``verify``, one that arrives is also compared with how the score moves; with ``redraw``, a layer that did not run is
+    looked for in runs that draw other random numbers. ``returned`` is what became of the values that left torch,
+    ``zero_starts`` what keeps a gradient zero, where that is known already. One whose largest entry is less than
+    ``faint`` is looked into, whether it is rounding error; an infinite one says that it is.
     """
     asked = (laboratory, run, gradients, target, slice_text, index, verify)
-    return _Examination(*asked, returned=returned, redraw=redraw, starts=zero_starts, bad=bad_score).evidence()
+    return _Examination(*asked, returned=returned, redraw=redraw, starts=zero_starts, faint=faint).evidence()
 
 
 NOT_FOLLOWED = (
@@ -101,7 +103,7 @@ class _Examination:
         returned: ReturnedValues | None,
         redraw: bool,
         starts: tuple[str, ...] | None,
-        bad: BadScore | None,
+        faint: float,
     ) -> None:
         self.laboratory = laboratory
         self.trace: Trace = run.trace
@@ -116,7 +118,7 @@ class _Examination:
         self.returned = returned
         self.redraw = redraw
         self.starts = starts
-        self.bad_score = bad
+        self.faint = faint
         self.derivative: DerivativeCheck | None = None
         self.undetermined: list[str] = [] if target not in gradients.partly_seen else [NOT_FOLLOWED]
         self.flows: tuple[NodeFlow, ...] = ()
@@ -214,7 +216,6 @@ class _Examination:
             function_spans=function_spans(self.run.functions),
             is_cancelled=self.is_cancelled,
             made_in_forward=self.made_in_forward,
-            bad_score=self.bad_score,
             is_partly_seen=target in self.gradients.partly_seen,
             absorbed_at=self.absorbed_at,
             taking_hooks=self.why_zero.taking_hooks,
@@ -279,7 +280,7 @@ class _Examination:
                 self._verify(dependence, is_explained=bool(self.partial) or any(flow.is_end for flow in self.flows))
             return dependence
         largest = max((m.max_abs or 0.0 for m in looked_at if m.arrived), default=0.0)
-        if largest < SUSPICIOUSLY_SMALL:
+        if largest < self.faint:
             self._look_for_cancellation(dependence, largest)
         if self.is_cancelled:
             return dependence
@@ -332,7 +333,7 @@ class _Examination:
     def _look_for_cancellation(self, dependence: Dependence, largest: float) -> None:
         self.flows = self._scan()
         self.is_cancelled = any(flow.is_end for flow in self.flows)
-        if self.is_cancelled or not may_have_cancelled(self.flows):
+        if self.is_cancelled or (self.faint < math.inf and not may_have_cancelled(self.flows)):
             return
         if is_rounding_error(self.laboratory, self.target, largest, self.index):
             self.is_cancelled = True
@@ -381,9 +382,6 @@ class _Examination:
 
     def _verify(self, dependence: Dependence, *, is_explained: bool) -> None:
         """Compare with the score's own movements; what differs and is not explained is looked for along the way."""
-        if self.bad_score is not None:
-            self.derivative = DerivativeCheck(outcome="unclear", reason=f"the score is {self.bad_score.shown}")
-            return
         check = self._derivative()
         if check.outcome == "agrees":
             self.unfollowed.clear()  # measured: nothing is missing, by whatever way it may have come

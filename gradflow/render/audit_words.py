@@ -33,7 +33,12 @@ def headline(report: AuditReport) -> str:
 
 def _what_others_get(report: AuditReport) -> str:
     """Zeros are a gradient to autograd, and no fault for certain: they are told apart from none."""
-    words = {"zero": "exactly zero", "not finite": "NaN or infinity", "none": "none"}
+    is_exact = all(not one.l2_norm for one in report.trainable if one.state == "zero")
+    words = {
+        "zero": "exactly zero" if is_exact else "zero, but for rounding",
+        "not finite": "NaN or infinity",
+        "none": "none",
+    }
     counts = {state: sum(one.state == state for one in report.trainable) for state in words}
     if set(filter(counts.get, counts)) <= {"none"}:
         return ""

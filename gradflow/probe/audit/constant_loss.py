@@ -1,38 +1,55 @@
-"""Whether all that parameters get is the rounding error of a loss that moves with none of them.
+"""Whether what parameters get is only the rounding error of a loss that does not move with them.
 
-``1 - cosine_similarity(p, p)`` is constant, and what autograd returns for it is not quite zero.
+``1 - cosine_similarity(p, p)`` is constant, as is the weight of the only expert that is chosen; what autograd returns
+for it is not quite zero.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 
-from gradflow.probe.absorption import SUSPICIOUSLY_SMALL, is_rounding_error
+from gradflow.graph.additive import is_only_added
+from gradflow.probe.absorption import SUSPICIOUSLY_SMALL, rounding_errors
 from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.cancellation import may_have_cancelled
 from gradflow.probe.evidence import Measured
 from gradflow.probe.laboratory import Laboratory
+from gradflow.trace.data import Trace
 
 __all__ = ["only_rounding_error"]
 
-_MOST = 32
-"""So many parameters are looked at in float64, those with the largest gradients first."""
+_FAINT = 1e-4
+"""Share of the largest entry of all gradients below which another may be no more than the rounding error of sums."""
 
 
-def only_rounding_error(laboratory: Laboratory, measured: Mapping[str, Measured]) -> frozenset[str]:
-    """Those of the parameters whose gradient all but vanishes in float64, where that holds of the largest of all.
+def only_rounding_error(laboratory: Laboratory, trace: Trace, measured: Mapping[str, Measured]) -> frozenset[str]:
+    """Those of the parameters whose gradient all but vanishes in float64, and that learn nothing because of it.
 
-    Costs nothing where one of them gets a gradient of ordinary size. One that moves the loss is a loss that is not
-    constant: then nothing is said of the others, which may stand where it makes no difference, as before a batch norm.
+    A bias may stand where it makes no difference, as before a batch norm and in the keys of an attention: it is left
+    out, unless a factor of its module gets no more than it does, or no parameter gets anything.
+
+    Costs nothing where each factor gets a gradient of ordinary size, one backward pass where some are small and no sum
+    on their ways cancels, and else one run in float64 for all.
     """
     sizes = {name: one.max_abs or 0.0 for name, one in measured.items() if one.arrived and one.is_finite}
-    faint = sorted((name for name, size in sizes.items() if size), key=lambda name: -sizes[name])
-    if not faint or sizes[faint[0]] >= SUSPICIOUSLY_SMALL or not _may_have_cancelled(laboratory, faint):
+    limit = max(SUSPICIOUSLY_SMALL, _FAINT * max(sizes.values(), default=0.0))
+    sizes = {name: size for name, size in sizes.items() if size}
+    faint = _that_count(trace, [name for name, size in sizes.items() if size < limit], sizes)
+    if not faint or not _may_have_cancelled(laboratory, faint):
         return frozenset()
-    found = [name for name in faint[:_MOST] if is_rounding_error(laboratory, name, sizes[name])]
-    return frozenset(found) if len(found) == len(faint[:_MOST]) else frozenset()
+    found = rounding_errors(laboratory, {name: sizes[name] for name in faint})
+    return frozenset(_that_count(trace, list(found), sizes))
+
+
+def _that_count(trace: Trace, names: list[str], everything: Collection[str]) -> list[str]:
+    """Without the biases of modules that have a factor among the others, where there are others."""
+    if len(names) == len(everything):
+        return names
+    factors = {name for name in names if not is_only_added(trace, trace.layer_values[name][0])}
+    modules = {name.rpartition(".")[0] for name in factors}
+    return [name for name in names if name.rpartition(".")[0] in modules]
 
 
 def _may_have_cancelled(laboratory: Laboratory, names: list[str]) -> bool:
