@@ -222,10 +222,13 @@ class _Examination:
             return "waits", -1
         if name in self.taken:
             return self.taken[name]
-        operation = self.nearest[self.trace.layer_values[name][0]]
+        value = self.trace.layer_values[name][0]
+        operation = self.nearest[value]
+        if (operation < 0 or value in self.trace.inputs_of(operation)) and self._is_rounding(name):
+            # what takes it out is looked for: one module's need not be another's, nor be where the zeros of others are
+            return "", name.rpartition(".")[0]
         if operation < 0:
-            # what takes it out again is looked for, and one module's need not be another's
-            return "", name.rpartition(".")[0] if self._is_rounding(name) else -1
+            return "", -1
         return self.trace.name_of(operation), self.trace.operations.site[operation]
 
     def _is_rounding(self, name: str) -> bool:
