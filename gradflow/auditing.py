@@ -13,6 +13,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from gradflow.audit_report import Activity, AuditReport, DepthProfile, ParameterGradient, ParameterState
 from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.diagnose.groups.in_other_runs import in_other_runs
 from gradflow.diagnose.groups.merging import explained_once
 from gradflow.diagnose.groups.no_effect import of_no_effect
 from gradflow.diagnose.own_line import at_own_line, operation_of
@@ -28,7 +29,6 @@ from gradflow.diagnose.parameter_group import (
     explain_formulas,
     explain_group,
     explain_incomplete,
-    in_other_runs,
     never_read,
     placed,
 )
@@ -265,7 +265,7 @@ def _explained(cause: GroupCause, trainable: Collection[str]) -> tuple[Diagnosti
         found = explain_group(cause.group, cause.evidence, trainable, zero_factors=cause.zero_factors)
         if cause.moved_in_vain or cause.is_without_effect:
             found = tuple(of_no_effect(one, cause) for one in found)
-    return tuple(in_other_runs(one, cause.trained_count, cause.drawn_count, cause.redraw_count) for one in found)
+    return tuple(in_other_runs(one, cause) for one in found)
 
 
 def _at_its_place(found: Diagnostic, workload: Workload, trace: Trace, causes: Sequence[GroupCause]) -> Diagnostic:

@@ -22,7 +22,6 @@ from gradflow.probe.audit_evidence import GroupCause, ParameterGroup
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.never_ran.raised import call_that_raised
 from gradflow.probe.targets.last_use import last_use
-from gradflow.spelled import Spelled
 
 __all__ = [
     "common_module",
@@ -30,7 +29,6 @@ __all__ = [
     "explain_formulas",
     "explain_group",
     "explain_incomplete",
-    "in_other_runs",
     "never_read",
     "placed",
 ]
@@ -105,65 +103,6 @@ def _for_all(
         helps=helps,
         hides=group.members,
         path=found.path if severity == "error" else (),
-    )
-
-
-def in_other_runs(found: Diagnostic, trained_count: int, drawn_count: int, redraw_count: int = 0) -> Diagnostic:
-    """What is told of parameters of which so many get a gradient in train mode, or by other random draws.
-
-    ``redraw_count`` is the number of runs with other draws in which none did, though a draw may decide.
-    """
-    if drawn_count:
-        return _by_chance(found, drawn_count)
-    if trained_count:
-        return _in_eval_mode_only(found, trained_count)
-    return _perhaps_by_chance(found, redraw_count) if redraw_count and found.severity == "error" else found
-
-
-def _perhaps_by_chance(found: Diagnostic, redraw_count: int) -> Diagnostic:
-    note = (
-        "whether a random draw leaves it out is not determined: the run draws numbers that Python sees; tried: in "
-        f"{redraw_count} runs that draw others it got none either"
-    )
-    return replace(
-        found,
-        severity="warning",
-        message=found.message.replace(" no gradient", " no gradient in this run"),
-        notes=(*found.notes, note),
-        path=(),
-    )
-
-
-def _by_chance(found: Diagnostic, drawn_count: int) -> Diagnostic:
-    is_all = drawn_count == len(found.hides)
-    of_them = "all" if is_all else str(drawn_count)
-    return replace(
-        found,
-        severity="info" if is_all else "warning",
-        message=found.message.replace(" no gradient", " no gradient in this run"),
-        notes=(
-            "a random draw left it out this time, as layer drop does",
-            f"tried: in runs that draw other numbers {of_them} of them get one",
-        ),
-        helps=(),
-        path=(),
-    )
-
-
-_AS_TRAINED = Spelled(
-    "audit the model as it is trained: `--train`", in_python='audit the model as it is trained: `mode="train"`'
-)
-
-
-def _in_eval_mode_only(found: Diagnostic, trained_count: int) -> Diagnostic:
-    of_them = "all" if trained_count == len(found.hides) else str(trained_count)
-    return replace(
-        found,
-        severity="warning",
-        message=found.message.replace(" no gradient", " no gradient in eval mode"),
-        notes=(*found.notes, f"tried: in train mode {of_them} of them get one"),
-        helps=(Help(text=_AS_TRAINED),),
-        path=(),
     )
 
 

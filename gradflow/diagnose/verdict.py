@@ -19,7 +19,7 @@ def verdict_of(evidence: Evidence) -> Verdict:
     if evidence.backward_error is not None or evidence.forward_failure is not None:
         return "error"
     if not evidence.call_count:
-        is_open = evidence.unrecorded or evidence.is_left_to_chance or has_unseen_output(evidence)
+        is_open = evidence.unrecorded or evidence.left_out_by or has_unseen_output(evidence)
         return "not determined" if is_open else "unused"
     arrived = [measured for measured in evidence.measured if measured.arrived]
     if not arrived:

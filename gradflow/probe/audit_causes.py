@@ -25,7 +25,7 @@ from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.never_ran.raised import raised_before, what_raised
-from gradflow.probe.other_runs.by_chance import Chance, learning_by_chance
+from gradflow.probe.other_runs.left_out_by import OtherRuns, learning_in_other_runs
 from gradflow.probe.outside.unrecorded import read_all_the_same, unrecorded_parameters
 from gradflow.probe.source.unrun_reads import find_unrun_read
 from gradflow.probe.unregistered import assignment_of
@@ -107,8 +107,9 @@ class _Examination:
         # a repaired run need not hold the gradients of all parameters
         subjects = {group.subject for group in groups}
         self.laboratory.parameters = {name: tensor for name, tensor in self.parameters.items() if name in subjects}
-        trained, chance = self._trained_in_train_mode(groups), self._learning_by_chance(groups)
-        return tuple(self._cause(group, trained, chance) for group in groups), tuple(self.undetermined)
+        trained = self._trained_in_train_mode(groups)
+        others = learning_in_other_runs(self.laboratory, {name: self.parameters[name] for name in _left_out(groups)})
+        return tuple(self._cause(group, trained, others) for group in groups), tuple(self.undetermined)
 
     def _leave_out_unrecorded(self, asked: dict[str, str], ways: WaysToScore) -> None:
         """Of what no operation is known to read nothing is said where it may be read by one that is not recorded."""
@@ -149,10 +150,11 @@ class _Examination:
             ParameterGroup(kind="error", members=tuple(members), subject=members[-1]) for members in found.values()
         )
 
-    def _cause(self, group: ParameterGroup, trained: frozenset[str], chance: Chance) -> GroupCause:
+    def _cause(self, group: ParameterGroup, trained: frozenset[str], others: OtherRuns) -> GroupCause:
         model = self.laboratory.workload.model
         trained_count = sum(name in trained for name in group.members)
-        drawn_count = sum(name in chance.learning for name in group.members)
+        drawn_count = sum(name in others.by_draws.names for name in group.members)
+        for_values_count = sum(name in others.by_values.names for name in group.members)
         if group.kind == "never read":
             owner_name, _, attribute = group.subject.rpartition(".")
             owner = type(module_named(model, owner_name)) if not owner_name or _has(model, owner_name) else type(model)
@@ -161,9 +163,10 @@ class _Examination:
                 owner_type=owner.__name__,
                 assigned_at=assignment_of(owner, attribute),
                 unrun_read=find_unrun_read(owner, attribute, self.trace.executed_lines),
+                redraw_count=others.by_draws.run_count,
                 trained_count=trained_count,
                 drawn_count=drawn_count,
-                redraw_count=chance.run_count,
+                for_values_count=for_values_count,
             )
         waits = group.kind == "zero" and group.subject in self.waiting
         starts = self._factors_first(self._death(group)) if waits else None
@@ -194,9 +197,11 @@ class _Examination:
         return GroupCause(
             group=group,
             evidence=evidence,
+            redraw_count=others.by_draws.run_count if _may_be_called(group, evidence) else 0,
+            retry_count=others.retry_count(group.subject) if _may_be_called(group, evidence) else 0,
             trained_count=trained_count,
             drawn_count=drawn_count,
-            redraw_count=chance.run_count if _may_be_called(group, evidence) else 0,
+            for_values_count=for_values_count,
         )
 
     def _gradients_of(self, group: ParameterGroup) -> Gradients:
@@ -267,11 +272,6 @@ class _Examination:
                 return frozenset()
             gradients = differentiate(run, asked)
         return frozenset(name for name in names if any(g is not None for g in gradients.by_target.get(name, ())))
-
-    def _learning_by_chance(self, groups: Sequence[ParameterGroup]) -> Chance:
-        names = _left_out(groups)
-        asked = {name: self.parameters[name] for name in names}
-        return learning_by_chance(self.laboratory, asked)
 
 
 def _left_out(groups: Sequence[ParameterGroup]) -> list[str]:

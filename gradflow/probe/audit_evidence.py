@@ -35,7 +35,9 @@ class GroupCause:
     are and where. ``zero_factors`` are parameters that start at zero and get a gradient themselves: as soon as they
     have moved, the group gets one too. ``trained_count`` of the members get a gradient when the model runs in train
     mode, ``drawn_count`` when it draws other random numbers. ``redraw_count`` is the number of runs in which other
-    draws could have called it and did not. ``moved_in_vain`` are parameters that start at zero and multiply where the
+    draws could have called it and did not. ``for_values_count`` of the members get a gradient for other values of the
+    input, ``retry_count`` is the number of such runs in which others of the same module came and went, and these never
+    came. ``moved_in_vain`` are parameters that start at zero and multiply where the
     gradient of the group ends, and that do not wake it when they are moved; ``is_without_effect``: the group is only
     added, and the loss stays the same when it is moved. ``unrun_read`` is where code would read the subject that
     nothing reads, and did not run.
@@ -49,6 +51,8 @@ class GroupCause:
     trained_count: int = 0
     drawn_count: int = 0
     redraw_count: int = 0
+    for_values_count: int = 0
+    retry_count: int = 0
     moved_in_vain: tuple[str, ...] = ()
     is_without_effect: bool = False
     unrun_read: SourceSpan | None = None

@@ -24,6 +24,7 @@ __all__ = [
     "BackwardError",
     "Evidence",
     "Influence",
+    "LeftOutBy",
     "Measured",
     "NodeFlow",
     "PartialLoss",
@@ -35,6 +36,9 @@ __all__ = [
 
 ROUNDING = 2e-6
 """Relative size below which the sum of float32 numbers that cancel is only their rounding error."""
+
+LeftOutBy = Literal["", "draw", "values"]
+"""What left out a layer that did not run and that further runs call: a random draw, or the values of the input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -324,7 +328,7 @@ class Evidence:
     backward_error: BackwardError | None = None
     forward_failure: ForwardFailure | None = None
     not_called: NotCalled | None = None
-    is_left_to_chance: bool = False
+    left_out_by: LeftOutBy = ""
     frozen_at: SourceSpan | None = None
     registered_at: Mapping[str, SourceSpan] = field(default_factory=dict)
     objective_span: SourceSpan | None = None

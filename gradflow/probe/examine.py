@@ -20,6 +20,7 @@ from gradflow.probe.directional import check_derivative
 from gradflow.probe.evidence import (
     Evidence,
     Influence,
+    LeftOutBy,
     Measured,
     NodeFlow,
     PartialLoss,
@@ -40,7 +41,7 @@ from gradflow.probe.moving.far_moves import is_moved_by
 from gradflow.probe.moving.influence import find_influence
 from gradflow.probe.moving.stand_ins import with_stand_ins
 from gradflow.probe.moving.written_over import with_written_over
-from gradflow.probe.other_runs.by_chance import is_called_by_chance
+from gradflow.probe.other_runs.left_out_by import left_out_by
 from gradflow.probe.other_runs.redrawn import with_other_draws
 from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.outside.unrecorded import why_unrecorded
@@ -209,7 +210,7 @@ class _Examination:
             backward_error=error,
             forward_failure=self.run.failure,
             not_called=not_called,
-            is_left_to_chance=self._is_left_to_chance(not_called),
+            left_out_by=self._left_out_by(not_called),
             frozen_at=self._frozen_at(source),
             registered_at=laboratory.workload.provenance.registered_at,
             objective_span=laboratory.workload.objective.span,
@@ -227,14 +228,15 @@ class _Examination:
             starts_of_rest=self.why_zero.starts_of_rest,
         )
 
-    def _is_left_to_chance(self, not_called: NotCalled | None) -> bool:
-        """Whether a layer that did not run does when other random numbers are drawn."""
+    def _left_out_by(self, not_called: NotCalled | None) -> LeftOutBy:
+        """What left out a layer that did not run and that further runs call."""
         if not self.redraw or not_called is None or not_called.kind != "layer-not-called":
-            return False
-        found = is_called_by_chance(self.laboratory, self.target)
+            return ""
+        found = left_out_by(self.laboratory, self.target)
         if found:
+            what = {"draw": "a random draw", "values": "the values of the input"}[found]
             self.undetermined.append(
-                f"whether a gradient reaches `{self.target}`, because a random draw left it out in this run"
+                f"whether a gradient reaches `{self.target}`, because {what} left it out in this run"
             )
         return found
 

@@ -77,7 +77,7 @@ class Laboratory:
         self.parameters = parameters
         self.sites = ProgramSites()
         self.outputs: dict[str, int] = {}
-        self.called_when_drawn: list[frozenset[str] | None] = []
+        self.kept: dict[str, Any] = {}  # what an experiment found out, for the next target that is asked for
         self.drew: frozenset[str] = frozenset()
         self._has_run = False
         self._inputs = (*workload.inputs, *workload.keyword_inputs.values())
@@ -136,10 +136,13 @@ class Laboratory:
         """The same for a run without a recorder, for the time of it."""
         return self._keeper.noting()
 
-    def forward(self, *, draw: int = 0, recorder: Recorder | None = None, **options: Any) -> Run:
+    def forward(
+        self, *, draw: int = 0, recorder: Recorder | None = None, workload: Workload | None = None, **options: Any
+    ) -> Run:
         """One more forward pass from the initial state; options as for :func:`run_forward`.
 
         With ``draw`` it draws other random numbers than the first one, and ``Run.drew`` tells from which generators.
+        With ``workload`` the model gets the input of that one.
         """
         is_first, self._has_run = not self._has_run, True
         if not is_first:
@@ -150,7 +153,7 @@ class Laboratory:
         if draw or is_first:
             before = generator_states()
         run = run_forward(
-            self.workload if self._feed is None else self._feed(self.workload),
+            workload or (self.workload if self._feed is None else self._feed(self.workload)),
             self.layers,
             self.parameters,
             sites=self.sites,

@@ -170,7 +170,8 @@ def _evidence(site: UsageSite, guard: Guard, *, is_sure: bool) -> str:
     if len(open_guards) > 1:
         others = ", ".join(f"`{each.text}` (line {each.span.line})" for each in open_guards[1:])
         return f"inferred from the code: the recorded lines do not tell this condition from {others}"
-    return "inferred from the code: other instances of the class ran these lines, so the lines do not prove it"
+    where = "in another turn of the loop or in another call" if site.is_in_loop else "in another call"
+    return f"inferred from the code: what this condition leads to ran {where}, so the recorded lines do not prove it"
 
 
 def _would_use(view: LayerView) -> list[UsageSite]:

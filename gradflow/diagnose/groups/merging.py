@@ -49,6 +49,7 @@ def _merged(same: Sequence[_Found], explain: _Explain, cut_twice: set[str]) -> D
         ),
         trained_count=sum(cause.trained_count for cause, _ in same),
         drawn_count=sum(cause.drawn_count for cause, _ in same),
+        for_values_count=sum(cause.for_values_count for cause, _ in same),
     )
     told = next(one for one in explain(union) if (one.name, one.location) == (first.name, first.location))
     rest = len(cut_twice.intersection(members))

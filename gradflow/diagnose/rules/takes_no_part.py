@@ -28,8 +28,8 @@ def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
     if evidence.call_count or evidence.unrecorded or has_unseen_output(evidence):
         return ()
     found = evidence.not_called
-    if evidence.is_left_to_chance:
-        return (_left_to_chance(evidence),)
+    if evidence.left_out_by:
+        return (_left_out_this_time(evidence),)
     raised = raised_before(evidence.trace, evidence.target)
     if raised is not None:
         ended = ended_by_raising(evidence.trace, raised)
@@ -81,22 +81,37 @@ def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
     )
 
 
-def _left_to_chance(evidence: Evidence) -> Diagnostic:
+_LEFT_OUT_BY = {
+    "draw": (
+        "did not run this time",
+        "a random draw left it out this time, as layer drop does",
+        "tried: it runs when other random numbers are drawn",
+        "ask again with another seed, so that the draw takes it",
+    ),
+    "values": (
+        "did not run for this input",
+        "the values of this input left it out",
+        "tried: it runs for other values of the input",
+        "ask again with an input for which it runs",
+    ),
+}
+"""What is said of a layer that further runs call: what it did, why, what was tried, and how to ask of it."""
+
+
+def _left_out_this_time(evidence: Evidence) -> Diagnostic:
     found = evidence.not_called
     is_seen = found is not None and found.is_called_somewhere
+    did, why, tried, help_text = _LEFT_OUT_BY[evidence.left_out_by]
     return Diagnostic(
         code=code_of("layer-not-called"),
         name="layer-not-called",
         severity="info",
-        message=f"`{evidence.target}` did not run this time, so there is no activation and no gradient",
+        message=f"`{evidence.target}` {did}, so there is no activation and no gradient",
         location=found.location if found is not None else evidence.registered_at.get(evidence.target),
         label=found.label if found is not None and is_seen else "",
         module=evidence.module,
-        notes=(
-            "a random draw left it out this time, as layer drop does",
-            "tried: it runs when other random numbers are drawn",
-        ),
-        helps=(Help(text="ask again with another seed, so that the draw takes it"),),
+        notes=(why, tried),
+        helps=(Help(text=help_text),),
         hides=(evidence.target,),
     )
 
