@@ -8,7 +8,12 @@ from gradflow.diagnose.written import written
 from gradflow.graph.chance.draws import RANDOM_DRAW
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
 
-__all__ = ["SEE_WHY", "CauseText", "text_for"]
+__all__ = ["NOT_REPLACED", "SEE_WHY", "CauseText", "text_for"]
+
+NOT_REPLACED = (
+    "leave the parameter that the model was built with in its place: write new values into it, or give what is "
+    "computed to a function, as `torch.func.functional_call` or `torch.nn.functional` take it"
+)
 
 SEE_WHY = (
     "see why that line does not run: a condition that does not hold, or something kept from an earlier call that takes "

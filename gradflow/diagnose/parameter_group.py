@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from gradflow.diagnose.cause_texts import SEE_WHY
+from gradflow.diagnose.cause_texts import NOT_REPLACED, SEE_WHY
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnosing import diagnose
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Severity
@@ -211,22 +212,45 @@ def common_module(names: Sequence[str]) -> str:
 
 def never_read(cause: GroupCause, total: int) -> Diagnostic:
     """The module that owns the parameters ran, but no operation read them."""
-    group, assigned_at, unrun = cause.group, cause.assigned_at, cause.unrun_read
+    group, assigned_at, unrun, replaced = cause.group, cause.assigned_at, cause.unrun_read, cause.replaced
     names = ", ".join(f"`{name}`" for name in group.members[:4])
     more = f" and {len(group.members) - 4} more" if len(group.members) > 4 else ""
     they = "it" if len(group.members) == 1 else "them"
+    note = f"`{cause.owner_type}` ran, and nothing that was recorded read {names}{more}"
+    if replaced is not None:
+        note = f"`{cause.owner_type}` ran, and nothing that was recorded read what was in {names}{more} before the run"
+        puts = "puts another in its place" if len(group.members) == 1 else "puts others in their place"
+        return _not_read(
+            cause,
+            total,
+            f"the run {puts}, and no operation reads the former",
+            location=replaced.made_at,
+            label="what is made here takes the place of a parameter" if replaced.made_at is not None else "",
+            notes=(note,),
+            helps=(Help(text=NOT_REPLACED),),
+        )
+    return _not_read(
+        cause,
+        total,
+        f"no operation reads {they}",
+        location=assigned_at,
+        label="assigned here, but not used when the model runs" if assigned_at is not None else "",
+        annotations=(Annotation(span=unrun, label=f"reads `{group.subject}`, and did not run"),) if unrun else (),
+        notes=(note,),
+        helps=(Help(text=SEE_WHY if unrun else f"use {they} in `forward`, or remove {they}"),),
+    )
+
+
+def _not_read(cause: GroupCause, total: int, why: str, **told: Any) -> Diagnostic:
+    group = cause.group
     return Diagnostic(
         code=code_of("layer-not-called"),
         name="layer-not-called",
         severity="error",
-        message=f"{counted(len(group.members), total)} {_verb(group, 'get')} no gradient: no operation reads {they}",
-        location=assigned_at,
-        label="assigned here, but not used when the model runs" if assigned_at is not None else "",
-        annotations=(Annotation(span=unrun, label=f"reads `{group.subject}`, and did not run"),) if unrun else (),
+        message=f"{counted(len(group.members), total)} {_verb(group, 'get')} no gradient: {why}",
         module=common_module(group.members),
-        notes=(f"`{cause.owner_type}` ran, and nothing that was recorded read {names}{more}",),
-        helps=(Help(text=SEE_WHY if unrun else f"use {they} in `forward`, or remove {they}"),),
         hides=group.members,
+        **told,
     )
 
 

@@ -93,7 +93,7 @@ class _Examination:
         self._leave_out_unrecorded(asked, ways)
         groups = (
             *self._raised(),
-            *group_parameters(self.trace, ways, asked, self._death_key),
+            *group_parameters(self.trace, ways, asked, self._death_key, self.laboratory.replaced),
         )
         left_out = groups[MOST_GROUPS:]
         if left_out:
@@ -163,6 +163,7 @@ class _Examination:
                 owner_type=owner.__name__,
                 assigned_at=assignment_of(owner, attribute),
                 unrun_read=find_unrun_read(owner, attribute, self.trace.executed_lines),
+                replaced=self.laboratory.replaced.get(group.subject),
                 redraw_count=others.by_draws.run_count,
                 trained_count=trained_count,
                 drawn_count=drawn_count,

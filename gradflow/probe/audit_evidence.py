@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
+
+if TYPE_CHECKING:
+    from gradflow.probe.registering.replaced import Replaced
 
 __all__ = ["GroupCause", "GroupKind", "Holder", "OpenQuestion", "ParameterGroup", "UnitCount"]
 
@@ -40,7 +43,7 @@ class GroupCause:
     came. ``moved_in_vain`` are parameters that start at zero and multiply where the
     gradient of the group ends, and that do not wake it when they are moved; ``is_without_effect``: the group is only
     added, and the loss stays the same when it is moved. ``unrun_read`` is where code would read the subject that
-    nothing reads, and did not run.
+    nothing reads, and did not run; ``replaced`` tells of another tensor that the run put in its place.
     """
 
     group: ParameterGroup
@@ -56,6 +59,7 @@ class GroupCause:
     moved_in_vain: tuple[str, ...] = ()
     is_without_effect: bool = False
     unrun_read: SourceSpan | None = None
+    replaced: Replaced | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

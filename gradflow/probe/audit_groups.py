@@ -29,6 +29,7 @@ def group_parameters(
     ways: WaysToScore,
     states: Mapping[str, str],
     death_of: Callable[[str], Hashable],
+    replaced: Collection[str] = (),
 ) -> tuple[ParameterGroup, ...]:
     """Group the parameters whose state is not ``"gradient"``, the largest group first.
 
@@ -40,6 +41,8 @@ def group_parameters(
         Qualified name of each trainable parameter to its :func:`state_of`.
     death_of
         Name to what keeps its gradient from being more than zero, for telling zero gradients apart.
+    replaced
+        Those in whose place the run put another tensor.
     """
     ran = {*trace.ran_unseen, *(call.module for call in trace.calls)}
     found: dict[tuple[Hashable, ...], list[str]] = {}
@@ -55,7 +58,7 @@ def group_parameters(
         elif ways.first_read[value] < 0:
             owner = name.rpartition(".")[0]
             idle = outermost_idle(owner, ran)
-            key = ("never read", owner) if idle is None else ("module not called", idle)
+            key = ("never read", owner, name in replaced) if idle is None else ("module not called", idle)
         else:
             obstacles = ways.obstacles[value]
             if obstacles is None:

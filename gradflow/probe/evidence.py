@@ -18,6 +18,7 @@ from gradflow.trace.failure import ForwardFailure
 
 if TYPE_CHECKING:
     from gradflow.probe.layer_view import NotCalled
+    from gradflow.probe.registering.replaced import Replaced
 
 __all__ = [
     "ROUNDING",
@@ -345,6 +346,7 @@ class Evidence:
     unfollowed: tuple[str, ...] = ()
     unrecorded: str = ""
     unrun_read: SourceSpan | None = None
+    replaced: Replaced | None = None
     zero_starts: tuple[str, ...] = ()
     starts_of_rest: tuple[str, ...] = ()
 

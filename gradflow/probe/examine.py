@@ -224,6 +224,7 @@ class _Examination:
             unfollowed=tuple(self.unfollowed),
             unrecorded=unrecorded,
             unrun_read=unrun_read(laboratory, trace, target) if self.is_parameter else None,
+            replaced=laboratory.replaced.get(target),
             zero_starts=self.why_zero.zero_starts,
             starts_of_rest=self.why_zero.starts_of_rest,
         )

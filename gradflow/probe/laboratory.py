@@ -22,6 +22,7 @@ from gradflow.probe.evidence import Measured, NodeFlow, RepairOutcome
 from gradflow.probe.gradient import Gradients, differentiate, measure, measure_each
 from gradflow.probe.mending.still_cut import StillCut, still_cut
 from gradflow.probe.reach_of_move import ReachOfMove, reach_of_move
+from gradflow.probe.registering.replaced import Replaced, replaced_in
 from gradflow.probe.repairing import RepairingRecorder, RepairPlan
 from gradflow.probe.together.apart import each_by_itself
 from gradflow.trace.data import Trace
@@ -77,6 +78,7 @@ class Laboratory:
         self.parameters = parameters
         self.sites = ProgramSites()
         self.outputs: dict[str, int] = {}
+        self.replaced: dict[str, Replaced] = {}
         self.kept: dict[str, Any] = {}  # what an experiment found out, for the next target that is asked for
         self.drew: frozenset[str] = frozenset()
         self._has_run = False
@@ -152,12 +154,13 @@ class Laboratory:
             seed_generators(_SEED + draw)
         if draw or is_first:
             before = generator_states()
+        recorder = self.noted(recorder)
         run = run_forward(
             workload or (self.workload if self._feed is None else self._feed(self.workload)),
             self.layers,
             self.parameters,
             sites=self.sites,
-            recorder=self.noted(recorder),
+            recorder=recorder,
             outputs=self.outputs,
             there_before=self._keeper.tensors,
             **options,
@@ -167,6 +170,7 @@ class Laboratory:
             run.drew = frozenset(whose for whose, state in after.items() if before.get(whose) != state)
         if is_first:
             self.first_score, self.drew = score_of(run), run.drew
+            self.replaced = replaced_in(self.workload.model, self.parameters, recorder, run.trace)
         if self._first_trace is None:
             self._first_trace = run.trace
         return run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gradflow.diagnose.cause_texts import SEE_WHY
+from gradflow.diagnose.cause_texts import NOT_REPLACED, SEE_WHY
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.doubts.unseen_output import has_unseen_output
@@ -166,6 +166,14 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
 def _where_it_would_begin(evidence: Evidence) -> Ended | None:
     """Where a parameter that no operation read would be read."""
     raised = raised_before(evidence.trace, evidence.target)
+    if evidence.replaced is not None:
+        return Ended(
+            span=evidence.replaced.made_at,
+            label="what is made here took its place in this run",
+            note=f"another tensor stood in the place of `{evidence.target}` when the run ended, and no operation that "
+            "ran reads the one that was there before",
+            help=NOT_REPLACED,
+        )
     if evidence.unrun_read is None:
         return None
     if raised is not None:

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from gradflow.load.layers import module_named
 from gradflow.load.module_tree import named_modules_in
-from gradflow.location import SourceSpan
+from gradflow.location import SourceSpan, is_machinery
 from gradflow.probe.class_source import MethodSource, class_source
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.source.scopes import find_scopes
@@ -57,8 +57,8 @@ def find_unrun_read(owner: type, attribute: str, executed: Collection[tuple[str,
     for scope in find_scopes(source.methods, (attribute,)):
         for node in ast.walk(scope.method.node) if scope.is_reached else ():
             reader = _reader(node, scope.method, attribute)
-            if reader is None or not isinstance(node, ast.expr):
-                continue
+            if reader is None or not isinstance(node, ast.expr) or is_machinery(scope.method.path):
+                continue  # what runs in torch's own code is recorded at the line that called for it
             lines = range(reader.lineno, (reader.end_lineno or reader.lineno) + 1)
             if any((scope.method.path, line) in executed for line in lines):
                 return None
