@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gradflow.graph.cut_group import Bridge, CutGroup, merge_cuts
-from gradflow.graph.derivatives import is_differentiable
+from gradflow.graph.derivatives import is_choice, is_differentiable
 from gradflow.graph.side_ways import side_ways
 from gradflow.location import makes_tensor
 from gradflow.trace.data import REGION_CAUSES, Trace
@@ -119,6 +119,7 @@ class _Analysis:
         self.carries = bytearray(count)
         self.reaches = bytearray(count)
         self.cost: dict[int, int] = {}
+        self.choices: dict[int, int] = {}
         self.length: dict[int, int] = {}
         self.parent: dict[int, tuple[int, tuple[CutGroup, ...]]] = {}
         self.cuts: list[tuple[CutGroup, tuple[int, ...]]] = []
@@ -132,7 +133,7 @@ class _Analysis:
         for source in self.sources:
             self.depends[source] = 1
             self.carries[source] = trace.values.requires_grad[source]
-            self.cost[source] = 0
+            self.cost[source] = self.choices[source] = 0
         self._forward()
         self._backward()
         score = trace.score
@@ -235,7 +236,7 @@ class _Analysis:
             self.depends[value] = 1
             self.carries[value] = self.trace.values.requires_grad[value]
             if self.carries[value]:
-                self.cost[value], self.length[value] = 0, 1
+                self.cost[value], self.choices[value], self.length[value] = 0, 0, 1
                 self.parent[value] = (leaf, ())
             else:
                 self._price(operation, value, inputs, None)
@@ -248,27 +249,19 @@ class _Analysis:
 
     def _price(self, operation: int, value: int, inputs: list[int], bridge: Bridge | None) -> None:
         """The number of things to mend before the gradient of ``value`` can arrive, and the way that needs fewest."""
-        best = -1
-        for candidate in inputs:
-            if self.carries[value] and not self.carries[candidate]:
-                continue
-            if best < 0 or self._rank(candidate) < self._rank(best):
-                best = candidate
-        groups: tuple[CutGroup, ...] = ()
-        if best >= 0:
-            groups = () if self.carries[value] else self._groups(operation, value, best)
-        elif bridge is not None:
-            exit_inputs = [v for v in value_inputs(self.trace, bridge.leave) if self.depends[v]]
-            if not exit_inputs:
-                return
-            best = min(exit_inputs, key=self._rank)
-            groups = (self._group_of(bridge, best),)
-        if best < 0:
+        steps: list[tuple[int, tuple[CutGroup, ...]]] = []
+        if candidates := [each for each in inputs if self.carries[each] or not self.carries[value]]:
+            best = min(candidates, key=self._rank)
+            steps.append((best, () if self.carries[value] else self._groups(operation, value, best)))
+        if bridge is not None and not (steps and self.carries[value]):
+            left = [v for v in value_inputs(self.trace, bridge.leave) if self.depends[v]]
+            if left:
+                leaving = min(left, key=self._rank)
+                steps.append((leaving, (self._group_of(bridge, leaving),)))
+        if not steps:
             return
-        fresh = groups
-        if groups and (last := self._last_group(best)) is not None:
-            fresh = tuple(group for group in groups if group.key != last.key)
-        self.cost[value] = self.cost[best] + len(fresh)
+        best, fresh = min(((source, self._fresh(source, groups)) for source, groups in steps), key=self._rank_of_step)
+        self.cost[value], self.choices[value] = self._cost_of_step(best, fresh)
         self.length[value] = self.length.get(best, 0) + 1
         self.parent[value] = (best, fresh)
         for group in fresh:
@@ -281,9 +274,24 @@ class _Analysis:
         cause = "tensor-rewrap" if copied else "numpy-roundtrip"
         return CutGroup(cause=cause, operation=bridge.enter, value=value, leave=bridge.leave)
 
-    def _rank(self, value: int) -> tuple[int, int]:
-        """Fewest things to mend first, then the shortest way."""
-        return self.cost[value], self.length.get(value, 0)
+    def _rank(self, value: int) -> tuple[int, int, int]:
+        """Ways without a choice first: by one no gradient comes, whatever is mended. Then the fewest things to mend."""
+        return self.choices[value], self.cost[value], self.length.get(value, 0)
+
+    def _rank_of_step(self, step: tuple[int, tuple[CutGroup, ...]]) -> tuple[int, int, int]:
+        cost, choices = self._cost_of_step(*step)
+        return choices, cost, self.length.get(step[0], 0)
+
+    def _cost_of_step(self, source: int, fresh: tuple[CutGroup, ...]) -> tuple[int, int]:
+        """How much there is to mend on the way over one value and a step from it, and how many choices are there."""
+        choices = sum(is_choice(self.trace, group) for group in fresh)
+        return self.cost[source] + len(fresh), self.choices[source] + choices
+
+    def _fresh(self, source: int, groups: tuple[CutGroup, ...]) -> tuple[CutGroup, ...]:
+        """Those of the cuts at a step that were not met already where the way comes from."""
+        if groups and (last := self._last_group(source)) is not None:
+            return tuple(group for group in groups if group.key != last.key)
+        return groups
 
     def _last_group(self, value: int) -> CutGroup | None:
         """The cut met last on the cheapest way to a value, looked for within the same stretch of untracked values."""

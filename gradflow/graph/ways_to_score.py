@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from gradflow.graph.dependence import inputs_behind, value_inputs
+from gradflow.graph.dependence import inputs_behind, is_differentiable, value_inputs
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import DETACHING, REWRAPPING, is_inplace_name
 
@@ -42,6 +42,8 @@ def ways_to_score(trace: Trace) -> WaysToScore:
     """Go back from the score once and note for each value what is in the way."""
     count = len(trace.values.producer)
     ways = WaysToScore(obstacles=[None] * count, first_read=[-1] * count, last_use=[-1] * count)
+    choices = [0] * count
+    differentiable = [is_differentiable(dtype) for dtype in trace.dtypes]
     if trace.score >= 0:
         ways.obstacles[trace.score] = ()
     for operation in range(len(trace) - 1, -1, -1):
@@ -54,20 +56,33 @@ def ways_to_score(trace: Trace) -> WaysToScore:
             ways.last_use[value] = max(ways.last_use[value], last_use)
         for output in outputs:
             for value in inputs_behind(trace, operation, output):
-                _offer(trace, ways.obstacles, operation, value, output)
+                is_step = differentiable[trace.values.dtype[value]] and not differentiable[trace.values.dtype[output]]
+                _offer(trace, ways.obstacles, choices, operation, value, output, is_step=is_step)
     return ways
 
 
-def _offer(trace: Trace, obstacles: list[tuple[Obstacle, ...] | None], operation: int, value: int, output: int) -> None:
-    """Take the way through this operation if it has fewer obstacles than the one known so far."""
+def _offer(
+    trace: Trace,
+    obstacles: list[tuple[Obstacle, ...] | None],
+    choices: list[int],
+    operation: int,
+    value: int,
+    output: int,
+    *,
+    is_step: bool,
+) -> None:
+    """Take the way through this operation if it has fewer obstacles than the one known so far.
+
+    A way on which numbers become whole ones comes last: no gradient could arrive by it, whatever is mended.
+    """
     onwards = obstacles[output]
     if onwards is None or value == output:
         return
     obstacle = _obstacle(trace, operation, value, output)
     found = onwards if obstacle is None or onwards[:1] == (obstacle,) else (obstacle, *onwards)
-    known = obstacles[value]
-    if known is None or len(found) < len(known):
-        obstacles[value] = found
+    known, choice_count = obstacles[value], choices[output] + is_step
+    if known is None or (choice_count, len(found)) < (choices[value], len(known)):
+        obstacles[value], choices[value] = found, choice_count
 
 
 def _obstacle(trace: Trace, operation: int, value: int, output: int) -> Obstacle | None:

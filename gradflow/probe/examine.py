@@ -156,6 +156,7 @@ class _Examination:
         elif unrecorded and not self.values:
             self.undetermined.append(f"whether {self.run.description} depends on `{target}`, because {unrecorded}")
         elif self.values and not arrived:
+            dependence = self._beside_a_choice(dependence)
             if not dependence.score_depends and not laboratory.has_values:
                 self.undetermined.append(
                     "whether the score depends on it by a detour, because meta tensors have no values"
@@ -240,6 +241,13 @@ class _Examination:
                 f"whether a gradient reaches `{self.target}`, because {what} left it out in this run"
             )
         return found
+
+    def _beside_a_choice(self, dependence: Dependence) -> Dependence:
+        """Where on every way that was recorded a choice is made, numbers may come back into the score beside it."""
+        is_over_choice = any(is_choice(self.trace, group) for group in dependence.needed)
+        if not dependence.score_depends or not is_over_choice or not self.laboratory.has_values:
+            return dependence
+        return self._with_values_that_came_back(dependence)
 
     def _is_without_effect(self, dependence: Dependence) -> bool:
         """Whether only a choice or an order is read of the target, and the score is the same for any."""

@@ -15,6 +15,7 @@ from gradflow.trace.classify import Kind
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import BLANK
 from gradflow.trace.recorder import Recorder
+from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.values import tensors_in
 
 __all__ = ["ChecksumRecorder"]
@@ -118,11 +119,13 @@ class ChecksumRecorder(Recorder):
                     self._note_outside(value, tensor)
 
     def _checksum(self, tensor: torch.Tensor) -> int | None:
-        """``None`` for tensors without plain memory (nested, sparse, wrapper subclasses): nothing to compare."""
+        """``None`` for tensors without plain memory (nested, wrapper subclasses): nothing to compare."""
         if tensor.is_meta:
             return 0  # no values, so none that differ
         self.suspended += 1
         try:
+            if parts := _parts_of_sparse(tensor):
+                return zlib.crc32(repr([self._checksum(part) for part in parts]).encode())
             with torch.no_grad():
                 data = tensor.detach().cpu().contiguous()
                 if data.is_sparse or data.layout is not torch.strided or data.is_quantized:
@@ -134,6 +137,21 @@ class ChecksumRecorder(Recorder):
             return None
         finally:
             self.suspended -= 1
+
+
+def _parts_of_sparse(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The tensors that a sparse one is made of; none for any other."""
+    if type(tensor) is not torch.Tensor or tensor.layout is torch.strided:
+        return ()
+    with outside_dispatch(), torch.no_grad():
+        data = tensor.detach()
+        if data.layout is torch.sparse_coo:
+            return data._indices(), data._values()
+        if data.layout in (torch.sparse_csr, torch.sparse_bsr):
+            return data.crow_indices(), data.col_indices(), data.values()
+        if data.layout in (torch.sparse_csc, torch.sparse_bsc):
+            return data.ccol_indices(), data.row_indices(), data.values()
+        return ()
 
 
 def _plain(arguments: Any, depth: int = 0) -> list[object]:

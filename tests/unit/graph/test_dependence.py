@@ -132,10 +132,34 @@ def test_the_way_with_fewest_cuts_is_taken():
     layer = s.leaf(requires_grad=True)
     twice = s.do("linear", s.do("detach", layer, grad=False), s.leaf(requires_grad=True))
     twice = s.do("linear", s.do("detach", twice, grad=False), s.leaf(requires_grad=True))
-    once = s.do("argmax", layer, grad=False, dtype="int64")
-    once = s.do("to", once, grad=False)
+    once = s.do("numpy_backed", layer, grad=False)
     score = s.do("add", twice, once)
     assert causes(s, score, layer)[0] == ["nondiff-op"]
+
+
+@pytest.mark.parametrize("detached", [1, 2])
+def test_a_choice_is_taken_for_the_way_only_where_there_is_no_other(detached: int) -> None:
+    s = Sketch()
+    layer = s.leaf(requires_grad=True)
+    smooth = layer
+    for _ in range(detached):
+        smooth = s.do("linear", s.do("detach", smooth, grad=False), s.leaf(requires_grad=True))
+    chosen = s.do("to", s.do("argmax", layer, grad=False, dtype="int64"), grad=False)
+    assert causes(s, s.do("add", chosen, smooth), layer)[0] == ["detach"] * detached
+    assert causes(s, s.do("mul", chosen, s.leaf(requires_grad=True)), layer)[0] == ["nondiff-op"]
+
+
+def test_numbers_that_came_back_from_outside_come_before_a_choice() -> None:
+    s = Sketch()
+    layer = s.leaf(requires_grad=True)
+    places = s.do("nonzero", layer, grad=False, dtype="int64")
+    s.do("tolist", layer, out=False)
+    made = s.do("sparse_coo_tensor", places, grad=False)
+    score = s.do("sum", made, grad=False)
+    trace = s.trace(score, layer=layer)
+    assert [each.cause for each in analyse(trace, (layer,)).needed] == ["nondiff-op"]
+    bridged = analyse(trace, (layer,), (Bridge(leave=1, enter=2),))
+    assert [each.cause for each in bridged.needed] == ["numpy-roundtrip"]
 
 
 def test_what_only_gives_its_shape_passes_nothing_on():

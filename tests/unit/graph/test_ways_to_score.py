@@ -19,14 +19,14 @@ class Sketch:
     def leaf(self, *, requires_grad: bool = True) -> int:
         return self._value(-1, requires_grad)
 
-    def _value(self, producer: int, requires_grad: bool) -> int:
+    def _value(self, producer: int, requires_grad: bool, dtype: int = 0) -> int:
         self.values.producer.append(producer)
         self.values.requires_grad.append(requires_grad)
         self.values.shape.append((2,))
-        self.values.dtype.append(0)
+        self.values.dtype.append(dtype)
         return len(self.values.producer) - 1
 
-    def do(self, name: str, *inputs: int, grad: bool = True, region: int = -1) -> int:
+    def do(self, name: str, *inputs: int, grad: bool = True, region: int = -1, whole: bool = False) -> int:
         columns = self.operations
         row = len(columns.name)
         if name not in self.names:
@@ -41,7 +41,7 @@ class Sketch:
         columns.inputs.extend(inputs)
         columns.argument.extend(range(len(inputs)))
         columns.input_start.append(len(columns.inputs))
-        made = self._value(row, grad)
+        made = self._value(row, grad, int(whole))
         columns.outputs.append(made)
         columns.output_start.append(len(columns.outputs))
         return made
@@ -51,7 +51,7 @@ class Sketch:
             operations=self.operations,
             values=self.values,
             names=tuple(self.names),
-            dtypes=("float32",),
+            dtypes=("float32", "int64"),
             spans=(),
             calls=(),
             leaf_names={},
@@ -79,6 +79,17 @@ def test_weights_before_a_cut_share_it_and_those_behind_are_free() -> None:
     ways = ways_to_score(sketch.trace(score))
     assert ways.obstacles[first] == ways.obstacles[second] == (("detach", 2),)
     assert ways.obstacles[third] == ()
+
+
+def test_a_way_over_whole_numbers_counts_only_where_there_is_no_other() -> None:
+    sketch = Sketch()
+    weight, other = sketch.leaf(), sketch.leaf()
+    places = sketch.do("argmax", weight, grad=False, whole=True)
+    chosen = sketch.do("embedding", places, other)
+    smooth = sketch.do("detach", sketch.do("linear", sketch.do("detach", weight, grad=False), other), grad=False)
+    assert ways_to_score(sketch.trace(chosen)).obstacles[weight] == (("argmax", 0),)
+    both = sketch.do("mul", chosen, smooth)
+    assert ways_to_score(sketch.trace(both)).obstacles[weight] == (("detach", 2), ("detach", 4))
 
 
 def test_of_two_ways_the_one_with_fewer_cuts_counts() -> None:
