@@ -152,7 +152,7 @@ class _Examination:
         if self.run.failure is not None:
             pass  # nothing came back, and running it again would fail again
         elif self.gradients.error is not None:
-            error = explain_backward_error(laboratory, self.gradients.error, target)
+            error = explain_backward_error(laboratory, self.gradients.error, target, trace)
         elif unrecorded and not self.values:
             self.undetermined.append(f"whether {self.run.description} depends on `{target}`, because {unrecorded}")
         elif self.values and not arrived:

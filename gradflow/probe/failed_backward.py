@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from gradflow.probe.autograd_walk import Node, link_operations, walk
 from gradflow.probe.evidence import BackwardError
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.freeing import freeing_call
-from gradflow.probe.stopped_node import stopped_at
+from gradflow.probe.other_runs.same_way import row_in
 from gradflow.trace.conduct.raised_by import is_own_raise
 from gradflow.trace.data import Trace
 from gradflow.trace.failure import failure_of
@@ -28,14 +29,31 @@ _VIEWS = frozenset({
 })  # fmt: skip
 
 
-def explain_backward_error(laboratory: Laboratory, error: Exception, target: str) -> BackwardError:
-    """Describe what backward raised; runs the forward once more to ask the graph who saved what."""
+def explain_backward_error(laboratory: Laboratory, error: Exception, target: str, trace: Trace) -> BackwardError:
+    """Describe what backward raised; runs the forward once more to ask the graph who saved what.
+
+    ``trace`` is the run of which the operations are told.
+    """
+    again: list[Trace] = []
+
+    def run_again() -> Run:
+        run = laboratory.forward()
+        again.append(run.trace)
+        return run
+
+    found = _explain(laboratory, run_again, error, target)
+    if not again:
+        return found
+    return replace(found, saver=row_in(trace, again[-1], found.saver), writer=row_in(trace, again[-1], found.writer))
+
+
+def _explain(laboratory: Laboratory, run_again: Callable[[], Run], error: Exception, target: str) -> BackwardError:
     message = " ".join(str(error).split())
     if is_own_raise(error):
         span = failure_of(error).span
         return BackwardError(type_name=type(error).__name__, message=message, span=span, is_own_raise=True)
     if "modified by an inplace operation" in message:
-        run = laboratory.forward()
+        run = run_again()
         saver, node = _broken_saver(run)
         return BackwardError(
             type_name=type(error).__name__,
@@ -45,16 +63,15 @@ def explain_backward_error(laboratory: Laboratory, error: Exception, target: str
             node=node,
         )
     if "is not implemented" in message:
-        run = laboratory.forward()
+        run = run_again()
         saver = _without_derivative(run)
         return BackwardError(type_name=type(error).__name__, message=message, saver=saver, lacks_derivative=saver >= 0)
     if "second time" in message:
-        reader = _reads_from_before(laboratory.forward().trace)
+        reader = _reads_from_before(run_again().trace)
         freer = freeing_call(laboratory, target) if reader < 0 else None
         return BackwardError(type_name=type(error).__name__, message=message, saver=reader, freer=freer)
-    run_trace: Trace | None = None
     if "checkpoint" in message.lower():
-        run_trace = laboratory.forward().trace
+        run_trace = run_again().trace
         for operation in range(len(run_trace)):
             if operation in run_trace.checkpoint_operations:
                 return BackwardError(
@@ -62,24 +79,27 @@ def explain_backward_error(laboratory: Laboratory, error: Exception, target: str
                 )
     span = failure_of(error).span
     # an operator without a formula raises in torch's own code: the node that was due tells which one it was
-    saver = _stopped_operation(laboratory.forward()) if span is None else -1
+    saver = _stopped_operation(run_again()) if span is None else -1
     return BackwardError(type_name=type(error).__name__, message=message, saver=saver, span=span)
 
 
 def _stopped_operation(run: Run) -> int:
-    """The operation at whose node a backward from the score stops, -1 where it does not, or that is not found."""
+    """The operation whose node raises in a backward from the score, -1 where none does, or that is not found."""
     root = run.score.grad_fn if run.score is not None else None
     nodes = walk(root) if root is not None else None
     if run.score is None or not nodes:
         return -1
-    ran: set[Node] = set()
+    begun: list[Node] = []
+    ended: set[Node] = set()
     edges = [torch.autograd.graph.GradientEdge(node, 0) for node in nodes if node.name().endswith("AccumulateGrad")]
     for node in nodes:
-        node.register_hook(lambda *_, node=node: ran.add(node))
+        node.register_prehook(lambda *_, node=node: begun.append(node))
+        node.register_hook(lambda *_, node=node: ended.add(node))
     try:
         torch.autograd.grad(run.score, edges, allow_unused=True)
     except Exception:  # noqa: BLE001  (the very exception that is to be explained)
-        stopped = stopped_at(nodes, ran)
+        # the one that began and did not end; where all did, what it handed on was refused
+        stopped = next((node for node in begun if node not in ended), begun[-1] if begun else None)
         return link_operations(run.trace)(stopped) if stopped is not None else -1
     return -1
 

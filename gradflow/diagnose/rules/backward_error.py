@@ -67,7 +67,7 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
         name = written(evidence.trace.name_of(error.saver))
         words = _Words(
             name="backward-raised",
-            message=f"torch has no derivative for `{name}`",
+            message=f"torch has no derivative for `{name}`" + ("" if error.lacks_derivative else " as it is used here"),
             label="torch cannot differentiate this operation",
             help=f"use differentiable operations instead of `{name}`, or `.detach()` it where no gradient is wanted",
         )

@@ -15,7 +15,7 @@ from gradflow.source_place import place
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
 
-__all__ = ["first_left_out", "why_not_again"]
+__all__ = ["first_left_out", "row_in", "why_not_again"]
 
 
 def why_not_again(laboratory: Laboratory, target: str, other: Trace, *, is_moved: bool = False) -> str:
@@ -54,6 +54,19 @@ def first_left_out(first: Trace, values: Container[int], other: Trace) -> int:
         if left[operation] < 0:
             return row
     return -1
+
+
+def row_in(first: Trace, other: Trace, row: int) -> int:
+    """The operation of the first run that a row of another one is; -1 where that is not sure.
+
+    What was kept makes a further run shorter, or longer: the rows of two runs need not be the same.
+    """
+    if row < 0:
+        return -1
+    (operation,) = _operations(other, (row,))
+    here = [number for number, each in enumerate(_operations(other, range(len(other)))) if each == operation]
+    there = [number for number, each in enumerate(_operations(first, range(len(first)))) if each == operation]
+    return there[here.index(row)] if len(here) == len(there) else -1
 
 
 def _operations(trace: Trace, rows: Iterable[int]) -> list[tuple[str, int]]:
