@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.func import functional_call
 
 from gradflow.load.module_tree import buffers_in, parameters_in
 from gradflow.probe.central_differences import STEPS, Comparison, Quotient, compare
 from gradflow.probe.dense_values import inner_product
 from gradflow.probe.derivative.implicit_draws import why_not_at_one_seed
+from gradflow.probe.derivative.made_again import MadeAgain
 from gradflow.probe.derivative.saved_values import SavedValues
 from gradflow.probe.derivative.symmetric import is_symmetric, symmetric_part
 from gradflow.probe.derivative_check import DerivativeCheck
-from gradflow.probe.double_precision import DoubleCopies, DoublePrecision, in_double
+from gradflow.probe.double_precision import DoubleCopies, DoublePrecision, in_double, with_state
 from gradflow.probe.gradient import gradients_at
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.lone_function import noise_like, size_of
@@ -125,11 +125,11 @@ def gradient_in_double(laboratory: Laboratory, target: str) -> tuple[torch.Tenso
         return ()
 
 
-def gradients_in_double(laboratory: Laboratory, parameters: Sequence[str]) -> dict[str, torch.Tensor | None]:
+def gradients_in_double(laboratory: Laboratory, parameters: Sequence[str]) -> Mapping[str, torch.Tensor | None]:
     """The same for several parameters by one run; empty where it failed, and without those that are not registered."""
     try:
         return _MovedModel(laboratory, parameters[0], None, False).gradients_of(parameters)
-    except Exception:  # noqa: BLE001  (as above)
+    except (Exception, SystemExit):  # noqa: BLE001  (as above)
         return {}
 
 
@@ -158,15 +158,11 @@ class _MovedModel:
 
     def gradients(self) -> tuple[torch.Tensor | None, ...]:
         """Autograd's answer, where the target is as it is."""
-        return tuple(self._score(lambda call, value: value).gradients())
+        return tuple(self._score(lambda call, value: value, wants_gradients=True).gradients)
 
-    def gradients_of(self, parameters: Sequence[str]) -> dict[str, torch.Tensor | None]:
+    def gradients_of(self, parameters: Sequence[str]) -> Mapping[str, torch.Tensor | None]:
         """The same at several parameters, in one backward pass."""
-        point = self._score(lambda call, value: value)
-        wanted = {name: point.state[name] for name in parameters if name in point.state}
-        asked = (point.score, list(wanted.values()))
-        found = run_theirs(torch.autograd.grad, asked, {"allow_unused": True})
-        return dict(zip(wanted, found, strict=True))
+        return self._score(lambda call, value: value, named=parameters).named
 
     def base_points(self, thorough: bool) -> tuple[int, ...]:
         """The seeds of the base points that are tried until one agrees.
@@ -201,14 +197,14 @@ class _MovedModel:
             return point
 
         saved = SavedValues() if self._has_several_calls and seed != _UNMOVED else None
-        at_base = self._score(look, saved)
+        at_base = self._score(look, saved, wants_gradients=True)
         if not sizes:
             raise _NotComparableError(f"`{self._target}` gave no tensor in float64")
         if any(each.base is not None and each.base.is_lost for each in at_base.taken):
             raise _NotComparableError(
                 f"what was written to the memory of the output of `{self._target}` could not be followed"
             )
-        score, gradients = at_base.score, at_base.gradients()
+        score, gradients = at_base.score, at_base.gradients
         base = float(score.detach())
         predicted = [0.0] * _DIRECTIONS
         for call, gradient in enumerate(gradients):
@@ -247,36 +243,20 @@ class _MovedModel:
         mask[self._index] = 1
         return direction * mask
 
-    def _score(self, alter: _Alter, saved: SavedValues | None = None) -> _Point:
+    def _score(
+        self,
+        alter: _Alter,
+        saved: SavedValues | None = None,
+        *,
+        wants_gradients: bool = False,
+        named: Sequence[str] = (),
+    ) -> _Point:
         workload, laboratory = self._workload, self._laboratory
         laboratory.rewind()
         laboratory.forward_count += 1
         state = self._copies.fresh()
         inputs, keywords = in_double(tuple(workload.inputs)), in_double(dict(workload.keyword_inputs))
-        views = Views()
-        taken: list[Activation] = []
-        unmoved = ""
-
-        def before_write(tensor: torch.Tensor) -> None:
-            laboratory.before_write(tensor)
-            if saved is not None:
-                saved.keep(tensor)
-
-        def hook(module: torch.nn.Module, arguments: Any, output: Any) -> None:
-            nonlocal unmoved
-            with outside_dispatch():
-                tensors = tensors_in(output)
-                if not tensors:
-                    return
-                position = chosen_position(tensors, laboratory.outputs.get(self._target, 0))
-                if reason := why_unmovable(tensors[position]):
-                    unmoved = reason
-                else:
-                    with torch.no_grad():
-                        fresh = alter(len(taken), tensors[position])
-                    unmoved = write(tensors[position], fresh, before_write) or unmoved
-                    taken.append(activation_of(tensors, views, output=position))
-
+        moving = _Moving(laboratory, self._target, alter, saved, keeps=wants_gradients)
         handle = None
         parameter = None
         if self._is_parameter:
@@ -286,23 +266,78 @@ class _MovedModel:
             state = {name: parameter if tensor is replaced else tensor for name, tensor in state.items()}
         else:
             # before the program's own hooks: what they keep of the output is part of how the score depends on it
-            handle = workload.model.get_submodule(self._target).register_forward_hook(hook, prepend=True)
+            handle = workload.model.get_submodule(self._target).register_forward_hook(moving, prepend=True)
+        precision = DoublePrecision(moving.views.look, self._note_rounding)
+
+        leaves = {name: state[name] for name in named if name in state}
+
+        def compute() -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+            with nullcontext() if saved is None else saved.watching(), precision:
+                output = run_theirs(workload.model, inputs, keywords)
+                score, _, _ = workload.objective.compute(output)
+            moving.views.look()
+            # the parameters stay in their place meanwhile: a backward may run the forward again
+            moving.made_again.is_on = True
+            wanted = wants_gradients and not moving.unmoved and score.dtype == torch.float64
+            if leaves:
+                return score, _asked_in_double(score, list(leaves.values()), precision)
+            return score, _gradients(score, tuple(moving.taken), parameter, precision) if wanted else []
+
         try:
-            with torch.enable_grad(), eager_compilation(), warnings_as_without_gradflow():
-                noting, precision = laboratory.noting(), DoublePrecision(views.look, self._note_rounding)
-                with nullcontext() if saved is None else saved.watching(), precision, noting:
-                    output = run_theirs(functional_call, (workload.model, state, inputs, keywords))
-                    score, _, _ = workload.objective.compute(output)
-                views.look()
+            with torch.enable_grad(), eager_compilation(), warnings_as_without_gradflow(), laboratory.noting():
+                score, gradients = with_state(workload.model, state, compute)
         finally:
             if handle is not None:
                 handle.remove()
-        if unmoved:
-            raise _NotComparableError(f"the output of `{self._target}` cannot be moved: {unmoved}")
+        if moving.unmoved:
+            raise _NotComparableError(f"the output of `{self._target}` cannot be moved: {moving.unmoved}")
         if score.dtype != torch.float64:
             kind = str(score.dtype).removeprefix("torch.")
             raise _NotComparableError(f"with a model in float64 the score comes out in {kind}")
-        return _Point(score=score, taken=tuple(taken), parameter=parameter, state=state)
+        by_name = dict(zip(leaves, gradients, strict=True)) if leaves else {}
+        return _Point(score=score, taken=tuple(moving.taken), gradients=gradients, named=by_name)
+
+
+class _Moving:
+    """A hook that moves what the target returns, at each of its calls; also at those that a backward makes again."""
+
+    def __init__(
+        self, laboratory: Laboratory, target: str, alter: _Alter, saved: SavedValues | None, *, keeps: bool
+    ) -> None:
+        self.views = Views()
+        self.taken: list[Activation] = []
+        self.unmoved = ""
+        self.made_again = MadeAgain()
+        self._laboratory = laboratory
+        self._position = laboratory.outputs.get(target, 0)
+        self._alter = alter
+        self._saved = saved
+        self._keeps = keeps
+
+    def __call__(self, module: torch.nn.Module, arguments: Any, output: Any) -> None:
+        with outside_dispatch():
+            tensors = tensors_in(output)
+            if tensors:
+                self._move(tensors, chosen_position(tensors, self._position))
+
+    def _move(self, tensors: Sequence[torch.Tensor], position: int) -> None:
+        moved = tensors[position]
+        if reason := why_unmovable(moved):
+            self.unmoved = reason
+        elif self.made_again.is_on:
+            self.unmoved = self.made_again.move(moved, self._laboratory.before_write) or self.unmoved
+        else:
+            with torch.no_grad():
+                fresh = self._alter(len(self.taken), moved)
+                if self._keeps:
+                    self.made_again.note(moved, fresh)
+            self.unmoved = write(moved, fresh, self._before_write) or self.unmoved
+            self.taken.append(activation_of(tensors, self.views, output=position))
+
+    def _before_write(self, tensor: torch.Tensor) -> None:
+        self._laboratory.before_write(tensor)
+        if self._saved is not None:
+            self._saved.keep(tensor)
 
 
 class _NotComparableError(Exception):
@@ -311,25 +346,36 @@ class _NotComparableError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Point:
-    """The score where the target has certain values, and what its gradient is asked of."""
+    """The score where the target has certain values, and its gradients there, where they were asked for."""
 
     score: torch.Tensor
     taken: tuple[Activation, ...]
-    parameter: torch.Tensor | None
-    state: Mapping[str, torch.Tensor]
+    gradients: list[torch.Tensor | None]
+    named: Mapping[str, torch.Tensor | None]
 
-    def gradients(self) -> list[torch.Tensor | None]:
-        if not self.score.requires_grad:
-            return [None] * max(1, len(self.taken))
 
-        def ask(wanted: Sequence[Any]) -> Sequence[torch.Tensor | None]:
-            found: Sequence[torch.Tensor | None] = run_theirs(
-                torch.autograd.grad, (self.score, wanted), {"allow_unused": True}
-            )
-            return found
+def _gradients(
+    score: torch.Tensor, taken: Sequence[Activation], parameter: torch.Tensor | None, precision: DoublePrecision
+) -> list[torch.Tensor | None]:
+    if not score.requires_grad:
+        return [None] * max(1, len(taken))
 
-        at_outputs, at_parameter = gradients_at(ask, self.taken, [] if self.parameter is None else [self.parameter])
-        return at_parameter or at_outputs
+    def ask(wanted: Sequence[Any]) -> Sequence[torch.Tensor | None]:
+        return _asked_in_double(score, wanted, precision)
+
+    at_outputs, at_parameter = gradients_at(ask, taken, [] if parameter is None else [parameter])
+    return at_parameter or at_outputs
+
+
+def _asked_in_double(
+    score: torch.Tensor, wanted: Sequence[Any], precision: DoublePrecision
+) -> list[torch.Tensor | None]:
+    root = score.grad_fn
+    if root is None:
+        return [None] * len(wanted)
+    with precision.during_backward(root):
+        found: Sequence[torch.Tensor | None] = run_theirs(torch.autograd.grad, (score, wanted), {"allow_unused": True})
+    return list(found)
 
 
 def _generator(seed: int, call: int, number: int) -> torch.Generator:

@@ -6,19 +6,23 @@ attributes, tensors that it makes, and casts to lower precision are caught on th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 import torch
 from torch import nn
+from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
+from gradflow.probe.autograd_walk import walk
 from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.operation_kinds import is_inplace_name
 from gradflow.values import mapped, tensors_in
 
-__all__ = ["DoubleCopies", "DoublePrecision", "in_double"]
+__all__ = ["DoubleCopies", "DoublePrecision", "in_double", "with_state"]
 
 _WIDE = {
     **dict.fromkeys((torch.float32, torch.float16, torch.bfloat16), torch.float64),
@@ -50,6 +54,31 @@ class DoublePrecision(TorchFunctionMode):
         if self._after is not None:
             self._after()
         return result
+
+    @contextmanager
+    def during_backward(self, root: torch.autograd.graph.Node) -> Iterator[None]:
+        """Take part in a backward from ``root``: a checkpoint runs the forward again there, and so may a Function.
+
+        Torch takes a mode aside for the call of ``torch.autograd.grad``, so it begins anew with each node.
+        """
+        thread = get_ident()
+
+        def begin(*_: Any) -> None:
+            if get_ident() == thread:
+                self.__enter__()  # type: ignore[no-untyped-call]
+
+        def end(*_: Any) -> None:
+            if get_ident() == thread:
+                self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+        handles = []
+        for node in walk(root) or ():
+            handles += [node.register_prehook(begin), node.register_hook(end)]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def _in_double(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = str(getattr(func, "__name__", ""))
@@ -121,6 +150,25 @@ def in_double(value: Any, look: Callable[[torch.Tensor], None] | None = None) ->
         return _WIDE.get(part, part) if isinstance(part, torch.dtype) else part
 
     return mapped(value, doubled)
+
+
+def with_state(model: nn.Module, state: Mapping[str, torch.Tensor], compute: Callable[[], Any]) -> Any:
+    """What ``compute`` gives while a model has other parameters and buffers, by name; a backward in it has them too."""
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError("the parameters of a TorchScript module cannot be replaced")
+    return functional_call(_Around(model, compute), {f"model.{name}": tensor for name, tensor in state.items()}, ())
+
+
+class _Around(nn.Module):
+    """Holds a model for the time of a computation."""
+
+    def __init__(self, model: nn.Module, compute: Callable[[], Any]) -> None:
+        super().__init__()
+        self._compute = compute
+        self._modules["model"] = model
+
+    def forward(self) -> Any:
+        return self._compute()
 
 
 class DoubleCopies:
