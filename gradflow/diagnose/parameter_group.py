@@ -85,9 +85,12 @@ def _for_all(
             return _behind_zero(group, found, total, zero_factors)
         reason = as_long_as(starts) if starts else _reason(found)
         message += f", {reason}" if reason else ""
+        is_always = found.name in _ALWAYS_ZERO or any(
+            flow.unread and flow.unread.other_inputs for flow in evidence.flows
+        )
         # rounding error of which nothing is known to be the cause may be that at this input only
         is_unplaced = evidence.is_cancelled and not found.label
-        if found.name not in _ALWAYS_ZERO or found.label in (CANCELLED, WAYS_CANCEL) or is_unplaced:
+        if not is_always or found.label in (CANCELLED, WAYS_CANCEL) or is_unplaced:
             severity = "info" if found.label == DRAWN_ZERO else "warning"
     elif group.kind == "not finite":
         message = f"the gradient of {counted(len(group.members), total)} is not finite{_tail(found.message)}"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradflow.diagnose.cause_texts import text_for
 from gradflow.diagnose.random_zero import DRAWN_ZERO, is_drawn_zero
 from gradflow.diagnose.values.replaced import words_of_replacing
+from gradflow.diagnose.values.unread import note_of_unread
 from gradflow.diagnose.values.zero_start import label_of, way_out
 from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence, NodeFlow
@@ -55,13 +56,17 @@ _SMALL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZeroCause:
-    """The name of the rule, and its words; ``instead`` of saying that the gradient dies at the operation."""
+    """The name of the rule, and its words; ``instead`` of saying that the gradient dies at the operation.
+
+    ``is_shown``: an experiment shows what the note says.
+    """
 
     name: str
     label: str
     note: str
     helps: tuple[str, ...]
     instead: str = ""
+    is_shown: bool = False
 
 
 def explain_end(evidence: Evidence, flow: NodeFlow) -> ZeroCause:
@@ -135,12 +140,15 @@ def _flat(evidence: Evidence, flow: NodeFlow, shown: str) -> ZeroCause:
     """Of no operation that is known to have a reason of its own."""
     if _reads_one_twice(evidence, flow.operation):
         return _same_twice(shown, cancels=False)
+    if flow.unread is not None:
+        note = note_of_unread(shown, evidence.target, flow.unread)
+        return replace(_not_read(evidence, shown), note=note, is_shown=True)
     if not flow.is_pointwise:
         return ZeroCause(
             name="constant-score",
             label=NOTHING_GOES_ON,
             note=f"why `{shown}` hands on nothing is not determined",
-            helps=("try another input: it may be so at this one only",),
+            helps=("look at which parts of the result are read, and at the values that go in here",),
         )
     return ZeroCause(
         name="saturation",

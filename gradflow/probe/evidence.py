@@ -32,6 +32,7 @@ __all__ = [
     "RepairOutcome",
     "SourceState",
     "TakingHook",
+    "Unread",
 ]
 
 
@@ -141,6 +142,19 @@ class PartialLoss:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """Which indices of a result are read; a gradient that is put in at the others reaches the target.
+
+    ``read`` has one entry for each dimension along which not all are: its number, how many indices there are, and
+    which are read. ``other_inputs`` is for how many other values of the input nothing reached the target either.
+    """
+
+    shape: tuple[int, ...]
+    read: tuple[tuple[int, int, tuple[int, ...]], ...]
+    other_inputs: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFlow:
     """The gradient at one autograd node between score and target, in the order in which backward ran.
 
@@ -195,6 +209,9 @@ class NodeFlow:
     moves_score
         At such an end, where what is put there was computed from the target: whether the score was seen to move with
         it; ``None`` where that is not known.
+    unread
+        At an end: of a result of the operation only other parts are read than those that the target has part in, as an
+        experiment shows.
     share
         How much is left where entries of the gradient are added up, at the node or on the way into it, relative to the
         largest of them: next to nothing where they cancel. 1 where that was not looked at.
@@ -230,6 +247,7 @@ class NodeFlow:
     zeros_go_through: frozenset[int] = frozenset()
     writes_over: bool | None = None
     moves_score: bool | None = None
+    unread: Unread | None = None
     share: float = 1.0
 
     @property

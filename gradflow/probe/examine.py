@@ -37,12 +37,11 @@ from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.losses.partial_causes import stopped_while_switched_off
+from gradflow.probe.moving.at_ends import look_at_ends
 from gradflow.probe.moving.far_moves import is_moved_by
 from gradflow.probe.moving.influence import find_influence
 from gradflow.probe.moving.stand_ins import with_stand_ins
-from gradflow.probe.moving.written_over import with_written_over
-from gradflow.probe.other_runs.left_out_by import left_out_by
-from gradflow.probe.other_runs.redrawn import with_other_draws
+from gradflow.probe.other_runs.left_out_by import left_out_by, said_of
 from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.outside.unrecorded import why_unrecorded
 from gradflow.probe.partial_losses import PartialLosses
@@ -236,10 +235,7 @@ class _Examination:
             return ""
         found = left_out_by(self.laboratory, self.target)
         if found:
-            what = {"draw": "a random draw", "values": "the values of the input"}[found]
-            self.undetermined.append(
-                f"whether a gradient reaches `{self.target}`, because {what} left it out in this run"
-            )
+            self.undetermined.append(said_of(found, self.target))
         return found
 
     def _beside_a_choice(self, dependence: Dependence) -> Dependence:
@@ -272,8 +268,7 @@ class _Examination:
         if all(m.is_zero for m in looked_at if m.arrived) or any(not m.is_finite for m in measured if m.arrived):
             self.flows = self._scan()
             if all(m.is_zero for m in looked_at if m.arrived):
-                for add_to in (with_other_draws, with_written_over):
-                    self.flows = add_to(self.laboratory, self.trace, self.target, self.flows)
+                self.flows = look_at_ends(self.laboratory, self.trace, self.target, self.flows)
                 self.flows = with_stand_ins(
                     self.laboratory, self.trace, self.target, self.flows, dependence, self.index
                 )

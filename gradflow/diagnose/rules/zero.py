@@ -14,6 +14,7 @@ from gradflow.diagnose.random_zero import tried_with_other_draws
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.values.rest_of_target import is_rest_alive
 from gradflow.diagnose.values.stand_ins import cuts_behind_end
+from gradflow.diagnose.values.unread import said_of_others
 from gradflow.diagnose.values.zero_start import as_long_as, label_of, once_moved, way_out
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.diagnose.written import written
@@ -76,9 +77,9 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
         location, annotations = operation_place(evidence, read)
         reader = written(trace.name_of(read))
         dies_at = f"`{reader}` hands on other positions"
-        cause = replace(
-            cause, note=f"`{reader}` hands on other positions than those that come from `{evidence.target}`"
-        )
+        if not cause.is_shown:
+            note = f"`{reader}` hands on other positions than those that come from `{evidence.target}`"
+            cause = replace(cause, note=note)
     if cause.name == "custom-function" and flow.backward_span is not None:
         annotations = (Annotation(span=location, label="applied here"),) if location is not None else ()
         location = flow.backward_span
@@ -102,6 +103,7 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
                 cause.note,
                 f"measured: {flow.incoming:.3g} (largest entry) comes in from the score, {passed}",
                 tried_with_other_draws(flow),
+                said_of_others(flow.unread) if cause.is_shown else "",
             )
             if note
         ),

@@ -14,7 +14,7 @@ from gradflow.probe.other_runs.by_chance import run_with_other_draws
 from gradflow.probe.other_runs.by_values import ValuesOfInput
 from gradflow.probe.other_runs.further import CalledIn, Learning, learning_in
 
-__all__ = ["OtherRuns", "learning_in_other_runs", "left_out_by"]
+__all__ = ["OtherRuns", "learning_in_other_runs", "left_out_by", "said_of"]
 
 _KEPT = "what further runs call"
 
@@ -31,6 +31,12 @@ def left_out_by(laboratory: Laboratory, layer: str) -> LeftOutBy:
     if by_draws.calls(layer):
         return "draw"
     return "values" if by_values.calls(layer) else ""
+
+
+def said_of(found: LeftOutBy, layer: str) -> str:
+    """What stays open of a layer that one run left out."""
+    what = {"draw": "a random draw", "values": "the values of the input"}[found]
+    return f"whether a gradient reaches `{layer}`, because {what} left it out in this run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

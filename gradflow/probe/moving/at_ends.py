@@ -1,0 +1,22 @@
+"""What experiments tell of the operations at which a gradient ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gradflow.probe.evidence import NodeFlow
+from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.moving.unread import with_unread_parts
+from gradflow.probe.moving.written_over import with_written_over
+from gradflow.probe.other_runs.redrawn import with_other_draws
+from gradflow.trace.data import Trace
+
+__all__ = ["look_at_ends"]
+
+
+def look_at_ends(laboratory: Laboratory, trace: Trace, target: str, flows: Sequence[NodeFlow]) -> tuple[NodeFlow, ...]:
+    """The same flows; their ends say what became of them by other draws, what was written over, what is not read."""
+    found = tuple(flows)
+    for add_to in (with_other_draws, with_written_over, with_unread_parts):
+        found = add_to(laboratory, trace, target, found)
+    return found

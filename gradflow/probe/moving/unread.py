@@ -1,0 +1,151 @@
+"""Whether a gradient ends at an operation because of its result only parts are read that the target has no part in.
+
+Of an LSTM with two layers the score may read the first one's state alone: what the second has computed stands at
+another index. Two experiments show it: a gradient that is put in at the other indices reaches the target, and the score
+stays exactly the same when the values there are moved far away. Where a slope is zero behind them, it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk
+from gradflow.probe.evidence import NodeFlow, Unread
+from gradflow.probe.gradient import differentiate
+from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.moving.left_out_part import is_left_out, left_out
+from gradflow.probe.other_runs.other_values import with_other_values
+from gradflow.trace.conduct.whose_error import run_theirs
+from gradflow.trace.data import Trace
+from gradflow.trace.run import Run
+
+__all__ = ["with_unread_parts"]
+
+_MOST = 2
+"""So many operations are looked into; each takes a forward."""
+
+_OTHER_INPUTS = 3
+
+
+def with_unread_parts(
+    laboratory: Laboratory, trace: Trace, target: str, flows: Sequence[NodeFlow]
+) -> tuple[NodeFlow, ...]:
+    """The same flows; those that end at an operation of which the parts that are read are others say which are."""
+    if not laboratory.has_values:
+        return tuple(flows)
+    asked = list(dict.fromkeys(flow.operation for flow in flows if _may_be_unread(flow)))[:_MOST]
+    found = {row: _unread_at(laboratory, target, trace.name_of(row), row) for row in asked}
+    found = {row: unread if unread and is_left_out(laboratory, row, unread) else None for row, unread in found.items()}
+    if any(found.values()):
+        stays = _is_zero_for_others(laboratory, target)
+        found = {row: replace(unread, other_inputs=stays) if unread else None for row, unread in found.items()}
+    return tuple(
+        replace(flow, unread=found[flow.operation]) if flow.is_end and found.get(flow.operation) else flow
+        for flow in flows
+    )
+
+
+def _may_be_unread(flow: NodeFlow) -> bool:
+    """Whether nothing else is known of why nothing goes on."""
+    explained = (
+        flow.is_pointwise, flow.is_staircase, flow.is_of_one_entry, flow.ignores_all, flow.is_padding,
+        flow.is_of_equals, flow.runs_hooks, flow.is_sum, flow.factor is not None, flow.writes_over is not None,
+    )  # fmt: skip
+    return flow.is_end and flow.operation >= 0 and flow.dies and not any(explained)
+
+
+def _unread_at(laboratory: Laboratory, target: str, name: str, row: int) -> Unread | None:
+    run = laboratory.forward()
+    goals = laboratory.goals(run, target)
+    root = run.score.grad_fn if run.score is not None else None
+    nodes = walk(root) if root is not None else None
+    is_same = row < len(run.trace) and run.trace.name_of(row) == name
+    if run.failure is not None or not goals or nodes is None or not is_same:
+        return None
+    for node in _entered(run, nodes, row, on_the_way(nodes, {goal.node for goal in goals})):
+        given = _gradient_at(run, goals, node, None)[0]
+        for unread, part in _parts(given) if given is not None else ():
+            if _gradient_at(run, goals, node, part)[1]:
+                return unread
+    return None
+
+
+def _entered(run: Run, nodes: Sequence[Node], row: int, way: set[Node]) -> Iterator[Node]:
+    """The nodes of an operation to which a gradient comes from others: those of its results."""
+    operation_of = link_operations(run.trace)
+    own = {node for node in way if operation_of(node) == row}
+    for node in nodes:
+        if node not in own:
+            for following, _ in node.next_functions:
+                if following in own:
+                    own.discard(following)
+                    yield following
+
+
+def _gradient_at(
+    run: Run, goals: Sequence[Any], node: Node, part: torch.Tensor | None
+) -> tuple[torch.Tensor | None, bool]:
+    """What comes to the one result of a node, and whether any of it reaches the goals; with ``part`` put in besides."""
+    seen: list[torch.Tensor] = []
+
+    def look(incoming: Sequence[torch.Tensor | None]) -> tuple[torch.Tensor | None, ...] | None:
+        there = [gradient for gradient in incoming if gradient is not None]
+        if len(there) != 1 or there[0].layout != torch.strided or there[0].is_nested:
+            return None
+        seen.append(there[0].detach().clone())
+        if part is None:
+            return None
+        return tuple(None if gradient is None else gradient + part for gradient in incoming)
+
+    handle = node.register_prehook(look)
+    try:
+        gradients = run_theirs(
+            torch.autograd.grad, (run.score, list(goals)), {"allow_unused": True, "retain_graph": True}
+        )
+    except Exception:  # noqa: BLE001  (whatever a backward raises for other numbers: then nothing is shown)
+        return None, False
+    finally:
+        handle.remove()
+    arrived = any(gradient is not None and bool(gradient.count_nonzero()) for gradient in gradients)
+    return (seen[0] if len(seen) == 1 else None), arrived
+
+
+def _parts(gradient: torch.Tensor) -> Iterator[tuple[Unread, torch.Tensor]]:
+    """For each dimension along which the gradient is zero at whole indices: which are not, and noise at those that are.
+
+    Along the other dimensions the noise stands only where something comes in: other samples of a batch are not meant.
+    At last all of them together, with noise wherever nothing comes in.
+    """
+    shape = tuple(gradient.shape)
+    reads = [gradient.ne(0).movedim(d, 0).reshape(size, -1).any(1) for d, size in enumerate(shape)]
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(gradient.device, gradient.dtype)
+    found = []
+    for dimension, read in enumerate(reads):
+        if not bool(read.any()) or bool(read.all()):
+            continue
+        found.append((dimension, shape[dimension], tuple(int(index) for index in read.nonzero()[:, 0])))
+        part = noise
+        for other, is_read in enumerate(reads):
+            wanted = ~is_read if other == dimension else is_read
+            part = part * wanted.reshape([-1 if d == other else 1 for d in range(len(shape))])
+        yield Unread(shape=shape, read=(found[-1],)), part
+    if len(found) > 1:
+        unread = Unread(shape=shape, read=tuple(found))
+        yield unread, noise * left_out(unread, gradient.device)
+
+
+def _is_zero_for_others(laboratory: Laboratory, target: str) -> int:
+    """For how many other values of the input the gradient is zero as well; 0 where it is not for one of them."""
+    for number in range(1, _OTHER_INPUTS + 1):
+        run = laboratory.forward(workload=with_other_values(laboratory.workload, number))
+        if run.failure is not None:
+            return 0
+        parameters = {name: tensor for name, tensor in laboratory.parameters.items() if name == target}
+        gradients = differentiate(run, parameters).by_target.get(target, ())
+        if any(gradient is None or bool(gradient.count_nonzero()) for gradient in gradients):
+            return 0
+    return _OTHER_INPUTS
