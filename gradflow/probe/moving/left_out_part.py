@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from gradflow.probe.differential import score_of
 from gradflow.probe.evidence import Unread
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.moving.same_entries import SameEntries
 from gradflow.trace.moving import write
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.recorder import Recorder
@@ -34,10 +34,12 @@ def left_out(unread: Unread, device: torch.device) -> torch.Tensor:
 
 def is_left_out(laboratory: Laboratory, row: int, unread: Unread) -> bool:
     """Whether no move of that part of what the operation in a row gives changes the score; tensors alike move too."""
+    runs = SameEntries(laboratory)
+    unmoved = runs.score()
     for seed, direction in _MOVES:
         recorder = _Moving(laboratory, row, unread, seed, direction)
-        run = laboratory.forward(recorder=recorder)
-        if not recorder.moved or score_of(run) != laboratory.first_score or laboratory.first_score is None:
+        score = runs.score(recorder)
+        if not recorder.moved or score is None or score != unmoved:
             return False
     return True
 
