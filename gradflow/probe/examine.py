@@ -40,7 +40,6 @@ from gradflow.probe.losses.partial_causes import stopped_while_switched_off
 from gradflow.probe.moving.at_ends import look_at_ends
 from gradflow.probe.moving.far_moves import is_moved_by
 from gradflow.probe.moving.influence import find_influence
-from gradflow.probe.moving.stand_ins import with_stand_ins
 from gradflow.probe.other_runs.left_out_by import left_out_by, said_of
 from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.outside.unrecorded import why_unrecorded
@@ -268,10 +267,7 @@ class _Examination:
         if all(m.is_zero for m in looked_at if m.arrived) or any(not m.is_finite for m in measured if m.arrived):
             self.flows = self._scan()
             if all(m.is_zero for m in looked_at if m.arrived):
-                self.flows = look_at_ends(self.laboratory, self.trace, self.target, self.flows)
-                self.flows = with_stand_ins(
-                    self.laboratory, self.trace, self.target, self.flows, dependence, self.index
-                )
+                self.flows = look_at_ends(self.laboratory, self.trace, self.target, self.flows, dependence, self.index)
                 self.why_zero = why_zero(self.laboratory, self.trace, self.flows, self.target, self.index, self.starts)
                 self.undetermined += self.why_zero.undetermined
             birth = next((flow for flow in self.flows if flow.incoming_finite and not flow.outgoing_finite), None)
