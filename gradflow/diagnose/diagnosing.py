@@ -107,6 +107,11 @@ def open_questions(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tup
         return ((f"whether {evidence.score} depends on `{evidence.target}`", influence.reason),)
     if verdict == "not determined" and has_unseen_output(evidence):
         return ((f"whether {evidence.score} depends on `{evidence.target}`", why_unseen(evidence)),)
+    if evidence.is_inside_compiled and evidence.not_called is not None:
+        outer = evidence.not_called.subject
+        inside = f"inside `{outer}`, a program of TorchScript" if outer else "inside TorchScript"
+        reason = f"it is {inside}, and what runs there is not recorded"
+        return ((f"whether {evidence.score} depends on `{evidence.target}`", reason),)
     lost = [group.operation for group in cuts_of(evidence) if group.cause == NOT_RECORDED]
     not_recorded = tuple(_why_not(evidence, operation) for operation in lost)
     if verdict == "broken" and not_recorded:

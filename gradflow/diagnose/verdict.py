@@ -20,6 +20,7 @@ def verdict_of(evidence: Evidence) -> Verdict:
         return "error"
     if not evidence.call_count:
         is_open = evidence.unrecorded or evidence.left_out_by or has_unseen_output(evidence)
+        is_open = is_open or evidence.is_inside_compiled
         return "not determined" if is_open else "unused"
     arrived = [measured for measured in evidence.measured if measured.arrived]
     if not arrived:

@@ -377,3 +377,8 @@ class Evidence:
     def what_it_gives(self) -> str:
         """What the gradient was asked at, in words: the output of a layer, or the parameter itself."""
         return f"the output of `{self.target}`" if self.kind == "layer" else f"`{self.target}`"
+
+    @property
+    def is_inside_compiled(self) -> bool:
+        """Whether the layer is a part of compiled code that may have run, in which nothing is recorded."""
+        return self.not_called is not None and self.not_called.kind == "compiled-hooks"

@@ -23,7 +23,7 @@ def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCall
         return None
     model = laboratory.workload.model
     found = (
-        _inside_script(laboratory, target)
+        _inside_script(laboratory, trace, target)
         or explain_copy_of_the_run(model, trace, target)
         or _bypass(model, trace, target)
     )
@@ -46,13 +46,17 @@ def explain_unused(laboratory: Laboratory, trace: Trace, target: str) -> NotCall
         owners,
         executed,
         provenance.registered_at.get(target),
-        ran=trace.ran_unseen.union(call.module for call in trace.calls),
+        ran=_ran(trace),
         user_files=tuple(user_files),
         target_class=type(module_named(model, target)),
     )
     # code that would call the layer explains more than a module that happens to be equal
     copied = None if explained.is_called_somewhere else explain_copy(model, trace, target, provenance.registered_at)
     return copied or explained
+
+
+def _ran(trace: Trace) -> frozenset[str]:
+    return trace.ran_unseen.union(call.module for call in trace.calls)
 
 
 def _bypass(model: torch.nn.Module, trace: Trace, target: str) -> NotCalled | None:
@@ -132,21 +136,29 @@ def _meets_data(trace: Trace, reader: int) -> int:
     return reader
 
 
-def _inside_script(laboratory: Laboratory, target: str) -> NotCalled | None:
-    """A layer inside a TorchScript module: it runs there as compiled code, which calls no hooks."""
-    model = laboratory.workload.model
+def _inside_script(laboratory: Laboratory, trace: Trace, target: str) -> NotCalled | None:
+    """A layer inside a TorchScript module that may have run: it would run there as compiled code, unseen by hooks."""
+    outer = _script_around(laboratory.workload.model, target)
+    if outer is None:
+        return None
+    if outer and outer not in _ran(trace):
+        around = explain_unused(laboratory, trace, outer)
+        if around is not None and around.kind == "layer-not-called":
+            return None
+    return NotCalled(
+        kind="compiled-hooks",
+        location=laboratory.workload.provenance.registered_at.get(outer),
+        label=f"`{outer or 'the model'}` runs as compiled TorchScript from here",
+        note="no Python runs inside TorchScript: hooks on layers in it never fire",
+        help=f"ask for `{outer}` itself, or keep it a plain module while gradients are looked at"
+        if outer
+        else "load the model as a plain module while gradients are looked at",
+        subject=outer,
+    )
+
+
+def _script_around(model: torch.nn.Module, target: str) -> str | None:
+    """The outermost TorchScript module around a layer, by its qualified name; ``None`` where there is none."""
     parts = target.split(".")
-    for length in range(len(parts)):
-        outer = ".".join(parts[:length])
-        if isinstance(module_named(model, outer), torch.jit.ScriptModule):
-            return NotCalled(
-                kind="compiled-hooks",
-                location=laboratory.workload.provenance.registered_at.get(outer),
-                label=f"`{outer or 'the model'}` runs as compiled TorchScript from here",
-                note="no Python runs inside TorchScript: hooks on layers in it never fire",
-                help=f"ask for `{outer}` itself, or keep it a plain module while gradients are looked at"
-                if outer
-                else "load the model as a plain module while gradients are looked at",
-                subject=outer,
-            )
-    return None
+    names = (".".join(parts[:length]) for length in range(len(parts)))
+    return next((name for name in names if isinstance(module_named(model, name), torch.jit.ScriptModule)), None)

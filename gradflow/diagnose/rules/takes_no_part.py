@@ -62,7 +62,7 @@ def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
         )
     messages = {
         "functional-bypass": f"`{evidence.target}` is never called: its weights or settings are used without it",
-        "compiled-hooks": f"`{evidence.target}` cannot be seen: it runs inside compiled code, where no hook fires",
+        "compiled-hooks": f"`{evidence.target}` cannot be seen: it is inside compiled code, where no hook fires",
     }
     message = messages.get(found.kind, f"`{evidence.target}` never ran, so there is no activation and no gradient")
     return (
