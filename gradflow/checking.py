@@ -37,11 +37,12 @@ from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.backward_draws import backward_draws
 from gradflow.probe.targets.chosen_output import choose_outputs, told_outputs
+from gradflow.probe.targets.counting_layers import choose_counting_layer
 from gradflow.probe.together.apart import each_by_itself
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.spelled import Spelled
-from gradflow.trace.auto_layer import choose_layer
+from gradflow.trace.auto_layer import Candidates, candidates_of
 from gradflow.trace.conduct.turns import Turn
 from gradflow.trace.conduct.whose_error import telling_our_errors
 from gradflow.trace.failure import model_raised
@@ -137,7 +138,7 @@ def check_workload(
     say("tracing")
     workload = with_lazy_layers_initialised(workload)
     with recording_allowed(workload) as assumed:
-        names, chosen, not_looked_at = _choose(workload, layers)
+        names, chosen, candidates = _choose(workload, layers)
         modules = {name: module_named(workload.model, name) for name in names}
         tensors = _tensors(
             workload.model, resolve_parameters(workload.model, parameters, model_name=workload.model_name)
@@ -150,6 +151,12 @@ def check_workload(
             run = laboratory.forward()
             if run.failure is not None and not is_refusal(run.failure):
                 raise model_raised(run.failure)
+            if candidates is not None and run.failure is None:
+                names, chosen = _named(workload, layers, *choose_counting_layer(candidates, run, workload.model))
+                if set(names) != set(modules):
+                    modules = {name: module_named(workload.model, name) for name in names}
+                    laboratory = laboratory.with_layers(modules)
+                    run = laboratory.forward()
             say("walking the gradient back")
             facts, together, has_drawn = _gradients(laboratory, run)
             outputs = choose_outputs(laboratory, run, together)
@@ -157,6 +164,7 @@ def check_workload(
                 laboratory = laboratory.with_outputs(outputs)
                 run = laboratory.forward()
                 facts, together, has_drawn = _gradients(laboratory, run)
+            not_looked_at = _not_looked_at(workload.model, names) if candidates is not None else ()
             chosen = (*chosen, *told_outputs(run, outputs))
             draws = backward_draws(laboratory) if has_drawn else None
             gradients = each_by_itself(together, laboratory.forward, tensors)
@@ -206,17 +214,21 @@ def _with_score(evidence: Evidence, bad: BadScore | None, draws: BackwardDraws |
     return replace(found, derivative=DerivativeCheck(outcome="unclear", reason=f"the score is {bad.shown}"))
 
 
-def _choose(workload: Workload, layers: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """The layers that are meant, which one was chosen for the user, and what is not looked at because of that."""
-    model = workload.model
+def _choose(workload: Workload, layers: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...], Candidates | None]:
+    """The layers that are meant, and, where one is to be chosen for the user: which, why, and among which."""
     if layers:
         require_enterable(workload)
     if "auto" not in layers:
-        return resolve_layers(model, layers, model_name=workload.model_name), (), ()
-    name, reason = choose_layer(workload)
+        return resolve_layers(workload.model, layers, model_name=workload.model_name), (), None
+    candidates = candidates_of(workload)
+    return *_named(workload, layers, *candidates.choose()), candidates
+
+
+def _named(
+    workload: Workload, layers: Sequence[str], name: str, reason: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     named = [name if pattern == "auto" else pattern for pattern in layers]
-    names = resolve_layers(model, named, model_name=workload.model_name)
-    return names, (f"layer: `{name}`, {reason}",), _not_looked_at(model, names)
+    return resolve_layers(workload.model, named, model_name=workload.model_name), (f"layer: `{name}`, {reason}",)
 
 
 def _not_looked_at(model: torch.nn.Module, names: Sequence[str]) -> tuple[str, ...]:

@@ -117,8 +117,19 @@ class Laboratory:
 
     def with_outputs(self, outputs: Mapping[str, int]) -> Laboratory:
         """The same, with other tensors meant of what layers return: by layer, the position among all of them."""
-        other = copy.copy(self)
+        other = self._knowing_nothing()
         other.outputs = {**self.outputs, **outputs}
+        return other
+
+    def with_layers(self, layers: Mapping[str, torch.nn.Module]) -> Laboratory:
+        """The same, with other layers asked for."""
+        other = self._knowing_nothing()
+        other.layers, other.outputs = layers, {}
+        return other
+
+    def _knowing_nothing(self) -> Laboratory:
+        """The same, without what was found out with the layers and outputs of which it was asked so far."""
+        other = copy.copy(self)
         other._base, other._repeated, other._repairs, other._still_cut, other._first_trace = None, None, {}, {}, None
         return other
 

@@ -1,10 +1,14 @@
 """The layer for ``--layer auto``: the most abstract feature map that still has places.
 
 Decided from what one forward pass shows (shapes, and the order in which modules ran), never from the name of an
-architecture.
+architecture; and, where a recorded run has shown it, from what the score has of the layers.
 """
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 from gradflow.errors import NoSpatialAxesError
 from gradflow.load.module_tree import parameters_in
@@ -13,7 +17,7 @@ from gradflow.trace.feature_map import FeatureLayout, batch_size, feature_layout
 from gradflow.trace.module_pass import ModuleCall, ModulePass, run_modules
 from gradflow.trace.module_role import class_role, is_attention, is_convolution, is_passive
 
-__all__ = ["choose_layer", "layer_of"]
+__all__ = ["Candidates", "candidates_of", "choose_layer"]
 
 _ATTENTION_NAMES = (".attn", ".attention", ".self_attn", ".self_attention")
 """What people call an attention whose class is called otherwise (MHSA, for example)."""
@@ -36,13 +40,53 @@ def choose_layer(workload: Workload) -> tuple[str, str]:
     UsageError
         When the model cannot be entered (TorchScript).
     """
+    return candidates_of(workload).choose()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The layers that ran in one pass; ``size`` is the input picture's, ``batch`` the number of samples."""
+
+    seen: ModulePass
+    size: tuple[int, int] | None
+    batch: int | None
+
+    def choose(
+        self, *, passed_over: Collection[tuple[str, int]] = (), may_read: Callable[[str, str], bool] | None = None
+    ) -> tuple[str, str]:
+        """The choice, and why, in words; see :func:`choose_layer`.
+
+        Parameters
+        ----------
+        passed_over
+            Calls that the score has nothing to do with: the layer's qualified name, and which of its calls.
+        may_read
+            ``may_read(later, earlier)``: whether what one layer gave may have gone into what another one gave. Without
+            it, all that is known is which of them ran first.
+        """
+        counts: Counter[str] = Counter()
+        others = set()
+        for call in sorted(self.seen.calls, key=lambda call: call.begun):
+            if (call.name, counts[call.name]) in passed_over:
+                others.add(call.begun)
+            counts[call.name] += 1
+        calls = [call for call in self.seen.calls if call.begun not in others]
+        return _layer_of(replace(self.seen, calls=calls), self.size, self.batch, may_read)
+
+
+def candidates_of(workload: Workload) -> Candidates:
+    """Run the model once, without gradients, and note its layers; it is left as it was. Raises as `choose_layer`."""
     size = input_size(workload.inputs, workload.keyword_inputs)
     batch = batch_size(workload.inputs, workload.keyword_inputs)
-    return layer_of(run_modules(workload), size, batch)
+    return Candidates(seen=run_modules(workload), size=size, batch=batch)
 
 
-def layer_of(seen: ModulePass, size: tuple[int, int] | None, batch: int | None) -> tuple[str, str]:
-    """The choice itself, from what was seen; ``size`` is the input picture's, ``batch`` the number of samples."""
+def _layer_of(
+    seen: ModulePass,
+    size: tuple[int, int] | None,
+    batch: int | None,
+    may_read: Callable[[str, str], bool] | None,
+) -> tuple[str, str]:
     calls = [call for call in seen.calls if call.name]
     maps = [call for call in calls if _is_feature_map(call, size, batch)]
     if size is None:
@@ -56,7 +100,7 @@ def layer_of(seen: ModulePass, size: tuple[int, int] | None, batch: int | None) 
     before_head = [call for call in maps if _is_read_by_a_layer(call, calls)]
     useful = [call for call in before_head or maps if not _hands_on(call)]
     if not useful:
-        return _last_hidden(calls)
+        return _last_hidden(calls, may_read)
     once = _called_once(useful, calls)
     pyramid = None if seen.has_plain_output else _pyramid(calls, batch)
     inside = [call for call in once if pyramid is not None and _is_inside(call, [pyramid])]
@@ -224,7 +268,7 @@ def _before_last_attention(last: ModuleCall, useful: list[ModuleCall], attention
     )
 
 
-def _last_hidden(calls: list[ModuleCall]) -> tuple[str, str]:
+def _last_hidden(calls: list[ModuleCall], may_read: Callable[[str, str], bool] | None) -> tuple[str, str]:
     """Without a feature map: what the last layer with weights reads."""
     weighted = [call for call in calls if next(call.module.parameters(recurse=False), None) is not None]
     if not calls or not weighted:
@@ -233,12 +277,22 @@ def _last_hidden(calls: list[ModuleCall]) -> tuple[str, str]:
     hidden = [
         call for call in calls if call.ended < last.begun and call.shape and call.is_floating and not _hands_on(call)
     ]
+    read = [call for call in hidden if may_read is None or may_read(last.name, call.name)]
+    is_alone, hidden = bool(hidden) and not read, read
     # where a module of modules returns several tensors, nobody may read the first
     hidden = [call for call in hidden if call.is_single or next(call.module.children(), None) is None] or hidden
     if not hidden:
-        return last.name, f"the only layer with weights that ran ({_shape(last)})"
+        return last.name, f"{_why_last(weighted, is_alone=is_alone)} ({_shape(last)})"
     chosen = hidden[-1]
+    what = "the last layer that runs before" if may_read is None else "the last layer before"
     return chosen.name, (
-        f"the last layer before the output layer `{last.name}` ({_shape(chosen)}): "
+        f"{what} the output layer `{last.name}` ({_shape(chosen)}): "
         "no layer's output has height and width, so there is no feature map to choose"
     )
+
+
+def _why_last(weighted: list[ModuleCall], *, is_alone: bool) -> str:
+    """Why the last layer with weights is taken itself; ``is_alone`` where none that ran before goes into it."""
+    if len({call.name for call in weighted}) == 1:
+        return "the only layer with weights that ran"
+    return "the last layer with weights" + (": what other layers gave does not go into it" if is_alone else " that ran")

@@ -53,8 +53,10 @@ def test_a_layer_inside_what_ran_is_not_determined(model: type[Net]) -> None:
     assert report.verdict == "not determined"
     assert [one.name for one in report.diagnostics] == ["compiled-hooks"]
     assert report.undetermined == (
-        "whether score[1] depends on `gate.inner`, because it is inside `gate`, a program of TorchScript, "
-        "and what runs there is not recorded",
+        (
+            "whether score[1] depends on `gate.inner`, because it is inside `gate`, a program of TorchScript, "
+            "and what runs there is not recorded"
+        ),
     )
 
 
