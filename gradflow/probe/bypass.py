@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gradflow.location import SourceSpan
 from gradflow.probe.layer_view import LayerView, NotCalled, decisive_guard
 from gradflow.probe.usage import UsageSite, find_usage
 from gradflow.source_place import place
@@ -27,10 +28,25 @@ def find_bypass(views: Sequence[LayerView]) -> NotCalled | None:
             if site.reached and (site.executed or (ran(site) and not could_run)):
                 return _explain(view, site, caller)
         for site in view.usage.reads:
+            if _only_decides(site, view):
+                continue
             is_passed_on = outside_view or (bool(site.callee) and not could_run)
             if site.reached and (site.executed or (is_passed_on and ran(site))):
                 return _explain(view, site, caller)
     return None
+
+
+def _only_decides(read: UsageSite, view: LayerView) -> bool:
+    """Whether a place stands in the very condition by which the layer is called, or is not."""
+    conditions = (guard.span for site in view.calls() for guard in site.guards)
+    return any(_contains(condition, read.span) for condition in conditions)
+
+
+def _contains(outer: SourceSpan, inner: SourceSpan) -> bool:
+    starts, ends = (inner.line, inner.column), (inner.end_line, inner.end_column)
+    return (
+        outer.path == inner.path and (outer.line, outer.column) <= starts and ends <= (outer.end_line, outer.end_column)
+    )
 
 
 def _may_have_run(site: UsageSite) -> bool:

@@ -12,7 +12,8 @@ from gradflow.probe.class_source import parse_file, span_of_node
 from gradflow.probe.guard import Guard
 from gradflow.probe.layer_view import LayerView, NotCalled, decisive_guard, short_text, written_path
 from gradflow.probe.never_ran.left_early import left_early
-from gradflow.probe.never_ran.only_read import read_elsewhere, reads_of
+from gradflow.probe.never_ran.named_elsewhere import named_elsewhere, told_names
+from gradflow.probe.never_ran.only_read import read_elsewhere, reads_of, what_to_see
 from gradflow.probe.usage import UsageSite, find_usage
 
 __all__ = ["NotCalled", "explain_not_called", "find_assignment"]
@@ -206,12 +207,16 @@ def _selection(views: Sequence[LayerView]) -> NotCalled | None:
             label = f"`{site.part}` does not come to element {index}, so it is not called"
             note = "inferred from the code: nothing but this loop decides which elements run"
             fix = "let the loop reach this element, or choose a layer that it reaches"
+        elif site.part_span is not None and site.is_fixed and site.executed:
+            label = f"`{site.part}` is another element than {index}"
+            note = "inferred from the code: the index is written there, so it picks the same element in every run"
+            fix = f"call `{written_path(view.path)}(...)` in `forward`, or choose a layer that runs"
         elif site.part_span is not None:
             label = f"`{site.part}` did not pick element {index} in this run"
-            note = "inferred from the code: the index is computed while the model runs"
+            note = "inferred from the code: the index is computed, and what it was is not recorded"
             if any(guard.kind == "while" for guard in site.guards):
                 note += ", and the loop may end before it comes to this one"
-            fix = "choose an input that uses this element, or a layer that runs"
+            fix = f"see which elements `{site.part}` can pick, or choose a layer that runs"
         else:
             label = f"`{short_text(site.text)}` would run it, but did not in this run"
             note = (
@@ -250,15 +255,18 @@ def _no_call(
     written = written_path(view.path)
     unreached = next((site for each in views for site in each.calls()), None)
     reads = reads_of(views)
-    note = read_elsewhere(reads, written) or f"no code of `{view.cls.__qualname__}` calls `{written}`"
+    named_at = () if reads else named_elsewhere(view)
+    note = read_elsewhere(reads, written) or told_names(named_at, view.cls, written)
     called = f"call `{written}(...)`" if can_be_called else f"use what `{written}` holds"
     fix = f"{called} in `forward`, or remove it"
     if reads and can_be_called:
-        fix = f"see that what line {reads[0].span.line} reads is called, or remove it"
+        fix = what_to_see(reads)
     if unreached is not None:
         note = (
             f"`{short_text(unreached.text)}` stands only in `{unreached.span.function}`, which `forward` does not call"
         )
+    elif named_at:
+        fix = f"see whether line {named_at[0].line} means this layer, and when it runs"
     elif not reads and not view.usage.assignments and view.usage.other_calls:
         last = view.usage.other_calls[-1]
         note += f"; its `forward` calls `self.{last}` last"

@@ -20,7 +20,8 @@ class Reference:
 
     ``part``: the subscript by which some of several elements were chosen, where it is not a constant; ``iterates``:
     whether a loop goes over them. ``is_counted``: the index is what a loop counts through, ``part`` is what that loop
-    goes over, as ``range(depth - 1)``. ``part_of`` is the method in which ``part`` stands. ``chosen`` are the
+    goes over, as ``range(depth - 1)``. ``is_fixed``: the index is written out, as ``-1``, and which element that is
+    depends on how many there are. ``part_of`` is the method in which ``part`` stands. ``chosen`` are the
     expressions that gave the name that is used this meaning, each with what resolves its method.
     """
 
@@ -29,6 +30,7 @@ class Reference:
     part_of: MethodSource | None = None
     iterates: bool = False
     is_counted: bool = False
+    is_fixed: bool = False
     chosen: tuple[tuple[References, ast.expr], ...] = ()
 
 
@@ -143,7 +145,12 @@ class References:
                 counter = self.counter(index)
                 part, owner = (counter.iterable, counter.method) if counter is not None else (node, self.method)
                 return replace(
-                    container, depth=container.depth + 1, part=part, part_of=owner, is_counted=counter is not None
+                    container,
+                    depth=container.depth + 1,
+                    part=part,
+                    part_of=owner,
+                    is_counted=counter is not None,
+                    is_fixed=_is_written_out(index),
                 )
 
     def counter(self, index: ast.expr) -> Counter | None:
@@ -219,6 +226,11 @@ def _called(node: ast.expr) -> set[str]:
 def _calculates(node: ast.expr) -> bool:
     """Whether an expression does arithmetic: ``range(len(self.blocks) - 1)`` does, ``range(len(self.blocks))`` not."""
     return any(isinstance(each, ast.BinOp) for each in ast.walk(node))
+
+
+def _is_written_out(node: ast.expr) -> bool:
+    """Whether an expression has one value only, whatever the program does: ``-1``, ``2 * 3``."""
+    return not any(isinstance(each, (ast.Name, ast.Call, ast.Attribute, ast.NamedExpr)) for each in ast.walk(node))
 
 
 def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from gradflow.graph.dependence import analyse
 from gradflow.load.layers import module_named
 from gradflow.load.module_tree import named_parameters_in
 from gradflow.location import SourceSpan, is_installed
@@ -60,10 +61,11 @@ def _ran(trace: Trace) -> frozenset[str]:
 
 
 def _bypass(model: torch.nn.Module, trace: Trace, target: str) -> NotCalled | None:
-    """An operation that read the layer's own parameters although the layer was not called."""
+    """An operation that read the layer's own parameters for the score although the layer was not called."""
     columns = trace.operations
     called = trace.calls_by_module
     shared = _shared_parameters(model, target)
+    used = analyse(trace, ()).reaches
     for operation in range(len(trace)):
         for value in trace.inputs_of(operation):
             role, name = trace.leaf_names.get(value, ("", ""))
@@ -73,7 +75,7 @@ def _bypass(model: torch.nn.Module, trace: Trace, target: str) -> NotCalled | No
             module = trace.calls[call].module if call >= 0 else ""
             # a sub-module that was called read its own parameters: then the layer's forward was called directly
             is_own = role == "parameter" and f"{owner}.".startswith(f"{target}.") and owner not in called
-            if is_own and module not in sharing:
+            if is_own and module not in sharing and any(used[made] for made in trace.outputs_of(operation)):
                 caller = f"`{module}`" if module else "the model"
                 otherwise = f"or for the whole of {caller}" if module else "or call the layer itself"
                 used = _meets_data(trace, operation)

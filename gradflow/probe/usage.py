@@ -55,6 +55,10 @@ class UsageSite:
         Where the sub-module is one element of a container: the slice or the computed index that picks elements.
     is_counted
         Whether ``part`` is what a loop counts through, as ``range(depth - 1)``, and the index is its variable.
+    is_fixed
+        Whether the index in ``part`` is written out, so that it picks the same element in every run.
+    is_one_of
+        Whether the expression stands for others as well: it holds the sub-module, or is one after the other.
     callee
         For a sub-module that is passed as an argument or read inside a call: the called function as written.
     is_argument
@@ -75,6 +79,8 @@ class UsageSite:
     part_span: SourceSpan | None = None
     is_slice: bool = False
     is_counted: bool = False
+    is_fixed: bool = False
+    is_one_of: bool = False
     callee: str = ""
     is_argument: bool = False
     exits: tuple[LoopExit, ...] = ()
@@ -338,6 +344,8 @@ class _Reader:
             part_span=owner.span(part) if part is not None else None,
             is_slice=isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Slice),
             is_counted=reference.is_counted,
+            is_fixed=reference.is_fixed,
+            is_one_of=reference.iterates or reference.depth < len(self._path) or part is not None,
             callee=callee,
             is_argument=is_argument,
             exits=loop_exits(method, node, self._executed, self._references.is_known_to_exist),

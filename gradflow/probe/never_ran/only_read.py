@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gradflow.probe.layer_view import LayerView, short_text
 from gradflow.probe.usage import UsageSite
 
-__all__ = ["read_elsewhere", "reads_of"]
+__all__ = ["read_elsewhere", "reads_of", "what_to_see"]
 
 _MOST = 3
 
@@ -28,12 +28,20 @@ def read_elsewhere(reads: Sequence[UsageSite], written: str) -> str:
     places = [f"line {site.span.line} (`{_text(site)}`)" for site in reads[:_MOST]]
     more = f" and {len(reads) - _MOST} more" if len(reads) > _MOST else ""
     is_read = "may be read" if _is_chosen(reads[0]) else "is read"
-    return f"`{written}` {is_read} on {', '.join(places)}{more}, and no call of what is read there was seen"
+    return f"`{written}` {is_read} on {', '.join(places)}{more}, and no call of it was seen"
+
+
+def what_to_see(reads: Sequence[UsageSite]) -> str:
+    """What somebody who wants the layer to run looks at, where code reads it."""
+    line = reads[0].span.line
+    if _is_chosen(reads[0]):
+        return f"see whether line {line} comes to it, and that it is called then, or remove it"
+    return f"see that what line {line} reads is called, or remove it"
 
 
 def _is_chosen(site: UsageSite) -> bool:
-    """Whether a name or an index that is computed chooses what is read there."""
-    return site.part_span is not None
+    """Whether what is read there need not be the layer: a name, an index or a function chooses among several."""
+    return site.is_one_of
 
 
 def _text(site: UsageSite) -> str:
