@@ -125,7 +125,7 @@ def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
     if flow.least_factor and name not in _NORMALISING:
         return _cancelled(shown)
     if flow.factor == 0.0 or name in _MULTIPLYING:
-        return _multiplied(name, shown, flow.zero_parameter)
+        return _multiplied(name, shown, flow)
     if name.endswith(".apply"):
         text = text_for("custom-function", name)
         return ZeroCause(name="custom-function", label="its backward returns zeros", note=text.note, helps=text.helps)
@@ -355,7 +355,7 @@ def _put_beside(evidence: Evidence, shown: str) -> ZeroCause:
     )
 
 
-def _multiplied(name: str, shown: str, parameter: str) -> ZeroCause:
+def _multiplied(name: str, shown: str, flow: NodeFlow) -> ZeroCause:
     if "dropout" in name:
         return ZeroCause(
             name="zero-multiplier",
@@ -363,7 +363,7 @@ def _multiplied(name: str, shown: str, parameter: str) -> ZeroCause:
             note="dropout multiplies what it drops by zero, and the gradient with it",
             helps=("use a probability below 1",),
         )
-    which = "weight" if name in _NORMALISING else "other factor"
+    which, parameter = "weight" if name in _NORMALISING else "other factor", flow.zero_parameter
     if parameter:
         return ZeroCause(
             name="zero-multiplier",
@@ -371,11 +371,17 @@ def _multiplied(name: str, shown: str, parameter: str) -> ZeroCause:
             note=f"the {which} of `{shown}` is `{parameter}`: it is zero, and it scales the gradient as well",
             helps=(way_out(parameter),),
         )
+    others: tuple[str, ...]
+    if flow.factor == 0.0 or flow.zero_operands:
+        label, where, others = "multiplied by exactly zero", "", ()
+    else:  # the rest of the factor is another matter
+        label, where = "what the gradient comes to is multiplied by exactly zero", " where a gradient comes in"
+        others = ("make the score from a part that the factor does not take out",)
     return ZeroCause(
         name="zero-multiplier",
-        label="its weight is exactly zero" if name in _NORMALISING else "multiplied by exactly zero",
-        note=f"the {which} of `{shown}` is zero, and it scales the gradient as well",
-        helps=("start the factor (gate, weight, mask, loss weight) from something other than zero",),
+        label="its weight is exactly zero" if name in _NORMALISING and not where else label,
+        note=f"the {which} of `{shown}` is zero{where}, and it scales the gradient as well",
+        helps=("start the factor (gate, weight, mask, loss weight) from something other than zero", *others),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gradflow.location import SourceSpan
 from gradflow.probe.layer_view import LayerView, NotCalled, decisive_guard
@@ -12,8 +12,10 @@ from gradflow.source_place import place
 __all__ = ["find_bypass", "surely_ran"]
 
 
-def find_bypass(views: Sequence[LayerView]) -> NotCalled | None:
+def find_bypass(views: Sequence[LayerView], idle: Collection[str] = ()) -> NotCalled | None:
     """The line that goes around the layer; ``None`` when there is none that ran.
+
+    A line that names one of its ``idle`` parameters does not use it: it may write to it.
 
     Lines without an operation of their own are not recorded (inside torch, none is). Such a line counts when
     ``forward`` leads to it, no call of the layer competes with it, and no condition can have excluded it; inside torch,
@@ -28,7 +30,7 @@ def find_bypass(views: Sequence[LayerView]) -> NotCalled | None:
             if site.reached and (site.executed or (ran(site) and not could_run)):
                 return _explain(view, site, caller)
         for site in view.usage.reads:
-            if _only_decides(site, view):
+            if _only_decides(site, view) or (not site.is_argument and site.text.rpartition(".")[2] in idle):
                 continue
             is_passed_on = outside_view or (bool(site.callee) and not could_run)
             if site.reached and (site.executed or (is_passed_on and ran(site))):

@@ -268,12 +268,14 @@ class BackwardError:
 
     ``saver`` is the operation whose saved tensor was changed, ``writer`` the operation that changed it; ``freer`` is
     where a gradient call freed the graph. ``lacks_derivative``: autograd's own node for it says that there is no
-    formula. ``is_own_raise``: a ``raise`` of the program made it, so its words are the program's.
+    formula; ``lacks_for_an_input``: it has one, and not for the input whose gradient was asked for. ``is_own_raise``: a
+    ``raise`` of the program made it, so its words are the program's.
     """
 
     type_name: str
     message: str
     lacks_derivative: bool = False
+    lacks_for_an_input: bool = False
     saver: int = -1
     writer: int = -1
     freer: SourceSpan | None = None

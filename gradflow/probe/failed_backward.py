@@ -65,7 +65,13 @@ def _explain(laboratory: Laboratory, run_again: Callable[[], Run], error: Except
     if "is not implemented" in message:
         run = run_again()
         saver = _without_derivative(run)
-        return BackwardError(type_name=type(error).__name__, message=message, saver=saver, lacks_derivative=saver >= 0)
+        if saver >= 0:
+            return BackwardError(type_name=type(error).__name__, message=message, saver=saver, lacks_derivative=True)
+        # a node with a formula for some of its inputs only looks like any other, until it is its turn
+        saver = _stopped_operation(laboratory.forward())
+        return BackwardError(
+            type_name=type(error).__name__, message=message, saver=saver, lacks_for_an_input=saver >= 0
+        )
     if "second time" in message:
         reader = _reads_from_before(run_again().trace)
         freer = freeing_call(laboratory, target) if reader < 0 else None

@@ -29,6 +29,7 @@ def explain_not_called(
     ran: Collection[str] | None = None,
     user_files: Iterable[str] = (),
     target_class: type | None = None,
+    idle: Collection[str] = (),
 ) -> NotCalled:
     """Explain from the source code why a layer never ran.
 
@@ -47,6 +48,8 @@ def explain_not_called(
         Files to search for the assignment of the layer where the classes do not assign it themselves.
     target_class
         The layer's own class, if it is known.
+    idle
+        Names of its parameters of which the record shows that nothing was made use.
     """
     chain, inside = _outermost_that_never_ran(owner_classes, ran)
     parent, _, attribute = chain[0]
@@ -54,7 +57,7 @@ def explain_not_called(
     views = _views(chain, executed)
     own_class = owner_classes[len(owner_classes) - len(chain) - 1][1] if inside else target_class
     found = (
-        find_bypass(views)
+        find_bypass(views, idle)
         or left_early(views)
         or _condition(views, runs_others=_runs_others(chain[0], ran))
         or _selection(views)

@@ -283,13 +283,31 @@ def test_layers_inside_another_object_are_told_where_they_are_read() -> None:
     assert found.message.startswith("a tensor outside the model takes part")
 
 
+class LazyAside(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.aside = nn.LazyLinear(2), nn.LazyLinear(3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.used(x)
+
+
 @pytest.mark.parametrize(
     ("model", "reason"),
-    [(nn.LazyLinear(2), "has no shape yet"), (nn.Linear(4, 2, device="meta"), "on the `meta` device")],
+    [(LazyAside(), "`aside.weight` has no shape yet"), (nn.Linear(4, 2, device="meta"), "on the `meta` device")],
 )
 def test_parameters_without_values_are_refused(model: nn.Module, reason: str) -> None:
     with pytest.raises(gradflow.GradflowError, match=reason):
         gradflow.audit(model, inputs=torch.randn(2, 4))
+
+
+def test_lazy_layers_get_their_parameters_in_a_copy() -> None:
+    model = nn.Sequential(nn.LazyLinear(3), nn.Tanh(), nn.LazyLinear(2))
+    report = gradflow.audit(model, inputs=torch.randn(2, 4))
+    assert [one.shape for one in report.parameters] == [(3, 4), (3,), (2, 3), (2,)]
+    assert {one.state for one in report.parameters} == {"gradient"}
+    assert any("a copy, in which the lazy layers have run once" in one for one in report.assumptions)
+    assert nn.parameter.is_lazy(model[0].weight)
 
 
 def test_a_model_without_parameters_is_no_fault() -> None:

@@ -56,6 +56,15 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
             label="raised here",
             help="mend the `backward` of this `autograd.Function`",
         )
+    elif error.lacks_for_an_input:
+        name = written(evidence.trace.name_of(error.saver))
+        words = _Words(
+            name="backward-raised",
+            message=f"torch has no derivative for an input of `{name}`",
+            label="torch cannot differentiate this operation in every input",
+            help=f"use differentiable operations instead of `{name}`, or `.detach()` that input where no gradient is "
+            "wanted",
+        )
     elif error.saver >= 0 and not (error.lacks_derivative or error.type_name == "NotImplementedError"):
         words = _Words(
             name="backward-raised",

@@ -207,3 +207,28 @@ def test_where_positions_are_put_together_none_is_said_to_be_dropped(by: str) ->
 def test_where_these_positions_are_read_nothing_is_said() -> None:
     torch.manual_seed(0)
     assert gradflow.check(Filled(True, "mask"), "body", inputs=torch.randn(3, 2, 4)).verdict == "connected"
+
+
+class Masked(nn.Module):
+    """``mask`` scales what the body gives, one row for each sample."""
+
+    def __init__(self, mask: list[float]) -> None:
+        super().__init__()
+        self.body, self.mask = nn.Linear(3, 4), torch.tensor(mask)[:, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x) * self.mask
+
+
+@pytest.mark.parametrize(
+    ("mask", "said"),
+    [
+        ([0.0, 1.0], "the other factor of `mul` is zero where a gradient comes in"),
+        ([0.0, 0.0], "the other factor of `mul` is zero, and"),
+    ],
+)
+def test_a_factor_is_called_zero_where_it_was_seen_to_be(mask: list[float], said: str) -> None:
+    report = gradflow.check(Masked(mask), "body", inputs=torch.ones(2, 3), score=lambda output: output[0].sum())
+    (found,) = report.diagnostics
+    assert found.name == "zero-multiplier"
+    assert found.notes[0].startswith(said)
