@@ -16,6 +16,7 @@ from gradflow.diagnose.operation_place import attached_at
 from gradflow.diagnose.random_zero import DRAWN_ZERO
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.partial import some_ways_are_cut
+from gradflow.diagnose.values.thrown_away import OF_OTHER_VALUES, THROWN_AWAY
 from gradflow.diagnose.values.zero_start import as_long_as, once_moved
 from gradflow.diagnose.zero_causes import CANCELLED, WAYS_CANCEL
 from gradflow.location import SourceSpan, is_machinery
@@ -130,12 +131,15 @@ def _all_of(group: ParameterGroup) -> str:
 
 def explain_incomplete(evidence: Evidence, members: Sequence[str], total: int) -> tuple[Diagnostic, ...]:
     """A cut on some of the ways by which a gradient should come: it arrives, but is not the true derivative."""
+    whose = f"the gradient of {counted(len(members), total)}"
     return tuple(
         replace(
             found,
-            message=f"the gradient of {counted(len(members), total)} is incomplete: one way from the loss is cut"
-            if found.severity == "error"
-            else found.message,
+            message=found.message
+            if found.severity != "error"
+            else f"{whose} {OF_OTHER_VALUES}"
+            if found.label == THROWN_AWAY
+            else f"{whose} is incomplete: one way from the loss is cut",
             hides=tuple(members) if found.severity == "error" else (),
         )
         for found in some_ways_are_cut(evidence)

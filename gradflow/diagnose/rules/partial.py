@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gradflow.diagnose.cause_texts import CauseText, text_for
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair, Severity
 from gradflow.diagnose.score_path import score_path
+from gradflow.diagnose.values.thrown_away import GIVE_A_NAME, OF_OTHER_VALUES, THROWN_AWAY, are_thrown_away
 from gradflow.graph.chance.draws import RANDOM_DRAW
 from gradflow.graph.cut_group import CutGroup
 from gradflow.location import SourceSpan
@@ -66,7 +69,11 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
         if loss.is_tried:
             outcome = "the gradient is then not finite"
         repair = Repair(description=text.helps[0], verified=False if loss.is_tried else None, outcome=outcome)
+    is_thrown_away = are_thrown_away(evidence, group)
     message, reason = _told(evidence, loss, subject, text, severity)
+    if is_thrown_away and repair is not None:
+        message = f"the gradient at {subject} {OF_OTHER_VALUES}"
+        repair = replace(repair, description=GIVE_A_NAME)
     notes.append(reason)
     annotations: tuple[Annotation, ...] = ()
     if at_operation is not None and at_operation != location:
@@ -77,13 +84,15 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
         severity=severity,
         message=message,
         location=location,
-        label="this way carries no gradient, the others do",
+        label=THROWN_AWAY if is_thrown_away else "this way carries no gradient, the others do",
         annotations=annotations,
         module=trace.module_of(operation),
-        path=score_path(evidence, (group, *loss.others), through=group) if severity == "error" else (),
+        path=score_path(evidence, (group, *loss.others), through=group)
+        if severity == "error" and not is_thrown_away
+        else (),
         notes=tuple(notes),
         helps=(
-            Help(text=text.helps[0], repair=repair),
+            Help(text=GIVE_A_NAME if is_thrown_away else text.helps[0], repair=repair),
             *(Help(text=more) for more in text.helps[1:] if loss.is_drawn),
             Help(
                 text="if the stop is meant, it needs no mending: the gradient asked for is then not the true derivative"
