@@ -13,22 +13,22 @@ X = torch.linspace(-1, 1, 12).reshape(3, 4)
 
 
 class Net(nn.Module):
-    def __init__(self, new: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    def __init__(self, new: Callable[[nn.Module], torch.Tensor]) -> None:
         super().__init__()
         torch.manual_seed(0)
         self.body, self.head, self.new = nn.Linear(4, 4), nn.Linear(4, 2), new
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        self.body.weight.data = self.new(self.body.weight)
+        self.body.weight.data = self.new(self)
         return self.head(self.body(x))
 
 
-def constant(weight: torch.Tensor) -> torch.Tensor:
-    return weight.new_ones(4, 4) * 0.1
+def constant(model: nn.Module) -> torch.Tensor:
+    return model.head.weight.new_ones(4, 4) * 0.1
 
 
-def made_of_its_own(weight: torch.Tensor) -> torch.Tensor:
-    return weight.detach() * 3.0
+def made_of_its_own(model: nn.Module) -> torch.Tensor:
+    return model.body.weight.detach() * 3.0
 
 
 def test_values_that_are_thrown_away_are_told() -> None:
