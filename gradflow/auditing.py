@@ -166,11 +166,6 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     copied = copies_of_groups(causes, [_reached(tensors, states) for _, tensors in holders], trainable)
     causes = tuple(cause for cause in causes if not any(cause.group.members[0] in dict(pairs) for pairs in copied))
     explained = explained_once(causes, lambda cause: _explained(cause, trainable))
-    not_judged = (
-        (each_way(lambda why: f"whether gradients vanish or explode, because {why}", depth.undetermined),)
-        if depth and depth.undetermined
-        else ()
-    )
     told = {(one.name, one.module) for one in explained}
     diagnostics: tuple[Diagnostic, ...] = (
         *explained,
@@ -207,8 +202,16 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
                 *(f"could not be put back: {name}" for name in unrestored),
             )
         ),
-        undetermined=workload.told(tuple(dict.fromkeys((*not_whole, *not_checked, *undetermined, *not_judged)))),
+        undetermined=workload.told(
+            tuple(dict.fromkeys((*not_whole, *not_checked, *undetermined, *_not_judged(depth))))
+        ),
     )
+
+
+def _not_judged(depth: AlongDepth | None) -> tuple[str, ...]:
+    if depth is None or not depth.undetermined:
+        return ()
+    return (each_way(lambda why: f"whether gradients vanish or explode, because {why}", depth.undetermined),)
 
 
 def _walked_back(laboratory: Laboratory, run: Run) -> tuple[dict[str, Gradients], BackwardDraws | None]:
