@@ -186,7 +186,8 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     diagnostics = (*diagnostics, *_of_score(run.trace, run.description, bad, diagnostics))
     diagnostics = tuple(_at_its_place(one, workload, run.trace, causes) for one in diagnostics)
     not_seen = (text for name in arrived for text in drawn_unseen(draws, name))
-    undetermined = (*not_seen, *(one.text for one in questions), *left_open(of_model, diagnostics, questions, causes))
+    left = left_open(of_model, diagnostics, questions, causes)
+    undetermined = (*not_seen, *(one.text for one in questions), *left, *_not_judged(depth))
     return AuditReport(
         score=Score(description=run.description, value=value),
         parameters=_parameters(workload, run.trace, ways, measured, states, hidden, diagnostics),
