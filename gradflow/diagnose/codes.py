@@ -38,6 +38,7 @@ CODES: dict[str, str] = {
     "GF305": "optimizer-stale-params",
     "GF306": "no-gradient-at-step",
     "GF307": "zeroed-before-step",
+    "GF308": "step-moves-nothing",
     # GF4xx: the value
     "GF401": "partial-detach",
     "GF402": "zero-derivative-op",

@@ -261,7 +261,9 @@ class Optimizer:
     ``poisoned`` is the first step that turned a parameter into NaN or infinity: ``(operation, value, its gradient)``.
 
     ``is_still``: at each step so far, what was compared of it held the same bits after it as before; ``compared`` are
-    those. ``largest_rate`` is the largest learning rate of any of its groups at these steps (``None`` for not known).
+    those. ``is_moved_otherwise``: others moved some of that between two of these steps. ``largest_rate`` is the largest
+    learning rate of any of its groups at these steps (``None`` for not known), ``pushes`` at how many of them a plain
+    step at that rate would have moved something. ``step_defined`` is where the program itself defines its step.
     ``skipped`` are the calls of a ``GradScaler`` that was to make it step, and did not.
     """
 
@@ -289,6 +291,9 @@ class Optimizer:
     is_still: bool = True
     compared: set[int] = field(default_factory=set)
     largest_rate: float | None = 0.0
+    is_moved_otherwise: bool = False
+    pushes: int = 0
+    step_defined: SourceSpan | None = None
     skipped: list[tuple[int, int]] = field(default_factory=list)
 
     @property
@@ -327,6 +332,7 @@ class Observation:
     ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``made_at`` at which
     site a parameter was made, ``made_when`` at which operation, ``copies`` of which value it is a copy. ``cleared``
     tells of a tensor when, as a number of operations, and at which site ``.grad`` was last set to ``None``;
+    ``passes_cleared`` of a backward pass of which no step used anything at which leaves that took away its gradient;
     ``retained`` of a computed tensor after how many backward calls, and at which site, it was first told to keep its
     gradient.
 
@@ -368,6 +374,7 @@ class Observation:
     made_when: dict[int, int] = field(default_factory=dict)
     module_flags: tuple[ModuleFlag, ...] = ()
     cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
+    passes_cleared: dict[int, frozenset[int]] = field(default_factory=dict)
     retained: dict[int, tuple[int, int]] = field(default_factory=dict)
     plain_tensors: tuple[PlainTensor, ...] = ()
     stepped_aside: str = ""

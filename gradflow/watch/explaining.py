@@ -17,6 +17,7 @@ from gradflow.watch.events import Observation
 from gradflow.watch.facts.claims import is_wanted, weight_of_exception
 from gradflow.watch.facts.completeness import doubt_about
 from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.model_names import with_models_told_apart
 from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question, questions_in, questions_left_out
 from gradflow.watch.facts.seen import shows_gradients, what_was_seen
@@ -44,6 +45,7 @@ from gradflow.watch.rules.optimizers.left_gradients import gradients_pile_up, gr
 from gradflow.watch.rules.optimizers.module_flag import flag_of_a_module
 from gradflow.watch.rules.optimizers.module_left_out import module_is_left_out
 from gradflow.watch.rules.optimizers.never_moves import optimizer_never_moves
+from gradflow.watch.rules.optimizers.never_reached import optimizer_is_never_reached
 from gradflow.watch.rules.optimizers.never_trainable import optimizer_holds_constants
 from gradflow.watch.rules.optimizers.other_model import optimizer_of_another_model
 from gradflow.watch.rules.optimizers.outdated import value_is_outdated
@@ -87,6 +89,7 @@ _WHOLE: tuple[Callable[[Observation], tuple[Finding, ...]], ...] = (
     optimizer_holds_constants,
     optimizer_of_another_model,
     module_is_left_out,
+    optimizer_is_never_reached,
     term_has_no_history,
     steps_along_nan,
     score_is_not_finite,
@@ -106,7 +109,7 @@ _SEVERITY = {"error": 0, "warning": 1, "info": 2}
 
 def findings_in(observation: Observation) -> tuple[Finding, ...]:
     """Everything that the rules find: what ended the program first, errors before warnings, then in order of time."""
-    return _findings_and_doubts(observation)[0]
+    return _findings_and_doubts(with_models_told_apart(observation))[0]
 
 
 def _not_gone_into(count: int) -> tuple[str, ...]:
@@ -220,6 +223,7 @@ def explain_observation(
     observation: Observation, *, program: str = "", duration_s: float = 0.0, is_block: bool = False
 ) -> Report:
     """The report about a program, or a block of one, in the form that ``gradflow check`` gives too."""
+    observation = with_models_told_apart(observation)
     found, doubts, left_out = _findings_and_doubts(observation, is_block=is_block)
     # what is only likely to be harmful says what was seen, not that all is well
     first = found[0] if found else None

@@ -27,7 +27,7 @@ def is_wanted(observation: Observation, question: Question, evidence: Evidence) 
         return not question.is_waiting or (
             evidence.dependence.score_depends and not (question.is_standing and _is_for_others(observation, question))
         )
-    if _learns(observation, target):
+    if read.is_guard or _learns(observation, target):
         return False
     return read.is_wanted or (read.requires_grad and not _is_left_out(observation, target))
 

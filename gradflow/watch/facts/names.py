@@ -14,7 +14,7 @@ from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.source.assigned import assigned_name
 
-__all__ = ["call_of_value", "calls_of_value", "layer_of", "name_of_value", "parameter_names", "score_text"]
+__all__ = ["call_of_value", "called_as", "calls_of_value", "layer_of", "name_of_value", "parameter_names", "score_text"]
 
 
 def call_of_value(trace: Trace, value: int) -> int:
@@ -104,10 +104,24 @@ def _of_a_lone_layer(observation: Observation, value: int, name: str) -> str:
     trace = observation.trace
     for call, key in zip(trace.calls, observation.call_modules, strict=True):
         if call.parent < 0 and not call.module and value in observation.modules[key].parameters:
-            match _parsed(trace.site_span(call.site)):
-                case ast.Call(func=ast.Name() | ast.Attribute() as called):
-                    return f"{ast.unparse(called)}.{name}"
+            word = called_as(trace, call.site)
+            if word:
+                return f"{word}.{name}"
     return name
+
+
+def called_as(trace: Trace, site: int) -> str:
+    """``G`` or ``self.teacher`` where the program calls that; empty where it is not called by a plain name."""
+    match _parsed(trace.site_span(site)):
+        case ast.Call(func=ast.Name() | ast.Attribute() as called) if _is_plain(called):
+            return ast.unparse(called)
+    return ""
+
+
+def _is_plain(node: ast.expr) -> bool:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name)
 
 
 def _as_asked_for(observation: Observation, value: int) -> str:

@@ -9,10 +9,11 @@ from gradflow.graph.dependence import analyse
 from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Backward, GradRead, Observation
 from gradflow.watch.facts.began import Beginnings
+from gradflow.watch.facts.guards import Guards
 from gradflow.watch.facts.wanted_zero import is_asserted_zero
 from gradflow.watch.source.asserted import asserts_absence
 
-__all__ = ["Question", "answers_in", "question_of", "questions_in", "questions_left_out"]
+__all__ = ["Question", "answers_in", "question_of", "questions_in", "questions_left_out", "tests_in_vain"]
 
 _TURNS = 8
 _QUESTIONS = 200
@@ -46,6 +47,11 @@ class Question:
     def times(self) -> int:
         """How often the program asked it: of a loop, only the first turns are questions of their own."""
         return self.read.times if self.read is not None else 1
+
+    @property
+    def is_guard(self) -> bool:
+        """Whether the program only asked whether it is there, to do something else if not."""
+        return self.read is not None and self.read.is_guard
 
     @property
     def outcome(self) -> str:
@@ -83,7 +89,12 @@ def _kinds_of_questions(observation: Observation) -> tuple[Question, ...]:
 
 def answers_in(observation: Observation) -> tuple[Question, ...]:
     """Every answer that the program looked at; no mere test for `None`, and nothing that autograd refused."""
-    return tuple(question for question in _questions(observation) if question.target >= 0 and not question.error)
+    return tuple(one for one in _questions(observation) if one.target >= 0 and not one.error and not one.is_guard)
+
+
+def tests_in_vain(observation: Observation) -> tuple[Question, ...]:
+    """Tests for `None` that never found a gradient, of leaves that require grad and never got one."""
+    return tuple(one for one in _questions(observation) if one.is_guard)
 
 
 def _questions(observation: Observation) -> Iterator[Question]:
@@ -120,15 +131,16 @@ def _questions(observation: Observation) -> Iterator[Question]:
                 error=backward.error,
             )
     yield from _waiting_hooks(observation)
+    guards = Guards(observation)
     for read in observation.reads:
-        question = question_of(observation, read, scores) if not _is_meant(observation, read) else None
+        question = question_of(observation, read, scores) if not _is_meant(observation, read, guards) else None
         if question is not None:
             yield question
 
 
-def _is_meant(observation: Observation, read: GradRead) -> bool:
+def _is_meant(observation: Observation, read: GradRead, guards: Guards) -> bool:
     """Whether the program only branches on a gradient, or asserts that there is none, or zero: it wants it so."""
-    if read.is_guard or is_asserted_zero(observation, read):
+    if (read.is_guard and not guards.is_in_vain(read)) or is_asserted_zero(observation, read):
         return True
     return not read.measured.arrived and asserts_absence(observation.trace.site_span(read.site))
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from gradflow.location import is_installed
 from gradflow.source_place import place
 from gradflow.watch.events import ZEROS_LOOKED_FOR, Backward, Observation, Optimizer
-from gradflow.watch.facts.names import parameter_names
-from gradflow.watch.facts.questions import answers_in
+from gradflow.watch.facts.names import name_of_value, parameter_names
+from gradflow.watch.facts.questions import answers_in, tests_in_vain
 from gradflow.watch.facts.unheld import moved_by_none
 from gradflow.watch.facts.watched import is_seen_to_the_end
 
@@ -26,8 +26,9 @@ def what_was_seen(observation: Observation) -> tuple[str, ...]:
     if len(stepped) > _OPTIMIZERS_TOLD:
         said.append(f"{len(stepped) - _OPTIMIZERS_TOLD} more optimizers stepped")
     said += _of_the_rest(observation, stepped)
+    said += _of_passes_cleared(observation, stepped)
     said += _of_answers(observation)
-    return (*(said or _of_passes(observation)), *_of_hooks(observation))
+    return (*(said or _of_passes(observation)), *_of_tests_in_vain(observation), *_of_hooks(observation))
 
 
 def shows_gradients(observation: Observation) -> bool:
@@ -42,6 +43,8 @@ def shows_gradients(observation: Observation) -> bool:
         return False
     stepped = [optimizer for optimizer in observation.optimizers if optimizer.steps]
     answers = [question.measured.arrived for question in answers_in(observation) if not question.is_waiting]
+    if not stepped and not answers and tests_in_vain(observation):
+        return False
     return all(optimizer.filled or optimizer.takes_closure for optimizer in stepped) and (not answers or any(answers))
 
 
@@ -79,6 +82,20 @@ def _of_the_rest(observation: Observation, stepped: list[Optimizer]) -> Iterator
         yield f"gradients also came to {parameter_names(observation, others)}, which no optimizer that was seen holds"
 
 
+def _of_passes_cleared(observation: Observation, stepped: list[Optimizer]) -> Iterator[str]:
+    """Passes of which no optimizer used anything, and whose gradients the program itself did not read either."""
+    held = {value for optimizer in stepped for value in optimizer.parameters}
+    read = {read.backwards - 1 for read in observation.reads if read.measured.arrived and not read.is_guard}
+    cleared = [
+        number
+        for number, values in observation.passes_cleared.items()
+        if number not in read and values and held & set(observation.backwards[number].arrived) == values & held != set()
+    ]
+    if cleared:
+        done = sum(one.kind == "backward" and not one.error for one in observation.backwards)
+        yield f"what {len(cleared):,} of {_counted(done, 'backward pass')} brought was cleared before an optimizer stepped"
+
+
 def _looked_into(optimizer: Optimizer) -> str:
     """At the first few steps alone it is looked whether gradients are zero."""
     steps, empty = optimizer.step_count, len(optimizer.empty_steps)
@@ -92,11 +109,31 @@ def _of_answers(observation: Observation) -> Iterator[str]:
     A hook that waits looks at nothing until it runs.
     """
     questions = [question for question in answers_in(observation) if not question.is_waiting]
-    answers = [(question.measured.arrived, question.times) for question in questions]
-    if answers:
-        there, count = sum(times for arrived, times in answers if arrived), sum(times for _, times in answers)
-        verb = "was" if count == 1 else "were"
-        yield f"{there:,} of {_counted(count, 'gradient')} that the program looked at {verb} there"
+    # of a loop each turn is a look of its own, also where it looks at the same gradient again
+    there = sum(question.times for question in questions if question.measured.arrived)
+    count = sum(question.times for question in questions)
+    if count == 1:
+        yield f"the program looked at one gradient, and it was {'there' if there else 'not there'}"
+    elif count:
+        times = "each time" if there == count else "never" if not there else _times(there)
+        yield f"the program looked {count:,} times at a gradient, and {times} there was one"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def _of_tests_in_vain(observation: Observation) -> Iterator[str]:
+    """What the program would do with a gradient never ran, and nothing was raised."""
+    tests = tests_in_vain(observation)
+    spans = [observation.trace.site_span(question.site) for question in tests]
+    places = list(dict.fromkeys(place(span) for span in spans if span is not None))
+    if places:
+        more = f" and {_counted(len(places) - 1, 'other place')}" if len(places) > 1 else ""
+        times = sum(question.times for question in tests)
+        name, _ = name_of_value(observation, tests[0].target)
+        of = f" of `{name}`" if len(tests) == 1 and " " not in name else ""
+        yield f"at {places[0]}{more} the program asked {_times(times)} whether a gradient{of} is there, and there was none"
 
 
 def _of_hooks(observation: Observation) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.writes import written_by
 
-__all__ = ["moved_by_none", "passes_between"]
+__all__ = ["leaves_moved_by_none", "moved_by_none", "passes_between"]
 
 _TIMES = 2
 
@@ -21,11 +21,22 @@ def passes_between(observation: Observation, since: int, end: int) -> Iterator[B
 
 def moved_by_none(observation: Observation, since: int, end: int) -> tuple[int, ...]:
     """Parameters of modules that got gradients between two moments, several times, and that nothing moves."""
-    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
     own = dict.fromkeys(value for module in observation.modules.values() for value in module.parameters)
+    return _moved_by_none(observation, own, since, end)
+
+
+def leaves_moved_by_none(observation: Observation, since: int, end: int) -> tuple[int, ...]:
+    """The same of all leaves, also those of no module; the parameters of modules come first."""
+    own = dict.fromkeys(value for module in observation.modules.values() for value in module.parameters)
+    others = dict.fromkeys(value for one in passes_between(observation, since, end) for value in one.arrived)
+    return _moved_by_none(observation, {**own, **others}, since, end)
+
+
+def _moved_by_none(observation: Observation, values: Iterable[int], since: int, end: int) -> tuple[int, ...]:
+    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
     passes = list(passes_between(observation, since, end))
     found = []
-    for value in own:
+    for value in values:
         times = [one.operation for one in passes if one.arrived.get(value, (0.0, True))[0] > 0]
         if value not in held and len(times) >= _TIMES and not _is_written(observation, value, times[0]):
             found.append(value)

@@ -26,6 +26,7 @@ from gradflow.watch.events import (
 )
 from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.numbers import Numbers
+from gradflow.watch.observers.steps.passes import PassUses
 
 __all__ = ["Log", "ModuleKeys"]
 
@@ -74,6 +75,7 @@ class Log:
     reads: list[GradRead] = field(default_factory=list)
     reads_left_out: int = 0
     cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
+    pass_uses: PassUses = field(default_factory=PassUses)
     retained: dict[int, tuple[int, int]] = field(default_factory=dict)
     flags: list[FlagChange] = field(default_factory=list)
     module_flags: list[ModuleFlag] = field(default_factory=list)

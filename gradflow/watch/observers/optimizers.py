@@ -7,12 +7,13 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, FunctionType
 from typing import Any, TypeGuard
 
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.evidence import Measured
 from gradflow.torch_facts.running_calls import is_running, optimizer_step
 from gradflow.trace.patches import replace
@@ -22,7 +23,7 @@ from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.recording import ProgramRecorder
-from gradflow.watch.observers.steps.movement import Before, has_moved, keep
+from gradflow.watch.observers.steps.movement import Before, Movement, is_pushed
 
 __all__ = ["OptimizerWatch"]
 
@@ -51,6 +52,8 @@ class _Step:
     suspect: tuple[torch.Tensor, tuple[int, int, Measured]] | None
     kept: tuple[Before, ...]
     rate: float | None
+    pushed: bool
+    passes: int
 
 
 class OptimizerWatch:
@@ -64,6 +67,7 @@ class OptimizerWatch:
         self._first: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
         self._inside: list[_Step] = []
         self._last_step: dict[int, int] = {}
+        self._movement = Movement()
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -95,6 +99,7 @@ class OptimizerWatch:
         held = [(self._recorder.value_of(parameter), parameter) for parameter in _held(optimizer)]
         event = Optimizer(
             type_name=type(optimizer).__name__,
+            step_defined=_own_step(optimizer),
             site=site,
             operation=len(self._recorder.operations.name),
             since=since,
@@ -121,6 +126,7 @@ class OptimizerWatch:
         has_closure = any(callable(argument) for argument in (*args[1:], *kwargs.values()))
         event.takes_closure = event.takes_closure or has_closure
         self._before_step()
+        kept, rate = self._kept(optimizer, event), _largest_rate(optimizer) if event.is_still else None
         step = _Step(
             number=number,
             optimizer_id=id(optimizer),
@@ -129,8 +135,10 @@ class OptimizerWatch:
             at=(recorder.sites.number(frame), len(recorder.operations.name)),
             found=None if has_closure else self._found(optimizer, event),
             suspect=self._bad_gradient(optimizer, event),
-            kept=self._kept(optimizer) if event.is_still else (),
-            rate=_largest_rate(optimizer) if event.is_still else None,
+            kept=kept,
+            rate=rate,
+            pushed=not has_closure and is_pushed(kept, rate),
+            passes=len(self._log.backwards),
         )
         self._inside.append(step)
         if has_closure:
@@ -183,6 +191,7 @@ class OptimizerWatch:
         """A step has ended: it was one."""
         event, moment = step.event, step.at[1]
         event.last_step = step.at
+        self._log.pass_uses.note_step(found.held, self._log.backwards, step.passes)
         if len(event.steps) < STEPS_KEPT:
             event.steps.append(step.at)
         else:
@@ -219,9 +228,11 @@ class OptimizerWatch:
                     return parameter, (now, value, measured)
         return None
 
-    def _kept(self, optimizer: Any) -> tuple[Before, ...]:
-        parameters = _held(optimizer)
-        return keep(parameters, [self._recorder.value_of(parameter) for parameter in parameters])
+    def _kept(self, optimizer: Any, event: Optimizer) -> tuple[Before, ...]:
+        parameters = _held(optimizer) if event.is_still else []
+        values = [self._recorder.value_of(parameter) for parameter in parameters]
+        firsts = [self._first_value(event, p, value) for value, p in zip(values, parameters, strict=True)]
+        return self._movement.before(event, parameters, values, firsts)
 
     def _scaled(self, operation: Operation, scaler: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """``scaler.step(optimizer)``, which makes no step where it finds NaN or infinity."""
@@ -245,21 +256,13 @@ class OptimizerWatch:
         step = self._inside.pop()
         self._end(step)
         self._count(step, step.found or self._found(optimizer, step.event))
-        if step.event.is_still:
-            _note_movement(step)
+        pushed = is_pushed(step.kept, step.rate) if step.has_closure else step.pushed
+        self._movement.after(step.event, step.kept, _held(optimizer), rate=step.rate, pushed=pushed)
         if step.suspect is not None:
             parameter, bad = step.suspect
             with outside_dispatch(), torch.no_grad():
                 if has_readable_numbers(parameter) and not _is_sound(parameter):
                     step.event.poisoned = bad
-
-
-def _note_movement(step: _Step) -> None:
-    event = step.event
-    event.is_still = bool(step.kept) and not has_moved(step.kept)
-    event.compared.update(one.value for one in step.kept)
-    known = event.largest_rate
-    event.largest_rate = None if known is None or step.rate is None else max(known, step.rate)
 
 
 def _largest_rate(optimizer: Any) -> float | None:
@@ -272,6 +275,16 @@ def _largest_rate(optimizer: Any) -> float | None:
 
 def _is_number(rate: Any) -> TypeGuard[torch.Tensor]:
     return isinstance(rate, torch.Tensor) and has_readable_numbers(rate) and rate.numel() == 1
+
+
+def _own_step(optimizer: Any) -> SourceSpan | None:
+    """Where the program itself says what a step is; ``None`` for a class that is installed."""
+    step = next((vars(cls)["step"] for cls in type(optimizer).__mro__ if "step" in vars(cls)), None)
+    while isinstance(step, FunctionType) and isinstance(vars(step).get("__wrapped__"), FunctionType):
+        step = vars(step)["__wrapped__"]  # torch puts a function of its own around each
+    if not isinstance(step, FunctionType) or is_installed(step.__code__.co_filename):
+        return None
+    return SourceSpan(path=step.__code__.co_filename, line=step.__code__.co_firstlineno, function=step.__qualname__)
 
 
 def _groups(optimizer: Any) -> Sequence[dict[str, Any]]:

@@ -144,7 +144,9 @@ class ProgramRecorder(Recorder):
             return self._read_grad(operation, args[0])
         if func == _GRAD_SET and args[1] is None:
             where = len(self.operations.name), self.sites.number(sys._getframe(1))
-            self._log.cleared[self.known_value(args[0])] = where
+            cleared = self.known_value(args[0])
+            self._log.cleared[cleared] = where
+            self._log.pass_uses.note_cleared(cleared, self._log.backwards)
         if func is torch.Tensor.retain_grad:
             self._note_retained(args[0])
         if func is torch.Tensor.register_hook and self.register_hook is not None:

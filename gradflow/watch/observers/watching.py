@@ -199,6 +199,7 @@ class Watch:
             reads=tuple(log.reads),
             reads_left_out=log.reads_left_out,
             cleared=log.cleared,
+            passes_cleared={number: frozenset(values) for number, values in log.pass_uses.cleared.items()},
             retained=log.retained,
             flags=tuple(log.flags),
             module_flags=tuple(log.module_flags),

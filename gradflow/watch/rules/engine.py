@@ -17,6 +17,7 @@ from gradflow.watch.facts.captures import hook_around
 from gradflow.watch.facts.joins import how_joined
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
+from gradflow.watch.rules.backward.shared_stop import for_this_loss_only
 from gradflow.watch.rules.plain_input import at_plain_input
 
 __all__ = ["engine_findings"]
@@ -28,6 +29,7 @@ def engine_findings(observation: Observation, question: Question, evidence: Evid
     for diagnostic in _without_part_of_round_trip(diagnose(evidence)):
         named = _in_the_programs_words(observation, evidence, diagnostic)
         named = _with_how_it_is_known(question, evidence, named)
+        named = for_this_loss_only(observation, question, evidence, named)
         named = at_plain_input(observation, question, named)
         named = _of_all(question, evidence, named)
         # what it hides besides the one that was asked for

@@ -22,6 +22,7 @@ from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.optimizers.cleared import gradients_are_gone, gradients_are_zero
 from gradflow.watch.rules.optimizers.left_out_of_inputs import told_what_inputs_leave_out
 from gradflow.watch.rules.optimizers.lost_in_a_function import told_where_it_is_lost
+from gradflow.watch.rules.optimizers.never_reached import optimizer_is_never_reached, with_what_is_left_to_nobody
 from gradflow.watch.rules.optimizers.undifferentiated import nothing_was_differentiated
 from gradflow.watch.rules.parameters import optimizer_holds_a_copy, optimizer_is_stale
 from gradflow.watch.rules.score_history import score_without_history
@@ -34,7 +35,11 @@ _WAYS_FOLLOWED = 32
 def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
     """Parameters that required grad when an optimizer stepped, and had no gradient at any of its steps."""
     found: list[Finding] = []
-    told = (*optimizer_is_stale(observation), *optimizer_holds_a_copy(observation))
+    told = (
+        *optimizer_is_stale(observation),
+        *optimizer_holds_a_copy(observation),
+        *optimizer_is_never_reached(observation),
+    )
     for optimizer in observation.optimizers:
         zeros = gradients_are_zero(observation, optimizer)
         if zeros:
@@ -52,6 +57,7 @@ def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
             about = gradients_are_gone(observation, optimizer, empty)
             if not about:
                 told_at_it = _without_a_cause(observation, optimizer, empty)
+                told_at_it = with_what_is_left_to_nobody(observation, told_at_it, optimizer)
                 told_at_it = told_what_inputs_leave_out(observation, question, empty, told_at_it)
                 about = (told_where_it_is_lost(observation, question.backward, empty, told_at_it),)
             if _goes_out_in_a_derivative(observation, question, empty):
@@ -106,7 +112,8 @@ def _cut_off(
     if not _is_cut(evidence):
         return ()
     if not optimizer.filled:
-        return engine_findings(observation, question, evidence)
+        cut = engine_findings(observation, question, evidence)
+        return tuple(with_what_is_left_to_nobody(observation, one, optimizer) for one in cut)
     if any(bridge.how != "numbers" for bridge in evidence.bridges):
         return ()
     for one in engine_findings(observation, question, evidence):

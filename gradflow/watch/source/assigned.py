@@ -12,7 +12,10 @@ __all__ = ["assigned_name"]
 
 
 def assigned_name(span: SourceSpan | None) -> str:
-    """``x`` of ``x = torch.ones(3)`` for the place of the call, or ``self.x``; empty where no plain name gets it."""
+    """``x`` of ``x = torch.ones(3)`` for the place of the call, or ``self.x``; empty where no plain name gets it.
+
+    ``x = torch.ones(3).requires_grad_()`` gives the same tensor the name.
+    """
     tree = parse_file(span.path) if span is not None else None
     if tree is None or span is None or span.column is None:
         return ""
@@ -38,6 +41,9 @@ def _pairs(targets: list[ast.expr], value: ast.expr) -> Iterator[tuple[ast.expr,
 
 
 def _is_at(span: SourceSpan, value: ast.expr) -> bool:
+    match value:
+        case ast.Call(func=ast.Attribute(value=made, attr="requires_grad_")) if _is_at(span, made):
+            return True
     place = span_of_node(span.path, value)
     return (place.line, place.column, place.end_line, place.end_column) == (
         span.line,

@@ -1,4 +1,4 @@
-"""GF405, GF407: an optimizer steps, or is to step, and from beginning to end moves nothing of what it holds."""
+"""GF308, GF405, GF407: an optimizer steps, or is to step, and from beginning to end moves nothing of what it holds."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
 
 __all__ = ["never_moves", "optimizer_never_moves"]
+
+
+_PUSHES = 2
 
 
 def optimizer_never_moves(observation: Observation) -> tuple[Finding, ...]:
@@ -19,12 +22,50 @@ def optimizer_never_moves(observation: Observation) -> tuple[Finding, ...]:
             found.append(_at_rate_zero(observation, optimizer))
         elif _is_always_skipped(observation, optimizer):
             found.append(_always_skipped(observation, optimizer))
+        elif _is_to_move(observation, optimizer):
+            found.append(_moves_nothing(observation, optimizer))
     return tuple(found)
 
 
 def never_moves(optimizer: Optimizer) -> bool:
     """Whether it stepped more than once, had gradients, and what was compared of it never changed."""
     return optimizer.step_count > 1 and optimizer.is_still and bool(optimizer.compared & optimizer.filled)
+
+
+def _is_to_move(observation: Observation, optimizer: Optimizer) -> bool:
+    """Whether it never moves anything, at more steps than one along what was to move something, and nothing else does.
+
+    A class that only prepares the gradients, for another that steps along them, is left alone.
+    """
+    if not never_moves(optimizer) or optimizer.pushes < _PUSHES or optimizer.is_moved_otherwise:
+        return False
+    replaced = {value for one in observation.replacements for value in one.old}
+    return replaced.isdisjoint(optimizer.compared)
+
+
+def _moves_nothing(observation: Observation, optimizer: Optimizer) -> Finding:
+    name, trace, count = f"`{optimizer.type_name}`", observation.trace, f"{optimizer.step_count:,} steps"
+    held, compared = len(optimizer.tensors(optimizer.parameters)), len(optimizer.tensors(optimizer.compared))
+    what = "what it holds stayed" if held == compared else f"what was compared, {compared:,} of {held:,} parameters, stayed"
+    defined = optimizer.step_defined
+    return finding(
+        "step-moves-nothing",
+        "connected",
+        f"{name} moves nothing: {what} the same at all {count}, bit for bit, although gradients arrive",
+        defined or trace.site_span(optimizer.last_step[0]),
+        label="its step is defined here" if defined is not None else "steps here",
+        annotations=(
+            (trace.site_span(optimizer.last_step[0]), "steps here"),
+            (trace.site_span(optimizer.site), "made here"),
+        ),
+        notes=("what a step computes moves a parameter only where it is written into it",),
+        helps=("write into the parameter, under `torch.no_grad()`: `p.add_(p.grad, alpha=-lr)` or `p -= lr * p.grad`",)
+        if defined is not None
+        else (),
+        severity="warning",
+        rank=2,
+        operation=optimizer.operation,
+    )
 
 
 def _is_always_skipped(observation: Observation, optimizer: Optimizer) -> bool:

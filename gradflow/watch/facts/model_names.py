@@ -1,0 +1,77 @@
+"""Models whose parameters have the same names, told apart by what the program itself calls them: ``G.0.weight``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+
+from gradflow.watch.events import Observation
+from gradflow.watch.facts.names import called_as
+
+__all__ = ["with_models_told_apart"]
+
+
+def with_models_told_apart(observation: Observation) -> Observation:
+    """The same, where names that two models have in common begin with the words by which the program calls each.
+
+    Only with words that it uses for that model alone: what a function is given has one name for all of them.
+    """
+    words = _words_of_models(observation)
+    modules, calls = observation.modules, observation.trace.calls
+    clashing = _clashing(observation)
+    prefixes = {}
+    for root in clashing:
+        others = set().union(*(words[other] for other in clashing if other != root))
+        prefix = next((word for word in words[root] if word not in others), "")
+        if prefix:
+            prefixes[root] = prefix
+    if not prefixes:
+        return observation
+    roots = {value: _root_of(observation, value) for value in observation.trace.leaf_names}
+    leaf_names = {
+        value: (role, f"{prefixes[roots[value]]}.{name}" if name and roots[value] in prefixes else name)
+        for value, (role, name) in observation.trace.leaf_names.items()
+    }
+    return replace(
+        observation,
+        trace=replace(
+            observation.trace,
+            leaf_names=leaf_names,
+            calls=tuple(
+                replace(call, module=_prefixed(call.module, prefixes.get(modules[key].root, "")))
+                for call, key in zip(calls, observation.call_modules, strict=True)
+            ),
+        ),
+        modules={key: replace(one, name=_prefixed(one.name, prefixes.get(one.root, ""))) for key, one in modules.items()},
+    )
+
+
+def _prefixed(name: str, prefix: str) -> str:
+    # the model itself has no name, and what is registered nowhere stands in brackets
+    return f"{prefix}.{name}" if name and prefix and not name.startswith("(") else name
+
+
+def _clashing(observation: Observation) -> list[int]:
+    """The models that have a parameter of the same name as another one has."""
+    owners = defaultdict[str, dict[int, None]](dict)
+    for value, (role, name) in observation.trace.leaf_names.items():
+        root = _root_of(observation, value) if role == "parameter" and name else -1
+        if root >= 0:
+            owners[name][root] = None
+    return list(dict.fromkeys(root for roots in owners.values() if len(roots) > 1 for root in roots))
+
+
+def _root_of(observation: Observation, value: int) -> int:
+    """The model that holds a parameter; -1 where several do, or none."""
+    roots = {one.root for one in observation.modules.values() if value in one.parameters}
+    return roots.pop() if len(roots) == 1 else -1
+
+
+def _words_of_models(observation: Observation) -> dict[int, list[str]]:
+    """What stands before the brackets where each model is called, in the order in which that happened."""
+    words = defaultdict[int, dict[str, None]](dict)
+    for call, key in zip(observation.trace.calls, observation.call_modules, strict=True):
+        word = called_as(observation.trace, call.site) if call.parent < 0 else ""
+        if word:
+            words[key][word] = None
+    return defaultdict(list, {key: list(found) for key, found in words.items()})
