@@ -121,6 +121,9 @@ class Report:
     is_clear
         Of a watched program: whether what was seen is what a program without fault shows. Not so where no gradient was
         asked for, none of those that were looked for came, an exception ended it, or its exit status is not 0.
+    lacking
+        Of a watched program: how many parameters got no gradient although an optimizer that steps holds them. The
+        verdict is about gradients that were asked for, and these may not have been; empty for none.
     cam
         The Grad-CAM, where one was asked for and the path is connected in the run that it is made of;
         ``report.cam.save("cam.png")`` writes it, while :meth:`save` draws the graph.
@@ -141,6 +144,7 @@ class Report:
     undetermined: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
     is_clear: bool = True
+    lacking: str = ""
     cam: CamResult | None = None
     cam_refusal: str = ""
     others: tuple[Report, ...] = ()

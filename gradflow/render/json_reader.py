@@ -46,6 +46,7 @@ def report_from_json(data: object) -> Report:
         undetermined=source.read("undetermined", tuple[str, ...], ()),
         seen=source.read("seen", tuple[str, ...], ()),
         is_clear=source.read("is_clear", bool, default=True),
+        lacking=source.read("lacking", str, ""),
         cam=_cam(source),
         # the first row repeats the report itself
         others=tuple(

@@ -42,6 +42,7 @@ def report_to_json(report: Report) -> dict[str, Any]:
         "undetermined": list(report.undetermined),
         "seen": list(report.seen),
         "is_clear": report.is_clear,
+        "lacking": report.lacking,
         "layers": [_layer(each) for each in report.reports] if report.others else [],
     }
 

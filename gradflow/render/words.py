@@ -140,7 +140,8 @@ def summary(report: Report) -> str:
     found = outcome(diagnostic for diagnostic, _ in distinct_diagnostics(report))
     ending = f" ({found})" if found else ""
     if not report.others:
-        return f"{report.verdict}{ending}"
+        but = f", but {report.lacking}" if report.connected and report.lacking else ""
+        return f"{report.verdict}{but}{ending}"
     connected = sum(one.connected for one in report.reports)
     return f"{connected} of {_targets(report.reports)} connected{ending}"
 

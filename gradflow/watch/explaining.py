@@ -20,7 +20,7 @@ from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.model_names import with_models_told_apart
 from gradflow.watch.facts.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question, questions_in, questions_left_out
-from gradflow.watch.facts.seen import shows_gradients, what_was_seen
+from gradflow.watch.facts.seen import shows_gradients, what_is_lacking, what_was_seen
 from gradflow.watch.facts.watched import not_watched, watched_text
 from gradflow.watch.finding import Finding, as_remark, as_warning
 from gradflow.watch.picture import draw_question, with_own_path
@@ -268,6 +268,7 @@ def explain_observation(
         undetermined=(*doubts, *_not_gone_into(left_out), *not_watched(observation)),
         seen=what_was_seen(observation),
         is_clear=shows_gradients(observation),
+        lacking=what_is_lacking(observation) if first is not None and first.diagnostic.severity != "info" else "",
     )
 
 

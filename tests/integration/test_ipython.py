@@ -79,7 +79,7 @@ def test_a_healthy_cell_shows_its_result_and_one_line(cells: dict[str, dict[str,
     cell = cells["healthy"]
     assert cell["success"]
     assert cell["result"] == "torch.Size([2, 3])"
-    seen = "1 of 1 gradient that the program looked at was there"
+    seen = "the program looked at one gradient, and it was there"
     watched = "2 operations, 1 forward pass, 1 backward pass"
     assert cell["err"] == f"gradflow: no fault found: {seen} ({watched})\n"
     assert "Out[" in cell["out"]

@@ -42,7 +42,9 @@ def with_models_told_apart(observation: Observation) -> Observation:
                 for call, key in zip(calls, observation.call_modules, strict=True)
             ),
         ),
-        modules={key: replace(one, name=_prefixed(one.name, prefixes.get(one.root, ""))) for key, one in modules.items()},
+        modules={
+            key: replace(one, name=_prefixed(one.name, prefixes.get(one.root, ""))) for key, one in modules.items()
+        },
     )
 
 

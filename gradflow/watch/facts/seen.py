@@ -12,7 +12,7 @@ from gradflow.watch.facts.questions import answers_in, tests_in_vain
 from gradflow.watch.facts.unheld import moved_by_none
 from gradflow.watch.facts.watched import is_seen_to_the_end
 
-__all__ = ["shows_gradients", "what_was_seen"]
+__all__ = ["shows_gradients", "what_is_lacking", "what_was_seen"]
 
 _OPTIMIZERS_TOLD = 3
 
@@ -29,6 +29,17 @@ def what_was_seen(observation: Observation) -> tuple[str, ...]:
     said += _of_passes_cleared(observation, stepped)
     said += _of_answers(observation)
     return (*(said or _of_passes(observation)), *_of_tests_in_vain(observation), *_of_hooks(observation))
+
+
+def what_is_lacking(observation: Observation) -> str:
+    """The parameters that required grad and got none at any step of the optimizers that hold them; empty for none."""
+    stepped = [optimizer for optimizer in observation.optimizers if optimizer.steps]
+    trainable = {one for optimizer in stepped for one in optimizer.tensors(optimizer.trainable)}
+    filled = {one for optimizer in stepped for one in optimizer.tensors(optimizer.filled)}
+    lacking = len(trainable - filled)
+    if not lacking:
+        return ""
+    return f"{lacking:,} of {_counted(len(trainable), 'parameter')} that an optimizer holds got no gradient"
 
 
 def shows_gradients(observation: Observation) -> bool:
@@ -93,7 +104,8 @@ def _of_passes_cleared(observation: Observation, stepped: list[Optimizer]) -> It
     ]
     if cleared:
         done = sum(one.kind == "backward" and not one.error for one in observation.backwards)
-        yield f"what {len(cleared):,} of {_counted(done, 'backward pass')} brought was cleared before an optimizer stepped"
+        passes = f"{len(cleared):,} of {_counted(done, 'backward pass')}"
+        yield f"what {passes} brought was cleared before an optimizer stepped"
 
 
 def _looked_into(optimizer: Optimizer) -> str:
@@ -133,7 +145,8 @@ def _of_tests_in_vain(observation: Observation) -> Iterator[str]:
         times = sum(question.times for question in tests)
         name, _ = name_of_value(observation, tests[0].target)
         of = f" of `{name}`" if len(tests) == 1 and " " not in name else ""
-        yield f"at {places[0]}{more} the program asked {_times(times)} whether a gradient{of} is there, and there was none"
+        asked = f"at {places[0]}{more} the program asked {_times(times)}"
+        yield f"{asked} whether a gradient{of} is there, and there was none"
 
 
 def _of_hooks(observation: Observation) -> Iterator[str]:

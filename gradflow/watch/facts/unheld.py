@@ -35,18 +35,17 @@ def leaves_moved_by_none(observation: Observation, since: int, end: int) -> tupl
 def _moved_by_none(observation: Observation, values: Iterable[int], since: int, end: int) -> tuple[int, ...]:
     held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
     passes = list(passes_between(observation, since, end))
+    written, memory = _last_writes(observation), observation.trace.values.memory
     found = []
     for value in values:
         times = [one.operation for one in passes if one.arrived.get(value, (0.0, True))[0] > 0]
-        if value not in held and len(times) >= _TIMES and not _is_written(observation, value, times[0]):
+        if value not in held and len(times) >= _TIMES and written.get(memory[value], -1) < times[0]:
             found.append(value)
     return tuple(found)
 
 
-def _is_written(observation: Observation, value: int, since: int) -> bool:
-    """Whether the program itself moves it, as a training loop without an optimizer does."""
+def _last_writes(observation: Observation) -> dict[int, int]:
+    """When each memory was last written to: the program itself moves what is in it, as a loop without an optimizer."""
     trace = observation.trace
     memory = trace.values.memory
-    return any(
-        memory[written] == memory[value] for row in range(since, len(trace)) for written in written_by(trace, row)
-    )
+    return {memory[written]: row for row in range(len(trace)) for written in written_by(trace, row)}

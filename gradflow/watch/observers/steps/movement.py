@@ -50,7 +50,13 @@ class Movement:
         return kept
 
     def after(
-        self, event: Optimizer, kept: tuple[Before, ...], held: Sequence[torch.Tensor], *, rate: float | None, pushed: bool
+        self,
+        event: Optimizer,
+        kept: tuple[Before, ...],
+        held: Sequence[torch.Tensor],
+        *,
+        rate: float | None,
+        pushed: bool,
     ) -> None:
         """A step has ended, at that learning rate; ``held`` is what the optimizer has now."""
         if not event.is_still:
@@ -85,9 +91,7 @@ def _goes_elsewhere(copy: torch.Tensor, gradient: torch.Tensor | None, rate: flo
     return is_whole and not torch.equal(copy.sub(gradient, alpha=rate), copy)
 
 
-def _keep(
-    parameters: Sequence[torch.Tensor], values: Sequence[int], firsts: Sequence[int]
-) -> tuple[Before, ...]:
+def _keep(parameters: Sequence[torch.Tensor], values: Sequence[int], firsts: Sequence[int]) -> tuple[Before, ...]:
     """Copies of the smallest tensors among those that an optimizer is about to step along."""
     if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
         return ()  # what is captured has no numbers yet

@@ -1,4 +1,4 @@
-"""What becomes of the gradients that a backward pass brings: whether an optimizer steps along them, or they are cleared.
+"""What becomes of the gradients that a backward pass brings: an optimizer steps along them, or they are cleared.
 
 Only what is cleared without having been used is kept, so that a long training leaves two numbers for each parameter.
 """

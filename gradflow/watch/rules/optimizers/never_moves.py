@@ -46,7 +46,11 @@ def _is_to_move(observation: Observation, optimizer: Optimizer) -> bool:
 def _moves_nothing(observation: Observation, optimizer: Optimizer) -> Finding:
     name, trace, count = f"`{optimizer.type_name}`", observation.trace, f"{optimizer.step_count:,} steps"
     held, compared = len(optimizer.tensors(optimizer.parameters)), len(optimizer.tensors(optimizer.compared))
-    what = "what it holds stayed" if held == compared else f"what was compared, {compared:,} of {held:,} parameters, stayed"
+    what = (
+        "what it holds stayed"
+        if held == compared
+        else f"what was compared, {compared:,} of {held:,} parameters, stayed"
+    )
     defined = optimizer.step_defined
     return finding(
         "step-moves-nothing",

@@ -13,7 +13,7 @@ from gradflow.diagnose.diagnostic import Annotation, Help
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.location import SourceSpan
 from gradflow.source_place import place
-from gradflow.watch.events import Observation, Optimizer
+from gradflow.watch.events import Backward, Observation, Optimizer
 from gradflow.watch.facts.names import name_of_value
 from gradflow.watch.facts.unheld import leaves_moved_by_none, passes_between
 from gradflow.watch.facts.watched import is_seen_to_the_end
@@ -34,10 +34,13 @@ def optimizer_is_never_reached(observation: Observation) -> tuple[Finding, ...]:
         others = _left_to_nobody(observation, optimizer)
         if not others:
             continue
-        dependence = _dependence(observation, optimizer)
-        beside = tuple(value for value in others if not _is_behind(observation, dependence, value))
-        if not dependence.score_depends:  # a part that is not used, or one that another took the place of
-            beside = tuple(value for value in beside if _made(observation, optimizer, value)[1])
+        last = _passes(observation, optimizer)[-1]
+        dependence = analyse(replace(observation.trace, score=last.score), optimizer.parameters)
+        if dependence.score_depends:
+            behind = _behind(observation, dependence)
+            beside = tuple(value for value in others if value in last.arrived and value not in behind)
+        else:  # a part that is not used, or one that another took the place of
+            beside = tuple(value for value in others if _made(observation, optimizer, value)[1])
         if beside:
             found.append(_told(observation, optimizer, dependence, beside))
     return tuple(found)
@@ -70,7 +73,7 @@ def _left_to_nobody(observation: Observation, optimizer: Optimizer) -> tuple[int
     """What gets gradients while an optimizer steps several times in vain; none where one came for it, or may have."""
     if optimizer.step_count < _TIMES or optimizer.filled or not optimizer.trainable:
         return ()
-    passes = list(passes_between(observation, optimizer.since - 1, _end(observation, optimizer)))
+    passes = _passes(observation, optimizer)
     if any(one.unseen or not set(optimizer.parameters).isdisjoint(one.arrived) for one in passes):
         return ()
     return leaves_moved_by_none(observation, optimizer.since - 1, _end(observation, optimizer))
@@ -81,20 +84,15 @@ def _end(observation: Observation, optimizer: Optimizer) -> int:
     return len(observation.trace) if optimizer.takes_closure else optimizer.last_step[1]
 
 
-def _dependence(observation: Observation, optimizer: Optimizer) -> Dependence:
-    """What was computed from all that it holds, as seen from the last loss before its last step."""
-    passes = list(passes_between(observation, optimizer.since - 1, _end(observation, optimizer)))
-    return analyse(replace(observation.trace, score=passes[-1].score), optimizer.parameters)
+def _passes(observation: Observation, optimizer: Optimizer) -> list[Backward]:
+    return list(passes_between(observation, optimizer.since - 1, _end(observation, optimizer)))
 
 
-def _is_behind(observation: Observation, dependence: Dependence, value: int) -> bool:
-    """Whether a leaf takes part in what is computed from the optimizer's own, as a classifier of what is generated."""
+def _behind(observation: Observation, dependence: Dependence) -> set[int]:
+    """What takes part in what is computed from the optimizer's own, as a classifier does of what is generated."""
     trace, depends = observation.trace, dependence.depends
-    return any(
-        value in inputs and any(depends[one] for one in inputs)
-        for row in range(len(trace))
-        if (inputs := trace.inputs_of(row))
-    )
+    together = (trace.inputs_of(row) for row in range(len(trace)))
+    return {value for inputs in together if any(depends[one] for one in inputs) for value in inputs}
 
 
 def _shown(observation: Observation, values: tuple[int, ...]) -> str:

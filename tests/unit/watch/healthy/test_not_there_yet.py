@@ -54,7 +54,7 @@ def test_a_leaf_whose_own_backward_is_still_to_come_is_not_missed(explain: Expla
 
 def test_what_was_seen_does_not_count_it(explain: Explain) -> None:
     report = explain(UNRELATED + "    v = torch.ones(2, requires_grad=True)\n    print(v.grad, a.grad)\n")
-    assert report.seen == ("1 of 1 gradient that the program looked at was there",)
+    assert report.seen == ("the program looked at one gradient, and it was there",)
 
 
 def test_a_leaf_that_was_there_and_is_used_in_nothing_is_missed(explain: Explain) -> None:

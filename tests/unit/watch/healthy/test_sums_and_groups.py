@@ -204,7 +204,7 @@ FROZEN = """
 def test_a_step_along_what_an_earlier_pass_left_is_told(explain: Explain) -> None:
     report = explain(FROZEN.format(cleared="one.requires_grad"))
     assert said(report) == [("grad-accumulated", "warning")]
-    assert "an earlier pass left at `weight` and 1 more" in report.diagnostics[0].message
+    assert "an earlier pass left at `body.weight` and 1 more" in report.diagnostics[0].message
     assert said(explain(FROZEN.format(cleared="True"))) == []
 
 

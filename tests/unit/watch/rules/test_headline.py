@@ -9,6 +9,7 @@ import pytest
 from gradflow.render.json_reader import report_from_json
 from gradflow.render.json_report import report_to_json
 from gradflow.render.words import headline
+from gradflow.render.words import summary as words_of_the_end
 from gradflow.report import Report
 from gradflow.watch.explaining import summary
 
@@ -42,6 +43,18 @@ def test_a_program_is_not_connected_as_a_whole(explain: Explain, held: str, said
     assert headline(report) == said
 
 
+@pytest.mark.parametrize(("held", "lacking"), [("used", 0), ("other", 2), ("nn.ModuleList([used, other])", 2)])
+def test_the_last_line_says_what_the_verdict_is_not_about(explain: Explain, held: str, lacking: int) -> None:
+    """Nobody asked for the gradients of what an optimizer only holds: ``connected`` is not said of them."""
+    report = explain(TRAINED.format(held=held))
+    count = 4 if "," in held else 2
+    but = (
+        f", but {lacking} of {count} parameters that an optimizer holds got no gradient (1 warning)" if lacking else ""
+    )
+    assert words_of_the_end(report) == f"connected{but}"
+    assert words_of_the_end(report_from_json(report_to_json(report))) == words_of_the_end(report)
+
+
 FROZEN = """
     optimizer = torch.optim.SGD([torch.ones(2)], 0.1)
     nn.Linear(2, 1)(torch.ones(2)).sum().backward()
@@ -66,7 +79,10 @@ LOOKED_AT = """
         ),
         (LOOKED_AT.format(read="raise ValueError"), "gradflow: 1 backward pass brought gradients to 2 leaves ("),
         (LOOKED_AT.format(read="pass"), "gradflow: no fault found: 1 backward pass brought gradients to 2 leaves ("),
-        (LOOKED_AT.format(read="print(net.weight.grad)"), "gradflow: no fault found: 1 of 1 gradient that"),
+        (
+            LOOKED_AT.format(read="print(net.weight.grad)"),
+            "gradflow: no fault found: the program looked at one gradient, and it was there (",
+        ),
     ],
 )
 def test_where_nothing_came_no_clean_bill_is_given(explain: Explain, source: str, line: str) -> None:
@@ -80,7 +96,7 @@ def test_where_nothing_came_no_clean_bill_is_given(explain: Explain, source: str
 def test_a_frozen_part_that_is_looked_at_is_no_fault_and_no_clean_bill(explain: Explain) -> None:
     report = explain(LOOKED_AT.format(read="print(frozen.weight.grad)"))
     assert [one.severity for one in report.diagnostics] == ["info"]
-    assert headline(report) == "seen: 0 of 1 gradient that the program looked at was there"
+    assert headline(report) == "seen: the program looked at one gradient, and it was not there"
 
 
 def test_what_is_asked_for_and_does_not_come_is_no_clean_bill(explain: Explain) -> None:

@@ -21,7 +21,7 @@ def test_a_hook_is_the_programs_whatever_its_file_is_called(explain, name):
 
 def test_a_hook_that_waits_has_looked_at_nothing(explain):
     assert explain(WAITING).seen == ("1 backward pass brought gradients to 1 leaf",)
-    assert explain(WAITING + "x.grad.sum()\n").seen == ("1 of 1 gradient that the program looked at was there",)
+    assert explain(WAITING + "x.grad.sum()\n").seen == ("the program looked at one gradient, and it was there",)
 
 
 FLAGGED = """

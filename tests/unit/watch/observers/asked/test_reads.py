@@ -32,14 +32,18 @@ def read_in_a_loop(cut_from: int) -> Observation:
 def test_a_healthy_loop_is_counted_whole() -> None:
     observation = read_in_a_loop(TURNS)
     assert len(observation.reads) == reads._PER_PLACE
-    assert what_was_seen(observation) == (f"{TURNS} of {TURNS} gradients that the program looked at were there",)
+    assert what_was_seen(observation) == (
+        f"the program looked {TURNS} times at a gradient, and each time there was one",
+    )
     assert explain_observation(observation).verdict == "connected"
     assert not_watched(observation) == ()
 
 
 def test_a_gradient_that_is_lost_late_is_found_and_counted() -> None:
     observation = read_in_a_loop(reads._PER_PLACE + 10)
-    assert what_was_seen(observation) == (f"60 of {TURNS} gradients that the program looked at were there",)
+    assert what_was_seen(observation) == (
+        f"the program looked {TURNS} times at a gradient, and 60 times there was one",
+    )
     assert [one.name for one in explain_observation(observation).diagnostics] == ["detach"]
 
 
