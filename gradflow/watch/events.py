@@ -42,7 +42,6 @@ __all__ = [
     "WatchedModule",
 ]
 
-
 STEPS_KEPT = 1_000
 """So many steps of an optimizer are noted one by one."""
 
@@ -261,10 +260,10 @@ class Optimizer:
     ``poisoned`` is the first step that turned a parameter into NaN or infinity: ``(operation, value, its gradient)``.
 
     ``is_still``: at each step so far, what was compared of it held the same bits after it as before; ``compared`` are
-    those. ``is_moved_otherwise``: others moved some of that between two of these steps. ``largest_rate`` is the largest
-    learning rate of any of its groups at these steps (``None`` for not known), ``pushes`` at how many of them a plain
-    step at that rate would have moved something. ``step_defined`` is where the program itself defines its step.
-    ``skipped`` are the calls of a ``GradScaler`` that was to make it step, and did not.
+    those, ``is_moved_otherwise`` that others moved some of it in between. ``largest_rate`` is the largest learning rate
+    of any group at these steps (``None`` for not known), ``pushes`` at how many a plain step at it would have moved
+    something. ``step_defined`` is where the program defines its step, ``added`` the site at which a parameter was added
+    later; ``skipped`` are the calls of a ``GradScaler`` that was to make it step, and did not.
     """
 
     type_name: str
@@ -294,12 +293,17 @@ class Optimizer:
     is_moved_otherwise: bool = False
     pushes: int = 0
     step_defined: SourceSpan | None = None
+    added: dict[int, int] = field(default_factory=dict)
     skipped: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def step_count(self) -> int:
         """How many steps it took, as far as they were watched."""
         return len(self.steps) + self.later_steps
+
+    def given_at(self, values: Iterable[int]) -> int:
+        """The site at which the last of these came to be held."""
+        return max((self.added[value] for value in values if value in self.added), default=self.site)
 
     def tensors(self, values: Iterable[int]) -> set[int]:
         """One value for each tensor among them."""

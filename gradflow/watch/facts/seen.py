@@ -26,6 +26,7 @@ def what_was_seen(observation: Observation) -> tuple[str, ...]:
     if len(stepped) > _OPTIMIZERS_TOLD:
         said.append(f"{len(stepped) - _OPTIMIZERS_TOLD} more optimizers stepped")
     said += _of_the_rest(observation, stepped)
+    said += _of_those_that_never_step(observation)
     said += _of_passes_cleared(observation, stepped)
     said += _of_answers(observation)
     return (*(said or _of_passes(observation)), *_of_tests_in_vain(observation), *_of_hooks(observation))
@@ -55,6 +56,8 @@ def shows_gradients(observation: Observation) -> bool:
     stepped = [optimizer for optimizer in observation.optimizers if optimizer.steps]
     answers = [question.measured.arrived for question in answers_in(observation) if not question.is_waiting]
     if not stepped and not answers and tests_in_vain(observation):
+        return False
+    if stepped and any(_of_those_that_never_step(observation)):
         return False
     return all(optimizer.filled or optimizer.takes_closure for optimizer in stepped) and (not answers or any(answers))
 
@@ -91,6 +94,20 @@ def _of_the_rest(observation: Observation, stepped: list[Optimizer]) -> Iterator
     others = moved_by_none(observation, since, len(observation.trace)) if stepped else ()
     if others:
         yield f"gradients also came to {parameter_names(observation, others)}, which no optimizer that was seen holds"
+
+
+def _of_those_that_never_step(observation: Observation) -> Iterator[str]:
+    """Optimizers that hold what gets gradients, where neither they nor others, nor the program itself, move it."""
+    idle = [one for one in observation.optimizers if not one.steps and not one.skipped]
+    if observation.elsewhere or not idle:
+        return
+    never = "never stepped" if is_seen_to_the_end(observation) else "has not stepped so far"
+    for optimizer in idle:
+        values = moved_by_none(observation, optimizer.since - 1, len(observation.trace), idle=True)
+        own = [value for value in values if value in optimizer.parameters]
+        if own:
+            names = parameter_names(observation, own)
+            yield f"`{optimizer.type_name}` {never}, and gradients came to {names}, which it holds"
 
 
 def _of_passes_cleared(observation: Observation, stepped: list[Optimizer]) -> Iterator[str]:

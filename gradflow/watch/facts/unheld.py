@@ -19,10 +19,13 @@ def passes_between(observation: Observation, since: int, end: int) -> Iterator[B
             yield one
 
 
-def moved_by_none(observation: Observation, since: int, end: int) -> tuple[int, ...]:
-    """Parameters of modules that got gradients between two moments, several times, and that nothing moves."""
+def moved_by_none(observation: Observation, since: int, end: int, *, idle: bool = False) -> tuple[int, ...]:
+    """Parameters of modules that got gradients between two moments, several times, and that nothing moves.
+
+    With ``idle``, an optimizer that never steps does not count as one that holds them.
+    """
     own = dict.fromkeys(value for module in observation.modules.values() for value in module.parameters)
-    return _moved_by_none(observation, own, since, end)
+    return _moved_by_none(observation, own, since, end, idle=idle)
 
 
 def leaves_moved_by_none(observation: Observation, since: int, end: int) -> tuple[int, ...]:
@@ -32,8 +35,11 @@ def leaves_moved_by_none(observation: Observation, since: int, end: int) -> tupl
     return _moved_by_none(observation, {**own, **others}, since, end)
 
 
-def _moved_by_none(observation: Observation, values: Iterable[int], since: int, end: int) -> tuple[int, ...]:
-    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
+def _moved_by_none(
+    observation: Observation, values: Iterable[int], since: int, end: int, *, idle: bool = False
+) -> tuple[int, ...]:
+    holding = [optimizer for optimizer in observation.optimizers if optimizer.steps or optimizer.skipped or not idle]
+    held = {value for optimizer in holding for value in optimizer.parameters}
     passes = list(passes_between(observation, since, end))
     written, memory = _last_writes(observation), observation.trace.values.memory
     found = []

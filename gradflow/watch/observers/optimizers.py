@@ -79,6 +79,8 @@ class OptimizerWatch:
         )
         with contextlib.ExitStack() as stack:
             replace(stack, torch.optim.Optimizer, "__init__", aside.around(self._make, torch.optim.Optimizer.__init__))
+            adding = aside.around(self._add, torch.optim.Optimizer.add_param_group)
+            replace(stack, torch.optim.Optimizer, "add_param_group", adding)
             replace(stack, torch.amp.GradScaler, "step", aside.around(self._scaled, torch.amp.GradScaler.step))
             try:
                 yield
@@ -91,6 +93,17 @@ class OptimizerWatch:
         if not self._recorder.is_off():
             made = len(self._recorder.operations.name)
             self._event_of(optimizer, self._recorder.sites.number(sys._getframe(1)), since=made)
+
+    def _add(self, operation: Operation, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+        """``optimizer.add_param_group(...)``, which the constructor calls too."""
+        operation(optimizer, *args, **kwargs)
+        entry = self._known.get(id(optimizer))
+        if self._recorder.is_off() or entry is None or entry[0]() is not optimizer:
+            return
+        event, site = entry[1], self._recorder.sites.number(sys._getframe(1))
+        for value in map(self._recorder.value_of, _held(optimizer)):
+            if value not in event.parameters:
+                event.added.setdefault(value, site)
 
     def _event_of(self, optimizer: Any, site: int, *, since: int = 0) -> Optimizer:
         entry = self._known.get(id(optimizer))

@@ -35,7 +35,7 @@ def engine_findings(observation: Observation, question: Question, evidence: Evid
         # what it hides besides the one that was asked for
         named = replace(named, hides=tuple(name for name in named.hides if name != evidence.target))
         verdict = verdict_of(evidence)
-        if named.name == "graph-freed":
+        if named.name == "graph-freed" and question.error:
             verdict = "error"
         found.append(
             Finding(

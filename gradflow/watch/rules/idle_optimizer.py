@@ -24,6 +24,7 @@ from gradflow.watch.rules.optimizers.left_out_of_inputs import told_what_inputs_
 from gradflow.watch.rules.optimizers.lost_in_a_function import told_where_it_is_lost
 from gradflow.watch.rules.optimizers.never_reached import optimizer_is_never_reached, with_what_is_left_to_nobody
 from gradflow.watch.rules.optimizers.undifferentiated import nothing_was_differentiated
+from gradflow.watch.rules.optimizers.why_none import with_what_is_known_of_why
 from gradflow.watch.rules.parameters import optimizer_holds_a_copy, optimizer_is_stale
 from gradflow.watch.rules.score_history import score_without_history
 
@@ -57,6 +58,7 @@ def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
             about = gradients_are_gone(observation, optimizer, empty)
             if not about:
                 told_at_it = _without_a_cause(observation, optimizer, empty)
+                told_at_it = with_what_is_known_of_why(observation, question, empty, told_at_it)
                 told_at_it = with_what_is_left_to_nobody(observation, told_at_it, optimizer)
                 told_at_it = told_what_inputs_leave_out(observation, question, empty, told_at_it)
                 about = (told_where_it_is_lost(observation, question.backward, empty, told_at_it),)
@@ -168,7 +170,7 @@ def _told(observation: Observation, found: Finding, optimizer: Optimizer, empty:
 def _without_a_cause(observation: Observation, optimizer: Optimizer, empty: tuple[int, ...]) -> Finding:
     """What is certain is that nothing was there at any step; of why, only what the record tells."""
     trace = observation.trace
-    held, step = trace.site_span(optimizer.site), trace.site_span(optimizer.last_step[0])
+    held, step = trace.site_span(optimizer.given_at(empty)), trace.site_span(optimizer.last_step[0])
     is_whole, once = is_seen_to_the_end(observation), _arrived(observation, empty)
     stays = "an optimizer passes over a parameter without a gradient"
     return finding(
