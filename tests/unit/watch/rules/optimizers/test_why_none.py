@@ -42,7 +42,7 @@ def test_another_loss_has_a_gradient_for_it(explain: Explain, after: str) -> Non
 def test_a_number_that_left_torch_may_have_come_back(explain: Explain) -> None:
     report = explain(TWO_HEADS.format(total="kept.append(second.item()); loss = weighed(kept) + first", after="pass"))
     assert note_of(report).startswith("whether `loss` depends on it is not determined: a number computed from it left")
-    assert note_of(report).endswith("program.py:11:17")
+    assert note_of(report).endswith("program.py:12:17")
 
 
 def test_a_part_that_is_not_used_has_no_such_note(explain: Explain) -> None:
