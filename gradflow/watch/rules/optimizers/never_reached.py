@@ -19,6 +19,9 @@ from gradflow.watch.facts.unheld import leaves_moved_by_none, passes_between
 from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.facts.writes import before_writes
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.rules.optimizers.other_model import optimizer_of_another_model
+from gradflow.watch.rules.optimizers.unheld import later_parameters_are_unheld
+from gradflow.watch.rules.parameters import optimizer_holds_a_copy, optimizer_is_stale
 
 __all__ = ["optimizer_is_never_reached", "with_what_is_left_to_nobody"]
 
@@ -32,7 +35,7 @@ def optimizer_is_never_reached(observation: Observation) -> tuple[Finding, ...]:
     found = []
     for optimizer in observation.optimizers:
         others = _left_to_nobody(observation, optimizer)
-        if not others:
+        if not others or _is_told(observation, optimizer):
             continue
         last = _passes(observation, optimizer)[-1]
         dependence = analyse(replace(observation.trace, score=last.score), optimizer.parameters)
@@ -44,6 +47,19 @@ def optimizer_is_never_reached(observation: Observation) -> tuple[Finding, ...]:
         if beside:
             found.append(_told(observation, optimizer, dependence, beside))
     return tuple(found)
+
+
+def _is_told(observation: Observation, optimizer: Optimizer) -> bool:
+    """Whether it is told of this optimizer already that what it holds was replaced, copied, or given to another too."""
+    told = (
+        *optimizer_is_stale(observation),
+        *optimizer_holds_a_copy(observation),
+        *later_parameters_are_unheld(observation),
+        *optimizer_of_another_model(observation),
+    )
+    made = observation.trace.site_span(optimizer.site)
+    places = (one.span for found in told for one in found.diagnostic.annotations)
+    return made is not None and made in (*(one.diagnostic.location for one in told), *places)
 
 
 def with_what_is_left_to_nobody(observation: Observation, found: Finding, optimizer: Optimizer) -> Finding:

@@ -61,6 +61,25 @@ def test_one_step_does_not_show_it(explain: Explain, said: Said) -> None:
     assert "optimizer-stale-params" not in [name for name, *_ in said(report)]
 
 
+@pytest.mark.parametrize(
+    "anew",
+    ["net.load_state_dict({k: v + 1 for k, v in net.state_dict().items()}, assign=True)", "net[1] = nn.Linear(4, 2)"],
+)
+def test_what_was_replaced_is_told_once(explain: Explain, anew: str) -> None:
+    report = explain(
+        f"""
+        net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+        optimizer = torch.optim.SGD(net[1].parameters() if "net[1]" in {anew!r} else net.parameters(), lr=0.1)
+        {anew}
+        for _ in range(3):
+            optimizer.zero_grad()
+            net(torch.ones(2, 3)).square().mean().backward()
+            optimizer.step()
+        """
+    )
+    assert [one.name for one in report.diagnostics] == ["optimizer-stale-params"]
+
+
 THROUGH_ANOTHER = """
 maker, judge = nn.Linear(3, 4), nn.Linear(4, 1)
 optimizer = torch.optim.SGD(maker.parameters(), lr=0.1)
