@@ -128,9 +128,9 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     trainable = {name: one for name, one in named_parameters_in(workload.model) if one.requires_grad}
     holders = find_unregistered(workload.model)
     hidden = {name: tensor for _, tensors in holders for name, tensor in tensors.items()}
-    inputs = (*workload.inputs, *workload.keyword_inputs.values())
     say("tracing")
-    with recording_allowed(workload) as assumed, preserved(workload.model, inputs) as keeper:
+    given = (*workload.inputs, *workload.keyword_inputs.values())
+    with recording_allowed(workload) as assumed, preserved(workload.model, given) as keeper:
         laboratory = Laboratory(workload, keeper, {}, {**trainable, **hidden})
         recorder = ActivityRecorder(laboratory.sites, keeper.before_write)
         run = laboratory.forward(recorder=recorder)
@@ -186,8 +186,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     diagnostics = (*diagnostics, *_of_score(run.trace, run.description, bad, diagnostics))
     diagnostics = tuple(_at_its_place(one, workload, run.trace, causes) for one in diagnostics)
     not_seen = (text for name in arrived for text in drawn_unseen(draws, name))
-    left = left_open(of_model, diagnostics, questions, causes)
-    undetermined = (*not_seen, *(one.text for one in questions), *left, *_not_judged(depth))
+    undetermined = (*not_seen, *(one.text for one in questions), *left_open(of_model, diagnostics, questions, causes))
     return AuditReport(
         score=Score(description=run.description, value=value),
         parameters=_parameters(workload, run.trace, ways, measured, states, hidden, diagnostics),
