@@ -42,7 +42,7 @@ from gradflow.load.modes import Mode, model_in_mode
 from gradflow.load.module_tree import named_parameters_in
 from gradflow.load.scores.loss import with_loss
 from gradflow.load.workload import Workload
-from gradflow.probe.activity import ActivityRecorder
+from gradflow.probe.activity import UnitCounting
 from gradflow.probe.along_depth.evidence import AlongDepth
 from gradflow.probe.along_depth.measuring import measure_along_depth
 from gradflow.probe.audit.constant_loss import only_rounding_error
@@ -132,8 +132,8 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     given = (*workload.inputs, *workload.keyword_inputs.values())
     with recording_allowed(workload) as assumed, preserved(workload.model, given) as keeper:
         laboratory = Laboratory(workload, keeper, {}, {**trainable, **hidden})
-        recorder = ActivityRecorder(laboratory.sites, keeper.before_write)
-        run = laboratory.forward(recorder=recorder)
+        units = UnitCounting()
+        run = laboratory.forward(seam=units)
         if run.failure is not None:
             raise model_raised(run.failure)
         value, bad = None if run.score is None else float(run.score.detach()), bad_score(laboratory, run)
@@ -180,7 +180,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         *unknown_leaves(run.trace, ways),
         *depth_finding(depth),
         # units that are all inactive have been told already where the gradient dies of them
-        *(one for one in inactive_units(run.trace, recorder.counts) if (one.name, one.module) not in told),
+        *(one for one in inactive_units(run.trace, units.counts) if (one.name, one.module) not in told),
         *_frozen(workload),
     )
     diagnostics = (*diagnostics, *_of_score(run.trace, run.description, bad, diagnostics))
@@ -192,7 +192,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         parameters=_parameters(workload, run.trace, ways, measured, states, hidden, diagnostics),
         diagnostics=workload.told(tuple(sorted(diagnostics, key=lambda found: _RANK[found.severity]))),
         depth=_profile(depth),
-        activities=tuple(_activity(run.trace, one) for one in recorder.counts),
+        activities=tuple(_activity(run.trace, one) for one in units.counts),
         environment=environment,
         assumptions=workload.told(
             (

@@ -6,18 +6,17 @@ autograd then returns for it is the rounding error of a sum that cancels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from gradflow.graph.dependence import Dependence
-from gradflow.location import SiteTable
 from gradflow.probe.dense_values import as_real
 from gradflow.probe.directional import gradient_in_double, gradients_in_double
 from gradflow.probe.laboratory import Laboratory
 from gradflow.trace.data import Trace
-from gradflow.trace.recorder import Recorder
+from gradflow.trace.seam.intervention import Call, Intervention
 from gradflow.values import tensors_in
 
 __all__ = ["SUSPICIOUSLY_SMALL", "absorbing_operation", "is_rounding_error", "rounding_errors"]
@@ -54,13 +53,12 @@ def rounding_errors(laboratory: Laboratory, largest: Mapping[str, float]) -> fro
 
 def absorbing_operation(laboratory: Laboratory, trace: Trace, dependence: Dependence, target: str) -> int:
     """The first operation on a way to the score that takes out what the target changes; -1 where there is none."""
-    base = _Sketches(laboratory.sites, laboratory.before_write)
-    laboratory.forward(recorder=base)
-    moved = _Sketches(laboratory.sites, laboratory.before_write)
-    laboratory.forward_moved(target, moved)
+    base, moved = _Sketches(), _Sketches()
+    base_run = laboratory.forward(seam=base)
+    moved_run = laboratory.forward_moved(target, moved)
     changes: dict[int, float] = dict.fromkeys(trace.layer_values.get(target, ()), 1.0)
     for row in range(len(trace)):
-        if not base.same_row(moved, row):
+        if not _does_the_same(base_run.trace, moved_run.trace, row):
             return -1
         outputs = trace.outputs_of(row)
         comes_in = max((changes.get(value, 0.0) for value in trace.inputs_of(row)), default=0.0)
@@ -76,23 +74,18 @@ def absorbing_operation(laboratory: Laboratory, trace: Trace, dependence: Depend
     return -1
 
 
-class _Sketches(Recorder):
+def _does_the_same(one: Trace, other: Trace, row: int) -> bool:
+    """Whether two runs did the same thing there."""
+    if row >= min(len(one), len(other)):
+        return False
+    return (one.name_of(row), one.operations.site[row]) == (other.name_of(row), other.operations.site[row])
+
+
+class _Sketches(Intervention):
     """Keeps of every result its norm and two projections: enough to tell by how much it moved."""
 
-    def __init__(self, sites: SiteTable, before_write: Callable[[torch.Tensor], None] | None = None) -> None:
-        super().__init__(sites, before_write)
+    def __init__(self) -> None:
         self._sketches: dict[int, tuple[float, float, float]] = {}
-        self._names_in_order: tuple[str, ...] = ()
-
-    def same_row(self, other: _Sketches, row: int) -> bool:
-        """Whether both runs did the same thing there."""
-        return row < len(other.operations.name) and self._place(row) == other._place(row)
-
-    def _place(self, row: int) -> tuple[str, int]:
-        # each recorder numbers the names that it meets by itself
-        if len(self._names_in_order) != len(self._names):
-            self._names_in_order = tuple(self._names)
-        return self._names_in_order[self.operations.name[row]], self.operations.site[row]
 
     def change(self, other: _Sketches, row: int) -> float:
         """By how much a result moved, relative to its norm; 1 where that is not known."""
@@ -103,44 +96,16 @@ class _Sketches(Recorder):
         distance = max(abs(a - b) for a, b in zip(one, two, strict=True))
         return distance / norm if norm else float(distance > 0.0)
 
-    def record(
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        kind: int,
-        name: int,
-        text: str,
-    ) -> Any:
-        """Record and reduce."""
-        before = len(self.operations.name)
-        result = super().record(func, args, kwargs, kind, name, text)
-        self._keep(before, result)
-        return result
-
-    def record_call(
-        self, name: str, function: Callable[[], Any], inputs: Any, *, depth: int = 1, inner: bool = False
-    ) -> Any:
-        """The same for what the function mode does not see."""
-        before = len(self.operations.name)
-        result = super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
-        self._keep(before, result)
-        return result
-
-    def _keep(self, before: int, result: Any) -> None:
-        row = len(self.operations.name) - 1
+    def after(self, call: Call, result: Any) -> Any:
+        """Reduce what it gave."""
         tensors = [one for one in tensors_in(result) if _has_derivative(one) and one.layout == torch.strided]
-        if row < before or not tensors:
-            return
-        self.suspended += 1
-        try:
+        if call.rows and tensors:
             with torch.no_grad():
                 flat = torch.cat([as_real(one.detach()).double().flatten() for one in tensors if not one.is_nested])
                 steps = torch.arange(flat.numel(), dtype=torch.float64, device=flat.device)
                 first, second = torch.cos(1.7 + 12.9898 * steps), torch.sin(0.3 + 78.233 * steps)
-                self._sketches[row] = (float(flat.norm()), float(flat @ first), float(flat @ second))
-        finally:
-            self.suspended -= 1
+                self._sketches[call.row] = (float(flat.norm()), float(flat @ first), float(flat @ second))
+        return result
 
 
 def _has_derivative(tensor: torch.Tensor) -> bool:

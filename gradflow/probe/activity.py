@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
-from gradflow.location import SiteTable
 from gradflow.probe.audit_evidence import UnitCount
-from gradflow.trace.recorder import Recorder
+from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
+from gradflow.trace.tables import Tables
 
-__all__ = ["ActivityRecorder"]
+__all__ = ["UnitCounting"]
 
 # functions whose result is exactly zero on a whole side of their input; smooth ones such as GELU never are
 RECTIFYING = frozenset({"relu", "relu_", "relu6", "threshold", "threshold_", "hardswish", "hardsigmoid"})
@@ -20,53 +19,42 @@ RECTIFYING = frozenset({"relu", "relu_", "relu6", "threshold", "threshold_", "ha
 _OF_SIGNALS = frozenset({"conv1d", "batch_norm", "instance_norm", "group_norm", "conv_transpose1d", "max_pool1d"})
 
 
-class ActivityRecorder(Recorder):
-    """A recorder that looks at the results of rectifying activations in passing."""
+class UnitCounting(Intervention):
+    """Looks at the results of rectifying activations in passing."""
 
-    def __init__(self, sites: SiteTable, before_write: Callable[[torch.Tensor], None] | None = None) -> None:
-        super().__init__(sites, before_write)
+    def __init__(self) -> None:
         self.counts: list[UnitCount] = []
 
-    def record(
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        kind: int,
-        name: int,
-        text: str,
-    ) -> Any:
-        """Record, and count the units of an activation."""
-        if text not in RECTIFYING or not args or not _is_countable(args[0]):
-            return super().record(func, args, kwargs, kind, name, text)
-        axis = self._unit_axis(args[0])
-        had_input = _has_values(args[0], axis)  # before: an in-place activation changes it
-        result = super().record(func, args, kwargs, kind, name, text)
-        if _is_countable(result) and result.numel():
+    def before(self, call: Call) -> Any:
+        """Look at what goes in: an in-place activation changes it."""
+        if call.name in RECTIFYING and call.arguments and _is_countable(call.arguments[0]):
+            axis = _unit_axis(call.recorder, call.arguments[0])
+            call.memo = axis, _has_values(call.arguments[0], axis)
+        return AS_IT_IS
+
+    def after(self, call: Call, result: Any) -> Any:
+        """Count the units of an activation."""
+        if call.memo is not None and _is_countable(result) and result.numel():
+            axis, had_input = call.memo
             # a unit whose input is zero everywhere is not held back by the activation
             dead = int(torch.count_nonzero(had_input & ~_has_values(result, axis)))
             units = result.shape[axis]
+            place_count = result.numel() // units
             self.counts.append(
-                UnitCount(
-                    operation=len(self.operations.name) - 1,
-                    unit_count=units,
-                    dead_count=dead,
-                    place_count=result.numel() // units,
-                )
+                UnitCount(operation=call.row, unit_count=units, dead_count=dead, place_count=place_count)
             )
         return result
 
-    def _unit_axis(self, given: torch.Tensor) -> int:
-        """Which dimension counts the units: channels of maps and signals, features of vectors and tokens."""
-        if given.dim() != 3:
-            return 1
-        value = self.known_value(given)
-        producer = self.values.producer[value] if value >= 0 else -1
-        if producer < 0:
-            return 2
-        number = self.operations.name[producer]
-        made_by = next(name for name, known in self._names.items() if known == number)
-        return 1 if made_by in _OF_SIGNALS else 2
+
+def _unit_axis(recorder: Tables, given: torch.Tensor) -> int:
+    """Which dimension counts the units: channels of maps and signals, features of vectors and tokens."""
+    if given.dim() != 3:
+        return 1
+    value = recorder.known_value(given)
+    producer = recorder.values.producer[value] if value >= 0 else -1
+    if producer < 0:
+        return 2
+    return 1 if recorder.names[recorder.operations.name[producer]] in _OF_SIGNALS else 2
 
 
 def _is_countable(value: Any) -> bool:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from gradflow.location import SiteTable
-from gradflow.trace.recorder import Recorder
+from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
 
-__all__ = ["Application", "ArgumentRecorder", "is_custom"]
+__all__ = ["Application", "GivenToFunctions", "is_custom"]
 
 _PER_CLASS = 4
 _TOGETHER = 32
@@ -31,32 +29,27 @@ def is_custom(function: type) -> bool:
     return function.__module__.partition(".")[0] not in ("torch", "gradflow")
 
 
-class ArgumentRecorder(Recorder):
-    """Records like any other, and keeps what custom Functions are given: the first few times each."""
+class GivenToFunctions(Intervention):
+    """Keeps what custom Functions are given: the first few times each."""
 
-    def __init__(self, sites: SiteTable, before_write: Callable[[torch.Tensor], None] | None = None) -> None:
-        super().__init__(sites, before_write)
+    def __init__(self) -> None:
         self.applications: list[Application] = []
         self._counts: dict[type, int] = {}
 
-    def record_call(
-        self, name: str, function: Callable[[], Any], inputs: Any, *, depth: int = 1, inner: bool = False
-    ) -> Any:
+    def before(self, call: Call) -> Any:
         """Copy the arguments first: a Function may change them in place."""
-        cls = self.functions.get(name) if name.endswith(".apply") else None
-        kept = None
+        cls = call.function
         if cls is not None and is_custom(cls) and len(self.applications) < _TOGETHER:
             self._counts[cls] = self._counts.get(cls, 0) + 1
             if self._counts[cls] <= _PER_CLASS:
-                self.suspended += 1
-                try:
-                    kept = copied(tuple(inputs))
-                finally:
-                    self.suspended -= 1
-        result = super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
-        if cls is not None and kept is not None:
-            row = len(self.operations.name) - 1
-            self.applications.append(Application(function=cls, operation=row, arguments=kept))
+                call.memo = copied(call.arguments)
+        return AS_IT_IS
+
+    def after(self, call: Call, result: Any) -> Any:
+        """Keep them, with the row of the Function."""
+        if call.function is not None and call.memo is not None:
+            row = len(call.recorder.operations.name) - 1
+            self.applications.append(Application(function=call.function, operation=row, arguments=call.memo))
         return result
 
 

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 
 from gradflow.graph.dependence import Bridge
-from gradflow.probe.comparing.checksums import ChecksumRecorder
+from gradflow.probe.comparing.checksummed import Checksummed
+from gradflow.probe.comparing.checksums import Checksums
 from gradflow.probe.dense_values import as_real
 from gradflow.probe.evidence import Influence
-from gradflow.trace.data import Trace
 from gradflow.trace.moving import CannotMoveError, why_unmovable
 from gradflow.trace.operation_kinds import DECISIONS, EXITS
 from gradflow.trace.run import Run
@@ -140,49 +140,43 @@ class Entries:
 
 
 def entries_of_change(
-    base: ChecksumRecorder,
-    again: ChecksumRecorder,
-    changed: ChecksumRecorder,
-    trace: Trace,
-    moved_values: Iterable[int] = (),
+    base: Checksummed, again: Checksummed, changed: Checksummed, moved_values: Iterable[int] = ()
 ) -> Entries:
     """Compare a changed run with the base run, row by row, as long as both do the same.
 
     Parameters
     ----------
     base, again, changed
-        The recorders of the base run, of its repetition (what differs there is noise), and of the changed run.
-    trace
-        Of the base run.
+        The base run, its repetition (what differs there is noise), and the changed run.
     moved_values
         Values that were moved on purpose.
     """
-    names = tuple(changed._names)
-    other = changed.operations
+    trace, other = base.run.trace, changed.run.trace
     differing = set(moved_values)
     found: list[int] = []
     for row in range(len(trace)):
         if (
-            row >= len(other.name)
-            or trace.name_of(row) != names[other.name[row]]
-            or trace.operations.site[row] != other.site[row]
+            row >= len(other)
+            or trace.name_of(row) != other.name_of(row)
+            or trace.operations.site[row] != other.operations.site[row]
         ):
             return Entries(rows=tuple(found), parting=row, differing=frozenset(differing))
         outputs = trace.outputs_of(row)
-        if _is_noise(base, again, row):
+        if _is_noise(base.sums, again.sums, row):
             continue
         inputs = trace.inputs_of(row)
         reads_change = any(value in differing for value in inputs)
-        outside = any(v not in differing and differs(base.outside_sums, changed.outside_sums, v) for v in inputs)
-        arguments = differs(base.argument_sums, changed.argument_sums, row)
+        came_in = (base.sums.outside_sums, changed.sums.outside_sums)
+        outside = any(value not in differing and differs(*came_in, value) for value in inputs)
+        arguments = differs(base.sums.argument_sums, changed.sums.argument_sums, row)
         # rows that stand for what happened through a view have no checksum of their own
-        known = row in base.output_sums and row in changed.output_sums
-        is_other = differs(base.output_sums, changed.output_sums, row) if known else reads_change
+        known = row in base.sums.output_sums and row in changed.sums.output_sums
+        is_other = differs(base.sums.output_sums, changed.sums.output_sums, row) if known else reads_change
         if is_other and outputs:
             if outside or arguments or not reads_change:
                 found.append(row)
             differing.update(outputs)
-    parting = len(trace) if len(other.name) > len(trace) else -1
+    parting = len(trace) if len(other) > len(trace) else -1
     return Entries(rows=tuple(found), parting=parting, differing=frozenset(differing))
 
 
@@ -191,26 +185,22 @@ def differs(one: Mapping[int, int], other: Mapping[int, int], key: int) -> bool:
     return key in one and key in other and one[key] != other[key]
 
 
-def _is_noise(base: ChecksumRecorder, again: ChecksumRecorder, row: int) -> bool:
+def _is_noise(base: Checksums, again: Checksums, row: int) -> bool:
     return any(differs(getattr(base, sums), getattr(again, sums), row) for sums in ("output_sums", "argument_sums"))
 
 
 def find_bridges(
-    base: ChecksumRecorder,
-    again: ChecksumRecorder,
-    changed: ChecksumRecorder,
-    trace: Trace,
-    layer: str,
-    exits: Sequence[int],
+    base: Checksummed, again: Checksummed, changed: Checksummed, layer: str, exits: Sequence[int]
 ) -> tuple[Bridge, ...]:
     """Where the change of a layer's activation came back into torch; where the two runs part, the decision behind it.
 
     What came back is taken to have left at the last exit before it whose own value differs; ``is_nonzero`` and
     Python conditions count only where nothing else left, or where the runs part.
     """
+    trace = base.run.trace
     memory = {trace.values.memory[value] for value in trace.layer_values.get(layer, ())}
     moved_values = [value for value, lies_in in enumerate(trace.values.memory) if lies_in in memory]
-    entries = entries_of_change(base, again, changed, trace, moved_values)
+    entries = entries_of_change(base, again, changed, moved_values)
     end = entries.parting if entries.parting >= 0 else len(trace)
     decisions = [row for row in exits if trace.name_of(row) in DECISIONS and row < end]
     # others give no tensor either, but facts about it: whether two are of one type, say

@@ -6,7 +6,6 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,22 +13,24 @@ import torch
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.load.module_tree import parameters_in
 from gradflow.load.workload import Workload
-from gradflow.probe.applications import Application, ArgumentRecorder
+from gradflow.probe.applications import Application, GivenToFunctions
 from gradflow.probe.backward_scan import scan_backward
-from gradflow.probe.comparing.checksums import ChecksumRecorder
+from gradflow.probe.comparing.checksummed import Checksummed
+from gradflow.probe.comparing.checksums import Checksums
 from gradflow.probe.differential import Alteration, moved, score_of
 from gradflow.probe.evidence import Measured, NodeFlow, RepairOutcome
 from gradflow.probe.gradient import Gradients, differentiate, measure, measure_each
 from gradflow.probe.mending.still_cut import StillCut, still_cut
 from gradflow.probe.reach_of_move import ReachOfMove, reach_of_move
 from gradflow.probe.registering.replaced import Replaced, replaced_in
-from gradflow.probe.repairing import RepairingRecorder, RepairPlan
+from gradflow.probe.repairing import Repair, RepairPlan
 from gradflow.probe.together.apart import each_by_itself
 from gradflow.trace.data import Trace
 from gradflow.trace.moving import CannotMoveError, write
 from gradflow.trace.program_sites import ProgramSites
 from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run, run_forward
+from gradflow.trace.seam.intervention import Intervention
 from gradflow.trace.state import StateKeeper
 from gradflow.trace.state.settings import generator_states, seed_generators
 from gradflow.values import tensors_in
@@ -40,14 +41,6 @@ _SEED = 20_260
 
 FAR = (1_000, -1_000)
 """Directions so far away that a run which fails, or overflows, shows nothing."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Checksummed:
-    """A run and the recorder that reduced it to checksums."""
-
-    run: Run
-    recorder: ChecksumRecorder
 
 
 class Laboratory:
@@ -139,9 +132,9 @@ class Laboratory:
             self._analysed = trace, values, analyse(trace, values)
         return self._analysed[2]
 
-    def noted(self, recorder: Recorder | None = None) -> Recorder:
+    def recorder(self, seam: Intervention | None = None) -> Recorder:
         """A recorder for a run, of which the keeper knows: what the run makes does not stay in the user's memos."""
-        recorder = Recorder(self.sites, self.before_write) if recorder is None else recorder
+        recorder = Recorder(self.sites, self.before_write, seam)
         self._keeper.note_run(recorder)
         return recorder
 
@@ -150,10 +143,11 @@ class Laboratory:
         return self._keeper.noting()
 
     def forward(
-        self, *, draw: int = 0, recorder: Recorder | None = None, workload: Workload | None = None, **options: Any
+        self, *, draw: int = 0, seam: Intervention | None = None, workload: Workload | None = None, **options: Any
     ) -> Run:
         """One more forward pass from the initial state; options as for :func:`run_forward`.
 
+        ``seam`` is the experiment that the run is for, if it sees or changes operations.
         With ``draw`` it draws other random numbers than the first one, and ``Run.drew`` tells from which generators.
         With ``workload`` the model gets the input of that one.
         """
@@ -165,7 +159,7 @@ class Laboratory:
             seed_generators(_SEED + draw)
         if draw or is_first:
             before = generator_states()
-        recorder = self.noted(recorder)
+        recorder = self.recorder(seam)
         run = run_forward(
             workload or (self.workload if self._feed is None else self._feed(self.workload)),
             self.layers,
@@ -208,9 +202,9 @@ class Laboratory:
     def applications(self) -> tuple[Application, ...]:
         """What custom autograd Functions are given in a run."""
         if self._applications is None:
-            recorder = ArgumentRecorder(self.sites, self.before_write)
-            self.forward(recorder=recorder)
-            self._applications = tuple(recorder.applications)
+            given = GivenToFunctions()
+            self.forward(seam=given)
+            self._applications = tuple(given.applications)
         return self._applications
 
     def checksums(self) -> tuple[Checksummed, Checksummed]:
@@ -226,14 +220,13 @@ class Laboratory:
         return self._base
 
     def _checksummed(self) -> Checksummed:
-        recorder = ChecksumRecorder(self.sites, self.before_write)
-        run = self.forward(recorder=recorder)
-        return Checksummed(run=run, recorder=recorder)
+        sums = Checksums()
+        return Checksummed(run=self.forward(seam=sums), sums=sums)
 
     def forward_moved(
         self,
         target: str,
-        recorder: Recorder,
+        seam: Intervention | None = None,
         index: Any = None,
         direction: float = 0,
         seed: int = 0,
@@ -241,16 +234,16 @@ class Laboratory:
     ) -> Run:
         """A forward in which the target's values are moved away, see :func:`moved`."""
         alter = moved(_SEED + 1_000 * seed, index, direction, noise)
-        return self.forward_altered((target,), recorder, alter)
+        return self.forward_altered((target,), seam, alter)
 
-    def forward_all_moved(self, parameters: Sequence[str], recorder: Recorder) -> Run:
+    def forward_all_moved(self, parameters: Sequence[str]) -> Run:
         """A forward in which several parameters are moved away together."""
-        return self.forward_altered(parameters, recorder, moved(_SEED))
+        return self.forward_altered(parameters, None, moved(_SEED))
 
-    def forward_altered(self, targets: Sequence[str], recorder: Recorder, alter: Alteration) -> Run:
+    def forward_altered(self, targets: Sequence[str], seam: Intervention | None, alter: Alteration) -> Run:
         """A forward in which the values of some parameters, or of a layer, are altered."""
         if targets[0] not in self.parameters:
-            return self.forward(recorder=recorder, alter=_only(targets[0], alter))
+            return self.forward(seam=seam, alter=_only(targets[0], alter))
         # before the change, which rewinding would undo
         self._keeper.rewind()
         unmoved = ""
@@ -271,7 +264,7 @@ class Laboratory:
                 self.layers,
                 self.parameters,
                 sites=self.sites,
-                recorder=self.noted(recorder),
+                recorder=self.recorder(seam),
                 there_before=self._keeper.tensors,
             )
         finally:
@@ -335,23 +328,23 @@ class Laboratory:
 
     def _run_repair(self, plan: RepairPlan, enable: bool, switched: str = "") -> tuple[dict[str, Gradients], str]:
         was_enabled = torch.is_grad_enabled()
-        recorder = RepairingRecorder(self.sites, plan, self.before_write)
+        repair = Repair(self.sites, plan)
         with (
             self._requiring_grad_at_leaves(switched) if enable else nullcontext(),
             torch.set_grad_enabled(enable or was_enabled),
         ):
-            run = self.forward(recorder=recorder)
-            self._still_cut[plan] = still_cut(recorder, run, self.parameters)
+            run = self.forward(seam=repair)
+            self._still_cut[plan] = still_cut(repair, run, self.parameters)
             if run.failure is not None:
                 return {}, f"the repaired run raised {run.failure.type_name}: {run.failure.message}"
             # where recording was off from the start, switching it on is the repair
-            applied = recorder.applied or (enable and not was_enabled)
-            if plan and (recorder.refused or not applied):
-                named = " and ".join(f"`{name}`" for name in sorted(recorder.refused)) or "this operation"
+            applied = repair.applied or (enable and not was_enabled)
+            if plan and (repair.refused or not applied):
+                named = " and ".join(f"`{name}`" for name in sorted(repair.refused)) or "this operation"
                 return {}, f"gradflow cannot neutralise {named}"
 
             def run_again() -> Run:
-                return self.forward(recorder=RepairingRecorder(self.sites, plan, self.before_write))
+                return self.forward(seam=Repair(self.sites, plan))
 
             return each_by_itself(differentiate(run, self.parameters), run_again, self.parameters), ""
 

@@ -1,13 +1,11 @@
 """Trial repair: run again with a suspected cut neutralised at that very call site.
 
-Nothing of the user's is edited: a recorder lets ``detach()`` return its input there, keeps gradient recording on, and
-so on.
+Nothing of the user's is edited: in that run ``detach()`` returns its input there, recording stays on, and so on.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +15,12 @@ from torch.autograd.graph import get_gradient_edge
 
 from gradflow.location import SiteTable, SourceSpan
 from gradflow.torch_facts.smooth_draws import with_its_derivative
-from gradflow.trace.classify import Kind
-from gradflow.trace.grad_mode import region_site
+from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import DETACHING, TO_ARRAYS, VALUE_EXITS
-from gradflow.trace.recorder import Recorder
+from gradflow.trace.seam.intervention import AS_IT_IS, Call, Instead, Intervention
 
-__all__ = ["RepairPlan", "RepairingRecorder"]
+__all__ = ["Repair", "RepairPlan"]
 
 Place = tuple[str, int]
 """The name of an operation and the number of its site."""
@@ -50,8 +47,8 @@ class RepairPlan:
         return bool(self.operations or self.regions or self.draws)
 
 
-class RepairingRecorder(Recorder):
-    """Records like any other, but does at the planned places what the user meant.
+class Repair(Intervention):
+    """Does at the planned places what the user meant.
 
     ``applied`` counts how often; ``refused`` holds the names of planned operations for which it is not known how.
     ``without_history`` are the places at which numbers that could have a gradient still came out without one: planned
@@ -60,10 +57,8 @@ class RepairingRecorder(Recorder):
     ``math.sqrt``, and into text by an f-string.
     """
 
-    def __init__(
-        self, sites: SiteTable, plan: RepairPlan, before_write: Callable[[torch.Tensor], None] | None = None
-    ) -> None:
-        super().__init__(sites, before_write)
+    def __init__(self, sites: SiteTable, plan: RepairPlan) -> None:
+        self._sites = sites
         self.plan = plan
         self.applied = 0
         self.refused: set[str] = set()
@@ -95,86 +90,59 @@ class RepairingRecorder(Recorder):
         ):
             self._without_history.add(place)
 
-    def note_given_away(self, read: Any) -> None:
-        """The same, and that the values leave."""
-        super().note_given_away(read)
+    def give_away(self, read: Any) -> None:
+        """The values leave."""
         self._note_left(read)
 
     def _note_left(self, read: Any) -> None:
         self.left.update(get_gradient_edge(tensor).node for tensor in nested_tensors(read) if tensor.requires_grad)
 
-    def record(
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        kind: int,
-        name: int,
-        text: str,
-    ) -> Any:
-        """Neutralise the operation where it is planned; otherwise record it."""
-        place = (text, self.sites.number(sys._getframe(2)))
-        if place in self.plan.operations or place in self.plan.followers:
-            replacement = self._neutral(text, args, kwargs)
-            if replacement is not None:
-                self.applied += 1
-                self._note(place, replacement, ())
-                return replacement
-            if place in self.plan.operations:
-                self.refused.add(text)
-        elif text == "__deepcopy__" and not args[0].is_leaf:
-            # it could copy what was detached; what has a history again, it would refuse
-            return args[0].clone()
-        result = super().record(func, args, kwargs, kind, name, text)
-        if place in self.plan.draws and torch.is_grad_enabled():
-            smooth = with_its_derivative(result, args, kwargs)
-            self.applied += smooth is not None
-            result = result if smooth is None else smooth
-        self._note(place, args[:1] if kind == Kind.INPLACE else result, args)
-        if text in VALUE_EXITS:
-            self._note_left(args)
-        return result
-
-    def record_call(
-        self, name: str, function: Callable[[], Any], inputs: Any, *, depth: int = 1, inner: bool = False
-    ) -> Any:
-        """The same for what the function mode does not see."""
-        place = (name, self.sites.number(sys._getframe(depth + 1)))
-        if inner and place in self.plan.operations:
+    def before(self, call: Call) -> Any:
+        """Neutralise the operation where it is planned."""
+        place, arguments = (call.name, call.site), call.arguments
+        is_planned = place in self.plan.operations
+        if call.runs_modules and is_planned:
             # what `apply` of a reentrant checkpoint is given: the function, a flag, and the function's arguments
             self.applied += 1
-            run, _, *arguments = inputs
-            return run(*arguments)
-        if place in self.plan.operations or place in self.plan.followers:
-            replacement = inputs[0] if name in ("Parameter", "Variable") else self._neutral(name, tuple(inputs), {})
-            if isinstance(replacement, torch.Tensor):
+            run, _, *given = arguments
+            return Instead(lambda: run_theirs(run, tuple(given)))
+        if is_planned or place in self.plan.followers:
+            is_renamed = call.is_announced and call.name in ("Parameter", "Variable")
+            replacement = arguments[0] if is_renamed else self._neutral(call.name, arguments, call.keywords)
+            if replacement is not None and (not call.is_announced or isinstance(replacement, torch.Tensor)):
                 self.applied += 1
                 self._note(place, replacement, ())
                 return replacement
-            if place in self.plan.operations:
-                self.refused.add(name)
-        result = super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
-        self._note(place, result, inputs)
+            if is_planned:
+                self.refused.add(call.name)
+        elif call.name == "__deepcopy__" and not arguments[0].is_leaf:
+            # it could copy what was detached; what has a history again, it would refuse
+            return arguments[0].clone()
+        return AS_IT_IS
+
+    def after(self, call: Call, result: Any) -> Any:
+        """Give what is drawn its derivative where that is planned, and note what has a history."""
+        place = call.name, call.site
+        if place in self.plan.draws and not call.is_announced and torch.is_grad_enabled():
+            smooth = with_its_derivative(result, call.arguments, call.keywords)
+            self.applied += smooth is not None
+            result = result if smooth is None else smooth
+        changed = call.writes and "out" not in call.keywords
+        self._note(place, call.arguments[:1] if changed else result, call.arguments)
+        if call.name in VALUE_EXITS and not call.is_announced:
+            self._note_left(call.arguments)
         return result
 
-    def _change_grad_mode(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        switches_off = not args[0] and torch.is_grad_enabled()
-        if switches_off and self._is_planned_region(region_site(self.sites, sys._getframe(2))):
-            self.applied += 1
-            return func(True)
-        return super()._change_grad_mode(func, args)
-
-    def refuses_inference(self) -> bool:
-        """Whether the ``inference_mode`` region that is being entered is to be left out."""
-        if self._is_planned_region(region_site(self.sites, sys._getframe(2))):
-            self.applied += 1
-            return True
-        return False
+    def keeps_recording(self, site: int) -> bool:
+        """Whether the switch is a planned one."""
+        is_planned = self._is_planned_region(site)
+        self.applied += is_planned
+        return is_planned
 
     def _is_planned_region(self, site: int) -> bool:
         if site in self.plan.regions:
             return True
-        return site >= 0 and bool(self._lines) and _line(self.sites.span(site)) in self._lines
+        return site >= 0 and bool(self._lines) and _line(self._sites.span(site)) in self._lines
 
     def _neutral(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """What the operation should have given, with its history; ``None`` where that is not known."""

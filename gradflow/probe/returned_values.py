@@ -10,13 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from gradflow.graph.dependence import Bridge, Dependence, analyse, is_differentiable
+from gradflow.probe.comparing.checksummed import Checksummed
+from gradflow.probe.comparing.checksums import Checksums
 from gradflow.probe.differential import Entries, entries_of_change, score_of
 from gradflow.probe.laboratory import Laboratory
-from gradflow.probe.shifted_exits import Place, ShiftedChecksums, ShiftedExits
+from gradflow.probe.shifted_exits import Place, ShiftedExits
 from gradflow.probe.together.halving import worth_trying
 from gradflow.source_place import place as place_in_code
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import VALUE_EXITS
+from gradflow.trace.seam.intervention import InTurn
 
 __all__ = ["FollowedValues", "ReturnedValues", "find_returned_values", "follow_returned", "number_exits"]
 
@@ -92,10 +95,11 @@ def find_returned_values(laboratory: Laboratory, exits: Mapping[Place, list[int]
     tried = worth_trying(tuple(exits), lambda places: not _move_the_score(laboratory, places), _FEW_PLACES)
     entries: dict[Place, Entries] = {}
     for place in tried[:_MOST_PLACES]:
-        changed = ShiftedChecksums(laboratory.sites, (place,), laboratory.before_write)
-        run = laboratory.forward(recorder=changed)
+        sums = Checksums()
+        # the sums are those of what the program would have been given
+        run = laboratory.forward(seam=InTurn(sums, ShiftedExits((place,))))
         if score_of(run) != score_of(base.run):
-            entries[place] = entries_of_change(base.recorder, again.recorder, changed, base.run.trace)
+            entries[place] = entries_of_change(base, again, Checksummed(run=run, sums=sums))
     if not entries and len(tried) <= _MOST_PLACES:
         return _unknown(exits, "the score moves only when several of these values are shifted together")
     # where the runs part, the value only decides what is done
@@ -154,9 +158,9 @@ def _left_out(laboratory: Laboratory, places: Sequence[Place]) -> dict[Place, st
 
 def _shifted_together(laboratory: Laboratory, places: Sequence[Place]) -> tuple[bool, frozenset[Place]]:
     """The same, and to which of the places the run came."""
-    recorder = ShiftedExits(laboratory.sites, frozenset(places), laboratory.before_write)
-    moved = laboratory.forward(recorder=recorder)
-    return bool(recorder.met) and score_of(moved) != laboratory.first_score, recorder.met
+    shift = ShiftedExits(frozenset(places))
+    moved = laboratory.forward(seam=shift)
+    return bool(shift.met) and score_of(moved) != laboratory.first_score, shift.met
 
 
 def _unknown(places: Iterable[Place], reason: str) -> ReturnedValues:

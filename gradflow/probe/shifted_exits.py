@@ -7,18 +7,14 @@ place at a time also shows where it comes back.
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import numpy
-import torch
 
-from gradflow.location import SiteTable
-from gradflow.probe.comparing.checksums import ChecksumRecorder
-from gradflow.trace.recorder import Recorder
+from gradflow.trace.seam.intervention import Call, Intervention
 
-__all__ = ["Place", "ShiftedChecksums", "ShiftedExits", "shifted"]
+__all__ = ["Place", "ShiftedExits", "shifted"]
 
 Place = tuple[str, int]
 """The name of an operation and the number of its site."""
@@ -27,53 +23,20 @@ _SHARE = 1e-2
 _LEAST = 1e-3
 
 
-class _Shifts(Recorder):
-    """Records like any other; what the exits at ``places`` give is shifted, and ``met`` tells which the run came to."""
+class ShiftedExits(Intervention):
+    """What the exits at ``places`` give is shifted, and ``met`` tells which the run came to."""
 
-    places: Collection[Place] = ()
-    met: frozenset[Place] = frozenset()
+    def __init__(self, places: Collection[Place]) -> None:
+        self.places = places
+        self.met: frozenset[Place] = frozenset()
 
-    def record(
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        kind: int,
-        name: int,
-        text: str,
-    ) -> Any:
-        """Record, and shift what comes out."""
-        result = super().record(func, args, kwargs, kind, name, text)
-        if not self.places or (place := (text, self.sites.number(sys._getframe(2)))) not in self.places:
+    def after(self, call: Call, result: Any) -> Any:
+        """Shift what comes out."""
+        place = call.name, call.site
+        if place not in self.places or call.is_announced:
             return result
         self.met |= {place}
         return shifted(result)
-
-
-class ShiftedExits(_Shifts):
-    """For the question whether the score moves at all."""
-
-    def __init__(
-        self,
-        sites: SiteTable,
-        places: Collection[Place],
-        before_write: Callable[[torch.Tensor], None] | None = None,
-    ) -> None:
-        super().__init__(sites, before_write)
-        self.places = places
-
-
-class ShiftedChecksums(_Shifts, ChecksumRecorder):
-    """For the question where the shift comes back."""
-
-    def __init__(
-        self,
-        sites: SiteTable,
-        places: Collection[Place],
-        before_write: Callable[[torch.Tensor], None] | None = None,
-    ) -> None:
-        super().__init__(sites, before_write)
-        self.places = places
 
 
 def shifted(value: Any) -> Any:

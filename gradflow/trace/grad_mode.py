@@ -116,6 +116,8 @@ class GradModes(Tables):
 
     def _change_grad_mode(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         was_enabled = _is_grad_enabled()
+        if was_enabled and not args[0] and self.keeps_recording(sys._getframe(2)):
+            return run_theirs(func, (True,))
         result = run_theirs(func, args)
         now_enabled = _is_grad_enabled()
         self._is_torchs_region = not now_enabled and is_in_torchs_module(sys._getframe(2))
@@ -130,9 +132,9 @@ class GradModes(Tables):
             self.region = -1
         return result
 
-    def refuses_inference(self) -> bool:
-        """Whether an ``inference_mode`` region that is being entered is to be left out; never, for a plain recorder."""
-        return False
+    def keeps_recording(self, frame: FrameType | None) -> bool:
+        """Whether an experiment leaves out what is about to switch recording off."""
+        return self.seam is not None and self.seam.keeps_recording(region_site(self.sites, frame))
 
     def enter_inference(self, enabled: bool) -> None:
         """Called when an ``inference_mode`` region begins."""

@@ -103,7 +103,7 @@ def _replace_inference_mode(stack: contextlib.ExitStack, noting: _Noting) -> Non
         if not noting.is_on or not recorder.is_own_thread():
             enter(self)
             return
-        if self.mode and recorder.refuses_inference():
+        if self.mode and recorder.keeps_recording(sys._getframe(1)):
             left_out.append(self)
             return
         recorder.enter_inference(self.mode)

@@ -25,6 +25,7 @@ from gradflow.trace.grad_mode import differentiates
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE
 from gradflow.trace.results.results import Results
+from gradflow.trace.seam.intervention import Call, Intervention, carry_out
 from gradflow.trace.state.writes import run_announcing
 from gradflow.trace.tensor_facts import SCALARS, passes_gradient, storage_of, storage_pointer, version_of
 from gradflow.trace.views import Views
@@ -50,10 +51,18 @@ class Recorder(Results, TorchFunctionMode):
         Numbers the places in the user's code; shared between runs so that they can be compared.
     before_write
         Called with a tensor before an operation changes it in place.
+    seam
+        The experiment that the run is for; operations are shown to it by :func:`gradflow.trace.seam.mode.shown_to`.
     """
 
-    def __init__(self, sites: SiteTable, before_write: Callable[[Any], None] | None = None) -> None:
+    def __init__(
+        self,
+        sites: SiteTable,
+        before_write: Callable[[Any], None] | None = None,
+        seam: Intervention | None = None,
+    ) -> None:
         super().__init__(sites)
+        self.seam = seam
         self.first_value: dict[int, int] = {}
         self.functions: dict[str, type] = {}
         self.hook_operations: set[int] = set()
@@ -61,7 +70,6 @@ class Recorder(Results, TorchFunctionMode):
         self.outdated_operations: set[int] = set()
         self.checkpoint_operations: set[int] = set()
         self.elsewhere = Elsewhere(self.known_value)
-        self.suspended = 0
         self.inside = ""
         self.views = Views()
         self.failed: Exception | None = None
@@ -124,6 +132,8 @@ class Recorder(Results, TorchFunctionMode):
     def note_given_away(self, read: Any) -> None:
         """Memory or text of tensors is handed out: their values may come back in ways that are not recorded."""
         self.elsewhere.note_given_away(read)
+        if self.seam is not None:
+            self.seam.give_away(read)
 
     def is_own_thread(self) -> bool:
         """Whether this is the thread whose operations are recorded: a function mode is on in one thread only."""
@@ -270,6 +280,20 @@ class Recorder(Results, TorchFunctionMode):
 
         ``inner`` lets the inside be recorded too, and counts what it made as inputs of the whole.
         """
+        if self.seam is None:
+            return self._follow_call(name, function, inputs, depth + 1, inner=inner)
+        call = Call(
+            recorder=self,
+            name=name,
+            site=self.sites.number(sys._getframe(depth + 1)),
+            arguments=tuple(inputs),
+            function=self.functions.get(name) if name.endswith(".apply") else None,
+            is_announced=True,
+            runs_modules=inner,
+        )
+        return carry_out(self.seam, call, lambda: self._follow_call(name, function, inputs, depth + 3, inner=inner))
+
+    def _follow_call(self, name: str, function: Callable[[], Any], inputs: Any, depth: int, *, inner: bool) -> Any:
         values: list[int] = []
         positions: list[int] = []
         is_followed = False

@@ -27,6 +27,7 @@ from gradflow.trace.module_watch import Alteration, ModuleWatch
 from gradflow.trace.patches import watched
 from gradflow.trace.program_sites import ProgramSites
 from gradflow.trace.recorder import Recorder
+from gradflow.trace.seam.mode import shown_to
 from gradflow.values import tensors_in
 
 __all__ = ["Run", "run_forward"]
@@ -85,7 +86,7 @@ def run_forward(
     before_write
         Called before a tensor is changed in place.
     recorder
-        A recorder of another kind (one that repairs, or that compares); a plain one by default.
+        The one to use, such as one with an experiment at its seam; a plain one by default.
     outputs
         Layer to which of the tensors that it returns is meant, see :class:`ModuleWatch`.
     there_before
@@ -192,7 +193,14 @@ def _are_for_want_of_room(ours: Exception, failure: ForwardFailure) -> bool:
 
 @contextlib.contextmanager
 def _recording(recorder: Recorder, watch: ModuleWatch, model: torch.nn.Module) -> Iterator[None]:
-    with eager_compilation(), warnings_as_without_gradflow(), watched(recorder, model), watch.watching(), recorder:
+    with (
+        eager_compilation(),
+        warnings_as_without_gradflow(),
+        watched(recorder, model),
+        watch.watching(),
+        recorder,
+        shown_to(recorder.seam, recorder, recorder.step_aside),
+    ):
         yield
 
 

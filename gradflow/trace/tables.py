@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from gradflow.location import SiteTable
 from gradflow.trace.data import CallRow, OperationColumns, ValueColumns
 from gradflow.trace.leaf import is_made_of_itself
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
+from gradflow.trace.seam.intervention import Intervention
 from gradflow.trace.tensor_facts import PLAIN_CLASSES, dtype_of, is_leaf, is_on_meta, requires_grad, shape_of
 from gradflow.values import tensors_in
 
@@ -36,6 +38,8 @@ class Tables:
     def __init__(self, sites: SiteTable) -> None:
         super().__init__()
         self.sites = sites
+        self.seam: Intervention | None = None
+        self.suspended = 0
         self.operations = OperationColumns()
         self.values = ValueColumns()
         self.calls: list[CallRow] = []
@@ -53,6 +57,20 @@ class Tables:
         self._without_shape: list[tuple[weakref.ref[torch.Tensor], int]] = []
         self._on_meta: set[int] = set()
         self._was_there: set[int] = set()
+
+    @contextmanager
+    def unrecorded(self) -> Iterator[None]:
+        """What runs meanwhile is gradflow's own, and nothing of the run."""
+        self.suspended += 1
+        try:
+            yield
+        finally:
+            self.suspended -= 1
+
+    def _show_met(self, value: int, tensor: torch.Tensor) -> None:
+        if self.seam is not None:
+            with self.unrecorded():
+                self.seam.meet(self, value, tensor)
 
     # values
 
@@ -81,6 +99,7 @@ class Tables:
                     return self._refresh(tensor, value, write)
             return value
         value = self._new_value(tensor, -1)
+        self._show_met(value, tensor)
         if not (is_leaf(tensor) or value in self.leaf_names):
             self.leaf_names[value] = ("opaque", "")
         return value
@@ -116,6 +135,7 @@ class Tables:
         value = self.known_value(tensor)
         if value < 0:
             value = self._new_value(tensor, -1)
+            self._show_met(value, tensor)
             self.leaf_names[value] = (role, name)
         return value
 

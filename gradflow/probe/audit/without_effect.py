@@ -16,7 +16,6 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.same_way import why_not_again
 from gradflow.trace.data import Trace
 from gradflow.trace.moving import CannotMoveError
-from gradflow.trace.recorder import Recorder
 
 __all__ = ["are_without_effect"]
 
@@ -47,7 +46,7 @@ def are_without_effect(laboratory: Laboratory, trace: Trace, members: Sequence[s
 def _score(laboratory: Laboratory, factors: Sequence[str], members: Sequence[str], seed: int = 0) -> float | None:
     run = laboratory.forward_altered(
         (*factors, *members),
-        Recorder(laboratory.sites, laboratory.before_write),
+        None,
         lambda name, call, tensor: _moved(tensor, _FACTOR_STEP, 0) if name in factors else _moved(tensor, _STEP, seed),
     )
     if run.unmoved or run.failure is not None or any(why_not_again(laboratory, name, run.trace) for name in members):

@@ -1,27 +1,25 @@
-"""A recorder that reduces what operations give, and what they are given besides recorded tensors, to checksums."""
+"""Reduces what operations give, and what they are given besides recorded tensors, to checksums."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping
 from numbers import Number
 from typing import Any
 
 import numpy
 import torch
 
-from gradflow.location import SiteTable
-from gradflow.trace.classify import Kind
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import BLANK
-from gradflow.trace.recorder import Recorder
+from gradflow.trace.seam.intervention import Call, Intervention
+from gradflow.trace.tables import Tables
 from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.values import tensors_in
 
-__all__ = ["ChecksumRecorder"]
+__all__ = ["Checksums"]
 
 
-class ChecksumRecorder(Recorder):
+class Checksums(Intervention):
     """Keeps checksums by row and by value.
 
     Attributes
@@ -35,108 +33,82 @@ class ChecksumRecorder(Recorder):
         as they were when they were first read. Somebody may have filled them meanwhile.
     """
 
-    def __init__(self, sites: SiteTable, before_write: Callable[[torch.Tensor], None] | None = None) -> None:
-        super().__init__(sites, before_write)
+    def __init__(self) -> None:
         self.output_sums: dict[int, int] = {}
         self.argument_sums: dict[int, int] = {}
         self.number_sums: dict[int, int] = {}
         self.outside_sums: dict[int, int] = {}
         self._blank: set[int] = set()
 
-    def record(
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        kind: int,
-        name: int,
-        text: str,
-    ) -> Any:
-        """Record and reduce."""
-        rows = len(self.operations.name)
-        result = super().record(func, args, kwargs, kind, name, text)
-        if len(self.operations.name) > rows:
-            self._reduce(text, (*args, *kwargs.values()), result, writes=kind == Kind.INPLACE or "out" in kwargs)
+    def after(self, call: Call, result: Any) -> Any:
+        """Reduce what the operation was given and what it gave."""
+        if call.rows:
+            self._reduce(call, result)
         return result
 
-    def record_call(
-        self, name: str, function: Callable[[], Any], inputs: Any, *, depth: int = 1, inner: bool = False
-    ) -> Any:
-        """Record and reduce what the function mode does not see."""
-        rows = len(self.operations.name)
-        result = super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
-        if len(self.operations.name) > rows:
-            self._reduce(name, inputs, result, writes=False)
-        return result
-
-    def _new_value(self, tensor: torch.Tensor, producer: int, group: int = -1) -> int:
-        value = super()._new_value(tensor, producer, group)
-        if producer < 0:
-            self._note_outside(value, tensor)
-        return value
+    def meet(self, recorder: Tables, value: int, tensor: torch.Tensor) -> None:
+        """Reduce what comes into the run from outside."""
+        self._note_outside(value, tensor)
 
     def _note_outside(self, value: int, tensor: torch.Tensor) -> None:
-        found = self._checksum(tensor)
+        found = _checksum(tensor)
         if found is not None:
             self.outside_sums[value] = found
 
-    def _reduce(self, name: str, arguments: Any, result: Any, *, writes: bool) -> None:
-        """Reduce the operation that was recorded last."""
-        columns = self.operations
-        row = len(columns.name) - 1
+    def _reduce(self, call: Call, result: Any) -> None:
+        columns, row, arguments = call.recorder.operations, call.row, call.given
         plain = _plain(arguments)
         self.argument_sums[row] = zlib.crc32(repr(plain).encode())
         # whole numbers are sizes and positions, of which there is no derivative
         self.number_sums[row] = zlib.crc32(repr([one for one in plain if not isinstance(one, (int, str))]).encode())
         outputs = columns.outputs[columns.output_start[row] :]
-        if not writes and self._is_blank(name, row):
+        if not call.writes and self._is_blank(call):
             # what lies in fresh memory is nobody's value
             self._blank.update(outputs)
             self.output_sums[row] = 0
             return
         if outputs:
             made = tensors_in(result) or [a for a in arguments if isinstance(a, torch.Tensor)][:1]
-            sums = [self._checksum(tensor) for tensor in made]
+            sums = [_checksum(tensor) for tensor in made]
             if None not in sums:
                 self.output_sums[row] = zlib.crc32(repr(sums).encode())
-        self._look_at_sources(row, arguments)
+        self._look_at_sources(call)
 
-    def _is_blank(self, name: str, row: int) -> bool:
+    def _is_blank(self, call: Call) -> bool:
         """Whether an operation gave memory that nothing recorded was put into yet, or a view of such."""
-        columns = self.operations
-        memory = {self._group[v] for v in columns.inputs[columns.input_start[row] :] if v in self._blank}
-        return name in BLANK or any(self._group[v] in memory for v in columns.outputs[columns.output_start[row] :])
+        columns, lies_in = call.recorder.operations, call.recorder.values.memory
+        memory = {lies_in[v] for v in columns.inputs[columns.input_start[call.row] :] if v in self._blank}
+        outputs = columns.outputs[columns.output_start[call.row] :]
+        return call.name in BLANK or any(lies_in[value] in memory for value in outputs)
 
-    def _look_at_sources(self, row: int, arguments: Any) -> None:
-        columns = self.operations
-        for tensor in nested_tensors(arguments):
-            value = self.known_value(tensor)
-            producer = self.values.producer[value] if value >= 0 else -1
+    def _look_at_sources(self, call: Call) -> None:
+        recorder, columns = call.recorder, call.recorder.operations
+        for tensor in nested_tensors(call.given):
+            value = recorder.known_value(tensor)
+            producer = recorder.values.producer[value] if value >= 0 else -1
             # what this very operation has written to is another value by now
-            if 0 <= producer < row and value not in self.outside_sums:
+            if 0 <= producer < call.row and value not in self.outside_sums:
                 is_source = columns.input_start[producer] == columns.input_start[producer + 1]
                 if is_source or value in self._blank:
                     self._note_outside(value, tensor)
 
-    def _checksum(self, tensor: torch.Tensor) -> int | None:
-        """``None`` for tensors without plain memory (nested, wrapper subclasses): nothing to compare."""
-        if tensor.is_meta:
-            return 0  # no values, so none that differ
-        self.suspended += 1
-        try:
-            if parts := _parts_of_sparse(tensor):
-                return zlib.crc32(repr([self._checksum(part) for part in parts]).encode())
-            with torch.no_grad():
-                data = tensor.detach().cpu().contiguous()
-                if data.is_sparse or data.layout is not torch.strided or data.is_quantized:
-                    return None
-                data = torch.view_as_real(data).contiguous() if data.is_complex() else data
-                flat = data.reshape(-1)
-                return zlib.crc32(flat.view(torch.uint8).numpy().data) if flat.numel() else 0
-        except (RuntimeError, TypeError, NotImplementedError):
-            return None
-        finally:
-            self.suspended -= 1
+
+def _checksum(tensor: torch.Tensor) -> int | None:
+    """``None`` for tensors without plain memory (nested, wrapper subclasses): nothing to compare."""
+    if tensor.is_meta:
+        return 0  # no values, so none that differ
+    try:
+        if parts := _parts_of_sparse(tensor):
+            return zlib.crc32(repr([_checksum(part) for part in parts]).encode())
+        with torch.no_grad():
+            data = tensor.detach().cpu().contiguous()
+            if data.is_sparse or data.layout is not torch.strided or data.is_quantized:
+                return None
+            data = torch.view_as_real(data).contiguous() if data.is_complex() else data
+            flat = data.reshape(-1)
+            return zlib.crc32(flat.view(torch.uint8).numpy().data) if flat.numel() else 0
+    except (RuntimeError, TypeError, NotImplementedError):
+        return None
 
 
 def _parts_of_sparse(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -66,7 +66,7 @@ def awakened(
             laboratory.layers,
             asked,
             sites=laboratory.sites,
-            recorder=laboratory.noted(),
+            recorder=laboratory.recorder(),
             outputs=laboratory.outputs,
         )
         if run.failure is not None:

@@ -7,21 +7,20 @@ infinity is handed on by what reads it, and its gradient is bad there and not wh
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 
-from gradflow.location import SiteTable
 from gradflow.probe.dense_values import as_real, dense_values
 from gradflow.probe.differential import score_of
 from gradflow.probe.facts.bad_number import BadNumber, BadScore
 from gradflow.probe.forward_values.replay import has_slope_of_its_own, takes_infinity
 from gradflow.probe.laboratory import Laboratory
 from gradflow.trace.data import Trace
-from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run
+from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
 from gradflow.trace.tensor_facts import has_readable_numbers
 from gradflow.values import tensors_in
 
@@ -34,8 +33,8 @@ def made_before(laboratory: Laboratory, trace: Trace, reader: int) -> BadNumber 
     ``None`` where it was given neither, or one that was there before the run; and where ``reader`` would have no finite
     slope without the infinity either, or makes a NaN of it by itself, as a softmax over ``-inf`` alone.
     """
-    numbers = _Numbers(laboratory.sites, laboratory.before_write, replay_slope=reader)
-    run = laboratory.forward(recorder=numbers)
+    numbers = _Numbers(reader)
+    run = laboratory.forward(seam=numbers)
     if reader >= len(run.trace) or run.trace.name_of(reader) != trace.name_of(reader):
         return None
     search = _Search(run.trace, numbers)
@@ -52,8 +51,8 @@ def bad_score(laboratory: Laboratory, run: Run) -> BadScore | None:
     if value is None or math.isfinite(value):
         return None
     kind: Literal["NaN", "infinity"] = "NaN" if math.isnan(value) else "infinity"
-    numbers = _Numbers(laboratory.sites, laboratory.before_write)
-    again = laboratory.forward(recorder=numbers)
+    numbers = _Numbers()
+    again = laboratory.forward(seam=numbers)
     trace = again.trace
     row = trace.values.producer[trace.score] if trace.score >= 0 else -1
     is_same = row >= 0 and len(trace) == len(run.trace) and trace.name_of(row) == run.trace.name_of(row)
@@ -122,17 +121,14 @@ class _Search:
         return found
 
 
-class _Numbers(Recorder):
+class _Numbers(Intervention):
     """Notes which operations gave NaN or infinity, which were given one, and what those that were given one do with it.
 
     ``told_infinity`` are given one as a plain number. ``takes_infinity`` made NaN of infinities, and would have given
     ordinary numbers for any large ones.
     """
 
-    def __init__(
-        self, sites: SiteTable, before_write: Callable[[torch.Tensor], None] | None = None, *, replay_slope: int = -1
-    ) -> None:
-        super().__init__(sites, before_write)
+    def __init__(self, replay_slope: int = -1) -> None:
         self.with_nan: set[int] = set()
         self.with_infinity: set[int] = set()
         self.given_nan: set[int] = set()
@@ -142,57 +138,24 @@ class _Numbers(Recorder):
         self.has_own_slope: bool | None = None
         self._replay_slope = replay_slope
 
-    def record(
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        kind: int,
-        name: int,
-        text: str,
-    ) -> Any:
-        """Record and look."""
-        before = len(self.operations.name)
-        given = self._look((args, dict(kwargs)))
-        # before it runs: it may write to what it is given
-        answers = self._replayed(func, args, kwargs, before) if given == (False, True) else None
-        result = super().record(func, args, kwargs, kind, name, text)
-        row = self._note(before, given, result)
-        if row is not None and answers is not None:
-            takes, self.has_own_slope = answers[0], answers[1] if row == self._replay_slope else self.has_own_slope
-            if takes is not False and row in self.with_nan:
-                self.takes_infinity.add(row)
-        if row is not None and _is_told_infinity((args, tuple(kwargs.values()))):
-            self.told_infinity.add(row)
-        return result
+    def before(self, call: Call) -> Any:
+        """Look at what it is given, which it may write to; what is given an infinity is run once more."""
+        given = _look(call.given)
+        answers = None
+        if given == (False, True) and call.operation is not None:
+            is_asked = len(call.recorder.operations.name) == self._replay_slope
+            again = (call.operation, call.arguments, call.keywords)
+            answers = takes_infinity(*again), has_slope_of_its_own(*again) if is_asked else None
+        call.memo = given, answers
+        return AS_IT_IS
 
-    def record_call(
-        self, name: str, function: Callable[[], Any], inputs: Any, *, depth: int = 1, inner: bool = False
-    ) -> Any:
-        """The same for what the function mode does not see, and which is not run once more."""
-        before = len(self.operations.name)
-        given = self._look(inputs)
-        result = super().record_call(name, function, inputs, depth=depth + 1, inner=inner)
-        row = self._note(before, given, result)
-        if row in self.with_nan and row in self.given_infinity:
-            self.takes_infinity.add(row)
-        return result
-
-    def _replayed(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], row: int
-    ) -> tuple[bool | None, bool | None]:
-        self.suspended += 1
-        try:
-            slope = has_slope_of_its_own(func, args, kwargs) if row == self._replay_slope else None
-            return takes_infinity(func, args, kwargs), slope
-        finally:
-            self.suspended -= 1
-
-    def _note(self, before: int, given: tuple[bool, bool], result: Any) -> int | None:
-        row = len(self.operations.name) - 1
-        if row < before:
-            return None
-        has_nan, has_infinity = self._look(result)
+    def after(self, call: Call, result: Any) -> Any:
+        """Look at what it gave."""
+        given, answers = call.memo
+        row = call.row
+        if row < 0:
+            return result
+        has_nan, has_infinity = _look(result)
         for holds, rows in (
             (has_nan, self.with_nan),
             (has_infinity, self.with_infinity),
@@ -201,17 +164,22 @@ class _Numbers(Recorder):
         ):
             if holds:
                 rows.add(row)
-        return row
+        if answers is not None and row == self._replay_slope:
+            self.has_own_slope = answers[1]
+        # what was announced is not run once more
+        takes = given[1] if call.is_announced else answers is not None and answers[0] is not False
+        if takes and row in self.with_nan:
+            self.takes_infinity.add(row)
+        if not call.is_announced and _is_told_infinity(call.given):
+            self.told_infinity.add(row)
+        return result
 
-    def _look(self, value: Any) -> tuple[bool, bool]:
-        self.suspended += 1
-        try:
-            with torch.no_grad():
-                found = [dense_values(one.detach()) for one in tensors_in(value) if _has_numbers(one)]
-                real = [as_real(one) for one in found]
-                return any(bool(one.isnan().any()) for one in real), any(bool(one.isinf().any()) for one in real)
-        finally:
-            self.suspended -= 1
+
+def _look(value: Any) -> tuple[bool, bool]:
+    with torch.no_grad():
+        found = [dense_values(one.detach()) for one in tensors_in(value) if _has_numbers(one)]
+        real = [as_real(one) for one in found]
+        return any(bool(one.isnan().any()) for one in real), any(bool(one.isinf().any()) for one in real)
 
 
 def _is_told_infinity(values: tuple[Any, ...]) -> bool:

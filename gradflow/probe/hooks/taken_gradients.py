@@ -9,7 +9,7 @@ import torch
 from gradflow.probe.evidence import TakingHook
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.hooks.program_hooks import PlacedHook, definition_of, hooks_on, left_out, registration_of
-from gradflow.probe.hooks.tensor_hooks import HookLeavingRecorder, MadeHook
+from gradflow.probe.hooks.tensor_hooks import HooksLeftOut, MadeHook
 from gradflow.probe.laboratory import Laboratory
 
 __all__ = ["taking_hooks"]
@@ -75,13 +75,13 @@ class _Search:
     def _alive(self, placed: Collection[PlacedHook], leaves_out: Callable[[int], bool]) -> frozenset[str]:
         """The targets that get a gradient in a run without some hooks."""
         laboratory = self.laboratory
-        recorder = HookLeavingRecorder(laboratory.sites, laboratory.before_write, leaves_out)
+        hooks = HooksLeftOut(leaves_out)
         with left_out(placed):
-            run = laboratory.forward(recorder=recorder)
+            run = laboratory.forward(seam=hooks)
             if run.failure is not None:
                 return frozenset()
             gradients = differentiate(run, laboratory.parameters)
-        self.made = recorder.made
+        self.made = hooks.made
         return frozenset(
             name
             for name in self.targets

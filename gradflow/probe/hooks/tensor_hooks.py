@@ -1,8 +1,7 @@
-"""A recorder of a run in which chosen hooks, that the forward puts on tensors, are left out."""
+"""A run in which chosen hooks, that the forward puts on tensors, are left out."""
 
 from __future__ import annotations
 
-import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,10 +10,9 @@ from typing import Any
 import torch
 from torch.utils.hooks import RemovableHandle
 
-from gradflow.location import SiteTable
-from gradflow.trace.recorder import Recorder
+from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
 
-__all__ = ["HookLeavingRecorder", "MadeHook"]
+__all__ = ["HooksLeftOut", "MadeHook"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,34 +23,25 @@ class MadeHook:
     hook: Any
 
 
-class HookLeavingRecorder(Recorder):
+class HooksLeftOut(Intervention):
     """Notes each ``Tensor.register_hook`` and does not let those take place that ``leaves_out`` names by number.
 
     Parameters
     ----------
-    sites, before_write
-        As for :class:`Recorder`.
     leaves_out
         Whether the nth hook that the forward registers is left out.
     """
 
-    def __init__(
-        self,
-        sites: SiteTable,
-        before_write: Callable[[torch.Tensor], None] | None,
-        leaves_out: Callable[[int], bool],
-    ) -> None:
-        super().__init__(sites, before_write)
+    watches = frozenset({torch.Tensor.register_hook})
+
+    def __init__(self, leaves_out: Callable[[int], bool]) -> None:
         self.made: list[MadeHook] = []
         self._leaves_out = leaves_out
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Record, but for what registers a hook."""
-        if func is torch.Tensor.register_hook and not self.suspended:
-            hook = args[1] if len(args) > 1 else (kwargs or {}).get("hook")
-            self.made.append(MadeHook(site=self.sites.number(sys._getframe(1)), hook=hook))
-            if self._leaves_out(len(self.made) - 1):
-                return RemovableHandle(OrderedDict())
-        return super().__torch_function__(func, types, args, kwargs)
+    def before(self, call: Call) -> Any:
+        """A handle of nothing, where a hook is left out."""
+        if not call.is_watched:
+            return AS_IT_IS
+        hook = call.arguments[1] if len(call.arguments) > 1 else call.keywords.get("hook")
+        self.made.append(MadeHook(site=call.site, hook=hook))
+        return RemovableHandle(OrderedDict()) if self._leaves_out(len(self.made) - 1) else AS_IT_IS

@@ -14,7 +14,7 @@ import torch
 from torch.autograd.graph import get_gradient_edge
 
 from gradflow.probe.autograd_walk import walk_from
-from gradflow.probe.repairing import Place, RepairingRecorder
+from gradflow.probe.repairing import Place, Repair
 from gradflow.trace.operation_kinds import TO_ARRAYS, VALUE_EXITS
 from gradflow.trace.run import Run
 
@@ -33,30 +33,30 @@ class StillCut:
         return self.everywhere | self.by_target.get(target, frozenset())
 
 
-def still_cut(recorder: RepairingRecorder, run: Run, parameters: Mapping[str, torch.Tensor]) -> StillCut:
+def still_cut(repair: Repair, run: Run, parameters: Mapping[str, torch.Tensor]) -> StillCut:
     """What holds of a finished repaired run, whose graph is there still."""
     goals = {name: {goal.node for one in taken for goal in one.goals} for name, taken in run.activations.items()}
     goals |= {name: {get_gradient_edge(one).node} for name, one in parameters.items() if one.requires_grad}
     found: dict[str, set[Place]] = {name: set() for name in goals}
-    if walk_from({node for nodes in recorder.mended.values() for node in nodes}) is not None:
-        for place, nodes in recorder.mended.items():
+    if walk_from({node for nodes in repair.mended.values() for node in nodes}) is not None:
+        for place, nodes in repair.mended.items():
             # beyond a goal other goals may lie: a layer's output, and a parameter before it
             behind = set(walk_from(nodes) or ())
             for name, of_target in goals.items():
                 if of_target.isdisjoint(behind):
                     found[name].add(place)
     by_target = {name: frozenset(places) for name, places in found.items()}
-    return StillCut(everywhere=recorder.without_history | _left_again(recorder), by_target=by_target)
+    return StillCut(everywhere=repair.without_history | _left_again(repair), by_target=by_target)
 
 
-def _left_again(recorder: RepairingRecorder) -> frozenset[Place]:
+def _left_again(repair: Repair) -> frozenset[Place]:
     """Places at which a tensor took the place of a number, and something made of it has become a number after all."""
     in_place_of_numbers = {
-        place: nodes for place, nodes in recorder.mended.items() if place[0] in VALUE_EXITS - TO_ARRAYS
+        place: nodes for place, nodes in repair.mended.items() if place[0] in VALUE_EXITS - TO_ARRAYS
     }
-    if not (in_place_of_numbers and recorder.left):
+    if not (in_place_of_numbers and repair.left):
         return frozenset()
-    behind = walk_from(recorder.left, frozenset().union(*in_place_of_numbers.values()))
+    behind = walk_from(repair.left, frozenset().union(*in_place_of_numbers.values()))
     # of a graph that is too large to walk it is not known
     return frozenset(
         place for place, nodes in in_place_of_numbers.items() if behind is None or not nodes.isdisjoint(behind)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 from typing import Any
 
-from gradflow.probe.comparing.checksums import ChecksumRecorder
+from gradflow.probe.comparing.checksums import Checksums
 from gradflow.probe.differential import score_of
 from gradflow.probe.evidence import ROUNDING
 from gradflow.probe.laboratory import FAR, Laboratory
@@ -55,15 +55,15 @@ def is_moved_by(laboratory: Laboratory, target: str, index: Any = None, choices:
         return None
     if why_not_again(laboratory, target, base.run.trace):
         return None
-    chosen = {_sums(base.recorder, choices)}
+    chosen = {_of_rows(base.sums, choices)}
     is_read = False
     for direction, seed, noise in _MOVES:
-        recorder = ChecksumRecorder(laboratory.sites, laboratory.before_write)
-        run = laboratory.forward_moved(target, recorder, index, direction, seed, noise)
+        sums = Checksums()
+        run = laboratory.forward_moved(target, sums, index, direction, seed, noise)
         score = score_of(run)
         if run.unmoved:
             return None
-        chosen.add(_sums(recorder, choices))
+        chosen.add(_of_rows(sums, choices))
         if direction in FAR and (score is None or not math.isfinite(score)):
             continue
         is_read = is_read or not why_not_again(laboratory, target, run.trace, is_moved=True)
@@ -82,5 +82,5 @@ def _outcomes(trace: Trace, choices: Collection[int]) -> float:
     return 2.0 ** min(sum(math.prod(trace.values.shape[value]) for value in values), len(_MOVES))
 
 
-def _sums(recorder: ChecksumRecorder, rows: Collection[int]) -> tuple[int | None, ...]:
-    return tuple(recorder.output_sums.get(row) for row in sorted(rows))
+def _of_rows(sums: Checksums, rows: Collection[int]) -> tuple[int | None, ...]:
+    return tuple(sums.output_sums.get(row) for row in sorted(rows))

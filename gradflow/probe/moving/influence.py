@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gradflow.probe.comparing.checksums import ChecksumRecorder
+from gradflow.probe.comparing.checksummed import Checksummed
+from gradflow.probe.comparing.checksums import Checksums
 from gradflow.probe.differential import compare_runs, find_bridges, score_of
 from gradflow.probe.evidence import Influence
 from gradflow.probe.laboratory import FAR, Laboratory
@@ -29,8 +30,8 @@ def find_influence(laboratory: Laboratory, target: str, exits: tuple[int, ...], 
     not_read: list[str] = []
     # a Python condition on the values may not notice noise: then all values are moved up, and all down
     for direction in (0, 1, -1, *FAR, *_FARTHER) if exits else (0,):
-        recorder = ChecksumRecorder(laboratory.sites, laboratory.before_write)
-        changed = laboratory.forward_moved(target, recorder, index, direction)
+        sums = Checksums()
+        changed = laboratory.forward_moved(target, sums, index, direction)
         if abs(direction) >= FAR[0] and not _is_number(score_of(changed)):
             continue
         outcome = compare_runs(base.run, again.run, changed, target)
@@ -39,7 +40,7 @@ def find_influence(laboratory: Laboratory, target: str, exits: tuple[int, ...], 
         if outcome.matters and reach.moves_others:
             return Influence(matters=None, reason=reach.reason)
         if outcome.matters:
-            bridges = find_bridges(base.recorder, again.recorder, recorder, base.run.trace, target, exits)
+            bridges = find_bridges(base, again, Checksummed(run=changed, sums=sums), target, exits)
             return Influence(matters=True, difference=outcome.difference, bridges=bridges)
         not_read.append(why_not_again(laboratory, target, changed.trace, is_moved=True))
     another_way = another_way or (not_read[0] if all(not_read) and not_read else "")

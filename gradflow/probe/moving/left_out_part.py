@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.moving.same_entries import SameEntries
 from gradflow.trace.moving import write
 from gradflow.trace.nested import nested_tensors
-from gradflow.trace.recorder import Recorder
+from gradflow.trace.seam.intervention import Call, Intervention
 
 __all__ = ["is_left_out", "left_out"]
 
@@ -37,43 +37,31 @@ def is_left_out(laboratory: Laboratory, row: int, unread: Unread) -> bool:
     runs = SameEntries(laboratory)
     unmoved = runs.score()
     for seed, direction in _MOVES:
-        recorder = _Moving(laboratory, row, unread, seed, direction)
-        score = runs.score(recorder)
-        if not recorder.moved or score is None or score != unmoved:
+        moving = _Moving(laboratory.before_write, row, unread, seed, direction)
+        score = runs.score(moving)
+        if not moving.moved or score is None or score != unmoved:
             return False
     return True
 
 
-class _Moving(Recorder):
+class _Moving(Intervention):
     """Writes other values into a part of what one operation gives."""
 
-    def __init__(self, laboratory: Laboratory, row: int, unread: Unread, seed: int, direction: float) -> None:
-        super().__init__(laboratory.sites, laboratory.before_write)
+    def __init__(
+        self, before_write: Callable[[torch.Tensor], None], row: int, unread: Unread, seed: int, direction: float
+    ) -> None:
         self.moved = False
+        self._before_write = before_write
         self._row = row
         self._unread = unread
         self._seed = seed
         self._direction = direction
 
-    def record(
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        kind: int,
-        name: int,
-        text: str,
-    ) -> Any:
-        """Record and move."""
-        before = len(self.operations.name)
-        result = super().record(func, args, kwargs, kind, name, text)
-        if before <= self._row < len(self.operations.name):
-            self.suspended += 1
-            try:
-                for tensor in nested_tensors(result):
-                    self._move(tensor)
-            finally:
-                self.suspended -= 1
+    def after(self, call: Call, result: Any) -> Any:
+        """Move what it gave."""
+        if self._row in call.rows and not call.is_announced:
+            for tensor in nested_tensors(result):
+                self._move(tensor)
         return result
 
     def _move(self, tensor: torch.Tensor) -> None:
@@ -85,4 +73,4 @@ class _Moving(Recorder):
             noise = torch.randn(values.shape, generator=torch.Generator().manual_seed(self._seed)).to(values)
             step = noise if self._seed else torch.full_like(values, self._direction)
             fresh = torch.where(left_out(self._unread, values.device), values + _FAR * size * step, values)
-        self.moved = not write(tensor, fresh, self.before_write) or self.moved
+        self.moved = not write(tensor, fresh, self._before_write) or self.moved

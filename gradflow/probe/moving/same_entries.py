@@ -13,7 +13,7 @@ import torch
 from gradflow.load.workload import Workload
 from gradflow.probe.differential import score_of
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.recorder import Recorder
+from gradflow.trace.seam.intervention import Intervention
 from gradflow.values import tensors_in
 
 __all__ = ["SameEntries"]
@@ -30,9 +30,9 @@ class SameEntries:
         first = score_of(laboratory.forward(workload=self._workload))
         self._is_sum = first is not None and self._sum == first
 
-    def score(self, recorder: Recorder | None = None) -> float | None:
+    def score(self, seam: Intervention | None = None) -> float | None:
         """The score of one more run; of the entries that the first run's was made of, where it is their sum."""
-        run = self._laboratory.forward(workload=self._workload, recorder=recorder)
+        run = self._laboratory.forward(workload=self._workload, seam=seam)
         return self._sum if self._is_sum and run.failure is None else score_of(run)
 
     def _noting(self, workload: Workload) -> Workload:

@@ -6,19 +6,18 @@ stood there have they been replaced; else they stand in other rows, as they were
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from gradflow.location import SiteTable
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.laboratory import Laboratory
 from gradflow.trace.data import Trace
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import REPLACING, is_inplace_name
-from gradflow.trace.recorder import Recorder
+from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
 
 __all__ = ["with_written_over"]
 
@@ -34,9 +33,9 @@ def with_written_over(
     rows = {row for row in rows if trace.name_of(row) in REPLACING}
     if not rows or not laboratory.has_values:
         return tuple(flows)
-    as_it_is = _Replacing(laboratory.sites, laboratory.before_write, rows)
-    laboratory.forward(recorder=as_it_is)
-    moved = _Replacing(laboratory.sites, laboratory.before_write, rows)
+    as_it_is = _Replacing(rows)
+    laboratory.forward(seam=as_it_is)
+    moved = _Replacing(rows)
     laboratory.forward_moved(target, moved)
     found = {row: _is_written_over(as_it_is.seen.get(row), moved.seen.get(row)) for row in rows}
     return tuple(replace(flow, writes_over=found.get(flow.operation)) for flow in flows)
@@ -75,41 +74,29 @@ def _moves(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return (one != other) & ~(one.isnan() & other.isnan())
 
 
-class _Replacing(Recorder):
+class _Replacing(Intervention):
     """Keeps what some operations were given and what they made of it."""
 
-    def __init__(self, sites: SiteTable, before_write: Callable[[torch.Tensor], None] | None, rows: set[int]) -> None:
-        super().__init__(sites, before_write)
+    def __init__(self, rows: set[int]) -> None:
         self.seen: dict[int, _Seen] = {}
         self._rows = rows
 
-    def record(
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        kind: int,
-        name: int,
-        text: str,
-    ) -> Any:
-        """Record and keep."""
-        if text not in REPLACING:
-            return super().record(func, args, kwargs, kind, name, text)
-        given = self._copies((*args, *kwargs.values()))
-        before = len(self.operations.name)
-        result = super().record(func, args, kwargs, kind, name, text)
-        row = len(self.operations.name) - 1
-        if row >= before and row in self._rows:
-            made = self._copies((result,) if isinstance(result, torch.Tensor) else args[:1])
+    def before(self, call: Call) -> Any:
+        """Keep what is given, which may be written to."""
+        if call.name in REPLACING:
+            call.memo = _copies(call.given)
+        return AS_IT_IS
+
+    def after(self, call: Call, result: Any) -> Any:
+        """Keep what was made of it."""
+        if call.memo is not None and call.row in self._rows:
+            made = _copies((result,) if isinstance(result, torch.Tensor) else call.arguments[:1])
             if len(made) == 1:
-                self.seen[row] = _Seen(name=text, site=self.operations.site[row], given=given, result=made[0])
+                self.seen[call.row] = _Seen(name=call.name, site=call.site, given=call.memo, result=made[0])
         return result
 
-    def _copies(self, values: Any) -> tuple[torch.Tensor, ...]:
-        self.suspended += 1
-        try:
-            with torch.no_grad():
-                found = [one for one in nested_tensors(values) if one.layout == torch.strided and not one.is_nested]
-                return tuple(one.detach().clone() for one in found)
-        finally:
-            self.suspended -= 1
+
+def _copies(values: Any) -> tuple[torch.Tensor, ...]:
+    with torch.no_grad():
+        found = [one for one in nested_tensors(values) if one.layout == torch.strided and not one.is_nested]
+        return tuple(one.detach().clone() for one in found)

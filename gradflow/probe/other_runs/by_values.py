@@ -16,8 +16,8 @@ from gradflow.probe.other_runs.other_values import with_other_values
 from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import EXITS
-from gradflow.trace.recorder import Recorder
 from gradflow.trace.run import Run
+from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
 
 __all__ = ["ValuesOfInput"]
 
@@ -53,10 +53,10 @@ class ValuesOfInput:
         first = laboratory.first_trace
         if first is not None and _has_exits(first):
             return True
-        recorder = Recorder(laboratory.sites, laboratory.before_write)
-        noting = _NotingTags(recorder)
+        count = _RowCount()
+        noting = _NotingTags(count)
         with noting:
-            run = laboratory.forward(recorder=recorder)
+            run = laboratory.forward(seam=count)
         return any(row < _end_of_model(run.trace) for row in noting.rows)
 
 
@@ -70,18 +70,29 @@ def _end_of_model(trace: Trace) -> int:
     return max((call.end_operation for call in trace.calls if call.parent < 0), default=len(trace))
 
 
+class _RowCount(Intervention):
+    """How many operations were recorded when the one began that runs now."""
+
+    value = 0
+
+    def before(self, call: Call) -> Any:
+        """Count."""
+        self.value = len(call.recorder.operations.name)
+        return AS_IT_IS
+
+
 class _NotingTags(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes how many operations were recorded when one ran that gives Python a value, or a size by values."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, count: _RowCount) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._recorder = recorder
+        self._count = count
         self.rows: list[int] = []
 
     def __torch_dispatch__(self, func: Any, kinds: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if not _DECIDING.isdisjoint(getattr(func, "tags", ())) and not _gives_the_same_without_data(func, args, kwargs):
-            self.rows.append(len(self._recorder.operations.name))
+            self.rows.append(self._count.value)
         return run_theirs(func, args, kwargs)
 
 

@@ -12,9 +12,10 @@ from collections.abc import Collection, Sequence
 import torch
 
 from gradflow.graph.dependence import Dependence, is_differentiable
-from gradflow.probe.comparing.checksums import ChecksumRecorder
+from gradflow.probe.comparing.checksummed import Checksummed
+from gradflow.probe.comparing.checksums import Checksums
 from gradflow.probe.differential import Alteration, differs, entries_of_change, moved, score_of
-from gradflow.probe.laboratory import Checksummed, Laboratory
+from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.outside.candidates import is_followed_by_autograd, may_come_from_outside
 from gradflow.source_place import place
 from gradflow.trace.data import Trace
@@ -42,11 +43,12 @@ def rows_entered_unseen(
     base = laboratory.checksummed_base()
     if score_of(base.run) != laboratory.first_score:
         return ()  # noise moves as well as the target does
-    recorder = ChecksumRecorder(laboratory.sites, laboratory.before_write)
-    run = laboratory.forward_altered(targets, recorder, _nudged)
+    sums = Checksums()
+    run = laboratory.forward_altered(targets, sums, _nudged)
     if run.unmoved:
         return ()
-    return tuple(row for row in _entered(base, dependence, recorder, targets) if row not in known)
+    entered = _entered(base, dependence, Checksummed(run=run, sums=sums), targets)
+    return tuple(row for row in entered if row not in known)
 
 
 def unseen_ways(
@@ -70,19 +72,19 @@ def unseen_ways(
 
 
 def _entered(
-    base: Checksummed, dependence: Dependence, changed: ChecksumRecorder, targets: Sequence[str]
+    base: Checksummed, dependence: Dependence, changed: Checksummed, targets: Sequence[str]
 ) -> tuple[int, ...]:
     trace = base.run.trace
     memory = {trace.values.memory[value] for name in targets for value in trace.layer_values.get(name, ())}
     moved_values = {value for value, lies_in in enumerate(trace.values.memory) if lies_in in memory}
-    entries = entries_of_change(base.recorder, base.recorder, changed, trace, moved_values)
+    entries = entries_of_change(base, base, changed, moved_values)
     return tuple(
         row
         for row in entries.rows
         if any(
             dependence.reaches[value] and is_differentiable(trace.dtype_of(value)) for value in trace.outputs_of(row)
         )
-        and _has_no_gradient(trace, row, moved_values, entries.differing, base.recorder, changed)
+        and _has_no_gradient(trace, row, moved_values, entries.differing, base.sums, changed.sums)
     )
 
 
@@ -91,8 +93,8 @@ def _has_no_gradient(
     row: int,
     moved_values: Collection[int],
     differing: frozenset[int],
-    base: ChecksumRecorder,
-    changed: ChecksumRecorder,
+    base: Checksums,
+    changed: Checksums,
 ) -> bool:
     """Whether what comes in there could have a gradient, and autograd does not follow it."""
     inputs = trace.inputs_of(row)

@@ -10,7 +10,6 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.together.halving import worth_trying
 from gradflow.trace.data import Trace
 from gradflow.trace.elsewhere.places import IN_TRANSFORM
-from gradflow.trace.recorder import Recorder
 
 __all__ = ["read_all_the_same", "unrecorded_parameters", "why_unrecorded"]
 
@@ -60,6 +59,5 @@ def read_all_the_same(laboratory: Laboratory, names: Sequence[str]) -> list[str]
 
 
 def _moves_the_score(laboratory: Laboratory, names: Sequence[str]) -> bool:
-    recorder = Recorder(laboratory.sites, laboratory.before_write)
-    run = laboratory.forward_all_moved(names, recorder)
+    run = laboratory.forward_all_moved(names)
     return score_of(run) != laboratory.first_score

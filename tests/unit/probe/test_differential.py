@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
@@ -229,32 +230,23 @@ def test_where_two_runs_part_the_decision_is_behind_it():
 
 
 class Row:
-    """Rows as a recorder keeps them, made by hand."""
+    """A run of which row ``i`` reads value ``i`` and makes value ``i + 1``, with its sums, made by hand."""
 
     def __init__(self, outputs: list[int], arguments: list[int] | None = None, names: list[str] | None = None) -> None:
         self.names = names or ["op"] * len(outputs)
-        unique = list(dict.fromkeys(self.names))
-        self._names = {name: number for number, name in enumerate(unique)}
-        self.output_sums = dict(enumerate(outputs))
-        self.argument_sums = dict(enumerate(arguments or [0] * len(outputs)))
-        self.outside_sums: dict[int, int] = {}
-        self.operations: Any = type(
-            "Columns", (), {"name": [self._names[name] for name in self.names], "site": [0] * len(outputs)}
+        self.operations: Any = SimpleNamespace(site=[0] * len(outputs))
+        self.run = SimpleNamespace(trace=self)
+        self.sums = SimpleNamespace(
+            output_sums=dict(enumerate(outputs)),
+            argument_sums=dict(enumerate(arguments or [0] * len(outputs))),
+            outside_sums={},
         )
 
-
-class Chain:
-    """A trace in which row ``i`` reads value ``i`` and makes value ``i + 1``."""
-
-    def __init__(self, rows: Row) -> None:
-        self.rows = rows
-        self.operations = rows.operations
-
     def __len__(self) -> int:
-        return len(self.rows.names)
+        return len(self.names)
 
     def name_of(self, row: int) -> str:
-        return self.rows.names[row]
+        return self.names[row]
 
     def inputs_of(self, row: int) -> tuple[int, ...]:
         return (row,)
@@ -264,7 +256,7 @@ class Chain:
 
 
 def compared(base: Row, changed: Row, again: Row | None = None, moved: tuple[int, ...] = ()) -> Entries:
-    return entries_of_change(base, again or base, changed, Chain(base), moved)  # type: ignore[arg-type]
+    return entries_of_change(base, again or base, changed, moved)  # type: ignore[arg-type]
 
 
 def test_a_change_that_was_handed_on_is_no_entry():

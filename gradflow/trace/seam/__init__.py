@@ -1,0 +1,1 @@
+"""What an experiment sees of a run, and may change."""
