@@ -20,10 +20,10 @@ from gradflow.load.module_tree import named_modules_in, named_parameters_in
 from gradflow.load.workload import Provenance
 from gradflow.location import SiteTable, SourceSpan
 from gradflow.program_warnings import warnings_as_without_gradflow
+from gradflow.torch_facts.settings_of_thread import set_grad_enabled
 
 __all__ = ["BuildObserver"]
 
-_set_grad_enabled = torch._C._set_grad_enabled
 # the parts of a tensor's class have no Python-visible type; the setter compares equal, it is not identical
 _requires_grad_setter: Any = torch.Tensor.requires_grad.__set__  # type: ignore[attr-defined]
 _requires_grad_method: Any = torch.Tensor.requires_grad_
@@ -63,7 +63,7 @@ class _NotingMode(TorchFunctionMode):
     ) -> Any:
         was_enabled = torch.is_grad_enabled()
         result = func(*args, **kwargs) if kwargs else func(*args)
-        if func is _set_grad_enabled:
+        if func is set_grad_enabled:
             # the end of a `with` block only puts back what was before
             if was_enabled and not args[0] and sys._getframe(1).f_code.co_name != "__exit__":
                 self.notes.grad_mode_site = self.notes.here()

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from gradflow.probe.audit_evidence import UnitCount
+from gradflow.torch_facts.function_modes import unseen
 from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
 from gradflow.trace.tables import Tables
 
@@ -63,6 +64,6 @@ def _is_countable(value: Any) -> bool:
 
 def _has_values(tensor: torch.Tensor, axis: int) -> torch.Tensor:
     """For each unit whether it is anything but zero somewhere; neither recorded nor seen by autograd."""
-    with torch._C.DisableTorchFunction(), torch.no_grad():
+    with unseen(), torch.no_grad():
         others = [dimension for dimension in range(tensor.dim()) if dimension != axis]
         return tensor.detach().abs().amax(dim=others) > 0

@@ -30,6 +30,7 @@ from gradflow.probe.outside.unrecorded import read_all_the_same, unrecorded_para
 from gradflow.probe.source.unrun_reads import find_unrun_read
 from gradflow.probe.unregistered import assignment_of
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
+from gradflow.torch_facts.module_machinery import NORMS_WITH_STATISTICS
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
 from gradflow.trace.state import StateKeeper
@@ -262,7 +263,7 @@ class _Examination:
         modules = [
             module
             for module in modules_in(self.laboratory.workload.model)
-            if not module.training and not isinstance(module, torch.nn.modules.batchnorm._NormBase)
+            if not module.training and not isinstance(module, NORMS_WITH_STATISTICS)
         ]
         if not names or not modules:
             return frozenset()

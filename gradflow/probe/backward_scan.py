@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.nn.modules._functions import BackwardHookFunction
 
 from gradflow.probe.autograd_walk import NODE_LIMIT, Node, link_operations, on_the_way, walk
 from gradflow.probe.cancellation import with_shares
@@ -19,6 +18,7 @@ from gradflow.probe.custom_backward import missing_return
 from gradflow.probe.dense_values import dense_values
 from gradflow.probe.evidence import ROUNDING, NodeFlow
 from gradflow.probe.last_nodes import NodeNote, with_ends
+from gradflow.torch_facts.module_machinery import BackwardHookFunction
 from gradflow.trace.conduct.whose_error import is_ours, our_error, run_theirs
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run

@@ -30,11 +30,11 @@ from gradflow.probe.gradient import gradients_at
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.lone_function import noise_like, size_of
 from gradflow.program_warnings import warnings_as_without_gradflow
+from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.trace.capture import Activation, activation_of, chosen_position
 from gradflow.trace.conduct.whose_error import reason_of, run_theirs
 from gradflow.trace.moving import why_unmovable, write
 from gradflow.trace.run import eager_compilation
-from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.trace.views import Views
 from gradflow.values import tensors_in
 

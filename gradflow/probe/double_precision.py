@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
 from gradflow.probe.autograd_walk import walk
+from gradflow.torch_facts.tensor_slots import method
 from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.operation_kinds import is_inplace_name
 from gradflow.values import mapped, tensors_in
@@ -31,7 +32,7 @@ _WIDE = {
 _WIDEST = frozenset(_WIDE.values())
 _CASTS: dict[str, Any] = {
     **dict.fromkeys(("float", "half", "bfloat16"), torch.Tensor.double),
-    **dict.fromkeys(("cfloat", "chalf"), vars(torch._C.TensorBase)["cdouble"]),
+    **dict.fromkeys(("cfloat", "chalf"), method("cdouble")),
 }
 
 

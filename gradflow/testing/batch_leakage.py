@@ -22,6 +22,7 @@ from gradflow.report import Report
 from gradflow.run_setting import recording_allowed
 from gradflow.testing.asserting import assertion
 from gradflow.testing.failure import GradientAssertionError
+from gradflow.torch_facts.module_machinery import BATCH_NORMS
 from gradflow.trace.conduct.whose_error import is_ours, our_error, run_theirs
 from gradflow.trace.failure import failure_of, model_raised
 from gradflow.trace.state import preserved
@@ -92,7 +93,7 @@ def assert_no_batch_leakage(model: torch.nn.Module, inputs: Any = None, *, outpu
 
 
 def _explanation(module: torch.nn.Module) -> str:
-    if not isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+    if not isinstance(module, BATCH_NORMS):
         return ""
     why = "it is in train mode" if module.training else "it tracks no running statistics"
     return (

@@ -1,14 +1,91 @@
-"""Torch's stack of function modes, of this thread."""
+"""The stack of function modes of a thread, and what is run past it.
+
+A mode that torch hands an operation to is off the stack, with all those above it, until it returns.
+"""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["is_on_stack"]
+__all__ = [
+    "all_taken_off",
+    "is_on_stack",
+    "is_only_one",
+    "modes_on_stack",
+    "on_stack",
+    "past_classes",
+    "put_on",
+    "take_off",
+    "unseen",
+]
+
+modes_on_stack: Callable[[], int] = torch._C._len_torch_function_stack
+"""How many there are."""
+
+unseen = torch._C.DisableTorchFunction
+"""``with unseen():`` nothing that runs is shown to a tensor class or to a function mode."""
+
+past_classes = torch._C.DisableTorchFunctionSubclass
+"""The same, but function modes do see it."""
+
+put_on: Callable[[Any], None] = torch._C._push_on_torch_function_stack
+_take_top: Callable[[], Any] = torch._C._pop_torch_function_stack
+_mode_at: Callable[[int], Any] = torch._C._get_function_stack_at
 
 
 def is_on_stack(mode: TorchFunctionMode) -> bool:
     """Whether a mode is anywhere on this thread's stack; not so while torch runs what it was handed."""
-    length = torch._C._len_torch_function_stack()
-    return any(torch._C._get_function_stack_at(i) is mode for i in range(length))
+    return any(_mode_at(place) is mode for place in range(modes_on_stack()))
+
+
+def is_only_one(mode: TorchFunctionMode) -> bool:
+    """Whether a mode is on this thread's stack, and no other one."""
+    return modes_on_stack() == 1 and _mode_at(0) is mode
+
+
+def take_off(mode: TorchFunctionMode) -> bool:
+    """Take a mode from wherever it is on this thread's stack; whether it was there.
+
+    The program may have put others on top that stay, as ``torch.set_default_device`` does.
+    """
+    above = []
+    found = False
+    while not found and modes_on_stack():
+        top = _take_top()
+        found = top is mode
+        if not found:
+            above.append(top)
+    for other in reversed(above):
+        put_on(other)
+    return found
+
+
+@contextlib.contextmanager
+def on_stack(mode: TorchFunctionMode) -> Iterator[None]:
+    """Put a mode on the stack where torch has put all of them aside, as it does during a backward pass."""
+    if is_on_stack(mode):
+        yield
+        return
+    put_on(mode)
+    try:
+        yield
+    finally:
+        take_off(mode)
+
+
+@contextlib.contextmanager
+def all_taken_off() -> Iterator[None]:
+    """Run without any function mode, and with all of them again afterwards."""
+    modes = []
+    while modes_on_stack():
+        modes.append(_take_top())
+    try:
+        yield
+    finally:
+        for mode in reversed(modes):
+            put_on(mode)

@@ -6,6 +6,7 @@ import inspect
 from types import FrameType
 
 from gradflow.location import is_machinery
+from gradflow.torch_facts.frames import decorated_function, hook_that_runs
 
 __all__ = ["is_in_hook", "is_in_torchs_module"]
 
@@ -19,9 +20,7 @@ def is_in_hook(frame: FrameType | None) -> bool:
     if frame is None or frame.f_back is None:
         return False
     caller = frame.f_back
-    if not caller.f_code.co_filename.endswith(_MODULE_FILE):
-        return False
-    hook = caller.f_locals.get("hook")
+    hook = hook_that_runs(caller)
     return getattr(getattr(hook, "__func__", hook), "__code__", None) is frame.f_code
 
 
@@ -29,7 +28,7 @@ def is_in_torchs_module(frame: FrameType | None) -> bool:
     """Whether a module is being called, and nothing but torch's own code runs inside that call."""
     while frame is not None and is_machinery(frame.f_code.co_filename):
         code = frame.f_code
-        if code.co_name == "decorate_context" and not _is_torchs(frame.f_locals.get("func")):
+        if code.co_name == "decorate_context" and not _is_torchs(decorated_function(frame)):
             return False
         if code.co_name == "_call_impl" and code.co_filename.endswith(_MODULE_FILE):
             return True

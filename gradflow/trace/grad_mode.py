@@ -13,11 +13,12 @@ from typing import Any
 import torch
 
 from gradflow.location import SiteTable, SourceSpan, character_column, is_machinery, own_directory
+from gradflow.torch_facts.frames import decorated_function
 from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.frames import is_in_torchs_module
 from gradflow.trace.tables import Tables
 
-__all__ = ["GradModes", "differentiates", "region_site"]
+__all__ = ["GradModes", "region_site"]
 
 _is_grad_enabled = torch.is_grad_enabled
 _SWITCHES = ("no_grad", "inference_mode", "set_grad_enabled")
@@ -33,9 +34,9 @@ def region_site(sites: SiteTable, frame: FrameType | None) -> int:
     here = frame
     wrapped: Callable[..., Any] | None = None
     while here is not None and is_machinery(here.f_code.co_filename):
-        if here.f_code.co_filename.endswith("_contextlib.py") and "func" in here.f_locals:
-            wrapped = here.f_locals["func"]
-            code = _code_of(wrapped)
+        if (function := decorated_function(here)) is not None:
+            wrapped = function
+            code = _code_of(function)
             if code is not None and (number := sites.number_within(code, _decorator_span)) >= 0:
                 return number
         here = here.f_back
@@ -86,12 +87,6 @@ def is_leaving() -> bool:
     while frame is not None and frame.f_code.co_filename.startswith(own_directory()):
         frame = frame.f_back
     return frame is not None and frame.f_code.co_name == "__exit__"
-
-
-def differentiates() -> bool:
-    """Whether a transform that computes derivatives is at work, such as `torch.func.grad`; `vmap` alone is none."""
-    kinds = torch._C._functorch.TransformType
-    return any(level.key() in (kinds.Grad, kinds.Jvp) for level in torch._C._functorch.get_interpreter_stack() or ())
 
 
 class GradModes(Tables):

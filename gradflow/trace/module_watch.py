@@ -13,15 +13,16 @@ from typing import Any
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+from gradflow.torch_facts.dispatch_modes import outside_dispatch
+from gradflow.torch_facts.module_machinery import CALLING
+from gradflow.torch_facts.transforms import is_in_transform
 from gradflow.trace.calls.unseen_call import UnseenCall
 from gradflow.trace.capture import Activation, activation_of, chosen_position
 from gradflow.trace.conduct.whose_error import stepping_aside
 from gradflow.trace.data import CallRow
 from gradflow.trace.elsewhere.places import IN_THREAD, IN_TRANSFORM
-from gradflow.trace.elsewhere.transforms import is_in_transform
 from gradflow.trace.moving import CannotMoveError, write
 from gradflow.trace.recorder import Recorder
-from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.values import tensors_in
 
 __all__ = ["ModuleWatch"]
@@ -196,11 +197,10 @@ class ModuleWatch:
 
 def _threads_inside_a_module() -> frozenset[int]:
     """The threads that run a module's forward right now."""
-    calling = torch.nn.Module._call_impl.__code__
     found = set()
     for thread, innermost in sys._current_frames().items():
         frame: FrameType | None = innermost
-        while frame is not None and frame.f_code is not calling:
+        while frame is not None and frame.f_code is not CALLING:
             frame = frame.f_back
         if frame is not None:
             found.add(thread)

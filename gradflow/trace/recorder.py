@@ -15,13 +15,13 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from gradflow.location import SiteTable
+from gradflow.torch_facts.sequence_numbers import next_sequence_number
+from gradflow.torch_facts.transforms import differentiates, is_in_transform
 from gradflow.trace.classify import Kind, classify
 from gradflow.trace.conduct.whose_error import is_ours, run_theirs, stepping_aside
 from gradflow.trace.data import Trace
 from gradflow.trace.elsewhere.noted import Elsewhere
-from gradflow.trace.elsewhere.transforms import is_in_transform
 from gradflow.trace.frames import is_in_hook
-from gradflow.trace.grad_mode import differentiates
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE
 from gradflow.trace.results.results import Results
@@ -33,7 +33,6 @@ from gradflow.trace.views import Views
 __all__ = ["Recorder"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
-_sequence_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
 _is_grad_enabled = torch.is_grad_enabled
 _Tensor = torch.Tensor
 _Parameter = torch.nn.Parameter
@@ -161,7 +160,7 @@ class Recorder(Results, TorchFunctionMode):
             site = self.sites.number(sys._getframe(2))
             call = self.call
             enabled = _is_grad_enabled()
-            before = _sequence_number()
+            before = next_sequence_number()
             inputs = read
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self.step_aside(error)
@@ -170,7 +169,7 @@ class Recorder(Results, TorchFunctionMode):
         if inputs is None:
             return result
         try:
-            after = _sequence_number()
+            after = next_sequence_number()
             if self.views.pending:
                 self.views.look()
             is_tensor = type(result) is _Tensor or isinstance(result, _Tensor)
@@ -308,7 +307,7 @@ class Recorder(Results, TorchFunctionMode):
             self.step_aside(error)
         if not is_followed:
             return run_theirs(function)
-        before = _sequence_number()
+        before = next_sequence_number()
         outer_region, outer_name = self.region, self.inside
         if inner:
             self._checkpoint_depth += 1

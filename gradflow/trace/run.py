@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from gradflow.load.lazy import is_uninitialised
 from gradflow.load.module_tree import modules_in, named_buffers_in, named_modules_in, named_parameters_in
 from gradflow.load.workload import Workload
 from gradflow.program_warnings import warnings_as_without_gradflow
+from gradflow.torch_facts.compiling import is_compiler_loaded
 from gradflow.trace.calls.own_call import calls_past_hooks
 from gradflow.trace.capture import Activation
 from gradflow.trace.conduct.whose_error import our_error, run_theirs
@@ -210,7 +210,7 @@ def eager_compilation() -> Iterator[None]:
 
     The first use of ``set_stance`` imports dynamo, which takes a second: only done when it is there already.
     """
-    if "torch._dynamo" not in sys.modules:
+    if not is_compiler_loaded():
         yield
         return
     with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,8 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from gradflow.location import SiteTable
+from gradflow.torch_facts.function_modes import modes_on_stack
+from gradflow.torch_facts.sequence_numbers import next_sequence_number
 from gradflow.trace.data import CallRow, OperationColumns, ValueColumns
 from gradflow.trace.leaf import is_made_of_itself
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
@@ -20,10 +22,8 @@ from gradflow.values import tensors_in
 
 __all__ = ["Tables"]
 
-_sequence_number: Callable[[], int] = torch.autograd._get_sequence_nr  # type: ignore[attr-defined]
 _is_grad_enabled = torch.is_grad_enabled
 _reference = weakref.ref
-_modes: Callable[[], int] = torch._C._len_torch_function_stack
 
 
 class Tables:
@@ -142,7 +142,7 @@ class Tables:
     def _new_value(self, tensor: torch.Tensor, producer: int, group: int = -1) -> int:
         values = self.values
         value = len(values.producer)
-        if type(tensor) in PLAIN_CLASSES and not _modes():
+        if type(tensor) in PLAIN_CLASSES and not modes_on_stack():
             requires = tensor.requires_grad
             # one tuple for all values of a shape; nested tensors may not give theirs, symbols are not to be looked up
             shape: tuple[int, ...] | None
@@ -245,7 +245,7 @@ class Tables:
         enabled = _is_grad_enabled()
         columns.mode.append(0 if enabled else self._region_mode())
         columns.region.append(-1 if enabled else self.region)
-        number = _sequence_number()
+        number = next_sequence_number()
         columns.sequence_start.append(number)
         columns.sequence_end.append(number)
         return row

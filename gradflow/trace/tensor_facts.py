@@ -6,14 +6,12 @@ shadow torch's. So the attributes are those of torch's own base class, read whil
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from typing import Any
-
 import torch
-from torch._ops import _len_torch_dispatch_stack_pre_dispatch
 from torch.nn.parameter import is_lazy
-from torch.utils._python_dispatch import _disable_current_modes
+
+from gradflow.torch_facts.function_modes import modes_on_stack, unseen
+from gradflow.torch_facts.tensor_slots import getter, is_alias_of, method
+from gradflow.torch_facts.transforms import is_wrapper
 
 __all__ = [
     "PLAIN_CLASSES",
@@ -28,7 +26,6 @@ __all__ = [
     "is_on_meta",
     "is_view",
     "lies_in",
-    "outside_dispatch",
     "passes_gradient",
     "requires_grad",
     "retains_grad",
@@ -36,7 +33,6 @@ __all__ = [
     "shares_memory",
     "storage_of",
     "storage_pointer",
-    "unseen",
     "version_of",
 ]
 
@@ -49,23 +45,11 @@ SCALARS = frozenset({
 })  # fmt: skip
 """What an operation is given besides tensors, and what holds none."""
 
-_BASE: dict[str, Any] = dict(vars(torch._C.TensorBase))
-_DTYPE, _REQUIRES_GRAD, _IS_LEAF = (_BASE[name].__get__ for name in ("dtype", "requires_grad", "is_leaf"))
-_SHAPE, _GRAD, _RETAINS = (_BASE[name].__get__ for name in ("shape", "grad", "retains_grad"))
-_VERSION, _IS_NESTED, _IS_META = (_BASE[name].__get__ for name in ("_version", "is_nested", "is_meta"))
-_VIEW_BASE = _BASE["_base"].__get__
-_SIZE, _DIM, _IS_VIEW, _STORAGE = (_BASE[name] for name in ("size", "dim", "_is_view", "untyped_storage"))
-_IS_INFERENCE = _BASE["is_inference"]
-_functorch = torch._C._functorch
-# compares the storages themselves, so that it can tell those apart too that are empty or have no address
-_is_alias_of: Any = torch._C._is_alias_of  # type: ignore[attr-defined]
-_modes_aside: Any = _disable_current_modes
-_function_modes: Any = torch._C._len_torch_function_stack
-_dispatch_modes: Any = torch._C._len_torch_dispatch_stack
-_modes_before_dispatch: Any = _len_torch_dispatch_stack_pre_dispatch
-
-unseen = torch._C.DisableTorchFunction
-"""``with unseen():`` nothing that runs is shown to a tensor class or to a function mode."""
+_DTYPE, _REQUIRES_GRAD, _IS_LEAF = map(getter, ("dtype", "requires_grad", "is_leaf"))
+_SHAPE, _GRAD, _RETAINS = map(getter, ("shape", "grad", "retains_grad"))
+_VERSION, _IS_NESTED, _IS_META, _VIEW_BASE = map(getter, ("_version", "is_nested", "is_meta", "_base"))
+_SIZE, _DIM, _IS_VIEW, _STORAGE = map(method, ("size", "dim", "_is_view", "untyped_storage"))
+_IS_INFERENCE = method("is_inference")
 
 
 def is_on_meta(tensor: torch.Tensor) -> bool:
@@ -129,7 +113,7 @@ def passes_gradient(tensor: torch.Tensor) -> bool:
 
 def is_view(tensor: torch.Tensor) -> bool:
     """Whether autograd calls a tensor a view of another one."""
-    if type(tensor) in PLAIN_CLASSES and not _function_modes():
+    if type(tensor) in PLAIN_CLASSES and not modes_on_stack():
         return bool(tensor._is_view())  # asked for the result of every operation: nobody is there to see it
     with unseen():
         return bool(_IS_VIEW(tensor))
@@ -137,7 +121,7 @@ def is_view(tensor: torch.Tensor) -> bool:
 
 def base_of(tensor: torch.Tensor) -> torch.Tensor | None:
     """``tensor._base``: what autograd calls a tensor a view of, which an operation may have made and kept to itself."""
-    if type(tensor) in PLAIN_CLASSES and not _function_modes():
+    if type(tensor) in PLAIN_CLASSES and not modes_on_stack():
         return tensor._base  # asked for the result of every second operation
     with unseen():
         found: torch.Tensor | None = _VIEW_BASE(tensor)
@@ -147,7 +131,7 @@ def base_of(tensor: torch.Tensor) -> torch.Tensor | None:
 def shares_memory(tensor: torch.Tensor, other: torch.Tensor) -> bool:
     """Whether two tensors lie in one storage; not so where one of them has none."""
     try:
-        return bool(_is_alias_of(tensor, other))
+        return bool(is_alias_of(tensor, other))
     except (RuntimeError, NotImplementedError):
         return False
 
@@ -166,9 +150,7 @@ def lies_in(tensor: torch.Tensor, other: torch.Tensor) -> bool:
 def has_memory_of_torch(tensor: torch.Tensor) -> bool:
     """Whether a tensor's own storage is where its numbers lie: not so of one that wraps another tensor."""
     is_torchs_own = type(tensor) in PLAIN_CLASSES or type(tensor).__torch_dispatch__ == torch.Tensor.__torch_dispatch__
-    return is_torchs_own and not (
-        _functorch.is_functorch_wrapped_tensor(tensor) or _functorch.is_legacy_batchedtensor(tensor)
-    )
+    return is_torchs_own and not is_wrapper(tensor)
 
 
 def storage_of(tensor: torch.Tensor) -> int:
@@ -218,20 +200,4 @@ def has_readable_numbers(tensor: torch.Tensor) -> bool:
         return False
     is_torchs_own = type(tensor).__torch_dispatch__ == torch.Tensor.__torch_dispatch__
     with unseen():
-        return (is_torchs_own or bool(_IS_NESTED(tensor))) and not (
-            _IS_META(tensor)
-            or _functorch.is_functorch_wrapped_tensor(tensor)
-            or _functorch.is_legacy_batchedtensor(tensor)
-        )
-
-
-@contextlib.contextmanager
-def outside_dispatch() -> Iterator[None]:
-    """Compute with a tensor of the program: no tensor class and no mode of the program or of torch sees it."""
-    with unseen():
-        # asked first, because to find out costs little, and to put all modes aside does not
-        if not (_dispatch_modes() or _modes_before_dispatch()):
-            yield
-            return
-        with _modes_aside():
-            yield
+        return (is_torchs_own or bool(_IS_NESTED(tensor))) and not (_IS_META(tensor) or is_wrapper(tensor))

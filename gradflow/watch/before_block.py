@@ -7,10 +7,9 @@ from dataclasses import replace
 from types import FrameType
 from typing import Any
 
-import torch
-
 from gradflow.graph.dependence import analyse, is_differentiable
 from gradflow.report import Report
+from gradflow.torch_facts.function_modes import unseen
 from gradflow.watch.ended_by import amended
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question, questions_in
@@ -94,7 +93,7 @@ def _from_frame(observation: Observation, question: Question, frame: FrameType) 
     span = observation.trace.site_span(question.site)
     if span is None or span.path != frame.f_code.co_filename:
         return ()
-    with contextlib.ExitStack() as stack, torch._C.DisableTorchFunction():
+    with contextlib.ExitStack() as stack, unseen():
         after = frame_scope(frame, span, stack)
         if after.scope is None:
             return ()

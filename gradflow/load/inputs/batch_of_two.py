@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from gradflow.load.inputs.random_input import GUESSED_BYTES, bytes_of, random_tensor
 from gradflow.load.quiet import quietly
 from gradflow.load.trial.bounded import runs_without_data
 from gradflow.load.trial.counting import Counting, TooMuchError
 from gradflow.load.trial.twin import NoTwinError, twin_without_data
+from gradflow.torch_facts.module_machinery import BATCH_NORMS
 
 __all__ = ["normalises_batches", "two_samples"]
 
@@ -23,7 +23,7 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 def normalises_batches(model: nn.Module) -> bool:
     """Whether some batch norm takes mean and variance from the batch, and not from what it has seen before."""
     return any(
-        isinstance(module, _BatchNorm)
+        isinstance(module, BATCH_NORMS)
         and (module.training or (module.running_mean is None and module.running_var is None))
         for module in model.modules()
     )

@@ -17,6 +17,7 @@ from gradflow.load.scores.score_function import call_score_function, span_of_sco
 from gradflow.load.selector import Selector, parse_selector
 from gradflow.load.workload import Objective, Workload
 from gradflow.spelled import Spelled
+from gradflow.torch_facts.function_modes import unseen
 
 __all__ = ["with_loss"]
 
@@ -155,7 +156,7 @@ def _weighted_sum(tensor: torch.Tensor, number: int) -> torch.Tensor:
     """The sum with normally distributed weights, scaled so that the size of the output does not matter."""
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor)
-    with torch._C.DisableTorchFunction(), torch.no_grad():
+    with unseen(), torch.no_grad():
         generator = torch.Generator().manual_seed(_SEED + number)
         count = tensor.numel()
         weights = torch.randn(count, generator=generator).div_(count**0.5).reshape(tensor.shape)

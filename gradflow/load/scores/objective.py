@@ -17,6 +17,7 @@ from gradflow.load.scores.score_function import call_score_function, span_of_sco
 from gradflow.load.selector import Selector, parse_selector
 from gradflow.load.workload import Objective
 from gradflow.spelled import Spelled
+from gradflow.torch_facts.function_modes import unseen
 
 __all__ = ["make_objective"]
 
@@ -160,7 +161,7 @@ def _ranked(tensor: torch.Tensor, where: str, rank: int) -> Scored:
         )
     if rank > tensor.shape[1]:
         raise ScoreError(f"`top{rank}` does not exist: `{where}` has {tensor.shape[1]} classes")
-    with torch._C.DisableTorchFunction():
+    with unseen():
         order = torch.argsort(tensor[0].detach(), descending=True, stable=True)
         index = int(order[rank - 1])
     scored, name, _ = _of_class(tensor, where, index)
@@ -194,7 +195,7 @@ def _place_of_largest(first: torch.Tensor) -> tuple[int, ...] | None:
     The score is then taken by indexing, so that of several equal entries one gets the gradient, as a class score does.
     """
     try:
-        with torch._C.DisableTorchFunction():
+        with unseen():
             flat = int(first.detach().argmax())
     except (RuntimeError, NotImplementedError):  # meta and fake tensors have no values
         return None

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch.utils import _pytree
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from gradflow.torch_facts.dispatch_modes import TorchDispatchMode
+from gradflow.torch_facts.trees import tree_leaves, tree_map_only
 
 __all__ = ["MOST_BYTES", "MOST_OPERATIONS", "MOST_WORK", "Counting", "TooMuchError", "without_data"]
 
@@ -82,7 +83,7 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def without_data(value: Any) -> Any:
     """Arguments of a call with tensors of the same shapes on torch's meta device."""
-    return _pytree.tree_map_only(torch.Tensor, _emptied, value)
+    return tree_map_only(torch.Tensor, _emptied, value)
 
 
 def _emptied(tensor: torch.Tensor) -> torch.Tensor:
@@ -94,7 +95,7 @@ def _names_a_device(func: Any) -> bool:
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:
-    return [one for one in _pytree.tree_leaves(value) if isinstance(one, torch.Tensor) and one.layout == torch.strided]
+    return [one for one in tree_leaves(value) if isinstance(one, torch.Tensor) and one.layout == torch.strided]
 
 
 def _result_without_data(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy
 import torch
 
+from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import BLANK
 from gradflow.trace.seam.intervention import Call, Intervention
 from gradflow.trace.tables import Tables
-from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.values import tensors_in
 
 __all__ = ["Checksums"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import torch
 
-from gradflow.trace.tensor_facts import outside_dispatch
+from gradflow.torch_facts.dispatch_modes import outside_dispatch
 
 __all__ = ["SavedValues"]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from gradflow.torch_facts.function_modes import unseen
 from gradflow.values import mapped, tensors_in
 
 __all__ = ["has_slope_of_its_own", "takes_infinity"]
@@ -65,7 +66,7 @@ def _replayed(
         return changed(part.detach().double()) if _has_numbers(part) else part.detach().clone()
 
     try:
-        with torch.random.fork_rng(devices=_devices((args, dict(kwargs)))), torch._C.DisableTorchFunction():
+        with torch.random.fork_rng(devices=_devices((args, dict(kwargs)))), unseen():
             made = func(*mapped(args, copied), **mapped(dict(kwargs), copied))
     except Exception:  # noqa: BLE001  (a copy is not always what an operation wants: then nothing is known)
         return None

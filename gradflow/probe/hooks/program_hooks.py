@@ -16,10 +16,11 @@ from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import named_modules_in, named_parameters_in
 from gradflow.location import SourceSpan, span_of
 from gradflow.probe.class_source import parse_file, span_of_node
+from gradflow.torch_facts.tensor_slots import getter
 
 __all__ = ["PlacedHook", "code_of", "definition_of", "hooks_on", "left_out", "registration_of"]
 
-_hooks_of_tensor: Any = vars(torch._C.TensorBase)["_backward_hooks"].__get__
+_hooks_of_tensor = getter("_backward_hooks")
 _OF_MODULES = ("_backward_hooks", "_backward_pre_hooks")
 
 

@@ -15,13 +15,13 @@ from typing import Any, Literal, Self
 
 import torch
 import torch.utils.checkpoint
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradflow.location import SiteTable
 from gradflow.probe.dense_values import dense_values
 from gradflow.probe.facts.backward_draws import BackwardDraws
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory
+from gradflow.torch_facts.dispatch_modes import TorchDispatchMode
 from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.state.settings import generator_states, seed_generators
 

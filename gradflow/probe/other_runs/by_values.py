@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradflow.load.trial.counting import without_data
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.other_values import with_other_values
+from gradflow.torch_facts.dispatch_modes import TorchDispatchMode
 from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import EXITS

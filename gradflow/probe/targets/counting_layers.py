@@ -16,10 +16,11 @@ from gradflow.graph.dependence import analyse
 from gradflow.graph.ways_to_score import upstream_of
 from gradflow.load.module_tree import modules_in
 from gradflow.probe.autograd_walk import link_operations
+from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.trace.auto_layer import Candidates
 from gradflow.trace.data import Trace
 from gradflow.trace.run import Run
-from gradflow.trace.tensor_facts import is_leaf, outside_dispatch
+from gradflow.trace.tensor_facts import is_leaf
 from gradflow.values import tensors_in
 
 __all__ = ["choose_counting_layer"]

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 
 from gradflow.torch_facts.function_modes import is_on_stack
+from gradflow.torch_facts.tensor_slots import MAKING_SUBCLASSES
 from gradflow.trace.conduct.replacing import replace
 from gradflow.trace.conduct.whose_error import run_theirs
 
@@ -30,7 +31,7 @@ class _Noting(Protocol):
 def record_subclasses(stack: contextlib.ExitStack, noting: _Noting) -> None:
     """Note each call of the two as one operation, for as long as ``stack`` is open."""
     replace(stack, torch.Tensor, "as_subclass", _recorded_as_subclass(noting))
-    replace(stack, torch.Tensor, "_make_subclass", staticmethod(_recorded_make_subclass(noting)))
+    replace(stack, *MAKING_SUBCLASSES, staticmethod(_recorded_make_subclass(noting)))
 
 
 def _recorded_as_subclass(noting: _Noting) -> Callable[..., Any]:
@@ -46,7 +47,7 @@ def _recorded_as_subclass(noting: _Noting) -> Callable[..., Any]:
 
 
 def _recorded_make_subclass(noting: _Noting) -> Callable[..., Any]:
-    original = torch.Tensor._make_subclass
+    original = getattr(*MAKING_SUBCLASSES)
 
     def _make_subclass(*args: Any, **kwargs: Any) -> Any:
         is_plain = len(args) > 1 and issubclass(type(args[1]), torch.Tensor)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch.overrides import TorchFunctionMode
 
+from gradflow.torch_facts.transforms import is_in_transform
 from gradflow.trace.classify import Kind, classify
 from gradflow.trace.conduct.whose_error import is_ours, run_theirs
-from gradflow.trace.elsewhere.transforms import is_in_transform
 from gradflow.trace.seam.intervention import Call, Intervention, carry_out
 
 if TYPE_CHECKING:

@@ -12,15 +12,16 @@ import contextlib
 import functools
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import _disable_current_modes
 
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
+from gradflow.torch_facts.dispatch_modes import outside_torch
+from gradflow.torch_facts.function_modes import unseen
 from gradflow.trace.conduct.replacing import replace
 from gradflow.trace.conduct.turns import Turn
 from gradflow.trace.conduct.whose_error import run_theirs
@@ -36,19 +37,6 @@ __all__ = ["StateKeeper", "preserved"]
 COPIED_BEFOREHAND_BYTES = 64 * 1024**2
 
 
-@contextlib.contextmanager
-def _unseen() -> Iterator[None]:
-    """Tensor operations in here are not recorded by autograd, by function modes or by dispatch modes."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch._C.DisableTorchFunction())
-        if torch._C._len_torch_dispatch_stack():
-            stack.enter_context(_disable_current_modes())
-        # leaving it puts the grad mode back as well
-        stack.enter_context(torch._C._InferenceMode(False))
-        torch._C._set_grad_enabled(False)
-        yield
-
-
 class StateKeeper:
     """Knows how a model, its inputs and torch were found, and can put them back. Made by :func:`preserved`."""
 
@@ -56,7 +44,7 @@ class StateKeeper:
         self._model = model
         self._settings = Settings()
         self._random = RandomState()
-        with _unseen():
+        with outside_torch():
             inputs = list(tensors)
             self._objects = ObjectStates([model, inputs])
             self._surroundings = Surroundings(self._objects.functions, self._objects.classes)
@@ -89,11 +77,11 @@ class StateKeeper:
         Tensors that share memory with nothing that belongs to the model or its inputs are ignored.
         """
         if isinstance(value, Tensor):
-            with torch._C.DisableTorchFunction():
+            with unseen():
                 storage = memory_of(value)
             memory = None if storage is None else self._memories.get(storage._cdata)
             if memory is not None and not memory.is_saved and not memory.is_late:
-                with _unseen():
+                with outside_torch():
                     memory.is_late = any(state.is_written for state in self._states_in[memory])
                     memory.save()
         elif isinstance(value, (list, tuple)):
@@ -112,7 +100,7 @@ class StateKeeper:
         @functools.wraps(backward)
         def announced(*args: Any, **kwargs: Any) -> None:
             if threading.get_ident() == thread:
-                with _unseen():
+                with outside_torch():
                     for state in self._grads:
                         if state.memory is not None:
                             state.memory.save()
@@ -137,7 +125,7 @@ class StateKeeper:
         training flags, ``requires_grad`` of leaves and global settings stay as the block has set them; a history that
         a run has written into a buffer ends, as the graph of that run may be freed.
         """
-        with _unseen():
+        with outside_torch():
             histories = (state.forget_history for state in self._tensors)
             do_each((self._objects.rewind, self._surroundings.restore, self._restore_values, *histories))
         self._random.restore()
@@ -151,7 +139,7 @@ class StateKeeper:
             steps.callback(self._restore_model)
 
     def _restore_model(self) -> None:
-        with _unseen():
+        with outside_torch():
             hooks = (state.restore_hooks for state in self._tensors)
             steps = (self._objects.restore, self._surroundings.restore, self._restore_values, *hooks)
             do_each((*steps, self._restore_autograd))

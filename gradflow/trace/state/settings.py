@@ -8,9 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn.modules import module as torch_module
 
-from gradflow.trace.state.flags import Setting, settings_by_pairs
+from gradflow.torch_facts import saved_tensor_hooks
+from gradflow.torch_facts.flags import Setting, settings_by_pairs
+from gradflow.torch_facts.module_machinery import global_hook_tables, machinery
+from gradflow.torch_facts.settings_of_thread import default_device, print_options, set_grad_enabled, uses_autocast
 
 __all__ = ["RandomState", "Settings", "generator_states", "seed_generators", "torch_generator_states"]
 
@@ -88,11 +90,6 @@ def seed_generators(seed: int) -> None:
         numpy.random.seed(seed)
 
 
-def _default_device() -> torch.device | None:
-    context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
-    return None if context is None else context.device
-
-
 def _autocast(device_type: str) -> Setting:
     def read() -> tuple[bool, torch.dtype]:
         return torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
@@ -104,21 +101,10 @@ def _autocast(device_type: str) -> Setting:
     return Setting(read, write)
 
 
-def _saved_tensor_hooks() -> Any:
-    return torch._C._autograd._top_saved_tensors_default_hooks(False)
-
-
-def _reset_saved_tensor_hooks(found: Any) -> None:
-    while (top := _saved_tensor_hooks()) is not None and top != found:
-        torch._C._autograd._pop_saved_tensors_default_hooks()
-    if top is None and found is not None:
-        torch._C._autograd._push_saved_tensors_default_hooks(*found)
-
-
 _SETTINGS = (
-    Setting(torch.is_grad_enabled, torch._C._set_grad_enabled),
+    Setting(torch.is_grad_enabled, set_grad_enabled),
     Setting(torch.get_default_dtype, torch.set_default_dtype),
-    Setting(_default_device, torch.set_default_device),
+    Setting(default_device, torch.set_default_device),
     Setting(
         lambda: (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()),
         lambda found: torch.use_deterministic_algorithms(found[0], warn_only=found[1]),
@@ -131,14 +117,12 @@ _SETTINGS = (
     Setting(torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
     _autocast("cpu"),
     _autocast("cuda"),
-    Setting(_saved_tensor_hooks, _reset_saved_tensor_hooks),
-    Setting(lambda: dict(vars(torch._tensor_str.PRINT_OPTS)), vars(torch._tensor_str.PRINT_OPTS).update),
+    Setting(saved_tensor_hooks.top_hooks, saved_tensor_hooks.put_back),
+    Setting(lambda: dict(print_options()), print_options().update),
     *settings_by_pairs(),
 )
 
-_GLOBAL_HOOKS = tuple(
-    hooks for name, hooks in vars(torch_module).items() if name.startswith("_global_") and isinstance(hooks, dict)
-)
+_GLOBAL_HOOKS = tuple(global_hook_tables().values())
 
 
 class Settings:
@@ -154,7 +138,7 @@ class Settings:
     def __init__(self) -> None:
         self._found = [setting.read() for setting in _SETTINGS]
         self._global_hooks = [dict(hooks) for hooks in _GLOBAL_HOOKS]
-        self._is_full_backward_hook = torch_module._global_is_full_backward_hook
+        self._is_full_backward_hook = machinery._global_is_full_backward_hook
 
     def restore(self) -> None:
         """Put back every setting that is not as it was found."""
@@ -165,7 +149,7 @@ class Settings:
             if list(hooks.items()) != list(found_hooks.items()):
                 hooks.clear()
                 hooks.update(found_hooks)
-        torch_module._global_is_full_backward_hook = self._is_full_backward_hook
-        if torch._C._is_any_autocast_enabled():
+        machinery._global_is_full_backward_hook = self._is_full_backward_hook
+        if uses_autocast():
             # casts of the weights that the run has cached would keep its graph alive inside the caller's autocast block
             torch.clear_autocast_cache()

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+
+from gradflow.torch_facts.versions import is_traceable_wrapper_subclass, set_versions
 
 __all__ = ["Memory", "TensorState", "has_values", "memory_of", "restore_versions", "wrapped_tensors"]
 
@@ -157,4 +158,4 @@ def restore_versions(states: Iterable[TensorState]) -> None:
     if written:
         tensors = tuple(state.tensor for state in written)
         versions = tuple(state.version for state in written if state.version is not None)
-        torch._C._autograd._unsafe_set_version_counter(tensors, versions)
+        set_versions(tensors, versions)

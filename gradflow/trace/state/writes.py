@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from gradflow.torch_facts.dispatch_modes import TorchDispatchMode
+from gradflow.torch_facts.operators import schemas_of
 from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.state.written_arguments import written_arguments
 
@@ -51,20 +52,12 @@ def _may_write_to_parameters(function: Any, args: tuple[Any, ...], kwargs: Mappi
 
 
 def _written_by_schema(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Any]:
-    for schema in _schemas_of(function):
+    for schema in schemas_of(function):
         for position, argument in enumerate(schema.arguments if schema.is_mutable else ()):
             if argument.alias_info is not None and argument.alias_info.is_write:
                 value = args[position] if position < len(args) else kwargs.get(argument.name)
                 if value is not None:
                     yield value
-
-
-def _schemas_of(function: Any) -> Iterator[Any]:
-    """Those of an operation of the dispatcher: of one, or of all that have the name where it is not known yet which."""
-    if isinstance(function, torch._ops.OpOverload):
-        yield function._schema
-    elif isinstance(function, torch._ops.OpOverloadPacket):
-        yield from (getattr(function, name)._schema for name in function.overloads())  # type: ignore[no-untyped-call]
 
 
 class _Announcing(TorchDispatchMode):  # type: ignore[no-untyped-call]

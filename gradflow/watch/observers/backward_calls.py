@@ -17,6 +17,8 @@ import torch
 
 from gradflow.probe.evidence import Measured
 from gradflow.torch_facts.differentiated import items_of
+from gradflow.torch_facts.saved_tensor_hooks import PUSHING
+from gradflow.torch_facts.transforms import is_in_transform
 from gradflow.trace.conduct.raised_by import is_own_raise
 from gradflow.trace.conduct.their_exceptions import text_of, traceback_of
 from gradflow.trace.failure import innermost_place
@@ -63,8 +65,7 @@ class BackwardCalls:
                 watch = functools.partial(self._watch, name)
                 self._put_on(stack, torch.autograd, name, around(watch, getattr(torch.autograd, name)))
             self._put_on(stack, torch.Tensor, "backward", around(self._announce, torch.Tensor.backward))
-            push = torch._C._autograd._push_saved_tensors_default_hooks
-            replace(stack, torch._C._autograd, "_push_saved_tensors_default_hooks", around(self._note_packing, push))
+            replace(stack, *PUSHING, around(self._note_packing, getattr(*PUSHING)))
             yield
 
     def _put_on(self, stack: contextlib.ExitStack, owner: Any, name: str, function: Callable[..., Any]) -> None:
@@ -229,7 +230,7 @@ def _are_zero(seeds: Sequence[torch.Tensor]) -> bool:
 
 def _is_internal(caller: FrameType | None) -> bool:
     """Whether torch asks for its own purposes (`torch.func`, `jacobian`), or numbers cannot be read now."""
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    if is_in_transform():
         return True
     path = caller.f_code.co_filename if caller is not None else ""
     return path.startswith(_TORCH) and not path.endswith("_tensor.py")

@@ -16,7 +16,7 @@ __all__ = ["accepts_nothing", "caller_of", "is_guard", "is_within_torch", "only_
 
 
 _OWN = own_directory()
-_IN_BETWEEN = {torch.overrides.__file__, torch._tensor.__file__}
+_IN_BETWEEN = {torch.overrides.__file__, torch.Tensor.backward.__code__.co_filename}
 """Torch's own files through which a method of a tensor comes to a mode, whoever has called it."""
 
 

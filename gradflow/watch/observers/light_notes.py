@@ -15,8 +15,8 @@ from gradflow.probe.autograd_walk import Node
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.last_nodes import NodeNote
 from gradflow.probe.node_facts import NodeFacts
+from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.torch_facts.node_kind import kind_of
-from gradflow.trace.tensor_facts import outside_dispatch
 from gradflow.watch.observers.magnitude import Magnitude, magnitude_of, resolved
 
 __all__ = ["LightNotes"]

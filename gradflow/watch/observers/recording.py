@@ -12,9 +12,12 @@ from typing import Any
 import torch
 
 from gradflow.location import SiteTable
+from gradflow.torch_facts.dispatch_modes import outside_dispatch
+from gradflow.torch_facts.function_modes import on_stack
+from gradflow.torch_facts.tensor_slots import getter, setter
+from gradflow.torch_facts.transforms import differentiates, is_in_transform
 from gradflow.trace.classify import Kind
 from gradflow.trace.conduct.their_exceptions import text_of
-from gradflow.trace.grad_mode import differentiates
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.operation_kinds import FROM_ARRAYS, VALUE_EXITS
 from gradflow.trace.recorder import Recorder
@@ -22,7 +25,6 @@ from gradflow.trace.results.results import Beside
 from gradflow.trace.tensor_facts import (
     dtype_of,
     is_leaf,
-    outside_dispatch,
     requires_grad,
     version_of,
 )
@@ -32,14 +34,11 @@ from gradflow.watch.observers.aside import Aside, Operation, leave_out_this_fram
 from gradflow.watch.observers.asked.reads import GradReads
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
-from gradflow.watch.observers.presence import on_stack
 from gradflow.watch.observers.torchs_own import torchs_own
 
 __all__ = ["ProgramRecorder"]
 
-_GRAD_GET: Any = vars(torch._C.TensorBase)["grad"].__get__
-_GRAD_SET: Any = vars(torch._C.TensorBase)["grad"].__set__
-_FLAG_SET: Any = vars(torch._C.TensorBase)["requires_grad"].__set__
+_GRAD_GET, _GRAD_SET, _FLAG_SET = getter("grad"), setter("grad"), setter("requires_grad")
 _INDEX = torch.Tensor.__getitem__
 _PARTS_KEPT = 100
 _SUM_OF_SCORES = "sum of the scores"
@@ -49,7 +48,6 @@ _HANDED_THROUGH = frozenset({
 })  # fmt: skip
 """Operations that may return the very tensor that they were given."""
 _LOW = (torch.float16, torch.bfloat16)
-_transform_stack = torch._C._functorch.peek_interpreter_stack
 
 
 class ProgramRecorder(Recorder):
@@ -159,7 +157,7 @@ class ProgramRecorder(Recorder):
         kind, name, text = self._kinds.get(func) or self._classify(func)
         if kind == Kind.IGNORE:
             return operation(*args, **kwargs)
-        if _transform_stack() is not None:
+        if is_in_transform():
             self.is_differentiated = self.is_differentiated or differentiates()
             return operation(*args, **kwargs)
         if kind == Kind.GRAD_MODE:

@@ -16,7 +16,7 @@ import torch
 from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.probe.custom_backward import function_spans
 from gradflow.program_warnings import warnings_as_without_gradflow
-from gradflow.torch_facts.function_modes import is_on_stack
+from gradflow.torch_facts.function_modes import is_on_stack, take_off
 from gradflow.trace.conduct.their_exceptions import attribute_of, text_of, traceback_of
 from gradflow.trace.failure import innermost_place, way_of
 from gradflow.trace.patches import watched
@@ -31,7 +31,6 @@ from gradflow.watch.observers.modules.module_calls import ModuleCalls
 from gradflow.watch.observers.modules.plain_tensors import PlainTensors
 from gradflow.watch.observers.modules.uncalled import explain_uncalled
 from gradflow.watch.observers.optimizers import OptimizerWatch
-from gradflow.watch.observers.presence import take_off
 from gradflow.watch.observers.recording import ProgramRecorder
 from gradflow.watch.observers.special_calls.compiled import CompiledCalls
 from gradflow.watch.observers.special_calls.swapped_tensors import SwappedTensors

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from gradflow.probe.autograd_walk import Node, walk
+from gradflow.torch_facts.function_modes import past_classes
 from gradflow.trace.tensor_facts import is_leaf
 from gradflow.watch.post_mortem.look import is_module, is_tensor, unwrapped
 
@@ -36,7 +37,7 @@ Holds = Callable[[Any], bool | None]
 
 def grad_fn_of(tensor: torch.Tensor) -> Node | None:
     """``grad_fn``; ``None`` also where torch refuses to tell, as of some views that were written to."""
-    with torch._C.DisableTorchFunctionSubclass():
+    with past_classes():
         try:
             return tensor.grad_fn
         except RuntimeError:
@@ -145,7 +146,7 @@ def _is_filled(cell: Any) -> bool:
 
 def describe(tensor: torch.Tensor) -> str:
     """A tensor in a few words: shape, type, and where it stands in autograd."""
-    with torch._C.DisableTorchFunctionSubclass():
+    with past_classes():
         shape = f"[{', '.join(map(str, tensor.shape))}]" if tensor.dim() else "scalar"
         kind = str(tensor.dtype).removeprefix("torch.")
         node = grad_fn_of(tensor)

@@ -6,10 +6,9 @@ import platform
 from collections.abc import Callable, Iterator
 from importlib import metadata
 
-import torch
-
 import gradflow
 from gradflow.report import Environment, Report, Score, Target
+from gradflow.torch_facts.function_modes import unseen
 from gradflow.trace.conduct.their_exceptions import is_one, text_of
 from gradflow.watch.explaining import findings_in
 from gradflow.watch.finding import Finding
@@ -71,7 +70,7 @@ def _findings(error: BaseException) -> tuple[Finding, ...]:
     message = text_of(error)
     for kinds, said, rule in _RULES:
         if is_one(error, *kinds) and said in message:
-            with torch._C.DisableTorchFunction(), aftermath_of(error) as after:
+            with unseen(), aftermath_of(error) as after:
                 found = rule(after)
             if found:
                 return found

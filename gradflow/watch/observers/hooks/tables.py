@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import Any
 
-import torch
+from gradflow.torch_facts.module_machinery import GATHERING
 
 __all__ = ["ModuleTable", "TensorTable"]
 
@@ -27,12 +27,7 @@ def _codes_within(code: CodeType) -> Iterator[CodeType]:
             yield from _codes_within(constant)
 
 
-_RUNNING: tuple[Any, ...] = (
-    torch.nn.Module._call_impl,
-    torch.nn.Module._get_backward_hooks,
-    torch.nn.Module._get_backward_pre_hooks,
-)
-_CODES = [code for function in _RUNNING for code in _codes_within(function.__code__)]
+_CODES = [code for function in GATHERING for code in _codes_within(function.__code__)]
 _CALLERS = frozenset(map(id, _CODES))
 """The code of torch that takes the hooks of a module from their table in order to call them."""
 

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from gradflow.load.module_tree import parameters_in
+from gradflow.torch_facts.function_modes import is_only_one, put_on, take_off
 from gradflow.trace.nested import nested_tensors
 from gradflow.trace.tensor_facts import requires_grad
-from gradflow.watch.observers.presence import take_off
 from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["FastPath"]
@@ -52,14 +52,13 @@ class FastPath:
 
     def _put_back(self) -> None:
         self._call = -1
-        torch._C._push_on_torch_function_stack(self._recorder)
+        put_on(self._recorder)
 
     def _may_take_it(self, module: torch.nn.Module, inputs: Any) -> bool:
         """Whether the module would without gradflow; not asked too closely where no gradient is recorded anyway."""
         if type(module).forward not in _FORWARDS:
             return False  # a class of the program with a forward of its own
-        stack = torch._C._len_torch_function_stack()
-        if module.training or stack != 1 or torch._C._get_function_stack_at(0) is not self._recorder:
+        if module.training or not is_only_one(self._recorder):
             return False
         if not torch.is_grad_enabled():
             return True

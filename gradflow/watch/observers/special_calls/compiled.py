@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 import torch.fx
-import torch.nn.modules.module as module_machinery
 
 from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.location import own_directory
+from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules
+from gradflow.torch_facts.function_modes import all_taken_off
+from gradflow.torch_facts.module_machinery import global_hook_tables
 from gradflow.trace.patches import replace, replace_function
 from gradflow.trace.tensor_facts import requires_grad
 from gradflow.values import tensors_in
@@ -48,8 +50,7 @@ class CompiledCalls:
                 script = functools.partial(self._script, name)
                 replace_function(stack, torch.jit, name, around(script, getattr(torch.jit, name)))
             replace(stack, torch.fx.Tracer, "trace", around(self._read, torch.fx.Tracer.trace))
-            find = torch.jit._builtins._find_builtin
-            replace(stack, torch.jit._builtins, "_find_builtin", around(_find_torchs_own, find))
+            replace(stack, *FINDING_BUILTINS, around(_find_torchs_own, getattr(*FINDING_BUILTINS)))
             self._watch_compiled_modules()
             _running.append(self)
             try:
@@ -59,8 +60,7 @@ class CompiledCalls:
 
     def _watch_compiled_modules(self) -> None:
         """See the calls of all compiled modules, as soon as there can be one: importing the compiler takes seconds."""
-        module = sys.modules.get("torch._dynamo.eval_frame")
-        cls: Any = getattr(module, "OptimizedModule", None)
+        cls = class_of_compiled_modules()
         if cls is not None and self._watched_class is not cls:
             self._watched_class = cls
             replace(self._stack, cls, "__call__", self._recorder.aside.around(self._call_module, cls.__call__))
@@ -189,21 +189,13 @@ _OWN = own_directory()
 @contextlib.contextmanager
 def _without_observers() -> Iterator[None]:
     """No function modes and no global module hooks."""
-    tables = [
-        table
-        for name, table in vars(module_machinery).items()
-        if name.startswith("_global_") and "hooks" in name and isinstance(table, dict)
-    ]
+    tables = [table for name, table in global_hook_tables().items() if "hooks" in name]
     contents = [dict(table) for table in tables]
-    modes = []
-    while torch._C._len_torch_function_stack():
-        modes.append(torch._C._pop_torch_function_stack())
     for table in tables:
         table.clear()
     try:
-        yield
+        with all_taken_off():
+            yield
     finally:
         for table, content in zip(tables, contents, strict=True):
             table.update(content)
-        for mode in reversed(modes):
-            torch._C._push_on_torch_function_stack(mode)

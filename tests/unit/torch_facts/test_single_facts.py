@@ -1,0 +1,192 @@
+"""Each of these says what gradflow relies on, and fails with the release of torch that changes it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from gradflow.torch_facts import saved_tensor_hooks
+from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules, is_compiler_loaded
+from gradflow.torch_facts.frames import decorated_function, hook_that_runs
+from gradflow.torch_facts.module_machinery import (
+    BATCH_NORMS,
+    CALLING,
+    NORMS_WITH_STATISTICS,
+    BackwardHookFunction,
+    global_hook_tables,
+)
+from gradflow.torch_facts.operators import schemas_of
+from gradflow.torch_facts.sequence_numbers import next_sequence_number
+from gradflow.torch_facts.settings_of_thread import default_device, print_options, set_grad_enabled, uses_autocast
+from gradflow.torch_facts.tensor_slots import MAKING_SUBCLASSES, getter, is_alias_of, method, setter
+from gradflow.torch_facts.versions import set_versions
+
+
+def test_the_next_node_gets_the_number_that_was_read_and_nothing_else_uses_one_up() -> None:
+    x = torch.ones(2, requires_grad=True)
+    number = next_sequence_number()
+    torch.ones(2).exp()
+    assert next_sequence_number() == number
+    made = x * 2
+    assert made.grad_fn is not None
+    assert made.grad_fn._sequence_nr() == number
+    assert next_sequence_number() == number + 1
+
+
+class Shy(torch.Tensor):
+    @property
+    def requires_grad(self) -> bool:  # type: ignore[override]
+        raise AttributeError("not told")
+
+
+def test_slots_are_read_and_written_past_a_class() -> None:
+    tensor = torch.ones(2).as_subclass(Shy)
+    with torch._C.DisableTorchFunction():
+        setter("requires_grad")(tensor, True)
+        assert getter("requires_grad")(tensor) is True
+        assert method("size")(tensor) == (2,)
+        assert getter("_version")(tensor) == 0
+
+
+def test_a_tensor_made_of_another_class_by_hand_is_a_leaf_over_the_same_numbers() -> None:
+    computed = torch.ones(2, requires_grad=True) * 2
+    made = getattr(*MAKING_SUBCLASSES)(Shy, computed)
+    assert type(made) is Shy
+    assert made.is_leaf
+    assert is_alias_of(made, computed)
+
+
+def test_tensors_in_one_storage_are_told_from_others_also_empty_ones() -> None:
+    whole, other = torch.ones(4), torch.ones(4)
+    assert is_alias_of(whole, whole[2:])
+    assert not is_alias_of(whole, other)
+    assert not is_alias_of(torch.empty(0), torch.empty(0))
+
+
+def test_versions_are_put_back_and_autograd_takes_what_is_there() -> None:
+    saved = torch.ones(2)
+    loss = (saved * torch.ones(2, requires_grad=True)).sum()
+    version = saved._version
+    saved.mul_(3)
+    set_versions((saved,), (version,))
+    assert saved._version == version
+    loss.backward()
+
+
+def test_hooks_on_saved_tensors_are_a_stack() -> None:
+    assert saved_tensor_hooks.top_hooks() is None
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x):
+        outer = saved_tensor_hooks.top_hooks()
+        with torch.autograd.graph.save_on_cpu():
+            inner = saved_tensor_hooks.top_hooks()
+            assert inner not in (None, outer)
+            saved_tensor_hooks.put_back(outer)
+            assert saved_tensor_hooks.top_hooks() == outer
+            saved_tensor_hooks.put_back(None)
+            assert saved_tensor_hooks.top_hooks() is None
+            for found in (outer, inner):
+                getattr(*saved_tensor_hooks.PUSHING)(*found)
+    assert saved_tensor_hooks.top_hooks() is None
+
+
+def test_settings_without_public_readers() -> None:
+    assert default_device() is None
+    torch.set_default_device("meta")
+    try:
+        assert default_device() == torch.device("meta")
+    finally:
+        torch.set_default_device(None)
+    assert not uses_autocast()
+    with torch.autocast("cpu"):
+        assert uses_autocast()
+    assert "precision" in print_options()
+    set_grad_enabled(False)
+    try:
+        assert not torch.is_grad_enabled()
+    finally:
+        set_grad_enabled(True)
+
+
+def test_a_function_mode_is_handed_the_very_function_that_switches() -> None:
+    handed: list[Any] = []
+
+    class Noting(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            handed.append(func)
+            return func(*args, **(kwargs or {}))
+
+    with Noting(), torch.no_grad():
+        pass
+    assert set_grad_enabled in handed
+
+
+def test_the_code_that_calls_a_module_is_on_the_stack_of_its_forward() -> None:
+    class Looking(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            frame: Any = sys._getframe(1)
+            while frame is not None and frame.f_code is not CALLING:
+                frame = frame.f_back
+            assert frame is not None
+            return x
+
+    Looking()(torch.ones(1))
+
+
+def test_the_hook_that_a_module_calls_and_the_function_that_a_decorator_wraps_are_in_their_callers_frames() -> None:
+    found: list[Any] = []
+
+    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+        found.append(hook_that_runs(sys._getframe(1)))
+
+    layer = nn.Linear(1, 1)
+    layer.register_forward_hook(hook)
+    layer(torch.ones(1))
+    assert found == [hook]
+
+    @torch.no_grad()
+    def decorated() -> Any:
+        return decorated_function(sys._getframe(1)), hook_that_runs(sys._getframe(1))
+
+    assert decorated() == (decorated.__wrapped__, None)
+
+
+def test_tables_of_hooks_on_all_modules() -> None:
+    tables = global_hook_tables()
+    handle = nn.modules.module.register_module_forward_hook(lambda *given: None)
+    try:
+        assert any(handle.id in table for table in tables.values())
+    finally:
+        handle.remove()
+
+
+def test_a_full_backward_hook_of_a_module_puts_its_function_into_the_graph() -> None:
+    layer = nn.Linear(2, 2)
+    layer.register_full_backward_hook(lambda *given: None)
+    node: Any = layer(torch.ones(1, 2)).grad_fn
+    assert type(node).__name__ == f"{BackwardHookFunction.__name__}Backward"
+
+
+def test_classes_of_norms() -> None:
+    assert isinstance(nn.BatchNorm2d(2), BATCH_NORMS)
+    assert not isinstance(nn.InstanceNorm2d(2), BATCH_NORMS)
+    assert isinstance(nn.InstanceNorm2d(2), NORMS_WITH_STATISTICS)
+    assert not isinstance(nn.LayerNorm(2), NORMS_WITH_STATISTICS)
+
+
+@pytest.mark.parametrize("function", [torch.ops.aten.add_.Tensor, torch.ops.aten.add_])
+def test_an_operation_of_the_dispatcher_declares_what_it_writes_to(function: Any) -> None:
+    schemas = list(schemas_of(function))
+    assert schemas
+    assert all(one.is_mutable and one.arguments[0].alias_info.is_write for one in schemas)
+    assert list(schemas_of(torch.add)) == []
+
+
+def test_where_the_compiler_and_the_scripter_look_things_up() -> None:
+    assert callable(getattr(*FINDING_BUILTINS))
+    compiled = torch.compile(nn.Linear(1, 1), backend="eager")
+    assert is_compiler_loaded()
+    assert isinstance(compiled, class_of_compiled_modules())
