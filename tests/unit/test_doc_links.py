@@ -28,3 +28,10 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 def test_pages_of_codes_are_linked_to() -> None:
     linked = [page for page in PAGES if "](../../gradflow/pages/GF" in page.read_text(encoding="utf-8")]
     assert len(linked) >= 4
+
+
+def test_every_place_that_is_said_to_be_somewhere_is_there() -> None:
+    rows = (ROOT / "docs" / "explanation" / "where-is-what.md").read_text(encoding="utf-8").splitlines()
+    named = [path for row in rows if row.startswith("| ") for path in re.findall(r"`([\w/]+(?:\.py|/))`", row)]
+    assert len(named) > 15
+    assert [path for path in named if not (ROOT / "gradflow" / path).exists()] == []
