@@ -23,6 +23,8 @@ def without_unseen_holders(observation: Observation, found: Iterable[Finding]) -
     doubts: dict[str, None] = {}
     for one in found:
         older = tuple(value for value in one.unheld if not _is_made_inside(observation, value))
+        if older and one.if_held is None and one.diagnostic.severity == "info":
+            continue  # a remark on what may not be so is none
         if older and one.if_held is None:
             names = parameter_names(observation, older)
             why = "one that was made before the block and does not step in it is not seen"

@@ -117,7 +117,8 @@ def test_audit(run, format_: str) -> None:
 def test_layers(run) -> None:
     status, out, _ = run("layers", "net.py:Net", *INPUT)
     assert status == 0
-    assert r"a\x1b[2J\x1b]0;owned\x07\u202e\u200b\u2028\x85\r\n::error file=a::b\n" in out
+    # a name that is longer than the line is cut short
+    assert r"a\x1b[2J\x1b]0;owned\x07\u202e\u" in out
 
 
 def test_a_model_from_a_file(run) -> None:

@@ -214,7 +214,7 @@ def test_torch_is_not_imported(pytester: pytest.Pytester) -> None:
 
         def test_light():
             ours = {name for name in sys.modules if name.partition(".")[0] == "gradflow"}
-            light = {"current_test", "errors", "printable", "pytest_plugin"}
+            light = {"current_test", "errors", "printable", "pytest_plugin", "spelled"}
             assert ours == {"gradflow", *(f"gradflow.{name}" for name in light)}
             assert "torch" not in sys.modules
         """

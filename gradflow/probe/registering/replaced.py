@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -23,6 +24,12 @@ class Replaced:
     made_at: SourceSpan | None
 
 
+def _parameters_of(held: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A module's own table of parameters; a TorchScript module keeps something else there."""
+    found = held.get("_parameters")
+    return found if isinstance(found, dict) else {}
+
+
 def replaced_in(
     model: torch.nn.Module, parameters: Mapping[str, torch.Tensor], recorder: Recorder, trace: Trace
 ) -> dict[str, Replaced]:
@@ -34,7 +41,7 @@ def replaced_in(
         if owner not in modules:
             continue
         held = attributes_of(modules[owner])
-        now = held.get("_parameters", {}).get(attribute)
+        now = _parameters_of(held).get(attribute)
         now = held.get(attribute) if now is None else now
         if isinstance(now, torch.Tensor) and now is not parameter:
             value = recorder.known_value(now)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 
+from gradflow.location import is_machinery
 from gradflow.torch_facts.function_modes import is_on_stack
 from gradflow.torch_facts.tensor_slots import MAKING_SUBCLASSES
 from gradflow.trace.conduct.replacing import replace
@@ -51,7 +53,9 @@ def _recorded_make_subclass(noting: _Noting) -> Callable[..., Any]:
 
     def _make_subclass(*args: Any, **kwargs: Any) -> Any:
         is_plain = len(args) > 1 and issubclass(type(args[1]), torch.Tensor)
-        if noting.is_off() or not is_on_stack(noting.recorder) or not is_plain:
+        # torch makes its own wrappers so, which are not whole yet when it returns
+        is_torchs = is_machinery(sys._getframe(1).f_code.co_filename)
+        if noting.is_off() or is_torchs or not is_on_stack(noting.recorder) or not is_plain:
             return run_theirs(original, args, kwargs)
         cls, data = args[:2]
         return noting.record("_make_subclass", functools.partial(original, *args, **kwargs), (data, cls))

@@ -28,6 +28,8 @@ def score_without_history(observation: Observation, question: Question) -> tuple
     wanted = question.target
     if wanted >= 0 and (wanted in leaves or _is_cut_from(observation, question)):
         leaves = (wanted,)
+    else:
+        leaves = _to_be_moved(observation, leaves)
     flags = [late_flag(observation, leaf, reaches) for leaf in leaves] if late is None else []
     if flags and flags[0] is not None and None not in flags:
         name, _ = name_of_value(observation, leaves[0])
@@ -40,6 +42,12 @@ def score_without_history(observation: Observation, question: Question) -> tuple
         return _in_order(symptom, engine_findings(observation, question, evidence_for(observation, asked, leaves)))
     found = (*_region(observation, question), *frozen_throughout(observation, question))
     return _in_order(symptom, found or _out_of_torch(observation, question))
+
+
+def _to_be_moved(observation: Observation, leaves: tuple[int, ...]) -> tuple[int, ...]:
+    """Those that an optimizer holds, where there are any: nobody wants a gradient of a target network or a teacher."""
+    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
+    return tuple(leaf for leaf in leaves if leaf in held) or leaves
 
 
 def _is_cut_from(observation: Observation, question: Question) -> bool:

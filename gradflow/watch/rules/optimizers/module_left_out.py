@@ -108,6 +108,7 @@ def _told(observation: Observation, optimizer: Optimizer, root: WatchedModule, o
         ),
         severity="info",
         is_parameter=True,
+        unheld=own,
         rank=2,
         operation=optimizer.operation,
     )

@@ -134,8 +134,9 @@ def _closed() -> nn.Module:
 
 
 def test_a_factor_that_an_older_optimizer_may_move_is_not_said_to_stay_zero() -> None:
-    (older,), (newer,) = (_behind_a_zero(is_older=is_older).diagnostics for is_older in (True, False))
+    (older,), (newer, beside) = (_behind_a_zero(is_older=is_older).diagnostics for is_older in (True, False))
     assert (older.name, newer.name) == ("zero-multiplier", "zero-multiplier")
+    assert (beside.name, beside.severity) == ("optimizer-stale-params", "info")
     assert not any("no optimizer holds it" in note for note in older.notes)
     assert any("no optimizer holds it: it stays zero" in note for note in newer.notes)
 
