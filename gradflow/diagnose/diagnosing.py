@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.diagnose.doubts.unseen_output import has_unseen_output, why_unseen
-from gradflow.diagnose.operation_place import attached_at
+from gradflow.diagnose.operation_place import at_attached
 from gradflow.diagnose.rules.backward_error import backward_raised
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.cut import cuts_of, path_is_cut
@@ -28,7 +27,6 @@ from gradflow.diagnose.rules.zero import gradient_is_zero
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.diagnose.written import written
 from gradflow.graph.dependence import NOT_RECORDED
-from gradflow.location import is_machinery
 from gradflow.probe.evidence import Evidence
 from gradflow.source_place import place
 
@@ -80,18 +78,10 @@ def diagnose(evidence: Evidence) -> tuple[Diagnostic, ...]:
     for rule in ALL_RULES:
         if evidence.is_partly_seen and rule in _OF_THE_WHOLE_GRADIENT:
             continue
-        for diagnostic in (_for_a_person(one, evidence) for one in rule(evidence)):
+        for diagnostic in (at_attached(one, evidence.registered_at) for one in rule(evidence)):
             if all((d.name, d.location) != (diagnostic.name, diagnostic.location) for d in found):
                 found.append(diagnostic)
     return tuple(sorted(found, key=lambda diagnostic: _RANK[diagnostic.severity]))
-
-
-def _for_a_person(found: Diagnostic, evidence: Evidence) -> Diagnostic:
-    """At the line that attached the module, where what ran is torch's own and nobody's code called it."""
-    if found.location is None or not is_machinery(found.location.path):
-        return found
-    place = attached_at(found.module, evidence.registered_at)
-    return found if place is None else replace(found, location=place, annotations=())
 
 
 def unexplained(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tuple[str, ...]:

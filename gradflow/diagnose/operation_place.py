@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from gradflow.diagnose.diagnostic import Annotation
+from gradflow.diagnose.diagnostic import Annotation, Diagnostic
 from gradflow.location import SourceSpan, is_machinery
 from gradflow.probe.evidence import Evidence
 
-__all__ = ["attached_at", "operation_place"]
+__all__ = ["at_attached", "operation_place"]
 
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict"})
 
@@ -43,11 +44,14 @@ def _stands_in_own_code(ran_at: SourceSpan | None, called_at: SourceSpan | None)
     return (ran_at.path, ran_at.line) != (called_at.path, called_at.line)
 
 
-def attached_at(module: str, registered_at: Mapping[str, SourceSpan]) -> SourceSpan | None:
-    """The line that attached a module, or else the nearest one around it; ``None`` where gradflow saw none of them.
+def at_attached(found: Diagnostic, registered_at: Mapping[str, SourceSpan]) -> Diagnostic:
+    """The finding where a person can look at it: what stands inside torch, at the line that attached the module.
 
-    That is the line for a person to look at where the code that ran is torch's own, and called by nobody's.
+    Or else the nearest module around it. As it is where gradflow saw none of them attached.
     """
-    parts = module.split(".")
+    if found.location is None or not is_machinery(found.location.path):
+        return found
+    parts = found.module.split(".")
     names = (".".join(parts[:depth]) for depth in range(len(parts), 0, -1))
-    return next((registered_at[name] for name in names if name in registered_at), None)
+    place = next((registered_at[name] for name in names if name in registered_at), None)
+    return found if place is None else replace(found, location=place, annotations=())

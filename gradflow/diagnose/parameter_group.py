@@ -12,7 +12,7 @@ from gradflow.diagnose.diagnosing import diagnose
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Severity
 from gradflow.diagnose.groups.freezing import if_not_meant
 from gradflow.diagnose.no_part.ended import OTHER_OUTPUT
-from gradflow.diagnose.operation_place import attached_at
+from gradflow.diagnose.operation_place import at_attached
 from gradflow.diagnose.random_zero import DRAWN_ZERO
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.diagnose.rules.partial import some_ways_are_cut
@@ -262,10 +262,8 @@ def _not_read(cause: GroupCause, total: int, why: str, **told: Any) -> Diagnosti
 
 
 def placed(found: Diagnostic, registered_at: Mapping[str, SourceSpan]) -> Diagnostic:
-    """The finding at a line that a person can look at: not inside torch, but where the module was attached."""
+    """The finding at a line that a person can look at, and without one where there is none: not inside torch."""
+    found = at_attached(found, registered_at)
     if found.location is None or not is_machinery(found.location.path):
         return found
-    place = attached_at(found.module, registered_at)
-    if place is None:
-        return replace(found, location=None, label="", annotations=(), notes=(found.label, *found.notes))
-    return replace(found, location=place, annotations=())
+    return replace(found, location=None, label="", annotations=(), notes=(found.label, *found.notes))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from gradflow.diagnose.cause_texts import text_for
 from gradflow.diagnose.random_zero import DRAWN_ZERO, is_drawn_zero
 from gradflow.diagnose.values.replaced import words_of_replacing
+from gradflow.diagnose.values.too_small import SMALLEST, coarser_dtype, is_too_small
 from gradflow.diagnose.values.unread import note_of_unread
 from gradflow.diagnose.values.zero_start import label_of, way_out
 from gradflow.diagnose.written import written
@@ -47,12 +48,6 @@ _NORMALISING = frozenset({
 
 _DRAWING = frozenset({"normal", "bernoulli", "poisson"})
 
-_SMALLEST = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149}
-"""The smallest number above zero that a dtype holds; half of it and less is rounded to zero."""
-
-_SMALL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126}
-"""Below its smallest normal number, a dtype has fewer and fewer digits left."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZeroCause:
@@ -79,7 +74,7 @@ def explain_end(evidence: Evidence, flow: NodeFlow) -> ZeroCause:
 
 def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCause | None:
     """From what was read in the autograd node, or measured there."""
-    dtype, shown = _dtype(evidence, flow.operation), written(name)
+    dtype, shown = coarser_dtype(evidence, flow.operation), written(name)
     if name.rstrip("_") in _DRAWING:
         return _drawn(name, shown)
     read_there = (
@@ -94,7 +89,7 @@ def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
             return cause(shown)
     if is_drawn_zero(flow):
         return _drawn_zero(shown)
-    if _is_too_small(flow, dtype):
+    if is_too_small(flow, dtype):
         return _underflow(dtype)
     if flow.is_sum and name not in _NORMALISING:
         is_one_twice = flow.is_of_one and _reads_one_twice(evidence, flow.operation)
@@ -172,19 +167,6 @@ def _is_in_score(evidence: Evidence, operation: int) -> bool:
                 return False
             made.update(outputs)
     return True
-
-
-def _dtype(evidence: Evidence, operation: int) -> str:
-    """The dtype that holds the smaller numbers worse: of what goes in or of what comes out (a cast has both)."""
-    trace = evidence.trace
-    values = (*trace.inputs_of(operation), *trace.outputs_of(operation)[:1]) if operation >= 0 else ()
-    return max((trace.dtype_of(value) for value in values), key=lambda dtype: _SMALLEST.get(dtype, 0.0), default="")
-
-
-def _is_too_small(flow: NodeFlow, dtype: str) -> bool:
-    if flow.factor is not None:
-        return 0.0 < flow.incoming * flow.factor < _SMALLEST.get(dtype, 0.0)
-    return 0.0 < flow.incoming < _SMALL.get(dtype, 0.0)
 
 
 def _staircase(shown: str) -> ZeroCause:
@@ -265,7 +247,7 @@ def clamped_to_zero(origin: str, end: str) -> ZeroCause:
 
 
 def _underflow(dtype: str) -> ZeroCause:
-    smallest = f" ({_SMALLEST[dtype]:.0e})" if dtype in _SMALLEST else ""
+    smallest = f" ({SMALLEST[dtype]:.0e})" if dtype in SMALLEST else ""
     return ZeroCause(
         name="precision-underflow",
         label=f"too small for {dtype} from here on",

@@ -20,7 +20,7 @@ from gradflow.load.module_tree import named_modules_in, named_parameters_in
 from gradflow.load.workload import Provenance
 from gradflow.location import SiteTable, SourceSpan
 from gradflow.program_warnings import warnings_as_without_gradflow
-from gradflow.torch_facts.settings_of_thread import set_grad_enabled
+from gradflow.torch_facts.settings.of_thread import set_grad_enabled
 
 __all__ = ["BuildObserver"]
 

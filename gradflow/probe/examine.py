@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gradflow.graph.cut_group import place_of
@@ -38,8 +38,8 @@ from gradflow.probe.laboratory import Laboratory, measured_all
 from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.losses.partial_causes import stopped_while_switched_off
 from gradflow.probe.moving.at_ends import look_at_ends
-from gradflow.probe.moving.far_moves import is_moved_by
 from gradflow.probe.moving.influence import find_influence
+from gradflow.probe.moving.without_effect import brings_nothing, only_chooses_in_vain
 from gradflow.probe.other_runs.left_out_by import left_out_by, said_of
 from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.outside.unrecorded import why_unrecorded
@@ -165,11 +165,11 @@ class _Examination:
                     influence = Influence(matters=None, reason=unrecorded)
                 elif influence.matters and influence.bridges:
                     dependence = analyse(trace, self.values, influence.bridges)
-            elif self._is_without_effect(dependence):
+            elif only_chooses_in_vain(laboratory, trace, target, dependence, self.index):
                 influence = Influence(matters=False)
             if dependence.score_depends:
                 repairs, together = repair_together(laboratory, trace, dependence, source, target, self.index)
-                if influence is None and self._is_not_read(repairs):
+                if influence is None and brings_nothing(laboratory, target, repairs, self.index):
                     influence = Influence(matters=False)
                 if source.recorded and dependence.score_carries and is_trainable:
                     self.flows = self._scan()
@@ -243,22 +243,6 @@ class _Examination:
         if not dependence.score_depends or not is_over_choice or not self.laboratory.has_values:
             return dependence
         return self._with_values_that_came_back(dependence)
-
-    def _is_without_effect(self, dependence: Dependence) -> bool:
-        """Whether only a choice or an order is read of the target, and the score is the same for any."""
-        groups = [group for group in dependence.needed if group.cause == "nondiff-op"]
-        if not groups or not self.laboratory.has_values:
-            return False
-        # what `autograd.grad` gives is none: it moves smoothly, and where no move changes it, that is the answer
-        choices = {group.operation for group in groups if is_choice(self.trace, group)}
-        return is_moved_by(self.laboratory, self.target, self.index, choices) is False
-
-    def _is_not_read(self, repairs: Mapping[tuple[str, int], RepairOutcome]) -> bool:
-        """Whether every repair brings a gradient of exactly zero, and the score does not move with the target."""
-        tried = [outcome for outcome in repairs.values() if outcome.arrived]
-        if not tried or any(outcome.l2_norm != 0.0 for outcome in tried) or not self.laboratory.has_values:
-            return False
-        return is_moved_by(self.laboratory, self.target, self.index) is False
 
     def _look_at_what_arrived(
         self, looked_at: tuple[Measured, ...], measured: tuple[Measured, ...], dependence: Dependence

@@ -43,7 +43,7 @@ class _Noting:
     def record(self, name: str, function: Callable[[], Any], inputs: Any, *, inner: bool = False) -> Any:
         """Log one call, which the caller of the caller has made."""
         try:
-            return self.recorder.record_call(name, function, inputs, depth=2, inner=inner)
+            return self.recorder.record_call(name, function, inputs, inner=inner)
         except Exception as error:
             if is_ours(error):
                 self.recorder.step_aside(error)

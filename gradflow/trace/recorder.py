@@ -272,27 +272,25 @@ class Recorder(Results, TorchFunctionMode):
             inputs.append(value if value >= 0 else self.value_of(tensor))
             arguments.append(position)
 
-    def record_call(
-        self, name: str, function: Callable[[], Any], inputs: Any, *, depth: int = 1, inner: bool = False
-    ) -> Any:
+    def record_call(self, name: str, function: Callable[[], Any], inputs: Any, *, inner: bool = False) -> Any:
         """Log something that the mode cannot see by itself as one operation; its inside is not recorded.
 
         ``inner`` lets the inside be recorded too, and counts what it made as inputs of the whole.
         """
         if self.seam is None:
-            return self._follow_call(name, function, inputs, depth + 1, inner=inner)
+            return self._follow_call(name, function, inputs, inner=inner)
         call = Call(
             recorder=self,
             name=name,
-            site=self.sites.number(sys._getframe(depth + 1)),
+            site=self.sites.number(sys._getframe(1)),
             arguments=tuple(inputs),
             function=self.functions.get(name) if name.endswith(".apply") else None,
             is_announced=True,
             runs_modules=inner,
         )
-        return carry_out(self.seam, call, lambda: self._follow_call(name, function, inputs, depth + 3, inner=inner))
+        return carry_out(self.seam, call, lambda: self._follow_call(name, function, inputs, inner=inner))
 
-    def _follow_call(self, name: str, function: Callable[[], Any], inputs: Any, depth: int, *, inner: bool) -> Any:
+    def _follow_call(self, name: str, function: Callable[[], Any], inputs: Any, *, inner: bool) -> Any:
         values: list[int] = []
         positions: list[int] = []
         is_followed = False
@@ -301,7 +299,7 @@ class Recorder(Results, TorchFunctionMode):
                 self._collect(argument, position, values, positions)
                 if name in EXPOSING:
                     self.before_exposing(argument)
-            site = self.sites.number(sys._getframe(depth + 1))
+            site = self.sites.number(sys._getframe(1))
             is_followed = True
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self.step_aside(error)

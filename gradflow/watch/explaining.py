@@ -17,8 +17,8 @@ from gradflow.watch.events import Observation
 from gradflow.watch.facts.claims import is_wanted, weight_of_exception
 from gradflow.watch.facts.completeness import doubt_about
 from gradflow.watch.facts.evidence import evidence_for
-from gradflow.watch.facts.model_names import with_models_told_apart
-from gradflow.watch.facts.names import name_of_value, score_text
+from gradflow.watch.facts.naming.model_names import with_models_told_apart
+from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question, questions_in, questions_left_out
 from gradflow.watch.facts.seen import shows_gradients, what_is_lacking, what_was_seen
 from gradflow.watch.facts.watched import not_watched, watched_text

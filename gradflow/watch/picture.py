@@ -14,7 +14,7 @@ from gradflow.trace.data import Trace
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.leaves import is_leaf_value
-from gradflow.watch.facts.names import name_of_value, score_text
+from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
 

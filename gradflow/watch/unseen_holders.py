@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Diagnostic
 from gradflow.watch.events import Observation
-from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.writes import before_writes
 from gradflow.watch.finding import Finding
 

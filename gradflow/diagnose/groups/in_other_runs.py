@@ -30,17 +30,35 @@ def in_other_runs(found: Diagnostic, cause: GroupCause) -> Diagnostic:
     return found
 
 
-def _by_chance(found: Diagnostic, drawn_count: int) -> Diagnostic:
-    is_all = drawn_count == len(found.hides)
-    of_them = "all" if is_all else str(drawn_count)
+def _by_chance(found: Diagnostic, count: int) -> Diagnostic:
+    return _left_out(
+        found,
+        count,
+        _in_this_run(found),
+        why="a random draw left it out this time, as layer drop does",
+        tried="in runs that draw other numbers",
+    )
+
+
+def _for_other_values(found: Diagnostic, count: int) -> Diagnostic:
+    return _left_out(
+        found,
+        count,
+        _for_this_input(found),
+        why="the values of this input left it out",
+        tried="for other values of the input",
+    )
+
+
+def _left_out(found: Diagnostic, count: int, message: str, *, why: str, tried: str) -> Diagnostic:
+    """So many of the group get a gradient in other runs: nothing is to be mended for these."""
+    is_all = count == len(found.hides)
+    of_them = "all" if is_all else str(count)
     return replace(
         found,
         severity="info" if is_all else "warning",
-        message=_in_this_run(found),
-        notes=(
-            "a random draw left it out this time, as layer drop does",
-            f"tried: in runs that draw other numbers {of_them} of them get one",
-        ),
+        message=message,
+        notes=(why, f"tried: {tried} {of_them} of them get one"),
         helps=(),
         path=(),
     )
@@ -54,30 +72,13 @@ def _perhaps_by_chance(found: Diagnostic, redraw_count: int) -> Diagnostic:
     return replace(found, severity="warning", message=_in_this_run(found), notes=(*found.notes, note), path=())
 
 
-def _for_other_values(found: Diagnostic, count: int) -> Diagnostic:
-    is_all = count == len(found.hides)
-    of_them = "all" if is_all else str(count)
-    return replace(
-        found,
-        severity="info" if is_all else "warning",
-        message=_for_this_input(found),
-        notes=(
-            "the values of this input left it out",
-            f"tried: for other values of the input {of_them} of them get one",
-        ),
-        helps=(),
-        path=(),
-    )
-
-
 def _perhaps_for_other_values(found: Diagnostic, retry_count: int) -> Diagnostic:
     note = (
         "whether the values of this input leave it out is not determined: others beside it run for some values and not "
         f"for others; tried: for {retry_count} other values of the input it got none either"
     )
-    return replace(
-        found, severity="warning", message=_for_this_input(found), notes=(*found.notes, note), helps=(), path=()
-    )
+    notes = (*found.notes, note)
+    return replace(found, severity="warning", message=_for_this_input(found), notes=notes, helps=(), path=())
 
 
 def _in_eval_mode_only(found: Diagnostic, trained_count: int) -> Diagnostic:

@@ -9,11 +9,17 @@ from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Severity
 from gradflow.diagnose.values.made_in_forward import said_of_making, then_nan, ways_out
 from gradflow.location import SourceSpan
 from gradflow.probe.facts.bad_number import BadScore
+from gradflow.spelled import Spelled
 from gradflow.trace.data import Trace
 
 __all__ = ["bad_score_finding"]
 
 _MADE_OF_ALL = "gradflow made this loss of every entry of the output, and some are infinite, as masked logits are"
+
+_YOUR_LOSS = Spelled(
+    "audit it with the loss that you train with: `--loss file.py:function`",
+    in_python="audit it with the loss that you train with: `loss=...`",
+)
 
 
 def bad_score_finding(
@@ -33,7 +39,7 @@ def bad_score_finding(
     if bad.is_own:
         severity = "warning" if made is not None and made.is_computed else "info"
         notes = (*notes, _MADE_OF_ALL)
-    helps = ("audit it with the loss that you train with: `--loss file.py:function`",) if bad.is_own else ()
+    helps = (_YOUR_LOSS,) if bad.is_own else ()
     if made is None:
         notes = (*notes, "the operation at which it is born is not determined")
     else:

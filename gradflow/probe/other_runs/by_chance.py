@@ -7,8 +7,7 @@ fact; that a part is left out for good is none: a draw may choose it once in a t
 from __future__ import annotations
 
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import EXITS
+from gradflow.probe.other_runs.further import has_exits
 from gradflow.trace.run import Run
 
 __all__ = ["may_decide", "run_with_other_draws"]
@@ -22,9 +21,4 @@ def run_with_other_draws(laboratory: Laboratory, number: int) -> Run | None:
 
 def may_decide(run: Run) -> bool:
     """Whether a run drew numbers that Python saw: its own, NumPy's, or torch's where any value left torch."""
-    return bool(run.drew - {"torch"}) or ("torch" in run.drew and _has_exits(run.trace))
-
-
-def _has_exits(trace: Trace) -> bool:
-    exits = {number for number, name in enumerate(trace.names) if name in EXITS}
-    return not exits.isdisjoint(trace.operations.name)
+    return bool(run.drew - {"torch"}) or ("torch" in run.drew and has_exits(run.trace))

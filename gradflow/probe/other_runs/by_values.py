@@ -11,11 +11,11 @@ import torch
 
 from gradflow.load.trial.counting import without_data
 from gradflow.probe.laboratory import Laboratory
+from gradflow.probe.other_runs.further import has_exits
 from gradflow.probe.other_runs.other_values import with_other_values
 from gradflow.torch_facts.dispatch_modes import TorchDispatchMode
 from gradflow.trace.conduct.whose_error import run_theirs
 from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import EXITS
 from gradflow.trace.run import Run
 from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
 
@@ -51,18 +51,13 @@ class ValuesOfInput:
         """Whether Python learns values of the model's, in the run as it was."""
         laboratory = self._laboratory
         first = laboratory.first_trace
-        if first is not None and _has_exits(first):
+        if first is not None and has_exits(first, _end_of_model(first)):
             return True
         count = _RowCount()
         noting = _NotingTags(count)
         with noting:
             run = laboratory.forward(seam=count)
         return any(row < _end_of_model(run.trace) for row in noting.rows)
-
-
-def _has_exits(trace: Trace) -> bool:
-    exits = {number for number, name in enumerate(trace.names) if name in EXITS}
-    return not exits.isdisjoint(trace.operations.name[: _end_of_model(trace)])
 
 
 def _end_of_model(trace: Trace) -> int:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from gradflow.probe.gradient import differentiate
+from gradflow.trace.data import Trace
+from gradflow.trace.operation_kinds import EXITS
 from gradflow.trace.run import Run
 
-__all__ = ["MOST", "CalledIn", "Learning", "learning_in"]
+__all__ = ["MOST", "CalledIn", "Learning", "has_exits", "learning_in"]
 
 MOST = 16
 """So many further runs, while none of them shows anything."""
@@ -65,6 +67,12 @@ class CalledIn:
             if layer in called:
                 return True
         return False
+
+
+def has_exits(trace: Trace, end: int | None = None) -> bool:
+    """Whether a value left torch, at any operation before ``end``: then Python may decide by it."""
+    exits = {number for number, name in enumerate(trace.names) if name in EXITS}
+    return not exits.isdisjoint(trace.operations.name[:end])
 
 
 def _called(run: Run) -> frozenset[str]:

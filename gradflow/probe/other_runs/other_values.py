@@ -23,8 +23,7 @@ _WIDENED = (1.0, 3.0, 10.0, 1.0)
 
 def with_other_values(workload: Workload, seed: int, *, reordered: bool = False) -> Workload:
     """The same workload with other values of its input; ``reordered``: the input's own, in another order."""
-    generator = torch.Generator().manual_seed(seed)
-    _WIDENED[seed % len(_WIDENED)]
+    generator, widened = torch.Generator().manual_seed(seed), _WIDENED[seed % len(_WIDENED)]
     changed: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def other(part: Any) -> Any:
@@ -32,11 +31,7 @@ def with_other_values(workload: Workload, seed: int, *, reordered: bool = False)
             return part
         # held together, so that no other tensor gets its number meanwhile
         if id(part) not in changed:
-            values = (
-                _in_another_order(part, generator)
-                if reordered
-                else _drawn(part, generator, _WIDENED[seed % len(_WIDENED)])
-            )
+            values = _in_another_order(part, generator) if reordered else _drawn(part, generator, widened)
             changed[id(part)] = part, _like(part, values)
         return changed[id(part)][1]
 

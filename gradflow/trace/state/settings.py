@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from gradflow.torch_facts import saved_tensor_hooks
-from gradflow.torch_facts.flags import Setting, settings_by_pairs
 from gradflow.torch_facts.module_machinery import global_hook_tables, machinery
-from gradflow.torch_facts.settings_of_thread import default_device, print_options, set_grad_enabled, uses_autocast
+from gradflow.torch_facts.settings import saved_tensor_hooks
+from gradflow.torch_facts.settings.flags import Setting, settings_by_pairs
+from gradflow.torch_facts.settings.of_thread import default_device, print_options, set_grad_enabled, uses_autocast
 
 __all__ = ["RandomState", "Settings", "generator_states", "seed_generators", "torch_generator_states"]
 

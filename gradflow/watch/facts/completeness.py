@@ -8,7 +8,7 @@ from gradflow.graph.dependence import Dependence, analyse
 from gradflow.source_place import place
 from gradflow.trace.operation_kinds import VALUE_EXITS
 from gradflow.watch.events import Observation
-from gradflow.watch.facts.names import name_of_value, score_text
+from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 
 __all__ = ["doubt_about"]

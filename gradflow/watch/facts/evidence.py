@@ -11,7 +11,7 @@ from gradflow.probe.source_state import source_state
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.joins import joins_of
 from gradflow.watch.facts.leaves import is_leaf_value
-from gradflow.watch.facts.names import name_of_value, score_text
+from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 
 __all__ = ["evidence_for"]

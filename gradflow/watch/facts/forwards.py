@@ -10,7 +10,7 @@ from gradflow.probe.evidence import Evidence
 from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import SELECTING
 from gradflow.watch.events import Observation
-from gradflow.watch.facts.names import call_of_value, calls_of_value
+from gradflow.watch.facts.naming.names import call_of_value, calls_of_value
 
 __all__ = ["calls_scored_instead", "other_calls"]
 

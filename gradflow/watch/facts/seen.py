@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from gradflow.location import is_installed
 from gradflow.source_place import place
 from gradflow.watch.events import ZEROS_LOOKED_FOR, Backward, Observation, Optimizer
-from gradflow.watch.facts.names import name_of_value, parameter_names
+from gradflow.watch.facts.naming.names import name_of_value, parameter_names
 from gradflow.watch.facts.questions import answers_in, tests_in_vain
 from gradflow.watch.facts.unheld import moved_by_none
 from gradflow.watch.facts.watched import is_seen_to_the_end
@@ -144,8 +144,8 @@ def _of_answers(observation: Observation) -> Iterator[str]:
     if count == 1:
         yield f"the program looked at one gradient, and it was {'there' if there else 'not there'}"
     elif count:
-        times = "each time" if there == count else "never" if not there else _times(there)
-        yield f"the program looked {count:,} times at a gradient, and {times} there was one"
+        found = f"{'each time' if there == count else _times(there)} there was one" if there else "there was none"
+        yield f"the program looked {count:,} times at a gradient, and {found}"
 
 
 def _times(count: int) -> str:

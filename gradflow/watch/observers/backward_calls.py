@@ -17,7 +17,7 @@ import torch
 
 from gradflow.probe.evidence import Measured
 from gradflow.torch_facts.differentiated import items_of
-from gradflow.torch_facts.saved_tensor_hooks import PUSHING
+from gradflow.torch_facts.settings.saved_tensor_hooks import PUSHING
 from gradflow.torch_facts.transforms import is_in_transform
 from gradflow.trace.conduct.raised_by import is_own_raise
 from gradflow.trace.conduct.their_exceptions import text_of, traceback_of

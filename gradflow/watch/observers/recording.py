@@ -187,16 +187,16 @@ class ProgramRecorder(Recorder):
         return result
 
     def record_call(  # noqa: D102  (as in Recorder)
-        self, name: str, function: Any, inputs: Any, *, depth: int = 1, inner: bool = False
+        self, name: str, function: Any, inputs: Any, *, inner: bool = False
     ) -> Any:
-        return self.aside.once(self._see_call, function, (), {}, name, inputs, depth, inner)
+        return self.aside.once(self._see_call, function, (), {}, name, inputs, inner)
 
-    def _see_call(self, operation: Operation, name: str, inputs: Any, depth: int, inner: bool) -> Any:
+    def _see_call(self, operation: Operation, name: str, inputs: Any, inner: bool) -> Any:
         cls = self.functions.get(name) if name.endswith(".apply") else None
         kept = self._copied_for(cls, inputs) if cls is not None else None
         outer, self._inside = self._inside, set() if cls is not None and not inner else None
         try:
-            result = super().record_call(name, operation, inputs, depth=depth, inner=inner)
+            result = super().record_call(name, operation, inputs, inner=inner)
             self._note_inner_reads(len(self.operations.name) - 1)
         finally:
             self._inside = outer

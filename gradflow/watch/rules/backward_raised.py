@@ -12,7 +12,7 @@ from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.trace.data import Trace
 from gradflow.watch.events import Observation
-from gradflow.watch.facts.names import name_of_value, score_text
+from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.facts.writes import writes_in_place
 from gradflow.watch.finding import Finding, finding

@@ -13,7 +13,7 @@ from gradflow.trace.data import Trace
 from gradflow.trace.operation_kinds import ALIASING
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.evidence import evidence_for
-from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.facts.writes import written_by

@@ -19,7 +19,7 @@ from gradflow.trace.operation_kinds import DETACHING
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.leaves import leaves_behind
-from gradflow.watch.facts.names import score_text
+from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
 from gradflow.watch.rules.engine import engine_findings

@@ -9,7 +9,7 @@ from gradflow.location import SourceSpan
 from gradflow.trace.data import ModuleCall, Trace
 from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.facts.gradient_products import PRODUCTS
-from gradflow.watch.facts.names import call_of_value
+from gradflow.watch.facts.naming.names import call_of_value
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.source.definitions import argument_at, definition_of
 

@@ -10,7 +10,7 @@ from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.location import SourceSpan, source_line
 from gradflow.probe.evidence import Evidence, NodeFlow
 from gradflow.watch.events import Observation
-from gradflow.watch.facts.names import name_of_value
+from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
 from gradflow.watch.rules.engine import engine_findings

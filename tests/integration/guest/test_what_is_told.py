@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import gradflow
 from gradflow.errors import ScoreError
-from gradflow.torch_facts.flags import settings_by_pairs
+from gradflow.torch_facts.settings.flags import settings_by_pairs
 
 RUNS: list[int] = []
 

@@ -64,6 +64,15 @@ class _TrainedOnly(nn.Module):
         return self.body(x) + self.more(x) if self.training else self.body(x)
 
 
+class _Masked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x).masked_fill(torch.tensor([False, True]), float("-inf"))
+
+
 def _dead() -> nn.Module:
     model = nn.Sequential(nn.Linear(3, 40), nn.ReLU(), nn.Linear(40, 2))
     nn.init.constant_(model[0].bias[1:], -100)
@@ -108,6 +117,7 @@ MADE: dict[str, tuple[Callable[..., Report | AuditReport], str, str]] = {
     ),
     "trained in train mode": (lambda **how: _audit(_TrainedOnly().eval(), ROW, **how), "`--train`", '`mode="train"`'),
     "units that give zero": (lambda **how: _audit(_dead(), ROW, **how), "`--input`", "`inputs`"),
+    "masked logits": (lambda **how: _audit(_Masked(), ROW, **how), "`--loss file.py:function`", "`loss=...`"),
     "norms without data": (lambda **how: _audit(_norms_without_data(), ROW, **how), "`--train`", '`mode="train"`'),
 }
 

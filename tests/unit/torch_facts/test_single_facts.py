@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from gradflow.torch_facts import saved_tensor_hooks
 from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules, is_compiler_loaded
 from gradflow.torch_facts.frames import decorated_function, hook_that_runs
 from gradflow.torch_facts.module_machinery import (
@@ -21,7 +20,8 @@ from gradflow.torch_facts.module_machinery import (
 )
 from gradflow.torch_facts.operators import schemas_of
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
-from gradflow.torch_facts.settings_of_thread import default_device, print_options, set_grad_enabled, uses_autocast
+from gradflow.torch_facts.settings import saved_tensor_hooks
+from gradflow.torch_facts.settings.of_thread import default_device, print_options, set_grad_enabled, uses_autocast
 from gradflow.torch_facts.tensor_slots import MAKING_SUBCLASSES, getter, is_alias_of, method, setter
 from gradflow.torch_facts.versions import set_versions
 

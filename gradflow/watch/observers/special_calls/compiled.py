@@ -140,7 +140,7 @@ class CompiledCalls:
             with _without_observers():
                 return run()
 
-        return recorder.record_call("(compiled)", without_observers, tensors_in([inputs]), depth=2)
+        return recorder.record_call("(compiled)", without_observers, tensors_in([inputs]))
 
 
 _running: list[CompiledCalls] = []

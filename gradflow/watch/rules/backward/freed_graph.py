@@ -9,7 +9,7 @@ from gradflow.location import SourceSpan
 from gradflow.trace.data import Trace
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.leaves import is_leaf_value
-from gradflow.watch.facts.names import name_of_value, score_text
+from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.backward.made_anew import is_made_anew, where_made_once

@@ -9,7 +9,7 @@ from gradflow.diagnose.diagnostic import Severity
 from gradflow.diagnose.written import written
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.claims import weight_of_exception
-from gradflow.watch.facts.names import score_text
+from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.finding import Finding, finding
 
 __all__ = ["backward_raised_somehow"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from gradflow.diagnose.written import written
 from gradflow.graph.dependence import analyse
 from gradflow.watch.events import Backward, Observation
-from gradflow.watch.facts.names import score_text
+from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.finding import Finding, finding
 
 __all__ = ["score_is_not_finite"]

@@ -15,7 +15,7 @@ from gradflow.graph.dependence import analyse
 from gradflow.probe.evidence import Evidence
 from gradflow.source_place import place
 from gradflow.watch.events import Backward, Observation
-from gradflow.watch.facts.names import score_text
+from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.facts.questions import Question
 
 __all__ = ["for_this_loss_only"]

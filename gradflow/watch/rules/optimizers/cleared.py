@@ -6,7 +6,7 @@ import itertools
 
 from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW, is_inplace_name
 from gradflow.watch.events import ZEROS_LOOKED_FOR, Backward, Observation, Optimizer
-from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.optimizers.never_moves import never_moves

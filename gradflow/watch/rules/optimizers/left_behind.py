@@ -12,7 +12,7 @@ from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.moved_by_hand import moved_by_hand
-from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.facts.watched import not_watched
 from gradflow.watch.facts.writes import written_by

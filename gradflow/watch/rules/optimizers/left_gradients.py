@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 
 from gradflow.watch.events import Backward, Observation, Optimizer
-from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.finding import Finding, finding
 
 __all__ = ["gradients_pile_up", "gradients_stay_behind"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from gradflow.graph.dependence import inputs_behind
 from gradflow.location import is_installed
 from gradflow.watch.events import Observation, Optimizer, WatchedModule
-from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.unheld import moved_by_none, passes_between
 from gradflow.watch.facts.watched import not_watched
 from gradflow.watch.finding import Finding, finding

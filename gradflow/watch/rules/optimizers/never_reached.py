@@ -14,7 +14,7 @@ from gradflow.graph.dependence import Dependence, analyse
 from gradflow.location import SourceSpan
 from gradflow.source_place import place
 from gradflow.watch.events import Backward, Observation, Optimizer
-from gradflow.watch.facts.names import name_of_value
+from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.facts.unheld import leaves_moved_by_none, passes_between
 from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.facts.writes import before_writes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from gradflow.watch.events import FlagChange, Observation, Optimizer
-from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.facts.writes import before_writes
 from gradflow.watch.finding import Finding, finding

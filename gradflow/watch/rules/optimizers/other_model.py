@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 
 from gradflow.watch.events import Observation, Optimizer
-from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.unheld import moved_by_none, passes_between
 from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gradflow.graph.dependence import analyse
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.leaves import is_leaf_tensor
-from gradflow.watch.facts.names import name_of_value
+from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.finding import Finding, finding
 
 __all__ = ["value_is_outdated"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradflow.watch.events import Backward, Observation, Optimizer
-from gradflow.watch.facts.names import parameter_names
+from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
 

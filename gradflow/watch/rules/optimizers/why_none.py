@@ -10,7 +10,7 @@ from gradflow.graph.dependence import Dependence, analyse
 from gradflow.source_place import place
 from gradflow.trace.operation_kinds import VALUE_EXITS
 from gradflow.watch.events import Observation
-from gradflow.watch.facts.names import score_text
+from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
 from gradflow.watch.source.assigned import assigned_name
@@ -33,7 +33,7 @@ def with_what_is_known_of_why(
     if row >= 0 and not any(value in trace.inputs_of(one) for one in left for value in trace.outputs_of(row)):
         span = trace.span_of(row)
         name = f"`{assigned_name(span)}`" if assigned_name(span) else "a number"
-        note = f"{name} is computed from it and has a history, and no backward was called on that"
+        note = f"{name} is computed from it and has a history, and no backward on that was seen"
         shown = (Annotation(span=span, label="is not differentiated"),) if span is not None else ()
         return replace(
             found, diagnostic=replace(told, notes=(*told.notes, note), annotations=(*told.annotations, *shown))

@@ -86,7 +86,7 @@ def test_masked_logits_are_healthy() -> None:
         assert all(one.severity == "info" for one in report.diagnostics)
         # the loss that gradflow made of all entries is told to be infinite, and to be its own
         (found,) = (one for one in report.diagnostics if one.code == "GF407")
-        assert "--loss" in found.helps[0].text
+        assert "`loss=...`" in found.helps[0].text
 
 
 def test_a_loss_of_the_user_that_is_infinite_is_an_error() -> None:

@@ -36,7 +36,7 @@ def note_of(report: Report) -> str:
 @pytest.mark.parametrize("after", ["pass", "print(total.item())"])
 def test_another_loss_has_a_gradient_for_it(explain: Explain, after: str) -> None:
     report = explain(TWO_HEADS.format(total="total = first + second; loss = first", after=after))
-    assert note_of(report) == "`total` is computed from it and has a history, and no backward was called on that"
+    assert note_of(report) == "`total` is computed from it and has a history, and no backward on that was seen"
 
 
 def test_a_number_that_left_torch_may_have_come_back(explain: Explain) -> None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 from gradflow.watch.events import Observation
-from gradflow.watch.facts.names import called_as
+from gradflow.watch.facts.naming.names import called_as
 
 __all__ = ["with_models_told_apart"]
 

@@ -1,0 +1,1 @@
+"""Settings of a process or a thread that torch has no public readers and writers for."""

@@ -1,0 +1,1 @@
+"""What the program itself calls its tensors, modules and scores."""
