@@ -11,9 +11,9 @@ import torch
 
 from benchmarks.subjects import Subject
 from gradflow.load.workload import Objective, Workload
-from gradflow.trace.data import Trace
-from gradflow.trace.program_sites import ProgramSites
-from gradflow.trace.run import run_forward
+from gradflow.record.program_sites import ProgramSites
+from gradflow.record.run import run_forward
+from gradflow.recording import Recording
 
 
 def plain(subject: Subject) -> None:
@@ -37,14 +37,14 @@ def operation_count(subject: Subject) -> int:
     return len(_trace(subject))
 
 
-def _trace(subject: Subject) -> Trace:
+def _trace(subject: Subject) -> Recording:
     workload = Workload(
         model=subject.model,
         model_name=subject.name,
         inputs=(subject.x,),
         objective=Objective(compute=lambda output: (output[0, 0], "score[0]", 0)),
     )
-    return run_forward(workload, {}, {}, sites=ProgramSites()).trace
+    return run_forward(workload, {}, {}, sites=ProgramSites()).recording
 
 
 def captum_grad_cam(subject: Subject) -> None:

@@ -62,17 +62,17 @@ from gradflow.probe.other_runs.backward_draws import backward_draws
 from gradflow.probe.registering.copies import copies_of_groups
 from gradflow.probe.together.apart import each_by_itself
 from gradflow.probe.unregistered import find_unregistered
+from gradflow.record.conduct.turns import Turn
+from gradflow.record.conduct.whose_error import telling_our_errors
+from gradflow.record.failure import model_raised
+from gradflow.record.run import Run
+from gradflow.record.state import preserved
+from gradflow.record.state.lazy_layers import with_lazy_layers_initialised
+from gradflow.record.state.settings import generator_states
+from gradflow.recording import Recording
 from gradflow.report import Score
 from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.spelled import each_way
-from gradflow.trace.conduct.turns import Turn
-from gradflow.trace.conduct.whose_error import telling_our_errors
-from gradflow.trace.data import Trace
-from gradflow.trace.failure import model_raised
-from gradflow.trace.run import Run
-from gradflow.trace.state import preserved
-from gradflow.trace.state.lazy_layers import with_lazy_layers_initialised
-from gradflow.trace.state.settings import generator_states
 
 __all__ = ["audit", "audit_workload"]
 
@@ -143,10 +143,10 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         run.score = None
         measured = {name: measured_all(gradients[name], name)[0] for name in everything}
         states: dict[str, ParameterState] = {name: state_of([one]) for name, one in measured.items()}
-        ways = ways_to_score(run.trace)
+        ways = ways_to_score(run.recording)
         say("looking for causes")
         states |= dict.fromkeys(
-            only_rounding_error(laboratory, run.trace, {name: measured[name] for name in trainable}), "zero"
+            only_rounding_error(laboratory, run.recording, {name: measured[name] for name in trainable}), "zero"
         )
         of_model = {name: states[name] for name in trainable}
         arrived = [name for name, state in of_model.items() if state == "gradient"]
@@ -159,9 +159,11 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         formulas, not_checked = examine_formulas(laboratory, run, gradients, ways, arrived)
         laboratory.parameters = everything
         causes, questions = examine_groups(laboratory, keeper, run, gradients, open_states)
-        depth = measure_along_depth(laboratory, run.trace, ways, measured, {name: trainable[name] for name in arrived})
+        depth = measure_along_depth(
+            laboratory, run.recording, ways, measured, {name: trainable[name] for name in arrived}
+        )
     unrestored = keeper.unrestored
-    environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
+    environment = environment_of(workload, run.recording, laboratory.forward_count, time.perf_counter() - started)
     count = len(trainable)
     copied = copies_of_groups(causes, [_reached(tensors, states) for _, tensors in holders], trainable)
     causes = tuple(cause for cause in causes if not any(cause.group.members[0] in dict(pairs) for pairs in copied))
@@ -177,22 +179,22 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
             if (reached := _reached(tensors, states))
         ),
         *_of_draws(run.description, draws, arrived, count),
-        *unknown_leaves(run.trace, ways),
+        *unknown_leaves(run.recording, ways),
         *depth_finding(depth),
         # units that are all inactive have been told already where the gradient dies of them
-        *(one for one in inactive_units(run.trace, units.counts) if (one.name, one.module) not in told),
+        *(one for one in inactive_units(run.recording, units.counts) if (one.name, one.module) not in told),
         *_frozen(workload),
     )
-    diagnostics = (*diagnostics, *_of_score(run.trace, run.description, bad, diagnostics))
-    diagnostics = tuple(_at_its_place(one, workload, run.trace, causes) for one in diagnostics)
+    diagnostics = (*diagnostics, *_of_score(run.recording, run.description, bad, diagnostics))
+    diagnostics = tuple(_at_its_place(one, workload, run.recording, causes) for one in diagnostics)
     not_seen = (text for name in arrived for text in drawn_unseen(draws, name))
     undetermined = (*not_seen, *(one.text for one in questions), *left_open(of_model, diagnostics, questions, causes))
     return AuditReport(
         score=Score(description=run.description, value=value),
-        parameters=_parameters(workload, run.trace, ways, measured, states, hidden, diagnostics),
+        parameters=_parameters(workload, run.recording, ways, measured, states, hidden, diagnostics),
         diagnostics=workload.told(tuple(sorted(diagnostics, key=lambda found: _RANK[found.severity]))),
         depth=_profile(depth),
-        activities=tuple(_activity(run.trace, one) for one in units.counts),
+        activities=tuple(_activity(run.recording, one) for one in units.counts),
         environment=environment,
         assumptions=workload.told(
             (
@@ -232,11 +234,15 @@ def _of_draws(score: str, draws: BackwardDraws | None, arrived: Sequence[str], t
     return () if found is None else (replace(found, hides=tuple(members)),)
 
 
-def _of_score(trace: Trace, score: str, bad: BadScore | None, told: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
+def _of_score(
+    recording: Recording, score: str, bad: BadScore | None, told: Sequence[Diagnostic]
+) -> tuple[Diagnostic, ...]:
     """That the loss is no finite number, where no gradient that is none has been told at the same line."""
     if bad is None:
         return ()
-    found = bad_score_finding(trace, score, bad, location=trace.span_of(bad.made.operation) if bad.made else None)
+    found = bad_score_finding(
+        recording, score, bad, location=recording.span_of(bad.made.operation) if bad.made else None
+    )
     is_told = any(one.code == found.code and found.location in (None, one.location) for one in told)
     return () if is_told else (found,)
 
@@ -276,10 +282,12 @@ def _explained(cause: GroupCause, trainable: Collection[str]) -> tuple[Diagnosti
     return tuple(in_other_runs(one, cause) for one in found)
 
 
-def _at_its_place(found: Diagnostic, workload: Workload, trace: Trace, causes: Sequence[GroupCause]) -> Diagnostic:
+def _at_its_place(
+    found: Diagnostic, workload: Workload, recording: Recording, causes: Sequence[GroupCause]
+) -> Diagnostic:
     """At a line that a person can change, where there is one: not inside a library."""
     evidences = [cause.evidence for cause in causes if cause.evidence is not None]
-    own = at_own_line(trace, found, operation_of(trace, found, evidences))
+    own = at_own_line(recording, found, operation_of(recording, found, evidences))
     return placed(own, workload.provenance.registered_at)
 
 
@@ -301,10 +309,10 @@ def _frozen(workload: Workload) -> tuple[Diagnostic, ...]:
     return frozen_parameters(names, workload.provenance.frozen_at, len(parameters))
 
 
-def _activity(trace: Trace, count: UnitCount) -> Activity:
+def _activity(recording: Recording, count: UnitCount) -> Activity:
     return Activity(
-        module=trace.module_of(count.operation),
-        operation=trace.name_of(count.operation),
+        module=recording.module_of(count.operation),
+        operation=recording.name_of(count.operation),
         unit_count=count.unit_count,
         dead_count=count.dead_count,
         place_count=count.place_count,
@@ -313,7 +321,7 @@ def _activity(trace: Trace, count: UnitCount) -> Activity:
 
 def _parameters(
     workload: Workload,
-    trace: Trace,
+    recording: Recording,
     ways: WaysToScore,
     measured: Mapping[str, Measured],
     states: Mapping[str, ParameterState],
@@ -338,7 +346,7 @@ def _parameters(
                 entry_count=tensor.numel(),
                 state="frozen" if one is None else states[name],
                 l2_norm=None if one is None else one.l2_norm,
-                order=-1 if one is None else ways.first_read[trace.layer_values[name][0]],
+                order=-1 if one is None else ways.first_read[recording.layer_values[name][0]],
                 codes=tuple(dict.fromkeys(codes.get(name, ()))),
                 shared_names=tuple(shared.get(id(tensor), [name])[1:]),
                 is_registered=name not in hidden,

@@ -1,4 +1,4 @@
-"""The whole of gradflow on one page: load, trace, graph, probe, diagnose, cam, report."""
+"""The whole of gradflow on one page: load, record, graph, probe, diagnose, cam, report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from gradflow.diagnose.verdict import verdict_of
 from gradflow.errors import GradflowError, UsageError
 from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
 from gradflow.graph.flow_graph import FlowGraph
-from gradflow.load.layers import module_named, resolve_layers, resolve_parameters
+from gradflow.layers.auto import Candidates, candidates_of
+from gradflow.layers.names import module_named, resolve_layers, resolve_parameters
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.modes import Mode, model_in_mode
@@ -39,18 +40,17 @@ from gradflow.probe.other_runs.backward_draws import backward_draws
 from gradflow.probe.targets.chosen_output import choose_outputs, told_outputs
 from gradflow.probe.targets.counting_layers import choose_counting_layer
 from gradflow.probe.together.apart import each_by_itself
+from gradflow.record.conduct.turns import Turn
+from gradflow.record.conduct.whose_error import telling_our_errors
+from gradflow.record.failure import model_raised
+from gradflow.record.module_pass import require_enterable
+from gradflow.record.run import Run
+from gradflow.record.state import preserved
+from gradflow.record.state.lazy_layers import with_lazy_layers_initialised
+from gradflow.record.state.settings import generator_states
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.spelled import Spelled
-from gradflow.trace.auto_layer import Candidates, candidates_of
-from gradflow.trace.conduct.turns import Turn
-from gradflow.trace.conduct.whose_error import telling_our_errors
-from gradflow.trace.failure import model_raised
-from gradflow.trace.module_pass import require_enterable
-from gradflow.trace.run import Run
-from gradflow.trace.state import preserved
-from gradflow.trace.state.lazy_layers import with_lazy_layers_initialised
-from gradflow.trace.state.settings import generator_states
 
 __all__ = ["check", "check_workload"]
 
@@ -198,7 +198,7 @@ def check_workload(
             *not_looked_at,
         ),
     )
-    environment = environment_of(workload, run.trace, laboratory.forward_count, time.perf_counter() - started)
+    environment = environment_of(workload, run.recording, laboratory.forward_count, time.perf_counter() - started)
     score = _score(workload, run, class_index, value)
     reports = [
         _report(workload, evidence, score, environment, facts.get(evidence.target), maps) for evidence in evidences
@@ -265,14 +265,14 @@ def _gradients(laboratory: Laboratory, run: Run) -> tuple[dict[str, AutogradFact
 
 
 def _walked_back(laboratory: Laboratory, run: Run) -> tuple[dict[str, AutogradFacts], Gradients]:
-    trace = run.trace
+    recording = run.recording
     name = next((name for name, taken in run.activations.items() if any(a.edge is not None for a in taken)), None)
-    if name is None or len(trace) > MEASURED_OPERATIONS:
+    if name is None or len(recording) > MEASURED_OPERATIONS:
         return {}, differentiate(run, laboratory.parameters)
-    dependence = laboratory.dependence(trace, trace.layer_values[name])
-    branches = branches_between(trace, dependence, name)
+    dependence = laboratory.dependence(recording, recording.layer_values[name])
+    branches = branches_between(recording, dependence, name)
     goals = [goal for activation in run.activations[name] for goal in activation.goals]
-    makers = layer_operations(trace, name)
+    makers = layer_operations(recording, name)
     with measuring(run, goals, max(makers, default=-1), branches) as facts:
         return {name: facts}, differentiate(run, laboratory.parameters)
 
@@ -316,8 +316,10 @@ def _report(
     maps: Maps,
 ) -> Report:
     names, shares = (facts.names, facts.shares) if facts is not None else ({}, {})
-    trace, dependence, target = evidence.trace, evidence.dependence, evidence.target
-    diagnostics = tuple(at_own_line(trace, one, operation_of(trace, one, [evidence])) for one in diagnose(evidence))
+    recording, dependence, target = evidence.recording, evidence.dependence, evidence.target
+    diagnostics = tuple(
+        at_own_line(recording, one, operation_of(recording, one, [evidence])) for one in diagnose(evidence)
+    )
     return Report(
         verdict=verdict_of(evidence),
         target=Target(
@@ -331,7 +333,7 @@ def _report(
         score=score,
         diagnostics=workload.told(diagnostics),
         flow=FlowGraph.deferred(
-            lambda: build_flow_graph(trace, dependence, target, gradient_names=names, shares=shares)
+            lambda: build_flow_graph(recording, dependence, target, gradient_names=names, shares=shares)
         ),
         gradients=tuple(_statistics(target, measured) for measured in evidence.sliced or evidence.measured),
         environment=environment,

@@ -163,9 +163,9 @@ def _role_of(path: str) -> int:
     own = own_directory()
     if path.startswith(own):
         recording = path.startswith(
-            (f"{own}trace{os.sep}", f"{own}probe{os.sep}", f"{own}watch{os.sep}", f"{own}load{os.sep}observe")
+            (f"{own}record{os.sep}", f"{own}probe{os.sep}", f"{own}watch{os.sep}", f"{own}load{os.sep}observe")
         )
-        return _SKIP if recording and not path.endswith(f"trace{os.sep}run.py") else _BOUNDARY
+        return _SKIP if recording and not path.endswith(f"record{os.sep}run.py") else _BOUNDARY
     if not is_machinery(path):
         return _USER
     if path.endswith(_DISPATCH):

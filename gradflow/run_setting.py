@@ -11,9 +11,9 @@ import torch
 import gradflow
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.workload import Workload
+from gradflow.recording import Recording
 from gradflow.report import Environment
 from gradflow.torch_facts.modes import modules_with_modes
-from gradflow.trace.data import Trace
 from gradflow.values import tensors_in
 
 __all__ = ["environment_of", "recording_allowed"]
@@ -32,7 +32,7 @@ def recording_allowed(workload: Workload) -> Iterator[tuple[str, ...]]:
         yield (f"gradients: called under {what}; gradflow recorded gradients for its own run all the same",)
 
 
-def environment_of(workload: Workload, trace: Trace, forward_count: int, duration_s: float) -> Environment:
+def environment_of(workload: Workload, recording: Recording, forward_count: int, duration_s: float) -> Environment:
     """Versions, device, mode and sizes."""
     parameters = [parameter for parameter in workload.model.parameters() if not is_uninitialised(parameter)]
     sample = next(iter((*parameters, *tensors_in(workload.inputs))), None)
@@ -47,8 +47,8 @@ def environment_of(workload: Workload, trace: Trace, forward_count: int, duratio
         model=workload.model_name,
         input=workload.input_description,
         parameter_count=sum(parameter.numel() for parameter in parameters),
-        operation_count=len(trace),
-        module_call_count=len(trace.calls),
+        operation_count=len(recording),
+        module_call_count=len(recording.calls),
         forward_count=forward_count,
         duration_s=duration_s,
     )

@@ -13,7 +13,7 @@ from gradflow.graph.dependence import is_differentiable
 from gradflow.graph.ways_to_score import leaves_before
 from gradflow.load.workload import Workload
 from gradflow.probe.evidence import Evidence
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 from gradflow.values import mapped
 
 __all__ = ["Source", "source_of"]
@@ -52,22 +52,24 @@ class Source:
 
 def source_of(workload: Workload, evidence: Evidence) -> Source | None:
     """Where autograd can begin before the layer; ``None`` where it does already, or where nothing can require grad."""
-    trace = evidence.trace
-    values = trace.layer_values.get(evidence.target, ())
+    recording = evidence.recording
+    values = recording.layer_values.get(evidence.target, ())
     if evidence.source.recorded or evidence.source.cause != "nothing-requires-grad" or not values:
         return None
-    usable = [leaf for leaf in leaves_before(trace, values[-1:]) if is_differentiable(trace.dtype_of(leaf))]
-    if any(trace.leaf_names[value][0] == "input" for value in usable):
+    usable = [leaf for leaf in leaves_before(recording, values[-1:]) if is_differentiable(recording.dtype_of(leaf))]
+    if any(recording.leaf_names[value][0] == "input" for value in usable):
         return Source()
     parameters = dict(workload.model.named_parameters())
-    names = [name for name in _in_order_of_use(trace, usable) if name in parameters]
+    names = [name for name in _in_order_of_use(recording, usable) if name in parameters]
     return Source(parameter=names[0]) if names else None
 
 
-def _in_order_of_use(trace: Trace, values: list[int]) -> Iterator[str]:
-    waiting = {value: trace.leaf_names[value][1] for value in values if trace.leaf_names[value][0] == "parameter"}
-    for operation in range(len(trace)):
-        for value in trace.inputs_of(operation):
+def _in_order_of_use(recording: Recording, values: list[int]) -> Iterator[str]:
+    waiting = {
+        value: recording.leaf_names[value][1] for value in values if recording.leaf_names[value][0] == "parameter"
+    }
+    for operation in range(len(recording)):
+        for value in recording.inputs_of(operation):
             if value in waiting:
                 yield waiting.pop(value)
 

@@ -8,7 +8,7 @@ import torch
 from gradflow.cam.methods import METHODS
 from gradflow.cam.result import CamResult
 from gradflow.errors import GradflowError, UsageError
-from gradflow.trace.feature_map import FeatureLayout, feature_layout
+from gradflow.layers.feature_layout import FeatureLayout, feature_layout
 
 __all__ = ["grad_cam"]
 

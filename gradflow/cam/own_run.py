@@ -14,16 +14,16 @@ from gradflow.cam.grad_cam import grad_cam
 from gradflow.cam.result import CamResult
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.errors import GradflowError, InternalError
+from gradflow.layers.feature_layout import input_size
 from gradflow.load.modes import in_mode, is_training
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.examine import NOT_FOLLOWED, examine
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.together.apart import each_by_itself
+from gradflow.record.capture import Activation
+from gradflow.record.run import Run
 from gradflow.spelled import Spelled
-from gradflow.trace.capture import Activation
-from gradflow.trace.feature_map import input_size
-from gradflow.trace.run import Run
 
 __all__ = ["Maps", "make_maps"]
 

@@ -16,7 +16,7 @@ from gradflow.render.paragraph import fill, styled
 from gradflow.render.theme import ASCII, UNICODE
 
 if TYPE_CHECKING:
-    from gradflow.trace.layers import LayerRow
+    from gradflow.layers.table import LayerRow
 
 __all__ = ["print_layers"]
 

@@ -49,7 +49,7 @@ class Layers:
         """Print the table."""
         with loaded(args) as (workload, say):
             from gradflow.cli.layer_table import print_layers
-            from gradflow.trace.layers import choose_layer, list_layers
+            from gradflow.layers.table import choose_layer, list_layers
 
             say("running the model once")
             rows = list_layers(workload)

@@ -34,7 +34,7 @@ def loaded(args: argparse.Namespace, *, loss: str | None = None) -> Iterator[tup
         say("loading torch")
         with loading_torch():
             from gradflow.load.loading import load_workload
-            from gradflow.trace.state.settings import RandomState, Settings
+            from gradflow.record.state.settings import RandomState, Settings
 
         settings, random = Settings(), RandomState()
         try:

@@ -23,9 +23,9 @@ from gradflow.errors import GradflowError, UsageError
 from gradflow.output.named import output_path
 from gradflow.output.sources import module_files, named_files
 from gradflow.printable import printable
+from gradflow.record.conduct.their_exceptions import text_of
 from gradflow.render import file_content
 from gradflow.report import Report
-from gradflow.trace.conduct.their_exceptions import text_of
 
 __all__ = ["Run"]
 

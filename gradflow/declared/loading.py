@@ -12,7 +12,7 @@ from gradflow.errors import UntrustedFileError
 from gradflow.load.loading import load_workload
 from gradflow.load.scores.loss import with_loss as with_default_loss
 from gradflow.load.workload import Workload
-from gradflow.trace.state.settings import RandomState, Settings
+from gradflow.record.state.settings import RandomState, Settings
 
 __all__ = ["loaded"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from gradflow.diagnose.written import written
 from gradflow.graph.chance.draws import RANDOM_DRAW
-from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
+from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW
 
 __all__ = ["NOT_REPLACED", "SEE_WHY", "CauseText", "text_for"]
 

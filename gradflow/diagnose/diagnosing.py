@@ -119,7 +119,7 @@ def open_questions(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tup
 
 
 def _why_not(evidence: Evidence, operation: int) -> tuple[str, str]:
-    name, span = written(evidence.trace.name_of(operation)), evidence.trace.span_of(operation)
+    name, span = written(evidence.recording.name_of(operation)), evidence.recording.span_of(operation)
     where = f" at {place(span)}" if span is not None else ""
     return (
         f"why `{name}`{where} gives a result without history",

@@ -25,8 +25,8 @@ def flat_origin(evidence: Evidence, flow: NodeFlow) -> int:
     It need not lie on the way to the target: the weight behind a dead ``relu`` gets as little as the one before it.
     Of a product that is zero, which factor is zero is not known: then all of them have to come from there.
     """
-    trace = evidence.trace
-    inputs = trace.inputs_of(flow.operation) if flow.operation >= 0 else ()
+    recording = evidence.recording
+    inputs = recording.inputs_of(flow.operation) if flow.operation >= 0 else ()
     found: set[int] = set()
     for operand in flow.zero_operands:
         if operand >= len(inputs):
@@ -34,16 +34,16 @@ def flat_origin(evidence: Evidence, flow: NodeFlow) -> int:
         waiting = [(inputs[operand], 0)]
         while waiting:
             value, depth = waiting.pop()
-            producer = trace.values.producer[value]
+            producer = recording.values.producer[value]
             if producer < 0 or depth == _DEPTH:
                 return -1
-            name = trace.name_of(producer)
+            name = recording.name_of(producer)
             if name in _FLAT_AT_ZERO:
                 found.add(producer)
             elif name in _HANDING_ON or producer in flow.zeros_go_through:
-                waiting.append((trace.inputs_of(producer)[0], depth + 1))
+                waiting.append((recording.inputs_of(producer)[0], depth + 1))
             elif name in _PRODUCTS:
-                waiting.extend((factor, depth + 1) for factor in trace.inputs_of(producer))
+                waiting.extend((factor, depth + 1) for factor in recording.inputs_of(producer))
             else:
                 return -1
     return found.pop() if len(found) == 1 else -1

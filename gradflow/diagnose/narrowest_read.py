@@ -19,13 +19,13 @@ def narrowest_read(evidence: Evidence, after: int = -1) -> int:
 
     Only what stands in a file counts, not gradflow's own selection of the score; with ``after``, only what ran later.
     """
-    trace, way = evidence.trace, evidence.dependence.way
+    recording, way = evidence.recording, evidence.dependence.way
     best, best_share = -1, 1.0
     for before, value in itertools.pairwise(way):
-        operation = trace.values.producer[value]
-        if operation <= after or trace.name_of(operation) not in READING or trace.span_of(operation) is None:
+        operation = recording.values.producer[value]
+        if operation <= after or recording.name_of(operation) not in READING or recording.span_of(operation) is None:
             continue
-        share = math.prod(trace.values.shape[value]) / max(1, math.prod(trace.values.shape[before]))
+        share = math.prod(recording.values.shape[value]) / max(1, math.prod(recording.values.shape[before]))
         if share < best_share:
             best, best_share = operation, share
     return best
@@ -36,8 +36,8 @@ def where_zeros_begin(evidence: Evidence) -> int:
 
     What is filled again on the way, as by attention to all positions, does not count.
     """
-    trace = evidence.trace
-    on_the_way = {trace.values.producer[value] for value in evidence.dependence.way}
+    recording = evidence.recording
+    on_the_way = {recording.values.producer[value] for value in evidence.dependence.way}
     first_in: dict[int, float] = {}
     last_out: dict[int, float] = {}
     for flow in evidence.flows:  # from the score to the target; an operation may have several nodes
@@ -48,6 +48,6 @@ def where_zeros_begin(evidence: Evidence) -> int:
     for operation in sorted(last_out):
         lowest_later = min(lowest_later, last_out[operation])
         left = lowest_later - first_in[operation]
-        if left > most and trace.span_of(operation) is not None:
+        if left > most and recording.span_of(operation) is not None:
             best, most = operation, left
     return best

@@ -22,15 +22,19 @@ def operation_place(evidence: Evidence, operation: int) -> tuple[SourceSpan | No
     """
     if operation < 0:
         return None, ()
-    trace = evidence.trace
-    ran_at = trace.span_of(operation)
-    number = trace.operations.call[operation]
+    recording = evidence.recording
+    ran_at = recording.span_of(operation)
+    number = recording.operations.call[operation]
     if number < 0:
         return ran_at, ()
-    call = trace.calls[number]
-    parent = trace.calls[call.parent].type_name if call.parent >= 0 else ""
+    call = recording.calls[number]
+    parent = recording.calls[call.parent].type_name if call.parent >= 0 else ""
     made_at = evidence.registered_at.get(call.module)
-    if parent in _CONTAINERS and made_at is not None and not _stands_in_own_code(ran_at, trace.site_span(call.site)):
+    if (
+        parent in _CONTAINERS
+        and made_at is not None
+        and not _stands_in_own_code(ran_at, recording.site_span(call.site))
+    ):
         if ran_at is None or ran_at == made_at or is_machinery(ran_at.path):
             return made_at, ()
         return made_at, (Annotation(span=ran_at, label=f"`{call.module}` ran from here"),)

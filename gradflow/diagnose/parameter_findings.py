@@ -11,8 +11,8 @@ from gradflow.graph.ways_to_score import WaysToScore
 from gradflow.location import SourceSpan
 from gradflow.probe.along_depth.evidence import EXPLODING, VANISHING, AlongDepth, is_unusual
 from gradflow.probe.audit_evidence import Holder, UnitCount
+from gradflow.recording import Recording
 from gradflow.spelled import Spelled
-from gradflow.trace.data import Trace
 
 __all__ = [
     "depth_finding",
@@ -133,25 +133,25 @@ def _or_make_anew(written: str, copied: Sequence[tuple[str, str]]) -> tuple[str,
     return (f"{made}: the gradient then reaches those",) if copied else ()
 
 
-def unknown_leaves(trace: Trace, ways: WaysToScore) -> tuple[Diagnostic, ...]:
+def unknown_leaves(recording: Recording, ways: WaysToScore) -> tuple[Diagnostic, ...]:
     """Tensors that get a gradient, although neither the model nor any of its attributes has them, by line."""
     found: dict[tuple[SourceSpan | None, bool], list[int]] = {}
-    for value, producer in enumerate(trace.values.producer):
-        if not trace.values.requires_grad[value] or ways.obstacles[value] != ():
+    for value, producer in enumerate(recording.values.producer):
+        if not recording.values.requires_grad[value] or ways.obstacles[value] != ():
             continue
         if producer < 0:
-            if value not in trace.leaf_names and ways.first_read[value] >= 0:
-                found.setdefault((trace.span_of(ways.first_read[value]), False), []).append(value)
-        elif trace.name_of(producer) == "Parameter" and not any(
-            trace.values.requires_grad[read] for read in trace.inputs_of(producer)
+            if value not in recording.leaf_names and ways.first_read[value] >= 0:
+                found.setdefault((recording.span_of(ways.first_read[value]), False), []).append(value)
+        elif recording.name_of(producer) == "Parameter" and not any(
+            recording.values.requires_grad[read] for read in recording.inputs_of(producer)
         ):
-            found.setdefault((trace.span_of(producer), True), []).append(value)
-    return tuple(_unknown(trace, span, is_new, values) for (span, is_new), values in found.items())
+            found.setdefault((recording.span_of(producer), True), []).append(value)
+    return tuple(_unknown(recording, span, is_new, values) for (span, is_new), values in found.items())
 
 
-def _unknown(trace: Trace, span: SourceSpan | None, is_new: bool, values: Sequence[int]) -> Diagnostic:
+def _unknown(recording: Recording, span: SourceSpan | None, is_new: bool, values: Sequence[int]) -> Diagnostic:
     count, them = len(values), "them" if len(values) > 1 else "it"
-    shapes = ", ".join(str(list(trace.values.shape[value])) for value in values[:4])
+    shapes = ", ".join(str(list(recording.values.shape[value])) for value in values[:4])
     if is_new:
         message = f"{count} parameters are made" if count > 1 else "a parameter is made"
         message += f" anew in every forward: no optimizer trains {them}"
@@ -244,20 +244,20 @@ def _times(ratio: float) -> str:
     return f"{1 / ratio:.2g} times smaller" if ratio else "far smaller"
 
 
-def inactive_units(trace: Trace, counts: Sequence[UnitCount]) -> tuple[Diagnostic, ...]:
+def inactive_units(recording: Recording, counts: Sequence[UnitCount]) -> tuple[Diagnostic, ...]:
     """Activations of which nearly all units give zero, whatever comes in."""
     found = [one for one in counts if one.unit_count >= FEWEST_UNITS and one.dead_count > INACTIVE * one.unit_count]
     by_line: dict[SourceSpan | None, list[UnitCount]] = {}
     for one in found:
-        by_line.setdefault(trace.span_of(one.operation), []).append(one)
-    return tuple(_inactive(trace, span, members) for span, members in by_line.items())
+        by_line.setdefault(recording.span_of(one.operation), []).append(one)
+    return tuple(_inactive(recording, span, members) for span, members in by_line.items())
 
 
-def _inactive(trace: Trace, span: SourceSpan | None, members: Sequence[UnitCount]) -> Diagnostic:
+def _inactive(recording: Recording, span: SourceSpan | None, members: Sequence[UnitCount]) -> Diagnostic:
     dead, units = sum(one.dead_count for one in members), sum(one.unit_count for one in members)
     first = members[0]
-    modules = list(dict.fromkeys(trace.module_of(one.operation) for one in members))
-    of = f"`{modules[0]}`" if modules[0] else f"`{trace.name_of(first.operation)}`"
+    modules = list(dict.fromkeys(recording.module_of(one.operation) for one in members))
+    of = f"`{modules[0]}`" if modules[0] else f"`{recording.name_of(first.operation)}`"
     more = f" and {len(modules) - 1} more" if len(modules) > 1 else ""
     share = "all" if dead == units else f"{100 * dead / units:.0f}% of the"
     places = f"at each of {first.place_count:,} samples and positions" if first.place_count > 1 else "for this sample"
@@ -267,7 +267,7 @@ def _inactive(trace: Trace, span: SourceSpan | None, members: Sequence[UnitCount
         severity="warning",
         message=f"{share} {units:,} units of {of}{more} give zero",
         location=span,
-        label=f"`{trace.name_of(first.operation)}` gives zero {places}",
+        label=f"`{recording.name_of(first.operation)}` gives zero {places}",
         module=modules[0],
         notes=(
             "a unit that is zero everywhere passes no gradient on, so what feeds it does not learn from this batch",

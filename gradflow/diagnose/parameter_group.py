@@ -72,7 +72,7 @@ def _for_all(
     zero: str,
 ) -> Diagnostic:
     total, starts = len(trainable), evidence.zero_starts
-    trace, dependence = evidence.trace, evidence.dependence
+    recording, dependence = evidence.recording, evidence.dependence
     severity: Severity = "error"
     notes, helps = found.notes, found.helps
     if group.kind == "error":
@@ -97,7 +97,7 @@ def _for_all(
         message = f"the gradient of {counted(len(group.members), total)} is not finite{_tail(found.message)}"
     else:
         message = f"{counted(len(group.members), total)} {_verb(group, 'get')} no gradient: {_why(group, found)}"
-        if found.name == "output-discarded" and call_that_raised(trace, last_use(trace, dependence)) is None:
+        if found.name == "output-discarded" and call_that_raised(recording, last_use(recording, dependence)) is None:
             helps = (Help(text="use the result, or remove what computes it"),)
         helps = (*helps, *if_not_meant(group.members, trainable))
     return replace(

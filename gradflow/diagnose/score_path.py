@@ -23,10 +23,10 @@ def score_path(
     ``mark_ends`` also marks where the gradient becomes zero, or stops being a number. ``through`` is a cut that the
     gradient is told to be incomplete for: the steps are then those of a way that it cuts.
     """
-    trace, way = evidence.trace, evidence.dependence.way
+    recording, way = evidence.recording, evidence.dependence.way
     before_target = _way_of_lost_call(evidence, through)
     if through is not None:
-        way = before_target or way_through(trace, evidence.dependence, through, evidence.bridges)
+        way = before_target or way_through(recording, evidence.dependence, through, evidence.bridges)
     if not way:
         return ()
     stops = _stops(evidence) if mark_ends else {}
@@ -34,14 +34,14 @@ def score_path(
     steps = [PathStep(kind="score", label=evidence.score, shape=_shape(evidence, way[-1]))]
     last_module: str | None = None
     for value in reversed(way[1:]):
-        operation = trace.values.producer[value]
+        operation = recording.values.producer[value]
         if operation < 0:
             continue
-        module = trace.module_of(operation)
+        module = recording.module_of(operation)
         if operation in stops:
             steps.append(_stop(evidence, operation, stops[operation], _shape(evidence, value)))
             last_module = None
-        elif module in ("", "(score)") or trace.operations.call[operation] < 0:
+        elif module in ("", "(score)") or recording.operations.call[operation] < 0:
             last_module = None
         elif module != last_module:
             steps.append(
@@ -49,9 +49,9 @@ def score_path(
                     kind="step",
                     label=module,
                     module=module,
-                    operation=trace.name_of(operation),
+                    operation=recording.name_of(operation),
                     shape=_shape(evidence, value),
-                    span=trace.span_of(operation),
+                    span=recording.span_of(operation),
                 )
             )
             last_module = module
@@ -62,7 +62,7 @@ def score_path(
     if not source.recorded and source.operation >= 0 and source.cause != "integer-input":
         lost = source
     if lost is not None:
-        outputs = trace.outputs_of(lost.operation)
+        outputs = recording.outputs_of(lost.operation)
         shape = _shape(evidence, outputs[0]) if outputs else None
         steps.append(_stop(evidence, lost.operation, lost.cause, shape))
     arrives = any(measured.arrived and measured.is_finite and not measured.is_zero for measured in evidence.measured)
@@ -82,15 +82,15 @@ def _way_of_lost_call(evidence: Evidence, group: CutGroup | None) -> tuple[int, 
     """The way from those calls of the target whose history ends at ``group``, which then stands before the target."""
     if group is None or (group.value >= 0 and evidence.dependence.depends[group.value]):
         return ()
-    trace = evidence.trace
+    recording = evidence.recording
     lost = {
         value
-        for value in trace.layer_values.get(evidence.target, ())
+        for value in recording.layer_values.get(evidence.target, ())
         if value >= 0
-        and not trace.values.requires_grad[value]
-        and source_state(trace, (value,)).operation == group.operation
+        and not recording.values.requires_grad[value]
+        and source_state(recording, (value,)).operation == group.operation
     }
-    return way_from(trace, evidence.dependence, lost, evidence.bridges) if lost else ()
+    return way_from(recording, evidence.dependence, lost, evidence.bridges) if lost else ()
 
 
 def _stops(evidence: Evidence) -> dict[int, str]:
@@ -102,7 +102,7 @@ def _stops(evidence: Evidence) -> dict[int, str]:
     stops: dict[int, str] = {}
     lost = next((flow for flow in evidence.flows if any(magnitude is None for magnitude in flow.outgoing)), None)
     if lost is not None and not any(measured.arrived for measured in evidence.measured):
-        is_function = lost.operation < 0 or evidence.trace.name_of(lost.operation).endswith(".apply")
+        is_function = lost.operation < 0 or evidence.recording.name_of(lost.operation).endswith(".apply")
         return {lost.operation: "custom-function" if is_function else "nondiff-op"}
     for flow in evidence.flows:
         if flow.is_end:
@@ -114,16 +114,16 @@ def _stops(evidence: Evidence) -> dict[int, str]:
 
 
 def _stop(evidence: Evidence, operation: int, cause: str, shape: tuple[int, ...] | None) -> PathStep:
-    trace = evidence.trace
+    recording = evidence.recording
     return PathStep(
         kind="cut",
         label=cause,
-        module=trace.module_of(operation),
-        operation=trace.name_of(operation),
+        module=recording.module_of(operation),
+        operation=recording.name_of(operation),
         shape=shape,
-        span=trace.span_of(operation),
+        span=recording.span_of(operation),
     )
 
 
 def _shape(evidence: Evidence, value: int) -> tuple[int, ...]:
-    return tuple(evidence.trace.values.shape[value])
+    return tuple(evidence.recording.values.shape[value])

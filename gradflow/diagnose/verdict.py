@@ -61,8 +61,8 @@ def _where_nothing_arrived(evidence: Evidence) -> Verdict:
 def may_depend_unseen(evidence: Evidence) -> bool:
     """Whether values of the target left the record, no operation brings them back, and no experiment told more."""
     is_open = evidence.influence is None or evidence.influence.matters is None
-    trace = evidence.trace
-    made = trace.values.producer[trace.score] if trace.score >= 0 else len(trace)
+    recording = evidence.recording
+    made = recording.values.producer[recording.score] if recording.score >= 0 else len(recording)
     # what leaves after the score was made cannot come back into it
     may_return = any(operation < made for operation in evidence.dependence.exits)
     return is_open and not evidence.dependence.score_depends and (may_return or bool(evidence.unrecorded))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
+from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW
 
 __all__ = ["written"]
 

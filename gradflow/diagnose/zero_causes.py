@@ -12,7 +12,7 @@ from gradflow.diagnose.values.unread import note_of_unread
 from gradflow.diagnose.values.zero_start import label_of, way_out
 from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence, NodeFlow
-from gradflow.trace.operation_kinds import REPLACING
+from gradflow.record.operation_kinds import REPLACING
 
 __all__ = ["CANCELLED", "NOTHING_GOES_ON", "READING", "WAYS_CANCEL", "ZeroCause", "clamped_to_zero", "explain_end"]
 
@@ -66,7 +66,7 @@ class ZeroCause:
 
 def explain_end(evidence: Evidence, flow: NodeFlow) -> ZeroCause:
     """The cause of a zero gradient at the node at which it ended."""
-    name = evidence.trace.name_of(flow.operation) if flow.operation >= 0 else flow.name
+    name = evidence.recording.name_of(flow.operation) if flow.operation >= 0 else flow.name
     if flow.runs_hooks:
         return _hooked()
     return _told_by_the_node(evidence, flow, name) or _told_by_the_name(evidence, flow, name)
@@ -155,14 +155,14 @@ def _flat(evidence: Evidence, flow: NodeFlow, shown: str) -> ZeroCause:
 
 def _is_in_score(evidence: Evidence, operation: int) -> bool:
     """Whether an operation belongs to the score function: outside of all modules, and no module reads its result."""
-    trace, reaches = evidence.trace, evidence.dependence.reaches
-    inside = trace.operations.call
-    if operation < 0 or inside[operation] >= 0 or not any(one.end_operation <= operation for one in trace.calls):
+    recording, reaches = evidence.recording, evidence.dependence.reaches
+    inside = recording.operations.call
+    if operation < 0 or inside[operation] >= 0 or not any(one.end_operation <= operation for one in recording.calls):
         return False
-    made = set(trace.outputs_of(operation))
-    for later in range(operation + 1, len(trace)):
-        if not made.isdisjoint(trace.inputs_of(later)):
-            outputs = trace.outputs_of(later)
+    made = set(recording.outputs_of(operation))
+    for later in range(operation + 1, len(recording)):
+        if not made.isdisjoint(recording.inputs_of(later)):
+            outputs = recording.outputs_of(later)
             if inside[later] >= 0 and any(reaches[value] for value in outputs):
                 return False
             made.update(outputs)
@@ -288,7 +288,7 @@ def _ways_cancel(shown: str) -> ZeroCause:
 
 def _reads_one_twice(evidence: Evidence, operation: int) -> bool:
     """Whether an operation compares a tensor with itself: it is given two, and they are one."""
-    inputs = tuple(evidence.trace.inputs_of(operation)) if operation >= 0 else ()
+    inputs = tuple(evidence.recording.inputs_of(operation)) if operation >= 0 else ()
     return len(inputs) == 2 and inputs[0] == inputs[1]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradflow.graph.operation_family import is_identity, join_family, plain_name
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["is_only_added", "is_only_added_at"]
 
@@ -15,23 +15,25 @@ _ADDED_AT = {
 """The position of the argument that torch's layers add."""
 
 
-def is_only_added(trace: Trace, value: int) -> bool:
+def is_only_added(recording: Recording, value: int) -> bool:
     """Whether every operation that reads a value adds it, or hands it on to one that does."""
-    held, columns = {value}, trace.operations
-    for operation in range(len(trace)):
+    held, columns = {value}, recording.operations
+    for operation in range(len(recording)):
         start = columns.input_start[operation]
         inputs = columns.inputs[start : columns.input_start[operation + 1]]
         if held.isdisjoint(inputs):
             continue
-        if is_identity(trace.name_of(operation)):
-            held.update(trace.outputs_of(operation))
-        elif any(one in held and not is_only_added_at(trace, operation, offset) for offset, one in enumerate(inputs)):
+        if is_identity(recording.name_of(operation)):
+            held.update(recording.outputs_of(operation))
+        elif any(
+            one in held and not is_only_added_at(recording, operation, offset) for offset, one in enumerate(inputs)
+        ):
             return False
     return True
 
 
-def is_only_added_at(trace: Trace, operation: int, offset: int) -> bool:
+def is_only_added_at(recording: Recording, operation: int, offset: int) -> bool:
     """Whether an operation adds the input at ``offset`` of those that it reads, and does nothing else with it."""
-    name, columns = trace.name_of(operation), trace.operations
+    name, columns = recording.name_of(operation), recording.operations
     argument = columns.argument[columns.input_start[operation] + offset]
     return join_family(name) == "add" or _ADDED_AT.get(plain_name(name)) == argument

@@ -9,7 +9,7 @@ from gradflow.graph.branches import OperationView, RawBranch, find_branches
 from gradflow.graph.dependence import CutGroup, Dependence, inputs_behind, value_inputs
 from gradflow.graph.elements import Branch, BranchPath, Cut, Edge, Node, NodeKind
 from gradflow.graph.flow_graph import FlowGraph
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["branches_between", "build_flow_graph", "layer_operations"]
 
@@ -18,7 +18,7 @@ NODE_LIMIT = 5_000
 
 
 def build_flow_graph(
-    trace: Trace,
+    recording: Recording,
     dependence: Dependence,
     layer: str,
     *,
@@ -29,7 +29,7 @@ def build_flow_graph(
 
     Parameters
     ----------
-    trace, dependence
+    recording, dependence
         The run, and what depends on the target in it.
     layer
         Qualified name of the target.
@@ -38,19 +38,19 @@ def build_flow_graph(
     shares
         Share of the gradient by fork, join (operation ids) and number of the path, where measured.
     """
-    return _Builder(trace, dependence, layer, gradient_names or {}, shares or {}).build()
+    return _Builder(recording, dependence, layer, gradient_names or {}, shares or {}).build()
 
 
-def layer_operations(trace: Trace, layer: str) -> frozenset[int]:
+def layer_operations(recording: Recording, layer: str) -> frozenset[int]:
     """The operations that made the target's values."""
-    return frozenset(trace.values.producer[value] for value in trace.layer_values.get(layer, ())) - {-1}
+    return frozenset(recording.values.producer[value] for value in recording.layer_values.get(layer, ())) - {-1}
 
 
-def branches_between(trace: Trace, dependence: Dependence, layer: str) -> tuple[RawBranch, ...]:
+def branches_between(recording: Recording, dependence: Dependence, layer: str) -> tuple[RawBranch, ...]:
     """The branches between the target and the score; none in runs too long to be looked at by a person."""
-    makers = layer_operations(trace, layer)
+    makers = layer_operations(recording, layer)
     members = {
-        trace.values.producer[value]
+        recording.values.producer[value]
         for value, (depends, reaches) in enumerate(zip(dependence.depends, dependence.reaches, strict=True))
         if depends and reaches
     }
@@ -58,12 +58,12 @@ def branches_between(trace: Trace, dependence: Dependence, layer: str) -> tuple[
     if len(order) > NODE_LIMIT:
         return ()
     members = set(order)
-    producers = trace.values.producer
+    producers = recording.values.producer
     inputs: dict[int, list[int]] = {operation: [] for operation in order[:1] if operation in makers}
     for operation in order[len(inputs) :]:
         inputs[operation] = [
             producers[value]
-            for value in value_inputs(trace, operation)
+            for value in value_inputs(recording, operation)
             if dependence.depends[value] and producers[value] in members
         ]
     if all(len(found) < 2 for found in inputs.values()):
@@ -71,36 +71,36 @@ def branches_between(trace: Trace, dependence: Dependence, layer: str) -> tuple[
 
     @functools.cache
     def carries(producer: int, consumer: int) -> bool:
-        return any(dependence.carries[v] for v in trace.outputs_of(consumer)) and any(
+        return any(dependence.carries[v] for v in recording.outputs_of(consumer)) and any(
             dependence.depends[v] and dependence.carries[v] and producers[v] == producer
-            for v in value_inputs(trace, consumer)
+            for v in value_inputs(recording, consumer)
         )
 
     return find_branches(
         order,
         inputs,
         carries,
-        lambda operation: OperationView(name=trace.name_of(operation), module=trace.module_of(operation)),
+        lambda operation: OperationView(name=recording.name_of(operation), module=recording.module_of(operation)),
     )
 
 
 class _Builder:
     def __init__(
         self,
-        trace: Trace,
+        recording: Recording,
         dependence: Dependence,
         layer: str,
         gradient_names: Mapping[int, str],
         shares: Mapping[tuple[int, int, int], float],
     ) -> None:
-        self.trace = trace
+        self.recording = recording
         self.dependence = dependence
         self.layer = layer
         self.gradient_names = gradient_names
         self.shares = shares
-        self.layer_values = frozenset(trace.layer_values.get(layer, ()))
-        self.layer_operations = layer_operations(trace, layer)
-        self.score_operation = trace.values.producer[trace.score] if trace.score >= 0 else -1
+        self.layer_values = frozenset(recording.layer_values.get(layer, ()))
+        self.layer_operations = layer_operations(recording, layer)
+        self.score_operation = recording.values.producer[recording.score] if recording.score >= 0 else -1
         self.cut_operations = {group.operation: group.cause for group in dependence.cuts}
         self.leaving = {group.leave for group in dependence.needed if group.leave >= 0}
         self.kept: dict[int, None] = {}
@@ -113,7 +113,7 @@ class _Builder:
         leaves: dict[int, Node] = {}
         edges: dict[tuple[str, str, str], Edge] = {}
         for operation in self.kept:
-            for value in self.trace.inputs_of(operation):
+            for value in self.recording.inputs_of(operation):
                 self._connect(operation, value, leaves, edges)
         for group in self.dependence.needed:
             if group.leave >= 0 and group.leave in self.kept:
@@ -121,7 +121,7 @@ class _Builder:
                     edges,
                     Edge(source=self._name(group.leave), target=self._name(group.operation), kind="value", is_cut=True),
                 )
-        modules = {call.module: call.type_name for call in self.trace.calls}
+        modules = {call.module: call.type_name for call in self.recording.calls}
         return FlowGraph(
             nodes=(*leaves.values(), *nodes),
             edges=edges.values(),
@@ -135,7 +135,7 @@ class _Builder:
 
     def _selection(self) -> dict[int, int]:
         """What gradflow itself did to pick the score from the output belongs to the score, not to the model."""
-        columns = self.trace.operations
+        columns = self.recording.operations
         return {
             operation: self.score_operation
             for operation in range(max(0, self.score_operation - 16), self.score_operation)
@@ -143,11 +143,11 @@ class _Builder:
         }
 
     def _choose(self) -> None:
-        trace, dependence = self.trace, self.dependence
-        columns = trace.operations
+        recording, dependence = self.recording, self.dependence
+        columns = recording.operations
         between: list[int] = []
         around: list[int] = []
-        for operation in range(len(trace)):
+        for operation in range(len(recording)):
             outputs = columns.outputs[columns.output_start[operation] : columns.output_start[operation + 1]]
             depends = reaches = False
             for value in outputs:
@@ -169,7 +169,7 @@ class _Builder:
         self.kept = dict.fromkeys(sorted(chosen))
 
     def _main_output(self, operation: int) -> int:
-        outputs = self.trace.outputs_of(operation)
+        outputs = self.recording.outputs_of(operation)
         for flags in (self.dependence.reaches, self.dependence.depends):
             for value in outputs:
                 if flags[value]:
@@ -177,8 +177,8 @@ class _Builder:
         return outputs[0] if outputs else -1
 
     def _operation_node(self, operation: int) -> Node:
-        trace, dependence = self.trace, self.dependence
-        outputs = trace.outputs_of(operation)
+        recording, dependence = self.recording, self.dependence
+        outputs = recording.outputs_of(operation)
         value = self._main_output(operation)
         kind: NodeKind = "operation"
         if operation in self.leaving:
@@ -189,13 +189,13 @@ class _Builder:
         return Node(
             id=f"op{operation}",
             kind=kind,
-            name=trace.name_of(operation),
+            name=recording.name_of(operation),
             index=operation,
-            module=trace.module_of(operation),
-            span=trace.span_of(operation),
-            shape=tuple(trace.values.shape[value]) if value >= 0 else None,
-            dtype=trace.dtype_of(value) if value >= 0 else "",
-            requires_grad=any(trace.values.requires_grad[v] for v in outputs),
+            module=recording.module_of(operation),
+            span=recording.span_of(operation),
+            shape=tuple(recording.values.shape[value]) if value >= 0 else None,
+            dtype=recording.dtype_of(value) if value >= 0 else "",
+            requires_grad=any(recording.values.requires_grad[v] for v in outputs),
             grad_fn=self.gradient_names.get(operation, ""),
             is_score=operation == self.score_operation,
             is_layer=is_layer,
@@ -209,21 +209,21 @@ class _Builder:
     def _connect(
         self, operation: int, value: int, leaves: dict[int, Node], edges: dict[tuple[str, str, str], Edge]
     ) -> None:
-        trace, dependence = self.trace, self.dependence
-        outputs: Sequence[int] = trace.outputs_of(operation)
-        if operation in trace.view_operations:
+        recording, dependence = self.recording, self.dependence
+        outputs: Sequence[int] = recording.outputs_of(operation)
+        if operation in recording.view_operations:
             is_used = any(dependence.reaches[v] for v in outputs)
-            outputs = [v for v in outputs if value in inputs_behind(trace, operation, v)]
+            outputs = [v for v in outputs if value in inputs_behind(recording, operation, v)]
             # the node shows what the score uses
             if is_used and not any(dependence.reaches[v] for v in outputs):
                 return
-        producer = trace.values.producer[value]
+        producer = recording.values.producer[value]
         if producer >= 0:
             if producer not in self.kept:
                 return
             source = self._name(producer)
         else:
-            role, name = trace.leaf_names.get(value, ("", ""))
+            role, name = recording.leaf_names.get(value, ("", ""))
             if role not in ("parameter", "buffer", "input"):
                 return
             source = f"{'param' if role == 'parameter' else role}:{name}"
@@ -247,7 +247,7 @@ class _Builder:
         return f"op{self.merged.get(operation, operation)}"
 
     def _leaf_node(self, value: int, name_id: str, role: str, name: str) -> Node:
-        trace, dependence = self.trace, self.dependence
+        recording, dependence = self.recording, self.dependence
         kind: NodeKind = "parameter" if role == "parameter" else "buffer" if role == "buffer" else "input"
         return Node(
             id=name_id,
@@ -255,9 +255,9 @@ class _Builder:
             name=name,
             index=-1,
             module=name.rpartition(".")[0] if role != "input" else "",
-            shape=tuple(trace.values.shape[value]),
-            dtype=trace.dtype_of(value),
-            requires_grad=trace.values.requires_grad[value],
+            shape=tuple(recording.values.shape[value]),
+            dtype=recording.dtype_of(value),
+            requires_grad=recording.values.requires_grad[value],
             is_layer=value in self.layer_values,
             depends_on_layer=value in self.layer_values,
             carries_gradient=bool(dependence.carries[value]),
@@ -267,7 +267,7 @@ class _Builder:
     def _layer_ids(self, leaves: Mapping[int, Node]) -> list[str]:
         found = []
         for value in sorted(self.layer_values):
-            producer = self.trace.values.producer[value]
+            producer = self.recording.values.producer[value]
             if producer in self.kept:
                 found.append(self._name(producer))
             elif value in leaves:
@@ -275,18 +275,18 @@ class _Builder:
         return list(dict.fromkeys(found))
 
     def _cut(self, group: CutGroup) -> Cut:
-        trace = self.trace
-        producer = trace.values.producer[group.value]
-        span = trace.span_of(group.leave if group.leave >= 0 else group.operation)
+        recording = self.recording
+        producer = recording.values.producer[group.value]
+        span = recording.span_of(group.leave if group.leave >= 0 else group.operation)
         return Cut(
             node=self._name(group.operation),
             cause=group.cause,
-            operation=trace.name_of(group.operation),
+            operation=recording.name_of(group.operation),
             source=self._name(producer) if producer >= 0 else "",
-            module=trace.module_of(group.operation),
+            module=recording.module_of(group.operation),
             span=span,
-            source_span=trace.span_of(producer) if producer >= 0 else None,
-            region_span=trace.site_span(group.site),
+            source_span=recording.span_of(producer) if producer >= 0 else None,
+            region_span=recording.site_span(group.site),
             needed=group in self.dependence.needed,
         )
 
@@ -297,7 +297,7 @@ class _Builder:
                 join=self._name(raw.join),
                 kind=raw.kind,
                 module=raw.module,
-                span=self.trace.span_of(raw.join),
+                span=self.recording.span_of(raw.join),
                 paths=tuple(
                     BranchPath(
                         nodes=tuple(self._name(node) for node in path.nodes),
@@ -308,6 +308,6 @@ class _Builder:
                     for number, path in enumerate(raw.paths)
                 ),
             )
-            for raw in branches_between(self.trace, self.dependence, self.layer)
+            for raw in branches_between(self.recording, self.dependence, self.layer)
             if raw.fork in self.kept and raw.join in self.kept and not {raw.fork, raw.join} & self.merged.keys()
         ]

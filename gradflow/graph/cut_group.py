@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW, DECISIONS
+from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW, DECISIONS
+from gradflow.recording import Recording
 
 __all__ = ["Bridge", "CutGroup", "merge_cuts", "place_of", "rows_of"]
 
@@ -47,29 +47,29 @@ class CutGroup:
         return (self.cause, self.site if self.site >= 0 else self.operation)
 
 
-def place_of(trace: Trace, group: CutGroup) -> tuple[str, str, int]:
+def place_of(recording: Recording, group: CutGroup) -> tuple[str, str, int]:
     """The expression in the code that is to be mended: one, however many values it cuts and however often it ran."""
     if group.site >= 0:
         return group.cause, "", group.site
     row = _row_in_code(group)
-    return group.cause, trace.name_of(row), trace.operations.site[row]
+    return group.cause, recording.name_of(row), recording.operations.site[row]
 
 
-def rows_of(trace: Trace, group: CutGroup) -> tuple[int, ...]:
+def rows_of(recording: Recording, group: CutGroup) -> tuple[int, ...]:
     """All operations at which the same expression cuts: each in a region without recording, each time that it ran."""
-    columns = trace.operations
+    columns = recording.operations
     if group.site >= 0:
-        return tuple(row for row in range(len(trace)) if columns.mode[row] and columns.region[row] == group.site)
+        return tuple(row for row in range(len(recording)) if columns.mode[row] and columns.region[row] == group.site)
     here = _row_in_code(group)
     same = columns.name[here], columns.site[here]
-    return tuple(row for row in range(len(trace)) if (columns.name[row], columns.site[row]) == same)
+    return tuple(row for row in range(len(recording)) if (columns.name[row], columns.site[row]) == same)
 
 
 def _row_in_code(group: CutGroup) -> int:
     return group.leave if group.leave >= 0 else group.operation
 
 
-def merge_cuts(groups: Sequence[CutGroup], trace: Trace) -> tuple[CutGroup, ...]:
+def merge_cuts(groups: Sequence[CutGroup], recording: Recording) -> tuple[CutGroup, ...]:
     """One thing to mend per cause.
 
     A ``.detach()`` that only prepares ``.numpy()`` or a copy belongs to that, and a comparison that only prepares
@@ -83,18 +83,18 @@ def merge_cuts(groups: Sequence[CutGroup], trace: Trace) -> tuple[CutGroup, ...]
         if group.key in seen:
             continue
         if merged and merged[-1].cause == "detach" and group.cause in ("numpy-roundtrip", "tensor-rewrap"):
-            if _is_made_of(trace, group, merged[-1].operation):
+            if _is_made_of(recording, group, merged[-1].operation):
                 before = merged.pop()
                 seen.discard(before.key)
                 group = replace(group, prepared_by=(*before.prepared_by, before.operation, *group.prepared_by))
         elif (
             merged
             and merged[-1].cause == "nondiff-op"
-            and _decides(trace, group)
-            and _line(trace, group) == _line(trace, merged[-1])
+            and _decides(recording, group)
+            and _line(recording, group) == _line(recording, merged[-1])
         ):
             seen.discard(merged.pop().key)
-        elif merged and group.cause == "detach" and _is_in_same_call(trace, group, merged[-1]):
+        elif merged and group.cause == "detach" and _is_in_same_call(recording, group, merged[-1]):
             merged[-1] = replace(merged[-1], prepared_by=(*merged[-1].prepared_by, group.operation))
             continue
         seen.add(group.key)
@@ -102,36 +102,36 @@ def merge_cuts(groups: Sequence[CutGroup], trace: Trace) -> tuple[CutGroup, ...]
     return tuple(merged)
 
 
-def _is_in_same_call(trace: Trace, group: CutGroup, before: CutGroup) -> bool:
-    site = trace.operations.site
+def _is_in_same_call(recording: Recording, group: CutGroup, before: CutGroup) -> bool:
+    site = recording.operations.site
     return before.cause == "nondiff-op" and site[group.operation] == site[before.operation] >= 0
 
 
-def _is_made_of(trace: Trace, group: CutGroup, operation: int) -> bool:
+def _is_made_of(recording: Recording, group: CutGroup, operation: int) -> bool:
     """Whether what leaves torch is the result of ``operation``, at most moved, cast or scaled since.
 
     Where a value is copied within torch, it must be that very result: torch asks nobody to detach what it copies.
     """
     if group.leave < 0:
-        is_write = trace.name_of(group.operation) == CHANGED_THROUGH_VIEW
-        copying = trace.values.producer[group.value] if is_write else group.operation
-        return any(trace.values.producer[value] == operation for value in trace.inputs_of(copying))
-    value = next(iter(trace.inputs_of(group.leave)), -1)
+        is_write = recording.name_of(group.operation) == CHANGED_THROUGH_VIEW
+        copying = recording.values.producer[group.value] if is_write else group.operation
+        return any(recording.values.producer[value] == operation for value in recording.inputs_of(copying))
+    value = next(iter(recording.inputs_of(group.leave)), -1)
     while value >= 0:
-        producer = trace.values.producer[value]
-        inputs = trace.inputs_of(producer) if producer > operation else ()
+        producer = recording.values.producer[value]
+        inputs = recording.inputs_of(producer) if producer > operation else ()
         if producer <= operation or len(set(inputs)) != 1:
             return producer == operation
         value = inputs[0]
     return False
 
 
-def _line(trace: Trace, group: CutGroup) -> tuple[str, int] | None:
+def _line(recording: Recording, group: CutGroup) -> tuple[str, int] | None:
     """Where a cut stands; of a decision, where it was taken, not where its outcome came back."""
-    span = trace.span_of(group.leave if _decides(trace, group) else group.operation)
+    span = recording.span_of(group.leave if _decides(recording, group) else group.operation)
     return (span.path, span.line) if span else None
 
 
-def _decides(trace: Trace, group: CutGroup) -> bool:
+def _decides(recording: Recording, group: CutGroup) -> bool:
     """Whether the value left torch as the condition of a decision."""
-    return group.leave >= 0 and trace.name_of(group.leave) in DECISIONS
+    return group.leave >= 0 and recording.name_of(group.leave) in DECISIONS

@@ -1,7 +1,7 @@
 """Which values depend on the target, which of them carry its gradient, and where the two part.
 
-Pure analysis of a trace: one pass forward, one backward, in time linear in its size. A value *depends* on the target
-when the target's data went into it; it *carries* the gradient when, besides, autograd recorded every step since. A
+Pure analysis of a recording: one pass forward, one backward, in time linear in its size. A value *depends* on the
+target when the target's data went into it; it *carries* the gradient when, besides, autograd recorded every step since. A
 *cut* is an operation at which a value that depends goes on and no longer carries.
 """
 
@@ -14,8 +14,7 @@ from gradflow.graph.cut_group import Bridge, CutGroup, merge_cuts
 from gradflow.graph.derivatives import is_choice, is_differentiable
 from gradflow.graph.side_ways import side_ways
 from gradflow.location import makes_tensor
-from gradflow.trace.data import REGION_CAUSES, Trace
-from gradflow.trace.operation_kinds import (
+from gradflow.record.operation_kinds import (
     CHANGED_THROUGH_VIEW,
     DETACHING,
     FROM_ARRAYS,
@@ -25,6 +24,7 @@ from gradflow.trace.operation_kinds import (
     SWITCHES,
     is_inplace_name,
 )
+from gradflow.recording import REGION_CAUSES, Recording
 
 __all__ = ["NOT_RECORDED", "Bridge", "CutGroup", "Dependence", "analyse", "cause_of_loss", "is_differentiable"]
 
@@ -67,39 +67,39 @@ class Dependence:
     way: tuple[int, ...]
 
 
-def analyse(trace: Trace, sources: Sequence[int], bridges: Iterable[Bridge] = ()) -> Dependence:
+def analyse(recording: Recording, sources: Sequence[int], bridges: Iterable[Bridge] = ()) -> Dependence:
     """Find what depends on the values ``sources`` and what still carries their gradient."""
-    return _Analysis(trace, sources, tuple(bridges)).run()
+    return _Analysis(recording, sources, tuple(bridges)).run()
 
 
-def value_inputs(trace: Trace, operation: int) -> Sequence[int]:
+def value_inputs(recording: Recording, operation: int) -> Sequence[int]:
     """The inputs whose *values* an operation uses: ``zeros_like(x)`` uses none, ``x.expand_as(y)`` only ``x``."""
-    columns = trace.operations
+    columns = recording.operations
     start = columns.input_start[operation]
     inputs = columns.inputs[start : columns.input_start[operation + 1]]
-    relevant = SHAPE_ONLY.get(trace.names[columns.name[operation]])
+    relevant = SHAPE_ONLY.get(recording.names[columns.name[operation]])
     if relevant is None:
         return inputs
     return [value for offset, value in enumerate(inputs) if columns.argument[start + offset] in relevant]
 
 
-def inputs_behind(trace: Trace, operation: int, output: int) -> Sequence[int]:
+def inputs_behind(recording: Recording, operation: int, output: int) -> Sequence[int]:
     """The inputs whose values one output was made of: a view among several outputs shows what it is a view of."""
-    inputs = value_inputs(trace, operation)
-    if operation not in trace.view_operations:
+    inputs = value_inputs(recording, operation)
+    if operation not in recording.view_operations:
         return inputs
-    memory = trace.values.memory
+    memory = recording.values.memory
     if all(memory[value] != memory[output] for value in inputs):
         return inputs
     # what no output is a view of may have said which part of the others to show
-    shown = {memory[value] for value in trace.outputs_of(operation)} - {memory[output]}
+    shown = {memory[value] for value in recording.outputs_of(operation)} - {memory[output]}
     return [value for value in inputs if memory[value] not in shown]
 
 
-def cause_of_loss(trace: Trace, operation: int) -> str:
+def cause_of_loss(recording: Recording, operation: int) -> str:
     """Why an operation that ran with recording on gave a value without history, though one that it read had one."""
-    name = trace.name_of(operation)
-    if operation in trace.checkpoint_operations:
+    name = recording.name_of(operation)
+    if operation in recording.checkpoint_operations:
         return "reentrant-checkpoint"
     if name.endswith(".apply"):
         return "custom-function"
@@ -107,13 +107,13 @@ def cause_of_loss(trace: Trace, operation: int) -> str:
         return "requires-grad-off"
     if name in IMPORTS:
         return "tensor-rewrap"
-    return NOT_RECORDED if operation in trace.outdated_operations else "nondiff-op"
+    return NOT_RECORDED if operation in recording.outdated_operations else "nondiff-op"
 
 
 class _Analysis:
-    def __init__(self, trace: Trace, sources: Sequence[int], bridges: tuple[Bridge, ...]) -> None:
-        count = len(trace.values.producer)
-        self.trace = trace
+    def __init__(self, recording: Recording, sources: Sequence[int], bridges: tuple[Bridge, ...]) -> None:
+        count = len(recording.values.producer)
+        self.recording = recording
         self.sources = frozenset(source for source in sources if source >= 0)
         self.depends = bytearray(count)
         self.carries = bytearray(count)
@@ -124,19 +124,19 @@ class _Analysis:
         self.parent: dict[int, tuple[int, tuple[CutGroup, ...]]] = {}
         self.cuts: list[tuple[CutGroup, tuple[int, ...]]] = []
         self.exits: list[int] = []
-        self.same_leaf = {source: source for source in self.sources if trace.values.producer[source] < 0}
+        self.same_leaf = {source: source for source in self.sources if recording.values.producer[source] < 0}
         self.bridges: dict[int, Bridge] = {bridge.enter: bridge for bridge in bridges}
-        self.differentiable = [is_differentiable(dtype) for dtype in trace.dtypes]
+        self.differentiable = [is_differentiable(dtype) for dtype in recording.dtypes]
 
     def run(self) -> Dependence:
-        trace = self.trace
+        recording = self.recording
         for source in self.sources:
             self.depends[source] = 1
-            self.carries[source] = trace.values.requires_grad[source]
+            self.carries[source] = recording.values.requires_grad[source]
             self.cost[source] = self.choices[source] = 0
         self._forward()
         self._backward()
-        score = trace.score
+        score = recording.score
         depends = score >= 0 and bool(self.depends[score])
         carries = depends and bool(self.carries[score])
         way, needed = self._cheapest(score) if depends else ((), ())
@@ -147,7 +147,7 @@ class _Analysis:
             if any(self.reaches[value] for value in outputs):
                 cuts.setdefault(group.key, group)
         sides = side_ways(
-            trace,
+            recording,
             cuts=self.cuts,
             depends=self.depends,
             carries=self.carries,
@@ -170,8 +170,8 @@ class _Analysis:
         )
 
     def _forward(self) -> None:
-        trace, depends = self.trace, self.depends
-        columns = trace.operations
+        recording, depends = self.recording, self.depends
+        columns = recording.operations
         all_inputs, input_start = columns.inputs, columns.input_start
         for operation in range(len(columns.name)):
             touched = False
@@ -184,14 +184,14 @@ class _Analysis:
 
     def _data_of(self, operation: int, output: int) -> Sequence[int]:
         """What an operation makes an output of; a leaf that is switched on again is the leaf itself."""
-        inputs = inputs_behind(self.trace, operation, output)
-        made = [value for value in self.trace.outputs_of(operation) if value in self.same_leaf]
+        inputs = inputs_behind(self.recording, operation, output)
+        made = [value for value in self.recording.outputs_of(operation) if value in self.same_leaf]
         return [self.same_leaf[value] for value in made if self.carries[value]] or inputs
 
     def _visit(self, operation: int) -> None:
-        trace, depends, carries = self.trace, self.depends, self.carries
-        outputs = trace.outputs_of(operation)
-        inputs = [value for value in value_inputs(trace, operation) if depends[value]]
+        recording, depends, carries = self.recording, self.depends, self.carries
+        outputs = recording.outputs_of(operation)
+        inputs = [value for value in value_inputs(recording, operation) if depends[value]]
         bridge = self.bridges.get(operation)
         if not outputs:
             if inputs:
@@ -199,33 +199,33 @@ class _Analysis:
             return
         if not inputs and bridge is None:
             return
-        name = trace.name_of(operation)
+        name = recording.name_of(operation)
         if name in SWITCHES and inputs and inputs[0] in self.same_leaf:
             self._switch(operation, outputs, inputs)
             return
-        mode = trace.operations.mode[operation]
+        mode = recording.operations.mode[operation]
         hides = name in DETACHING or name in REWRAPPING
         hides = hides or (name == CHANGED_THROUGH_VIEW and bool(self._hidden_by(operation)))
         for value in outputs:
             if value in self.sources:
                 continue
-            if operation in trace.view_operations:
-                inputs = [each for each in inputs_behind(trace, operation, value) if depends[each]]
+            if operation in recording.view_operations:
+                inputs = [each for each in inputs_behind(recording, operation, value) if depends[each]]
                 if not inputs and bridge is None:
                     continue
             if mode:
                 # what is changed in place keeps the history it had; everything else has none
-                first = trace.inputs_of(operation)[:1]
+                first = recording.inputs_of(operation)[:1]
                 keeps = bool(first) and bool(carries[first[0]])
             else:
                 keeps = any(carries[each] for each in inputs)
             depends[value] = 1
-            carries[value] = keeps and not hides and trace.values.requires_grad[value]
+            carries[value] = keeps and not hides and recording.values.requires_grad[value]
             self._price(operation, value, inputs, bridge)
             if mode and carries[value]:
                 self._note_unrecorded_write(operation, value, inputs)
             if bridge is not None and inputs:
-                left = [v for v in value_inputs(trace, bridge.leave) if carries[v]]
+                left = [v for v in value_inputs(recording, bridge.leave) if carries[v]]
                 self.cuts.extend((self._group_of(bridge, v), (value,)) for v in left)
 
     def _switch(self, operation: int, outputs: Sequence[int], inputs: list[int]) -> None:
@@ -234,7 +234,7 @@ class _Analysis:
         for value in outputs:
             self.same_leaf[value] = leaf
             self.depends[value] = 1
-            self.carries[value] = self.trace.values.requires_grad[value]
+            self.carries[value] = self.recording.values.requires_grad[value]
             if self.carries[value]:
                 self.cost[value], self.choices[value], self.length[value] = 0, 0, 1
                 self.parent[value] = (leaf, ())
@@ -244,7 +244,7 @@ class _Analysis:
     def _note_unrecorded_write(self, operation: int, value: int, inputs: list[int]) -> None:
         """What is written while recording is off into a tensor with a history of its own: that one stays, this goes."""
         for source in inputs:
-            if self.carries[source] and source != self.trace.inputs_of(operation)[0]:
+            if self.carries[source] and source != self.recording.inputs_of(operation)[0]:
                 self.cuts.extend((group, (value,)) for group in self._groups(operation, value, source))
 
     def _price(self, operation: int, value: int, inputs: list[int], bridge: Bridge | None) -> None:
@@ -254,7 +254,7 @@ class _Analysis:
             best = min(candidates, key=self._rank)
             steps.append((best, () if self.carries[value] else self._groups(operation, value, best)))
         if bridge is not None and not (steps and self.carries[value]):
-            left = [v for v in value_inputs(self.trace, bridge.leave) if self.depends[v]]
+            left = [v for v in value_inputs(self.recording, bridge.leave) if self.depends[v]]
             if left:
                 leaving = min(left, key=self._rank)
                 steps.append((leaving, (self._group_of(bridge, leaving),)))
@@ -270,7 +270,7 @@ class _Analysis:
 
     def _group_of(self, bridge: Bridge, value: int) -> CutGroup:
         # `torch.Tensor([a, b])` reads its elements one by one, as `float(a)` does, and is a copy all the same
-        copied = makes_tensor(self.trace.span_of(bridge.leave))
+        copied = makes_tensor(self.recording.span_of(bridge.leave))
         cause = "tensor-rewrap" if copied else "numpy-roundtrip"
         return CutGroup(cause=cause, operation=bridge.enter, value=value, leave=bridge.leave)
 
@@ -284,7 +284,7 @@ class _Analysis:
 
     def _cost_of_step(self, source: int, fresh: tuple[CutGroup, ...]) -> tuple[int, int]:
         """How much there is to mend on the way over one value and a step from it, and how many choices are there."""
-        choices = sum(is_choice(self.trace, group) for group in fresh)
+        choices = sum(is_choice(self.recording, group) for group in fresh)
         return self.cost[source] + len(fresh), self.choices[source] + choices
 
     def _fresh(self, source: int, groups: tuple[CutGroup, ...]) -> tuple[CutGroup, ...]:
@@ -305,18 +305,18 @@ class _Analysis:
 
     def _groups(self, operation: int, value: int, source: int) -> tuple[CutGroup, ...]:
         """What has to be mended at one operation for ``value`` to carry the gradient of its input ``source``."""
-        trace = self.trace
-        name = trace.name_of(operation)
-        columns = trace.operations
+        recording = self.recording
+        name = recording.name_of(operation)
+        columns = recording.operations
         lost = bool(self.carries[source])
         groups: list[CutGroup] = []
-        whole = self.differentiable[trace.values.dtype[value]]
-        was_whole = self.differentiable[trace.values.dtype[source]]
+        whole = self.differentiable[recording.values.dtype[value]]
+        was_whole = self.differentiable[recording.values.dtype[source]]
         if not whole:
             if was_whole:
                 groups.append(CutGroup(cause="nondiff-op", operation=operation, value=source))
             return tuple(groups)
-        first = trace.inputs_of(operation)[:1]
+        first = recording.inputs_of(operation)[:1]
         # what is written into a tensor while recording is off loses its history; the tensor's own history stays
         if columns.mode[operation] and not (is_inplace_name(name) and first and first[0] == source):
             cause = REGION_CAUSES[columns.mode[operation]]
@@ -325,7 +325,7 @@ class _Analysis:
         if name in DETACHING:
             groups.append(
                 CutGroup(
-                    cause="hook-detach" if operation in trace.hook_operations else "detach",
+                    cause="hook-detach" if operation in recording.hook_operations else "detach",
                     operation=operation,
                     value=source,
                 )
@@ -344,43 +344,43 @@ class _Analysis:
             hidden_by = self._hidden_by(operation) if name == CHANGED_THROUGH_VIEW else ()
             groups.append(CutGroup(cause="tensor-rewrap", operation=operation, value=source, prepared_by=hidden_by))
         elif lost and not groups:
-            groups.append(CutGroup(cause=cause_of_loss(trace, operation), operation=operation, value=source))
+            groups.append(CutGroup(cause=cause_of_loss(recording, operation), operation=operation, value=source))
         return tuple(groups)
 
     def _hidden_by(self, operation: int) -> tuple[int, ...]:
         """The ``.data`` or ``detach()`` through which values were written, so that autograd did not see it."""
-        trace = self.trace
-        before, value = trace.inputs_of(operation)
-        while value != before and (producer := trace.values.producer[value]) >= 0 and trace.inputs_of(producer):
-            if trace.name_of(producer) in DETACHING:
+        recording = self.recording
+        before, value = recording.inputs_of(operation)
+        while value != before and (producer := recording.values.producer[value]) >= 0 and recording.inputs_of(producer):
+            if recording.name_of(producer) in DETACHING:
                 return (producer,)
-            value = trace.inputs_of(producer)[0]
+            value = recording.inputs_of(producer)[0]
         return ()
 
     def _leave_of(self, value: int, before: int) -> int:
         """The last operation before ``before`` at which ``value`` left torch, or -1."""
         for operation in reversed(self.exits):
-            if operation < before and value in self.trace.inputs_of(operation):
+            if operation < before and value in self.recording.inputs_of(operation):
                 return operation
         return -1
 
     def _backward(self) -> None:
-        trace, reaches = self.trace, self.reaches
-        if trace.score < 0:
+        recording, reaches = self.recording, self.reaches
+        if recording.score < 0:
             return
-        reaches[trace.score] = 1
-        columns = trace.operations
+        reaches[recording.score] = 1
+        columns = recording.operations
         leaving: set[int] = set()
         for operation in range(len(columns.name) - 1, -1, -1):
             start, end = columns.output_start[operation], columns.output_start[operation + 1]
             used = [value for value in columns.outputs[start:end] if reaches[value]]
             if operation in leaving:
-                for value in value_inputs(trace, operation):
+                for value in value_inputs(recording, operation):
                     reaches[value] = 1
             elif not used:
                 continue
-            for output in used if operation in trace.view_operations else used[:1]:
-                for value in inputs_behind(trace, operation, output):
+            for output in used if operation in recording.view_operations else used[:1]:
+                for value in inputs_behind(recording, operation, output):
                     reaches[value] = 1
             bridge = self.bridges.get(operation)
             if bridge is not None:
@@ -394,5 +394,5 @@ class _Analysis:
             value, here = self.parent[value]
             way.append(value)
             groups.extend(reversed(here))
-        needed = merge_cuts(list(reversed(groups)), self.trace)
+        needed = merge_cuts(list(reversed(groups)), self.recording)
         return tuple(reversed(way)), needed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradflow.graph.cut_group import CutGroup
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["is_choice", "is_differentiable"]
 
@@ -15,7 +15,7 @@ def is_differentiable(dtype: str) -> bool:
     return dtype.startswith(_DIFFERENTIABLE)
 
 
-def is_choice(trace: Trace, group: CutGroup) -> bool:
+def is_choice(recording: Recording, group: CutGroup) -> bool:
     """Whether at a cut a value only decides something, which jumps: no part of a derivative is lost there.
 
     What gives numbers that could have a gradient, and records none although recording is on, is no choice:
@@ -23,8 +23,8 @@ def is_choice(trace: Trace, group: CutGroup) -> bool:
     """
     if group.cause != "nondiff-op":
         return False
-    values, row = trace.values, group.operation
-    outputs = trace.outputs_of(row)
+    values, row = recording.values, group.operation
+    outputs = recording.outputs_of(row)
     is_bare = bool(outputs) and not any(values.requires_grad[value] for value in outputs)
-    gives_numbers = any(is_differentiable(trace.dtype_of(value)) for value in outputs)
-    return bool(trace.operations.mode[row]) or not (is_bare and gives_numbers)
+    gives_numbers = any(is_differentiable(recording.dtype_of(value)) for value in outputs)
+    return bool(recording.operations.mode[row]) or not (is_bare and gives_numbers)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gradflow.graph.cut_group import Bridge, CutGroup, merge_cuts
 from gradflow.graph.derivatives import is_choice
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["side_ways"]
 
@@ -19,7 +19,7 @@ _Way = tuple[CutGroup, ...]
 
 
 def side_ways(
-    trace: Trace,
+    recording: Recording,
     *,
     cuts: Sequence[tuple[CutGroup, tuple[int, ...]]],
     depends: Sequence[int],
@@ -33,14 +33,14 @@ def side_ways(
 
     ``inputs_of(operation, output)`` is what an output was made of, ``groups_at(operation, output, input)`` what must be
     mended at one operation, ``group_of(bridge, value)`` the same for a value that left torch and came back. Cuts behind
-    which the score does not look are left out. Linear in the size of the trace; nothing is done where there is no cut.
+    which the score does not look are left out. Linear in its size; nothing is done where there is no cut.
     """
-    if not cuts or trace.score < 0:
+    if not cuts or recording.score < 0:
         return ()
-    rest: dict[int, _Way] = {trace.score: ()}
-    weight = functools.partial(_weight, trace)
-    for operation in range(len(trace) - 1, -1, -1):
-        for output in trace.outputs_of(operation):
+    rest: dict[int, _Way] = {recording.score: ()}
+    weight = functools.partial(_weight, recording)
+    for operation in range(len(recording) - 1, -1, -1):
+        for output in recording.outputs_of(operation):
             if output not in rest:
                 continue
             onwards = rest[output]
@@ -57,7 +57,7 @@ def side_ways(
     for group, outputs in cuts:
         behind = [rest[value] for value in outputs if value in rest]
         if behind:
-            way = merge_cuts((group, *min(behind, key=weight)), trace)
+            way = merge_cuts((group, *min(behind, key=weight)), recording)
             ways.setdefault(tuple(each.key for each in way), way)
     return tuple(ways.values())
 
@@ -67,6 +67,6 @@ def _offer(rest: dict[int, _Way], value: int, way: _Way, weight: Callable[[_Way]
         rest[value] = way
 
 
-def _weight(trace: Trace, way: _Way) -> tuple[int, int]:
+def _weight(recording: Recording, way: _Way) -> tuple[int, int]:
     """Ways on which a choice is made come last: whatever is mended, no gradient could arrive by them."""
-    return sum(is_choice(trace, group) for group in way), len({group.key for group in way})
+    return sum(is_choice(recording, group) for group in way), len({group.key for group in way})

@@ -2,7 +2,7 @@
 
 :func:`gradflow.graph.dependence.analyse` answers in detail for one target, forward from it. Here one pass backward from
 the score gives every value a short signature of the cuts on its cheapest way, so that parameters that are lost for the
-same reason can be told together and only one of them has to be looked into. Linear in the size of the trace.
+same reason can be told together and only one of them has to be looked into. Linear in the size of the recording.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gradflow.graph.dependence import inputs_behind, is_differentiable, value_inputs
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import DETACHING, REWRAPPING, is_inplace_name
+from gradflow.record.operation_kinds import DETACHING, REWRAPPING, is_inplace_name
+from gradflow.recording import Recording
 
 __all__ = ["Obstacle", "WaysToScore", "leaves_before", "upstream_of", "ways_to_score"]
 
@@ -38,31 +38,33 @@ class WaysToScore:
     last_use: list[int]
 
 
-def ways_to_score(trace: Trace) -> WaysToScore:
+def ways_to_score(recording: Recording) -> WaysToScore:
     """Go back from the score once and note for each value what is in the way."""
-    count = len(trace.values.producer)
+    count = len(recording.values.producer)
     ways = WaysToScore(obstacles=[None] * count, first_read=[-1] * count, last_use=[-1] * count)
     choices = [0] * count
-    differentiable = [is_differentiable(dtype) for dtype in trace.dtypes]
-    if trace.score >= 0:
-        ways.obstacles[trace.score] = ()
-    for operation in range(len(trace) - 1, -1, -1):
-        outputs = trace.outputs_of(operation)
+    differentiable = [is_differentiable(dtype) for dtype in recording.dtypes]
+    if recording.score >= 0:
+        ways.obstacles[recording.score] = ()
+    for operation in range(len(recording) - 1, -1, -1):
+        outputs = recording.outputs_of(operation)
         last_use = max((ways.last_use[value] for value in outputs), default=-1)
         last_use = max(last_use, operation)
-        for value in trace.inputs_of(operation):
+        for value in recording.inputs_of(operation):
             ways.first_read[value] = operation
-        for value in value_inputs(trace, operation):
+        for value in value_inputs(recording, operation):
             ways.last_use[value] = max(ways.last_use[value], last_use)
         for output in outputs:
-            for value in inputs_behind(trace, operation, output):
-                is_step = differentiable[trace.values.dtype[value]] and not differentiable[trace.values.dtype[output]]
-                _offer(trace, ways.obstacles, choices, operation, value, output, is_step=is_step)
+            for value in inputs_behind(recording, operation, output):
+                is_step = (
+                    differentiable[recording.values.dtype[value]] and not differentiable[recording.values.dtype[output]]
+                )
+                _offer(recording, ways.obstacles, choices, operation, value, output, is_step=is_step)
     return ways
 
 
 def _offer(
-    trace: Trace,
+    recording: Recording,
     obstacles: list[tuple[Obstacle, ...] | None],
     choices: list[int],
     operation: int,
@@ -78,16 +80,16 @@ def _offer(
     onwards = obstacles[output]
     if onwards is None or value == output:
         return
-    obstacle = _obstacle(trace, operation, value, output)
+    obstacle = _obstacle(recording, operation, value, output)
     found = onwards if obstacle is None or onwards[:1] == (obstacle,) else (obstacle, *onwards)
     known, choice_count = obstacles[value], choices[output] + is_step
     if known is None or (choice_count, len(found)) < (choices[value], len(known)):
         obstacles[value], choices[value] = found, choice_count
 
 
-def _obstacle(trace: Trace, operation: int, value: int, output: int) -> Obstacle | None:
-    columns, requires_grad = trace.operations, trace.values.requires_grad
-    name = trace.name_of(operation)
+def _obstacle(recording: Recording, operation: int, value: int, output: int) -> Obstacle | None:
+    columns, requires_grad = recording.operations, recording.values.requires_grad
+    name = recording.name_of(operation)
     if columns.mode[operation] and not is_inplace_name(name):
         return "region", columns.region[operation]
     if name in DETACHING or name in REWRAPPING or (requires_grad[value] and not requires_grad[output]):
@@ -95,25 +97,25 @@ def _obstacle(trace: Trace, operation: int, value: int, output: int) -> Obstacle
     return None
 
 
-def upstream_of(trace: Trace, *operations: int) -> bytearray:
+def upstream_of(recording: Recording, *operations: int) -> bytearray:
     """One byte per value: whether any of the operations depends on it."""
-    before = bytearray(len(trace.values.producer))
+    before = bytearray(len(recording.values.producer))
     asked = frozenset(operations)
     for earlier in range(max(operations, default=-1), -1, -1):
         if earlier in asked:
-            for value in value_inputs(trace, earlier):
+            for value in value_inputs(recording, earlier):
                 before[value] = 1
             continue
-        for output in trace.outputs_of(earlier):
-            for value in inputs_behind(trace, earlier, output) if before[output] else ():
+        for output in recording.outputs_of(earlier):
+            for value in inputs_behind(recording, earlier, output) if before[output] else ():
                 before[value] = 1
     return before
 
 
-def leaves_before(trace: Trace, values: Iterable[int]) -> tuple[int, ...]:
+def leaves_before(recording: Recording, values: Iterable[int]) -> tuple[int, ...]:
     """The inputs, parameters and buffers that any of the values was made from, or is."""
     values = tuple(values)
     before = set(values)
-    for producer in {trace.values.producer[value] for value in values} - {-1}:
-        before.update(value for value, is_before in enumerate(upstream_of(trace, producer)) if is_before)
-    return tuple(leaf for leaf in trace.leaf_names if leaf in before)
+    for producer in {recording.values.producer[value] for value in values} - {-1}:
+        before.update(value for value, is_before in enumerate(upstream_of(recording, producer)) if is_before)
+    return tuple(leaf for leaf in recording.leaf_names if leaf in before)

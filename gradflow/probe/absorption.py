@@ -15,8 +15,8 @@ from gradflow.graph.dependence import Dependence
 from gradflow.probe.dense_values import as_real
 from gradflow.probe.directional import gradient_in_double, gradients_in_double
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.data import Trace
-from gradflow.trace.seam.intervention import Call, Intervention
+from gradflow.record.seam.intervention import Call, Intervention
+from gradflow.recording import Recording
 from gradflow.values import tensors_in
 
 __all__ = ["SUSPICIOUSLY_SMALL", "absorbing_operation", "is_rounding_error", "rounding_errors"]
@@ -51,17 +51,17 @@ def rounding_errors(laboratory: Laboratory, largest: Mapping[str, float]) -> fro
     return frozenset(found)
 
 
-def absorbing_operation(laboratory: Laboratory, trace: Trace, dependence: Dependence, target: str) -> int:
+def absorbing_operation(laboratory: Laboratory, recording: Recording, dependence: Dependence, target: str) -> int:
     """The first operation on a way to the score that takes out what the target changes; -1 where there is none."""
     base, moved = _Sketches(), _Sketches()
     base_run = laboratory.forward(seam=base)
     moved_run = laboratory.forward_moved(target, moved)
-    changes: dict[int, float] = dict.fromkeys(trace.layer_values.get(target, ()), 1.0)
-    for row in range(len(trace)):
-        if not _does_the_same(base_run.trace, moved_run.trace, row):
+    changes: dict[int, float] = dict.fromkeys(recording.layer_values.get(target, ()), 1.0)
+    for row in range(len(recording)):
+        if not _does_the_same(base_run.recording, moved_run.recording, row):
             return -1
-        outputs = trace.outputs_of(row)
-        comes_in = max((changes.get(value, 0.0) for value in trace.inputs_of(row)), default=0.0)
+        outputs = recording.outputs_of(row)
+        comes_in = max((changes.get(value, 0.0) for value in recording.inputs_of(row)), default=0.0)
         if not outputs or not comes_in:
             continue
         goes_on = base.change(moved, row)
@@ -74,7 +74,7 @@ def absorbing_operation(laboratory: Laboratory, trace: Trace, dependence: Depend
     return -1
 
 
-def _does_the_same(one: Trace, other: Trace, row: int) -> bool:
+def _does_the_same(one: Recording, other: Recording, row: int) -> bool:
     """Whether two runs did the same thing there."""
     if row >= min(len(one), len(other)):
         return False

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from gradflow.probe.audit_evidence import UnitCount
+from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
+from gradflow.record.tables import Tables
 from gradflow.torch_facts.function_modes import unseen
-from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
-from gradflow.trace.tables import Tables
 
 __all__ = ["UnitCounting"]
 

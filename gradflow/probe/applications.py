@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
+from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
 
 __all__ = ["Application", "GivenToFunctions", "is_custom"]
 
@@ -17,7 +17,7 @@ _TOGETHER = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
-    """One ``apply``: the class, its row in the trace, and detached copies of the arguments as they were before it."""
+    """One ``apply``: the class, its row, and detached copies of the arguments as they were before it."""
 
     function: type
     operation: int

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 
 from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
-from gradflow.load.layers import module_named
+from gradflow.layers.names import module_named
 from gradflow.load.module_tree import modules_in, named_modules_in
 from gradflow.probe.absorption import SUSPICIOUSLY_SMALL
 from gradflow.probe.audit.named import and_more
@@ -30,10 +30,10 @@ from gradflow.probe.outside.unrecorded import read_all_the_same, unrecorded_para
 from gradflow.probe.source.unrun_reads import find_unrun_read
 from gradflow.probe.unregistered import assignment_of
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
+from gradflow.record.run import Run
+from gradflow.record.state import StateKeeper
+from gradflow.recording import Recording
 from gradflow.torch_facts.module_machinery import NORMS_WITH_STATISTICS
-from gradflow.trace.data import Trace
-from gradflow.trace.run import Run
-from gradflow.trace.state import StateKeeper
 
 __all__ = ["examine_groups"]
 
@@ -76,7 +76,7 @@ class _Examination:
         self.laboratory = laboratory
         self.keeper = keeper
         self.run = run
-        self.trace: Trace = run.trace
+        self.recording: Recording = run.recording
         self.gradients = gradients
         self.states = states
         self.parameters = dict(laboratory.parameters)
@@ -90,11 +90,11 @@ class _Examination:
     def causes(self) -> tuple[tuple[GroupCause, ...], tuple[OpenQuestion, ...]]:
         self._find_deaths()
         asked = {name: state for name, state in self.states.items() if self.gradients[name].error is None}
-        ways = ways_to_score(self.trace)
+        ways = ways_to_score(self.recording)
         self._leave_out_unrecorded(asked, ways)
         groups = (
             *self._raised(),
-            *group_parameters(self.trace, ways, asked, self._death_key, self.laboratory.replaced),
+            *group_parameters(self.recording, ways, asked, self._death_key, self.laboratory.replaced),
         )
         left_out = groups[MOST_GROUPS:]
         if left_out:
@@ -117,15 +117,15 @@ class _Examination:
         silent = [
             name
             for name, state in asked.items()
-            if state == "none" and ways.first_read[self.trace.layer_values[name][0]] < 0
+            if state == "none" and ways.first_read[self.recording.layer_values[name][0]] < 0
         ]
         reasons: dict[str, list[str]] = {}
-        for name, where in unrecorded_parameters(self.trace, silent).items():
+        for name, where in unrecorded_parameters(self.recording, silent).items():
             reasons.setdefault(f"what reads it ran {where}, where operations are not recorded", []).append(name)
         for name in silent:
-            raised = raised_before(self.trace, name)
+            raised = raised_before(self.recording, name)
             if raised is not None and not any(name in names for names in reasons.values()):
-                reasons.setdefault(what_raised(self.trace, raised), []).append(name)
+                reasons.setdefault(what_raised(self.recording, raised), []).append(name)
         for name in (name for names in reasons.values() for name in names):
             asked.pop(name, None)
         # inside TorchScript nothing is recorded, and there the gradient alone tells
@@ -163,7 +163,7 @@ class _Examination:
                 group=group,
                 owner_type=owner.__name__,
                 assigned_at=assignment_of(owner, attribute),
-                unrun_read=find_unrun_read(owner, attribute, self.trace.executed_lines),
+                unrun_read=find_unrun_read(owner, attribute, self.recording.executed_lines),
                 replaced=self.laboratory.replaced.get(group.subject),
                 redraw_count=others.by_draws.run_count,
                 trained_count=trained_count,
@@ -191,7 +191,7 @@ class _Examination:
             in_vain = () if group.subject in self.taken or evidence.zero_starts else self._factors_read_at(death)
             # for moving, the laboratory has to know more than the subjects
             self.laboratory.parameters = self.parameters
-            is_without_effect = are_without_effect(self.laboratory, self.trace, group.members, in_vain)
+            is_without_effect = are_without_effect(self.laboratory, self.recording, group.members, in_vain)
             self.laboratory.parameters = subjects
             return GroupCause(
                 group=group, evidence=evidence, moved_in_vain=in_vain, is_without_effect=is_without_effect
@@ -213,7 +213,7 @@ class _Examination:
     def _find_deaths(self) -> None:
         zeros = {name: self.parameters[name] for name, state in self.states.items() if state == "zero"}
         if zeros:
-            self.factors = zero_factors(self.parameters, self.states, self.trace)
+            self.factors = zero_factors(self.parameters, self.states, self.recording)
             if self.factors:
                 moved = {name: self.parameters[name] for name in self.factors}
                 self.waiting = awakened(self.laboratory, moved, zeros)
@@ -221,7 +221,7 @@ class _Examination:
             self.deaths, reason = scan_deaths(self.laboratory.forward(), list(zeros.values()))
             if reason:
                 self._leave_open(f"where the gradients that are zero become so, because {reason}")
-        self.nearest = nearest_deaths(self.trace, self.deaths)
+        self.nearest = nearest_deaths(self.recording, self.deaths)
 
     def _death_key(self, name: str) -> Hashable:
         """What the gradient dies of: the same line of a class that is used many times is one cause."""
@@ -229,14 +229,14 @@ class _Examination:
             return "waits", -1
         if name in self.taken:
             return self.taken[name]
-        value = self.trace.layer_values[name][0]
+        value = self.recording.layer_values[name][0]
         operation = self.nearest[value]
-        if (operation < 0 or value in self.trace.inputs_of(operation)) and self._is_rounding(name):
+        if (operation < 0 or value in self.recording.inputs_of(operation)) and self._is_rounding(name):
             # what takes it out is looked for: one module's need not be another's, nor be where the zeros of others are
             return "", name.rpartition(".")[0]
         if operation < 0:
             return "", -1
-        return self.trace.name_of(operation), self.trace.operations.site[operation]
+        return self.recording.name_of(operation), self.recording.operations.site[operation]
 
     def _is_rounding(self, name: str) -> bool:
         """Whether its gradient is called zero and is not."""
@@ -244,7 +244,7 @@ class _Examination:
         return any(gradient is not None and bool(dense_values(gradient).count_nonzero()) for gradient in given)
 
     def _death(self, group: ParameterGroup) -> int:
-        return self.nearest[self.trace.layer_values[group.subject][0]]
+        return self.nearest[self.recording.layer_values[group.subject][0]]
 
     def _factors_first(self, operation: int) -> tuple[str, ...]:
         """The parameters that start at zero, first the one that multiplies at the operation."""
@@ -252,8 +252,8 @@ class _Examination:
         return tuple(sorted(self.factors, key=lambda name: name not in read))
 
     def _factors_read_at(self, operation: int) -> tuple[str, ...]:
-        inputs = self.trace.inputs_of(operation) if operation >= 0 else ()
-        read = {self.trace.leaf_names.get(value, ("", ""))[1] for value in inputs}
+        inputs = self.recording.inputs_of(operation) if operation >= 0 else ()
+        read = {self.recording.leaf_names.get(value, ("", ""))[1] for value in inputs}
         return tuple(name for name in self.factors if name in read)
 
     def _trained_in_train_mode(self, groups: Sequence[ParameterGroup]) -> frozenset[str]:

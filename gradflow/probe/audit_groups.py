@@ -8,7 +8,7 @@ from typing import Literal
 from gradflow.graph.ways_to_score import WaysToScore
 from gradflow.probe.audit_evidence import GroupKind, ParameterGroup
 from gradflow.probe.evidence import Measured
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["group_parameters", "outermost_idle", "state_of"]
 
@@ -25,7 +25,7 @@ def state_of(measured: Sequence[Measured]) -> Literal["none", "zero", "not finit
 
 
 def group_parameters(
-    trace: Trace,
+    recording: Recording,
     ways: WaysToScore,
     states: Mapping[str, str],
     death_of: Callable[[str], Hashable],
@@ -35,8 +35,8 @@ def group_parameters(
 
     Parameters
     ----------
-    trace, ways
-        The recorded run and :func:`ways_to_score` of it. ``trace.layer_values`` knows the parameters.
+    recording, ways
+        The recorded run and :func:`ways_to_score` of it. ``recording.layer_values`` knows the parameters.
     states
         Qualified name of each trainable parameter to its :func:`state_of`.
     death_of
@@ -44,12 +44,12 @@ def group_parameters(
     replaced
         Those in whose place the run put another tensor.
     """
-    ran = {*trace.ran_unseen, *(call.module for call in trace.calls)}
+    ran = {*recording.ran_unseen, *(call.module for call in recording.calls)}
     found: dict[tuple[Hashable, ...], list[str]] = {}
     for name, state in states.items():
         if state == "gradient":
             continue
-        value = trace.layer_values[name][0]
+        value = recording.layer_values[name][0]
         key: tuple[Hashable, ...]
         if state == "zero":
             key = ("zero", death_of(name))
@@ -66,7 +66,7 @@ def group_parameters(
             else:
                 key = ("cut", obstacles) if obstacles else ("lost",)
         found.setdefault(key, []).append(name)
-    groups = [_group(trace, ways, key, members) for key, members in found.items()]
+    groups = [_group(recording, ways, key, members) for key, members in found.items()]
     return tuple(sorted(groups, key=lambda group: -len(group.members)))
 
 
@@ -80,9 +80,11 @@ def outermost_idle(module: str, ran: Collection[str]) -> str | None:
     return None
 
 
-def _group(trace: Trace, ways: WaysToScore, key: tuple[Hashable, ...], members: Sequence[str]) -> ParameterGroup:
+def _group(
+    recording: Recording, ways: WaysToScore, key: tuple[Hashable, ...], members: Sequence[str]
+) -> ParameterGroup:
     kind: GroupKind = key[0]  # type: ignore[assignment]  # every key starts with its kind
-    subject = max(members, key=lambda name: ways.first_read[trace.layer_values[name][0]])
+    subject = max(members, key=lambda name: ways.first_read[recording.layer_values[name][0]])
     if kind == "module not called":
         subject = str(key[1])
     return ParameterGroup(kind=kind, members=tuple(members), subject=subject)

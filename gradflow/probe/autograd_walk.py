@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import torch
 
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["NODE_LIMIT", "Node", "link_operations", "on_the_way", "walk", "walk_from"]
 
@@ -64,13 +64,13 @@ def sequence_of(node: Node) -> int:
     return int(node._sequence_nr())
 
 
-def link_operations(trace: Trace) -> Callable[[Node], int]:
+def link_operations(recording: Recording) -> Callable[[Node], int]:
     """A function from an autograd node to the operation that made it, -1 where none did.
 
     Every operation was recorded with the interval of sequence numbers that autograd handed out while it ran.
     """
-    columns = trace.operations
-    rows = [row for row in range(len(trace)) if columns.sequence_end[row] > columns.sequence_start[row]]
+    columns = recording.operations
+    rows = [row for row in range(len(recording)) if columns.sequence_end[row] > columns.sequence_start[row]]
     starts = [columns.sequence_start[row] for row in rows]
 
     def operation_of(node: Node) -> int:

@@ -18,10 +18,10 @@ from gradflow.probe.custom_backward import missing_return
 from gradflow.probe.dense_values import dense_values
 from gradflow.probe.evidence import ROUNDING, NodeFlow
 from gradflow.probe.last_nodes import NodeNote, with_ends
+from gradflow.record.conduct.whose_error import is_ours, our_error, run_theirs
+from gradflow.record.run import Run
+from gradflow.recording import Recording
 from gradflow.torch_facts.module_machinery import BackwardHookFunction
-from gradflow.trace.conduct.whose_error import is_ours, our_error, run_theirs
-from gradflow.trace.data import Trace
-from gradflow.trace.run import Run
 
 __all__ = ["note_flow", "scan_backward"]
 
@@ -43,10 +43,10 @@ def scan_backward(
         return (), None, f"the graph has more than {NODE_LIMIT:,} nodes"
     goal_nodes = {goal.node for goal in goals}
     way = on_the_way(nodes, goal_nodes)
-    operation_of = link_operations(run.trace)
+    operation_of = link_operations(run.recording)
     notes: list[NodeNote] = []
     handles = [
-        node.register_hook(note_flow(node, way, notes, operation_of, run.trace, count_zeros=count_zeros))
+        node.register_hook(note_flow(node, way, notes, operation_of, run.recording, count_zeros=count_zeros))
         for node in way
         if node not in goal_nodes
     ]
@@ -71,7 +71,7 @@ def note_flow(
     way: set[Node],
     notes: list[NodeNote],
     operation_of: Callable[[Node], int],
-    trace: Trace,
+    recording: Recording,
     *,
     count_zeros: bool = False,
 ) -> Callable[[Any, Any], None]:
@@ -91,7 +91,7 @@ def note_flow(
         ]
         span = None
         if function is not None and lost and operation >= 0:
-            span = missing_return(function, _argument_position(trace, operation, lost[0]))
+            span = missing_return(function, _argument_position(recording, operation, lost[0]))
         flow = NodeFlow(
             name=node.name(),
             operation=operation,
@@ -112,9 +112,9 @@ def note_flow(
     return hook
 
 
-def _argument_position(trace: Trace, operation: int, tensor_position: int) -> int:
+def _argument_position(recording: Recording, operation: int, tensor_position: int) -> int:
     """The position among all arguments of ``apply`` of its nth tensor."""
-    columns = trace.operations
+    columns = recording.operations
     start, end = columns.input_start[operation], columns.input_start[operation + 1]
     positions = columns.argument[start:end]
     return positions[tensor_position] if tensor_position < len(positions) else tensor_position

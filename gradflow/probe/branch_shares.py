@@ -16,7 +16,7 @@ import torch
 from gradflow.graph.branches import RawBranch
 from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk
 from gradflow.probe.dense_values import as_real
-from gradflow.trace.run import Run
+from gradflow.record.run import Run
 
 __all__ = ["AutogradFacts", "measuring"]
 
@@ -87,7 +87,7 @@ def measuring(
         yield facts
         return
     way = on_the_way(nodes, goal_nodes)
-    linked = link_operations(run.trace)
+    linked = link_operations(run.recording)
     operation_of = {node: layer_operation if node in goal_nodes else linked(node) for node in nodes}
     for node in sorted(way - goal_nodes, key=lambda node: int(node._sequence_nr())):
         facts.names[operation_of[node]] = node.name()

@@ -20,7 +20,7 @@ from gradflow.probe.dense_values import as_real, inner_product
 from gradflow.probe.flat_forward import is_flat, passes_where_flat
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.lone_function import LoneFunction, noise_like, size_of
-from gradflow.trace.conduct.whose_error import is_ours, reason_of
+from gradflow.record.conduct.whose_error import is_ours, reason_of
 
 __all__ = ["check_formula"]
 

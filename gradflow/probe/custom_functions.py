@@ -9,35 +9,37 @@ from gradflow.probe.applications import is_custom
 from gradflow.probe.custom_formula import check_formula
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["check_custom_functions"]
 
 
 def check_custom_functions(
-    laboratory: Laboratory, trace: Trace, dependence: Dependence, functions: Mapping[str, type]
+    laboratory: Laboratory, recording: Recording, dependence: Dependence, functions: Mapping[str, type]
 ) -> tuple[FormulaCheck, ...]:
     """Check each custom Function through which the target's gradient comes; one more forward where there is any."""
     names = {name for name, cls in functions.items() if is_custom(cls)}
     if not names:
         return ()
-    inputs = {row: found for row in range(len(trace)) if (found := _inputs_on_the_way(trace, dependence, row, names))}
+    inputs = {
+        row: found for row in range(len(recording)) if (found := _inputs_on_the_way(recording, dependence, row, names))
+    }
     if not inputs:
         return ()
     checks: list[FormulaCheck] = []
     for application in laboratory.applications():
-        used = [bool(dependence.reaches[value]) for value in trace.outputs_of(application.operation)]
+        used = [bool(dependence.reaches[value]) for value in recording.outputs_of(application.operation)]
         checks.extend(check_formula(application, argument, used) for argument in inputs.get(application.operation, ()))
     return tuple(checks)
 
 
-def _inputs_on_the_way(trace: Trace, dependence: Dependence, row: int, names: set[str]) -> tuple[int, ...]:
+def _inputs_on_the_way(recording: Recording, dependence: Dependence, row: int, names: set[str]) -> tuple[int, ...]:
     """The positions of the arguments of an ``apply`` that bring the target's gradient history to the score."""
-    if trace.name_of(row) not in names:
+    if recording.name_of(row) not in names:
         return ()
-    if not any(dependence.reaches[value] and dependence.carries[value] for value in trace.outputs_of(row)):
+    if not any(dependence.reaches[value] and dependence.carries[value] for value in recording.outputs_of(row)):
         return ()
-    columns = trace.operations
+    columns = recording.operations
     start, end = columns.input_start[row], columns.input_start[row + 1]
     pairs = zip(columns.inputs[start:end], columns.argument[start:end], strict=True)
     return tuple(sorted({argument for value, argument in pairs if dependence.carries[value]}))

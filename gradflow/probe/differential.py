@@ -1,4 +1,4 @@
-"""Differential trace: what changes in a run when the target's activation is changed.
+"""Differential recording: what changes in a run when the target's activation is changed.
 
 Three runs of the same program from the same state: as it is, as it is once more (is it deterministic?), and with the
 activation
@@ -20,9 +20,9 @@ from gradflow.probe.comparing.checksummed import Checksummed
 from gradflow.probe.comparing.checksums import Checksums
 from gradflow.probe.dense_values import as_real
 from gradflow.probe.evidence import Influence
-from gradflow.trace.moving import CannotMoveError, why_unmovable
-from gradflow.trace.operation_kinds import DECISIONS, EXITS
-from gradflow.trace.run import Run
+from gradflow.record.moving import CannotMoveError, why_unmovable
+from gradflow.record.operation_kinds import DECISIONS, EXITS
+from gradflow.record.run import Run
 
 __all__ = [
     "Alteration",
@@ -151,20 +151,20 @@ def entries_of_change(
     moved_values
         Values that were moved on purpose.
     """
-    trace, other = base.run.trace, changed.run.trace
+    recording, other = base.run.recording, changed.run.recording
     differing = set(moved_values)
     found: list[int] = []
-    for row in range(len(trace)):
+    for row in range(len(recording)):
         if (
             row >= len(other)
-            or trace.name_of(row) != other.name_of(row)
-            or trace.operations.site[row] != other.operations.site[row]
+            or recording.name_of(row) != other.name_of(row)
+            or recording.operations.site[row] != other.operations.site[row]
         ):
             return Entries(rows=tuple(found), parting=row, differing=frozenset(differing))
-        outputs = trace.outputs_of(row)
+        outputs = recording.outputs_of(row)
         if _is_noise(base.sums, again.sums, row):
             continue
-        inputs = trace.inputs_of(row)
+        inputs = recording.inputs_of(row)
         reads_change = any(value in differing for value in inputs)
         came_in = (base.sums.outside_sums, changed.sums.outside_sums)
         outside = any(value not in differing and differs(*came_in, value) for value in inputs)
@@ -176,7 +176,7 @@ def entries_of_change(
             if outside or arguments or not reads_change:
                 found.append(row)
             differing.update(outputs)
-    parting = len(trace) if len(other) > len(trace) else -1
+    parting = len(recording) if len(other) > len(recording) else -1
     return Entries(rows=tuple(found), parting=parting, differing=frozenset(differing))
 
 
@@ -197,20 +197,20 @@ def find_bridges(
     What came back is taken to have left at the last exit before it whose own value differs; ``is_nonzero`` and
     Python conditions count only where nothing else left, or where the runs part.
     """
-    trace = base.run.trace
-    memory = {trace.values.memory[value] for value in trace.layer_values.get(layer, ())}
-    moved_values = [value for value, lies_in in enumerate(trace.values.memory) if lies_in in memory]
+    recording = base.run.recording
+    memory = {recording.values.memory[value] for value in recording.layer_values.get(layer, ())}
+    moved_values = [value for value, lies_in in enumerate(recording.values.memory) if lies_in in memory]
     entries = entries_of_change(base, again, changed, moved_values)
-    end = entries.parting if entries.parting >= 0 else len(trace)
-    decisions = [row for row in exits if trace.name_of(row) in DECISIONS and row < end]
+    end = entries.parting if entries.parting >= 0 else len(recording)
+    decisions = [row for row in exits if recording.name_of(row) in DECISIONS and row < end]
     # others give no tensor either, but facts about it: whether two are of one type, say
-    values = [row for row in exits if trace.name_of(row) in EXITS - DECISIONS and row < end]
+    values = [row for row in exits if recording.name_of(row) in EXITS - DECISIONS and row < end]
     bridges = []
     for enter in entries.rows:
         leave = _last_before(enter, values) if _last_before(enter, values) >= 0 else _last_before(enter, decisions)
         if leave >= 0:
             bridges.append(Bridge(leave=leave, enter=enter))
-    if 0 <= entries.parting < len(trace):
+    if 0 <= entries.parting < len(recording):
         leave = decisions[-1] if decisions else _last_before(entries.parting, values)
         if leave >= 0:
             bridges.append(Bridge(leave=leave, enter=entries.parting))

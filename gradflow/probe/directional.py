@@ -30,12 +30,12 @@ from gradflow.probe.gradient import gradients_at
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.lone_function import noise_like, size_of
 from gradflow.program_warnings import warnings_as_without_gradflow
+from gradflow.record.capture import Activation, activation_of, chosen_position
+from gradflow.record.conduct.whose_error import reason_of, run_theirs
+from gradflow.record.moving import why_unmovable, write
+from gradflow.record.run import eager_compilation
+from gradflow.record.views import Views
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.trace.capture import Activation, activation_of, chosen_position
-from gradflow.trace.conduct.whose_error import reason_of, run_theirs
-from gradflow.trace.moving import why_unmovable, write
-from gradflow.trace.run import eager_compilation
-from gradflow.trace.views import Views
 from gradflow.values import tensors_in
 
 __all__ = ["check_derivative", "gradient_in_double", "gradients_in_double"]
@@ -97,8 +97,8 @@ def check_derivative(
     if subject.has_rounded:
         reason = "a part of the model works in lower precision all the same, which rounds the differences of the score"
         return DerivativeCheck(outcome="unclear", reason=reason, forward_count=count)
-    trace = laboratory.first_trace
-    if trace is not None and (reason := why_not_at_one_seed(trace, target)):
+    recording = laboratory.first_trace
+    if recording is not None and (reason := why_not_at_one_seed(recording, target)):
         return DerivativeCheck(outcome="unclear", reason=reason, forward_count=count)
     if any(comparison.outcome != "differs" for comparison in comparisons):
         reason = "the differences of the score do not settle at any step size"

@@ -18,9 +18,9 @@ from torch.overrides import TorchFunctionMode
 
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
 from gradflow.probe.autograd_walk import walk
+from gradflow.record.conduct.whose_error import run_theirs
+from gradflow.record.operation_kinds import is_inplace_name
 from gradflow.torch_facts.tensor_slots import method
-from gradflow.trace.conduct.whose_error import run_theirs
-from gradflow.trace.operation_kinds import is_inplace_name
 from gradflow.values import mapped, tensors_in
 
 __all__ = ["DoubleCopies", "DoublePrecision", "in_double", "with_state"]

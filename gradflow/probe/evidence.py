@@ -13,8 +13,8 @@ from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.facts.backward_draws import BackwardDraws
 from gradflow.probe.facts.bad_number import BadNumber, BadScore
 from gradflow.probe.formula_check import FormulaCheck
-from gradflow.trace.data import Trace
-from gradflow.trace.failure import ForwardFailure
+from gradflow.record.failure import ForwardFailure
+from gradflow.recording import Recording
 
 if TYPE_CHECKING:
     from gradflow.probe.layer_view import NotCalled
@@ -328,7 +328,7 @@ class Evidence:
     kind: Literal["layer", "parameter"]
     type_name: str
     score: str
-    trace: Trace
+    recording: Recording
     dependence: Dependence
     source: SourceState
     measured: tuple[Measured, ...] = ()

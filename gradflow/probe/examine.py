@@ -51,8 +51,8 @@ from gradflow.probe.source_state import source_state, switched_off
 from gradflow.probe.substitutes import substitutes
 from gradflow.probe.targets.other_outputs import losses_at_other_outputs
 from gradflow.probe.unused import explain_unused
-from gradflow.trace.data import Trace
-from gradflow.trace.run import Run
+from gradflow.record.run import Run
+from gradflow.recording import Recording
 
 __all__ = ["examine"]
 
@@ -105,13 +105,13 @@ class _Examination:
         faint: float,
     ) -> None:
         self.laboratory = laboratory
-        self.trace: Trace = run.trace
+        self.recording: Recording = run.recording
         self.run = run
         self.gradients = gradients
         self.target = target
         self.slice_text = slice_text
         self.index = index
-        self.values = self.trace.layer_values.get(target, ())
+        self.values = self.recording.layer_values.get(target, ())
         self.is_parameter = target in laboratory.parameters
         self.verify = verify
         self.returned = returned
@@ -132,11 +132,11 @@ class _Examination:
         self.bridged: frozenset[int] = frozenset()
 
     def evidence(self) -> Evidence:
-        laboratory, target, trace = self.laboratory, self.target, self.trace
+        laboratory, target, recording = self.laboratory, self.target, self.recording
         measured = measured_all(self.gradients, target)
         sliced = measured_all(self.gradients, target, self.index) if self.index is not None else ()
-        dependence = laboratory.dependence(trace, self.values)
-        source = source_state(trace, self._values_used(dependence))
+        dependence = laboratory.dependence(recording, self.values)
+        source = source_state(recording, self._values_used(dependence))
         influence: Influence | None = None
         repairs: dict[tuple[str, int], RepairOutcome] = {}
         together: RepairOutcome | None = None
@@ -144,13 +144,13 @@ class _Examination:
         parameter = laboratory.parameters.get(target)
         is_trainable = parameter is None or parameter.requires_grad
         if not is_trainable and not arrived:
-            source = switched_off(trace, self.values) or source
+            source = switched_off(recording, self.values) or source
         error = None
-        unrecorded = why_unrecorded(trace, target, dependence, is_layer=not self.is_parameter)
+        unrecorded = why_unrecorded(recording, target, dependence, is_layer=not self.is_parameter)
         if self.run.failure is not None:
             pass  # nothing came back, and running it again would fail again
         elif self.gradients.error is not None:
-            error = explain_backward_error(laboratory, self.gradients.error, target, trace)
+            error = explain_backward_error(laboratory, self.gradients.error, target, recording)
         elif unrecorded and not self.values:
             self.undetermined.append(f"whether {self.run.description} depends on `{target}`, because {unrecorded}")
         elif self.values and not arrived:
@@ -164,11 +164,11 @@ class _Examination:
                 if unrecorded and not influence.matters:
                     influence = Influence(matters=None, reason=unrecorded)
                 elif influence.matters and influence.bridges:
-                    dependence = analyse(trace, self.values, influence.bridges)
-            elif only_chooses_in_vain(laboratory, trace, target, dependence, self.index):
+                    dependence = analyse(recording, self.values, influence.bridges)
+            elif only_chooses_in_vain(laboratory, recording, target, dependence, self.index):
                 influence = Influence(matters=False)
             if dependence.score_depends:
-                repairs, together = repair_together(laboratory, trace, dependence, source, target, self.index)
+                repairs, together = repair_together(laboratory, recording, dependence, source, target, self.index)
                 if influence is None and brings_nothing(laboratory, target, repairs, self.index):
                     influence = Influence(matters=False)
                 if source.recorded and dependence.score_carries and is_trainable:
@@ -179,7 +179,7 @@ class _Examination:
             )
         elif arrived:
             dependence = self._look_at_what_arrived(sliced or measured, measured, dependence)
-        not_called = explain_unused(laboratory, trace, target)
+        not_called = explain_unused(laboratory, recording, target)
         module = laboratory.layers.get(target)
         activations = self.run.activations.get(target, [])
         parameter_names = {name for name, _ in named_parameters_in(laboratory.workload.model, remove_duplicate=False)}
@@ -188,7 +188,7 @@ class _Examination:
             kind="parameter" if self.is_parameter else "layer",
             type_name=type(module if module is not None else parameter).__name__,
             score=self.run.description,
-            trace=trace,
+            recording=recording,
             dependence=dependence,
             source=source,
             measured=measured,
@@ -222,7 +222,7 @@ class _Examination:
             undetermined=(*self.undetermined, *self.unfollowed),
             unfollowed=tuple(self.unfollowed),
             unrecorded=unrecorded,
-            unrun_read=unrun_read(laboratory, trace, target) if self.is_parameter else None,
+            unrun_read=unrun_read(laboratory, recording, target) if self.is_parameter else None,
             replaced=laboratory.replaced.get(target),
             zero_starts=self.why_zero.zero_starts,
             starts_of_rest=self.why_zero.starts_of_rest,
@@ -239,7 +239,7 @@ class _Examination:
 
     def _beside_a_choice(self, dependence: Dependence) -> Dependence:
         """Where on every way that was recorded a choice is made, numbers may come back into the score beside it."""
-        is_over_choice = any(is_choice(self.trace, group) for group in dependence.needed)
+        is_over_choice = any(is_choice(self.recording, group) for group in dependence.needed)
         if not dependence.score_depends or not is_over_choice or not self.laboratory.has_values:
             return dependence
         return self._with_values_that_came_back(dependence)
@@ -251,16 +251,20 @@ class _Examination:
         if all(m.is_zero for m in looked_at if m.arrived) or any(not m.is_finite for m in measured if m.arrived):
             self.flows = self._scan()
             if all(m.is_zero for m in looked_at if m.arrived):
-                self.flows = look_at_ends(self.laboratory, self.trace, self.target, self.flows, dependence, self.index)
-                self.why_zero = why_zero(self.laboratory, self.trace, self.flows, self.target, self.index, self.starts)
+                self.flows = look_at_ends(
+                    self.laboratory, self.recording, self.target, self.flows, dependence, self.index
+                )
+                self.why_zero = why_zero(
+                    self.laboratory, self.recording, self.flows, self.target, self.index, self.starts
+                )
                 self.undetermined += self.why_zero.undetermined
             birth = next((flow for flow in self.flows if flow.incoming_finite and not flow.outgoing_finite), None)
             if birth is not None and birth.operation >= 0:
-                self.made_in_forward = made_before(self.laboratory, self.trace, birth.operation)
+                self.made_in_forward = made_before(self.laboratory, self.recording, birth.operation)
             if any(not m.is_finite for m in measured if m.arrived):
                 return dependence
             if dependence.sides and not self.why_zero.taking_hooks and all(m.is_zero for m in measured if m.arrived):
-                self.substitutes = substitutes(self.trace, self._formulas(dependence))
+                self.substitutes = substitutes(self.recording, self._formulas(dependence))
                 self.unfollowed += self._look_at_other_ways(dependence)
             if self.verify:
                 self._verify(dependence, is_explained=bool(self.partial) or any(flow.is_end for flow in self.flows))
@@ -272,7 +276,7 @@ class _Examination:
             return dependence
         dependence = self._with_values_that_came_back(dependence)
         self.formulas = self._formulas(dependence)
-        self.substitutes = substitutes(self.trace, self.formulas)
+        self.substitutes = substitutes(self.recording, self.formulas)
         not_verifiable = [*self._look_at_other_ways(dependence), *self._look_at_other_outputs()]
         self._look_for_unseen_ways(dependence)
         if self.verify:
@@ -288,7 +292,7 @@ class _Examination:
         Gives what is not known of those on which the score moves in steps.
         """
         given = self.gradients.by_target[self.target]
-        losses = PartialLosses(self.laboratory, self.trace, self.target, given, self.substitutes, self._of_all)
+        losses = PartialLosses(self.laboratory, self.recording, self.target, given, self.substitutes, self._of_all)
         self.partial = losses.on_side_ways(dependence)
         self.undetermined += losses.undetermined
         self.unfollowed += losses.unmeasured
@@ -299,8 +303,8 @@ class _Examination:
         if self.is_parameter or self.index is not None:
             return []
         elsewhere = losses_at_other_outputs(self.laboratory, self.run, self.target, self.substitutes)
-        known = {place_of(self.trace, loss.group) for loss in self.partial}
-        self.partial += tuple(loss for loss in elsewhere.losses if place_of(self.trace, loss.group) not in known)
+        known = {place_of(self.recording, loss.group) for loss in self.partial}
+        self.partial += tuple(loss for loss in elsewhere.losses if place_of(self.recording, loss.group) not in known)
         self.undetermined += elsewhere.undetermined
         return [*elsewhere.unmeasured, *elsewhere.in_steps]
 
@@ -309,11 +313,11 @@ class _Examination:
         if self.partial or self._is_on_the_way(dependence, self.substitutes):
             return  # it is known to be another than the derivative
         self.unfollowed += unseen_ways(
-            self.laboratory, self.trace, dependence, (self.target,), f"`{self.target}`", self.bridged
+            self.laboratory, self.recording, dependence, (self.target,), f"`{self.target}`", self.bridged
         )
 
     def _is_on_the_way(self, dependence: Dependence, rows: frozenset[int]) -> bool:
-        made = (value for row in rows for value in self.trace.outputs_of(row))
+        made = (value for row in rows for value in self.recording.outputs_of(row))
         return any(dependence.depends[value] and dependence.reaches[value] for value in made)
 
     def _look_for_cancellation(self, dependence: Dependence, largest: float) -> None:
@@ -323,7 +327,7 @@ class _Examination:
             return
         if is_rounding_error(self.laboratory, self.target, largest, self.index):
             self.is_cancelled = True
-            self.absorbed_at = absorbing_operation(self.laboratory, self.trace, dependence, self.target)
+            self.absorbed_at = absorbing_operation(self.laboratory, self.recording, dependence, self.target)
 
     def _values_used(self, dependence: Dependence) -> tuple[int, ...]:
         """The target's values that the score uses, where it uses only those of some calls; else all."""
@@ -343,13 +347,13 @@ class _Examination:
         flows, reason = self.laboratory.scan(self.target, count_zeros=self.index is not None)
         if reason:
             self.undetermined.append(f"where the gradient is lost on its way back, because {reason}")
-        return named_factors(self.laboratory, self.trace, flows, self.target)
+        return named_factors(self.laboratory, self.recording, flows, self.target)
 
     def _with_values_that_came_back(self, dependence: Dependence) -> Dependence:
         """The same, also through NumPy and Python numbers, where values left torch that can have a gradient."""
-        exits = number_exits(self.trace, dependence)
+        exits = number_exits(self.recording, dependence)
         returned = self.returned if self.returned is not None else find_returned_values(self.laboratory, exits)
-        followed = follow_returned(self.trace, self.values, dependence, exits, returned)
+        followed = follow_returned(self.recording, self.values, dependence, exits, returned)
         self.unfollowed += followed.undetermined
         self.bridged = followed.entered
         return followed.dependence
@@ -376,11 +380,11 @@ class _Examination:
         self.partial += stopped_while_switched_off(dependence, check.relative_error)
         if self.partial:
             return
-        self.derivative = located(self.laboratory, self.trace, dependence, self.target, check)
+        self.derivative = located(self.laboratory, self.recording, dependence, self.target, check)
 
     def _formulas(self, dependence: Dependence) -> tuple[FormulaCheck, ...]:
         """The custom Functions on the way, each checked against its own forward."""
-        checks = check_custom_functions(self.laboratory, self.trace, dependence, self.run.functions)
+        checks = check_custom_functions(self.laboratory, self.recording, dependence, self.run.functions)
         reasons = {check.function: check.reason for check in checks if check.outcome == "undetermined"}
         self.undetermined.extend(
             f"whether the backward of `{name}` is right, because {reason}" for name, reason in reasons.items()

@@ -14,11 +14,11 @@ from gradflow.probe.evidence import BackwardError
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.freeing import freeing_call
 from gradflow.probe.other_runs.same_way import row_in
-from gradflow.trace.conduct.raised_by import is_own_raise
-from gradflow.trace.data import Trace
-from gradflow.trace.failure import failure_of
-from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW, INPLACE_CAPABLE, is_inplace_name
-from gradflow.trace.run import Run
+from gradflow.record.conduct.raised_by import is_own_raise
+from gradflow.record.failure import failure_of
+from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW, INPLACE_CAPABLE, is_inplace_name
+from gradflow.record.run import Run
+from gradflow.recording import Recording
 
 __all__ = ["explain_backward_error"]
 
@@ -29,22 +29,26 @@ _VIEWS = frozenset({
 })  # fmt: skip
 
 
-def explain_backward_error(laboratory: Laboratory, error: Exception, target: str, trace: Trace) -> BackwardError:
+def explain_backward_error(
+    laboratory: Laboratory, error: Exception, target: str, recording: Recording
+) -> BackwardError:
     """Describe what backward raised; runs the forward once more to ask the graph who saved what.
 
-    ``trace`` is the run of which the operations are told.
+    ``recording`` is the run of which the operations are told.
     """
-    again: list[Trace] = []
+    again: list[Recording] = []
 
     def run_again() -> Run:
         run = laboratory.forward()
-        again.append(run.trace)
+        again.append(run.recording)
         return run
 
     found = _explain(laboratory, run_again, error, target)
     if not again:
         return found
-    return replace(found, saver=row_in(trace, again[-1], found.saver), writer=row_in(trace, again[-1], found.writer))
+    return replace(
+        found, saver=row_in(recording, again[-1], found.saver), writer=row_in(recording, again[-1], found.writer)
+    )
 
 
 def _explain(laboratory: Laboratory, run_again: Callable[[], Run], error: Exception, target: str) -> BackwardError:
@@ -59,7 +63,7 @@ def _explain(laboratory: Laboratory, run_again: Callable[[], Run], error: Except
             type_name=type(error).__name__,
             message=message,
             saver=saver,
-            writer=_writer_after(run.trace, saver) if saver >= 0 else -1,
+            writer=_writer_after(run.recording, saver) if saver >= 0 else -1,
             node=node,
         )
     if "is not implemented" in message:
@@ -73,11 +77,11 @@ def _explain(laboratory: Laboratory, run_again: Callable[[], Run], error: Except
             type_name=type(error).__name__, message=message, saver=saver, lacks_for_an_input=saver >= 0
         )
     if "second time" in message:
-        reader = _reads_from_before(run_again().trace)
+        reader = _reads_from_before(run_again().recording)
         freer = freeing_call(laboratory, target) if reader < 0 else None
         return BackwardError(type_name=type(error).__name__, message=message, saver=reader, freer=freer)
     if "checkpoint" in message.lower():
-        run_trace = run_again().trace
+        run_trace = run_again().recording
         for operation in range(len(run_trace)):
             if operation in run_trace.checkpoint_operations:
                 return BackwardError(
@@ -106,7 +110,7 @@ def _stopped_operation(run: Run) -> int:
     except Exception:  # noqa: BLE001  (the very exception that is to be explained)
         # the one that began and did not end; where all did, what it handed on was refused
         stopped = next((node for node in begun if node not in ended), begun[-1] if begun else None)
-        return link_operations(run.trace)(stopped) if stopped is not None else -1
+        return link_operations(run.recording)(stopped) if stopped is not None else -1
     return -1
 
 
@@ -115,7 +119,7 @@ def _broken_saver(run: Run) -> tuple[int, str]:
     if run.score is None or run.score.grad_fn is None:
         return -1, ""
     nodes = walk(run.score.grad_fn)
-    operation_of = link_operations(run.trace)
+    operation_of = link_operations(run.recording)
     for node in nodes or ():
         for attribute in dir(node):
             if attribute.startswith("_saved_") and _is_spoiled(node, attribute):
@@ -123,11 +127,11 @@ def _broken_saver(run: Run) -> tuple[int, str]:
     return -1, ""
 
 
-def _reads_from_before(trace: Trace) -> int:
+def _reads_from_before(recording: Recording) -> int:
     """The first operation that reads a value with a history that this run did not make, -1 where none does."""
-    for operation in range(len(trace)):
-        for value in trace.inputs_of(operation):
-            if trace.leaf_names.get(value, ("", ""))[0] == "opaque" and trace.values.requires_grad[value]:
+    for operation in range(len(recording)):
+        for value in recording.inputs_of(operation):
+            if recording.leaf_names.get(value, ("", ""))[0] == "opaque" and recording.values.requires_grad[value]:
                 return operation
     return -1
 
@@ -139,14 +143,14 @@ def _without_derivative(run: Run) -> int:
     """
     if run.score is None or run.score.grad_fn is None:
         return -1
-    trace = run.trace
-    columns = trace.operations
-    operation_of = link_operations(trace)
+    recording = run.recording
+    columns = recording.operations
+    operation_of = link_operations(recording)
     for node in walk(run.score.grad_fn) or ():
         names = [following.name() for following, _ in node.next_functions if following is not None]
         user = operation_of(node) if any(name.endswith("NotImplemented") for name in names) else -1
-        for value in trace.inputs_of(user) if user >= 0 else ():
-            producer = trace.values.producer[value]
+        for value in recording.inputs_of(user) if user >= 0 else ():
+            producer = recording.values.producer[value]
             if producer >= 0 and columns.sequence_start[producer] == columns.sequence_end[producer]:
                 return producer
     return -1
@@ -160,38 +164,38 @@ def _is_spoiled(node: Any, attribute: str) -> bool:
     return False
 
 
-def _writer_after(trace: Trace, saver: int) -> int:
+def _writer_after(recording: Recording, saver: int) -> int:
     """The first operation after ``saver`` that changes in place one of the tensors that it read or made.
 
     Or, where none does, the tensor that one of them is a part of, as in ``states[:, t + 1] = f(states[:, t])``.
     """
-    own = {*trace.inputs_of(saver), *trace.outputs_of(saver)}
-    writer = _first_write(trace, saver, own)
+    own = {*recording.inputs_of(saver), *recording.outputs_of(saver)}
+    writer = _first_write(recording, saver, own)
     if writer >= 0:
         return writer
-    return _first_write(trace, saver, {base for value in own for base in _bases(trace, value)})
+    return _first_write(recording, saver, {base for value in own for base in _bases(recording, value)})
 
 
-def _bases(trace: Trace, value: int) -> Iterator[int]:
-    while (producer := trace.values.producer[value]) >= 0 and trace.name_of(producer) in _VIEWS:
-        value = trace.inputs_of(producer)[0]
+def _bases(recording: Recording, value: int) -> Iterator[int]:
+    while (producer := recording.values.producer[value]) >= 0 and recording.name_of(producer) in _VIEWS:
+        value = recording.inputs_of(producer)[0]
         yield value
 
 
-def _first_write(trace: Trace, saver: int, values: set[int]) -> int:
+def _first_write(recording: Recording, saver: int, values: set[int]) -> int:
     shared = set(values)
-    for operation in range(saver + 1, len(trace)):
-        inputs = trace.inputs_of(operation)
+    for operation in range(saver + 1, len(recording)):
+        inputs = recording.inputs_of(operation)
         if not inputs or inputs[0] not in shared:
             continue
-        name = trace.name_of(operation)
-        if is_inplace_name(name) or (name in INPLACE_CAPABLE and _is_same_tensor(trace, operation)):
+        name = recording.name_of(operation)
+        if is_inplace_name(name) or (name in INPLACE_CAPABLE and _is_same_tensor(recording, operation)):
             return operation
         if name in _VIEWS:
-            shared.update(trace.outputs_of(operation))
+            shared.update(recording.outputs_of(operation))
     return -1
 
 
-def _is_same_tensor(trace: Trace, operation: int) -> bool:
-    inputs, outputs = value_inputs(trace, operation), trace.outputs_of(operation)
-    return bool(inputs and outputs) and trace.values.shape[inputs[0]] == trace.values.shape[outputs[0]]
+def _is_same_tensor(recording: Recording, operation: int) -> bool:
+    inputs, outputs = value_inputs(recording, operation), recording.outputs_of(operation)
+    return bool(inputs and outputs) and recording.values.shape[inputs[0]] == recording.values.shape[outputs[0]]

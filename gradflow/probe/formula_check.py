@@ -27,7 +27,7 @@ class FormulaCheck:
     function
         Name of the class.
     operation, argument
-        The ``apply`` in the trace, and the position of the input among its arguments.
+        The ``apply`` in the recording, and the position of the input among its arguments.
     argument_name
         What ``forward`` calls the input; empty where it is not known.
     relative_error

@@ -14,10 +14,10 @@ import torch
 from gradflow.probe.backward_pass.real_backward import gradients_of
 from gradflow.probe.dense_values import dense_values, l2_norm
 from gradflow.probe.evidence import Measured
-from gradflow.trace.capture import Activation
-from gradflow.trace.conduct.whose_error import is_ours, our_error
-from gradflow.trace.run import Run
-from gradflow.trace.tensor_facts import shape_of
+from gradflow.record.capture import Activation
+from gradflow.record.conduct.whose_error import is_ours, our_error
+from gradflow.record.run import Run
+from gradflow.record.tensor_facts import shape_of
 
 __all__ = ["Gradients", "differentiate", "gradients_at", "measure", "measure_each"]
 
@@ -76,7 +76,7 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
             name for name, each in run.activations.items() if any(a.base is not None and a.base.is_lost for a in each)
         ),
         hooked=frozenset(
-            name for name, each in run.activations.items() if not run.trace.hooked.isdisjoint(a.value for a in each)
+            name for name, each in run.activations.items() if not run.recording.hooked.isdisjoint(a.value for a in each)
         ),
         error=error,
     )
@@ -90,7 +90,7 @@ def gradients_at(
     """The gradients at activations, and at further tensors or edges; ``None`` where there is no path.
 
     ``ask`` gives the gradients at tensors and edges, by one backward pass. At an output that is a view, what came
-    through later writes to its memory is counted as well, see :mod:`gradflow.trace.views`.
+    through later writes to its memory is counted as well, see :mod:`gradflow.record.views`.
     """
     edges = [activation.edge for activation in taken if activation.edge is not None]
     bases = [a.base.edge for a in taken if a.edge is not None and a.base is not None and a.base.rewriter is not None]

@@ -25,14 +25,14 @@ from gradflow.probe.reach_of_move import ReachOfMove, reach_of_move
 from gradflow.probe.registering.replaced import Replaced, replaced_in
 from gradflow.probe.repairing import Repair, RepairPlan
 from gradflow.probe.together.apart import each_by_itself
-from gradflow.trace.data import Trace
-from gradflow.trace.moving import CannotMoveError, write
-from gradflow.trace.program_sites import ProgramSites
-from gradflow.trace.recorder import Recorder
-from gradflow.trace.run import Run, run_forward
-from gradflow.trace.seam.intervention import Intervention
-from gradflow.trace.state import StateKeeper
-from gradflow.trace.state.settings import generator_states, seed_generators
+from gradflow.record.moving import CannotMoveError, write
+from gradflow.record.program_sites import ProgramSites
+from gradflow.record.recorder import Recorder
+from gradflow.record.run import Run, run_forward
+from gradflow.record.seam.intervention import Intervention
+from gradflow.record.state import StateKeeper
+from gradflow.record.state.settings import generator_states, seed_generators
+from gradflow.recording import Recording
 from gradflow.values import tensors_in
 
 __all__ = ["FAR", "Laboratory"]
@@ -87,8 +87,8 @@ class Laboratory:
         self._still_cut: dict[RepairPlan, StillCut] = {}
         self._repairs: dict[tuple[RepairPlan, bool, str], tuple[dict[str, Gradients], str]] = {}
         self._applications: tuple[Application, ...] | None = None
-        self._first_trace: Trace | None = None
-        self._analysed: tuple[Trace, tuple[int, ...], Dependence] | None = None
+        self._first_trace: Recording | None = None
+        self._analysed: tuple[Recording, tuple[int, ...], Dependence] | None = None
 
     @property
     def forward_count(self) -> int:
@@ -126,10 +126,10 @@ class Laboratory:
         other._base, other._repeated, other._repairs, other._still_cut, other._first_trace = None, None, {}, {}, None
         return other
 
-    def dependence(self, trace: Trace, values: tuple[int, ...]) -> Dependence:
+    def dependence(self, recording: Recording, values: tuple[int, ...]) -> Dependence:
         """What depends on the values of one target; asked for before and after the backward, analysed once."""
-        if self._analysed is None or self._analysed[0] is not trace or self._analysed[1] != values:
-            self._analysed = trace, values, analyse(trace, values)
+        if self._analysed is None or self._analysed[0] is not recording or self._analysed[1] != values:
+            self._analysed = recording, values, analyse(recording, values)
         return self._analysed[2]
 
     def recorder(self, seam: Intervention | None = None) -> Recorder:
@@ -175,9 +175,9 @@ class Laboratory:
             run.drew = frozenset(whose for whose, state in after.items() if before.get(whose) != state)
         if is_first:
             self.first_score, self.drew = score_of(run), run.drew
-            self.replaced = replaced_in(self.workload.model, self.parameters, recorder, run.trace)
+            self.replaced = replaced_in(self.workload.model, self.parameters, recorder, run.recording)
         if self._first_trace is None:
-            self._first_trace = run.trace
+            self._first_trace = run.recording
         return run
 
     def reach_of_move(self, target: str) -> ReachOfMove:
@@ -187,7 +187,7 @@ class Laboratory:
         return reach_of_move(self._first_trace, target)
 
     @property
-    def first_trace(self) -> Trace | None:
+    def first_trace(self) -> Recording | None:
         """What the first run recorded."""
         return self._first_trace
 

@@ -9,7 +9,7 @@ import torch
 
 from gradflow.probe.applications import Application
 from gradflow.probe.dense_values import as_real
-from gradflow.trace.conduct.whose_error import run_theirs
+from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.values import mapped, tensors_in
 
 __all__ = ["LoneFunction", "noise_like", "size_of"]

@@ -26,8 +26,8 @@ from gradflow.probe.repairing import RepairPlan
 from gradflow.probe.straight_through import is_straight_through
 from gradflow.probe.substitutes import is_behind
 from gradflow.probe.together.halving import worth_trying
+from gradflow.recording import Recording
 from gradflow.source_place import place
-from gradflow.trace.data import Trace
 
 __all__ = ["NEGLIGIBLE_LOSS", "PartialLosses", "any_is_alive", "relative_change"]
 
@@ -61,7 +61,7 @@ class PartialLosses:
 
     Parameters
     ----------
-    laboratory, trace, target
+    laboratory, recording, target
         What runs, its first run, and whose gradient is looked at.
     given
         The gradient as it is, one for each call.
@@ -83,7 +83,7 @@ class PartialLosses:
     def __init__(
         self,
         laboratory: Laboratory,
-        trace: Trace,
+        recording: Recording,
         target: str,
         given: Sequence[torch.Tensor | None],
         substitutes: frozenset[int],
@@ -93,7 +93,7 @@ class PartialLosses:
         self.unmeasured: list[str] = []
         self.in_steps: list[str] = []
         self._laboratory = laboratory
-        self._trace = trace
+        self._trace = recording
         self._target = target
         self._given = given
         self._substitutes = substitutes

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradflow.trace.data import ModuleCall, Trace
+from gradflow.recording import ModuleCall, Recording
 
 __all__ = ["ReachOfMove", "reach_of_move"]
 
@@ -31,27 +31,27 @@ class ReachOfMove:
         return ""
 
 
-def reach_of_move(trace: Trace, target: str) -> ReachOfMove:
+def reach_of_move(recording: Recording, target: str) -> ReachOfMove:
     """What a move of the outputs of ``target``, at the end of each of its calls, moves too little or too much."""
     misses = others = False
-    calls = trace.calls_by_module.get(target, ())
-    for value in trace.layer_values.get(target, ()):
+    calls = recording.calls_by_module.get(target, ())
+    for value in recording.layer_values.get(target, ()):
         call = next((call for call in calls if value in call.outputs), None)
         if call is not None:
-            misses = misses or _was_read(trace, value, call)
-            others = others or _has_company(trace, value, call)
+            misses = misses or _was_read(recording, value, call)
+            others = others or _has_company(recording, value, call)
     return ReachOfMove(misses_readers=misses, moves_others=others)
 
 
-def _was_read(trace: Trace, value: int, call: ModuleCall) -> bool:
-    first = trace.values.producer[value] + 1
-    return any(value in trace.inputs_of(row) for row in range(first, call.end_operation))
+def _was_read(recording: Recording, value: int, call: ModuleCall) -> bool:
+    first = recording.values.producer[value] + 1
+    return any(value in recording.inputs_of(row) for row in range(first, call.end_operation))
 
 
-def _has_company(trace: Trace, value: int, call: ModuleCall) -> bool:
+def _has_company(recording: Recording, value: int, call: ModuleCall) -> bool:
     """Whether a tensor that was there before the end of the call, in the same memory, is read after it."""
-    memory, producer = trace.values.memory, trace.values.producer
-    columns = trace.operations
+    memory, producer = recording.values.memory, recording.values.producer
+    columns = recording.operations
     return any(
         read != value and memory[read] == memory[value] and producer[read] < call.end_operation
         for read in columns.inputs[columns.input_start[call.end_operation] :]

@@ -11,22 +11,24 @@ from gradflow.graph.dependence import CutGroup, Dependence
 from gradflow.probe.evidence import RepairOutcome, SourceState
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.repairing import RepairPlan
+from gradflow.record.operation_kinds import TO_ARRAYS
+from gradflow.recording import Recording
 from gradflow.torch_facts.smooth_draws import DRAWN_SMOOTHLY
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import TO_ARRAYS
 
 __all__ = ["joined", "plan_of", "repair_together"]
 
 
-def plan_of(trace: Trace, groups: Sequence[CutGroup]) -> RepairPlan:
+def plan_of(recording: Recording, groups: Sequence[CutGroup]) -> RepairPlan:
     """What to neutralise so that none of the cuts is one."""
     operations: set[tuple[str, int]] = set()
     followers: set[tuple[str, int]] = set()
     draws: set[tuple[str, int]] = set()
     regions = set()
     for group in groups:
-        operations.update((trace.name_of(o), trace.operations.site[o]) for o in group.prepared_by)
-        draws.update(_places(trace, rows_of(trace, group) if group.site >= 0 else (group.operation,), DRAWN_SMOOTHLY))
+        operations.update((recording.name_of(o), recording.operations.site[o]) for o in group.prepared_by)
+        draws.update(
+            _places(recording, rows_of(recording, group) if group.site >= 0 else (group.operation,), DRAWN_SMOOTHLY)
+        )
         if group.cause == RANDOM_DRAW:
             continue
         if group.cause in ("no-grad", "inference-mode"):
@@ -35,10 +37,10 @@ def plan_of(trace: Trace, groups: Sequence[CutGroup]) -> RepairPlan:
         if group.cause == "reentrant-checkpoint":
             operations.add(("CheckpointFunction.apply", group.site))
             continue
-        place = (trace.name_of(group.operation), trace.operations.site[group.operation])
+        place = (recording.name_of(group.operation), recording.operations.site[group.operation])
         if group.leave >= 0:
-            operations.add((trace.name_of(group.leave), trace.operations.site[group.leave]))
-        if group.leave >= 0 and trace.name_of(group.leave) not in TO_ARRAYS:
+            operations.add((recording.name_of(group.leave), recording.operations.site[group.leave]))
+        if group.leave >= 0 and recording.name_of(group.leave) not in TO_ARRAYS:
             followers.add(place)
         else:
             operations.add(place)
@@ -50,8 +52,8 @@ def plan_of(trace: Trace, groups: Sequence[CutGroup]) -> RepairPlan:
     )
 
 
-def _places(trace: Trace, rows: Iterable[int], names: Collection[str]) -> set[tuple[str, int]]:
-    return {(trace.name_of(row), trace.operations.site[row]) for row in rows if trace.name_of(row) in names}
+def _places(recording: Recording, rows: Iterable[int], names: Collection[str]) -> set[tuple[str, int]]:
+    return {(recording.name_of(row), recording.operations.site[row]) for row in rows if recording.name_of(row) in names}
 
 
 def joined(plans: Sequence[RepairPlan]) -> RepairPlan:
@@ -65,12 +67,17 @@ def joined(plans: Sequence[RepairPlan]) -> RepairPlan:
 
 
 def repair_together(
-    laboratory: Laboratory, trace: Trace, dependence: Dependence, source: SourceState, target: str, index: Any = None
+    laboratory: Laboratory,
+    recording: Recording,
+    dependence: Dependence,
+    source: SourceState,
+    target: str,
+    index: Any = None,
 ) -> tuple[dict[tuple[str, int], RepairOutcome], RepairOutcome | None]:
     """Try each way out that gradflow knows: all needed cuts mended together, and that is what each is worth."""
     groups = tuple(dict.fromkeys((*_source_group(source), *dependence.needed)))
     enable = not source.recorded
-    plan = plan_of(trace, groups)
+    plan = plan_of(recording, groups)
     if not plan and not enable:
         return {}, None
     together = laboratory.repair(plan, target, enable=enable, index=index)

@@ -14,11 +14,11 @@ import torch
 from torch.autograd.graph import get_gradient_edge
 
 from gradflow.location import SiteTable, SourceSpan
+from gradflow.record.conduct.whose_error import run_theirs
+from gradflow.record.nested import nested_tensors
+from gradflow.record.operation_kinds import DETACHING, TO_ARRAYS, VALUE_EXITS
+from gradflow.record.seam.intervention import AS_IT_IS, Call, Instead, Intervention
 from gradflow.torch_facts.smooth_draws import with_its_derivative
-from gradflow.trace.conduct.whose_error import run_theirs
-from gradflow.trace.nested import nested_tensors
-from gradflow.trace.operation_kinds import DETACHING, TO_ARRAYS, VALUE_EXITS
-from gradflow.trace.seam.intervention import AS_IT_IS, Call, Instead, Intervention
 
 __all__ = ["Repair", "RepairPlan"]
 

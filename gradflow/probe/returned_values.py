@@ -16,10 +16,10 @@ from gradflow.probe.differential import Entries, entries_of_change, score_of
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.shifted_exits import Place, ShiftedExits
 from gradflow.probe.together.halving import worth_trying
+from gradflow.record.operation_kinds import VALUE_EXITS
+from gradflow.record.seam.intervention import InTurn
+from gradflow.recording import Recording
 from gradflow.source_place import place as place_in_code
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import VALUE_EXITS
-from gradflow.trace.seam.intervention import InTurn
 
 __all__ = ["FollowedValues", "ReturnedValues", "find_returned_values", "follow_returned", "number_exits"]
 
@@ -58,22 +58,22 @@ class FollowedValues:
         return frozenset(bridge.enter for bridges in self.bridges.values() for bridge in bridges)
 
 
-def number_exits(trace: Trace, dependence: Dependence) -> dict[Place, list[int]]:
+def number_exits(recording: Recording, dependence: Dependence) -> dict[Place, list[int]]:
     """Where values that could have a gradient left torch, while the score was still being made; rows by place."""
-    last = _last_that_counts(trace, dependence)
+    last = _last_that_counts(recording, dependence)
     found: dict[Place, list[int]] = {}
     for row in dependence.exits:
-        if row < last and trace.name_of(row) in VALUE_EXITS:
-            values = trace.inputs_of(row)
-            if any(dependence.depends[v] and is_differentiable(trace.dtype_of(v)) for v in values):
-                found.setdefault((trace.name_of(row), trace.operations.site[row]), []).append(row)
+        if row < last and recording.name_of(row) in VALUE_EXITS:
+            values = recording.inputs_of(row)
+            if any(dependence.depends[v] and is_differentiable(recording.dtype_of(v)) for v in values):
+                found.setdefault((recording.name_of(row), recording.operations.site[row]), []).append(row)
     return found
 
 
-def _last_that_counts(trace: Trace, dependence: Dependence) -> int:
+def _last_that_counts(recording: Recording, dependence: Dependence) -> int:
     """The last operation that has part in the score: nothing that leaves after it can come back into it."""
-    for row in range(len(trace) - 1, -1, -1):
-        if any(dependence.reaches[value] for value in trace.outputs_of(row)):
+    for row in range(len(recording) - 1, -1, -1):
+        if any(dependence.reaches[value] for value in recording.outputs_of(row)):
             return row
     return -1
 
@@ -116,7 +116,7 @@ def find_returned_values(laboratory: Laboratory, exits: Mapping[Place, list[int]
 
 
 def follow_returned(
-    trace: Trace,
+    recording: Recording,
     values: Sequence[int],
     dependence: Dependence,
     exits: Mapping[Place, list[int]],
@@ -129,16 +129,16 @@ def follow_returned(
     undetermined = []
     own = {place: reason for place, reason in returned.unknown.items() if place in exits}
     for reason in dict.fromkeys(own.values()):
-        spans = [trace.site_span(site) for (_, site), why in own.items() if why == reason]
+        spans = [recording.site_span(site) for (_, site), why in own.items() if why == reason]
         where = ", ".join(place_in_code(span) for span in spans if span is not None)
         undetermined.append(f"whether what leaves torch at {where} is missing, because {reason}")
     entries = {place: found for place, found in returned.entries.items() if place in exits}
-    by_place = {place: _bridges(trace, exits, entries, place) for place in entries}
-    found = [analyse(trace, values, bridges) for bridges in by_place.values() if bridges]
+    by_place = {place: _bridges(recording, exits, entries, place) for place in entries}
+    found = [analyse(recording, values, bridges) for bridges in by_place.values() if bridges]
     if found:
         sides = tuple(dict.fromkeys(way for each in found for way in each.sides))
         every = tuple(bridge for bridges in by_place.values() for bridge in bridges)
-        dependence = replace(analyse(trace, values, every), sides=sides)
+        dependence = replace(analyse(recording, values, every), sides=sides)
     return FollowedValues(dependence=dependence, bridges=by_place, undetermined=tuple(undetermined))
 
 
@@ -151,8 +151,8 @@ def _left_out(laboratory: Laboratory, places: Sequence[Place]) -> dict[Place, st
     """Those to which no further run comes, shifted or not."""
     if not places:
         return {}
-    trace = laboratory.checksummed_base().run.trace
-    reached = {(trace.name_of(row), trace.operations.site[row]) for row in range(len(trace))}
+    recording = laboratory.checksummed_base().run.recording
+    reached = {(recording.name_of(row), recording.operations.site[row]) for row in range(len(recording))}
     return {place: _KEPT for place in places if place not in reached}
 
 
@@ -168,7 +168,7 @@ def _unknown(places: Iterable[Place], reason: str) -> ReturnedValues:
 
 
 def _bridges(
-    trace: Trace, exits: Mapping[Place, list[int]], entries: Mapping[Place, Entries], place: Place
+    recording: Recording, exits: Mapping[Place, list[int]], entries: Mapping[Place, Entries], place: Place
 ) -> tuple[Bridge, ...]:
     """From the exits of one place to where their shift came back, and did not leave and come back once more."""
     differing = entries[place].differing
@@ -176,7 +176,7 @@ def _bridges(
     def is_passed_on(leave: int, enter: int, other: Place) -> bool:
         between = [row for row in exits[other] if leave < row < enter]
         return enter in entries[other].rows and any(
-            value in differing for row in between for value in trace.inputs_of(row)
+            value in differing for row in between for value in recording.inputs_of(row)
         )
 
     found = []

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy
 
-from gradflow.trace.seam.intervention import Call, Intervention
+from gradflow.record.seam.intervention import Call, Intervention
 
 __all__ = ["Place", "ShiftedExits", "shifted"]
 

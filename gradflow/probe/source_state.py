@@ -6,20 +6,20 @@ import heapq
 
 from gradflow.graph.dependence import cause_of_loss, is_differentiable, value_inputs
 from gradflow.probe.evidence import SourceState
-from gradflow.trace.data import REGION_CAUSES, Trace
-from gradflow.trace.operation_kinds import DETACHING, REWRAPPING, SWITCHES
+from gradflow.record.operation_kinds import DETACHING, REWRAPPING, SWITCHES
+from gradflow.recording import REGION_CAUSES, Recording
 
 __all__ = ["source_state", "switched_off"]
 
 
-def source_state(trace: Trace, values: tuple[int, ...]) -> SourceState:
+def source_state(recording: Recording, values: tuple[int, ...]) -> SourceState:
     """Explain why none of the target's values requires grad; ``recorded`` when one does."""
-    if not values or any(trace.values.requires_grad[value] for value in values):
+    if not values or any(recording.values.requires_grad[value] for value in values):
         return SourceState(recorded=True)
     value = values[-1]
-    if not is_differentiable(trace.dtype_of(value)):
-        return SourceState(recorded=False, cause="integer-input", operation=trace.values.producer[value])
-    producer = trace.values.producer[value]
+    if not is_differentiable(recording.dtype_of(value)):
+        return SourceState(recorded=False, cause="integer-input", operation=recording.values.producer[value])
+    producer = recording.values.producer[value]
     if producer < 0:
         return SourceState(recorded=False, cause="nothing-requires-grad")
     frozen: dict[str, None] = {}
@@ -28,40 +28,40 @@ def source_state(trace: Trace, values: tuple[int, ...]) -> SourceState:
     waiting = [-producer]
     while waiting:
         operation = -heapq.heappop(waiting)
-        found = _loss_at(trace, operation)
+        found = _loss_at(recording, operation)
         if found is not None:
             return found
-        for read in value_inputs(trace, operation):
-            role, name = trace.leaf_names.get(read, ("", ""))
-            if role == "parameter" and not trace.values.requires_grad[read]:
+        for read in value_inputs(recording, operation):
+            role, name = recording.leaf_names.get(read, ("", ""))
+            if role == "parameter" and not recording.values.requires_grad[read]:
                 frozen.setdefault(name)
-            before = trace.values.producer[read]
+            before = recording.values.producer[read]
             if before >= 0 and before not in seen:
                 seen.add(before)
                 heapq.heappush(waiting, -before)
     return SourceState(recorded=False, cause="nothing-requires-grad", frozen_parameters=tuple(frozen))
 
 
-def switched_off(trace: Trace, values: tuple[int, ...]) -> SourceState | None:
+def switched_off(recording: Recording, values: tuple[int, ...]) -> SourceState | None:
     """Where a parameter's ``requires_grad`` is switched off in the run, and not on again.
 
     Autograd asks a leaf for it in backward: a parameter that is frozen after it was used gets no gradient either.
     """
     now, found = set(values), -1
-    for operation, name in enumerate(trace.operations.name):
-        if trace.names[name] in SWITCHES and not now.isdisjoint(trace.inputs_of(operation)):
-            outputs = trace.outputs_of(operation)
+    for operation, name in enumerate(recording.operations.name):
+        if recording.names[name] in SWITCHES and not now.isdisjoint(recording.inputs_of(operation)):
+            outputs = recording.outputs_of(operation)
             now.update(outputs)
-            found = -1 if any(trace.values.requires_grad[value] for value in outputs) else operation
+            found = -1 if any(recording.values.requires_grad[value] for value in outputs) else operation
     return SourceState(recorded=False, cause="requires-grad-off", operation=found) if found >= 0 else None
 
 
-def _loss_at(trace: Trace, operation: int) -> SourceState | None:
-    columns = trace.operations
-    name = trace.name_of(operation)
+def _loss_at(recording: Recording, operation: int) -> SourceState | None:
+    columns = recording.operations
+    name = recording.name_of(operation)
     had_history = any(
-        trace.values.requires_grad[value] and is_differentiable(trace.dtype_of(value))
-        for value in value_inputs(trace, operation)
+        recording.values.requires_grad[value] and is_differentiable(recording.dtype_of(value))
+        for value in value_inputs(recording, operation)
     )
     if not had_history:
         return None
@@ -73,12 +73,12 @@ def _loss_at(trace: Trace, operation: int) -> SourceState | None:
     elif name in REWRAPPING:
         cause = "tensor-rewrap"
     elif (
-        operation in trace.checkpoint_operations
+        operation in recording.checkpoint_operations
         or name.endswith(".apply")
         or name in SWITCHES
-        or any(not trace.values.requires_grad[value] for value in trace.outputs_of(operation))
+        or any(not recording.values.requires_grad[value] for value in recording.outputs_of(operation))
     ):
-        cause = cause_of_loss(trace, operation)
+        cause = cause_of_loss(recording, operation)
     else:
         return None
     return SourceState(recorded=False, cause=cause, operation=operation)

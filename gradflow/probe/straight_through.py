@@ -9,8 +9,8 @@ Stochastic Neurons for Conditional Computation").
 from __future__ import annotations
 
 from gradflow.graph.dependence import CutGroup
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import DETACHING
+from gradflow.record.operation_kinds import DETACHING
+from gradflow.recording import Recording
 
 __all__ = ["is_straight_through"]
 
@@ -22,35 +22,35 @@ _LINEAR = _PLUS | _MINUS | _REVERSED_MINUS | _SAME | DETACHING | {"neg"}
 _DEPTH = 12
 
 
-def is_straight_through(trace: Trace, group: CutGroup) -> bool:
+def is_straight_through(recording: Recording, group: CutGroup) -> bool:
     """Whether a cut belongs to a sum in which the detached value cancels another one."""
-    held = set(trace.outputs_of(group.operation))
-    for operation in range(group.operation + 1, len(trace)):
-        name = trace.name_of(operation)
-        if name not in _LINEAR or held.isdisjoint(trace.inputs_of(operation)):
+    held = set(recording.outputs_of(group.operation))
+    for operation in range(group.operation + 1, len(recording)):
+        name = recording.name_of(operation)
+        if name not in _LINEAR or held.isdisjoint(recording.inputs_of(operation)):
             continue
-        held.update(trace.outputs_of(operation))
+        held.update(recording.outputs_of(operation))
         if name not in _PLUS | _MINUS | _REVERSED_MINUS:
             continue
-        for output in trace.outputs_of(operation):
-            forward = _combination(trace, output, stop_at_detach=False)
-            backward = _combination(trace, output, stop_at_detach=True)
+        for output in recording.outputs_of(operation):
+            forward = _combination(recording, output, stop_at_detach=False)
+            backward = _combination(recording, output, stop_at_detach=True)
             if any(coefficient and not forward.get(value, 0) for value, coefficient in backward.items()):
                 return True
     return False
 
 
-def _combination(trace: Trace, value: int, *, stop_at_detach: bool, depth: int = 0) -> dict[int, int]:
+def _combination(recording: Recording, value: int, *, stop_at_detach: bool, depth: int = 0) -> dict[int, int]:
     """A value as a sum of other values with integer coefficients; empty for what autograd takes for a constant."""
-    producer = trace.values.producer[value]
+    producer = recording.values.producer[value]
     if producer < 0 or depth >= _DEPTH:
         return {value: 1}
-    name = trace.name_of(producer)
-    inputs = trace.inputs_of(producer)
+    name = recording.name_of(producer)
+    inputs = recording.inputs_of(producer)
     if name in DETACHING:
         if stop_at_detach:
             return {}
-        return _combination(trace, inputs[0], stop_at_detach=stop_at_detach, depth=depth + 1)
+        return _combination(recording, inputs[0], stop_at_detach=stop_at_detach, depth=depth + 1)
     signs: tuple[int, ...]
     if name in _SAME and inputs:
         signs = (1,)
@@ -66,6 +66,6 @@ def _combination(trace: Trace, value: int, *, stop_at_detach: bool, depth: int =
         return {value: 1}
     total: dict[int, int] = {}
     for sign, read in zip(signs, inputs, strict=False):
-        for atom, coefficient in _combination(trace, read, stop_at_detach=stop_at_detach, depth=depth + 1).items():
+        for atom, coefficient in _combination(recording, read, stop_at_detach=stop_at_detach, depth=depth + 1).items():
             total[atom] = total.get(atom, 0) + sign * coefficient
     return total

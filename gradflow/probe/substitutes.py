@@ -10,27 +10,27 @@ from collections.abc import Iterable, Sequence
 
 from gradflow.graph.dependence import CutGroup, value_inputs
 from gradflow.probe.formula_check import FormulaCheck
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["is_behind", "substitutes"]
 
 _STAND_IN = frozenset({"straight-through", "passes-where-flat", "replaces", "rescales"})
 
 
-def substitutes(trace: Trace, formulas: Iterable[FormulaCheck]) -> frozenset[int]:
+def substitutes(recording: Recording, formulas: Iterable[FormulaCheck]) -> frozenset[int]:
     """The operations of a run that hand on something else than their derivative, and are meant to."""
     rows = {check.operation for check in formulas if check.outcome in _STAND_IN}
-    rows.update(row for row in range(len(trace)) if "fake_quantize" in trace.name_of(row))
+    rows.update(row for row in range(len(recording)) if "fake_quantize" in recording.name_of(row))
     return frozenset(rows)
 
 
-def is_behind(trace: Trace, sources: Sequence[int], group: CutGroup, rows: frozenset[int]) -> bool:
+def is_behind(recording: Recording, sources: Sequence[int], group: CutGroup, rows: frozenset[int]) -> bool:
     """Whether data of the target gets to a cut only through ``rows``."""
     if not rows:
         return False
     reached = set(sources)
-    for row in range(len(trace)):
-        if row not in rows and not reached.isdisjoint(value_inputs(trace, row)):
-            reached.update(trace.outputs_of(row))
-    cut_at = (group.value,) if group.value >= 0 else trace.inputs_of(max(group.leave, 0))
+    for row in range(len(recording)):
+        if row not in rows and not reached.isdisjoint(value_inputs(recording, row)):
+            reached.update(recording.outputs_of(row))
+    cut_at = (group.value,) if group.value >= 0 else recording.inputs_of(max(group.leave, 0))
     return reached.isdisjoint(cut_at)

@@ -9,14 +9,14 @@ import torch
 from gradflow.load.module_tree import named_modules_in, named_parameters_in
 from gradflow.location import SourceSpan
 from gradflow.probe.layer_view import NotCalled
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import REWRAPPING
+from gradflow.record.operation_kinds import REWRAPPING
+from gradflow.recording import Recording
 
 __all__ = ["explain_copy", "explain_copy_of_the_run"]
 
 
 def explain_copy(
-    model: torch.nn.Module, trace: Trace, target: str, registered_at: Mapping[str, SourceSpan]
+    model: torch.nn.Module, recording: Recording, target: str, registered_at: Mapping[str, SourceSpan]
 ) -> NotCalled | None:
     """The module that ran in the place of ``target``: another object of the same class with the same weights.
 
@@ -27,7 +27,7 @@ def explain_copy(
     if not weights:
         return None
     others = dict(named_modules_in(model))
-    for name in trace.calls_by_module:
+    for name in recording.calls_by_module:
         # one that the forward makes for itself is no part of the model, and has no name in it
         if not name or name not in others or name == target or name.startswith(f"{target}."):
             continue
@@ -45,20 +45,20 @@ def explain_copy(
     return None
 
 
-def explain_copy_of_the_run(model: torch.nn.Module, trace: Trace, target: str) -> NotCalled | None:
+def explain_copy_of_the_run(model: torch.nn.Module, recording: Recording, target: str) -> NotCalled | None:
     """The layer, or what it is in, was copied while the model ran, and a module outside the model ran in its place.
 
     Known by the parameters: all of them went into new ones, which such a module read.
     """
     kind = type(model.get_submodule(target)).__name__
-    outside = [call for call in trace.calls if call.module.startswith("(") and call.type_name == kind]
-    made = _new_parameters(trace)
+    outside = [call for call in recording.calls if call.module.startswith("(") and call.type_name == kind]
+    made = _new_parameters(recording)
     read = {
         value
-        for call in trace.calls
+        for call in recording.calls
         if call.module.startswith("(")
         for row in range(call.first_operation, call.end_operation)
-        for value in trace.inputs_of(row)
+        for value in recording.inputs_of(row)
     }
     parts = target.split(".")
     for depth in range(len(parts), 0, -1):
@@ -68,7 +68,7 @@ def explain_copy_of_the_run(model: torch.nn.Module, trace: Trace, target: str) -
         if outside and names and rows and all(name in made for name in names):
             return NotCalled(
                 kind="wrong-module-instance",
-                location=trace.span_of(min(rows)),
+                location=recording.span_of(min(rows)),
                 label=f"`{copied}` is copied here while the model runs, and it is the copy that runs",
                 note=f"the parameters of `{copied}` went into new ones, which modules outside of the model read, and a "
                 f"`{kind}` outside of the model ran",
@@ -78,18 +78,18 @@ def explain_copy_of_the_run(model: torch.nn.Module, trace: Trace, target: str) -
     return None
 
 
-def _new_parameters(trace: Trace) -> dict[str, list[tuple[int, int]]]:
+def _new_parameters(recording: Recording) -> dict[str, list[tuple[int, int]]]:
     """For each parameter the new ones that were made of its values alone, with the operation that made them."""
-    source = {value: name for value, (role, name) in trace.leaf_names.items() if role == "parameter"}
+    source = {value: name for value, (role, name) in recording.leaf_names.items() if role == "parameter"}
     found: dict[str, list[tuple[int, int]]] = {}
-    for row in range(len(trace)):
-        inputs, outputs = trace.inputs_of(row), trace.outputs_of(row)
+    for row in range(len(recording)):
+        inputs, outputs = recording.inputs_of(row), recording.outputs_of(row)
         if len(inputs) != 1 or len(outputs) != 1 or inputs[0] not in source:
             continue
-        if trace.values.shape[inputs[0]] != trace.values.shape[outputs[0]]:
+        if recording.values.shape[inputs[0]] != recording.values.shape[outputs[0]]:
             continue
         source[outputs[0]] = source[inputs[0]]
-        if trace.name_of(row) in REWRAPPING:
+        if recording.name_of(row) in REWRAPPING:
             found.setdefault(source[inputs[0]], []).append((outputs[0], row))
     return found
 

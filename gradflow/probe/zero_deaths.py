@@ -8,8 +8,8 @@ import torch
 
 from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.evidence import NodeFlow
-from gradflow.trace.data import Trace
-from gradflow.trace.run import Run
+from gradflow.record.run import Run
+from gradflow.recording import Recording
 
 __all__ = ["nearest_deaths", "scan_deaths"]
 
@@ -26,18 +26,18 @@ def scan_deaths(run: Run, parameters: Sequence[torch.Tensor]) -> tuple[tuple[Nod
     return tuple(flow for flow in flows if flow.operation >= 0 and (flow.dies or flow.cancels)), reason
 
 
-def nearest_deaths(trace: Trace, deaths: Sequence[NodeFlow]) -> list[int]:
+def nearest_deaths(recording: Recording, deaths: Sequence[NodeFlow]) -> list[int]:
     """For each value the first such operation on its way to the score; -1 where there is none."""
     deadly = {flow.operation for flow in deaths}
-    found = [-1] * len(trace.values.producer)
-    for operation in range(len(trace) - 1, -1, -1):
+    found = [-1] * len(recording.values.producer)
+    for operation in range(len(recording) - 1, -1, -1):
         if operation in deadly:
             here = operation
         else:
-            onwards = [found[value] for value in trace.outputs_of(operation) if found[value] >= 0]
+            onwards = [found[value] for value in recording.outputs_of(operation) if found[value] >= 0]
             here = min(onwards, default=-1)
         if here >= 0:
-            for value in trace.inputs_of(operation):
+            for value in recording.inputs_of(operation):
                 # the last assignment, by the earliest reader, wins: it is the nearest to the value
                 found[value] = here
     return found

@@ -17,15 +17,15 @@ from gradflow.load.scores.loss import with_loss
 from gradflow.load.scores.output_tensor import choose_tensor
 from gradflow.load.selector import parse_selector
 from gradflow.load.workload import Workload
+from gradflow.record.conduct.whose_error import is_ours, our_error, run_theirs
+from gradflow.record.failure import failure_of, model_raised
+from gradflow.record.state import preserved
 from gradflow.render.words import number
 from gradflow.report import Report
 from gradflow.run_setting import recording_allowed
 from gradflow.testing.asserting import assertion
 from gradflow.testing.failure import GradientAssertionError
 from gradflow.torch_facts.module_machinery import BATCH_NORMS
-from gradflow.trace.conduct.whose_error import is_ours, our_error, run_theirs
-from gradflow.trace.failure import failure_of, model_raised
-from gradflow.trace.state import preserved
 from gradflow.values import first_tensor
 
 __all__ = ["assert_no_batch_leakage"]

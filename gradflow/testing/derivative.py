@@ -11,20 +11,20 @@ import torch
 
 from gradflow.checking import check_workload
 from gradflow.errors import GradflowError, UsageError
-from gradflow.load.layers import resolve_layers
+from gradflow.layers.names import resolve_layers
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.workload import Workload
 from gradflow.probe.central_differences import Comparison, Quotient, compare
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory
+from gradflow.record.failure import model_raised
+from gradflow.record.run import Run
+from gradflow.record.state import preserved
 from gradflow.report import Report
 from gradflow.run_setting import recording_allowed
 from gradflow.testing.asserting import assertion
 from gradflow.testing.connection import require_connected
 from gradflow.testing.failure import GradientAssertionError
-from gradflow.trace.failure import model_raised
-from gradflow.trace.run import Run
-from gradflow.trace.state import preserved
 from gradflow.values import mapped
 
 __all__ = ["assert_gradient_matches"]

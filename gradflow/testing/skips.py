@@ -11,18 +11,18 @@ import torch
 from gradflow.checking import check_workload
 from gradflow.errors import UsageError
 from gradflow.graph.elements import Branch, BranchPath
-from gradflow.load.layers import resolve_layers
+from gradflow.layers.names import resolve_layers
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.module_tree import named_modules_in
 from gradflow.load.workload import Workload
 from gradflow.probe.laboratory import Laboratory
+from gradflow.record.failure import model_raised
+from gradflow.record.state import preserved
 from gradflow.report import Report
 from gradflow.run_setting import recording_allowed
 from gradflow.source_place import place
 from gradflow.testing.asserting import assertion
 from gradflow.testing.failure import GradientAssertionError, failing, reason_of
-from gradflow.trace.failure import model_raised
-from gradflow.trace.state import preserved
 
 __all__ = ["assert_skip_carries_gradient", "first_layer", "require_skips"]
 
@@ -148,16 +148,16 @@ def _finished_before(workload: Workload, blocks: Sequence[str]) -> list[str]:
         run = Laboratory(workload, keeper, {}, {}).forward()
     if run.failure is not None:
         raise model_raised(run.failure)
-    trace = run.trace
-    starts = [calls[0].first_operation for name in blocks if (calls := trace.calls_by_module.get(name))]
+    recording = run.recording
+    starts = [calls[0].first_operation for name in blocks if (calls := recording.calls_by_module.get(name))]
     if blocks and not starts:
         raise UsageError(f"`{blocks[0]}` does not run with this input")
     ended = [
         call
-        for call in trace.calls
-        if call.first_operation < call.end_operation <= min(starts, default=len(trace))
+        for call in recording.calls
+        if call.first_operation < call.end_operation <= min(starts, default=len(recording))
         and call.outputs
-        and "float" in trace.dtype_of(call.outputs[0])
+        and "float" in recording.dtype_of(call.outputs[0])
     ]
     known = dict(named_modules_in(workload.model))
     return [call.module for call in sorted(ended, key=lambda call: call.end_operation) if call.module in known]

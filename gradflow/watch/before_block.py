@@ -74,15 +74,15 @@ def _is_doubtful(report: Report, *, is_partial: bool) -> bool:
 
 def _comes_from_before(observation: Observation, question: Question) -> bool:
     """Whether a score was computed from tensors that are older than the block, other than parameters."""
-    trace = observation.trace
+    recording = observation.recording
     if question.score < 0:
         return False
-    reaches = analyse(replace(trace, score=question.score), ()).reaches
-    values = trace.values
+    reaches = analyse(replace(recording, score=question.score), ()).reaches
+    values = recording.values
     for value in range(len(values.producer)):
-        if not reaches[value] or values.producer[value] >= 0 or not is_differentiable(trace.dtype_of(value)):
+        if not reaches[value] or values.producer[value] >= 0 or not is_differentiable(recording.dtype_of(value)):
             continue
-        role = trace.leaf_names.get(value, ("", ""))[0]
+        role = recording.leaf_names.get(value, ("", ""))[0]
         if role == "opaque" or not (values.requires_grad[value] or role in ("parameter", "buffer")):
             return True
     return False
@@ -90,7 +90,7 @@ def _comes_from_before(observation: Observation, question: Question) -> bool:
 
 def _from_frame(observation: Observation, question: Question, frame: FrameType) -> tuple[Finding, ...]:
     """Ask the variables of the function and the graph behind them, as after an exception."""
-    span = observation.trace.site_span(question.site)
+    span = observation.recording.site_span(question.site)
     if span is None or span.path != frame.f_code.co_filename:
         return ()
     with contextlib.ExitStack() as stack, unseen():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Measured, NodeFlow
 from gradflow.probe.formula_check import FormulaCheck
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 from gradflow.watch.module_events import ModuleFlag, OwnBackward, PlainTensor, Replacement, WatchedModule
 
 if TYPE_CHECKING:
@@ -348,7 +348,7 @@ class Observation:
     exit: nothing was seen from then on until the next pass. ``files`` are the program's own.
     """
 
-    trace: Trace
+    recording: Recording
     call_modules: tuple[int, ...]
     modules: dict[int, WatchedModule]
     backwards: tuple[Backward, ...]
@@ -393,7 +393,7 @@ class Observation:
 
     def pass_of_call(self, call: int) -> int:
         """The outermost module call that a call belongs to: one forward pass."""
-        calls = self.trace.calls
+        calls = self.recording.calls
         while call >= 0 and calls[call].parent >= 0:
             call = calls[call].parent
         return call

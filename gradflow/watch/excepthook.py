@@ -7,7 +7,7 @@ import sys
 from types import TracebackType
 
 from gradflow.printable import inert, printable
-from gradflow.trace.conduct.their_exceptions import text_of
+from gradflow.record.conduct.their_exceptions import text_of
 
 __all__ = ["install_excepthook", "uninstall_excepthook"]
 

@@ -12,8 +12,8 @@ from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 from gradflow.errors import UsageError
 from gradflow.printable import printable
+from gradflow.record.conduct.their_exceptions import set_traceback, traceback_of
 from gradflow.report import Environment, Report, Score, Target
-from gradflow.trace.conduct.their_exceptions import set_traceback, traceback_of
 from gradflow.watch.before_block import with_what_ran_before
 from gradflow.watch.events import Observation
 from gradflow.watch.observers.active import Claim

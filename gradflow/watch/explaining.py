@@ -167,7 +167,7 @@ def _each_once(found: Iterable[Finding]) -> tuple[Finding, ...]:
 def _at_own_line(observation: Observation, found: Finding) -> Finding:
     # a library's line may be reached from many of the user's: that of the operation itself counts
     moment = found.cut_at if found.cut_at >= 0 else found.operation
-    return replace(found, diagnostic=at_own_line(observation.trace, found.diagnostic, moment))
+    return replace(found, diagnostic=at_own_line(observation.recording, found.diagnostic, moment))
 
 
 def _order(found: Finding) -> tuple[int, int, int]:
@@ -261,8 +261,8 @@ def explain_observation(
             gradflow=gradflow.__version__,
             model=program,
             watched=watched_text(observation),
-            operation_count=len(observation.trace),
-            module_call_count=len(observation.trace.calls),
+            operation_count=len(observation.recording),
+            module_call_count=len(observation.recording.calls),
             duration_s=duration_s,
         ),
         undetermined=(*doubts, *_not_gone_into(left_out), *not_watched(observation)),

@@ -6,8 +6,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from gradflow.record.conduct.their_exceptions import text_of
 from gradflow.report import Environment, Report, Score, Target
-from gradflow.trace.conduct.their_exceptions import text_of
 from gradflow.watch.events import Observation
 from gradflow.watch.explaining import explain_observation
 

@@ -10,7 +10,7 @@ from gradflow.graph.build import build_flow_graph
 from gradflow.graph.dependence import Dependence
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.probe.evidence import Evidence
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.leaves import is_leaf_value
@@ -27,8 +27,8 @@ def draw_question(observation: Observation, question: Question, source: int) -> 
     Of a parameter, or of another leaf that every step of a program uses, only what leads to this very score.
     """
     evidence = evidence_for(observation, question, (source,))
-    dependence = _of_this_step(evidence, question, is_leaf=is_leaf_value(observation.trace, source))
-    return build_flow_graph(evidence.trace, dependence, evidence.target)
+    dependence = _of_this_step(evidence, question, is_leaf=is_leaf_value(observation.recording, source))
+    return build_flow_graph(evidence.recording, dependence, evidence.target)
 
 
 def with_own_path(observation: Observation, found: Finding) -> Diagnostic:
@@ -42,14 +42,14 @@ def with_own_path(observation: Observation, found: Finding) -> Diagnostic:
 
 
 def _of_this_step(evidence: Evidence, question: Question, *, is_leaf: bool) -> Dependence:
-    dependence, trace = evidence.dependence, evidence.trace
+    dependence, recording = evidence.dependence, evidence.recording
     depends = bytearray(dependence.depends)
     last = question.backward.operation
     for value, flag in enumerate(depends):
-        if flag and not dependence.reaches[value] and (is_leaf or _is_later(trace, value, last)):
+        if flag and not dependence.reaches[value] and (is_leaf or _is_later(recording, value, last)):
             depends[value] = 0
     return replace(dependence, depends=depends)
 
 
-def _is_later(trace: Trace, value: int, operation: int) -> bool:
-    return trace.values.producer[value] >= operation
+def _is_later(recording: Recording, value: int, operation: int) -> bool:
+    return recording.values.producer[value] >= operation

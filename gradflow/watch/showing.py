@@ -10,8 +10,8 @@ from types import FrameType
 from gradflow.attributes import attributes_of
 from gradflow.cell import shell
 from gradflow.printable import inert
+from gradflow.record.conduct.their_exceptions import set_attribute
 from gradflow.report import Report
-from gradflow.trace.conduct.their_exceptions import set_attribute
 from gradflow.watch.explaining import summary
 
 __all__ = ["is_explained", "is_shown_by_itself", "mark_explained", "say", "show"]

@@ -42,5 +42,7 @@ def _weaker(found: Finding, diagnostic: Diagnostic) -> Finding:
 
 def _is_made_inside(observation: Observation, value: int) -> bool:
     """Whether a parameter came to be in the block: no older optimizer was given it."""
-    first = before_writes(observation.trace, value)
-    return observation.trace.values.producer[first] >= 0 or any(one in observation.made_when for one in (value, first))
+    first = before_writes(observation.recording, value)
+    return observation.recording.values.producer[first] >= 0 or any(
+        one in observation.made_when for one in (value, first)
+    )

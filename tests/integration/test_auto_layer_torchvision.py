@@ -8,8 +8,8 @@ import pytest
 import torch
 import torchvision
 
+from gradflow.layers.auto import choose_layer
 from gradflow.load.workload import Objective, Workload
-from gradflow.trace.auto_layer import choose_layer
 
 CHOICES = {
     "resnet18": "layer4",

@@ -153,13 +153,13 @@ def test_no_line_is_kept_where_only_a_library_ran() -> None:
     from stopping_library import Whole
 
     from gradflow.load.loading import workload_from_objects
-    from gradflow.trace.program_sites import ProgramSites
-    from gradflow.trace.run import run_forward
+    from gradflow.record.program_sites import ProgramSites
+    from gradflow.record.run import run_forward
 
     def callers(model: torch.nn.Module) -> list[list[int]]:
         workload = workload_from_objects(model, torch.rand(2, 4))
-        trace = run_forward(workload, {}, {}, sites=ProgramSites()).trace
-        return [[trace.spans[own].line for _, own in lines] for lines in trace.callers.values()]
+        recording = run_forward(workload, {}, {}, sites=ProgramSites()).recording
+        return [[recording.spans[own].line for _, own in lines] for lines in recording.callers.values()]
 
     assert callers(Whole()) == []
     assert [15] in callers(net("by_function"))

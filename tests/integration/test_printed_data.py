@@ -19,8 +19,8 @@ from gradflow import testing
 from gradflow.cli import main
 from gradflow.cli.formats import FORMATS
 from gradflow.cli.layer_table import print_layers
+from gradflow.layers.table import LayerRow
 from gradflow.render.audit_formats import AUDIT_FORMATS
-from gradflow.trace.layers import LayerRow
 
 pytest_plugins = ["pytester"]
 

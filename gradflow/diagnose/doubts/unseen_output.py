@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from gradflow.probe.evidence import Evidence
+from gradflow.recording import UnseenCall
 from gradflow.source_place import place
-from gradflow.trace.calls.unseen_call import UnseenCall
 
 __all__ = ["has_unseen_output", "why_unseen"]
 
 
 def has_unseen_output(evidence: Evidence) -> bool:
     """Whether the layer was called in a way that leaves open what the score has of it."""
-    return bool(evidence.trace.unseen_calls.get(evidence.target))
+    return bool(evidence.recording.unseen_calls.get(evidence.target))
 
 
 def why_unseen(evidence: Evidence) -> str:
     """Why that is open: what the first call of which there is no output did."""
-    call, *others = evidence.trace.unseen_calls[evidence.target]
-    span = evidence.trace.site_span(call.site)
+    call, *others = evidence.recording.unseen_calls[evidence.target]
+    span = evidence.recording.site_span(call.site)
     at = f" ({'runs' if call.kind == 'own call' else 'called'} at {place(span)})" if span is not None else ""
     more = f"; so it was in {len(others)} more calls" if others and all(o.kind == call.kind for o in others) else ""
     return f"{_what_happened(call)}{at}{more}"

@@ -8,9 +8,9 @@ from gradflow.diagnose.diagnostic import Annotation
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.never_ran.raised import what_raised
+from gradflow.record.operation_kinds import is_inplace_name
+from gradflow.recording import ModuleCall, Recording
 from gradflow.spelled import Spelled
-from gradflow.trace.data import ModuleCall, Trace
-from gradflow.trace.operation_kinds import is_inplace_name
 
 __all__ = ["OTHER_OUTPUT", "Ended", "ended_by_raising", "ended_in_the_output"]
 
@@ -54,22 +54,22 @@ def ended_in_the_output(evidence: Evidence, call: ModuleCall) -> Ended:
 
 def _is_handed_on(evidence: Evidence, value: int) -> bool:
     """Whether a value is the target's own, or a view of it: nothing was computed in between."""
-    trace = evidence.trace
-    own, memory = set(trace.layer_values.get(evidence.target, ())), trace.values.memory
+    recording = evidence.recording
+    own, memory = set(recording.layer_values.get(evidence.target, ())), recording.values.memory
     while value not in own:
-        producer = trace.values.producer[value]
-        inputs = trace.inputs_of(producer) if producer >= 0 else ()
-        if len(inputs) != 1 or memory[inputs[0]] != memory[value] or is_inplace_name(trace.name_of(producer)):
+        producer = recording.values.producer[value]
+        inputs = recording.inputs_of(producer) if producer >= 0 else ()
+        if len(inputs) != 1 or memory[inputs[0]] != memory[value] or is_inplace_name(recording.name_of(producer)):
             return False
         value = inputs[0]
     return True
 
 
-def ended_by_raising(trace: Trace, call: ModuleCall) -> Ended:
+def ended_by_raising(recording: Recording, call: ModuleCall) -> Ended:
     """The call of a module that raised: nothing that came before the exception in it, or would come after, counts."""
     return Ended(
-        span=trace.site_span(call.site),
+        span=recording.site_span(call.site),
         label="raises an exception here, which the model catches",
-        note=what_raised(trace, call),
+        note=what_raised(recording, call),
         help=f"see why `{call.module}` raises: what handles the exception hides it",
     )

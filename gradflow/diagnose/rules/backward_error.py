@@ -57,7 +57,7 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
             help="mend the `backward` of this `autograd.Function`",
         )
     elif error.lacks_for_an_input:
-        name = written(evidence.trace.name_of(error.saver))
+        name = written(evidence.recording.name_of(error.saver))
         words = _Words(
             name="backward-raised",
             message=f"torch has no derivative for an input of `{name}`",
@@ -68,12 +68,12 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
     elif error.saver >= 0 and not (error.lacks_derivative or error.type_name == "NotImplementedError"):
         words = _Words(
             name="backward-raised",
-            message=f"backward raised at `{written(evidence.trace.name_of(error.saver))}`",
+            message=f"backward raised at `{written(evidence.recording.name_of(error.saver))}`",
             label="backward stopped at this operation",
             help="mend what torch says above, then check again",
         )
     elif error.saver >= 0:
-        name = written(evidence.trace.name_of(error.saver))
+        name = written(evidence.recording.name_of(error.saver))
         words = _Words(
             name="backward-raised",
             message=f"torch has no derivative for `{name}`" + ("" if error.lacks_derivative else " as it is used here"),
@@ -100,22 +100,24 @@ class _Words:
 
 
 def _inplace(evidence: Evidence, error: BackwardError) -> Diagnostic:
-    trace = evidence.trace
-    writer = trace.span_of(error.writer) if error.writer >= 0 else None
-    saver = trace.span_of(error.saver) if error.saver >= 0 else None
+    recording = evidence.recording
+    writer = recording.span_of(error.writer) if error.writer >= 0 else None
+    saver = recording.span_of(error.saver) if error.saver >= 0 else None
     notes = [f"torch says: {error.message.split('. Hint')[0]}"]
     if error.saver >= 0:
         notes.insert(
             0,
-            f"`{written(trace.name_of(error.saver))}` keeps this tensor for its backward (`{error.node}`), "
+            f"`{written(recording.name_of(error.saver))}` keeps this tensor for its backward (`{error.node}`), "
             "and finds other numbers in it when backward runs",
         )
     if writer is None:
         notes.append("which line changed it is not determined, because the change was not seen by the recorder")
     annotations: tuple[Annotation, ...] = ()
     if saver is not None and writer is not None:
-        annotations = (Annotation(span=saver, label=f"`{written(trace.name_of(error.saver))}` saved the tensor here"),)
-    changed = written(trace.name_of(error.writer)) if error.writer >= 0 else ""
+        annotations = (
+            Annotation(span=saver, label=f"`{written(recording.name_of(error.saver))}` saved the tensor here"),
+        )
+    changed = written(recording.name_of(error.writer)) if error.writer >= 0 else ""
     return Diagnostic(
         code=code_of("inplace-modification"),
         name="inplace-modification",
@@ -124,7 +126,7 @@ def _inplace(evidence: Evidence, error: BackwardError) -> Diagnostic:
         location=writer or saver,
         label=f"changed in place here (`{changed}`)" if changed else "saved here",
         annotations=annotations,
-        module=trace.module_of(error.writer if error.writer >= 0 else error.saver)
+        module=recording.module_of(error.writer if error.writer >= 0 else error.saver)
         if max(error.writer, error.saver) >= 0
         else "",
         notes=tuple(notes),
@@ -137,7 +139,7 @@ def _inplace(evidence: Evidence, error: BackwardError) -> Diagnostic:
 
 
 def _diagnostic(evidence: Evidence, error: BackwardError, words: _Words) -> Diagnostic:
-    span = error.span or error.freer or (evidence.trace.span_of(error.saver) if error.saver >= 0 else None)
+    span = error.span or error.freer or (evidence.recording.span_of(error.saver) if error.saver >= 0 else None)
     notes = [words.note] if words.note else []
     who = "the exception" if error.is_own_raise else "torch"
     notes.append(f"{who} says: {error.type_name}: {error.message.partition('. ')[0]}")

@@ -48,7 +48,7 @@ def _wrong(evidence: Evidence, check: FormulaCheck) -> Diagnostic:
         location=check.span or _applied_at(evidence, check),
         label=f"not the derivative of `forward`{shown}",
         annotations=_annotations(evidence, check),
-        module=evidence.trace.module_of(check.operation),
+        module=evidence.recording.module_of(check.operation),
         path=score_path(evidence),
         notes=tuple(notes),
         helps=(
@@ -69,7 +69,7 @@ def _meant(evidence: Evidence, check: FormulaCheck) -> Diagnostic:
         location=_applied_at(evidence, check),
         label="the gradient that comes out of here is not the derivative",
         annotations=(Annotation(span=check.span, label="what flows back instead"),) if check.span is not None else (),
-        module=evidence.trace.module_of(check.operation),
+        module=evidence.recording.module_of(check.operation),
         notes=notes,
     )
 
@@ -96,7 +96,7 @@ def _what_is_meant(target: str, check: FormulaCheck) -> tuple[str, tuple[str, ..
 
 
 def _applied_at(evidence: Evidence, check: FormulaCheck) -> SourceSpan | None:
-    return evidence.trace.span_of(check.operation)
+    return evidence.recording.span_of(check.operation)
 
 
 def _annotations(evidence: Evidence, check: FormulaCheck) -> tuple[Annotation, ...]:

@@ -49,21 +49,21 @@ def _source_cut(evidence: Evidence) -> CutGroup | None:
 
 
 def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
-    trace = evidence.trace
+    recording = evidence.recording
     operation = group.leave if group.leave >= 0 else group.operation
-    name = trace.name_of(operation)
-    draw = drawn_at(trace, group, evidence.dependence.reaches)
-    text = text_for(group.cause, name) if draw is None else text_for(RANDOM_DRAW, trace.name_of(draw.row))
-    at_operation = trace.span_of(operation)
+    name = recording.name_of(operation)
+    draw = drawn_at(recording, group, evidence.dependence.reaches)
+    text = text_for(group.cause, name) if draw is None else text_for(RANDOM_DRAW, recording.name_of(draw.row))
+    at_operation = recording.span_of(operation)
     if group.cause == "detach" and not is_written_at(at_operation, name):
         text = replace(text, label="ends the history inside what is called here", helps=(ELSEWHERE,))
-    region = trace.site_span(group.site)
+    region = recording.site_span(group.site)
     declared = evidence.function_spans.get(name) if group.cause == "custom-function" else None
     location = declared or region or at_operation
     notes = [text.note]
     message = f"no gradient reaches `{evidence.target}` from {evidence.score}"
     if _is_without_effect(evidence):
-        is_chosen = is_choice(trace, group)
+        is_chosen = is_choice(recording, group)
         what = "of which only a choice is read" if is_chosen else "whose part of the result is not read"
         if group.cause == "nondiff-op" and not is_chosen:
             what = f"though its data goes through `{written(name)}`"
@@ -89,7 +89,7 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
         location=location,
         label=text.label if declared is None else "declared not differentiable here",
         annotations=_annotations(evidence, group, location, at_operation),
-        module=trace.module_of(operation),
+        module=recording.module_of(operation),
         path=score_path(evidence, (group,)),
         notes=tuple(notes),
         helps=_helps(evidence, group, text.helps if declared is None else ("remove this declaration",), count),
@@ -100,28 +100,30 @@ def _diagnostic(evidence: Evidence, group: CutGroup, count: int) -> Diagnostic:
 def _annotations(
     evidence: Evidence, group: CutGroup, location: SourceSpan | None, at_operation: SourceSpan | None
 ) -> tuple[Annotation, ...]:
-    trace = evidence.trace
+    recording = evidence.recording
     found: list[Annotation] = []
     if at_operation is not None and at_operation != location:
         applied = group.cause == "custom-function"
         label = "applied here" if applied else "first operation that is not recorded"
         found.append(Annotation(span=at_operation, label=label))
     if group.leave >= 0 and group.leave != group.operation:
-        back = trace.span_of(group.operation)
+        back = recording.span_of(group.operation)
         if back is not None and back != location:
             found.append(Annotation(span=back, label="the value comes back here, as a new tensor or number"))
-    if group.value >= 0 and group.value not in trace.layer_values.get(evidence.target, ()):
-        producer = trace.values.producer[group.value]
-        span = trace.span_of(producer) if producer >= 0 else None
+    if group.value >= 0 and group.value not in recording.layer_values.get(evidence.target, ()):
+        producer = recording.values.producer[group.value]
+        span = recording.span_of(producer) if producer >= 0 else None
         if span is not None and span not in (location, at_operation) and evidence.dependence.carries[group.value]:
             found.append(
-                Annotation(span=span, label=f"last value with a gradient path (`{written(trace.name_of(producer))}`)")
+                Annotation(
+                    span=span, label=f"last value with a gradient path (`{written(recording.name_of(producer))}`)"
+                )
             )
     return tuple(found)
 
 
 def _helps(evidence: Evidence, group: CutGroup, texts: tuple[str, ...], count: int) -> tuple[Help, ...]:
-    if is_straight_through(evidence.trace, group):
+    if is_straight_through(evidence.recording, group):
         text = "leave the stop in place: it hands the gradient on to what the value stands in for"
         return (Help(text=text), Help(text=f"give `{evidence.target}` a term of its own in the loss"))
     outcome = evidence.repairs.get(group.key)

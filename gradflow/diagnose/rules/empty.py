@@ -16,9 +16,9 @@ def layer_ran_on_nothing(evidence: Evidence) -> tuple[Diagnostic, ...]:
     start = empty_result(evidence)
     if start < 0:
         return ()
-    trace = evidence.trace
+    recording = evidence.recording
     origin = _origin(evidence, start)
-    made = f"`{written(trace.name_of(origin))}`" if origin >= 0 else "what is given to it"
+    made = f"`{written(recording.name_of(origin))}`" if origin >= 0 else "what is given to it"
     layer = evidence.target if evidence.kind == "layer" else evidence.target.rpartition(".")[0]
     result = "there is no gradient" if evidence.kind == "layer" else f"the gradient at `{evidence.target}` is zero"
     return (
@@ -27,10 +27,12 @@ def layer_ran_on_nothing(evidence: Evidence) -> tuple[Diagnostic, ...]:
             name="layer-not-called",
             severity="error",
             message=f"`{layer}` ran on an empty tensor, so {result}",
-            location=trace.span_of(origin) if origin >= 0 else None,
+            location=recording.span_of(origin) if origin >= 0 else None,
             label="gives an empty tensor for this input",
             module=layer,
-            notes=(f"{made} found nothing for `{layer}`: its result has the shape {list(trace.values.shape[start])}",),
+            notes=(
+                f"{made} found nothing for `{layer}`: its result has the shape {list(recording.values.shape[start])}",
+            ),
             helps=(Help(text="try an input, or a larger batch, from which something is sent to this layer"),),
             hides=(evidence.target,),
         ),
@@ -39,9 +41,9 @@ def layer_ran_on_nothing(evidence: Evidence) -> tuple[Diagnostic, ...]:
 
 def _origin(evidence: Evidence, value: int) -> int:
     """The operation that made something empty of what was not."""
-    trace = evidence.trace
-    while (producer := trace.values.producer[value]) >= 0:
-        empty = [given for given in trace.inputs_of(producer) if 0 in trace.values.shape[given]]
+    recording = evidence.recording
+    while (producer := recording.values.producer[value]) >= 0:
+        empty = [given for given in recording.inputs_of(producer) if 0 in recording.values.shape[given]]
         if not empty:
             return producer
         value = empty[-1]

@@ -6,7 +6,7 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
-from gradflow.trace.failure import ForwardFailure
+from gradflow.record.failure import ForwardFailure
 
 __all__ = ["forward_refused", "is_refusal"]
 
@@ -105,9 +105,9 @@ def forward_refused(evidence: Evidence) -> tuple[Diagnostic, ...]:
 
 
 def _last_inference_region(evidence: Evidence) -> SourceSpan | None:
-    trace = evidence.trace
-    columns = trace.operations
-    for operation in range(len(trace) - 1, -1, -1):
+    recording = evidence.recording
+    columns = recording.operations
+    for operation in range(len(recording) - 1, -1, -1):
         if columns.mode[operation] == 2:
-            return trace.site_span(columns.region[operation])
+            return recording.site_span(columns.region[operation])
     return None

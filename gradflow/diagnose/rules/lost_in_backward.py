@@ -25,8 +25,8 @@ def gradient_is_lost_in_backward(evidence: Evidence) -> tuple[Diagnostic, ...]:
 
 
 def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
-    trace = evidence.trace
-    name = trace.name_of(flow.operation) if flow.operation >= 0 else flow.name
+    recording = evidence.recording
+    name = recording.name_of(flow.operation) if flow.operation >= 0 else flow.name
     applied, annotations = operation_place(evidence, flow.operation)
     location = flow.backward_span or applied
     if applied is not None and location != applied:
@@ -44,7 +44,7 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
         location=location,
         label="no gradient for this input",
         annotations=annotations,
-        module=trace.module_of(flow.operation) if flow.operation >= 0 else "",
+        module=recording.module_of(flow.operation) if flow.operation >= 0 else "",
         path=score_path(evidence),
         notes=(text.note, measured),
         helps=tuple(Help(text=help_text) for help_text in text.helps),
@@ -54,7 +54,7 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
 
 def _operator(evidence: Evidence, flow: NodeFlow, name: str, measured: str) -> Diagnostic:
     """An operator whose derivative is defined for some of its inputs only, as ``roi_align`` without one for boxes."""
-    trace = evidence.trace
+    recording = evidence.recording
     location, annotations = operation_place(evidence, flow.operation)
     return Diagnostic(
         code=code_of("nondiff-op"),
@@ -64,7 +64,7 @@ def _operator(evidence: Evidence, flow: NodeFlow, name: str, measured: str) -> D
         location=location,
         label=f"what comes from `{evidence.target}` is used as plain numbers here",
         annotations=annotations,
-        module=trace.module_of(flow.operation),
+        module=recording.module_of(flow.operation),
         path=score_path(evidence),
         notes=(f"`{name}` is an operator that hands a gradient on to some of its inputs only", measured),
         helps=(

@@ -33,18 +33,18 @@ def gradient_is_not_finite(evidence: Evidence) -> tuple[Diagnostic, ...]:
 
 def _made_in_forward(evidence: Evidence, birth: NodeFlow, made: BadNumber, *, is_masked: bool) -> Diagnostic:
     """It is there before backward begins: something else than the score reads it."""
-    trace = evidence.trace
+    recording = evidence.recording
     location, annotations = operation_place(evidence, made.operation)
-    said, label = said_of_making(trace, made)
-    reader = written(trace.name_of(birth.operation))
+    said, label = said_of_making(recording, made)
+    reader = written(recording.name_of(birth.operation))
     bad = "infinity" if made.kind == "infinity" and made.then < 0 else "NaN"
-    span = trace.span_of(birth.operation)
+    span = recording.span_of(birth.operation)
     if span is not None and span != location:
         turns = "NaN" if bad == "NaN" else "NaN or infinity"
         annotations = (*annotations, Annotation(span=span, label=f"the gradient turns into {turns} here"))
     zero = "0 * inf" if bad == "infinity" else "0 * NaN"
     after = f"`torch.where` after it does not help, as {zero} is NaN in backward"
-    helps = (*ways_out(trace, made), f"{after}: mask before this line" if made.reads_infinity else after)
+    helps = (*ways_out(recording, made), f"{after}: mask before this line" if made.reads_infinity else after)
     where = (
         f"the gradient is finite when it comes to `{reader}`, which works with that {bad}, and is not when it leaves "
         f"(`{birth.name}`)"
@@ -59,9 +59,9 @@ def _made_in_forward(evidence: Evidence, birth: NodeFlow, made: BadNumber, *, is
         location=location,
         label=label,
         annotations=annotations,
-        module=trace.module_of(made.operation),
+        module=recording.module_of(made.operation),
         path=score_path(evidence),
-        notes=(*then_nan(trace, made), where, *_counted(evidence, is_masked=is_masked)),
+        notes=(*then_nan(recording, made), where, *_counted(evidence, is_masked=is_masked)),
         helps=tuple(Help(text=text) for text in helps),
         hides=(evidence.target,),
     )
@@ -72,7 +72,7 @@ def _diagnostic(evidence: Evidence, birth: NodeFlow | None, *, is_masked: bool) 
     location, annotations = operation_place(evidence, operation)
     name = ""
     if birth is not None:
-        name = written(evidence.trace.name_of(operation)) if operation >= 0 else birth.name
+        name = written(evidence.recording.name_of(operation)) if operation >= 0 else birth.name
     target = f"`{evidence.target}`"
     if is_masked:
         message = f"the gradient turns into NaN or infinity at `{name}`, and only zeros of it get to {target}"
@@ -90,7 +90,7 @@ def _diagnostic(evidence: Evidence, birth: NodeFlow | None, *, is_masked: bool) 
         if birth is None or birth.incoming_finite
         else "not finite here",
         annotations=annotations,
-        module=evidence.trace.module_of(operation) if operation >= 0 else "",
+        module=evidence.recording.module_of(operation) if operation >= 0 else "",
         path=score_path(evidence),
         notes=_notes(evidence, birth, name, is_masked=is_masked),
         helps=(

@@ -39,11 +39,11 @@ def _begins(part: SourceSpan | None, whole: SourceSpan | None) -> bool:
 
 
 def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Diagnostic:
-    trace, group = evidence.trace, loss.group
+    recording, group = evidence.recording, loss.group
     operation = _operation_of(group)
-    text = text_for(RANDOM_DRAW if loss.is_drawn else group.cause, trace.name_of(operation))
-    region = trace.site_span(group.site)
-    at_operation = trace.span_of(operation)
+    text = text_for(RANDOM_DRAW if loss.is_drawn else group.cause, recording.name_of(operation))
+    region = recording.site_span(group.site)
+    at_operation = recording.span_of(operation)
     location = region or at_operation
     share = _share(loss.relative_difference)
     subject = f"`{evidence.target}`"
@@ -86,7 +86,7 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
         location=location,
         label=THROWN_AWAY if is_thrown_away else "this way carries no gradient, the others do",
         annotations=annotations,
-        module=trace.module_of(operation),
+        module=recording.module_of(operation),
         path=score_path(evidence, (group, *loss.others), through=group)
         if severity == "error" and not is_thrown_away
         else (),
@@ -105,7 +105,7 @@ def _diagnostic(evidence: Evidence, loss: PartialLoss, severity: Severity) -> Di
 
 def _told(evidence: Evidence, loss: PartialLoss, subject: str, text: CauseText, severity: Severity) -> tuple[str, str]:
     """The message, and what speaks for or against a mistake."""
-    trace, operation = evidence.trace, _operation_of(loss.group)
+    recording, operation = evidence.recording, _operation_of(loss.group)
     if loss.estimates == "draw":
         return f"what is drawn here hands no gradient on to {subject}, and meets again what it was drawn with", (
             "they meet as in `log_prob`, and what comes of that is multiplied with what came of the draw or was given "
@@ -125,7 +125,7 @@ def _told(evidence: Evidence, loss: PartialLoss, subject: str, text: CauseText, 
             "quantiser), so no true derivative is lost: usually this is meant"
         )
     if loss.stopped_again is not None:
-        again = trace.site_span(loss.stopped_again.site) or trace.span_of(_operation_of(loss.stopped_again))
+        again = recording.site_span(loss.stopped_again.site) or recording.span_of(_operation_of(loss.stopped_again))
         where = f" at {place(again)}" if again is not None else ""
         return f"a part of the gradient of `{evidence.target}` is stopped here, and once more behind it", (
             f"what comes from here has no history, and is stopped{where} all the same: usually this is meant"
@@ -137,7 +137,9 @@ def _told(evidence: Evidence, loss: PartialLoss, subject: str, text: CauseText, 
         )
     if severity == "info":
         why = (
-            "it happens inside a module of torch" if operation in trace.library_operations else "the line is not yours"
+            "it happens inside a module of torch"
+            if operation in recording.library_operations
+            else "the line is not yours"
         )
         return f"an installed package stops part of the gradient of {subject}", (
             f"taken as its authors' decision, because {why}"
@@ -152,7 +154,7 @@ def _told(evidence: Evidence, loss: PartialLoss, subject: str, text: CauseText, 
 def _and_others(evidence: Evidence, loss: PartialLoss) -> str:
     """The other cuts on the same way, which were mended with it: of one alone nothing is known."""
     own, *spans = (
-        evidence.trace.site_span(group.site) or evidence.trace.span_of(_operation_of(group))
+        evidence.recording.site_span(group.site) or evidence.recording.span_of(_operation_of(group))
         for group in (loss.group, *loss.others)
     )
     places = [

@@ -58,7 +58,7 @@ def position_is_not_read(evidence: Evidence) -> tuple[Diagnostic, ...]:
             location=location,
             label=label,
             annotations=annotations,
-            module=evidence.trace.module_of(operation) if operation >= 0 else "",
+            module=evidence.recording.module_of(operation) if operation >= 0 else "",
             path=score_path(evidence, mark_ends=False),
             notes=tuple(notes),
             helps=tuple(Help(text=text) for text in helps),
@@ -79,5 +79,5 @@ def _of_the_rest(evidence: Evidence) -> list[str]:
 
 def _attends(evidence: Evidence) -> bool:
     """Whether the model mixes the positions of its layers by attention."""
-    names = {evidence.trace.name_of(operation) for operation in range(len(evidence.trace))}
+    names = {evidence.recording.name_of(operation) for operation in range(len(evidence.recording))}
     return bool(names & {"scaled_dot_product_attention", "multi_head_attention_forward", "softmax"})

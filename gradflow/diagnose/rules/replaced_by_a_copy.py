@@ -35,12 +35,12 @@ def what_stands_in_is_cut(evidence: Evidence) -> tuple[Diagnostic, ...]:
 
 
 def _diagnostic(evidence: Evidence, flow: NodeFlow, group: CutGroup) -> Diagnostic:
-    trace = evidence.trace
+    recording = evidence.recording
     operation = group.leave if group.leave >= 0 else group.operation
-    shown, text = written(trace.name_of(flow.operation)), text_for(group.cause, trace.name_of(operation))
+    shown, text = written(recording.name_of(flow.operation)), text_for(group.cause, recording.name_of(operation))
     location, annotations = operation_place(evidence, operation)
-    location = trace.site_span(group.site) or location
-    put_at = trace.span_of(flow.operation)
+    location = recording.site_span(group.site) or location
+    put_at = recording.span_of(flow.operation)
     if put_at is not None and put_at != location:
         annotations = (*annotations, Annotation(span=put_at, label="stands here in the place of what has a gradient"))
     tried = f"tried: with the values of `{evidence.target}` moved, {evidence.score} moves"
@@ -52,7 +52,7 @@ def _diagnostic(evidence: Evidence, flow: NodeFlow, group: CutGroup) -> Diagnost
         location=location,
         label=text.label,
         annotations=annotations,
-        module=trace.module_of(operation),
+        module=recording.module_of(operation),
         path=score_path(evidence, (group,), through=group, mark_ends=False),
         notes=(
             text.note,

@@ -25,7 +25,7 @@ def score_is_not_finite(evidence: Evidence) -> tuple[Diagnostic, ...]:
     is_verdict = verdict_of(evidence) == "nan"
     notes = (f"the gradient at `{evidence.target}` is finite all the same, so nothing else shows it",)
     found = bad_score_finding(
-        evidence.trace,
+        evidence.recording,
         evidence.score,
         bad,
         location=location,

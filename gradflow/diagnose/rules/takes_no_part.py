@@ -17,8 +17,8 @@ from gradflow.probe.never_ran.raised import call_that_raised, raised_before
 from gradflow.probe.overwritten import find_overwrite
 from gradflow.probe.source.returned import kept_at
 from gradflow.probe.targets.last_use import last_use
+from gradflow.recording import ModuleCall, Recording
 from gradflow.source_place import place
-from gradflow.trace.data import ModuleCall, Trace
 
 __all__ = ["layer_never_ran", "output_is_discarded"]
 
@@ -30,9 +30,9 @@ def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
     found = evidence.not_called
     if evidence.left_out_by:
         return (_left_out_this_time(evidence),)
-    raised = raised_before(evidence.trace, evidence.target)
+    raised = raised_before(evidence.recording, evidence.target)
     if raised is not None:
-        ended = ended_by_raising(evidence.trace, raised)
+        ended = ended_by_raising(evidence.recording, raised)
         return (
             Diagnostic(
                 code=code_of("layer-not-called"),
@@ -136,7 +136,7 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
         notes.append(
             f"tried: with the values of `{evidence.target}` moved far away, {evidence.score} stays exactly the same"
         )
-        read_at = [span for row in evidence.dependence.exits if (span := evidence.trace.span_of(row)) is not None]
+        read_at = [span for row in evidence.dependence.exits if (span := evidence.recording.span_of(row)) is not None]
         if read_at:
             notes.append(
                 f"Python reads its values at {place(read_at[0])}; they were moved by up to 1e30 times their spread, up "
@@ -165,7 +165,7 @@ def output_is_discarded(evidence: Evidence) -> tuple[Diagnostic, ...]:
 
 def _where_it_would_begin(evidence: Evidence) -> Ended | None:
     """Where a parameter that no operation read would be read."""
-    raised = raised_before(evidence.trace, evidence.target)
+    raised = raised_before(evidence.recording, evidence.target)
     if evidence.replaced is not None:
         return Ended(
             span=evidence.replaced.made_at,
@@ -177,7 +177,7 @@ def _where_it_would_begin(evidence: Evidence) -> Ended | None:
     if evidence.unrun_read is None:
         return None
     if raised is not None:
-        return ended_by_raising(evidence.trace, raised)
+        return ended_by_raising(evidence.recording, raised)
     return Ended(
         span=evidence.unrun_read,
         label="reads it, and did not run",
@@ -187,14 +187,14 @@ def _where_it_would_begin(evidence: Evidence) -> Ended | None:
 
 
 def _where_it_ends(evidence: Evidence) -> Ended:
-    trace, dependence = evidence.trace, evidence.dependence
-    sources = set(trace.layer_values.get(evidence.target, ()))
-    last = last_use(trace, dependence)
-    values = set(trace.outputs_of(last)) if last >= 0 else sources
-    raised = call_that_raised(trace, last)
+    recording, dependence = evidence.recording, evidence.dependence
+    sources = set(recording.layer_values.get(evidence.target, ()))
+    last = last_use(recording, dependence)
+    values = set(recording.outputs_of(last)) if last >= 0 else sources
+    raised = call_that_raised(recording, last)
     if raised is not None:
-        return ended_by_raising(trace, raised)
-    root = _outermost(trace, sources)
+        return ended_by_raising(recording, raised)
+    root = _outermost(recording, sources)
     returned = (
         root is not None
         and any(dependence.depends[v] for v in root.outputs)
@@ -205,10 +205,10 @@ def _where_it_ends(evidence: Evidence) -> Ended:
         return ended_in_the_output(evidence, root)
     handed_out = values | sources
     # the outermost call that hands the data out although nobody takes it
-    for call in trace.calls:
+    for call in recording.calls:
         if call.parent >= 0 and not handed_out.isdisjoint(call.outputs) and call.end_operation > last:
-            span = trace.site_span(call.site)
-            lost = _lost(evidence, trace.spans_from(call.site, call.first_operation))
+            span = recording.site_span(call.site)
+            lost = _lost(evidence, recording.spans_from(call.site, call.first_operation))
             if lost is not None:
                 return lost
             kept = "" if call.module == evidence.module else f", with {evidence.what_it_gives} in it"
@@ -219,12 +219,12 @@ def _where_it_ends(evidence: Evidence) -> Ended:
                 note=note,
                 help=f"use the result, or ask for {_one_that_counts(evidence)}",
             )
-    site, moment = (trace.operations.site[last], last) if last >= 0 else (-1, 0)
+    site, moment = (recording.operations.site[last], last) if last >= 0 else (-1, 0)
     if site < 0:
-        calls = trace.calls_by_module.get(evidence.target, ())
+        calls = recording.calls_by_module.get(evidence.target, ())
         site, moment = (calls[-1].site, calls[-1].first_operation) if calls else (-1, 0)
-    lost = _lost(evidence, trace.spans_from(site, moment))
-    return lost or _dropped(evidence, tuple(kept_at(trace.spans_from(site, moment))))
+    lost = _lost(evidence, recording.spans_from(site, moment))
+    return lost or _dropped(evidence, tuple(kept_at(recording.spans_from(site, moment))))
 
 
 def _lost(evidence: Evidence, spans: Iterable[SourceSpan]) -> Ended | None:
@@ -261,16 +261,16 @@ def _one_that_counts(evidence: Evidence) -> str:
     return "a parameter that the score depends on"
 
 
-def _outermost(trace: Trace, sources: set[int]) -> ModuleCall | None:
+def _outermost(recording: Recording, sources: set[int]) -> ModuleCall | None:
     """The forward pass that the target belongs to."""
-    call = next((call for call in trace.calls if sources & set(call.outputs)), None)
+    call = next((call for call in recording.calls if sources & set(call.outputs)), None)
     while call is not None and call.parent >= 0:
-        call = trace.calls[call.parent]
-    return call or (trace.calls[0] if trace.calls else None)
+        call = recording.calls[call.parent]
+    return call or (recording.calls[0] if recording.calls else None)
 
 
 def _overwritten(evidence: Evidence, span: SourceSpan) -> Ended | None:
-    again = find_overwrite(span, evidence.trace.executed_lines)
+    again = find_overwrite(span, evidence.recording.executed_lines)
     if again is None:
         return None
     what, reader = ("attribute", "operation") if again.is_attribute else ("variable", "code")
@@ -284,7 +284,7 @@ def _overwritten(evidence: Evidence, span: SourceSpan) -> Ended | None:
 
 
 def _left_out(evidence: Evidence, span: SourceSpan) -> Ended | None:
-    files = dict.fromkeys(each.path for each in evidence.trace.spans if not is_installed(each.path))
+    files = dict.fromkeys(each.path for each in evidence.recording.spans if not is_installed(each.path))
     found = find_left_out(span, tuple(files))
     if found is None:
         return None

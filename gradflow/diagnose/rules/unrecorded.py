@@ -12,7 +12,7 @@ from gradflow.graph.dependence import is_differentiable
 from gradflow.graph.ways_to_score import leaves_before
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["nothing_requires_grad"]
 
@@ -82,7 +82,7 @@ def _nothing(evidence: Evidence) -> Diagnostic:
 
 def _ways_to_record(evidence: Evidence, own: Sequence[str], frozen: Sequence[str]) -> tuple[Help, ...]:
     helps = []
-    if _has_real_input(evidence.trace, evidence.target):
+    if _has_real_input(evidence.recording, evidence.target):
         text = "let the input require grad, which leaves the parameters frozen: `x.requires_grad_(True)`"
         helps.append(Help(text=text, repair=_repair(evidence, text)))
     start = "or let" if helps else "let"
@@ -96,15 +96,17 @@ def _ways_to_record(evidence: Evidence, own: Sequence[str], frozen: Sequence[str
     return tuple(helps)
 
 
-def _has_real_input(trace: Trace, target: str) -> bool:
+def _has_real_input(recording: Recording, target: str) -> bool:
     """Whether an input of the model that can require grad goes into the target: integers, such as tokens, cannot."""
-    leaves = leaves_before(trace, trace.layer_values.get(target, ()))
-    return any(trace.leaf_names[leaf][0] == "input" and is_differentiable(trace.dtype_of(leaf)) for leaf in leaves)
+    leaves = leaves_before(recording, recording.layer_values.get(target, ()))
+    return any(
+        recording.leaf_names[leaf][0] == "input" and is_differentiable(recording.dtype_of(leaf)) for leaf in leaves
+    )
 
 
 def _call_site(evidence: Evidence) -> SourceSpan | None:
-    calls = evidence.trace.calls_by_module.get(evidence.target, ())
-    return evidence.trace.site_span(calls[-1].site) if calls else None
+    calls = evidence.recording.calls_by_module.get(evidence.target, ())
+    return evidence.recording.site_span(calls[-1].site) if calls else None
 
 
 def _not_trainable(evidence: Evidence) -> Diagnostic:
@@ -145,7 +147,7 @@ def _integer(evidence: Evidence) -> Diagnostic:
         name="integer-input",
         severity="error",
         message=f"`{evidence.target}` gives whole numbers, which cannot have a gradient",
-        location=evidence.trace.span_of(operation) if operation >= 0 else _call_site(evidence),
+        location=evidence.recording.span_of(operation) if operation >= 0 else _call_site(evidence),
         label="an integer result",
         module=evidence.module,
         notes=("only floating-point and complex tensors can require grad",),

@@ -96,4 +96,4 @@ def _error(evidence: Evidence, check: DerivativeCheck, measured: str) -> Diagnos
 
 
 def _modules(evidence: Evidence) -> Collection[str]:
-    return evidence.trace.calls_by_module
+    return evidence.recording.calls_by_module

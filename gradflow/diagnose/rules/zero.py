@@ -62,20 +62,20 @@ def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
 
 
 def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
-    trace = evidence.trace
+    recording = evidence.recording
     origin = flat_origin(evidence, flow)
     cause = explain_end(evidence, flow)
-    name = written(trace.name_of(flow.operation)) if flow.operation >= 0 else flow.name
+    name = written(recording.name_of(flow.operation)) if flow.operation >= 0 else flow.name
     dies_at = cause.instead or f"it dies at `{name}`"
     location, annotations = operation_place(evidence, flow.operation)
     if origin >= 0:
-        cause = clamped_to_zero(trace.name_of(origin), trace.name_of(flow.operation))
-        dies_at += f", which multiplies it by the zeros of `{written(trace.name_of(origin))}`"
+        cause = clamped_to_zero(recording.name_of(origin), recording.name_of(flow.operation))
+        dies_at += f", which multiplies it by the zeros of `{written(recording.name_of(origin))}`"
         location, annotations = operation_place(evidence, origin)
     read = narrowest_read(evidence, after=flow.operation) if cause.name == "position-not-read" else -1
-    if read >= 0 and trace.name_of(flow.operation) not in ("__setitem__", "where"):
+    if read >= 0 and recording.name_of(flow.operation) not in ("__setitem__", "where"):
         location, annotations = operation_place(evidence, read)
-        reader = written(trace.name_of(read))
+        reader = written(recording.name_of(read))
         dies_at = f"`{reader}` hands on other positions"
         if not cause.is_shown:
             note = f"`{reader}` hands on other positions than those that come from `{evidence.target}`"
@@ -95,7 +95,7 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
         location=location,
         label=cause.label,
         annotations=annotations,
-        module=trace.module_of(flow.operation) if flow.operation >= 0 else "",
+        module=recording.module_of(flow.operation) if flow.operation >= 0 else "",
         path=score_path(evidence),
         notes=tuple(
             note
@@ -126,7 +126,7 @@ def _behind_zero(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
         location=location,
         label=label_of(first, is_the_factor=first == flow.zero_parameter),
         annotations=annotations,
-        module=evidence.trace.module_of(flow.operation) if flow.operation >= 0 else "",
+        module=evidence.recording.module_of(flow.operation) if flow.operation >= 0 else "",
         path=score_path(evidence),
         notes=(
             f"tried: {once_moved(starts)}, a gradient arrives",
@@ -138,8 +138,8 @@ def _behind_zero(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
 
 
 def _absorbed(evidence: Evidence) -> Diagnostic:
-    trace, operation = evidence.trace, evidence.absorbed_at
-    shown = f"`{written(trace.name_of(operation))}`"
+    recording, operation = evidence.recording, evidence.absorbed_at
+    shown = f"`{written(recording.name_of(operation))}`"
     location, annotations = operation_place(evidence, operation)
     largest = max((measured.max_abs or 0.0 for measured in evidence.measured if measured.arrived), default=0.0)
     is_bias = evidence.kind == "parameter" and evidence.target.rpartition(".")[2] == "bias"
@@ -151,7 +151,7 @@ def _absorbed(evidence: Evidence) -> Diagnostic:
         location=location,
         label="gives the same, however the values that come in are moved",
         annotations=annotations,
-        module=trace.module_of(operation),
+        module=recording.module_of(operation),
         path=score_path(evidence),
         notes=(
             f"tried: with `{evidence.target}` moved, what goes into {shown} changes and what comes out does not",

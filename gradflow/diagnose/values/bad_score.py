@@ -9,8 +9,8 @@ from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Severity
 from gradflow.diagnose.values.made_in_forward import said_of_making, then_nan, ways_out
 from gradflow.location import SourceSpan
 from gradflow.probe.facts.bad_number import BadScore
+from gradflow.recording import Recording
 from gradflow.spelled import Spelled
-from gradflow.trace.data import Trace
 
 __all__ = ["bad_score_finding"]
 
@@ -23,7 +23,7 @@ _YOUR_LOSS = Spelled(
 
 
 def bad_score_finding(
-    trace: Trace,
+    recording: Recording,
     score: str,
     bad: BadScore,
     *,
@@ -43,10 +43,10 @@ def bad_score_finding(
     if made is None:
         notes = (*notes, "the operation at which it is born is not determined")
     else:
-        said, label = said_of_making(trace, made)
+        said, label = said_of_making(recording, made)
         message = f"{message}: {said}"
-        notes = (*then_nan(trace, made), *notes)
-        helps = helps if severity == "info" else (*ways_out(trace, made), *helps)
+        notes = (*then_nan(recording, made), *notes)
+        helps = helps if severity == "info" else (*ways_out(recording, made), *helps)
     return Diagnostic(
         code=code_of("nan-singularity"),
         name="nan-singularity",
@@ -55,7 +55,7 @@ def bad_score_finding(
         location=location,
         label=label if location is not None else "",
         annotations=tuple(annotations),
-        module=trace.module_of(made.operation) if made is not None else "",
+        module=recording.module_of(made.operation) if made is not None else "",
         notes=tuple(notes),
         helps=tuple(Help(text=text) for text in helps),
     )

@@ -47,23 +47,23 @@ def difference_place(evidence: Evidence, after: str, before: str) -> DifferenceP
 
 
 def _called_at(evidence: Evidence, module: str) -> SourceSpan | None:
-    calls = evidence.trace.calls_by_module.get(module, ())
-    return evidence.trace.site_span(calls[0].site) if calls else None
+    calls = evidence.recording.calls_by_module.get(module, ())
+    return evidence.recording.site_span(calls[0].site) if calls else None
 
 
 def _lines_between(evidence: Evidence, after: str, before: str) -> tuple[SourceSpan, ...]:
     """One span for each line between them that the score depends on, and that depends on the target."""
-    trace, dependence = evidence.trace, evidence.dependence
-    calls = trace.calls_by_module
+    recording, dependence = evidence.recording, evidence.dependence
+    calls = recording.calls_by_module
     start = calls[after][0].end_operation if after in calls else 0
     end = calls[before][0].end_operation
     inside = calls[before][0].first_operation
     found: dict[tuple[str, int], SourceSpan] = {}
     for operation in range(start, end):
-        span = trace.span_of(operation)
+        span = recording.span_of(operation)
         # what `before` itself runs is told by its name
         if span is None or operation >= inside:
             continue
-        if any(dependence.depends[value] and dependence.reaches[value] for value in trace.outputs_of(operation)):
+        if any(dependence.depends[value] and dependence.reaches[value] for value in recording.outputs_of(operation)):
             found.setdefault((span.path, span.line), span)
     return tuple(found.values())

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 from gradflow.diagnose.written import written
 from gradflow.probe.facts.bad_number import BadNumber
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["said_of_making", "then_nan", "ways_out"]
 
 _OF_NOTHING = "it is given a tensor without entries"
 
 
-def said_of_making(trace: Trace, made: BadNumber) -> tuple[str, str]:
+def said_of_making(recording: Recording, made: BadNumber) -> tuple[str, str]:
     """What the operation does, for a message, and the label at its line."""
-    name = written(trace.name_of(made.operation))
-    if _reads_nothing(trace, made):
+    name = written(recording.name_of(made.operation))
+    if _reads_nothing(recording, made):
         return f"`{name}` gives NaN, as {_OF_NOTHING}", f"gives NaN: {_OF_NOTHING}"
     if made.kind == "NaN":
         return f"`{name}` gives NaN in the forward pass", "gives NaN, and was given none"
     return f"`{name}` gives infinity in the forward pass", "gives infinity: no tensor that it was given holds any"
 
 
-def then_nan(trace: Trace, made: BadNumber) -> tuple[str, ...]:
+def then_nan(recording: Recording, made: BadNumber) -> tuple[str, ...]:
     """The note about what became of an infinity; none where nothing did."""
     if made.then < 0:
         return ()
-    span = trace.span_of(made.then)
-    where = f" in line {span.line}" if span is not None and span != trace.span_of(made.operation) else ""
-    return (f"`{written(trace.name_of(made.then))}`{where}, which works with infinity, gives NaN",)
+    span = recording.span_of(made.then)
+    where = f" in line {span.line}" if span is not None and span != recording.span_of(made.operation) else ""
+    return (f"`{written(recording.name_of(made.then))}`{where}, which works with infinity, gives NaN",)
 
 
-def ways_out(trace: Trace, made: BadNumber) -> tuple[str, ...]:
+def ways_out(recording: Recording, made: BadNumber) -> tuple[str, ...]:
     """How to keep it from being made."""
-    if _reads_nothing(trace, made):
+    if _reads_nothing(recording, made):
         return ("leave it out where nothing is selected: `if mask.any(): ...`",)
     if made.kind == "infinity":
         forms = "a form or a type that does not overflow"
@@ -42,6 +42,6 @@ def ways_out(trace: Trace, made: BadNumber) -> tuple[str, ...]:
     return ("keep the input within what this operation is defined for: clamp it, or mask it before this line",)
 
 
-def _reads_nothing(trace: Trace, made: BadNumber) -> bool:
-    read = trace.inputs_of(made.operation)
-    return made.kind == "NaN" and bool(read) and all(0 in trace.values.shape[value] for value in read)
+def _reads_nothing(recording: Recording, made: BadNumber) -> bool:
+    read = recording.inputs_of(made.operation)
+    return made.kind == "NaN" and bool(read) and all(0 in recording.values.shape[value] for value in read)

@@ -6,7 +6,7 @@ from gradflow.graph.cut_group import CutGroup
 from gradflow.graph.dependence import NOT_RECORDED
 from gradflow.graph.paths.stand_ins import cuts_behind_stand_ins
 from gradflow.probe.evidence import Evidence, NodeFlow
-from gradflow.trace.operation_kinds import REPLACING
+from gradflow.record.operation_kinds import REPLACING
 
 __all__ = ["cuts_behind_end"]
 
@@ -16,8 +16,8 @@ def cuts_behind_end(evidence: Evidence, flow: NodeFlow) -> tuple[CutGroup, ...]:
 
     Nothing where the target was moved and the score did not follow: then it is not these that it reads.
     """
-    trace = evidence.trace
-    if flow.operation < 0 or trace.name_of(flow.operation) not in REPLACING or flow.moves_score is False:
+    recording = evidence.recording
+    if flow.operation < 0 or recording.name_of(flow.operation) not in REPLACING or flow.moves_score is False:
         return ()
-    groups = cuts_behind_stand_ins(trace, flow.operation, evidence.dependence, evidence.bridges)
+    groups = cuts_behind_stand_ins(recording, flow.operation, evidence.dependence, evidence.bridges)
     return tuple(group for group in groups if group.cause != NOT_RECORDED)

@@ -14,10 +14,10 @@ GIVE_A_NAME = "compute with these values in a variable of their own, and leave w
 
 def are_thrown_away(evidence: Evidence, group: CutGroup) -> bool:
     """Whether the cut is where the target itself gets values that were not made of its own."""
-    trace = evidence.trace
-    if trace.name_of(group.operation) != "data=":
+    recording = evidence.recording
+    if recording.name_of(group.operation) != "data=":
         return False
-    before, *others = trace.inputs_of(group.operation)
-    return before in trace.layer_values.get(evidence.target, ()) and not any(
+    before, *others = recording.inputs_of(group.operation)
+    return before in recording.layer_values.get(evidence.target, ()) and not any(
         evidence.dependence.depends[value] for value in others
     )

@@ -15,9 +15,9 @@ _SMALL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126}
 
 def coarser_dtype(evidence: Evidence, operation: int) -> str:
     """The dtype that holds the smaller numbers worse: of what goes in or of what comes out (a cast has both)."""
-    trace = evidence.trace
-    values = (*trace.inputs_of(operation), *trace.outputs_of(operation)[:1]) if operation >= 0 else ()
-    return max((trace.dtype_of(value) for value in values), key=lambda dtype: SMALLEST.get(dtype, 0.0), default="")
+    recording = evidence.recording
+    values = (*recording.inputs_of(operation), *recording.outputs_of(operation)[:1]) if operation >= 0 else ()
+    return max((recording.dtype_of(value) for value in values), key=lambda dtype: SMALLEST.get(dtype, 0.0), default="")
 
 
 def is_too_small(flow: NodeFlow, dtype: str) -> bool:

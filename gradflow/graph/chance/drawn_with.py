@@ -16,37 +16,37 @@ from gradflow.graph.cut_group import CutGroup, rows_of
 from gradflow.graph.dependence import value_inputs
 from gradflow.graph.derivatives import is_differentiable
 from gradflow.graph.operation_family import is_weight_free, join_family, plain_name
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["drawn_at"]
 
 _Kind = Literal["noise", "scaled", "drawn"]
 
 
-def drawn_at(trace: Trace, group: CutGroup, reaches: Sequence[int]) -> Draw | None:
+def drawn_at(recording: Recording, group: CutGroup, reaches: Sequence[int]) -> Draw | None:
     """The draw whose result goes on to the score at a cut, where learned values say what is drawn from."""
-    draw = draw_at(trace, group, reaches)
+    draw = draw_at(recording, group, reaches)
     if draw is None or group.cause == RANDOM_DRAW:
         return draw
-    rows = rows_of(trace, group)
-    return draw if goes_on_alone(trace, _drawn(trace, rows, group.site), rows, reaches) else None
+    rows = rows_of(recording, group)
+    return draw if goes_on_alone(recording, _drawn(recording, rows, group.site), rows, reaches) else None
 
 
-def _drawn(trace: Trace, rows: Sequence[int], region: int) -> frozenset[int]:
+def _drawn(recording: Recording, rows: Sequence[int], region: int) -> frozenset[int]:
     """The values of a region that are drawn with what is learned."""
-    learned = _learned(trace)
+    learned = _learned(recording)
     kinds: dict[int, _Kind] = {}
     for row in rows:
-        kind = _kind(trace, row, kinds, learned, is_one_call=trace.operations.site[row] == region)
+        kind = _kind(recording, row, kinds, learned, is_one_call=recording.operations.site[row] == region)
         if kind is not None:
-            kinds.update(dict.fromkeys(trace.outputs_of(row), kind))
+            kinds.update(dict.fromkeys(recording.outputs_of(row), kind))
     return frozenset(value for value, kind in kinds.items() if kind == "drawn")
 
 
 def _kind(
-    trace: Trace, row: int, kinds: dict[int, _Kind], learned: Sequence[int], *, is_one_call: bool
+    recording: Recording, row: int, kinds: dict[int, _Kind], learned: Sequence[int], *, is_one_call: bool
 ) -> _Kind | None:
-    inputs, name = value_inputs(trace, row), trace.name_of(row)
+    inputs, name = value_inputs(recording, row), recording.name_of(row)
     if is_drawing(name):
         return "drawn" if any(learned[value] for value in inputs) else "noise"
     before = {kinds[value] for value in inputs if value in kinds}
@@ -57,31 +57,31 @@ def _kind(
         if "drawn" in before:
             return "drawn"
         # a mask that was drawn leaves values out, it is none of them
-        is_smooth = all(is_differentiable(trace.dtype_of(value)) for value in trace.outputs_of(row))
+        is_smooth = all(is_differentiable(recording.dtype_of(value)) for value in recording.outputs_of(row))
         return ("scaled" if "scaled" in before else "noise") if is_smooth else None
-    if before == {"noise"} and _scales(trace, row, kinds, others):
+    if before == {"noise"} and _scales(recording, row, kinds, others):
         return "drawn" if is_one_call or plain_name(name) == "addcmul" else "scaled"
     if "drawn" in before or is_one_call:
         return "drawn" if is_weight_free(name) else None
     return "drawn" if before == {"scaled"} and join_family(name) == "add" else None
 
 
-def _scales(trace: Trace, row: int, kinds: dict[int, _Kind], others: Sequence[int]) -> bool:
+def _scales(recording: Recording, row: int, kinds: dict[int, _Kind], others: Sequence[int]) -> bool:
     """Whether noise, of its own for each entry, is multiplied; one number that mixes two values is no such noise."""
-    shape, name = trace.values.shape, trace.name_of(row)
-    entries = max(math.prod(shape[value]) for value in value_inputs(trace, row) if value in kinds)
-    is_own = all(entries >= math.prod(shape[value]) for value in trace.outputs_of(row))
+    shape, name = recording.values.shape, recording.name_of(row)
+    entries = max(math.prod(shape[value]) for value in value_inputs(recording, row) if value in kinds)
+    is_own = all(entries >= math.prod(shape[value]) for value in recording.outputs_of(row))
     if join_family(name) == "attention":
         # a matrix that is a weight is a layer; one that was computed is the square root of a covariance
-        return is_own and all(trace.values.producer[value] >= 0 for value in others)
+        return is_own and all(recording.values.producer[value] >= 0 for value in others)
     return is_own and (join_family(name) == "mul" or plain_name(name) in ("div", "addcmul"))
 
 
-def _learned(trace: Trace) -> bytearray:
+def _learned(recording: Recording) -> bytearray:
     """Which values have a history or would have one if recording were on."""
-    learned = bytearray(bool(has_history) for has_history in trace.values.requires_grad)
-    for row in range(len(trace)):
-        if any(learned[value] for value in value_inputs(trace, row)):
-            for value in trace.outputs_of(row):
+    learned = bytearray(bool(has_history) for has_history in recording.values.requires_grad)
+    for row in range(len(recording)):
+        if any(learned[value] for value in value_inputs(recording, row)):
+            for value in recording.outputs_of(row):
                 learned[value] = 1
     return learned

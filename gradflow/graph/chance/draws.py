@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gradflow.graph.cut_group import CutGroup, rows_of
 from gradflow.graph.dependence import value_inputs
 from gradflow.graph.derivatives import is_differentiable
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["DRAWING", "RANDOM_DRAW", "Draw", "draw_at", "draws_in", "goes_on_alone", "is_drawing"]
 
@@ -39,69 +39,73 @@ def is_drawing(name: str) -> bool:
     return name.removesuffix("_") in DRAWING
 
 
-def draws_in(trace: Trace) -> tuple[Draw, ...]:
+def draws_in(recording: Recording) -> tuple[Draw, ...]:
     """All draws of a run that are given tensors, each with what is computed of it while recording is off."""
     found, by_region = [], dict[int, list[int]]()
-    mode, region = trace.operations.mode, trace.operations.region
-    for row in range(len(trace)):
-        if not is_drawing(trace.name_of(row)):
+    mode, region = recording.operations.mode, recording.operations.region
+    for row in range(len(recording)):
+        if not is_drawing(recording.name_of(row)):
             continue
         if mode[row]:
             by_region.setdefault(region[row], []).append(row)
-        elif trace.inputs_of(row):
+        elif recording.inputs_of(row):
             found.append(
-                Draw(row=row, values=frozenset(trace.outputs_of(row)), given=frozenset(value_inputs(trace, row)))
+                Draw(
+                    row=row, values=frozenset(recording.outputs_of(row)), given=frozenset(value_inputs(recording, row))
+                )
             )
     for site, rows in by_region.items():
-        found.append(_unrecorded(trace, rows, [r for r in range(rows[0], len(trace)) if mode[r] and region[r] == site]))
+        found.append(
+            _unrecorded(recording, rows, [r for r in range(rows[0], len(recording)) if mode[r] and region[r] == site])
+        )
     return tuple(draw for draw in found if draw.given)
 
 
-def draw_at(trace: Trace, group: CutGroup, reaches: Sequence[int]) -> Draw | None:
+def draw_at(recording: Recording, group: CutGroup, reaches: Sequence[int]) -> Draw | None:
     """The draw whose result goes on to the score at a cut; ``None`` where anything else goes on there as well."""
     if group.cause == RANDOM_DRAW:
-        given = frozenset(value_inputs(trace, group.operation))
-        return Draw(row=group.operation, values=frozenset(trace.outputs_of(group.operation)), given=given)
+        given = frozenset(value_inputs(recording, group.operation))
+        return Draw(row=group.operation, values=frozenset(recording.outputs_of(group.operation)), given=given)
     if group.cause not in _REGIONS:
         return None
-    rows = rows_of(trace, group)
-    drawing = [row for row in rows if is_drawing(trace.name_of(row))]
+    rows = rows_of(recording, group)
+    drawing = [row for row in rows if is_drawing(recording.name_of(row))]
     if not drawing:
         return None
-    draw = _unrecorded(trace, drawing, rows)
-    return draw if goes_on_alone(trace, draw.values, rows, reaches) else None
+    draw = _unrecorded(recording, drawing, rows)
+    return draw if goes_on_alone(recording, draw.values, rows, reaches) else None
 
 
-def goes_on_alone(trace: Trace, values: frozenset[int], rows: Sequence[int], reaches: Sequence[int]) -> bool:
+def goes_on_alone(recording: Recording, values: frozenset[int], rows: Sequence[int], reaches: Sequence[int]) -> bool:
     """Whether all that is made in a region, and comes into the graph of the score, is computed of some of it."""
-    inside, requires_grad = set(rows), trace.values.requires_grad
-    made = {value for row in rows for value in trace.outputs_of(row)}
+    inside, requires_grad = set(rows), recording.values.requires_grad
+    made = {value for row in rows for value in recording.outputs_of(row)}
     of_draw = set(values)
-    going_on = made & {trace.score}
-    for row in range(len(trace)):
-        inputs = value_inputs(trace, row)
+    going_on = made & {recording.score}
+    for row in range(len(recording)):
+        inputs = value_inputs(recording, row)
         if row in inside or made.isdisjoint(inputs):
             continue
-        outputs = trace.outputs_of(row)
+        outputs = recording.outputs_of(row)
         if not any(requires_grad[value] for value in outputs):
             # without a history, here as there: what torch computes with recording on in between, rewards, weights
             made.update(outputs)
             of_draw.update(outputs if not of_draw.isdisjoint(inputs) else ())
-            going_on |= {trace.score}.intersection(outputs)
+            going_on |= {recording.score}.intersection(outputs)
         elif any(reaches[value] for value in outputs):
             going_on.update(made.intersection(inputs))
-    smooth = {value for value in going_on if is_differentiable(trace.dtype_of(value))}
+    smooth = {value for value in going_on if is_differentiable(recording.dtype_of(value))}
     return bool(smooth) and smooth <= of_draw
 
 
-def _unrecorded(trace: Trace, drawing: list[int], rows: Sequence[int]) -> Draw:
+def _unrecorded(recording: Recording, drawing: list[int], rows: Sequence[int]) -> Draw:
     """What is drawn while recording is off, with all that is computed of it there: ``loc + scale * noise``."""
     values: set[int] = set()
     given: set[int] = set()
     begins = set(drawing)
     for row in rows:
-        inputs = value_inputs(trace, row)
+        inputs = value_inputs(recording, row)
         if row in begins or not values.isdisjoint(inputs):
-            values.update(trace.outputs_of(row))
+            values.update(recording.outputs_of(row))
             given.update(inputs)
     return Draw(row=drawing[0], values=frozenset(values), given=frozenset(given - values))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from gradflow.graph.chance.draws import is_drawing
 from gradflow.graph.dependence import value_inputs
 from gradflow.graph.operation_family import join_family
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["Origin", "origin_of"]
 
@@ -32,33 +32,33 @@ class Origin:
         return not self.sources.isdisjoint(other.sources) and other.fewest >= self.fewest
 
 
-def origin_of(trace: Trace, value: int, joins: int = _JOINS) -> Origin:
+def origin_of(recording: Recording, value: int, joins: int = _JOINS) -> Origin:
     """Walk back from a value as long as it is computed of one other, or of several that have one origin."""
-    values = trace.values
+    values = recording.values
     fewest = math.prod(values.shape[value])
     passed = {value}
     while (row := values.producer[value]) >= 0:
-        inputs = set(value_inputs(trace, row))
+        inputs = set(value_inputs(recording, row))
         beside = {one for one in inputs if values.memory[one] == values.memory[value]}
         # `broadcast_tensors` gives a view of each
         following = inputs if len(inputs) == 1 else beside if len(beside) == 1 else set[int]()
-        if is_drawing(trace.name_of(row)):
+        if is_drawing(recording.name_of(row)):
             break  # what is drawn is another value than what it is drawn with
         if len(following) != 1 or following <= passed:
-            return _of_several(trace, row, inputs - passed, fewest, joins)
+            return _of_several(recording, row, inputs - passed, fewest, joins)
         value = following.pop()
         passed.add(value)
         fewest = min(fewest, math.prod(values.shape[value]))
     return Origin(sources=frozenset({("value", value)}), fewest=fewest)
 
 
-def _of_several(trace: Trace, row: int, inputs: set[int], fewest: int, joins: int) -> Origin:
-    values = trace.values
+def _of_several(recording: Recording, row: int, inputs: set[int], fewest: int, joins: int) -> Origin:
+    values = recording.values
     weights = {("weights", one) for one in inputs if values.producer[one] < 0 and values.requires_grad[one]}
     if weights:
         return Origin(sources=frozenset(weights), fewest=fewest)
-    origins = [origin_of(trace, one, joins - 1) for one in inputs] if joins else []
+    origins = [origin_of(recording, one, joins - 1) for one in inputs] if joins else []
     # put beside each other, or a logarithm of a softmax: logits and what is computed of all of them
-    if origins and (join_family(trace.name_of(row)) == "cat" or len({origin.sources for origin in origins}) == 1):
+    if origins and (join_family(recording.name_of(row)) == "cat" or len({origin.sources for origin in origins}) == 1):
         return Origin(sources=frozenset().union(*(origin.sources for origin in origins)), fewest=fewest)
     return Origin(sources=frozenset({("operation", row)}), fewest=fewest)

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable
 
 from gradflow.graph.dependence import value_inputs
 from gradflow.graph.operation_family import join_family, plain_name
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import DECISIONS, EXITS, SELECTING, is_inplace_name
+from gradflow.record.operation_kinds import DECISIONS, EXITS, SELECTING, is_inplace_name
+from gradflow.recording import Recording
 
 __all__ = ["Rewards", "is_product"]
 
@@ -29,9 +29,9 @@ class Rewards:
         The draw, and what is computed of it in torch.
     """
 
-    def __init__(self, trace: Trace, drawn: Iterable[int]) -> None:
+    def __init__(self, recording: Recording, drawn: Iterable[int]) -> None:
         self.computed = set(drawn)
-        self._trace = trace
+        self._trace = recording
         self._has_left = False
         self._known: set[int] = set()
         self._came_back: set[int] = set()
@@ -60,13 +60,13 @@ class Rewards:
 
     def follow(self, row: int) -> None:
         """Go on from what a row reads to what it makes."""
-        trace = self._trace
-        inputs, outputs = value_inputs(trace, row), trace.outputs_of(row)
+        recording = self._trace
+        inputs, outputs = value_inputs(recording, row), recording.outputs_of(row)
         if any(value in self._given for value in inputs):
             self._given.update(outputs)
         if any(value in self.computed for value in inputs):
             self.computed.update(outputs)
-            self._has_left = self._has_left or trace.name_of(row) in _LEAVING
+            self._has_left = self._has_left or recording.name_of(row) in _LEAVING
         elif self._may_come_back(row, inputs):
             self._came_back.update(outputs)
 

@@ -18,7 +18,7 @@ from gradflow.graph.chance.origins import Origin, origin_of
 from gradflow.graph.chance.rewards import Rewards, is_product
 from gradflow.graph.dependence import value_inputs
 from gradflow.graph.operation_family import join_family
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["Likelihood", "is_estimated", "likelihood_of", "only_weighs"]
 
@@ -41,27 +41,29 @@ class Likelihood:
     weights: frozenset[int] = frozenset()
 
 
-def likelihood_of(trace: Trace, draw: Draw) -> Likelihood | None:
+def likelihood_of(recording: Recording, draw: Draw) -> Likelihood | None:
     """Where a draw meets the values that it was drawn with; ``None`` where it does not."""
-    origin = functools.cache(functools.partial(origin_of, trace))
+    origin = functools.cache(functools.partial(origin_of, recording))
     origins = [origin(value) for value in draw.given]
     drawn = [origin(value) for value in draw.values]
-    rewards = Rewards(trace, draw.values)
+    rewards = Rewards(recording, draw.values)
     after = rewards.computed
     likely: set[int] = set()
     held: set[int] = set()
     weights: set[int] = set()
     is_weighed = is_weighed_by_given = False
-    drawn_count = min(math.prod(trace.values.shape[value]) for value in draw.values)
-    columns, requires_grad = trace.operations, trace.values.requires_grad
-    for row in range(len(trace)):
+    drawn_count = min(math.prod(recording.values.shape[value]) for value in draw.values)
+    columns, requires_grad = recording.operations, recording.values.requires_grad
+    for row in range(len(recording)):
         rewards.meet(row)
-        inputs = value_inputs(trace, row)
+        inputs = value_inputs(recording, row)
         of_draw = [value for value in inputs if value in after]
         of_terms = [value for value in inputs if value in likely]
-        recorded = [value for value in trace.outputs_of(row) if requires_grad[value]] if not columns.mode[row] else []
+        recorded = (
+            [value for value in recording.outputs_of(row) if requires_grad[value]] if not columns.mode[row] else []
+        )
         if of_terms:
-            name = trace.name_of(row)
+            name = recording.name_of(row)
             others = [
                 value
                 for value in inputs
@@ -76,16 +78,16 @@ def likelihood_of(trace: Trace, draw: Draw) -> Likelihood | None:
             # a layer that it goes through makes another value of it
             if join_family(name) in ("add", "cat") or not any(requires_grad[value] for value in others):
                 likely.update(recorded)
-        elif any(math.prod(trace.values.shape[value]) >= drawn_count for value in of_draw):
+        elif any(math.prod(recording.values.shape[value]) >= drawn_count for value in of_draw):
             met = [value for value in inputs if value not in after and (requires_grad[value] or not recorded)]
             if any(_is_one_of(origin(value), origins) for value in met):
                 # a likelihood in one operation may be given its weight as well
                 besides = [value for value in of_draw if not _is_one_of(origin(value), drawn)]
                 if recorded and len(besides) < len(of_draw):
                     weights.update(besides)
-                (likely if recorded else held).update(recorded or trace.outputs_of(row))
+                (likely if recorded else held).update(recorded or recording.outputs_of(row))
         if not recorded and (of_terms or any(value in held for value in inputs)):
-            held.update(trace.outputs_of(row))
+            held.update(recording.outputs_of(row))
         rewards.follow(row)
     if not likely:
         return None
@@ -98,7 +100,7 @@ def likelihood_of(trace: Trace, draw: Draw) -> Likelihood | None:
     )
 
 
-def is_estimated(trace: Trace, draw: Draw, likelihood: Likelihood, reaches: Sequence[int]) -> bool:
+def is_estimated(recording: Recording, draw: Draw, likelihood: Likelihood, reaches: Sequence[int]) -> bool:
     """Whether what a draw would do to the score is estimated by its likelihood.
 
     What the run was given can be a reward only of a draw that has no other part in the score: whatever else comes of
@@ -108,35 +110,35 @@ def is_estimated(trace: Trace, draw: Draw, likelihood: Likelihood, reaches: Sequ
         return likelihood.is_weighed
     likely = likelihood.values
     plain = set(draw.values)
-    for row in range(len(trace)):
-        if plain.isdisjoint(inputs := value_inputs(trace, row)):
+    for row in range(len(recording)):
+        if plain.isdisjoint(inputs := value_inputs(recording, row)):
             continue
-        outputs = [value for value in trace.outputs_of(row) if reaches[value]]
-        if not any(trace.values.requires_grad[value] for value in outputs):
+        outputs = [value for value in recording.outputs_of(row) if reaches[value]]
+        if not any(recording.values.requires_grad[value] for value in outputs):
             plain.update(outputs)
         elif likely.isdisjoint(inputs):
             if likely.isdisjoint(outputs):
                 return False
         elif not plain.intersection(inputs) <= likelihood.held:
             return False
-    return trace.score not in plain
+    return recording.score not in plain
 
 
-def only_weighs(trace: Trace, begin: Iterable[int], likelihood: Likelihood, reaches: Sequence[int]) -> bool:
+def only_weighs(recording: Recording, begin: Iterable[int], likelihood: Likelihood, reaches: Sequence[int]) -> bool:
     """Whether what is computed of the values ``begin`` comes into the graph only where it meets a likelihood."""
     plain = set(begin)
     has_met = False
-    for row in range(len(trace)):
-        if plain.isdisjoint(inputs := value_inputs(trace, row)):
+    for row in range(len(recording)):
+        if plain.isdisjoint(inputs := value_inputs(recording, row)):
             continue
-        outputs = [value for value in trace.outputs_of(row) if reaches[value]]
-        if any(trace.values.requires_grad[value] for value in outputs):
+        outputs = [value for value in recording.outputs_of(row) if reaches[value]]
+        if any(recording.values.requires_grad[value] for value in outputs):
             if likelihood.values.isdisjoint(inputs) and not plain.intersection(inputs) <= likelihood.weights:
                 return False
             has_met = True
         else:
             plain.update(outputs)
-    return has_met and trace.score not in plain
+    return has_met and recording.score not in plain
 
 
 def _is_one_of(origin: Origin, origins: Iterable[Origin]) -> bool:

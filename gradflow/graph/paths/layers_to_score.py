@@ -10,27 +10,27 @@ from collections.abc import Mapping
 
 from gradflow.graph.dependence import value_inputs
 from gradflow.graph.ways_to_score import WaysToScore
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["layers_to_score"]
 
 
-def layers_to_score(trace: Trace, ways: WaysToScore, used_at: Mapping[str, int]) -> dict[str, int]:
+def layers_to_score(recording: Recording, ways: WaysToScore, used_at: Mapping[str, int]) -> dict[str, int]:
     """For each weight the number of other layers on the longest path from the operation that uses it to the score.
 
     ``used_at`` has the operation at which each weight meets the data; these are the layers that are counted.
     """
     layers = frozenset(used_at.values())
-    behind_value = [0] * len(trace.values.producer)
+    behind_value = [0] * len(recording.values.producer)
     behind_row: dict[int, int] = {}
-    for row in range(len(trace) - 1, -1, -1):
-        on_the_way = [value for value in trace.outputs_of(row) if ways.obstacles[value] == ()]
+    for row in range(len(recording) - 1, -1, -1):
+        on_the_way = [value for value in recording.outputs_of(row) if ways.obstacles[value] == ()]
         if not on_the_way:
             continue
         behind = max(behind_value[value] for value in on_the_way)
         if row in layers:
             behind_row[row] = behind
             behind += 1
-        for value in value_inputs(trace, row):
+        for value in value_inputs(recording, row):
             behind_value[value] = max(behind_value[value], behind)
     return {name: behind_row[row] for name, row in used_at.items() if row in behind_row}

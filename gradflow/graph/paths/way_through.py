@@ -7,23 +7,23 @@ from collections.abc import Callable, Collection, Iterable
 
 from gradflow.graph.cut_group import Bridge, CutGroup
 from gradflow.graph.dependence import Dependence, inputs_behind, value_inputs
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["way_from", "way_through"]
 
 
 def way_through(
-    trace: Trace, dependence: Dependence, group: CutGroup, bridges: Iterable[Bridge] = ()
+    recording: Recording, dependence: Dependence, group: CutGroup, bridges: Iterable[Bridge] = ()
 ) -> tuple[int, ...]:
     """The values from the target to the score along the shortest way on which ``group`` cuts.
 
     Before the cut the way keeps to values that carry the gradient, and behind it to those that the score uses. The
     cheapest way where there is none through the cut: what made the score there was not recorded.
     """
-    back = _Back(trace, bridges)
+    back = _Back(recording, bridges)
     sources = set(dependence.way[:1])
-    cut = set(trace.outputs_of(group.operation))
-    behind = back.walk(trace.score, cut, lambda value: bool(dependence.depends[value]))
+    cut = set(recording.outputs_of(group.operation))
+    behind = back.walk(recording.score, cut, lambda value: bool(dependence.depends[value]))
     before = back.walk(group.value, sources, lambda value: bool(dependence.carries[value])) or back.walk(
         group.value, sources, lambda value: bool(dependence.depends[value])
     )
@@ -31,17 +31,17 @@ def way_through(
 
 
 def way_from(
-    trace: Trace, dependence: Dependence, starts: Collection[int], bridges: Iterable[Bridge] = ()
+    recording: Recording, dependence: Dependence, starts: Collection[int], bridges: Iterable[Bridge] = ()
 ) -> tuple[int, ...]:
     """The values from the nearest of ``starts`` to the score, along what the score uses; empty where none is used."""
-    return _Back(trace, bridges).walk(trace.score, starts, lambda value: bool(dependence.depends[value]))
+    return _Back(recording, bridges).walk(recording.score, starts, lambda value: bool(dependence.depends[value]))
 
 
 class _Back:
     """Steps against the flow of the data, over bridges too."""
 
-    def __init__(self, trace: Trace, bridges: Iterable[Bridge]) -> None:
-        self._trace = trace
+    def __init__(self, recording: Recording, bridges: Iterable[Bridge]) -> None:
+        self._trace = recording
         self._left_at = {bridge.enter: bridge.leave for bridge in bridges}
 
     def walk(self, start: int, goals: Collection[int], is_open: Callable[[int], bool]) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gradflow.graph.dependence import value_inputs
 from gradflow.graph.operation_family import is_identity, is_weight_free, join_family
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["ResidualBranch", "meetings_with_data", "residual_branches"]
 
@@ -39,30 +39,30 @@ class ResidualBranch:
     members: frozenset[int]
 
 
-def residual_branches(trace: Trace) -> tuple[ResidualBranch, ...]:
+def residual_branches(recording: Recording) -> tuple[ResidualBranch, ...]:
     """Every branch beside a skip connection, in the order in which they are joined."""
-    data = _from_data(trace)
+    data = _from_data(recording)
     found = []
-    for row in range(len(trace)):
-        if join_family(trace.name_of(row)) != "add":
+    for row in range(len(recording)):
+        if join_family(recording.name_of(row)) != "add":
             continue
-        parts = [value for value in dict.fromkeys(value_inputs(trace, row)) if data[value]]
+        parts = [value for value in dict.fromkeys(value_inputs(recording, row)) if data[value]]
         if len(parts) == 2:
             for branch, skip in (parts, parts[::-1]):
-                one = _beside(trace, data, row, branch, _without_views(trace, data, skip))
+                one = _beside(recording, data, row, branch, _without_views(recording, data, skip))
                 if one is not None:
                     found.append(one)
     return tuple(found)
 
 
-def meetings_with_data(trace: Trace) -> dict[str, int]:
+def meetings_with_data(recording: Recording) -> dict[str, int]:
     """For each parameter the first operation at which it, or what was made of it alone, is used together with data."""
-    data = _from_data(trace)
-    made_of = {value: {name} for value, (role, name) in trace.leaf_names.items() if role == "parameter"}
+    data = _from_data(recording)
+    made_of = {value: {name} for value, (role, name) in recording.leaf_names.items() if role == "parameter"}
     found: dict[str, int] = {}
-    for row in range(len(trace)):
-        names = {name for value in value_inputs(trace, row) for name in made_of.get(value, ())}
-        outputs = trace.outputs_of(row)
+    for row in range(len(recording)):
+        names = {name for value in value_inputs(recording, row) for name in made_of.get(value, ())}
+        outputs = recording.outputs_of(row)
         if any(data[value] for value in outputs):
             for name in names:
                 found.setdefault(name, row)
@@ -72,69 +72,69 @@ def meetings_with_data(trace: Trace) -> dict[str, int]:
     return found
 
 
-def _from_data(trace: Trace) -> bytearray:
+def _from_data(recording: Recording) -> bytearray:
     """For each value whether it was computed from what the model was given."""
-    data = bytearray(len(trace.values.producer))
-    for value, (role, _) in trace.leaf_names.items():
+    data = bytearray(len(recording.values.producer))
+    for value, (role, _) in recording.leaf_names.items():
         data[value] = role == "input"
-    for row in range(len(trace)):
-        if any(data[value] for value in value_inputs(trace, row)):
-            for value in trace.outputs_of(row):
+    for row in range(len(recording)):
+        if any(data[value] for value in value_inputs(recording, row)):
+            for value in recording.outputs_of(row):
                 data[value] = 1
     return data
 
 
-def _data_inputs(trace: Trace, data: bytearray, row: int) -> Sequence[int]:
-    return [value for value in value_inputs(trace, row) if data[value]]
+def _data_inputs(recording: Recording, data: bytearray, row: int) -> Sequence[int]:
+    return [value for value in value_inputs(recording, row) if data[value]]
 
 
-def _without_views(trace: Trace, data: bytearray, value: int) -> int:
+def _without_views(recording: Recording, data: bytearray, value: int) -> int:
     """What a value was before its entries were only put into another order."""
-    producer = trace.values.producer[value]
-    while producer >= 0 and is_identity(trace.name_of(producer)):
-        inputs = _data_inputs(trace, data, producer)
+    producer = recording.values.producer[value]
+    while producer >= 0 and is_identity(recording.name_of(producer)):
+        inputs = _data_inputs(recording, data, producer)
         if len(inputs) != 1:
             break
         value = inputs[0]
-        producer = trace.values.producer[value]
+        producer = recording.values.producer[value]
     return value
 
 
-def _beside(trace: Trace, data: bytearray, merge: int, branch: int, skip: int) -> ResidualBranch | None:
-    first = trace.values.producer[skip] + 1
+def _beside(recording: Recording, data: bytearray, merge: int, branch: int, skip: int) -> ResidualBranch | None:
+    first = recording.values.producer[skip] + 1
     depends = {skip}
     for row in range(first, merge):
-        if not depends.isdisjoint(value_inputs(trace, row)):
-            depends.update(trace.outputs_of(row))
+        if not depends.isdisjoint(value_inputs(recording, row)):
+            depends.update(recording.outputs_of(row))
     if branch == skip or branch not in depends:
         return None
-    end = _last_layer(trace, data, branch, depends)
+    end = _last_layer(recording, data, branch, depends)
     if end < 0:
         return None
-    members = frozenset(_rows_behind(trace, end, depends, skip))
-    inputs = _data_inputs(trace, data, end)
-    before = trace.values.producer[inputs[0]] if len(inputs) == 1 else -1
+    members = frozenset(_rows_behind(recording, end, depends, skip))
+    inputs = _data_inputs(recording, data, end)
+    before = recording.values.producer[inputs[0]] if len(inputs) == 1 else -1
     return ResidualBranch(merge=merge, end=end, before=before if before in members else -1, members=members)
 
 
-def _last_layer(trace: Trace, data: bytearray, value: int, depends: set[int]) -> int:
+def _last_layer(recording: Recording, data: bytearray, value: int, depends: set[int]) -> int:
     while True:
-        row = trace.values.producer[value]
+        row = recording.values.producer[value]
         if row < 0 or value not in depends:
             return -1
-        inputs = _data_inputs(trace, data, row)
-        if len(inputs) != 1 or not is_weight_free(trace.name_of(row)):
+        inputs = _data_inputs(recording, data, row)
+        if len(inputs) != 1 or not is_weight_free(recording.name_of(row)):
             return row
         value = inputs[0]
 
 
-def _rows_behind(trace: Trace, end: int, depends: set[int], skip: int) -> Iterator[int]:
+def _rows_behind(recording: Recording, end: int, depends: set[int], skip: int) -> Iterator[int]:
     waiting, seen = [end], {end}
     while waiting:
         row = waiting.pop()
         yield row
-        for value in value_inputs(trace, row):
-            before = trace.values.producer[value]
+        for value in value_inputs(recording, row):
+            before = recording.values.producer[value]
             if value != skip and value in depends and before >= 0 and before not in seen:
                 seen.add(before)
                 waiting.append(before)

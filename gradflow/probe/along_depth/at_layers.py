@@ -44,10 +44,10 @@ def at_layers(laboratory: Laboratory, weights: Mapping[str, torch.Tensor]) -> tu
     arrives: dict[int, float] = {}
     for flow in flows:  # of the nodes of one operation, the first to run backward gets the gradient of its result
         arrives.setdefault(flow.operation, flow.incoming)
-    trace = run.trace
-    used_at = {name: row for name, row in meetings_with_data(trace).items() if name in weights}
+    recording = run.recording
+    used_at = {name: row for name, row in meetings_with_data(recording).items() if name in weights}
     factors: dict[str, float] = {}
-    for branch in residual_branches(trace):
+    for branch in residual_branches(recording):
         for name, row in used_at.items():
             # weights behind the last layer are scaled by its weights, too: they may start small as well
             last = branch.end if row == branch.end or branch.before < 0 else branch.before

@@ -21,8 +21,8 @@ from gradflow.probe.along_depth.at_layers import at_layers
 from gradflow.probe.along_depth.evidence import AlongDepth, is_unusual
 from gradflow.probe.evidence import Measured
 from gradflow.probe.laboratory import Laboratory
+from gradflow.recording import Recording
 from gradflow.spelled import Spelled
-from gradflow.trace.data import Trace
 
 __all__ = ["measure_along_depth"]
 
@@ -32,14 +32,14 @@ FEWEST_DEPTHS = 6
 
 def measure_along_depth(
     laboratory: Laboratory,
-    trace: Trace,
+    recording: Recording,
     ways: WaysToScore,
     measured: Mapping[str, Measured],
     weights: Mapping[str, torch.Tensor],
 ) -> AlongDepth | None:
     """What came of the ``weights`` that got a gradient; ``None`` where there is too little depth."""
-    used_at = _used_at(trace, ways, weights)
-    depths = layers_to_score(trace, ways, used_at)
+    used_at = _used_at(recording, ways, weights)
+    depths = layers_to_score(recording, ways, used_at)
     sizes = {
         name: one.l2_norm / one.entry_count**0.5
         for name, one in measured.items()
@@ -108,15 +108,15 @@ def _ends(sizes: Sequence[float]) -> tuple[float, float]:
     return statistics.median(sizes[:quarter]), statistics.median(sizes[-quarter:])
 
 
-def _used_at(trace: Trace, ways: WaysToScore, weights: Mapping[str, torch.Tensor]) -> dict[str, int]:
+def _used_at(recording: Recording, ways: WaysToScore, weights: Mapping[str, torch.Tensor]) -> dict[str, int]:
     """Where weights of two or more dimensions meet the data; without embeddings."""
-    meetings = meetings_with_data(trace)
+    meetings = meetings_with_data(recording)
     found = {}
     for name in weights:
-        value = trace.layer_values[name][0]
+        value = recording.layer_values[name][0]
         first_read = ways.first_read[value]
-        is_matrix = len(trace.values.shape[value]) > 1
-        if is_matrix and first_read >= 0 and "embedding" not in trace.name_of(first_read):
+        is_matrix = len(recording.values.shape[value]) > 1
+        if is_matrix and first_read >= 0 and "embedding" not in recording.name_of(first_read):
             found[name] = meetings.get(name, first_read)
     return found
 

@@ -14,14 +14,14 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.partial_losses import NEGLIGIBLE_LOSS, relative_change
 from gradflow.probe.repair_plans import joined, plan_of
 from gradflow.probe.repairing import RepairPlan
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["names_before", "those_that_change"]
 
 Gradient = tuple[torch.Tensor | None, ...]
 
 
-def names_before(trace: Trace, ways: WaysToScore, loss: PartialLoss, names: Sequence[str]) -> tuple[str, ...]:
+def names_before(recording: Recording, ways: WaysToScore, loss: PartialLoss, names: Sequence[str]) -> tuple[str, ...]:
     """The parameters that anything was made from which the cut keeps from the score.
 
     What came back from outside torch was made of what left it, though the record of the cut does not say so: what is
@@ -31,18 +31,18 @@ def names_before(trace: Trace, ways: WaysToScore, loss: PartialLoss, names: Sequ
     rows = [
         row
         for group in (loss.group, *earlier)
-        for row in rows_of(trace, group)
+        for row in rows_of(recording, group)
         if group.leave >= 0
         or group.cause == RANDOM_DRAW
-        or any(ways.obstacles[value] is not None for value in trace.outputs_of(row))
+        or any(ways.obstacles[value] is not None for value in recording.outputs_of(row))
     ]
-    before = upstream_of(trace, *rows)
-    return tuple(name for name in names if before[trace.layer_values[name][0]])
+    before = upstream_of(recording, *rows)
+    return tuple(name for name in names if before[recording.layer_values[name][0]])
 
 
 def those_that_change(
     laboratory: Laboratory,
-    trace: Trace,
+    recording: Recording,
     losses: Sequence[PartialLoss],
     before: Sequence[Sequence[str]],
     given: Callable[[str], Gradient],
@@ -54,7 +54,7 @@ def those_that_change(
     one mended, but with all of them, is behind each that it comes before. Where gradflow cannot mend a cut, all that
     come before it are behind it.
     """
-    plans = [plan_of(trace, (loss.group, *loss.others)) for loss in losses]
+    plans = [plan_of(recording, (loss.group, *loss.others)) for loss in losses]
 
     def changed(plan: RepairPlan, names: Sequence[str]) -> frozenset[str]:
         mended = laboratory.repaired_gradients(plan, {name: parameters[name] for name in names}) if names else {}

@@ -16,7 +16,7 @@ from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.cancellation import may_have_cancelled
 from gradflow.probe.evidence import Measured
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["only_rounding_error"]
 
@@ -24,7 +24,9 @@ _FAINT = 1e-4
 """Share of the largest entry of all gradients below which another may be no more than the rounding error of sums."""
 
 
-def only_rounding_error(laboratory: Laboratory, trace: Trace, measured: Mapping[str, Measured]) -> frozenset[str]:
+def only_rounding_error(
+    laboratory: Laboratory, recording: Recording, measured: Mapping[str, Measured]
+) -> frozenset[str]:
     """Those of the parameters whose gradient all but vanishes in float64, and that learn nothing because of it.
 
     A bias may stand where it makes no difference, as before a batch norm and in the keys of an attention: it is left
@@ -36,18 +38,18 @@ def only_rounding_error(laboratory: Laboratory, trace: Trace, measured: Mapping[
     sizes = {name: one.max_abs or 0.0 for name, one in measured.items() if one.arrived and one.is_finite}
     limit = max(SUSPICIOUSLY_SMALL, _FAINT * max(sizes.values(), default=0.0))
     sizes = {name: size for name, size in sizes.items() if size}
-    faint = _that_count(trace, [name for name, size in sizes.items() if size < limit], sizes)
+    faint = _that_count(recording, [name for name, size in sizes.items() if size < limit], sizes)
     if not faint or not _may_have_cancelled(laboratory, faint):
         return frozenset()
     found = rounding_errors(laboratory, {name: sizes[name] for name in faint})
-    return frozenset(_that_count(trace, list(found), sizes))
+    return frozenset(_that_count(recording, list(found), sizes))
 
 
-def _that_count(trace: Trace, names: list[str], everything: Collection[str]) -> list[str]:
+def _that_count(recording: Recording, names: list[str], everything: Collection[str]) -> list[str]:
     """Without the biases of modules that have a factor among the others, where there are others."""
     if len(names) == len(everything):
         return names
-    factors = {name for name in names if not is_only_added(trace, trace.layer_values[name][0])}
+    factors = {name for name in names if not is_only_added(recording, recording.layer_values[name][0])}
     modules = {name.rpartition(".")[0] for name in factors}
     return [name for name in names if name.rpartition(".")[0] in modules]
 

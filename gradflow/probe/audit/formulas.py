@@ -11,15 +11,15 @@ from gradflow.probe.evidence import Evidence
 from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.data import Trace
-from gradflow.trace.run import Run
+from gradflow.record.run import Run
+from gradflow.recording import Recording
 
 __all__ = ["FormulaCause", "examine_formulas"]
 
 _MOST_LOOKED_INTO = 16
 
 _Place = tuple[str, int]
-"""A Function by its name in the trace, and the position of one of its arguments."""
+"""A Function by its name in the recording, and the position of one of its arguments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +38,13 @@ def examine_formulas(
     Of the parameters ``arrived``, which do get a gradient, the one nearest to each Function is looked into. The
     laboratory's ``parameters`` are afterwards only those.
     """
-    trace = run.trace
-    behind = _behind_functions(trace, run.functions, arrived)
+    recording = run.recording
+    behind = _behind_functions(recording, run.functions, arrived)
     undetermined: list[str] = []
     found: dict[_Place, FormulaCause] = {}
     places: dict[str, list[_Place]] = {}
     for place, members in behind.items():
-        nearest = max(members, key=lambda name: ways.first_read[trace.layer_values[name][0]])
+        nearest = max(members, key=lambda name: ways.first_read[recording.layer_values[name][0]])
         places.setdefault(nearest, []).append(place)
     # a repaired run need not hold the gradients of all parameters
     laboratory.parameters = {name: laboratory.parameters[name] for name in list(places)[:_MOST_LOOKED_INTO]}
@@ -52,7 +52,7 @@ def examine_formulas(
         evidence = examine(laboratory, run, gradients[name], name)
         undetermined += evidence.undetermined
         for place in places[name]:
-            here = tuple(one for one in evidence.formulas if (trace.name_of(one.operation), one.argument) == place)
+            here = tuple(one for one in evidence.formulas if (recording.name_of(one.operation), one.argument) == place)
             if here:
                 found[place] = FormulaCause(members=behind[place], evidence=replace(evidence, formulas=here))
     for name in list(places)[_MOST_LOOKED_INTO:]:
@@ -61,22 +61,24 @@ def examine_formulas(
 
 
 def _behind_functions(
-    trace: Trace, functions: Mapping[str, type], arrived: Sequence[str]
+    recording: Recording, functions: Mapping[str, type], arrived: Sequence[str]
 ) -> dict[_Place, tuple[str, ...]]:
     """For each argument of each custom Function the parameters that it is made from, where there are any."""
     custom = {name for name, cls in functions.items() if is_custom(cls)}
-    columns = trace.operations
+    columns = recording.operations
     values: dict[_Place, set[int]] = {}
-    for row in range(len(trace)) if custom else ():
-        if trace.name_of(row) in custom:
+    for row in range(len(recording)) if custom else ():
+        if recording.name_of(row) in custom:
             for slot in range(columns.input_start[row], columns.input_start[row + 1]):
-                place = trace.name_of(row), columns.argument[slot]
+                place = recording.name_of(row), columns.argument[slot]
                 values.setdefault(place, set()).add(columns.inputs[slot])
     found = {}
     for place, read in values.items():
-        before = upstream_of(trace, *{trace.values.producer[value] for value in read} - {-1})
+        before = upstream_of(recording, *{recording.values.producer[value] for value in read} - {-1})
         members = tuple(
-            name for name in arrived if before[trace.layer_values[name][0]] or trace.layer_values[name][0] in read
+            name
+            for name in arrived
+            if before[recording.layer_values[name][0]] or recording.layer_values[name][0] in read
         )
         if members:
             found[place] = members

@@ -20,8 +20,8 @@ from gradflow.probe.losses.partial_causes import takes_a_part
 from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.partial_losses import any_is_alive
 from gradflow.probe.returned_values import find_returned_values, follow_returned, number_exits
-from gradflow.trace.data import Trace
-from gradflow.trace.run import Run
+from gradflow.record.run import Run
+from gradflow.recording import Recording
 
 __all__ = ["IncompleteCause", "examine_incomplete"]
 
@@ -46,13 +46,13 @@ def examine_incomplete(
     gradient a cut takes a part of, one more run measures. What leaves torch is followed once for all of them. The
     laboratory's ``parameters`` are afterwards only those that were looked into.
     """
-    trace = run.trace
-    values = [trace.layer_values[name][0] for name in arrived]
-    recorded = analyse(trace, values)
-    exits = number_exits(trace, recorded)
+    recording = run.recording
+    values = [recording.layer_values[name][0] for name in arrived]
+    recorded = analyse(recording, values)
+    exits = number_exits(recording, recorded)
     returned = find_returned_values(laboratory, exits)
-    followed = follow_returned(trace, values, recorded, exits, returned)
-    subjects = _subjects(trace, ways, arrived, followed.dependence)
+    followed = follow_returned(recording, values, recorded, exits, returned)
+    subjects = _subjects(recording, ways, arrived, followed.dependence)
     looked_at, left_out = subjects[:MOST_SUBJECTS], subjects[MOST_SUBJECTS:]
     undetermined = list(followed.undetermined)
     if left_out:
@@ -68,14 +68,16 @@ def examine_incomplete(
         evidence = examine(laboratory, run, gradients[name], name, returned=returned)
         undetermined += evidence.undetermined
         for loss in evidence.partial:
-            found.setdefault(place_of(trace, loss.group), (name, replace(evidence, partial=(loss,))))
+            found.setdefault(place_of(recording, loss.group), (name, replace(evidence, partial=(loss,))))
     if arrived and not (found or undetermined):
         laboratory.parameters = everything
-        undetermined += unseen_ways(laboratory, trace, followed.dependence, arrived, "a parameter", followed.entered)
+        undetermined += unseen_ways(
+            laboratory, recording, followed.dependence, arrived, "a parameter", followed.entered
+        )
     causes = [IncompleteCause(members=(name,), evidence=evidence) for name, evidence in found.values()]
     harmful = [cause for cause in causes if harmful_losses(cause.evidence)]
     losses = [cause.evidence.partial[0] for cause in harmful]
-    before = [names_before(trace, ways, loss, arrived) for loss in losses]
+    before = [names_before(recording, ways, loss, arrived) for loss in losses]
     # what gets zeros alone through a recorded draw is told as that
     before = [
         tuple(name for name in names if any_is_alive(gradients[name].by_target[name]))
@@ -84,7 +86,7 @@ def examine_incomplete(
         for loss, names in zip(losses, before, strict=True)
     ]
     changing = those_that_change(
-        laboratory, trace, losses, before, lambda name: gradients[name].by_target[name], everything
+        laboratory, recording, losses, before, lambda name: gradients[name].by_target[name], everything
     )
     members = {id(cause): names for cause, names in zip(harmful, changing, strict=True)}
     return tuple(
@@ -96,20 +98,20 @@ def _in_order(names: Sequence[str], some: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in some)
 
 
-def _subjects(trace: Trace, ways: WaysToScore, arrived: Sequence[str], dependence: Dependence) -> list[str]:
+def _subjects(recording: Recording, ways: WaysToScore, arrived: Sequence[str], dependence: Dependence) -> list[str]:
     """For each cut the parameter before it that is read first and the one that is read last.
 
     The one has nearly the whole network between itself and the loss, the other is the nearest to the cut: what goes
     through the cut may be nothing to the one and much to the other. ``dependence`` is of all that ``arrived``.
     """
-    value_of = {name: trace.layer_values[name][0] for name in arrived}
+    value_of = {name: recording.layer_values[name][0] for name in arrived}
     in_order = sorted(arrived, key=lambda name: ways.first_read[value_of[name]])
     # what comes back from outside torch was made of what left it, and the record does not say so
-    leaving = (cut.leave for way in dependence.sides for cut in way if cut.leave >= 0 and takes_a_part(trace, cut))
-    cutting = (cut.operation for cut in dependence.cuts if cut.leave < 0 and takes_a_part(trace, cut))
+    leaving = (cut.leave for way in dependence.sides for cut in way if cut.leave >= 0 and takes_a_part(recording, cut))
+    cutting = (cut.operation for cut in dependence.cuts if cut.leave < 0 and takes_a_part(recording, cut))
     found: dict[str, None] = {}
-    for operation in dict.fromkeys((*cutting, *leaving, *rows_of_smooth_draws(trace, dependence))):
-        before = upstream_of(trace, operation)
+    for operation in dict.fromkeys((*cutting, *leaving, *rows_of_smooth_draws(recording, dependence))):
+        before = upstream_of(recording, operation)
         members = [name for name in in_order if before[value_of[name]]]
         found.update(dict.fromkeys((*members[:1], *members[-1:])))
     return sorted(found, key=in_order.index)

@@ -14,8 +14,8 @@ from gradflow.graph.additive import is_only_added
 from gradflow.probe.differential import score_of
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.same_way import why_not_again
-from gradflow.trace.data import Trace
-from gradflow.trace.moving import CannotMoveError
+from gradflow.record.moving import CannotMoveError
+from gradflow.recording import Recording
 
 __all__ = ["are_without_effect"]
 
@@ -26,12 +26,14 @@ _ROUNDING = 1e-5
 """Relative change of a loss up to which only rounding may tell it from the same."""
 
 
-def are_without_effect(laboratory: Laboratory, trace: Trace, members: Sequence[str], factors: Sequence[str]) -> bool:
+def are_without_effect(
+    laboratory: Laboratory, recording: Recording, members: Sequence[str], factors: Sequence[str]
+) -> bool:
     """Whether the loss stays the same when all ``members`` are moved far; ``factors`` are moved off zero before.
 
     A few forward passes, and none where one of the members is not only added.
     """
-    if not all(is_only_added(trace, trace.layer_values[name][0]) for name in members):
+    if not all(is_only_added(recording, recording.layer_values[name][0]) for name in members):
         return False
     base = _score(laboratory, factors, ()) if factors else laboratory.first_score
     if base is None:
@@ -49,7 +51,11 @@ def _score(laboratory: Laboratory, factors: Sequence[str], members: Sequence[str
         None,
         lambda name, call, tensor: _moved(tensor, _FACTOR_STEP, 0) if name in factors else _moved(tensor, _STEP, seed),
     )
-    if run.unmoved or run.failure is not None or any(why_not_again(laboratory, name, run.trace) for name in members):
+    if (
+        run.unmoved
+        or run.failure is not None
+        or any(why_not_again(laboratory, name, run.recording) for name in members)
+    ):
         return None
     return score_of(run)
 

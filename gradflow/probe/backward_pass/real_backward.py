@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from gradflow.trace.conduct.whose_error import run_theirs
-from gradflow.trace.run import Run
+from gradflow.record.conduct.whose_error import run_theirs
+from gradflow.record.run import Run
 
 __all__ = ["gradients_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradflow.probe.comparing.checksums import Checksums
-from gradflow.trace.run import Run
+from gradflow.record.run import Run
 
 __all__ = ["Checksummed"]
 

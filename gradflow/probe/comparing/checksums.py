@@ -9,11 +9,11 @@ from typing import Any
 import numpy
 import torch
 
+from gradflow.record.nested import nested_tensors
+from gradflow.record.operation_kinds import BLANK
+from gradflow.record.seam.intervention import Call, Intervention
+from gradflow.record.tables import Tables
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.trace.nested import nested_tensors
-from gradflow.trace.operation_kinds import BLANK
-from gradflow.trace.seam.intervention import Call, Intervention
-from gradflow.trace.tables import Tables
 from gradflow.values import tensors_in
 
 __all__ = ["Checksums"]

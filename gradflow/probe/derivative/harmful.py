@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, PartialLoss
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["harmful_losses", "is_of_a_package"]
 
@@ -27,13 +27,13 @@ def harmful_losses(evidence: Evidence) -> tuple[PartialLoss, ...]:
             or loss.is_made_up_for
             or loss.stopped_again is not None
             or loss.estimates
-            or is_of_a_package(evidence.trace, loss.group.operation)
+            or is_of_a_package(evidence.recording, loss.group.operation)
         )
     ]
     return tuple(sorted(losses, key=lambda loss: -loss.relative_difference))
 
 
-def is_of_a_package(trace: Trace, operation: int) -> bool:
+def is_of_a_package(recording: Recording, operation: int) -> bool:
     """Whether an operation stands in an installed package, or runs unrecorded because torch itself has it so."""
-    span = trace.span_of(operation)
-    return operation in trace.library_operations or (span is not None and is_installed(span.path))
+    span = recording.span_of(operation)
+    return operation in recording.library_operations or (span is not None and is_installed(span.path))

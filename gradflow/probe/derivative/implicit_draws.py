@@ -9,23 +9,23 @@ score moves at one seed speaks neither for it nor against it.
 from __future__ import annotations
 
 from gradflow.graph.dependence import analyse
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["why_not_at_one_seed"]
 
 _DRAWN_BY_REJECTION = frozenset({"_standard_gamma", "_sample_dirichlet", "_Dirichlet.apply"})
 
 
-def why_not_at_one_seed(trace: Trace, target: str) -> str:
+def why_not_at_one_seed(recording: Recording, target: str) -> str:
     """Why moves of a target tell nothing of its gradient: it goes on through such a draw; empty where it does not."""
-    rows = [row for row in range(len(trace)) if trace.name_of(row) in _DRAWN_BY_REJECTION]
+    rows = [row for row in range(len(recording)) if recording.name_of(row) in _DRAWN_BY_REJECTION]
     if not rows:
         return ""
-    values = trace.layer_values.get(target) or tuple(
-        value for call in trace.calls_by_module.get(target, ()) for value in call.outputs
+    values = recording.layer_values.get(target) or tuple(
+        value for call in recording.calls_by_module.get(target, ()) for value in call.outputs
     )
-    found = analyse(trace, values)
-    if not any(found.carries[value] and found.reaches[value] for row in rows for value in trace.outputs_of(row)):
+    found = analyse(recording, values)
+    if not any(found.carries[value] and found.reaches[value] for row in rows for value in recording.outputs_of(row)):
         return ""
     return (
         "torch draws from gamma, beta and Dirichlet distributions by rejection: with the random numbers held fixed, a "

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import torch
 
-from gradflow.trace.moving import write
+from gradflow.record.moving import write
 
 __all__ = ["MadeAgain"]
 

@@ -9,7 +9,7 @@ from gradflow.graph.dependence import Dependence
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.directional import check_derivative
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["located", "modules_on_the_way"]
 
@@ -17,11 +17,11 @@ _MOST_HALVINGS = 5
 
 
 def located(
-    laboratory: Laboratory, trace: Trace, dependence: Dependence, target: str, check: DerivativeCheck
+    laboratory: Laboratory, recording: Recording, dependence: Dependence, target: str, check: DerivativeCheck
 ) -> DerivativeCheck:
     """The check of a target that differs, with what lies on both sides of the difference."""
     parameter = target if target in laboratory.parameters else ""
-    after, before, count = _locate(laboratory, modules_on_the_way(trace, dependence, parameter))
+    after, before, count = _locate(laboratory, modules_on_the_way(recording, dependence, parameter))
     return replace(check, after=after or target, before=before, forward_count=check.forward_count + count)
 
 
@@ -46,7 +46,7 @@ def _locate(laboratory: Laboratory, modules: Sequence[str]) -> tuple[str, str, i
     return after, modules[high] if high < len(modules) else "", laboratory.forward_count - before
 
 
-def modules_on_the_way(trace: Trace, dependence: Dependence, parameter: str = "") -> tuple[str, ...]:
+def modules_on_the_way(recording: Recording, dependence: Dependence, parameter: str = "") -> tuple[str, ...]:
     """Modules that run once and whose output lies on the way from the target to the score, in its order.
 
     Before them the module that holds the parameter which is the target, where nothing else reads it: however often
@@ -54,20 +54,20 @@ def modules_on_the_way(trace: Trace, dependence: Dependence, parameter: str = ""
     """
     position = {value: number for number, value in enumerate(dependence.way)}
     found: dict[int, str] = {}
-    for name, calls in trace.calls_by_module.items():
+    for name, calls in recording.calls_by_module.items():
         outputs = [position[value] for value in calls[0].outputs[:1] if value in position]
         if name and not name.startswith("(") and len(calls) == 1 and outputs and outputs[0] > 0:
             found.setdefault(outputs[0], name)
     modules = tuple(found[number] for number in sorted(found))
     holder = parameter.rpartition(".")[0]
-    if holder in modules or not holder or not _is_read_inside(trace, parameter, holder):
+    if holder in modules or not holder or not _is_read_inside(recording, parameter, holder):
         return modules
     return holder, *modules
 
 
-def _is_read_inside(trace: Trace, parameter: str, module: str) -> bool:
+def _is_read_inside(recording: Recording, parameter: str, module: str) -> bool:
     """Whether every operation that reads a parameter runs within a call of a module."""
-    ran = [range(call.first_operation, call.end_operation) for call in trace.calls_by_module.get(module, ())]
-    values = frozenset(trace.layer_values.get(parameter, ()))
-    readers = [row for row in range(len(trace)) if not values.isdisjoint(trace.inputs_of(row))]
+    ran = [range(call.first_operation, call.end_operation) for call in recording.calls_by_module.get(module, ())]
+    values = frozenset(recording.layer_values.get(parameter, ()))
+    readers = [row for row in range(len(recording)) if not values.isdisjoint(recording.inputs_of(row))]
     return bool(readers) and all(any(row in each for each in ran) for row in readers)

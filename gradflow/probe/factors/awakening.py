@@ -10,9 +10,9 @@ import torch
 from gradflow.graph.additive import is_only_added
 from gradflow.probe.gradient import differentiate, measure_each
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.data import Trace
-from gradflow.trace.moving import write
-from gradflow.trace.run import run_forward
+from gradflow.record.moving import write
+from gradflow.record.run import run_forward
+from gradflow.recording import Recording
 
 __all__ = ["awakened", "zero_factors"]
 
@@ -22,7 +22,9 @@ _ROUNDING = 1e-5
 """Share of the largest gradient below which one may be the rounding error of sums that cancel."""
 
 
-def zero_factors(parameters: Mapping[str, torch.Tensor], states: Mapping[str, str], trace: Trace) -> tuple[str, ...]:
+def zero_factors(
+    parameters: Mapping[str, torch.Tensor], states: Mapping[str, str], recording: Recording
+) -> tuple[str, ...]:
     """Parameters that are all zeros and get a gradient, so that the first step moves them; not those only added.
 
     What is only added, as a bias, multiplies nothing; moving it could wake a dead ReLU, which is another cause.
@@ -33,7 +35,7 @@ def zero_factors(parameters: Mapping[str, torch.Tensor], states: Mapping[str, st
         if states.get(name) == "gradient"
         and not tensor.is_meta
         and not bool(tensor.detach().any())
-        and not is_only_added(trace, trace.layer_values[name][0])
+        and not is_only_added(recording, recording.layer_values[name][0])
     )
 
 

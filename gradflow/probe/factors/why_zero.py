@@ -10,7 +10,7 @@ from gradflow.probe.evidence import NodeFlow, TakingHook
 from gradflow.probe.factors.zero_parameters import zero_starts
 from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["WhyZero", "why_zero"]
 
@@ -27,7 +27,7 @@ class WhyZero:
 
 def why_zero(
     laboratory: Laboratory,
-    trace: Trace,
+    recording: Recording,
     flows: Sequence[NodeFlow],
     target: str,
     index: Any,
@@ -39,13 +39,13 @@ def why_zero(
     """
     hooks = taking_hooks(laboratory, (target,)).get(target, ())
     if starts is None:
-        starts = () if hooks else zero_starts(laboratory, trace, flows, target, index)
+        starts = () if hooks else zero_starts(laboratory, recording, flows, target, index)
     # where the part that was asked for stays zero all the same, whether the rest of the target does
     is_part = index is not None and not (hooks or starts)
     return WhyZero(
         taking_hooks=hooks,
         zero_starts=starts,
-        starts_of_rest=zero_starts(laboratory, trace, flows, target) if is_part else (),
+        starts_of_rest=zero_starts(laboratory, recording, flows, target) if is_part else (),
         undetermined=tuple(
             f"on which line {one.shown} was registered, because that was before the check"
             for one in hooks

@@ -14,25 +14,28 @@ from gradflow.load.module_tree import named_parameters_in
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.factors.awakening import awakened
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["named_factors", "zero_starts"]
 
 _DEPTH = 16
 
 
-def named_factors(laboratory: Laboratory, trace: Trace, flows: Sequence[NodeFlow], target: str) -> tuple[NodeFlow, ...]:
+def named_factors(
+    laboratory: Laboratory, recording: Recording, flows: Sequence[NodeFlow], target: str
+) -> tuple[NodeFlow, ...]:
     """The flows, each end of which knows the parameter of zeros that its operation multiplies with, if one does."""
     if not any(flow.is_end for flow in flows):
         return tuple(flows)
     zeros = _all_zero(laboratory, target)
     return tuple(
-        replace(flow, zero_parameter=_read_at(trace, flow.operation, zeros)) if flow.is_end else flow for flow in flows
+        replace(flow, zero_parameter=_read_at(recording, flow.operation, zeros)) if flow.is_end else flow
+        for flow in flows
     )
 
 
 def zero_starts(
-    laboratory: Laboratory, trace: Trace, flows: Iterable[NodeFlow], target: str, index: Any = None
+    laboratory: Laboratory, recording: Recording, flows: Iterable[NodeFlow], target: str, index: Any = None
 ) -> tuple[str, ...]:
     """The parameters of zeros without which a gradient arrives: those at the ends first, and all if that is not enough.
 
@@ -44,7 +47,7 @@ def zero_starts(
     everything = {
         name: tensor
         for name, tensor in _all_zero(laboratory, target).items()
-        if name in at_ends or any(not is_only_added(trace, value) for value in _values_of(trace, name))
+        if name in at_ends or any(not is_only_added(recording, value) for value in _values_of(recording, name))
     }
     asked = {target: laboratory.parameters[target]} if target in laboratory.parameters else {}
     layers = (target,) if not asked else ()
@@ -64,29 +67,31 @@ def _all_zero(laboratory: Laboratory, target: str) -> Mapping[str, torch.Tensor]
     }
 
 
-def _values_of(trace: Trace, name: str) -> tuple[int, ...]:
-    return tuple(value for value, (role, whose) in trace.leaf_names.items() if role == "parameter" and whose == name)
+def _values_of(recording: Recording, name: str) -> tuple[int, ...]:
+    return tuple(
+        value for value, (role, whose) in recording.leaf_names.items() if role == "parameter" and whose == name
+    )
 
 
-def _read_at(trace: Trace, operation: int, zeros: Mapping[str, torch.Tensor]) -> str:
+def _read_at(recording: Recording, operation: int, zeros: Mapping[str, torch.Tensor]) -> str:
     """The parameter of zeros that an operation reads, itself or a view or cast of it, and does not only add."""
     if operation < 0 or not zeros:
         return ""
-    for offset, value in enumerate(trace.inputs_of(operation)):
-        name = _parameter_behind(trace, value)
-        if name in zeros and not is_only_added_at(trace, operation, offset):
+    for offset, value in enumerate(recording.inputs_of(operation)):
+        name = _parameter_behind(recording, value)
+        if name in zeros and not is_only_added_at(recording, operation, offset):
             return name
     return ""
 
 
-def _parameter_behind(trace: Trace, value: int) -> str:
+def _parameter_behind(recording: Recording, value: int) -> str:
     for _ in range(_DEPTH):
-        role, name = trace.leaf_names.get(value, ("", ""))
+        role, name = recording.leaf_names.get(value, ("", ""))
         if role == "parameter":
             return name
-        producer = trace.values.producer[value]
-        inputs = trace.inputs_of(producer) if producer >= 0 else ()
-        if not inputs or not is_identity(trace.name_of(producer)):
+        producer = recording.values.producer[value]
+        inputs = recording.inputs_of(producer) if producer >= 0 else ()
+        if not inputs or not is_identity(recording.name_of(producer)):
             return ""
         value = inputs[0]
     return ""

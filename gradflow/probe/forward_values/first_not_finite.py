@@ -18,16 +18,16 @@ from gradflow.probe.differential import score_of
 from gradflow.probe.facts.bad_number import BadNumber, BadScore
 from gradflow.probe.forward_values.replay import has_slope_of_its_own, takes_infinity
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.data import Trace
-from gradflow.trace.run import Run
-from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
-from gradflow.trace.tensor_facts import has_readable_numbers
+from gradflow.record.run import Run
+from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
+from gradflow.record.tensor_facts import has_readable_numbers
+from gradflow.recording import Recording
 from gradflow.values import tensors_in
 
 __all__ = ["bad_score", "made_before"]
 
 
-def made_before(laboratory: Laboratory, trace: Trace, reader: int) -> BadNumber | None:
+def made_before(laboratory: Laboratory, recording: Recording, reader: int) -> BadNumber | None:
     """What made the NaN, or the infinity, that ``reader`` was given.
 
     ``None`` where it was given neither, or one that was there before the run; and where ``reader`` would have no finite
@@ -35,9 +35,9 @@ def made_before(laboratory: Laboratory, trace: Trace, reader: int) -> BadNumber 
     """
     numbers = _Numbers(reader)
     run = laboratory.forward(seam=numbers)
-    if reader >= len(run.trace) or run.trace.name_of(reader) != trace.name_of(reader):
+    if reader >= len(run.recording) or run.recording.name_of(reader) != recording.name_of(reader):
         return None
-    search = _Search(run.trace, numbers)
+    search = _Search(run.recording, numbers)
     if reader in numbers.given_nan:
         return search.of_nan(reader)
     if reader not in numbers.given_infinity or numbers.has_own_slope is not False or reader in numbers.takes_infinity:
@@ -53,31 +53,31 @@ def bad_score(laboratory: Laboratory, run: Run) -> BadScore | None:
     kind: Literal["NaN", "infinity"] = "NaN" if math.isnan(value) else "infinity"
     numbers = _Numbers()
     again = laboratory.forward(seam=numbers)
-    trace = again.trace
-    row = trace.values.producer[trace.score] if trace.score >= 0 else -1
-    is_same = row >= 0 and len(trace) == len(run.trace) and trace.name_of(row) == run.trace.name_of(row)
+    recording = again.recording
+    row = recording.values.producer[recording.score] if recording.score >= 0 else -1
+    is_same = row >= 0 and len(recording) == len(run.recording) and recording.name_of(row) == run.recording.name_of(row)
     if not is_same or row not in (numbers.with_nan if kind == "NaN" else numbers.with_infinity):
         return BadScore(kind=kind)
-    search = _Search(trace, numbers)
+    search = _Search(recording, numbers)
     if kind == "NaN":
         made = search.of_nan(row, may_be_first=True)
-        is_own = made is not None and made.reads_infinity and _is_of_score(trace, made.operation)
-        is_own = is_own or (made is not None and made.kind == "infinity" and _is_of_score(trace, made.then))
+        is_own = made is not None and made.reads_infinity and _is_of_score(recording, made.operation)
+        is_own = is_own or (made is not None and made.kind == "infinity" and _is_of_score(recording, made.then))
     else:
         made, is_own = search.of_infinity(row, may_be_first=True), True
     return BadScore(kind=kind, made=made, is_own=is_own and laboratory.workload.objective.is_of_everything)
 
 
-def _is_of_score(trace: Trace, operation: int) -> bool:
+def _is_of_score(recording: Recording, operation: int) -> bool:
     """Whether an operation belongs to what makes the score of the model's output."""
-    return operation >= 0 and trace.operations.call[operation] < 0
+    return operation >= 0 and recording.operations.call[operation] < 0
 
 
 class _Search:
     """Goes back from an operation to those that made what it was given."""
 
-    def __init__(self, trace: Trace, numbers: _Numbers) -> None:
-        self._trace = trace
+    def __init__(self, recording: Recording, numbers: _Numbers) -> None:
+        self._trace = recording
         self._numbers = numbers
 
     def of_nan(self, reader: int, *, may_be_first: bool = False) -> BadNumber | None:
@@ -108,10 +108,10 @@ class _Search:
         return row not in self._numbers.told_infinity and any(flags[value] for value in self._trace.outputs_of(row))
 
     def _makers(self, reader: int, having: Collection[int], given: Collection[int], *, may_be_first: bool) -> list[int]:
-        trace = self._trace
+        recording = self._trace
         waiting, seen, found = [reader], {reader}, []
         for row in waiting:
-            producers = {trace.values.producer[value] for value in trace.inputs_of(row)}
+            producers = {recording.values.producer[value] for value in recording.inputs_of(row)}
             bad = [producer for producer in sorted(producers, reverse=True) if producer in having]
             if not bad and row not in given and (row != reader or may_be_first):
                 found.append(row)

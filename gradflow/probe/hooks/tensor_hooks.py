@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.hooks import RemovableHandle
 
-from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
+from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
 
 __all__ = ["HooksLeftOut", "MadeHook"]
 

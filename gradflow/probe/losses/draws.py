@@ -11,41 +11,41 @@ from gradflow.graph.chance.draws import RANDOM_DRAW, Draw, draw_at, draws_in
 from gradflow.graph.chance.score_function import Likelihood, is_estimated, likelihood_of, only_weighs
 from gradflow.graph.cut_group import CutGroup, merge_cuts
 from gradflow.graph.dependence import Dependence, analyse, value_inputs
+from gradflow.recording import Recording
 from gradflow.torch_facts.smooth_draws import DRAWN_SMOOTHLY
-from gradflow.trace.data import Trace
 
 __all__ = ["Draws", "rows_of_smooth_draws", "ways_of_draws"]
 
 _Way = tuple[CutGroup, ...]
 
 
-def rows_of_smooth_draws(trace: Trace, dependence: Dependence) -> tuple[int, ...]:
+def rows_of_smooth_draws(recording: Recording, dependence: Dependence) -> tuple[int, ...]:
     """Recorded operations that draw with values that carry a gradient, and hand on a derivative of zero."""
-    names = {number for number, name in enumerate(trace.names) if name in DRAWN_SMOOTHLY}
-    columns = trace.operations
+    names = {number for number, name in enumerate(recording.names) if name in DRAWN_SMOOTHLY}
+    columns = recording.operations
     return tuple(
         row
         for row, name in enumerate(columns.name)
-        if name in names and not columns.mode[row] and any(dependence.reaches[v] for v in trace.outputs_of(row))
+        if name in names and not columns.mode[row] and any(dependence.reaches[v] for v in recording.outputs_of(row))
     )
 
 
-def ways_of_draws(trace: Trace, dependence: Dependence) -> tuple[_Way, ...]:
+def ways_of_draws(recording: Recording, dependence: Dependence) -> tuple[_Way, ...]:
     """For each such draw: all to mend from there to the score, nearest to it first."""
     ways = []
-    for row in rows_of_smooth_draws(trace, dependence):
-        value = next((one for one in value_inputs(trace, row) if dependence.carries[one]), -1)
+    for row in rows_of_smooth_draws(recording, dependence):
+        value = next((one for one in value_inputs(recording, row) if dependence.carries[one]), -1)
         if value >= 0:
             group = CutGroup(cause=RANDOM_DRAW, operation=row, value=value)
-            ways.append(merge_cuts((group, *analyse(trace, trace.outputs_of(row)).needed), trace))
+            ways.append(merge_cuts((group, *analyse(recording, recording.outputs_of(row)).needed), recording))
     return tuple(ways)
 
 
 class Draws:
     """What the draws of a run tell of cuts on the ways to its score."""
 
-    def __init__(self, trace: Trace, sources: Sequence[int], dependence: Dependence) -> None:
-        self._trace = trace
+    def __init__(self, recording: Recording, sources: Sequence[int], dependence: Dependence) -> None:
+        self._trace = recording
         self._sources = sources
         self._dependence = dependence
         self._reaches = dependence.reaches
@@ -97,8 +97,8 @@ class Draws:
         return is_estimated(self._trace, draw, likelihood, self._reaches)
 
     def _going_on(self, group: CutGroup) -> Sequence[int]:
-        trace, columns = self._trace, self._trace.operations
+        recording, columns = self._trace, self._trace.operations
         if group.site < 0:
-            return trace.outputs_of(group.operation)
-        rows = (row for row in range(len(trace)) if columns.mode[row] and columns.region[row] == group.site)
-        return [value for row in rows for value in trace.outputs_of(row)]
+            return recording.outputs_of(group.operation)
+        rows = (row for row in range(len(recording)) if columns.mode[row] and columns.region[row] == group.site)
+        return [value for row in rows for value in recording.outputs_of(row)]

@@ -9,7 +9,7 @@ from gradflow.graph.cut_group import CutGroup
 from gradflow.graph.dependence import Dependence
 from gradflow.graph.derivatives import is_choice
 from gradflow.probe.evidence import PartialLoss
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["stopped_again", "stopped_while_switched_off", "takes_a_part"]
 
@@ -30,18 +30,18 @@ _FOR_ITS_OWN_SAKE = frozenset({"detach", "hook-detach", "no-grad", "inference-mo
 """Those that do nothing but stop; what leaves torch or is copied may stop only by the way."""
 
 
-def takes_a_part(trace: Trace, group: CutGroup) -> bool:
+def takes_a_part(recording: Recording, group: CutGroup) -> bool:
     """Whether a smooth value goes on at a cut and its derivative does not; of what only chooses, there is none."""
-    return group.cause in _STOPS or (group.cause == "nondiff-op" and not is_choice(trace, group))
+    return group.cause in _STOPS or (group.cause == "nondiff-op" and not is_choice(recording, group))
 
 
-def stopped_again(trace: Trace, way: Sequence[CutGroup]) -> CutGroup | None:
+def stopped_again(recording: Recording, way: Sequence[CutGroup]) -> CutGroup | None:
     """The stop on a way that stands behind an operation that had given numbers without a history already.
 
     A ``.detach()`` of what ``torch.autograd.grad`` gave without ``create_graph=True`` has nothing to stop: whoever
     wrote it did not want a gradient there (saliency as a mask, weights of losses balanced by their gradients).
     """
-    return _stop_behind(way, lambda group: group.cause == "nondiff-op" and not is_choice(trace, group))
+    return _stop_behind(way, lambda group: group.cause == "nondiff-op" and not is_choice(recording, group))
 
 
 def stopped_while_switched_off(dependence: Dependence, difference: float) -> tuple[PartialLoss, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gradflow.graph.dependence import Dependence
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["rounding_on_ways"]
 
@@ -13,14 +13,14 @@ _STEPS = 4.0
 """A gradient is rounded wherever a value was: some of it adds up, most of it does not."""
 
 
-def rounding_on_ways(trace: Trace, dependence: Dependence) -> float:
+def rounding_on_ways(recording: Recording, dependence: Dependence) -> float:
     """Relative change of a gradient that may be nothing but rounding, in the coarsest dtype on its ways."""
     numbers = {
-        trace.values.dtype[value]
+        recording.values.dtype[value]
         for value, reaches in enumerate(dependence.reaches)
         if reaches and dependence.carries[value]
     }
-    dtypes = [getattr(torch, trace.dtypes[number], None) for number in numbers]
+    dtypes = [getattr(torch, recording.dtypes[number], None) for number in numbers]
     return _STEPS * max(
         (
             float(torch.finfo(dtype).eps)

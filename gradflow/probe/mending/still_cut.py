@@ -15,8 +15,8 @@ from torch.autograd.graph import get_gradient_edge
 
 from gradflow.probe.autograd_walk import walk_from
 from gradflow.probe.repairing import Place, Repair
-from gradflow.trace.operation_kinds import TO_ARRAYS, VALUE_EXITS
-from gradflow.trace.run import Run
+from gradflow.record.operation_kinds import TO_ARRAYS, VALUE_EXITS
+from gradflow.record.run import Run
 
 __all__ = ["StillCut", "still_cut"]
 

@@ -12,14 +12,14 @@ from gradflow.probe.moving.stand_ins import with_stand_ins
 from gradflow.probe.moving.unread import with_unread_parts
 from gradflow.probe.moving.written_over import with_written_over
 from gradflow.probe.other_runs.redrawn import with_other_draws
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["look_at_ends"]
 
 
 def look_at_ends(
     laboratory: Laboratory,
-    trace: Trace,
+    recording: Recording,
     target: str,
     flows: Sequence[NodeFlow],
     dependence: Dependence,
@@ -32,5 +32,5 @@ def look_at_ends(
     """
     found = tuple(flows)
     for add_to in (with_other_draws, with_written_over, with_unread_parts):
-        found = add_to(laboratory, trace, target, found)
-    return with_stand_ins(laboratory, trace, target, found, dependence, index)
+        found = add_to(laboratory, recording, target, found)
+    return with_stand_ins(laboratory, recording, target, found, dependence, index)

@@ -11,7 +11,7 @@ from gradflow.probe.differential import score_of
 from gradflow.probe.evidence import ROUNDING
 from gradflow.probe.laboratory import FAR, Laboratory
 from gradflow.probe.other_runs.same_way import why_not_again
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["is_moved_by"]
 
@@ -38,8 +38,8 @@ def is_moved_by(laboratory: Laboratory, target: str, index: Any = None, choices:
     index
         The part of it that is moved; all of it by default.
     choices
-        The operations, by row of the trace, of which only a choice or an order is read, where that is all that is read
-        of the target.
+        The operations, by row of the recording, of which only a choice or an order is read, where that is all that is
+        read of the target.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def is_moved_by(laboratory: Laboratory, target: str, index: Any = None, choices:
     first = laboratory.first_score
     if first is None or score_of(again.run) != first:
         return None
-    if why_not_again(laboratory, target, base.run.trace):
+    if why_not_again(laboratory, target, base.run.recording):
         return None
     chosen = {_of_rows(base.sums, choices)}
     is_read = False
@@ -66,20 +66,20 @@ def is_moved_by(laboratory: Laboratory, target: str, index: Any = None, choices:
         chosen.add(_of_rows(sums, choices))
         if direction in FAR and (score is None or not math.isfinite(score)):
             continue
-        is_read = is_read or not why_not_again(laboratory, target, run.trace, is_moved=True)
+        is_read = is_read or not why_not_again(laboratory, target, run.recording, is_moved=True)
         # a run that fails, or gives NaN, is another one, too
         if score is None or not abs(score - first) <= ROUNDING * abs(first):
             return None if reach.moves_others else True
-    is_enough = not choices or len(chosen) >= min(len(_MOVES) // 2, _outcomes(base.run.trace, choices))
+    is_enough = not choices or len(chosen) >= min(len(_MOVES) // 2, _outcomes(base.run.recording, choices))
     return False if is_enough and is_read and not reach.misses_readers else None
 
 
-def _outcomes(trace: Trace, choices: Collection[int]) -> float:
+def _outcomes(recording: Recording, choices: Collection[int]) -> float:
     """How many different outcomes there are, where all that is chosen is yes or no."""
-    values = [value for row in choices for value in trace.outputs_of(row)]
-    if any(trace.dtype_of(value) != "bool" for value in values):
+    values = [value for row in choices for value in recording.outputs_of(row)]
+    if any(recording.dtype_of(value) != "bool" for value in values):
         return math.inf
-    return 2.0 ** min(sum(math.prod(trace.values.shape[value]) for value in values), len(_MOVES))
+    return 2.0 ** min(sum(math.prod(recording.values.shape[value]) for value in values), len(_MOVES))
 
 
 def _of_rows(sums: Checksums, rows: Collection[int]) -> tuple[int | None, ...]:

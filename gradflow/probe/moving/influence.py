@@ -26,7 +26,7 @@ def find_influence(laboratory: Laboratory, target: str, exits: tuple[int, ...], 
     base, again = laboratory.checksums()
     reach = laboratory.reach_of_move(target)
     outcome = Influence(matters=None, reason="no experiment was made")
-    another_way = why_not_again(laboratory, target, base.run.trace)
+    another_way = why_not_again(laboratory, target, base.run.recording)
     not_read: list[str] = []
     # a Python condition on the values may not notice noise: then all values are moved up, and all down
     for direction in (0, 1, -1, *FAR, *_FARTHER) if exits else (0,):
@@ -42,7 +42,7 @@ def find_influence(laboratory: Laboratory, target: str, exits: tuple[int, ...], 
         if outcome.matters:
             bridges = find_bridges(base, again, Checksummed(run=changed, sums=sums), target, exits)
             return Influence(matters=True, difference=outcome.difference, bridges=bridges)
-        not_read.append(why_not_again(laboratory, target, changed.trace, is_moved=True))
+        not_read.append(why_not_again(laboratory, target, changed.recording, is_moved=True))
     another_way = another_way or (not_read[0] if all(not_read) and not_read else "")
     reason = reach.reason if reach.misses_readers else another_way
     return Influence(matters=None, reason=reason) if reason else outcome

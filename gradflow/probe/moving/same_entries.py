@@ -13,7 +13,7 @@ import torch
 from gradflow.load.workload import Workload
 from gradflow.probe.differential import score_of
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.seam.intervention import Intervention
+from gradflow.record.seam.intervention import Intervention
 from gradflow.values import tensors_in
 
 __all__ = ["SameEntries"]

@@ -11,15 +11,15 @@ from gradflow.graph.paths.stand_ins import cuts_behind_stand_ins
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.moving.far_moves import is_moved_by
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import REPLACING
+from gradflow.record.operation_kinds import REPLACING
+from gradflow.recording import Recording
 
 __all__ = ["with_stand_ins"]
 
 
 def with_stand_ins(
     laboratory: Laboratory,
-    trace: Trace,
+    recording: Recording,
     target: str,
     flows: Sequence[NodeFlow],
     dependence: Dependence,
@@ -27,15 +27,15 @@ def with_stand_ins(
 ) -> tuple[NodeFlow, ...]:
     """The same flows; those that end where such values are put say whether the score moves all the same.
 
-    ``trace`` is the run that ``flows`` are of. Some forward passes where there is such an end, else none.
+    ``recording`` is the run that ``flows`` are of. Some forward passes where there is such an end, else none.
     """
     rows = {
         flow.operation
         for flow in flows
         if flow.is_end
         and flow.operation >= 0
-        and trace.name_of(flow.operation) in REPLACING
-        and cuts_behind_stand_ins(trace, flow.operation, dependence)
+        and recording.name_of(flow.operation) in REPLACING
+        and cuts_behind_stand_ins(recording, flow.operation, dependence)
     }
     if not rows or not laboratory.has_values:
         return tuple(flows)

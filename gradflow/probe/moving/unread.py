@@ -19,9 +19,9 @@ from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.moving.left_out_part import is_left_out, left_out
 from gradflow.probe.other_runs.other_values import with_other_values
-from gradflow.trace.conduct.whose_error import run_theirs
-from gradflow.trace.data import Trace
-from gradflow.trace.run import Run
+from gradflow.record.conduct.whose_error import run_theirs
+from gradflow.record.run import Run
+from gradflow.recording import Recording
 
 __all__ = ["with_unread_parts"]
 
@@ -32,13 +32,13 @@ _OTHER_INPUTS = 3
 
 
 def with_unread_parts(
-    laboratory: Laboratory, trace: Trace, target: str, flows: Sequence[NodeFlow]
+    laboratory: Laboratory, recording: Recording, target: str, flows: Sequence[NodeFlow]
 ) -> tuple[NodeFlow, ...]:
     """The same flows; those that end at an operation of which the parts that are read are others say which are."""
     if not laboratory.has_values:
         return tuple(flows)
     asked = list(dict.fromkeys(flow.operation for flow in flows if _may_be_unread(flow)))[:_MOST]
-    found = {row: _unread_at(laboratory, target, trace.name_of(row), row) for row in asked}
+    found = {row: _unread_at(laboratory, target, recording.name_of(row), row) for row in asked}
     found = {row: unread if unread and is_left_out(laboratory, row, unread) else None for row, unread in found.items()}
     if any(found.values()):
         stays = _is_zero_for_others(laboratory, target)
@@ -63,7 +63,7 @@ def _unread_at(laboratory: Laboratory, target: str, name: str, row: int) -> Unre
     goals = laboratory.goals(run, target)
     root = run.score.grad_fn if run.score is not None else None
     nodes = walk(root) if root is not None else None
-    is_same = row < len(run.trace) and run.trace.name_of(row) == name
+    is_same = row < len(run.recording) and run.recording.name_of(row) == name
     if run.failure is not None or not goals or nodes is None or not is_same:
         return None
     for node in _entered(run, nodes, row, on_the_way(nodes, {goal.node for goal in goals})):
@@ -76,7 +76,7 @@ def _unread_at(laboratory: Laboratory, target: str, name: str, row: int) -> Unre
 
 def _entered(run: Run, nodes: Sequence[Node], row: int, way: set[Node]) -> Iterator[Node]:
     """The nodes of an operation to which a gradient comes from others: those of its results."""
-    operation_of = link_operations(run.trace)
+    operation_of = link_operations(run.recording)
     own = {node for node in way if operation_of(node) == row}
     for node in nodes:
         if node not in own:

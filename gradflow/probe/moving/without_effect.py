@@ -10,20 +10,20 @@ from gradflow.graph.derivatives import is_choice
 from gradflow.probe.evidence import RepairOutcome
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.moving.far_moves import is_moved_by
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["brings_nothing", "only_chooses_in_vain"]
 
 
 def only_chooses_in_vain(
-    laboratory: Laboratory, trace: Trace, target: str, dependence: Dependence, index: Any = None
+    laboratory: Laboratory, recording: Recording, target: str, dependence: Dependence, index: Any = None
 ) -> bool:
     """Whether only a choice or an order is read of a target, and the score is the same for any."""
     groups = [group for group in dependence.needed if group.cause == "nondiff-op"]
     if not groups or not laboratory.has_values:
         return False
     # what `autograd.grad` gives is none: it moves smoothly, and where no move changes it, that is the answer
-    choices = {group.operation for group in groups if is_choice(trace, group)}
+    choices = {group.operation for group in groups if is_choice(recording, group)}
     return is_moved_by(laboratory, target, index, choices) is False
 
 

@@ -14,23 +14,23 @@ import torch
 
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.data import Trace
-from gradflow.trace.nested import nested_tensors
-from gradflow.trace.operation_kinds import REPLACING, is_inplace_name
-from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
+from gradflow.record.nested import nested_tensors
+from gradflow.record.operation_kinds import REPLACING, is_inplace_name
+from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
+from gradflow.recording import Recording
 
 __all__ = ["with_written_over"]
 
 
 def with_written_over(
-    laboratory: Laboratory, trace: Trace, target: str, flows: Sequence[NodeFlow]
+    laboratory: Laboratory, recording: Recording, target: str, flows: Sequence[NodeFlow]
 ) -> tuple[NodeFlow, ...]:
     """The same flows; those that end where values are replaced say whether any of the target's were.
 
-    ``trace`` is the run that ``flows`` are of. Two forward passes where there is such an end, else none.
+    ``recording`` is the run that ``flows`` are of. Two forward passes where there is such an end, else none.
     """
     rows = {flow.operation for flow in flows if flow.is_end and flow.operation >= 0}
-    rows = {row for row in rows if trace.name_of(row) in REPLACING}
+    rows = {row for row in rows if recording.name_of(row) in REPLACING}
     if not rows or not laboratory.has_values:
         return tuple(flows)
     as_it_is = _Replacing(rows)

@@ -9,33 +9,33 @@ from gradflow.graph.ways_to_score import upstream_of
 from gradflow.load.module_tree import named_parameters_in
 from gradflow.location import SourceSpan
 from gradflow.probe.layer_view import NotCalled
+from gradflow.recording import Recording
 from gradflow.spelled import Spelled
-from gradflow.trace.data import Trace
 
 __all__ = ["idle_parameters", "read_without_call"]
 
 
-def read_without_call(model: torch.nn.Module, trace: Trace, target: str) -> NotCalled | None:
+def read_without_call(model: torch.nn.Module, recording: Recording, target: str) -> NotCalled | None:
     """An operation that read the layer's own parameters for the score although the layer was not called."""
-    columns = trace.operations
-    called = trace.calls_by_module
+    columns = recording.operations
+    called = recording.calls_by_module
     shared = _shared_parameters(model, target)
-    counts = _used_values(trace)
-    for operation in range(len(trace)):
-        for value in trace.inputs_of(operation):
-            role, name = trace.leaf_names.get(value, ("", ""))
+    counts = _used_values(recording)
+    for operation in range(len(recording)):
+        for value in recording.inputs_of(operation):
+            role, name = recording.leaf_names.get(value, ("", ""))
             name, sharing = shared.get(name, (name, ()))
             owner = name.rpartition(".")[0]
             call = columns.call[operation]
-            innermost = trace.calls[call].module if call >= 0 else ""
+            innermost = recording.calls[call].module if call >= 0 else ""
             # a sub-module that was called read its own parameters: then the layer's forward was called directly
             is_own = role == "parameter" and f"{owner}.".startswith(f"{target}.") and owner not in called
-            if is_own and innermost not in sharing and any(counts[made] for made in trace.outputs_of(operation)):
-                module, is_handed = _reader(trace, call, target)
+            if is_own and innermost not in sharing and any(counts[made] for made in recording.outputs_of(operation)):
+                module, is_handed = _reader(recording, call, target)
                 caller = f"`{module}`" if module else "the model"
                 otherwise = f"or for the whole of {caller}" if module else "or call the layer itself"
-                used = operation if is_handed else _meets_data(trace, operation)
-                place, read_at = trace.span_of(used), trace.span_of(operation)
+                used = operation if is_handed else _meets_data(recording, operation)
+                place, read_at = recording.span_of(used), recording.span_of(operation)
                 verb = "reads" if used == operation else "uses"
                 note = f"{caller} uses the weights of `{target}` without calling it, so hooks on it never fire"
                 if sharing:
@@ -45,7 +45,7 @@ def read_without_call(model: torch.nn.Module, trace: Trace, target: str) -> NotC
                 return NotCalled(
                     kind="functional-bypass",
                     location=place,
-                    label=f"`{trace.name_of(used)}` {verb} `{name}` here",
+                    label=f"`{recording.name_of(used)}` {verb} `{name}` here",
                     note=note,
                     help=_ask_for(name, otherwise),
                     subject=target,
@@ -58,36 +58,40 @@ def _ask_for(name: str, otherwise: str) -> str:
     return Spelled(f"{ask}: `--param {name}`, {otherwise}", in_python=f"{ask}: `parameter={name!r}`, {otherwise}")
 
 
-def _used_values(trace: Trace) -> bytearray:
+def _used_values(recording: Recording) -> bytearray:
     """One byte per value: whether the score has something of it, or anything else that the model returned."""
-    used = analyse(trace, ()).reaches
-    returned = [value for call in trace.calls if call.parent < 0 for value in call.outputs if value >= 0]
-    for value, is_before in enumerate(upstream_of(trace, *(trace.values.producer[value] for value in returned))):
+    used = analyse(recording, ()).reaches
+    returned = [value for call in recording.calls if call.parent < 0 for value in call.outputs if value >= 0]
+    for value, is_before in enumerate(
+        upstream_of(recording, *(recording.values.producer[value] for value in returned))
+    ):
         used[value] |= is_before
     for value in returned:
         used[value] = 1
     return used
 
 
-def _reader(trace: Trace, call: int, target: str) -> tuple[str, bool]:
+def _reader(recording: Recording, call: int, target: str) -> tuple[str, bool]:
     """The module whose code reads a weight of a layer in a call, and whether it handed it to one that has none of it.
 
     A module can read what is in it; any other one was given the weight, by somebody who can.
     """
     is_handed = False
-    while call >= 0 and not f"{target}.".startswith(f"{trace.calls[call].module}.") and trace.calls[call].module:
-        call, is_handed = trace.calls[call].parent, True
-    return trace.calls[call].module if call >= 0 else "", is_handed
+    while (
+        call >= 0 and not f"{target}.".startswith(f"{recording.calls[call].module}.") and recording.calls[call].module
+    ):
+        call, is_handed = recording.calls[call].parent, True
+    return recording.calls[call].module if call >= 0 else "", is_handed
 
 
-def idle_parameters(model: torch.nn.Module, trace: Trace, target: str) -> frozenset[str]:
+def idle_parameters(model: torch.nn.Module, recording: Recording, target: str) -> frozenset[str]:
     """The names, within a layer that never ran, of parameters that were met and of which nothing was made use.
 
     What is written over is read by nobody: ``layer.weight.data.copy_(other)``.
     """
-    used = _used_values(trace)
+    used = _used_values(recording)
     values: dict[str, list[int]] = {}
-    for value, (role, name) in trace.leaf_names.items():
+    for value, (role, name) in recording.leaf_names.items():
         if role == "parameter" and name.startswith(f"{target}."):
             values.setdefault(name, []).append(value)
     shared = _shared_parameters(model, target).keys()
@@ -95,8 +99,8 @@ def idle_parameters(model: torch.nn.Module, trace: Trace, target: str) -> frozen
         name.removeprefix(f"{target}.")
         for name, its in values.items()
         if name not in shared
-        and not any(used[value] or value in trace.read_unseen for value in its)
-        and not analyse(trace, its).exits
+        and not any(used[value] or value in recording.read_unseen for value in its)
+        and not analyse(recording, its).exits
     )
 
 
@@ -117,20 +121,20 @@ def _shared_parameters(model: torch.nn.Module, target: str) -> dict[str, tuple[s
     return found
 
 
-def _meets_data(trace: Trace, reader: int) -> int:
+def _meets_data(recording: Recording, reader: int) -> int:
     """The operation at which what was read from a weight meets the data, as ``linear(x, w - w.mean())``.
 
     The layer's own work is done there; what comes before only prepares the weight.
     """
-    data = {value for value, (role, _) in trace.leaf_names.items() if role == "input"}
+    data = {value for value, (role, _) in recording.leaf_names.items() if role == "input"}
     prepared: set[int] = set()
-    for operation in range(len(trace)):
-        inputs = set(trace.inputs_of(operation))
+    for operation in range(len(recording)):
+        inputs = set(recording.inputs_of(operation))
         from_weight = operation == reader or not prepared.isdisjoint(inputs)
         if not data.isdisjoint(inputs):
             if from_weight:
                 return operation
-            data.update(trace.outputs_of(operation))
+            data.update(recording.outputs_of(operation))
         elif from_weight:
-            prepared.update(trace.outputs_of(operation))
+            prepared.update(recording.outputs_of(operation))
     return reader

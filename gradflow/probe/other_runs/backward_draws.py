@@ -21,9 +21,9 @@ from gradflow.probe.dense_values import dense_values
 from gradflow.probe.facts.backward_draws import BackwardDraws
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory
+from gradflow.record.conduct.whose_error import run_theirs
+from gradflow.record.state.settings import generator_states, seed_generators
 from gradflow.torch_facts.dispatch_modes import TorchDispatchMode
-from gradflow.trace.conduct.whose_error import run_theirs
-from gradflow.trace.state.settings import generator_states, seed_generators
 
 __all__ = ["backward_draws"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.further import has_exits
-from gradflow.trace.run import Run
+from gradflow.record.run import Run
 
 __all__ = ["may_decide", "run_with_other_draws"]
 
@@ -21,4 +21,4 @@ def run_with_other_draws(laboratory: Laboratory, number: int) -> Run | None:
 
 def may_decide(run: Run) -> bool:
     """Whether a run drew numbers that Python saw: its own, NumPy's, or torch's where any value left torch."""
-    return bool(run.drew - {"torch"}) or ("torch" in run.drew and has_exits(run.trace))
+    return bool(run.drew - {"torch"}) or ("torch" in run.drew and has_exits(run.recording))

@@ -13,11 +13,11 @@ from gradflow.load.trial.counting import without_data
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.further import has_exits
 from gradflow.probe.other_runs.other_values import with_other_values
+from gradflow.record.conduct.whose_error import run_theirs
+from gradflow.record.run import Run
+from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
+from gradflow.recording import Recording
 from gradflow.torch_facts.dispatch_modes import TorchDispatchMode
-from gradflow.trace.conduct.whose_error import run_theirs
-from gradflow.trace.data import Trace
-from gradflow.trace.run import Run
-from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
 
 __all__ = ["ValuesOfInput"]
 
@@ -57,12 +57,12 @@ class ValuesOfInput:
         noting = _NotingTags(count)
         with noting:
             run = laboratory.forward(seam=count)
-        return any(row < _end_of_model(run.trace) for row in noting.rows)
+        return any(row < _end_of_model(run.recording) for row in noting.rows)
 
 
-def _end_of_model(trace: Trace) -> int:
+def _end_of_model(recording: Recording) -> int:
     """The first operation behind the model: what the score is chosen by decides nothing about what runs before."""
-    return max((call.end_operation for call in trace.calls if call.parent < 0), default=len(trace))
+    return max((call.end_operation for call in recording.calls if call.parent < 0), default=len(recording))
 
 
 class _RowCount(Intervention):

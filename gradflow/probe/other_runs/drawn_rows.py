@@ -10,10 +10,10 @@ import torch
 
 from gradflow.graph.dependence import value_inputs
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import EXITS
-from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
-from gradflow.trace.state.settings import torch_generator_states
+from gradflow.record.operation_kinds import EXITS
+from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
+from gradflow.record.state.settings import torch_generator_states
+from gradflow.recording import Recording
 
 __all__ = ["DrawnRows", "depends_on_draws", "look_at_draws"]
 
@@ -30,25 +30,25 @@ class DrawnRows:
     of_zeros: frozenset[int]
 
 
-def look_at_draws(laboratory: Laboratory, trace: Trace) -> DrawnRows:
-    """Run once more; ``trace`` is the first run."""
+def look_at_draws(laboratory: Laboratory, recording: Recording) -> DrawnRows:
+    """Run once more; ``recording`` is the first run."""
     draws = _Draws()
     run = laboratory.forward(seam=draws)
-    is_known = not draws.moved_elsewhere and len(run.trace) == len(trace)
+    is_known = not draws.moved_elsewhere and len(run.recording) == len(recording)
     return DrawnRows(drawing=frozenset(draws.drawing) if is_known else None, of_zeros=frozenset(draws.of_zeros))
 
 
-def depends_on_draws(trace: Trace, drawing: Container[int]) -> frozenset[int] | None:
+def depends_on_draws(recording: Recording, drawing: Container[int]) -> frozenset[int] | None:
     """The values that are computed of what these operations drew; ``None`` where some of it left torch.
 
     Then it may come back as a number, or decide on what runs.
     """
     found: set[int] = set()
-    for row in range(len(trace)):
-        if row in drawing or not found.isdisjoint(value_inputs(trace, row)):
-            if trace.name_of(row) in EXITS:
+    for row in range(len(recording)):
+        if row in drawing or not found.isdisjoint(value_inputs(recording, row)):
+            if recording.name_of(row) in EXITS:
                 return None
-            found.update(trace.outputs_of(row))
+            found.update(recording.outputs_of(row))
     return frozenset(found)
 
 

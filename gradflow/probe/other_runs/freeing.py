@@ -9,7 +9,7 @@ import torch
 from gradflow.location import SourceSpan
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory
-from gradflow.trace.seam.intervention import AS_IT_IS, Call, Intervention
+from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
 
 __all__ = ["freeing_call"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from gradflow.probe.gradient import differentiate
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import EXITS
-from gradflow.trace.run import Run
+from gradflow.record.operation_kinds import EXITS
+from gradflow.record.run import Run
+from gradflow.recording import Recording
 
 __all__ = ["MOST", "CalledIn", "Learning", "has_exits", "learning_in"]
 
@@ -69,11 +69,11 @@ class CalledIn:
         return False
 
 
-def has_exits(trace: Trace, end: int | None = None) -> bool:
+def has_exits(recording: Recording, end: int | None = None) -> bool:
     """Whether a value left torch, at any operation before ``end``: then Python may decide by it."""
-    exits = {number for number, name in enumerate(trace.names) if name in EXITS}
-    return not exits.isdisjoint(trace.operations.name[:end])
+    exits = {number for number, name in enumerate(recording.names) if name in EXITS}
+    return not exits.isdisjoint(recording.operations.name[:end])
 
 
 def _called(run: Run) -> frozenset[str]:
-    return frozenset(run.trace.calls_by_module)
+    return frozenset(run.recording.calls_by_module)

@@ -16,7 +16,7 @@ from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.drawn_rows import DrawnRows, depends_on_draws, look_at_draws
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 
 __all__ = ["with_other_draws"]
 
@@ -32,21 +32,21 @@ _Place = tuple[_Line, int, str, int]
 
 
 def with_other_draws(
-    laboratory: Laboratory, trace: Trace, target: str, flows: Sequence[NodeFlow]
+    laboratory: Laboratory, recording: Recording, target: str, flows: Sequence[NodeFlow]
 ) -> tuple[NodeFlow, ...]:
     """The same flows; those that end because of a factor that is zero say what became of them with other draws.
 
-    ``trace`` is the run that ``flows`` are of. Where nothing is drawn, and where the zeros are a leaf's own, no run is
-    made; where they are computed of nothing that is drawn, one.
+    ``recording`` is the run that ``flows`` are of. Where nothing is drawn, and where the zeros are a leaf's own, no run
+    is made; where they are computed of nothing that is drawn, one.
     """
-    lines = _lines(trace)
-    asked = {flow: place for flow, place in _places(lines, flows) if _may_be_drawn(trace, flow)}
+    lines = _lines(recording)
+    asked = {flow: place for flow, place in _places(lines, flows) if _may_be_drawn(recording, flow)}
     if not asked or not laboratory.drew:
         return tuple(flows)
-    rows = look_at_draws(laboratory, trace)
-    drawn = _drawn_values(laboratory, trace, rows)
+    rows = look_at_draws(laboratory, recording)
+    drawn = _drawn_values(laboratory, recording, rows)
     if drawn is not None:
-        asked = {flow: place for flow, place in asked.items() if _reads_any(trace, flow, drawn)}
+        asked = {flow: place for flow, place in asked.items() if _reads_any(recording, flow, drawn)}
         if not asked:
             return tuple(flows)
     came = dict.fromkeys(asked.values(), 0)
@@ -59,7 +59,7 @@ def with_other_draws(
         if run.failure is not None or not goals or not run.drew:
             break
         seen, _, _ = scan_backward(run, goals)
-        others = _lines(run.trace)
+        others = _lines(run.recording)
         same = _lines_in_common(lines, others)
         for flow, place in _places(others, seen):
             if place in came and flow.incoming and place[0] in same:
@@ -74,34 +74,39 @@ def with_other_draws(
     )
 
 
-def _may_be_drawn(trace: Trace, flow: NodeFlow) -> bool:
+def _may_be_drawn(recording: Recording, flow: NodeFlow) -> bool:
     if not flow.is_end or flow.operation < 0:
         return False
-    inputs = trace.inputs_of(flow.operation)
+    inputs = recording.inputs_of(flow.operation)
     if flow.zero_operands:
         # a weight that starts at zero is not drawn
-        return any(number >= len(inputs) or trace.values.producer[inputs[number]] >= 0 for number in flow.zero_operands)
+        return any(
+            number >= len(inputs) or recording.values.producer[inputs[number]] >= 0 for number in flow.zero_operands
+        )
     # of a batch, the score may read one sample only, and the factor be zero for that one
     return flow.factor == 0.0 or flow.least_factor == 0.0
 
 
-def _drawn_values(laboratory: Laboratory, trace: Trace, rows: DrawnRows) -> frozenset[int] | None:
+def _drawn_values(laboratory: Laboratory, recording: Recording, rows: DrawnRows) -> frozenset[int] | None:
     """What depends on draws; ``None`` where that may be anything, as a program decides on them or draws elsewhere."""
     if rows.drawing is None or laboratory.drew - {"torch"}:
         return None
-    return depends_on_draws(trace, rows.drawing)
+    return depends_on_draws(recording, rows.drawing)
 
 
-def _reads_any(trace: Trace, flow: NodeFlow, drawn: frozenset[int]) -> bool:
+def _reads_any(recording: Recording, flow: NodeFlow, drawn: frozenset[int]) -> bool:
     """Whether what an operation multiplies with is drawn, by itself or before."""
-    read = {*value_inputs(trace, flow.operation), *trace.outputs_of(flow.operation)}
-    if flow.zero_operands and all(number < len(trace.inputs_of(flow.operation)) for number in flow.zero_operands):
-        read = {trace.inputs_of(flow.operation)[number] for number in flow.zero_operands}
+    read = {*value_inputs(recording, flow.operation), *recording.outputs_of(flow.operation)}
+    if flow.zero_operands and all(number < len(recording.inputs_of(flow.operation)) for number in flow.zero_operands):
+        read = {recording.inputs_of(flow.operation)[number] for number in flow.zero_operands}
     return not drawn.isdisjoint(read)
 
 
-def _lines(trace: Trace) -> list[_Line]:
-    return [(trace.name_of(row), trace.operations.site[row], trace.module_of(row)) for row in range(len(trace))]
+def _lines(recording: Recording) -> list[_Line]:
+    return [
+        (recording.name_of(row), recording.operations.site[row], recording.module_of(row))
+        for row in range(len(recording))
+    ]
 
 
 def _lines_in_common(lines: list[_Line], others: list[_Line]) -> frozenset[_Line]:

@@ -11,14 +11,14 @@ from collections.abc import Container, Iterable
 
 from gradflow.graph.dependence import analyse
 from gradflow.probe.laboratory import Laboratory
+from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW
+from gradflow.recording import Recording
 from gradflow.source_place import place
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW
 
 __all__ = ["first_left_out", "row_in", "why_not_again"]
 
 
-def why_not_again(laboratory: Laboratory, target: str, other: Trace, *, is_moved: bool = False) -> str:
+def why_not_again(laboratory: Laboratory, target: str, other: Recording, *, is_moved: bool = False) -> str:
     """Why nothing follows from a score that stays the same in another run; empty where that did what the first one did.
 
     A run in which the target ``is_moved`` may go another way because of that; it has to read the target all the same.
@@ -40,7 +40,7 @@ def why_not_again(laboratory: Laboratory, target: str, other: Trace, *, is_moved
     )
 
 
-def first_left_out(first: Trace, values: Container[int], other: Trace) -> int:
+def first_left_out(first: Recording, values: Container[int], other: Recording) -> int:
     """The first operation that read one of ``values`` and that another run lacks, or ran less often; -1 for none.
 
     Operations are the same where they have the same name and stand at the same place.
@@ -56,7 +56,7 @@ def first_left_out(first: Trace, values: Container[int], other: Trace) -> int:
     return -1
 
 
-def row_in(first: Trace, other: Trace, row: int) -> int:
+def row_in(first: Recording, other: Recording, row: int) -> int:
     """The operation of the first run that a row of another one is; -1 where that is not sure.
 
     What was kept makes a further run shorter, or longer: the rows of two runs need not be the same.
@@ -69,5 +69,5 @@ def row_in(first: Trace, other: Trace, row: int) -> int:
     return there[here.index(row)] if len(here) == len(there) else -1
 
 
-def _operations(trace: Trace, rows: Iterable[int]) -> list[tuple[str, int]]:
-    return [(trace.name_of(row), trace.operations.site[row]) for row in rows]
+def _operations(recording: Recording, rows: Iterable[int]) -> list[tuple[str, int]]:
+    return [(recording.name_of(row), recording.operations.site[row]) for row in rows]

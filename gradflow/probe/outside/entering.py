@@ -17,9 +17,9 @@ from gradflow.probe.comparing.checksums import Checksums
 from gradflow.probe.differential import Alteration, differs, entries_of_change, moved, score_of
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.outside.candidates import is_followed_by_autograd, may_come_from_outside
+from gradflow.record.moving import CannotMoveError
+from gradflow.recording import Recording
 from gradflow.source_place import place
-from gradflow.trace.data import Trace
-from gradflow.trace.moving import CannotMoveError
 
 __all__ = ["rows_entered_unseen", "unseen_ways"]
 
@@ -29,7 +29,11 @@ _SHARE = 0.01
 
 
 def rows_entered_unseen(
-    laboratory: Laboratory, trace: Trace, dependence: Dependence, targets: Sequence[str], known: Collection[int] = ()
+    laboratory: Laboratory,
+    recording: Recording,
+    dependence: Dependence,
+    targets: Sequence[str],
+    known: Collection[int] = (),
 ) -> tuple[int, ...]:
     """Operations into which something comes that moves with a layer or some parameters.
 
@@ -38,7 +42,7 @@ def rows_entered_unseen(
     Costs nothing where everything has a recorded origin, else two forward passes. ``known`` are operations of which it
     is known already what comes in there.
     """
-    if not may_come_from_outside(trace, dependence):
+    if not may_come_from_outside(recording, dependence):
         return ()
     base = laboratory.checksummed_base()
     if score_of(base.run) != laboratory.first_score:
@@ -53,16 +57,16 @@ def rows_entered_unseen(
 
 def unseen_ways(
     laboratory: Laboratory,
-    trace: Trace,
+    recording: Recording,
     dependence: Dependence,
     targets: Sequence[str],
     what: str,
     known: Collection[int] = (),
 ) -> tuple[str, ...]:
     """What is to be said of :func:`rows_entered_unseen`, once for each place; ``what`` names the targets."""
-    rows = rows_entered_unseen(laboratory, trace, dependence, targets, known)
+    rows = rows_entered_unseen(laboratory, recording, dependence, targets, known)
     found = []
-    for span in dict.fromkeys(trace.span_of(row) for row in rows):
+    for span in dict.fromkeys(recording.span_of(row) for row in rows):
         where = f"at {place(span)}" if span is not None else "inside a library"
         found.append(
             f"whether the gradient is whole, because a value that follows {what} comes in {where} from outside the "
@@ -74,22 +78,23 @@ def unseen_ways(
 def _entered(
     base: Checksummed, dependence: Dependence, changed: Checksummed, targets: Sequence[str]
 ) -> tuple[int, ...]:
-    trace = base.run.trace
-    memory = {trace.values.memory[value] for name in targets for value in trace.layer_values.get(name, ())}
-    moved_values = {value for value, lies_in in enumerate(trace.values.memory) if lies_in in memory}
+    recording = base.run.recording
+    memory = {recording.values.memory[value] for name in targets for value in recording.layer_values.get(name, ())}
+    moved_values = {value for value, lies_in in enumerate(recording.values.memory) if lies_in in memory}
     entries = entries_of_change(base, base, changed, moved_values)
     return tuple(
         row
         for row in entries.rows
         if any(
-            dependence.reaches[value] and is_differentiable(trace.dtype_of(value)) for value in trace.outputs_of(row)
+            dependence.reaches[value] and is_differentiable(recording.dtype_of(value))
+            for value in recording.outputs_of(row)
         )
-        and _has_no_gradient(trace, row, moved_values, entries.differing, base.sums, changed.sums)
+        and _has_no_gradient(recording, row, moved_values, entries.differing, base.sums, changed.sums)
     )
 
 
 def _has_no_gradient(
-    trace: Trace,
+    recording: Recording,
     row: int,
     moved_values: Collection[int],
     differing: frozenset[int],
@@ -97,7 +102,7 @@ def _has_no_gradient(
     changed: Checksums,
 ) -> bool:
     """Whether what comes in there could have a gradient, and autograd does not follow it."""
-    inputs = trace.inputs_of(row)
+    inputs = recording.inputs_of(row)
     fresh = [
         value
         for value in inputs
@@ -105,7 +110,8 @@ def _has_no_gradient(
     ]
     if fresh:
         return any(
-            is_differentiable(trace.dtype_of(value)) and not is_followed_by_autograd(trace, value) for value in fresh
+            is_differentiable(recording.dtype_of(value)) and not is_followed_by_autograd(recording, value)
+            for value in fresh
         )
     if differs(base.argument_sums, changed.argument_sums, row):
         return differs(base.number_sums, changed.number_sums, row)

@@ -8,8 +8,8 @@ from gradflow.graph.dependence import Dependence
 from gradflow.probe.differential import score_of
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.together.halving import worth_trying
-from gradflow.trace.data import Trace
-from gradflow.trace.elsewhere.places import IN_TRANSFORM
+from gradflow.record.elsewhere.places import IN_TRANSFORM
+from gradflow.recording import Recording
 
 __all__ = ["read_all_the_same", "unrecorded_parameters", "why_unrecorded"]
 
@@ -20,27 +20,27 @@ _MOST = 32
 """So many are looked at one by one; of the others it is not known."""
 
 
-def why_unrecorded(trace: Trace, target: str, dependence: Dependence, *, is_layer: bool) -> str:
+def why_unrecorded(recording: Recording, target: str, dependence: Dependence, *, is_layer: bool) -> str:
     """Why the record does not tell what becomes of a target's values; empty where it does."""
-    where = trace.unrecorded_modules.get(target, "")
+    where = recording.unrecorded_modules.get(target, "")
     if is_layer and where == IN_TRANSFORM:
         return f"`{target}` ran {where}, where operations are not recorded"
-    owner = "" if is_layer else trace.unrecorded_modules.get(target.rpartition(".")[0], "")
-    if any(dependence.depends[value] for value in trace.read_unseen):
+    owner = "" if is_layer else recording.unrecorded_modules.get(target.rpartition(".")[0], "")
+    if any(dependence.depends[value] for value in recording.read_unseen):
         owner = owner or IN_TRANSFORM
     return f"it is read {owner}, where operations are not recorded" if owner else ""
 
 
-def unrecorded_parameters(trace: Trace, names: Sequence[str]) -> dict[str, str]:
+def unrecorded_parameters(recording: Recording, names: Sequence[str]) -> dict[str, str]:
     """Those of which no operation is known to read them, and that may be read by one that is not recorded; and why."""
     found = {}
     for name in names:
         owner = name.rpartition(".")[0]
-        value = trace.layer_values[name][0]
-        if value in trace.read_unseen:
+        value = recording.layer_values[name][0]
+        if value in recording.read_unseen:
             found[name] = IN_TRANSFORM
-        elif owner in trace.unrecorded_modules:
-            found[name] = trace.unrecorded_modules[owner]
+        elif owner in recording.unrecorded_modules:
+            found[name] = recording.unrecorded_modules[owner]
     return found
 
 

@@ -11,8 +11,8 @@ import torch
 from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import named_modules_in
 from gradflow.location import SourceSpan
-from gradflow.trace.data import Trace
-from gradflow.trace.recorder import Recorder
+from gradflow.record.recorder import Recorder
+from gradflow.recording import Recording
 
 __all__ = ["Replaced", "replaced_in"]
 
@@ -31,7 +31,7 @@ def _parameters_of(held: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def replaced_in(
-    model: torch.nn.Module, parameters: Mapping[str, torch.Tensor], recorder: Recorder, trace: Trace
+    model: torch.nn.Module, parameters: Mapping[str, torch.Tensor], recorder: Recorder, recording: Recording
 ) -> dict[str, Replaced]:
     """Those of ``parameters`` that a run replaced, by name; to be asked for before the state is put back."""
     modules = dict(named_modules_in(model, remove_duplicate=False))
@@ -45,6 +45,6 @@ def replaced_in(
         now = held.get(attribute) if now is None else now
         if isinstance(now, torch.Tensor) and now is not parameter:
             value = recorder.known_value(now)
-            row = trace.values.producer[value] if value >= 0 else -1
-            found[name] = Replaced(made_at=trace.span_of(row) if row >= 0 else None)
+            row = recording.values.producer[value] if value >= 0 else -1
+            found[name] = Replaced(made_at=recording.span_of(row) if row >= 0 else None)
     return found

@@ -6,14 +6,14 @@ import ast
 from collections.abc import Collection
 from types import ModuleType
 
-from gradflow.load.layers import module_named
+from gradflow.layers.names import module_named
 from gradflow.load.module_tree import named_modules_in
 from gradflow.location import SourceSpan, is_machinery
 from gradflow.probe.class_source import MethodSource, class_source
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.source.scopes import find_scopes
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import IGNORED
+from gradflow.record.operation_kinds import IGNORED
+from gradflow.recording import Recording
 
 __all__ = ["find_unrun_read", "unrun_read"]
 
@@ -21,16 +21,16 @@ _ABOUT_IT = IGNORED | {"shape", "dtype", "device", "ndim", "requires_grad", "gra
 """Reading these of a parameter does not read its values."""
 
 
-def unrun_read(laboratory: Laboratory, trace: Trace, name: str) -> SourceSpan | None:
+def unrun_read(laboratory: Laboratory, recording: Recording, name: str) -> SourceSpan | None:
     """The same for a parameter, by its qualified name, that no operation read."""
-    values = trace.layer_values.get(name, ())
-    if any(not set(values).isdisjoint(trace.inputs_of(row)) for row in range(len(trace))):
+    values = recording.layer_values.get(name, ())
+    if any(not set(values).isdisjoint(recording.inputs_of(row)) for row in range(len(recording))):
         return None
     owner, _, attribute = name.rpartition(".")
     model = laboratory.workload.model
     if all(owner != known for known, _ in named_modules_in(model, remove_duplicate=False)):
         return None
-    return find_unrun_read(type(module_named(model, owner)), attribute, trace.executed_lines)
+    return find_unrun_read(type(module_named(model, owner)), attribute, recording.executed_lines)
 
 
 def find_unrun_read(owner: type, attribute: str, executed: Collection[tuple[str, int]]) -> SourceSpan | None:

@@ -8,8 +8,8 @@ from gradflow.graph.dependence import analyse
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.moving.influence import find_influence
-from gradflow.trace.capture import Activation
-from gradflow.trace.run import Run
+from gradflow.record.capture import Activation
+from gradflow.record.run import Run
 
 __all__ = ["choose_outputs", "told_outputs"]
 
@@ -37,11 +37,11 @@ def choose_outputs(laboratory: Laboratory, run: Run, gradients: Gradients) -> di
 
 
 def _position_used(laboratory: Laboratory, run: Run, name: str, taken: list[Activation]) -> int:
-    trace = run.trace
+    recording = run.recording
     leaving: list[tuple[int, tuple[int, ...]]] = []
     for position in range(max(len(activation.values) for activation in taken)):
         at = (activation.values[position] for activation in taken if position < len(activation.values))
-        dependence = analyse(trace, tuple(value for value in at if value >= 0))
+        dependence = analyse(recording, tuple(value for value in at if value >= 0))
         if dependence.score_depends:
             return position
         if dependence.exits:

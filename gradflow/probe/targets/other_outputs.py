@@ -19,8 +19,8 @@ from gradflow.probe.losses.partial_causes import takes_a_part
 from gradflow.probe.partial_losses import PartialLosses
 from gradflow.probe.returned_values import find_returned_values, follow_returned, number_exits
 from gradflow.probe.together.apart import each_by_itself
-from gradflow.trace.data import Trace
-from gradflow.trace.run import Run
+from gradflow.record.run import Run
+from gradflow.recording import Recording
 
 __all__ = ["LossesElsewhere", "losses_at_other_outputs"]
 
@@ -61,10 +61,10 @@ def losses_at_other_outputs(
         together = differentiate(again, elsewhere.parameters)
         given = each_by_itself(together, elsewhere.forward, elsewhere.parameters)[target].by_target.get(target, ())
         again.score = None
-        losses = PartialLosses(elsewhere, again.trace, target, given, substitutes, _Compared(elsewhere, target))
+        losses = PartialLosses(elsewhere, again.recording, target, given, substitutes, _Compared(elsewhere, target))
         partial = losses.on_side_ways(dependence)
         found.losses += [
-            replace(loss, output=position) for loss in partial if not _is_inside(run.trace, target, loss.group)
+            replace(loss, output=position) for loss in partial if not _is_inside(run.recording, target, loss.group)
         ]
         found.undetermined += losses.undetermined
         found.unmeasured += losses.unmeasured
@@ -74,25 +74,25 @@ def losses_at_other_outputs(
 
 def _cut_outputs(laboratory: Laboratory, run: Run, target: str) -> Iterator[tuple[int, Dependence]]:
     """The other outputs behind which a way to the score is cut, with what depends on them."""
-    trace = run.trace
+    recording = run.recording
     values_at = _values_of_others(laboratory, run, target)
     if not values_at:
         return
     every = [value for values in values_at.values() for value in values]
     # what leaves torch is shifted once for all of them
-    returned = find_returned_values(laboratory, number_exits(trace, analyse(trace, every)))
+    returned = find_returned_values(laboratory, number_exits(recording, analyse(recording, every)))
     for position, values in values_at.items():
-        dependence = analyse(trace, values)
-        exits = number_exits(trace, dependence)
-        dependence = follow_returned(trace, values, dependence, exits, returned).dependence
-        sides = tuple(way for way in dependence.sides if not any(_is_inside(trace, target, group) for group in way))
-        if any(all(takes_a_part(trace, group) for group in way) for way in sides):
+        dependence = analyse(recording, values)
+        exits = number_exits(recording, dependence)
+        dependence = follow_returned(recording, values, dependence, exits, returned).dependence
+        sides = tuple(way for way in dependence.sides if not any(_is_inside(recording, target, group) for group in way))
+        if any(all(takes_a_part(recording, group) for group in way) for way in sides):
             yield position, replace(dependence, sides=sides)
 
 
 def _values_of_others(laboratory: Laboratory, run: Run, target: str) -> dict[int, list[int]]:
     """The values that all calls returned at each position that is not looked at, each value once."""
-    trace, taken = run.trace, run.activations.get(target, [])
+    recording, taken = run.recording, run.activations.get(target, [])
     looked_at = laboratory.outputs.get(target, 0)
     # a call that returned fewer is looked at by its first one
     known = {
@@ -103,16 +103,16 @@ def _values_of_others(laboratory: Laboratory, run: Run, target: str) -> dict[int
     found: dict[int, list[int]] = {}
     for position in range(max((len(activation.values) for activation in taken), default=0)):
         at = (activation.values[position] for activation in taken if position < len(activation.values))
-        values = [v for v in at if v >= 0 and v not in known and is_differentiable(trace.dtype_of(v))]
+        values = [v for v in at if v >= 0 and v not in known and is_differentiable(recording.dtype_of(v))]
         if position != looked_at and values:
             found[position] = values
             known.update(values)
     return found
 
 
-def _is_inside(trace: Trace, target: str, group: CutGroup) -> bool:
+def _is_inside(recording: Recording, target: str, group: CutGroup) -> bool:
     row = group.leave if group.leave >= 0 else group.operation
-    return any(call.first_operation <= row < call.end_operation for call in trace.calls_by_module.get(target, ()))
+    return any(call.first_operation <= row < call.end_operation for call in recording.calls_by_module.get(target, ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from gradflow.probe.gradient import Gradients, differentiate
-from gradflow.trace.run import Run
+from gradflow.record.run import Run
 
 __all__ = ["each_by_itself"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from gradflow.trace.operation_kinds import is_inplace_name
+from gradflow.record.operation_kinds import is_inplace_name
 from gradflow.watch.events import Backward, GradRead, Observation
 from gradflow.watch.facts.flags import required_grad_at
 from gradflow.watch.facts.writes import before_writes
@@ -25,8 +25,8 @@ class Beginnings:
         """
         if not read.is_leaf:
             return True
-        value = before_writes(self._observation.trace, read.value)
-        producer = self._observation.trace.values.producer[value]
+        value = before_writes(self._observation.recording, read.value)
+        producer = self._observation.recording.values.producer[value]
         made = producer if producer >= 0 else self._observation.made_when.get(value, -1)
         if made >= backward.operation:
             return False
@@ -52,10 +52,10 @@ class Beginnings:
     @cached_property
     def _first_use(self) -> dict[int, int]:
         """The first operation that computed something else from a value."""
-        trace, found = self._observation.trace, dict[int, int]()
-        for operation in range(len(trace)):
-            if trace.outputs_of(operation) and not is_inplace_name(trace.name_of(operation)):
-                for value in trace.inputs_of(operation):
+        recording, found = self._observation.recording, dict[int, int]()
+        for operation in range(len(recording)):
+            if recording.outputs_of(operation) and not is_inplace_name(recording.name_of(operation)):
+                for value in recording.inputs_of(operation):
                     found.setdefault(value, operation)
         return found
 

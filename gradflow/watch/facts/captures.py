@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import DETACHING, INPLACE_CAPABLE, REWRAPPING, is_inplace_name
+from gradflow.record.operation_kinds import DETACHING, INPLACE_CAPABLE, REWRAPPING, is_inplace_name
+from gradflow.recording import Recording
 from gradflow.watch.events import Hook, HookRun, Observation
 
 __all__ = ["Copy", "copied_from", "hook_around", "hook_that_stored", "is_rewritten"]
@@ -21,15 +21,15 @@ class Copy:
     origin: int
 
 
-def copied_from(trace: Trace, value: int) -> Copy | None:
+def copied_from(recording: Recording, value: int) -> Copy | None:
     """The detaching or rewrapping operation that a tensor goes back to without any computation in between."""
     operation = -1
     for _ in range(32):
-        producer = trace.values.producer[value]
+        producer = recording.values.producer[value]
         if producer < 0:
             break
-        name = trace.name_of(producer)
-        inputs = trace.inputs_of(producer)
+        name = recording.name_of(producer)
+        inputs = recording.inputs_of(producer)
         if not inputs:
             break  # made of plain numbers: a copy of nothing
         if name in DETACHING or name in REWRAPPING:
@@ -61,21 +61,21 @@ def hook_that_stored(observation: Observation, value: int, names: frozenset[str]
 
 def is_rewritten(observation: Observation, value: int) -> tuple[int, int] | None:
     """Whether a tensor that a hook was given has been written to since: the operation, and the value it had."""
-    trace = observation.trace
+    recording = observation.recording
     for hook in observation.hooks:
         for run in hook.runs:
             if hook.kind == "forward" and value in run.outputs:
                 return None
-    producer = trace.values.producer[value]
+    producer = recording.values.producer[value]
     seen = 0
     while producer >= 0 and seen < 16:
-        name, inputs = trace.name_of(producer), trace.inputs_of(producer)
+        name, inputs = recording.name_of(producer), recording.inputs_of(producer)
         if not inputs or not (is_inplace_name(name) or name in INPLACE_CAPABLE):
             return None
         before = inputs[0]
         for hook in observation.hooks:
             if hook.kind == "forward" and any(before in run.outputs for run in hook.runs):
                 return producer, before
-        producer = trace.values.producer[before]
+        producer = recording.values.producer[before]
         seen += 1
     return None

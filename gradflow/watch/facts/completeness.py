@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradflow.graph.dependence import Dependence, analyse
+from gradflow.record.operation_kinds import VALUE_EXITS
 from gradflow.source_place import place
-from gradflow.trace.operation_kinds import VALUE_EXITS
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
@@ -21,7 +21,7 @@ def doubt_about(observation: Observation, question: Question, *, is_block: bool 
     """
     if question.target < 0 or question.score < 0:
         return ""
-    dependence = analyse(replace(observation.trace, score=question.score), (question.target,))
+    dependence = analyse(replace(observation.recording, score=question.score), (question.target,))
     why = (
         _in_another_thread(observation, question)
         or ("" if is_block else _made_unseen(observation, dependence))
@@ -41,13 +41,13 @@ def _in_another_thread(observation: Observation, question: Question) -> str:
 
 def _made_unseen(observation: Observation, dependence: Dependence) -> str:
     """The score goes back to a tensor with a history that nobody saw being made."""
-    trace = observation.trace
-    for operation in range(len(trace)):
-        if not any(dependence.reaches[value] for value in trace.outputs_of(operation)):
+    recording = observation.recording
+    for operation in range(len(recording)):
+        if not any(dependence.reaches[value] for value in recording.outputs_of(operation)):
             continue
-        for value in trace.inputs_of(operation):
-            if trace.values.producer[value] < 0 and trace.leaf_names.get(value, ("", ""))[0] == "opaque":
-                span = trace.span_of(operation)
+        for value in recording.inputs_of(operation):
+            if recording.values.producer[value] < 0 and recording.leaf_names.get(value, ("", ""))[0] == "opaque":
+                span = recording.span_of(operation)
                 where = f"the tensor that {place(span)} reads" if span is not None else "a tensor that it was made of"
                 return (
                     f"{where} was made where gradflow does not look: in another thread, by TorchScript, by a transform "
@@ -58,23 +58,23 @@ def _made_unseen(observation: Observation, dependence: Dependence) -> str:
 
 def _read_inside(observation: Observation, dependence: Dependence) -> str:
     """An autograd Function on the way to the score reads it without having been given it."""
-    trace = observation.trace
+    recording = observation.recording
     for operation, values in observation.inner_reads.items():
-        is_used = any(dependence.reaches[value] for value in trace.outputs_of(operation))
+        is_used = any(dependence.reaches[value] for value in recording.outputs_of(operation))
         if is_used and any(dependence.depends[value] for value in values):
-            name = trace.name_of(operation).removesuffix(".apply")
+            name = recording.name_of(operation).removesuffix(".apply")
             return f"the forward of `{name}` reads what depends on it, and what is done with it there was not recorded"
     return ""
 
 
 def _left_elsewhere(observation: Observation, question: Question, dependence: Dependence) -> str:
     """As a plain number it may have come back in a file in which its name could not be followed."""
-    trace = observation.trace
-    last = trace.values.producer[question.score]
-    there = trace.span_of(last) if last >= 0 else trace.site_span(question.backward.site)
+    recording = observation.recording
+    last = recording.values.producer[question.score]
+    there = recording.span_of(last) if last >= 0 else recording.site_span(question.backward.site)
     for operation in dependence.exits:
-        span = trace.span_of(operation)
-        if operation > last or trace.name_of(operation) not in VALUE_EXITS or span is None or there is None:
+        span = recording.span_of(operation)
+        if operation > last or recording.name_of(operation) not in VALUE_EXITS or span is None or there is None:
             continue
         if span.path != there.path:
             return f"a number that was computed from it left torch at {place(span)}, and may have come back"

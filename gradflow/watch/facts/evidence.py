@@ -21,9 +21,9 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
     """The recording about one question in the form that the rules of ``gradflow check`` take."""
     target = question.target
     values = sources or ((target,) if target >= 0 else ())
-    base = observation.trace
-    trace = replace(base, score=question.score)
-    dependence = analyse(trace, values)
+    base = observation.recording
+    recording = replace(base, score=question.score)
+    dependence = analyse(recording, values)
     bridges: tuple[Bridge, ...] = ()
     if dependence.exits and (question.measured.arrived or not dependence.score_depends):
         bridges = joins_of(observation, dependence, is_lost=_is_lost(question))
@@ -31,11 +31,11 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
             # of a gradient that came, only what is proven can be said to be missing
             bridges = tuple(bridge for bridge in bridges if bridge.how == "numbers")
         if bridges:
-            dependence = analyse(trace, values, bridges)
+            dependence = analyse(recording, values, bridges)
     # of several sources, the one that the way shown begins at
     shown = dependence.way[:1] or values[:1]
     name, kind = name_of_value(observation, shown[0]) if shown else ("the parameters", "parameter")
-    trace = replace(trace, layer_values={name: values})
+    recording = replace(recording, layer_values={name: values})
     is_leaf = target >= 0 and is_leaf_value(base, target)
     small = (question.measured.max_abs or 0.0) < 1e-6
     return Evidence(
@@ -43,9 +43,9 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
         kind=kind,
         type_name="Parameter" if kind == "parameter" else "Tensor",
         score=score_text(observation, question.backward),
-        trace=trace,
+        recording=recording,
         dependence=dependence,
-        source=source_state(trace, values),
+        source=source_state(recording, values),
         measured=(question.measured,),
         call_count=1,
         shape=tuple(base.values.shape[target]) if target >= 0 else None,

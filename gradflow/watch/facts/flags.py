@@ -11,4 +11,4 @@ def required_grad_at(observation: Observation, value: int, operation: int) -> bo
     """Whether a leaf required grad when an operation ran."""
     since = (f for f in observation.flags if f.value == value and not f.error and f.operation > operation)
     first = next(since, None)
-    return observation.trace.values.requires_grad[value] if first is None else first.was
+    return observation.recording.values.requires_grad[value] if first is None else first.was

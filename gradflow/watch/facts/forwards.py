@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from gradflow.graph.cut_group import Bridge
 from gradflow.graph.dependence import analyse, is_differentiable, value_inputs
 from gradflow.probe.evidence import Evidence
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import SELECTING
+from gradflow.record.operation_kinds import SELECTING
+from gradflow.recording import Recording
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import call_of_value, calls_of_value
 
@@ -19,7 +19,7 @@ _INDICES = frozenset({"__index__", "__int__"})
 
 def other_calls(observation: Observation, value: int, reaches: bytearray) -> tuple[int, tuple[int, ...]]:
     """The module call that a value came from, and the calls of the same module whose outputs the score uses."""
-    call = call_of_value(observation.trace, value)
+    call = call_of_value(observation.recording, value)
     return call, _again(observation, call, reaches)
 
 
@@ -33,8 +33,8 @@ def calls_scored_instead(observation: Observation, evidence: Evidence, value: in
     is a way for numbers, but none on which a gradient could ever come: to a number that moves a little, a choice stays
     what it is. It is a way of its own where the other forward was computed from the choice.
     """
-    trace, reaches = evidence.trace, evidence.dependence.reaches
-    for call in calls_of_value(trace, value):
+    recording, reaches = evidence.recording, evidence.dependence.reaches
+    for call in calls_of_value(recording, value):
         here = observation.pass_of_call(call)
         others = tuple(one for one in _again(observation, call, reaches) if observation.pass_of_call(one) != here)
         if others and (not reaches[value] or _is_only_a_choice(evidence, value, others)):
@@ -48,7 +48,7 @@ def _again(observation: Observation, call: int, reaches: bytearray) -> tuple[int
     key = observation.call_modules[call]
     return tuple(
         other.id
-        for other in observation.trace.calls
+        for other in observation.recording.calls
         if other.id != call
         and observation.call_modules[other.id] == key
         and any(reaches[output] for output in other.outputs)
@@ -57,36 +57,36 @@ def _again(observation: Observation, call: int, reaches: bytearray) -> tuple[int
 
 def _is_only_a_choice(evidence: Evidence, value: int, others: tuple[int, ...]) -> bool:
     """Whether the other calls were made without the value, carry the gradient, and are at most chosen from by it."""
-    trace, dependence = evidence.trace, evidence.dependence
-    made = [output for other in others for output in trace.calls[other].outputs]
+    recording, dependence = evidence.recording, evidence.dependence
+    made = [output for other in others for output in recording.calls[other].outputs]
     if any(dependence.depends[output] for output in made):
         return False
     used = [output for output in made if dependence.reaches[output]]
-    return analyse(trace, used).score_carries and _only_chooses(trace, value, evidence.bridges)
+    return analyse(recording, used).score_carries and _only_chooses(recording, value, evidence.bridges)
 
 
-def _only_chooses(trace: Trace, value: int, bridges: Sequence[Bridge]) -> bool:
+def _only_chooses(recording: Recording, value: int, bridges: Sequence[Bridge]) -> bool:
     """Whether every way from a value to the score passes through whole numbers, truth values or positions."""
     joined: dict[int, list[int]] = {}
     for bridge in bridges:
-        if not _is_choice(trace, bridge):
+        if not _is_choice(recording, bridge):
             joined.setdefault(bridge.enter, []).append(bridge.leave)
-    seen, waiting = {trace.score}, [trace.score]
+    seen, waiting = {recording.score}, [recording.score]
     while waiting:
         current = waiting.pop()
         if current == value:
             return False
-        producer = trace.values.producer[current]
+        producer = recording.values.producer[current]
         operations = [producer, *joined.get(producer, ())] if producer >= 0 else []
-        for read in (read for operation in operations for read in value_inputs(trace, operation)):
-            if read not in seen and is_differentiable(trace.dtype_of(read)):
+        for read in (read for operation in operations for read in value_inputs(recording, operation)):
+            if read not in seen and is_differentiable(recording.dtype_of(read)):
                 seen.add(read)
                 waiting.append(read)
     return True
 
 
-def _is_choice(trace: Trace, bridge: Bridge) -> bool:
+def _is_choice(recording: Recording, bridge: Bridge) -> bool:
     """Whether the number that left torch is a whole one, or came back as the position of an entry."""
-    if trace.name_of(bridge.enter) in SELECTING or trace.name_of(bridge.leave) in _INDICES:
+    if recording.name_of(bridge.enter) in SELECTING or recording.name_of(bridge.leave) in _INDICES:
         return True
-    return not any(is_differentiable(trace.dtype_of(read)) for read in value_inputs(trace, bridge.leave))
+    return not any(is_differentiable(recording.dtype_of(read)) for read in value_inputs(recording, bridge.leave))

@@ -49,8 +49,8 @@ class GradientProducts:
 
     def __init__(self, observation: Observation) -> None:
         self._observation = observation
-        self._trace = observation.trace
-        self._made = {value: call.id for call in reversed(observation.trace.calls) for value in call.outputs}
+        self._trace = observation.recording
+        self._made = {value: call.id for call in reversed(observation.recording.calls) for value in call.outputs}
         self._inside = [
             range(run.first_operation, run.end_operation)
             for hook in observation.hooks
@@ -60,13 +60,13 @@ class GradientProducts:
         self.roots = self._follow()
 
     def _follow(self) -> dict[int, int]:
-        trace = self._trace
+        recording = self._trace
         roots = {value: value for value in self._observation.gradient_of}
-        for operation in range(len(trace)):
-            inputs = trace.inputs_of(operation)
+        for operation in range(len(recording)):
+            inputs = recording.inputs_of(operation)
             sources = {roots.get(value, -1) for value in inputs}
-            if len(sources) == 1 and -1 not in sources and trace.name_of(operation) != "autograd.grad":
-                for value in trace.outputs_of(operation):
+            if len(sources) == 1 and -1 not in sources and recording.name_of(operation) != "autograd.grad":
+                for value in recording.outputs_of(operation):
                     roots.setdefault(value, next(iter(sources)))
         return roots
 
@@ -81,12 +81,12 @@ class GradientProducts:
 
     def is_on_the_way(self, product: Product) -> bool:
         """Whether the activation lies between the input whose gradient it is multiplied with and the score."""
-        trace, observation = self._trace, self._observation
+        recording, observation = self._trace, self._observation
         backward = next((b for b in reversed(observation.backwards) if b.operation <= product.operation), None)
         if backward is None or not backward.roots:
             return False
-        found = analyse(replace(trace, score=backward.score), (observation.gradient_of[product.gradient],))
-        return any(found.depends[v] and found.reaches[v] for v in trace.calls[product.activation_call].outputs)
+        found = analyse(replace(recording, score=backward.score), (observation.gradient_of[product.gradient],))
+        return any(found.depends[v] and found.reaches[v] for v in recording.calls[product.activation_call].outputs)
 
     def _is_pooled(self, value: int) -> bool:
         shape = self._trace.values.shape
@@ -95,11 +95,11 @@ class GradientProducts:
 
     def products(self) -> Iterator[tuple[Product, Chain]]:
         """Each of them, with where its activation comes from."""
-        trace = self._trace
-        for operation in range(len(trace)):
-            if trace.name_of(operation) not in PRODUCTS:
+        recording = self._trace
+        for operation in range(len(recording)):
+            if recording.name_of(operation) not in PRODUCTS:
                 continue
-            inputs = trace.inputs_of(operation)
+            inputs = recording.inputs_of(operation)
             gradients = [position for position, value in enumerate(inputs) if value in self.roots]
             if not gradients or any(operation in one for one in self._inside):
                 continue
@@ -119,14 +119,14 @@ class GradientProducts:
                     yield product, chain
 
     def _chain(self, value: int) -> Chain:
-        trace = self._trace
+        recording = self._trace
         values, calls = [], []
         for _ in range(64):
             values.append(value)
             if value in self._made:
                 calls.append(self._made[value])
-            producer = trace.values.producer[value]
-            inputs = trace.inputs_of(producer) if producer >= 0 else ()
+            producer = recording.values.producer[value]
+            inputs = recording.inputs_of(producer) if producer >= 0 else ()
             if len(inputs) != 1:
                 break
             value = inputs[0]

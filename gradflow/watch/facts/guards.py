@@ -24,7 +24,7 @@ class Guards:
         """
         if read.measured.arrived or not (read.is_leaf and read.requires_grad) or read.site in self._open:
             return False
-        return before_writes(self._observation.trace, read.value) not in self._reached
+        return before_writes(self._observation.recording, read.value) not in self._reached
 
     @cached_property
     def _open(self) -> frozenset[int]:
@@ -33,6 +33,6 @@ class Guards:
 
     @cached_property
     def _reached(self) -> frozenset[int]:
-        trace = self._observation.trace
+        recording = self._observation.recording
         arrived = {value for backward in self._observation.backwards for value in backward.arrived}
-        return frozenset(before_writes(trace, value) for value in arrived)
+        return frozenset(before_writes(recording, value) for value in arrived)

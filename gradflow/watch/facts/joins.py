@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from gradflow.graph.cut_group import Bridge
 from gradflow.graph.dependence import Dependence
 from gradflow.location import SourceSpan
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import FROM_ARRAYS, IMPORTS, TO_ARRAYS, VALUE_EXITS
+from gradflow.record.operation_kinds import FROM_ARRAYS, IMPORTS, TO_ARRAYS, VALUE_EXITS
+from gradflow.recording import Recording
 from gradflow.watch.events import Observation
 from gradflow.watch.source.flow import is_written_out, leads_to
 from gradflow.watch.source.program.walk import labels_that_reach
@@ -36,20 +36,20 @@ def joins_of(observation: Observation, dependence: Dependence, *, is_lost: bool)
     counts only where the source cannot tell, because the two places are in different files, or where the score
     ``is_lost``: it has no history, so that it must have been made of something that left torch.
     """
-    trace = observation.trace
-    leaving = [operation for operation in dependence.exits if trace.name_of(operation) in VALUE_EXITS | _INDICES]
+    recording = observation.recording
+    leaving = [operation for operation in dependence.exits if recording.name_of(operation) in VALUE_EXITS | _INDICES]
     if not leaving:
         return ()
     found: dict[int, Bridge] = {}
     for operation, rows in observation.returned.items():
         same = [row for row in rows if row in set(leaving)]
-        if same and _is_used(trace, dependence, operation):
+        if same and _is_used(recording, dependence, operation):
             found[operation] = Bridge(leave=same[-1], enter=operation)
-    for operation, leave in _within(trace, dependence, leaving):
+    for operation, leave in _within(recording, dependence, leaving):
         found.setdefault(operation, Bridge(leave=leave, enter=operation))
     for operation, leave in _by_a_number(observation, dependence, leaving) if not found else ():
         found.setdefault(operation, Bridge(leave=leave, enter=operation, how="source"))
-    for operation in _made_of_plain_numbers(trace, dependence):
+    for operation in _made_of_plain_numbers(recording, dependence):
         if (
             operation not in found
             and (bridge := _by_source_or_order(observation, leaving, operation, is_lost)) is not None
@@ -63,32 +63,32 @@ def how_joined(bridge: Bridge) -> str:
     return _HOW.get(bridge.how, "")
 
 
-def _is_used(trace: Trace, dependence: Dependence, operation: int) -> bool:
-    return any(dependence.reaches[value] for value in trace.outputs_of(operation))
+def _is_used(recording: Recording, dependence: Dependence, operation: int) -> bool:
+    return any(dependence.reaches[value] for value in recording.outputs_of(operation))
 
 
-def _within(trace: Trace, dependence: Dependence, leaving: list[int]) -> Iterator[tuple[int, int]]:
+def _within(recording: Recording, dependence: Dependence, leaving: list[int]) -> Iterator[tuple[int, int]]:
     """``x / t.item()``, ``x[i:]``: the number leaves inside the very expression that uses it."""
     for leave in leaving[-_EXITS_TRIED:]:
-        inner = trace.span_of(leave)
-        for operation in range(leave + 1, min(leave + 32, len(trace))):
-            outer = trace.span_of(operation)
-            is_index = inner is not None and outer == inner and trace.name_of(leave) in _INDICES
-            if trace.outputs_of(operation) and (is_index or _contains(outer, inner)):
-                if _is_used(trace, dependence, operation):
+        inner = recording.span_of(leave)
+        for operation in range(leave + 1, min(leave + 32, len(recording))):
+            outer = recording.span_of(operation)
+            is_index = inner is not None and outer == inner and recording.name_of(leave) in _INDICES
+            if recording.outputs_of(operation) and (is_index or _contains(outer, inner)):
+                if _is_used(recording, dependence, operation):
                     yield operation, leave
                 break
 
 
 def _by_a_number(observation: Observation, dependence: Dependence, leaving: list[int]) -> Iterator[tuple[int, int]]:
     """A Python number that was computed with before an operation took it: ``s = t.item()``, then ``x / (2 * s**2)``."""
-    trace = observation.trace
-    last = {trace.operations.site[leave]: leave for leave in leaving if trace.name_of(leave) not in _LISTS}
+    recording = observation.recording
+    last = {recording.operations.site[leave]: leave for leave in leaving if recording.name_of(leave) not in _LISTS}
     for site, leave in list(last.items())[-_SITES_TRIED:]:
-        here = trace.site_span(site)
-        behind = range(leave + 1, min(leave + _EXITS_TRIED, len(trace)))
-        used = [operation for operation in behind if _is_used(trace, dependence, operation)]
-        taking = next((operation for operation in used if leads_to(here, trace.span_of(operation))), None)
+        here = recording.site_span(site)
+        behind = range(leave + 1, min(leave + _EXITS_TRIED, len(recording)))
+        used = [operation for operation in behind if _is_used(recording, dependence, operation)]
+        taking = next((operation for operation in used if leads_to(here, recording.span_of(operation))), None)
         if taking is None and here is not None:
             taking = _first_reached(observation, here, used)
         if taking is not None:
@@ -97,7 +97,7 @@ def _by_a_number(observation: Observation, dependence: Dependence, leaving: list
 
 def _first_reached(observation: Observation, here: SourceSpan, operations: list[int]) -> int | None:
     """The first of some operations to which a value goes from a place, through functions and files."""
-    spans = [observation.trace.span_of(operation) for operation in operations]
+    spans = [observation.recording.span_of(operation) for operation in operations]
     reached = labels_that_reach(observation.files, [here], [span for span in spans if span is not None])
     found = (operation for operation, span in zip(operations, spans, strict=True) if span and reached.get(span))
     return next(found, None)
@@ -112,23 +112,23 @@ def _contains(outer: SourceSpan | None, inner: SourceSpan | None) -> bool:
     return start <= (inner.line, inner.column) and (inner.end_line, inner.end_column) <= end
 
 
-def _made_of_plain_numbers(trace: Trace, dependence: Dependence) -> Iterator[int]:
-    columns = trace.operations
-    for operation in range(len(trace)):
+def _made_of_plain_numbers(recording: Recording, dependence: Dependence) -> Iterator[int]:
+    columns = recording.operations
+    for operation in range(len(recording)):
         if columns.input_start[operation] != columns.input_start[operation + 1]:
             continue
-        if trace.name_of(operation) in FROM_ARRAYS | IMPORTS and _is_used(trace, dependence, operation):
+        if recording.name_of(operation) in FROM_ARRAYS | IMPORTS and _is_used(recording, dependence, operation):
             yield operation
 
 
 def _by_source_or_order(observation: Observation, leaving: list[int], enter: int, is_lost: bool) -> Bridge | None:
-    trace = observation.trace
+    recording = observation.recording
     before = [leave for leave in leaving if leave < enter][-_EXITS_TRIED:]
-    there = trace.span_of(enter)
+    there = recording.span_of(enter)
     if not before or is_written_out(there):
         return None
     for leave in reversed(before):
-        if leads_to(trace.span_of(leave), there):
+        if leads_to(recording.span_of(leave), there):
             return Bridge(leave=leave, enter=enter, how="source")
     through = _through_the_program(observation, before, enter)
     if through is not None:
@@ -136,7 +136,7 @@ def _by_source_or_order(observation: Observation, leaving: list[int], enter: int
     lists = [
         leave
         for leave in before
-        if trace.name_of(leave) in _LISTS and (is_lost or _file_of(trace, leave) != _file_of(trace, enter))
+        if recording.name_of(leave) in _LISTS and (is_lost or _file_of(recording, leave) != _file_of(recording, enter))
     ]
     return Bridge(leave=lists[-1], enter=enter, how="order") if lists else None
 
@@ -145,10 +145,10 @@ def _through_the_program(observation: Observation, before: list[int], enter: int
     """The last place from which a value went through functions, objects and files of the program to ``enter``."""
     last: dict[SourceSpan, int] = {}
     for leave in reversed(before):
-        span = observation.trace.span_of(leave)
+        span = observation.recording.span_of(leave)
         if span is not None and len(last) < _SITES_TRIED:
             last.setdefault(span, leave)
-    there = observation.trace.span_of(enter)
+    there = observation.recording.span_of(enter)
     if there is None:
         return None
     spans = sorted(last, key=str)
@@ -156,6 +156,6 @@ def _through_the_program(observation: Observation, before: list[int], enter: int
     return max((last[spans[number]] for number in reached), default=None)
 
 
-def _file_of(trace: Trace, operation: int) -> str:
-    span = trace.span_of(operation)
+def _file_of(recording: Recording, operation: int) -> str:
+    span = recording.span_of(operation)
     return span.path if span is not None else ""

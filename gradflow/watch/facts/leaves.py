@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradflow.graph.dependence import analyse, is_differentiable
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.flags import required_grad_at
 from gradflow.watch.facts.questions import Question
@@ -21,23 +21,23 @@ def leaves_behind(
 
     ``at`` is the operation at whose time they are to be trainable or not: by default the end of the program.
     """
-    trace = observation.trace
-    at = len(trace) if at is None else at
-    reaches = analyse(replace(trace, score=question.score), ()).reaches
+    recording = observation.recording
+    at = len(recording) if at is None else at
+    reaches = analyse(replace(recording, score=question.score), ()).reaches
     return tuple(
         value
-        for value in range(len(trace.values.producer))
+        for value in range(len(recording.values.producer))
         if reaches[value]
-        and is_differentiable(trace.dtype_of(value))
-        and is_leaf_value(trace, value)
+        and is_differentiable(recording.dtype_of(value))
+        and is_leaf_value(recording, value)
         and required_grad_at(observation, value, at) == trainable
     )
 
 
-def is_leaf_value(trace: Trace, value: int) -> bool:
+def is_leaf_value(recording: Recording, value: int) -> bool:
     """Whether a value was not computed from other tensors: a parameter, an input, what ``torch.randn`` made."""
-    producer = trace.values.producer[value]
-    return producer < 0 or value in trace.leaf_names or not trace.inputs_of(producer)
+    producer = recording.values.producer[value]
+    return producer < 0 or value in recording.leaf_names or not recording.inputs_of(producer)
 
 
 def is_leaf_tensor(observation: Observation, value: int) -> bool:
@@ -46,14 +46,14 @@ def is_leaf_tensor(observation: Observation, value: int) -> bool:
     A leaf that requires grad stays one when it is written to: with recording on autograd refuses that, and without it
     or through ``.data`` what is written brings no history. What was told to require grad began as a leaf then.
     """
-    trace = observation.trace
-    while not is_leaf_value(trace, value):
+    recording = observation.recording
+    while not is_leaf_value(recording, value):
         if any(flag.value == value and flag.on and flag.is_leaf and not flag.error for flag in observation.flags):
             return True
-        producer = trace.values.producer[value]
-        if not writes_in_place(trace, producer):
+        producer = recording.values.producer[value]
+        if not writes_in_place(recording, producer):
             return False
-        value = trace.inputs_of(producer)[0]
-        if not trace.values.requires_grad[value]:
+        value = recording.inputs_of(producer)[0]
+        if not recording.values.requires_grad[value]:
             return False
     return True

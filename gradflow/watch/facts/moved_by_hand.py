@@ -14,8 +14,8 @@ __all__ = ["moved_by_hand"]
 
 def moved_by_hand(observation: Observation) -> frozenset[int]:
     """The leaves to which a gradient came that is more than zero, and that were written to since."""
-    trace = observation.trace
-    memory = trace.values.memory
+    recording = observation.recording
+    memory = recording.values.memory
     held = {memory[value] for optimizer in observation.optimizers for value in optimizer.parameters}
     since: dict[int, int] = {}
     for backward in observation.backwards:
@@ -26,7 +26,7 @@ def moved_by_hand(observation: Observation) -> frozenset[int]:
     by_memory = {memory[value]: value for value in since}
     return frozenset(
         leaf
-        for row in range(min(since.values(), default=len(trace)), len(trace))
-        for written in written_by(trace, row)
+        for row in range(min(since.values(), default=len(recording)), len(recording))
+        for written in written_by(recording, row)
         if (leaf := by_memory.get(memory[written], -1)) >= 0 and since[leaf] <= row
     )

@@ -142,7 +142,7 @@ def _is_meant(observation: Observation, read: GradRead, guards: Guards) -> bool:
     """Whether the program only branches on a gradient, or asserts that there is none, or zero: it wants it so."""
     if (read.is_guard and not guards.is_in_vain(read)) or is_asserted_zero(observation, read):
         return True
-    return not read.measured.arrived and asserts_absence(observation.trace.site_span(read.site))
+    return not read.measured.arrived and asserts_absence(observation.recording.site_span(read.site))
 
 
 class _Scores:
@@ -150,7 +150,7 @@ class _Scores:
 
     def __init__(self, observation: Observation) -> None:
         self.beginnings = Beginnings(observation)
-        self._trace = observation.trace
+        self._trace = observation.recording
         self._reaches: dict[int, bytearray] = {}
 
     def uses(self, score: int, value: int) -> bool:
@@ -191,12 +191,12 @@ def _may_be_unused(
         return True  # zeros are what the program wants there
     if measured.arrived or not backward.allow_unused:
         return False
-    trace = observation.trace
-    producer = trace.values.producer[target]
-    is_leaf = producer < 0 or target in observation.made_at or not trace.inputs_of(producer)
+    recording = observation.recording
+    producer = recording.values.producer[target]
+    is_leaf = producer < 0 or target in observation.made_at or not recording.inputs_of(producer)
     is_unused = bool(backward.roots) and is_leaf and not any(scores.uses(root, target) for root in backward.roots)
     is_of_many = any(result.arrived for result in backward.results)
-    is_parameter = trace.leaf_names.get(target, ("",))[0] == "parameter" or target in observation.made_at
+    is_parameter = recording.leaf_names.get(target, ("",))[0] == "parameter" or target in observation.made_at
     return is_unused or (is_of_many and is_parameter)
 
 
@@ -206,10 +206,10 @@ def _waiting_hooks(observation: Observation) -> Iterator[Question]:
     waiting = [(h.value, h.site, h.backwards, h.call >= 0) for h in observation.tensor_hooks if h.site not in fired]
     for hook in observation.hooks:
         if hook.kind == "backward" and not (hook.runs or hook.ran_unseen):
-            end = hook.removed_at_call if hook.removed_at_call >= 0 else len(observation.trace.calls)
+            end = hook.removed_at_call if hook.removed_at_call >= 0 else len(observation.recording.calls)
             calls = [
                 call
-                for call in observation.trace.calls[hook.first_call : end]
+                for call in observation.recording.calls[hook.first_call : end]
                 if observation.call_modules[call.id] == hook.module and call.outputs
             ]
             if calls:

@@ -91,7 +91,7 @@ def _of_optimizer(optimizer: Optimizer) -> str:
 def _of_the_rest(observation: Observation, stepped: list[Optimizer]) -> Iterator[str]:
     """Where gradients come that no step follows: a part that is not to learn and is not frozen, or was forgotten."""
     since = min((optimizer.since for optimizer in stepped), default=-1)
-    others = moved_by_none(observation, since, len(observation.trace)) if stepped else ()
+    others = moved_by_none(observation, since, len(observation.recording)) if stepped else ()
     if others:
         yield f"gradients also came to {parameter_names(observation, others)}, which no optimizer that was seen holds"
 
@@ -103,7 +103,7 @@ def _of_those_that_never_step(observation: Observation) -> Iterator[str]:
         return
     never = "never stepped" if is_seen_to_the_end(observation) else "has not stepped so far"
     for optimizer in idle:
-        values = moved_by_none(observation, optimizer.since - 1, len(observation.trace), idle=True)
+        values = moved_by_none(observation, optimizer.since - 1, len(observation.recording), idle=True)
         own = [value for value in values if value in optimizer.parameters]
         if own:
             names = parameter_names(observation, own)
@@ -155,7 +155,7 @@ def _times(count: int) -> str:
 def _of_tests_in_vain(observation: Observation) -> Iterator[str]:
     """What the program would do with a gradient never ran, and nothing was raised."""
     tests = tests_in_vain(observation)
-    spans = [observation.trace.site_span(question.site) for question in tests]
+    spans = [observation.recording.site_span(question.site) for question in tests]
     places = list(dict.fromkeys(place(span) for span in spans if span is not None))
     if places:
         more = f" and {_counted(len(places) - 1, 'other place')}" if len(places) > 1 else ""
@@ -171,7 +171,7 @@ def _of_hooks(observation: Observation) -> Iterator[str]:
     if not is_seen_to_the_end(observation) or observation.elsewhere:
         return
     have_run = {hook.site for hook in observation.hooks if hook.runs or hook.ran_unseen}
-    spans = (observation.trace.site_span(hook.site) for hook in observation.hooks if hook.site not in have_run)
+    spans = (observation.recording.site_span(hook.site) for hook in observation.hooks if hook.site not in have_run)
     idle = list(dict.fromkeys(place(span) for span in spans if span is not None and not is_installed(span.path)))
     if idle:
         more = f" and at {_counted(len(idle) - 1, 'other place')}" if len(idle) > 1 else ""

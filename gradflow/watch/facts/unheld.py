@@ -41,7 +41,7 @@ def _moved_by_none(
     holding = [optimizer for optimizer in observation.optimizers if optimizer.steps or optimizer.skipped or not idle]
     held = {value for optimizer in holding for value in optimizer.parameters}
     passes = list(passes_between(observation, since, end))
-    written, memory = _last_writes(observation), observation.trace.values.memory
+    written, memory = _last_writes(observation), observation.recording.values.memory
     found = []
     for value in values:
         times = [one.operation for one in passes if one.arrived.get(value, (0.0, True))[0] > 0]
@@ -52,6 +52,6 @@ def _moved_by_none(
 
 def _last_writes(observation: Observation) -> dict[int, int]:
     """When each memory was last written to: the program itself moves what is in it, as a loop without an optimizer."""
-    trace = observation.trace
-    memory = trace.values.memory
-    return {memory[written]: row for row in range(len(trace)) for written in written_by(trace, row)}
+    recording = observation.recording
+    memory = recording.values.memory
+    return {memory[written]: row for row in range(len(recording)) for written in written_by(recording, row)}

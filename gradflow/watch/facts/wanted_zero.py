@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import VALUE_EXITS
+from gradflow.record.operation_kinds import VALUE_EXITS
+from gradflow.recording import Recording
 from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.source.asserted import demands, zeros_compared_with
 
@@ -18,28 +18,28 @@ def is_asserted_zero(observation: Observation, read: GradRead) -> bool:
     """Whether a gradient that is zero goes into an assertion that holds for zeros alone."""
     if not read.measured.is_zero or read.result < 0:
         return False
-    trace = observation.trace
-    line = trace.site_span(read.site)
+    recording = observation.recording
+    line = recording.site_span(read.site)
     computed = {read.result}
     # what is done with it right after it was read, in the same line
-    for operation in range(read.operation, min(read.operation + _STEPS, len(trace))):
-        span = trace.span_of(operation)
+    for operation in range(read.operation, min(read.operation + _STEPS, len(recording))):
+        span = recording.span_of(operation)
         if span is None or line is None or (span.path, span.line) != (line.path, line.line):
             break
-        inputs = trace.inputs_of(operation)
+        inputs = recording.inputs_of(operation)
         if computed.isdisjoint(inputs):
             continue
-        if trace.name_of(operation) in _EQUALITY:
+        if recording.name_of(operation) in _EQUALITY:
             others = [value for value in inputs if value not in computed]
-            is_with_zeros = demands(span) and bool(others) and all(_is_zeros(trace, value) for value in others)
+            is_with_zeros = demands(span) and bool(others) and all(_is_zeros(recording, value) for value in others)
             return is_with_zeros or (not others and zeros_compared_with(span))
-        if trace.name_of(operation) in VALUE_EXITS:
+        if recording.name_of(operation) in VALUE_EXITS:
             return zeros_compared_with(span)
         # of a truth about each entry, such as `isnan`, zero says something else
-        computed.update(value for value in trace.outputs_of(operation) if trace.dtype_of(value) != "bool")
+        computed.update(value for value in recording.outputs_of(operation) if recording.dtype_of(value) != "bool")
     return False
 
 
-def _is_zeros(trace: Trace, value: int) -> bool:
-    producer = trace.values.producer[value]
-    return producer >= 0 and trace.name_of(producer) in _ZEROS
+def _is_zeros(recording: Recording, value: int) -> bool:
+    producer = recording.values.producer[value]
+    return producer >= 0 and recording.name_of(producer) in _ZEROS

@@ -12,7 +12,7 @@ _BACKWARD = "backward pass"
 def watched_text(observation: Observation) -> str:
     """What was looked at, in one line."""
     parts = [
-        (len(observation.trace), "operation"),
+        (len(observation.recording), "operation"),
         (_forward_passes(observation), "forward pass"),
         (len(observation.backwards), _BACKWARD),
         (len(observation.hooks), "hook"),
@@ -32,7 +32,7 @@ def _forward_passes(observation: Observation) -> int:
     """Outermost calls, without those of a loss function or a transform that is a module without parameters."""
     modules = observation.modules
     with_parameters = {module.root for module in modules.values() if module.has_parameters}
-    outermost = [observation.call_modules[call.id] for call in observation.trace.calls if call.parent < 0]
+    outermost = [observation.call_modules[call.id] for call in observation.recording.calls if call.parent < 0]
     return sum(key in with_parameters or modules[key].root not in (-1, key) for key in outermost)
 
 

@@ -10,7 +10,7 @@ import torch
 from gradflow.location import is_installed
 from gradflow.probe.applications import Application, copied, is_custom
 from gradflow.probe.custom_backward import formula_spans
-from gradflow.trace.tensor_facts import PLAIN_CLASSES, has_readable_numbers
+from gradflow.record.tensor_facts import PLAIN_CLASSES, has_readable_numbers
 from gradflow.watch.observers.harmless import is_harmless
 
 __all__ = ["ApplicationKeeper"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gradflow.trace.conduct.their_exceptions import set_traceback, traceback_of
+from gradflow.record.conduct.their_exceptions import set_traceback, traceback_of
 
 __all__ = ["Aside", "Operation", "leave_out_this_frame"]
 

@@ -16,14 +16,14 @@ from typing import Any
 import torch
 
 from gradflow.probe.evidence import Measured
+from gradflow.record.conduct.raised_by import is_own_raise
+from gradflow.record.conduct.their_exceptions import text_of, traceback_of
+from gradflow.record.failure import innermost_place
+from gradflow.record.patches import replace, replace_function
+from gradflow.record.tensor_facts import gradient_of, is_leaf, requires_grad, version_of
 from gradflow.torch_facts.differentiated import items_of
 from gradflow.torch_facts.settings.saved_tensor_hooks import PUSHING
 from gradflow.torch_facts.transforms import is_in_transform
-from gradflow.trace.conduct.raised_by import is_own_raise
-from gradflow.trace.conduct.their_exceptions import text_of, traceback_of
-from gradflow.trace.failure import innermost_place
-from gradflow.trace.patches import replace, replace_function
-from gradflow.trace.tensor_facts import gradient_of, is_leaf, requires_grad, version_of
 from gradflow.watch.events import Backward
 from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.backward_notes import BackwardNotes, KnownFlows

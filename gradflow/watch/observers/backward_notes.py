@@ -17,8 +17,8 @@ from gradflow.probe.forward_origin import forward_origin
 from gradflow.probe.last_nodes import NodeNote, with_ends
 from gradflow.probe.node_facts import NodeFacts, facts_of
 from gradflow.probe.stopped_node import stopped_at
+from gradflow.record.tensor_facts import has_readable_numbers, is_inference, is_leaf, requires_grad
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.trace.tensor_facts import has_readable_numbers, is_inference, is_leaf, requires_grad
 from gradflow.watch.events import Backward
 from gradflow.watch.observers.light_notes import LightNotes
 from gradflow.watch.observers.lost_ways import towards, with_hidden

@@ -17,7 +17,7 @@ from gradflow.probe.custom_backward import missing_return
 from gradflow.probe.custom_formula import check_formula
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.lone_function import LoneFunction
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 from gradflow.watch.events import Backward
 from gradflow.watch.observers.functions.own_state import with_own_state
 
@@ -29,7 +29,7 @@ _PASSES = 3
 
 
 def check_formulas(
-    applications: Sequence[Application], trace: Trace, backwards: Sequence[Backward]
+    applications: Sequence[Application], recording: Recording, backwards: Sequence[Backward]
 ) -> tuple[FormulaCheck, ...]:
     """Compare each kept application with central differences of its own forward, for every input that has a gradient.
 
@@ -43,7 +43,7 @@ def check_formulas(
     with _undisturbed():
         for given in applications:
             application = replace(given, function=with_own_state(given.function))
-            used = _outputs_used(application, trace, backwards)
+            used = _outputs_used(application, recording, backwards)
             for argument, value in enumerate(application.arguments if any(used) else ()):
                 if not isinstance(value, torch.Tensor) or not value.requires_grad or thread_time() > deadline:
                     continue
@@ -70,12 +70,12 @@ def _returns_something(application: Application, argument: int, used: Sequence[b
     return gradient is not None and seconds < _SECONDS_PER_CALL
 
 
-def _outputs_used(application: Application, trace: Trace, backwards: Sequence[Backward]) -> tuple[bool, ...]:
+def _outputs_used(application: Application, recording: Recording, backwards: Sequence[Backward]) -> tuple[bool, ...]:
     """Which outputs a score was made of, in one of the backward passes right after it."""
-    outputs = trace.outputs_of(application.operation)
+    outputs = recording.outputs_of(application.operation)
     later = [b for b in backwards if b.operation > application.operation and b.roots and not b.error]
     for backward in later[:_PASSES]:
-        reaches = analyse(replace(trace, score=backward.score), ()).reaches
+        reaches = analyse(replace(recording, score=backward.score), ()).reaches
         used = tuple(bool(reaches[value]) for value in outputs)
         if any(used):
             return used

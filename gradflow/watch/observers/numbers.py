@@ -9,8 +9,8 @@ from typing import Any
 import numpy
 import torch
 
+from gradflow.record.tensor_facts import PLAIN_CLASSES, has_readable_numbers
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.trace.tensor_facts import PLAIN_CLASSES, has_readable_numbers
 
 __all__ = ["Numbers"]
 

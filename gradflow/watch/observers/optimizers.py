@@ -15,10 +15,10 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.evidence import Measured
+from gradflow.record.patches import replace
+from gradflow.record.tensor_facts import gradient_of, has_readable_numbers, requires_grad
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.torch_facts.running_calls import is_running, optimizer_step
-from gradflow.trace.patches import replace
-from gradflow.trace.tensor_facts import gradient_of, has_readable_numbers, requires_grad
 from gradflow.watch.events import STEPS_KEPT, ZEROS_LOOKED_FOR, Optimizer
 from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.log import Log

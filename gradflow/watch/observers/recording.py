@@ -12,22 +12,22 @@ from typing import Any
 import torch
 
 from gradflow.location import SiteTable
-from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.torch_facts.function_modes import on_stack
-from gradflow.torch_facts.tensor_slots import getter, setter
-from gradflow.torch_facts.transforms import differentiates, is_in_transform
-from gradflow.trace.classify import Kind
-from gradflow.trace.conduct.their_exceptions import text_of
-from gradflow.trace.nested import nested_tensors
-from gradflow.trace.operation_kinds import FROM_ARRAYS, VALUE_EXITS
-from gradflow.trace.recorder import Recorder
-from gradflow.trace.results.results import Beside
-from gradflow.trace.tensor_facts import (
+from gradflow.record.classify import Kind
+from gradflow.record.conduct.their_exceptions import text_of
+from gradflow.record.nested import nested_tensors
+from gradflow.record.operation_kinds import FROM_ARRAYS, VALUE_EXITS
+from gradflow.record.recorder import Recorder
+from gradflow.record.results.results import Beside
+from gradflow.record.tensor_facts import (
     dtype_of,
     is_leaf,
     requires_grad,
     version_of,
 )
+from gradflow.torch_facts.dispatch_modes import outside_dispatch
+from gradflow.torch_facts.function_modes import on_stack
+from gradflow.torch_facts.tensor_slots import getter, setter
+from gradflow.torch_facts.transforms import differentiates, is_in_transform
 from gradflow.watch.events import FlagChange
 from gradflow.watch.observers.applications import ApplicationKeeper
 from gradflow.watch.observers.aside import Aside, Operation, leave_out_this_frame

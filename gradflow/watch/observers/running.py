@@ -16,7 +16,7 @@ from types import ModuleType, TracebackType
 from typing import Any, TextIO
 
 from gradflow.location import own_directory
-from gradflow.trace.conduct.their_exceptions import is_one, set_traceback, traceback_of
+from gradflow.record.conduct.their_exceptions import is_one, set_traceback, traceback_of
 from gradflow.watch.observers.watching import Watch
 
 __all__ = ["INTERRUPTED", "flush", "run_program", "without_gradflow"]

@@ -16,11 +16,11 @@ import torch
 from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.probe.custom_backward import function_spans
 from gradflow.program_warnings import warnings_as_without_gradflow
+from gradflow.record.conduct.their_exceptions import attribute_of, text_of, traceback_of
+from gradflow.record.failure import innermost_place, way_of
+from gradflow.record.patches import watched
+from gradflow.record.program_sites import ProgramSites
 from gradflow.torch_facts.function_modes import is_on_stack, take_off
-from gradflow.trace.conduct.their_exceptions import attribute_of, text_of, traceback_of
-from gradflow.trace.failure import innermost_place, way_of
-from gradflow.trace.patches import watched
-from gradflow.trace.program_sites import ProgramSites
 from gradflow.watch.events import Failure, Observation
 from gradflow.watch.observers.backward_calls import BackwardCalls
 from gradflow.watch.observers.formulas import check_formulas, last_returns
@@ -183,7 +183,7 @@ class Watch:
         log, recorder = self.log, self.recorder
         self._check_reachable()
         self._name_early_calls()
-        trace = recorder.finish(
+        recording = recorder.finish(
             score=-1,
             layer_values={},
             initially_enabled=self._initially_enabled,
@@ -191,7 +191,7 @@ class Watch:
             called_from=self.sites.called_from,
         )
         return Observation(
-            trace=trace,
+            recording=recording,
             call_modules=tuple(log.call_modules),
             modules=log.keys.modules,
             backwards=tuple(log.backwards),
@@ -212,13 +212,13 @@ class Watch:
             gradient_ties=frozenset(log.gradient_ties),
             captured_calls=frozenset(log.captured_calls),
             failed_calls=frozenset(log.failed_calls),
-            not_called=explain_uncalled(log, trace),
+            not_called=explain_uncalled(log, recording),
             function_spans=dict(function_spans(recorder.functions)),
             zero_parts=tuple(part for part in log.zero_parts if part[1] not in log.filled_parts),
             handed=tuple(log.handed),
             emptied=tuple(log.emptied),
             backward_returns=last_returns(recorder.functions),
-            formulas=check_formulas(recorder.applications.kept if self._formulas else (), trace, log.backwards),
+            formulas=check_formulas(recorder.applications.kept if self._formulas else (), recording, log.backwards),
             low_precision=tuple(log.low_precision),
             returned=log.numbers.returned,
             made_at=log.made_at,
@@ -232,7 +232,7 @@ class Watch:
             is_transformed=log.is_transformed or recorder.is_differentiated,
             used_elsewhere=self._used_elsewhere(),
             inner_reads=log.inner_reads,
-            files=own_files((span.path for span in trace.spans), self.program),
+            files=own_files((span.path for span in recording.spans), self.program),
         )
 
     def _used_elsewhere(self) -> frozenset[int]:

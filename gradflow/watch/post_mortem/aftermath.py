@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from gradflow.location import SourceSpan
-from gradflow.trace.conduct.their_exceptions import text_of as text_of_error
-from gradflow.trace.conduct.their_exceptions import traceback_of
+from gradflow.record.conduct.their_exceptions import text_of as text_of_error
+from gradflow.record.conduct.their_exceptions import traceback_of
 from gradflow.watch.post_mortem.look import MISSING, is_tensor, look_up, variables_of
 from gradflow.watch.post_mortem.places import Place, places_in, torch_argument
 from gradflow.watch.post_mortem.references import references_in

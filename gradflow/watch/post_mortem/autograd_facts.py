@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from gradflow.probe.autograd_walk import Node, walk
+from gradflow.record.tensor_facts import is_leaf
 from gradflow.torch_facts.function_modes import past_classes
-from gradflow.trace.tensor_facts import is_leaf
 from gradflow.watch.post_mortem.look import is_module, is_tensor, unwrapped
 
 __all__ = [

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 
 import gradflow
+from gradflow.record.conduct.their_exceptions import is_one, text_of
 from gradflow.report import Environment, Report, Score, Target
 from gradflow.torch_facts.function_modes import unseen
-from gradflow.trace.conduct.their_exceptions import is_one, text_of
 from gradflow.watch.explaining import findings_in
 from gradflow.watch.finding import Finding
 from gradflow.watch.observers.watching import Watch

@@ -33,9 +33,9 @@ def _seeded_with_zeros(observation: Observation, question: Question, evidence: E
         "zero-multiplier",
         "zero",
         f"the gradient at `{evidence.target}` is zero because this backward begins with zeros",
-        observation.trace.site_span(question.backward.site),
+        observation.recording.site_span(question.backward.site),
         label=f"`{argument}` holds nothing but zeros",
-        annotations=((observation.trace.site_span(question.site), "looked at here"),),
+        annotations=((observation.recording.site_span(question.site), "looked at here"),),
         notes=(f"`{argument}` is what the gradient is multiplied with at its beginning; for a sum it is ones",),
         helps=("begin with `torch.ones_like(...)`, or reduce to one number: `y.sum().backward()`",),
         target=evidence.target,
@@ -92,9 +92,9 @@ def _accumulated(observation: Observation, question: Question, target: str, site
         "grad-accumulated",
         "wrong",
         f"`{target}.grad` is the sum of several backward passes, not the gradient of the last one",
-        observation.trace.site_span(site),
+        observation.recording.site_span(site),
         label="adds to what is there already",
-        annotations=((observation.trace.site_span(question.site), "read here: the sum, not the last gradient"),),
+        annotations=((observation.recording.site_span(question.site), "read here: the sum, not the last gradient"),),
         notes=("`backward()` adds to `.grad`; nothing has cleared it since the pass before",),
         helps=(
             "clear it before each backward: `model.zero_grad()`, `optimizer.zero_grad()` or `x.grad = None`",
@@ -117,13 +117,13 @@ def _position(observation: Observation, question: Question, evidence: Evidence) 
 
 def position_not_read(observation: Observation, question: Question, evidence: Evidence, site: int) -> Finding:
     """At ``site`` a part of the gradient is taken in which there is nothing: tell where the score reads another one."""
-    trace = observation.trace
+    recording = observation.recording
     way = evidence.dependence.way
     reading = next(
         (
             producer
             for value in way
-            if (producer := trace.values.producer[value]) >= 0 and trace.name_of(producer) in _READING
+            if (producer := recording.values.producer[value]) >= 0 and recording.name_of(producer) in _READING
         ),
         -1,
     )
@@ -131,9 +131,9 @@ def position_not_read(observation: Observation, question: Question, evidence: Ev
         "position-not-read",
         "zero",
         f"the part of the gradient at `{evidence.target}` that is looked at is zero: the score does not read it",
-        trace.span_of(reading) if reading >= 0 else trace.site_span(question.backward.site),
+        recording.span_of(reading) if reading >= 0 else recording.site_span(question.backward.site),
         label="only other positions are read from here on",
-        annotations=((trace.site_span(site), "this part is zero throughout"),),
+        annotations=((recording.site_span(site), "this part is zero throughout"),),
         notes=("the rest of the gradient is not zero, so the path itself is whole",),
         helps=("make the score from the same sample or position as the one that is looked at",),
         target=evidence.target,

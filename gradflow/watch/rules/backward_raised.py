@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gradflow.diagnose.written import written
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
@@ -48,15 +48,15 @@ def backward_raised(observation: Observation, question: Question) -> tuple[Findi
 
 def _anomaly(observation: Observation, question: Question) -> Finding:
     """Anomaly mode has stopped at the first NaN."""
-    trace, origin = observation.trace, question.backward.origin
-    name = written(trace.name_of(origin)) if origin >= 0 else "an operation"
+    recording, origin = observation.recording, question.backward.origin
+    name = written(recording.name_of(origin)) if origin >= 0 else "an operation"
     return finding(
         "nan-singularity",
         "nan",
         f"backward was stopped at a NaN, which is born at `{name}`",
-        trace.span_of(origin) if origin >= 0 else None,
+        recording.span_of(origin) if origin >= 0 else None,
         label="infinite or undefined at this input",
-        annotations=((trace.site_span(question.backward.site), "stopped here by anomaly mode"),),
+        annotations=((recording.site_span(question.backward.site), "stopped here by anomaly mode"),),
         notes=(f"torch says: {question.error}",),
         helps=("keep the input away from this point: clamp it, or add a small number (`(x + 1e-12).sqrt()`)",),
         **_common(observation, question),  # type: ignore[arg-type]
@@ -64,15 +64,15 @@ def _anomaly(observation: Observation, question: Question) -> Finding:
 
 
 def _returned(observation: Observation, question: Question, name: str) -> Finding:
-    trace = observation.trace
-    applied = [o for o in range(len(trace)) if trace.name_of(o) == f"{name}.apply"]
+    recording = observation.recording
+    applied = [o for o in range(len(recording)) if recording.name_of(o) == f"{name}.apply"]
     return finding(
         "custom-function",
         "error",
         f"backward cannot run: what `{name}.backward` returns does not fit the inputs of its forward",
         observation.backward_returns[name],
         label="one gradient for each argument of `forward`, in its order and shape",
-        annotations=((trace.span_of(applied[-1]) if applied else None, f"`{name}` is applied here"),),
+        annotations=((recording.span_of(applied[-1]) if applied else None, f"`{name}` is applied here"),),
         notes=(f"torch says: {question.error}",),
         helps=("return `None` for every argument of `forward` (after `ctx`) that is no tensor or needs no gradient",),
         **_common(observation, question),  # type: ignore[arg-type]
@@ -89,29 +89,31 @@ def _common(observation: Observation, question: Question) -> dict[str, object]:
     }
 
 
-def _scored(observation: Observation, score: int) -> Trace:
-    return replace(observation.trace, score=score)
+def _scored(observation: Observation, score: int) -> Recording:
+    return replace(observation.recording, score=score)
 
 
 def _changed(observation: Observation, question: Question) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     writer, saver = _writer(observation, question)
     step = None
     if writer < 0:
         step = _step_before(observation, question)
-    location = trace.span_of(writer) if writer >= 0 else step
+    location = recording.span_of(writer) if writer >= 0 else step
     changed = (
-        f"changed in place here (`{trace.name_of(writer)}`)" if writer >= 0 else "the optimizer changes parameters here"
+        f"changed in place here (`{recording.name_of(writer)}`)"
+        if writer >= 0
+        else "the optimizer changes parameters here"
     )
     return finding(
         "inplace-modification",
         "error",
         "backward cannot run: a tensor that it needs was changed in place",
-        location or trace.site_span(question.backward.site),
+        location or recording.site_span(question.backward.site),
         # that it was changed is then what torch says, and nothing else
         severity="error" if location is not None else "warning",
         label=changed if location is not None else "found by this backward",
-        annotations=((trace.span_of(saver) if saver >= 0 else None, "needed with the numbers that it had here"),),
+        annotations=((recording.span_of(saver) if saver >= 0 else None, "needed with the numbers that it had here"),),
         notes=(f"torch says: {question.error.split('. Hint')[0]}",),
         helps=(
             "write the result to a new tensor instead: `y = y + 1` and not `y += 1`",
@@ -129,15 +131,15 @@ def _writer(observation: Observation, question: Question) -> tuple[int, int]:
     who needed it. Else torch tells the shape of what was changed, and what had made it. An operation such as ``einsum``
     keeps a view of another shape: then the number of entries has to do.
     """
-    trace = observation.trace
+    recording = observation.recording
     shape, maker = _shape_in(question.error), _maker_in(question.error)
     needed = _overwritten(observation, question)
     if not any(one.reader == question.backward.stopped_at for one in needed) and _is_stepped(observation, question):
         return -1, -1  # a step wrote into the parameter, and what else has that shape is a coincidence
     needed = [one for one in needed if one.reader == question.backward.stopped_at] or needed
-    fitting = [one for one in needed if shape is None or tuple(trace.values.shape[one.value]) == shape]
-    made = [one for one in fitting if maker and _made_by(trace, one.value) == maker]
-    alike = [one for one in needed if shape and math.prod(trace.values.shape[one.value]) == math.prod(shape)]
+    fitting = [one for one in needed if shape is None or tuple(recording.values.shape[one.value]) == shape]
+    made = [one for one in fitting if maker and _made_by(recording, one.value) == maker]
+    alike = [one for one in needed if shape and math.prod(recording.values.shape[one.value]) == math.prod(shape)]
     found = (made or fitting or alike)[-1:]
     return (found[0].writer, found[0].reader) if found else (-1, -1)
 
@@ -152,17 +154,17 @@ class _Overwritten(NamedTuple):
 
 def _overwritten(observation: Observation, question: Question) -> list[_Overwritten]:
     """What the score was computed from and was changed before backward, in the order of the writes."""
-    trace = observation.trace
+    recording = observation.recording
     reaches = analyse(_scored(observation, question.score), ()).reaches
-    roots = trace.values.memory
+    roots = recording.values.memory
     waiting: dict[int, list[tuple[int, int]]] = {}
     found: list[_Overwritten] = []
-    for operation in range(min(question.operation, len(trace))):
-        if writes_in_place(trace, operation):
-            before = waiting.pop(roots[trace.inputs_of(operation)[0]], [])
+    for operation in range(min(question.operation, len(recording))):
+        if writes_in_place(recording, operation):
+            before = waiting.pop(roots[recording.inputs_of(operation)[0]], [])
             found.extend(_Overwritten(operation, reader, value) for reader, value in before)
-        if any(reaches[value] for value in trace.outputs_of(operation)):
-            for value in {*trace.inputs_of(operation), *trace.outputs_of(operation)}:
+        if any(reaches[value] for value in recording.outputs_of(operation)):
+            for value in {*recording.inputs_of(operation), *recording.outputs_of(operation)}:
                 waiting.setdefault(roots[value], []).append((operation, value))
     return found
 
@@ -174,9 +176,9 @@ def _maker_in(message: str) -> str:
     return "" if name == "AsStrided" else name.lower()
 
 
-def _made_by(trace: Trace, value: int) -> str:
-    producer = trace.values.producer[value]
-    return trace.name_of(producer).rstrip("_").replace("_", "").lower() if producer >= 0 else ""
+def _made_by(recording: Recording, value: int) -> str:
+    producer = recording.values.producer[value]
+    return recording.name_of(producer).rstrip("_").replace("_", "").lower() if producer >= 0 else ""
 
 
 def _shape_in(message: str) -> tuple[int, ...] | None:
@@ -189,8 +191,8 @@ def _shape_in(message: str) -> tuple[int, ...] | None:
 
 def _is_stepped(observation: Observation, question: Question) -> bool:
     """Whether an optimizer has stepped, since it was used, on a parameter that backward stopped at."""
-    stopped, roots = question.backward.stopped_at, observation.trace.values.memory
-    read = {roots[value] for value in observation.trace.inputs_of(stopped)} if stopped >= 0 else set[int]()
+    stopped, roots = question.backward.stopped_at, observation.recording.values.memory
+    read = {roots[value] for value in observation.recording.inputs_of(stopped)} if stopped >= 0 else set[int]()
     return any(
         stopped < operation <= question.operation and not read.isdisjoint(optimizer.parameters)
         for optimizer in observation.optimizers
@@ -200,31 +202,31 @@ def _is_stepped(observation: Observation, question: Question) -> bool:
 
 def _step_before(observation: Observation, question: Question) -> SourceSpan | None:
     steps = [step for optimizer in observation.optimizers for step in optimizer.steps if step[1] <= question.operation]
-    return observation.trace.site_span(max(steps, key=lambda step: step[1])[0]) if steps else None
+    return observation.recording.site_span(max(steps, key=lambda step: step[1])[0]) if steps else None
 
 
 def _reentrant(observation: Observation, question: Question) -> int:
     """The reentrant checkpoint that the score was computed through, where gradients are asked for one by one."""
-    trace, backward = observation.trace, question.backward
+    recording, backward = observation.recording, question.backward
     if backward.kind != "grad" and not backward.inputs:
         return -1
     reaches = analyse(_scored(observation, question.score), ()).reaches
-    applied = (row for row in range(len(trace)) if trace.name_of(row) == "CheckpointFunction.apply")
+    applied = (row for row in range(len(recording)) if recording.name_of(row) == "CheckpointFunction.apply")
     # what it returns was made by an operation within it, and has that one for its producer
-    read = ((row, (*trace.inputs_of(row), *trace.outputs_of(row))) for row in applied)
+    read = ((row, (*recording.inputs_of(row), *recording.outputs_of(row))) for row in applied)
     return next((row for row, values in read if any(reaches[value] for value in values)), -1)
 
 
 def _checkpoint(observation: Observation, question: Question, applied: int) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     asked = "`torch.autograd.grad`" if question.backward.kind == "grad" else "`backward(inputs=...)`"
     return finding(
         "reentrant-checkpoint",
         "error",
         f"reentrant checkpointing does not work with {asked}",
-        trace.span_of(applied),
+        recording.span_of(applied),
         label="checkpointed with `use_reentrant=True`",
-        annotations=((trace.site_span(question.backward.site), f"differentiated with {asked} here"),),
+        annotations=((recording.site_span(question.backward.site), f"differentiated with {asked} here"),),
         notes=(f"torch says: {question.error.split('. ')[0]}",),
         helps=("call `checkpoint(..., use_reentrant=False)`",),
         **_common(observation, question),  # type: ignore[arg-type]

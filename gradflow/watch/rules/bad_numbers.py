@@ -45,7 +45,7 @@ def _in_the_forward(evidence: Evidence, diagnostic: Diagnostic, origin: int) -> 
     place, annotations = operation_place(evidence, origin)
     if place is None or place == diagnostic.location:
         return diagnostic
-    name = written(evidence.trace.name_of(origin))
+    name = written(evidence.recording.name_of(origin))
     shown = (Annotation(span=diagnostic.location, label="shows in the gradient here"),) if diagnostic.location else ()
     return replace(
         diagnostic,
@@ -53,7 +53,7 @@ def _in_the_forward(evidence: Evidence, diagnostic: Diagnostic, origin: int) -> 
         location=place,
         label="the result is NaN or infinite",
         annotations=(*shown, *annotations),
-        module=evidence.trace.module_of(origin),
+        module=evidence.recording.module_of(origin),
         notes=("measured: of what autograd saved, this is the first result that is not finite", *diagnostic.notes[1:]),
         helps=(Help(text=_GOES_IN), *diagnostic.helps[1:]),
     )

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from gradflow.location import SourceSpan, source_line
 from gradflow.probe.evidence import Evidence
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import DETACHING
+from gradflow.record.operation_kinds import DETACHING
+from gradflow.recording import Recording
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.captures import copied_from, hook_around, hook_that_stored, is_rewritten
 from gradflow.watch.facts.forwards import calls_scored_instead, other_calls
@@ -41,11 +41,11 @@ def _copied(observation: Observation, question: Question, evidence: Evidence) ->
     """No gradient can arrive at a copy that has no history."""
     if question.measured.arrived:
         return
-    trace = observation.trace
-    copy = copied_from(trace, question.target)
+    recording = observation.recording
+    copy = copied_from(recording, question.target)
     if copy is None or evidence.dependence.score_depends or evidence.dependence.reaches[question.target]:
         return  # the score was computed from this very tensor
-    name = trace.name_of(copy.operation)
+    name = recording.name_of(copy.operation)
     written = (
         f"`.{name}()`" if name in ("detach", "detach_") else f"`.{name}`" if name in DETACHING else f"`{name}(...)`"
     )
@@ -65,11 +65,11 @@ def _copied(observation: Observation, question: Question, evidence: Evidence) ->
         f"the {'hook keeps' if inside else 'tensor asked for is'} a detached copy of the output of `{evidence.target}`"
         if evidence.kind == "layer"
         else f"the tensor asked for is a detached copy of `{evidence.target}`",
-        trace.span_of(copy.operation),
+        recording.span_of(copy.operation),
         label="a copy that the score was not computed from",
         annotations=(
-            (trace.site_span(inside[0].site) if inside else None, "the hook is registered here"),
-            (trace.site_span(question.site), "its gradient is asked for here"),
+            (recording.site_span(inside[0].site) if inside else None, "the hook is registered here"),
+            (recording.site_span(question.site), "its gradient is asked for here"),
         ),
         notes=tuple(notes),
         helps=("keep the tensor itself, and detach only what is drawn or logged afterwards",),
@@ -80,14 +80,17 @@ def _copied(observation: Observation, question: Question, evidence: Evidence) ->
 def _stale(observation: Observation, question: Question, evidence: Evidence) -> Iterator[Finding]:
     if question.measured.arrived:
         return
-    trace = observation.trace
-    copy = copied_from(trace, question.target)
+    recording = observation.recording
+    copy = copied_from(recording, question.target)
     value = copy.origin if copy is not None else question.target
     call, others = calls_scored_instead(observation, evidence, value)
     if call < 0 or not others:
         return
     mine, theirs = observation.pass_of_call(call), observation.pass_of_call(others[-1])
-    captured, scored = trace.site_span(trace.calls[mine].site), trace.site_span(trace.calls[theirs].site)
+    captured, scored = (
+        recording.site_span(recording.calls[mine].site),
+        recording.site_span(recording.calls[theirs].site),
+    )
     place, label = scored or captured, "the score comes from this forward"
     if captured is not None and captured == scored:
         place, label = _kept_since(observation, question, value, theirs) or (
@@ -106,7 +109,7 @@ def _stale(observation: Observation, question: Question, evidence: Evidence) -> 
                 if captured == scored
                 else ((scored, "the score comes from this forward"), (captured, "the activation comes from this one"))
             ),
-            (trace.site_span(question.site), "both meet here"),
+            (recording.site_span(question.site), "both meet here"),
         ),
         notes=(
             (
@@ -124,15 +127,15 @@ def _stale(observation: Observation, question: Question, evidence: Evidence) -> 
 
 def _kept_since(observation: Observation, question: Question, value: int, scored: int) -> tuple[SourceSpan, str] | None:
     """One line makes both forwards, as in a loop: look at what keeps the old activation, or takes it from a list."""
-    trace = observation.trace
+    recording = observation.recording
     hook = hook_that_stored(observation, value)
-    site = trace.site_span(question.site)
+    site = recording.site_span(question.site)
     if hook is not None and 0 <= hook.removed_at_call <= scored:
-        removed = trace.site_span(hook.removed_site)
+        removed = recording.site_span(hook.removed_site)
         if removed is not None:
             return removed, "the hook is taken off here: what comes later is not captured"
     if hook is not None:
-        place = place_of_keeping(hook, 2) or trace.site_span(hook.site)
+        place = place_of_keeping(hook, 2) or recording.site_span(hook.site)
         kept = (place, keeps_all(hook)) if place is not None else None
     else:
         kept = kept_under(site)
@@ -148,21 +151,21 @@ def _rewritten(observation: Observation, question: Question, evidence: Evidence)
     found = is_rewritten(observation, question.target)
     if found is None:
         return
-    trace = observation.trace
+    recording = observation.recording
     operation, before = found
     hook = hook_that_stored(observation, before)
-    call = trace.operations.call[operation]
+    call = recording.operations.call[operation]
     made = observation.modules[observation.call_modules[call]].made_at if call >= 0 else -1
-    place = trace.site_span(hook.site) if hook is not None else trace.span_of(operation)
+    place = recording.site_span(hook.site) if hook is not None else recording.span_of(operation)
     yield finding(
         "inplace-modification",
         "wrong",
-        f"the captured activation has been overwritten by `{trace.name_of(operation)}`",
+        f"the captured activation has been overwritten by `{recording.name_of(operation)}`",
         place,
         label="kept as it is, without a copy",
         annotations=(
-            (trace.site_span(made), "this module changes its input in place"),
-            (trace.span_of(operation), "overwritten here"),
+            (recording.site_span(made), "this module changes its input in place"),
+            (recording.span_of(operation), "overwritten here"),
         ),
         notes=(
             (
@@ -182,28 +185,28 @@ def _overwritten(observation: Observation, question: Question, evidence: Evidenc
     """One call of a layer that ran several times in the same forward is asked for, and the others are not."""
     if not question.measured.arrived:
         return
-    trace = observation.trace
+    recording = observation.recording
     call, others = other_calls(observation, question.target, evidence.dependence.reaches)
     if call < 0:
         return
     here = observation.pass_of_call(call)
     same = [other for other in others if observation.pass_of_call(other) == here]
     asked = {*question.others, question.target}
-    missing = [other for other in same if not asked & set(trace.calls[other].outputs)]
+    missing = [other for other in same if not asked & set(recording.calls[other].outputs)]
     hook = hook_that_stored(observation, question.target, _names_at(observation, question))
     if not missing or len(missing) < len(same) or hook is None or max(missing) > call:
         return
-    if any(q.kind == "grad" and asked_in(q.inputs, trace, missing) for q in observation.backwards):
+    if any(q.kind == "grad" and asked_in(q.inputs, recording, missing) for q in observation.backwards):
         return
     yield finding(
         "shared-layer-overwrite",
         "wrong",
         f"`{evidence.target}` runs {len(same) + 1} times in one forward, and only the last output was kept",
-        place_of_keeping(hook, 2) or trace.site_span(hook.site),
+        place_of_keeping(hook, 2) or recording.site_span(hook.site),
         label="each call overwrites what the one before had stored",
         annotations=(
-            (trace.site_span(hook.site), "the hook is registered here"),
-            *((trace.site_span(trace.calls[o].site), "it also runs from here") for o in missing[:2]),
+            (recording.site_span(hook.site), "the hook is registered here"),
+            *((recording.site_span(recording.calls[o].site), "it also runs from here") for o in missing[:2]),
         ),
         notes=("the gradient is that of the last call; the share of the other calls is missing from it",),
         helps=("append each output to a list, and choose or add up the calls deliberately",),
@@ -212,13 +215,13 @@ def _overwritten(observation: Observation, question: Question, evidence: Evidenc
     )
 
 
-def asked_in(inputs: tuple[int, ...], trace: Trace, calls: list[int]) -> bool:
+def asked_in(inputs: tuple[int, ...], recording: Recording, calls: list[int]) -> bool:
     """Whether the output of one of the calls was asked for as well."""
-    return any(set(inputs) & set(trace.calls[call].outputs) for call in calls)
+    return any(set(inputs) & set(recording.calls[call].outputs) for call in calls)
 
 
 def _names_at(observation: Observation, question: Question) -> frozenset[str]:
-    span = observation.trace.site_span(question.site)
+    span = observation.recording.site_span(question.site)
     if span is None:
         return frozenset()
     line = source_line(span.path, span.line)

@@ -46,7 +46,7 @@ def engine_findings(observation: Observation, question: Question, evidence: Evid
                 score=evidence.score,
                 rank=0 if question.error else 1,
                 operation=question.operation,
-                cut_at=operation_of(observation.trace, named, (evidence,)),
+                cut_at=operation_of(observation.recording, named, (evidence,)),
                 question=question,
                 source=_source_of(question, evidence),
             )
@@ -58,13 +58,13 @@ def _source_of(question: Question, evidence: Evidence) -> int:
     """Where the path that is shown begins, of several values that were to get a gradient."""
     if question.target >= 0:
         return question.target
-    values = evidence.dependence.way[:1] or evidence.trace.layer_values.get(evidence.target, ())[:1]
+    values = evidence.dependence.way[:1] or evidence.recording.layer_values.get(evidence.target, ())[:1]
     return next(iter(values), -1)
 
 
 def _of_all(question: Question, evidence: Evidence, diagnostic: Diagnostic) -> Diagnostic:
     """Of whatever backward was to reach one is named, and how many there are beside it."""
-    others = len(evidence.trace.layer_values.get(evidence.target, ())) - 1
+    others = len(evidence.recording.layer_values.get(evidence.target, ())) - 1
     if question.target >= 0 or others < 1:
         return diagnostic
     name = f"`{evidence.target}`"
@@ -91,14 +91,14 @@ def _begins(part: SourceSpan | None, whole: SourceSpan) -> bool:
 
 
 def _in_the_programs_words(observation: Observation, evidence: Evidence, diagnostic: Diagnostic) -> Diagnostic:
-    trace = observation.trace
-    if diagnostic.module == evidence.target and not any(call.module == diagnostic.module for call in trace.calls):
+    recording = observation.recording
+    if diagnostic.module == evidence.target and not any(call.module == diagnostic.module for call in recording.calls):
         diagnostic = replace(diagnostic, module="")  # a tensor, named after the program's words
     for group in evidence.dependence.cuts:
         operation = group.leave if group.leave >= 0 else group.operation
-        if trace.span_of(operation) != diagnostic.location:
+        if recording.span_of(operation) != diagnostic.location:
             continue
-        if trace.name_of(operation) == "autograd.grad":
+        if recording.name_of(operation) == "autograd.grad":
             return replace(
                 diagnostic,
                 code=code_of("graph-freed"),
@@ -115,7 +115,7 @@ def _in_the_programs_words(observation: Observation, evidence: Evidence, diagnos
 
 def _with_how_it_is_known(question: Question, evidence: Evidence, diagnostic: Diagnostic) -> Diagnostic:
     """Say what a way through NumPy or Python numbers rests on, where nothing proves it."""
-    places = {evidence.trace.span_of(bridge.leave): bridge for bridge in evidence.bridges}
+    places = {evidence.recording.span_of(bridge.leave): bridge for bridge in evidence.bridges}
     bridge = places.get(diagnostic.location)
     if bridge is None or not how_joined(bridge):
         return diagnostic

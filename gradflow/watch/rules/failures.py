@@ -63,7 +63,7 @@ def _hook_view(observation: Observation, failure: Failure) -> Finding | None:
         "inplace-modification",
         "error",
         "a layer with a full backward hook has its output changed in place",
-        observation.trace.site_span(hook.site) if hook is not None else failure.span,
+        observation.recording.site_span(hook.site) if hook is not None else failure.span,
         label="this hook wraps the layer's output in a view",
         annotations=(
             (_made(observation, _next_module(observation)), "this module changes its input in place"),
@@ -95,7 +95,7 @@ def _next_module(observation: Observation) -> int:
 
 def _made(observation: Observation, key: int) -> SourceSpan | None:
     module = observation.modules.get(key)
-    return observation.trace.site_span(module.made_at) if module is not None else None
+    return observation.recording.site_span(module.made_at) if module is not None else None
 
 
 def _dtype_differs(observation: Observation, failure: Failure) -> Finding | None:
@@ -118,7 +118,7 @@ def unregistered(
         "unregistered-params",
         "error" if verdict == "error" else "connected",
         f"`{module.name or module.type_name}` holds layers that the model does not know of",
-        span or (observation.trace.site_span(module.made_at)),
+        span or (observation.recording.site_span(module.made_at)),
         label="a plain container: not registered",
         notes=tuple(notes),
         helps=("use `nn.ModuleList([...])` or `nn.ModuleDict({...})` (`nn.ParameterList` for parameters)",),
@@ -140,7 +140,7 @@ def _distributed(observation: Observation, failure: Failure) -> Finding | None:
         "layer-not-called",
         "unused",
         f"`{module.name}` never ran, so its parameters get no gradient, and DistributedDataParallel waits for them",
-        observation.trace.site_span(module.made_at),
+        observation.recording.site_span(module.made_at),
         label="made here, never called",
         notes=("DistributedDataParallel expects a gradient for every parameter in each iteration",),
         helps=(

@@ -18,7 +18,9 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
     """A frozen parameter, or a tensor that never required grad, and took part in the score."""
     target = question.target
     flag = _frozen_by(observation, target)
-    is_parameter = evidence.kind == "parameter" and observation.trace.leaf_names.get(target, ("",))[0] == "parameter"
+    is_parameter = (
+        evidence.kind == "parameter" and observation.recording.leaf_names.get(target, ("",))[0] == "parameter"
+    )
     module = evidence.target.rpartition(".")[0]
     is_meant = flag is not None and _is_meant(observation, question, evidence, flag)
     is_checked = question.read is not None and not question.read.is_wanted
@@ -37,7 +39,7 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
         f"`{evidence.target}` gets no gradient: its `requires_grad` is `False`",
         _place(observation, target, flag),
         label="switched off here" if flag is not None else "made here",
-        annotations=((observation.trace.site_span(question.site), question.outcome),),
+        annotations=((observation.recording.site_span(question.site), question.outcome),),
         notes=(
             *((f"torch says: {question.error}",) if question.error else ()),
             note,
@@ -60,15 +62,17 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
 
 def _place(observation: Observation, target: int, flag: FlagChange | None) -> SourceSpan | None:
     """Where it was switched off, else where it was made."""
-    trace = observation.trace
+    recording = observation.recording
     if flag is not None:
-        return trace.site_span(flag.site)
-    producer = trace.values.producer[target]
-    own = trace.site_span(observation.made_at.get(target, -1)) or (trace.span_of(producer) if producer >= 0 else None)
+        return recording.site_span(flag.site)
+    producer = recording.values.producer[target]
+    own = recording.site_span(observation.made_at.get(target, -1)) or (
+        recording.span_of(producer) if producer >= 0 else None
+    )
     if own is not None:
         return own
     made = next((m.made_at for m in observation.modules.values() if target in m.parameters), -1)
-    return trace.site_span(made)
+    return recording.site_span(made)
 
 
 def _frozen_by(observation: Observation, value: int) -> FlagChange | None:
@@ -81,7 +85,7 @@ def _is_meant(observation: Observation, question: Question, evidence: Evidence, 
 
     Who looks at some of it only, and at none of the rest, wants to see a gradient there.
     """
-    names, reaches = evidence.trace.leaf_names, evidence.dependence.reaches
+    names, reaches = evidence.recording.leaf_names, evidence.dependence.reaches
     trained = any(names.get(value, ("",))[0] == "parameter" for value in question.backward.arrived)
     if not trained or flag.operation > question.backward.operation:
         return False

@@ -21,7 +21,7 @@ def hook_takes_zeros(observation: Observation) -> tuple[Finding, ...]:
     found: list[Finding] = []
     for gradient, site in observation.zero_parts:
         target = observation.gradient_of.get(gradient, -1)
-        if target < 0 or is_leaf_value(observation.trace, target):
+        if target < 0 or is_leaf_value(observation.recording, target):
             continue
         number = _backward_of(observation, target)
         if number < 0 or any(gradient in backward.result_values for backward in observation.backwards):
@@ -32,7 +32,7 @@ def hook_takes_zeros(observation: Observation) -> tuple[Finding, ...]:
             backward_number=number,
             score=backward.score,
             target=target,
-            measured=Measured(arrived=True, shape=tuple(observation.trace.values.shape[target])),
+            measured=Measured(arrived=True, shape=tuple(observation.recording.values.shape[target])),
             site=site,
             operation=backward.operation,
         )

@@ -32,7 +32,7 @@ def _has_run(hook: Hook) -> bool:
 
 def _why_never(observation: Observation, hook: Hook) -> Finding | None:
     """Why; nothing where what the hook sits on may simply not be of interest in this run."""
-    end = hook.removed_at_call if hook.removed_at_call >= 0 else len(observation.trace.calls)
+    end = hook.removed_at_call if hook.removed_at_call >= 0 else len(observation.recording.calls)
     left_out = observation.captured_calls | observation.failed_calls
     calls = [call for call in range(hook.first_call, end) if call not in left_out]
     called = {observation.call_modules[call] for call in calls}
@@ -53,7 +53,7 @@ def _why_never(observation: Observation, hook: Hook) -> Finding | None:
         return layer_never_ran(
             observation,
             hook.module,
-            observation.trace.site_span(hook.site),
+            observation.recording.site_span(hook.site),
             because="the hook never ran",
             bypass=bypass,
             rank=2,
@@ -71,7 +71,7 @@ def _was_on_the_way(observation: Observation, module: WatchedModule, calls: rang
 
 def _within_graph(observation: Observation, operation: int) -> bool:
     """Whether an operation ran in a graph that ``torch.fx`` or ``torch.export`` made."""
-    outermost = observation.pass_of_call(observation.trace.operations.call[operation])
+    outermost = observation.pass_of_call(observation.recording.operations.call[operation])
     return outermost >= 0 and observation.modules[observation.call_modules[outermost]].is_graph
 
 
@@ -100,7 +100,7 @@ def _compiled(observation: Observation, hook: Hook, module: WatchedModule) -> Fi
         "compiled-hooks",
         "unused",
         f"the hook on `{name}` never ran: a captured program runs in place of the model",
-        observation.trace.site_span(hook.site),
+        observation.recording.site_span(hook.site),
         label="registered on a layer whose calls are compiled away",
         notes=(note, *(("the hook ran only while the model was captured",) if hook.runs else ())),
         helps=(advice,),
@@ -112,8 +112,8 @@ def _compiled(observation: Observation, hook: Hook, module: WatchedModule) -> Fi
 
 def _other_instance(observation: Observation, hook: Hook, module: WatchedModule, calls: list[int]) -> Finding | None:
     """The hook sits on an object that does not run; told only where its place is taken by a copy or a successor."""
-    trace = observation.trace
-    at, *callers = tuple(trace.spans_from(hook.site, hook.operation)) or (None,)
+    recording = observation.recording
+    at, *callers = tuple(recording.spans_from(hook.site, hook.operation)) or (None,)
     taken = definition_of(at, receiver_at(at), callers) if at is not None else None
     replaced = next((r for r in observation.replacements if r.module == hook.module), None)
     twin = _twin(observation, hook, module)
@@ -132,8 +132,8 @@ def _other_instance(observation: Observation, hook: Hook, module: WatchedModule,
         label="this object is taken for the layer" if taken is not None else "the hook sits on another object",
         annotations=(
             (at, "the hook is registered here"),
-            (trace.site_span(replaced.site) if replaced is not None else None, "replaced by another module here"),
-            (trace.site_span(trace.calls[calls[0]].site), "the model that runs is called here"),
+            (recording.site_span(replaced.site) if replaced is not None else None, "replaced by another module here"),
+            (recording.site_span(recording.calls[calls[0]].site), "the model that runs is called here"),
         ),
         notes=tuple(notes),
         helps=("take the layer from the very model that is called, after everything that copies or rebuilds it",),
@@ -145,7 +145,7 @@ def _other_instance(observation: Observation, hook: Hook, module: WatchedModule,
 
 def _twin(observation: Observation, hook: Hook, module: WatchedModule) -> WatchedModule | None:
     """A module of the model that runs that has the hooked one's class and the shapes of its parameters."""
-    shapes = observation.trace.values.shape
+    shapes = observation.recording.values.shape
     own = [shapes[value] for value in hook.parameters]
     called = set(observation.call_modules)
     for other in observation.modules.values():

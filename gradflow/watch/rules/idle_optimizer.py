@@ -9,8 +9,8 @@ from gradflow.diagnose.diagnostic import Severity
 from gradflow.graph.dependence import analyse
 from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, Measured
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import ALIASING
+from gradflow.record.operation_kinds import ALIASING
+from gradflow.recording import Recording
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.naming.names import parameter_names
@@ -70,7 +70,7 @@ def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
 
 def _is_about(observation: Observation, found: Finding, optimizer: Optimizer) -> bool:
     """Whether another rule has said already that this optimizer holds other parameters than those in use."""
-    made, diagnostic = observation.trace.site_span(optimizer.site), found.diagnostic
+    made, diagnostic = observation.recording.site_span(optimizer.site), found.diagnostic
     return made in (diagnostic.location, *(annotation.span for annotation in diagnostic.annotations))
 
 
@@ -79,7 +79,7 @@ def _empty(observation: Observation, optimizer: Optimizer) -> tuple[int, ...]:
     lacking = optimizer.tensors(optimizer.trainable) - optimizer.tensors(optimizer.filled)
     lacking -= {old for one in observation.replacements if one.operation >= optimizer.operation for old in one.old}
     left = tuple(value for value in optimizer.parameters if value in lacking)
-    written = _written(observation.trace, left, optimizer) if left else set()
+    written = _written(observation.recording, left, optimizer) if left else set()
     return tuple(value for value in left if value not in written)
 
 
@@ -132,12 +132,12 @@ def _is_cut(evidence: Evidence) -> bool:
 
 def _goes_out_in_a_derivative(observation: Observation, question: Question, values: tuple[int, ...]) -> bool:
     """Whether nothing cuts the ways, and all lead through a derivative: as a last bias, it may have no part in that."""
-    trace = replace(observation.trace, score=question.score)
+    recording = replace(observation.recording, score=question.score)
     if len(values) > _WAYS_FOLLOWED:
         return False
     for value in values:
-        dependence = analyse(trace, (value,))
-        names = (trace.name_of(row) for one in dependence.way if (row := trace.values.producer[one]) >= 0)
+        dependence = analyse(recording, (value,))
+        names = (recording.name_of(row) for one in dependence.way if (row := recording.values.producer[one]) >= 0)
         if not dependence.score_carries or "autograd.grad" not in names:
             return False
     return True
@@ -169,8 +169,8 @@ def _told(observation: Observation, found: Finding, optimizer: Optimizer, empty:
 
 def _without_a_cause(observation: Observation, optimizer: Optimizer, empty: tuple[int, ...]) -> Finding:
     """What is certain is that nothing was there at any step; of why, only what the record tells."""
-    trace = observation.trace
-    held, step = trace.site_span(optimizer.given_at(empty)), trace.site_span(optimizer.last_step[0])
+    recording = observation.recording
+    held, step = recording.site_span(optimizer.given_at(empty)), recording.site_span(optimizer.last_step[0])
     is_whole, once = is_seen_to_the_end(observation), _arrived(observation, empty)
     stays = "an optimizer passes over a parameter without a gradient"
     return finding(
@@ -215,16 +215,16 @@ def _message(observation: Observation, optimizer: Optimizer, empty: tuple[int, .
 
 
 def _name(observation: Observation, value: int) -> str:
-    return observation.trace.leaf_names.get(value, ("", ""))[1]
+    return observation.recording.leaf_names.get(value, ("", ""))[1]
 
 
-def _written(trace: Trace, values: tuple[int, ...], optimizer: Optimizer) -> set[int]:
+def _written(recording: Recording, values: tuple[int, ...], optimizer: Optimizer) -> set[int]:
     """Those that the program itself changes from step to step, as a moving average does."""
     same = {value: value for value in values}
     found: set[int] = set()
     for operation in range(optimizer.steps[0][1], optimizer.last_step[1]) if optimizer.steps else ():
-        found.update(same[value] for value in written_by(trace, operation) if value in same)
-        inputs = trace.inputs_of(operation)
-        if inputs and inputs[0] in same and trace.name_of(operation) in ALIASING:
-            same.update(dict.fromkeys(trace.outputs_of(operation), same[inputs[0]]))
+        found.update(same[value] for value in written_by(recording, operation) if value in same)
+        inputs = recording.inputs_of(operation)
+        if inputs and inputs[0] in same and recording.name_of(operation) in ALIASING:
+            same.update(dict.fromkeys(recording.outputs_of(operation), same[inputs[0]]))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 from gradflow.watch.events import FlagChange, Observation
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
@@ -19,24 +19,26 @@ def late_flag(observation: Observation, value: int, reaches: Sequence[int]) -> F
     """
     if value < 0:
         return None
-    trace = observation.trace
+    recording = observation.recording
     for flag in observation.flags:
         if flag.value != value or not flag.on or flag.error:
             continue
-        producer = trace.values.producer[value]
-        later = range(flag.operation, len(trace))
-        made_from = trace.inputs_of(producer) if producer >= 0 and value not in trace.leaf_names else ()
-        is_computed = any(trace.values.requires_grad[v] or trace.values.producer[v] >= 0 for v in made_from)
-        used_after = any(_uses(trace, o, value, reaches) for o in later)
+        producer = recording.values.producer[value]
+        later = range(flag.operation, len(recording))
+        made_from = recording.inputs_of(producer) if producer >= 0 and value not in recording.leaf_names else ()
+        is_computed = any(recording.values.requires_grad[v] or recording.values.producer[v] >= 0 for v in made_from)
+        used_after = any(_uses(recording, o, value, reaches) for o in later)
         if used_after:
             continue
-        if is_computed or any(_uses(trace, o, value, reaches) for o in range(flag.operation)):
+        if is_computed or any(_uses(recording, o, value, reaches) for o in range(flag.operation)):
             return flag
     return None
 
 
-def _uses(trace: Trace, operation: int, value: int, reaches: Sequence[int]) -> bool:
-    return value in trace.inputs_of(operation) and any(reaches[output] for output in trace.outputs_of(operation))
+def _uses(recording: Recording, operation: int, value: int, reaches: Sequence[int]) -> bool:
+    return value in recording.inputs_of(operation) and any(
+        reaches[output] for output in recording.outputs_of(operation)
+    )
 
 
 def too_late(observation: Observation, question: Question, flag: FlagChange, what: str) -> Finding:
@@ -45,7 +47,7 @@ def too_late(observation: Observation, question: Question, flag: FlagChange, wha
         "requires-grad-too-late",
         "broken",
         f"`requires_grad` is switched on at {what} only after the forward that should have been recorded",
-        observation.trace.site_span(flag.site),
+        observation.recording.site_span(flag.site),
         label="too late: what came before is not recorded afterwards",
         notes=("the flag makes this tensor a leaf; it does not bring back a history that was never recorded",),
         helps=("switch it on before the forward, or mend what keeps the forward from being recorded",),

@@ -14,8 +14,8 @@ from gradflow.graph.cut_group import CutGroup
 from gradflow.graph.dependence import analyse
 from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, Measured
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import DETACHING
+from gradflow.record.operation_kinds import DETACHING
+from gradflow.recording import Recording
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.leaves import leaves_behind
@@ -40,7 +40,7 @@ def term_has_no_history(observation: Observation) -> tuple[Finding, ...]:
         if backward.kind != "backward" or backward.error or not backward.roots_require_grad or backward.site in seen:
             continue
         seen.add(backward.site)
-        for term in (term for root in backward.roots for term in _lifeless(observation.trace, root)):
+        for term in (term for root in backward.roots for term in _lifeless(observation.recording, root)):
             question = Question(
                 backward=backward,
                 backward_number=number,
@@ -56,27 +56,27 @@ def term_has_no_history(observation: Observation) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def _lifeless(trace: Trace, root: int) -> Iterator[int]:
+def _lifeless(recording: Recording, root: int) -> Iterator[int]:
     """The terms of a sum that do not require grad, each without the numbers that it is multiplied with."""
     waiting, steps = [(root, False)], 0
     while waiting and steps < _TERMS:
         value, is_term = waiting.pop()
         steps += 1
-        producer = trace.values.producer[value]
-        if producer < 0 or trace.operations.mode[producer] != 0 or trace.values.shape[value]:
+        producer = recording.values.producer[value]
+        if producer < 0 or recording.operations.mode[producer] != 0 or recording.values.shape[value]:
             continue
-        name, inputs = trace.name_of(producer), trace.inputs_of(producer)
+        name, inputs = recording.name_of(producer), recording.inputs_of(producer)
         if name in _SUMS:
             waiting.extend((one, len(inputs) > 1 or is_term) for one in inputs)
         elif name in _SCALINGS and len(inputs) == 1:
             waiting.append((inputs[0], is_term))
-        elif is_term and not trace.values.requires_grad[value]:
+        elif is_term and not recording.values.requires_grad[value]:
             yield value
 
 
 def _explained(observation: Observation, question: Question) -> tuple[Finding, ...]:
     # of a part that was frozen at the time there was nothing to record
-    made = observation.trace.values.producer[question.score]
+    made = observation.recording.values.producer[question.score]
     leaves = leaves_behind(observation, question, trainable=True, at=made)
     if not leaves:
         return ()
@@ -87,7 +87,7 @@ def _explained(observation: Observation, question: Question) -> tuple[Finding, .
     ):
         return ()
     loss = score_text(observation, question.backward)
-    place = observation.trace.span_of(observation.trace.values.producer[question.score])
+    place = observation.recording.span_of(observation.recording.values.producer[question.score])
     line = f" (made at line {place.line})" if place is not None else ""
     first = engine_findings(observation, question, evidence)[:1]
     # a copy that a hook has kept is the more precise thing to say
@@ -111,11 +111,13 @@ def _explained(observation: Observation, question: Question) -> tuple[Finding, .
 
 def _is_meant(evidence: Evidence, operation: int) -> bool:
     """A single number that was detached, a part that ran without recording, and what a library does."""
-    trace = evidence.trace
-    inputs = trace.inputs_of(operation)
-    is_number = trace.name_of(operation) != "autograd.grad" and (not inputs or not trace.values.shape[inputs[0]])
-    place = trace.span_of(operation)
-    return is_number or trace.operations.mode[operation] != 0 or place is None or is_installed(place.path)
+    recording = evidence.recording
+    inputs = recording.inputs_of(operation)
+    is_number = recording.name_of(operation) != "autograd.grad" and (
+        not inputs or not recording.values.shape[inputs[0]]
+    )
+    place = recording.span_of(operation)
+    return is_number or recording.operations.mode[operation] != 0 or place is None or is_installed(place.path)
 
 
 def _is_half_of_a_pair(evidence: Evidence, question: Question, group: CutGroup) -> bool:
@@ -124,15 +126,15 @@ def _is_half_of_a_pair(evidence: Evidence, question: Question, group: CutGroup) 
     Each of the two is to move one side. Where the other side is plain data, as in a test of a quantiser, its term moves
     nothing, and without the stop it would move the wrong one.
     """
-    trace = evidence.trace
-    if trace.name_of(group.operation) not in DETACHING or not question.backward.roots:
+    recording = evidence.recording
+    if recording.name_of(group.operation) not in DETACHING or not question.backward.roots:
         return False
-    loss = analyse(replace(trace, score=question.backward.roots[0]), (group.value,))
-    term = analyse(replace(trace, score=question.score), (group.value,))
+    loss = analyse(replace(recording, score=question.backward.roots[0]), (group.value,))
+    term = analyse(replace(recording, score=question.score), (group.value,))
     return any(
         term.reaches[source] and not term.depends[source] and loss.reaches[output] and not term.reaches[output]
-        for operation in range(len(trace))
-        if trace.name_of(operation) in DETACHING
-        for source in trace.inputs_of(operation)[:1]
-        for output in trace.outputs_of(operation)
+        for operation in range(len(recording))
+        if recording.name_of(operation) in DETACHING
+        for source in recording.inputs_of(operation)[:1]
+        for output in recording.outputs_of(operation)
     )

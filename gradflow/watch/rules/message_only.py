@@ -59,7 +59,7 @@ _RECORD_IT = (
 
 def message_only(observation: Observation) -> tuple[Finding, ...]:
     """What torch's message means, where a recording is wanting, or does not tell."""
-    is_recorded = bool(len(observation.trace))
+    is_recorded = bool(len(observation.recording))
     for failure in observation.failures:
         for said, message, why in _MEANINGS:
             if said in failure.message:

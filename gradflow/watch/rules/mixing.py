@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
-from gradflow.trace.data import ModuleCall, Trace
+from gradflow.recording import ModuleCall, Recording
 from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.facts.gradient_products import PRODUCTS
 from gradflow.watch.facts.naming.names import call_of_value
@@ -20,11 +20,11 @@ def gradient_and_activation_differ(observation: Observation) -> tuple[Finding, .
     """Follow each gradient that the program holds to the products that it enters."""
     origin = gradients_onwards(observation)
     found: dict[SourceSpan | None, Finding] = {}
-    trace = observation.trace
-    for operation in range(len(trace)):
-        if trace.name_of(operation) not in PRODUCTS:
+    recording = observation.recording
+    for operation in range(len(recording)):
+        if recording.name_of(operation) not in PRODUCTS:
             continue
-        inputs = trace.inputs_of(operation)
+        inputs = recording.inputs_of(operation)
         for value in inputs:
             if value not in origin:
                 continue
@@ -41,33 +41,33 @@ def gradient_and_activation_differ(observation: Observation) -> tuple[Finding, .
 
 def gradients_onwards(observation: Observation) -> dict[int, int]:
     """Every value computed from one gradient alone, with the value whose gradient it is."""
-    trace = observation.trace
+    recording = observation.recording
     origin = dict(observation.gradient_of)
     if not origin:
         return origin
-    for operation in range(len(trace)):
-        inputs = trace.inputs_of(operation)
+    for operation in range(len(recording)):
+        inputs = recording.inputs_of(operation)
         sources = {origin[value] for value in inputs if value in origin}
-        if len(sources) == 1 and trace.name_of(operation) != "autograd.grad" and all(v in origin for v in inputs):
-            for value in trace.outputs_of(operation):
+        if len(sources) == 1 and recording.name_of(operation) != "autograd.grad" and all(v in origin for v in inputs):
+            for value in recording.outputs_of(operation):
                 origin.setdefault(value, next(iter(sources)))
     return origin
 
 
 def _weight_gradient(observation: Observation, operation: int, of: int, other: int) -> Finding | None:
     """Grad-CAM weights taken from ``layer.weight.grad``."""
-    trace = observation.trace
-    role, name = trace.leaf_names.get(of, ("", ""))
-    if role != "parameter" or len(trace.values.shape[of]) < 3 or len(trace.values.shape[other]) < 2:
+    recording = observation.recording
+    role, name = recording.leaf_names.get(of, ("", ""))
+    if role != "parameter" or len(recording.values.shape[of]) < 3 or len(recording.values.shape[other]) < 2:
         return None
     key = next((m.key for m in observation.modules.values() if of in m.parameters), -1)
-    outputs = [v for call in trace.calls if observation.call_modules[call.id] == key for v in call.outputs]
-    if key < 0 or not outputs or not analyse(trace, outputs).depends[other]:
+    outputs = [v for call in recording.calls if observation.call_modules[call.id] == key for v in call.outputs]
+    if key < 0 or not outputs or not analyse(recording, outputs).depends[other]:
         return None
     read = next((r for r in observation.reads if r.value == of and r.operation <= operation), None)
     if read is None:
         return None
-    return weight_gradient_taken(observation, read, name, trace.span_of(operation), operation)
+    return weight_gradient_taken(observation, read, name, recording.span_of(operation), operation)
 
 
 def weight_gradient_taken(
@@ -79,7 +79,7 @@ def weight_gradient_taken(
         "wrong-grad-source",
         "wrong",
         f"`{name}.grad` is used as if it were the gradient of the activation of `{layer}`",
-        observation.trace.site_span(read.site),
+        observation.recording.site_span(read.site),
         label="the gradient of the weights",
         annotations=((product, "multiplied with an activation here"),),
         notes=(
@@ -98,15 +98,15 @@ def weight_gradient_taken(
 
 def _other_pass(observation: Observation, operation: int, of: int, other: int, position: int) -> Finding | None:
     """A gradient of one forward times the activation of another."""
-    trace = observation.trace
-    mine, theirs = call_of_value(trace, of), call_of_value(trace, other)
+    recording = observation.recording
+    mine, theirs = call_of_value(recording, of), call_of_value(recording, other)
     if mine < 0 or theirs < 0 or observation.call_modules[mine] != observation.call_modules[theirs]:
         return None
     if in_one_score(observation, operation, mine, theirs) or _is_the_same_again(observation, mine, theirs):
         return None
-    here, *callers = trace.way_to(operation) or (None,)
+    here, *callers = recording.way_to(operation) or (None,)
     taken = definition_of(here, argument_at(here, position), callers) if here is not None else None
-    layer = trace.calls[mine].module or trace.calls[mine].type_name
+    layer = recording.calls[mine].module or recording.calls[mine].type_name
     return finding(
         "stale-activation",
         "stale",
@@ -116,10 +116,13 @@ def _other_pass(observation: Observation, operation: int, of: int, other: int, p
         annotations=(
             (here, "combined here"),
             (
-                trace.site_span(trace.calls[observation.pass_of_call(theirs)].site),
+                recording.site_span(recording.calls[observation.pass_of_call(theirs)].site),
                 "the activation was made in this forward",
             ),
-            (trace.site_span(trace.calls[observation.pass_of_call(mine)].site), "the gradient belongs to this one"),
+            (
+                recording.site_span(recording.calls[observation.pass_of_call(mine)].site),
+                "the gradient belongs to this one",
+            ),
         ),
         notes=("the map mixes two inputs: nothing raises, and the numbers look plausible",),
         helps=("take the newest activation (`acts[-1]`), or clear the list before each forward",),
@@ -132,29 +135,29 @@ def in_one_score(observation: Observation, operation: int, mine: int, theirs: in
     """Whether two module calls belong to one forward pass, or to one score: the last one differentiated before."""
     if observation.pass_of_call(mine) == observation.pass_of_call(theirs):
         return True
-    trace = observation.trace
+    recording = observation.recording
     backward = next((b for b in reversed(observation.backwards) if b.operation <= operation and b.roots), None)
     if backward is None:
         return False
-    reaches = analyse(replace(trace, score=backward.score), ()).reaches
-    return all(any(reaches[value] for value in trace.calls[call].outputs) for call in (mine, theirs))
+    reaches = analyse(replace(recording, score=backward.score), ()).reaches
+    return all(any(reaches[value] for value in recording.calls[call].outputs) for call in (mine, theirs))
 
 
 def _is_the_same_again(observation: Observation, mine: int, theirs: int) -> bool:
     """Whether two forward passes read the very same values, in eval mode, with no step between: they give the same."""
     passes = sorted({observation.pass_of_call(mine), observation.pass_of_call(theirs)})
-    trace = observation.trace
-    first, last = trace.calls[passes[0]], trace.calls[passes[-1]]
+    recording = observation.recording
+    first, last = recording.calls[passes[0]], recording.calls[passes[-1]]
     keys = {observation.call_modules[call] for call in passes}
     if len(keys) > 1 or any(observation.modules[key].ran_training for key in keys):
         return False
     between = range(first.first_operation, last.end_operation)
     if any(operation in between for optimizer in observation.optimizers for _, operation in optimizer.steps):
         return False
-    return _read_from_outside(trace, first) == _read_from_outside(trace, last)
+    return _read_from_outside(recording, first) == _read_from_outside(recording, last)
 
 
-def _read_from_outside(trace: Trace, call: ModuleCall) -> set[int]:
+def _read_from_outside(recording: Recording, call: ModuleCall) -> set[int]:
     inside = range(call.first_operation, call.end_operation)
-    read = {value for operation in inside for value in trace.inputs_of(operation)}
-    return {value for value in read if trace.values.producer[value] < call.first_operation}
+    read = {value for operation in inside for value in recording.inputs_of(operation)}
+    return {value for value in read if recording.values.producer[value] < call.first_operation}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
-from gradflow.trace.operation_kinds import TO_ARRAYS
+from gradflow.record.operation_kinds import TO_ARRAYS
 from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.finding import Finding
 from gradflow.watch.rules.mixing import gradients_onwards, weight_gradient_taken
@@ -20,9 +20,9 @@ def weight_gradient_in_arrays(observation: Observation) -> tuple[Finding, ...]:
     found: dict[SourceSpan | None, Finding] = {}
     origin = gradients_onwards(observation)
     for read, name, outputs in _reads_that_left(observation, origin):
-        here = observation.trace.site_span(read.site)
+        here = observation.recording.site_span(read.site)
         for operation in _activations_that_left(observation, origin, outputs):
-            there = observation.trace.span_of(operation)
+            there = observation.recording.span_of(operation)
             if here is None or there is None:
                 continue
             product = product_in_program(observation.files, here, there)
@@ -46,17 +46,17 @@ def _activations_that_left(
 
     Which of the results of such a helper is meant, the source does not tell.
     """
-    trace = observation.trace
-    depends = analyse(trace, outputs).depends
-    taken = {operation: trace.inputs_of(operation)[0] for operation in _exits(observation)}
+    recording = observation.recording
+    depends = analyse(recording, outputs).depends
+    taken = {operation: recording.inputs_of(operation)[0] for operation in _exits(observation)}
     shared = {
-        trace.operations.site[operation]
+        recording.operations.site[operation]
         for operation, value in taken.items()
         if not depends[value] and value not in origin
     }
     for operation, value in taken.items():
-        is_map = depends[value] and len(trace.values.shape[value]) >= 2
-        if is_map and trace.operations.site[operation] not in shared:
+        is_map = depends[value] and len(recording.values.shape[value]) >= 2
+        if is_map and recording.operations.site[operation] not in shared:
             yield operation
 
 
@@ -64,25 +64,25 @@ def _reads_that_left(
     observation: Observation, origin: Mapping[int, int]
 ) -> Iterator[tuple[GradRead, str, tuple[int, ...]]]:
     """Reads of a layer's weight gradient that were turned into an array: read, parameter, the layer's outputs."""
-    trace = observation.trace
+    recording = observation.recording
     gone = {
         origin[value]
         for operation in _exits(observation)
-        for value in trace.inputs_of(operation)[:1]
+        for value in recording.inputs_of(operation)[:1]
         if value in origin
     }
     for read in observation.reads:
-        role, name = trace.leaf_names.get(read.value, ("", ""))
-        if role != "parameter" or read.value not in gone or len(trace.values.shape[read.value]) < 3:
+        role, name = recording.leaf_names.get(read.value, ("", ""))
+        if role != "parameter" or read.value not in gone or len(recording.values.shape[read.value]) < 3:
             continue
         key = next((m.key for m in observation.modules.values() if read.value in m.parameters), -1)
-        outputs = tuple(v for call in trace.calls if observation.call_modules[call.id] == key for v in call.outputs)
+        outputs = tuple(v for call in recording.calls if observation.call_modules[call.id] == key for v in call.outputs)
         if key >= 0 and outputs:
             yield read, name, outputs
 
 
 def _exits(observation: Observation) -> Iterator[int]:
-    trace = observation.trace
-    for operation in range(len(trace)):
-        if trace.name_of(operation) in TO_ARRAYS and trace.inputs_of(operation):
+    recording = observation.recording
+    for operation in range(len(recording)):
+        if recording.name_of(operation) in TO_ARRAYS and recording.inputs_of(operation):
             yield operation

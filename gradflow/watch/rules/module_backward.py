@@ -44,18 +44,20 @@ def module_defines_backward(observation: Observation) -> tuple[Finding, ...]:
 
 def _any_ran(observation: Observation, methods: list[OwnBackward]) -> bool:
     """Whether any of them computed something, or asked for gradients: then the program calls them."""
-    trace = observation.trace
+    recording = observation.recording
     own = {(method.span.path, method.span.function) for method in methods}
-    spans = {trace.operations.site[row] for row in range(len(trace))} | {one.site for one in observation.backwards}
+    spans = {recording.operations.site[row] for row in range(len(recording))} | {
+        one.site for one in observation.backwards
+    }
     return any(
         (span.path, span.function.partition(".<locals>")[0]) in own
-        for span in map(trace.site_span, spans)
+        for span in map(recording.site_span, spans)
         if span is not None
     )
 
 
 def _fits(observation: Observation, key: int, method: OwnBackward) -> bool:
     """Whether it could take a gradient for each output of the module."""
-    calls = zip(observation.trace.calls, observation.call_modules, strict=True)
+    calls = zip(observation.recording.calls, observation.call_modules, strict=True)
     counts = {len(call.outputs) for call, module in calls if module == key}
     return any(method.least <= count and (method.most < 0 or count <= method.most) for count in counts)

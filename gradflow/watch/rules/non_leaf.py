@@ -19,16 +19,16 @@ def grad_of_non_leaf(observation: Observation, question: Question, evidence: Evi
         return _kept_too_late(observation, question, evidence)
     if read is None or not _is_never_filled(read):
         return None
-    trace = observation.trace
-    producer = trace.values.producer[question.target]
-    made = trace.span_of(producer) if producer >= 0 else None
+    recording = observation.recording
+    producer = recording.values.producer[question.target]
+    made = recording.span_of(producer) if producer >= 0 else None
     return finding(
         "non-leaf-grad",
         "connected",
         f"`.grad` is read of `{evidence.target}`, which is computed and not a leaf: autograd fills it for leaves only",
-        trace.site_span(question.site),
+        recording.site_span(question.site),
         label="always `None` here" if read.is_guard else "a computed tensor keeps no gradient",
-        annotations=((made, f"computed here (`{trace.name_of(producer)}`)" if producer >= 0 else ""),),
+        annotations=((made, f"computed here (`{recording.name_of(producer)}`)" if producer >= 0 else ""),),
         notes=("the gradient does pass through it; it is not stored, to save memory",),
         helps=(
             "call `.retain_grad()` on it before backward",
@@ -52,19 +52,19 @@ def _is_kept_since_later(observation: Observation, question: Question) -> bool:
 
 
 def _kept_too_late(observation: Observation, question: Question, evidence: Evidence) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     # who is given what a later pass brings may have told it to for that one
     is_given_later = any(read.value == question.target and read.measured.arrived for read in observation.reads)
-    place = trace.site_span(observation.retained[question.target][1])
+    place = recording.site_span(observation.retained[question.target][1])
     return finding(
         "non-leaf-grad",
         "connected",
         f"`.grad` is read of `{evidence.target}`, which is told to keep its gradient only when backward has run",
-        place or trace.site_span(question.site),
+        place or recording.site_span(question.site),
         label="too late: the gradient has passed",
         annotations=(
-            (trace.site_span(question.backward.site), "the gradient passes through it here, and is not kept"),
-            (trace.site_span(question.site), "`None` is read here"),
+            (recording.site_span(question.backward.site), "the gradient passes through it here, and is not kept"),
+            (recording.site_span(question.site), "`None` is read here"),
         ),
         notes=("`retain_grad()` keeps what later backward passes bring",),
         helps=("call `.retain_grad()` before backward",),
@@ -77,12 +77,12 @@ def _kept_too_late(observation: Observation, question: Question, evidence: Evide
 
 def _of_its_original(observation: Observation, producer: int) -> tuple[str, ...]:
     """Of a parametrized weight: what it is computed from, by name."""
-    trace = observation.trace
-    call = trace.operations.call[producer] if producer >= 0 else -1
-    while call >= 0 and not f".{trace.calls[call].module}".rpartition(".")[0].endswith(".parametrizations"):
-        call = trace.calls[call].parent
-    inside = f"{trace.calls[call].module}." if call >= 0 else ""
-    names = sorted(name for _, name in trace.leaf_names.values() if inside and name.startswith(inside))
+    recording = observation.recording
+    call = recording.operations.call[producer] if producer >= 0 else -1
+    while call >= 0 and not f".{recording.calls[call].module}".rpartition(".")[0].endswith(".parametrizations"):
+        call = recording.calls[call].parent
+    inside = f"{recording.calls[call].module}." if call >= 0 else ""
+    names = sorted(name for _, name in recording.leaf_names.values() if inside and name.startswith(inside))
     return (f"it is parametrized: read the gradient of {', '.join(f'`{name}`' for name in names)}",) if names else ()
 
 
@@ -96,7 +96,7 @@ def guarded_grad_of_non_leaf(observation: Observation) -> tuple[Finding, ...]:
         reads = [read for read in observation.reads if read.site == site]
         if not all(read.is_guard and _is_never_filled(read) for read in reads):
             continue
-        if asserts_absence(observation.trace.site_span(site)):
+        if asserts_absence(observation.recording.site_span(site)):
             continue  # it is known there
         for read in reads:
             question = question_of(observation, read)

@@ -91,12 +91,12 @@ def _stays_dead(observation: Observation, question: Question) -> bool:
 
 def _of_the_target(evidence: Evidence, target: int) -> Evidence:
     """Without the ends that keep a gradient from others alone, and what passed nodes on the ways to others."""
-    trace, depends = evidence.trace, evidence.dependence.depends
+    recording, depends = evidence.recording, evidence.dependence.depends
     flows = tuple(
         flow
         for flow in evidence.flows
         if (target in flow.hides if flow.hides else flow.operation < 0)
-        or (not flow.hides and any(depends[value] for value in trace.inputs_of(flow.operation)))
+        or (not flow.hides and any(depends[value] for value in recording.inputs_of(flow.operation)))
     )
     return replace(evidence, flows=flows) if any(flow.is_end for flow in flows) else evidence
 
@@ -132,7 +132,7 @@ def _zero(observation: Observation, question: Question, evidence: Evidence, foun
             helps=(Help(text="scale the loss (`torch.amp.GradScaler`), or compute this part in float32"),),
         )
     if underflows and observation.low_precision:
-        place = observation.trace.site_span(observation.low_precision[0][0])
+        place = observation.recording.site_span(observation.low_precision[0][0])
         if place is not None:
             where = (Annotation(span=diagnostic.location, label="becomes zero here"),) if diagnostic.location else ()
             diagnostic = replace(
@@ -151,16 +151,19 @@ def _zero(observation: Observation, question: Question, evidence: Evidence, foun
 
 def _at_reduction(observation: Observation, diagnostic: Diagnostic) -> Diagnostic:
     """A normalised vector is constant only once it is added up: that is the line to change."""
-    trace = observation.trace
-    for operation in range(len(trace)):
-        if trace.name_of(operation) not in ("sum", "mean") or trace.values.shape[trace.outputs_of(operation)[0]]:
+    recording = observation.recording
+    for operation in range(len(recording)):
+        if (
+            recording.name_of(operation) not in ("sum", "mean")
+            or recording.values.shape[recording.outputs_of(operation)[0]]
+        ):
             continue
-        producer = trace.values.producer[trace.inputs_of(operation)[0]]
-        if producer >= 0 and trace.span_of(producer) == diagnostic.location and diagnostic.location is not None:
+        producer = recording.values.producer[recording.inputs_of(operation)[0]]
+        if producer >= 0 and recording.span_of(producer) == diagnostic.location and diagnostic.location is not None:
             normalised = Annotation(span=diagnostic.location, label="normalised here")
             return replace(
                 diagnostic,
-                location=trace.span_of(operation),
+                location=recording.span_of(operation),
                 label="adds up to the same number whatever comes in",
                 annotations=(normalised, *diagnostic.annotations),
             )
@@ -169,14 +172,14 @@ def _at_reduction(observation: Observation, diagnostic: Diagnostic) -> Diagnosti
 
 def _is_half(observation: Observation, evidence: Evidence, found: Finding) -> bool:
     """Whether the operation at which the gradient dies multiplies in float16, by what is not zero."""
-    trace = observation.trace
+    recording = observation.recording
     if any(_multiplies_by_zero(flow) for flow in _ends_at(evidence, found.diagnostic.location)):
         return False
     return any(
-        trace.span_of(operation) == found.diagnostic.location
-        and trace.name_of(operation) in _SCALING
-        and any(trace.dtype_of(value) == "float16" for value in trace.outputs_of(operation))
-        for operation in range(len(trace))
+        recording.span_of(operation) == found.diagnostic.location
+        and recording.name_of(operation) in _SCALING
+        and any(recording.dtype_of(value) == "float16" for value in recording.outputs_of(operation))
+        for operation in range(len(recording))
     )
 
 
@@ -209,9 +212,9 @@ def _assigns_zero(span: SourceSpan) -> bool:
 
 
 def _ends_at(evidence: Evidence, place: SourceSpan | None) -> list[NodeFlow]:
-    trace = evidence.trace
+    recording = evidence.recording
     ends = [flow for flow in evidence.flows if flow.is_end and flow.operation >= 0]
-    return [flow for flow in ends if trace.span_of(flow.operation) == place]
+    return [flow for flow in ends if recording.span_of(flow.operation) == place]
 
 
 def _multiplies_by_zero(flow: NodeFlow) -> bool:
@@ -220,11 +223,15 @@ def _multiplies_by_zero(flow: NodeFlow) -> bool:
 
 def _gate(observation: Observation, question: Question, evidence: Evidence, place: SourceSpan | None) -> int | None:
     """The trainable tensor that is zero now and gets a gradient itself: what it closes opens when it has moved."""
-    trace = evidence.trace
+    recording = evidence.recording
     for flow in _ends_at(evidence, place):
-        for value in trace.inputs_of(flow.operation):
+        for value in recording.inputs_of(flow.operation):
             leaf = _leaf_behind(evidence, value)
-            if leaf == question.target or not trace.values.requires_grad[leaf] or trace.values.producer[leaf] >= 0:
+            if (
+                leaf == question.target
+                or not recording.values.requires_grad[leaf]
+                or recording.values.producer[leaf] >= 0
+            ):
                 continue
             if _moves(question.backward.arrived.get(leaf)):
                 return leaf
@@ -233,12 +240,12 @@ def _gate(observation: Observation, question: Question, evidence: Evidence, plac
 
 def _leaf_behind(evidence: Evidence, value: int) -> int:
     """Through views and the like, which read one tensor and give as many numbers."""
-    trace = evidence.trace
+    recording = evidence.recording
     for _ in range(8):
-        producer = trace.values.producer[value]
-        if producer < 0 or len(trace.inputs_of(producer)) != 1:
+        producer = recording.values.producer[value]
+        if producer < 0 or len(recording.inputs_of(producer)) != 1:
             break
-        value = trace.inputs_of(producer)[0]
+        value = recording.inputs_of(producer)[0]
     return value
 
 

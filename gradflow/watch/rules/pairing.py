@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradflow.location import SourceSpan
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 from gradflow.watch.events import Hook, HookRun, Observation
 from gradflow.watch.facts.captures import hook_that_stored
 from gradflow.watch.facts.gradient_products import GradientProducts, Product
@@ -39,7 +39,7 @@ def gradient_of_another_call(observation: Observation) -> tuple[Finding, ...]:
             in_order.add(product.gradient_call)
         elif product.gradient_call < 0:
             elsewhere.extend([product] if product.is_pooled and pairs.is_input(product.gradient) else [])
-        elif not chain.values & _read_in(observation.trace, product.gradient_call):
+        elif not chain.values & _read_in(observation.recording, product.gradient_call):
             strange.append(product)
     known = {pairs.call_of(root) for root in set(pairs.roots.values()) - set(at_inputs)}
     for product in strange:
@@ -71,11 +71,11 @@ def _gradients_at_inputs(observation: Observation) -> dict[int, tuple[Hook, Hook
     return found
 
 
-def _read_in(trace: Trace, call: int) -> frozenset[int]:
+def _read_in(recording: Recording, call: int) -> frozenset[int]:
     """What the operations of a module call read: the product with the gradient at its output may be a weight's."""
-    one = trace.calls[call]
+    one = recording.calls[call]
     inside = range(one.first_operation, one.end_operation)
-    return frozenset(value for operation in inside for value in trace.inputs_of(operation))
+    return frozenset(value for operation in inside for value in recording.inputs_of(operation))
 
 
 def _same_module(observation: Observation, one: int, other: int) -> bool:
@@ -83,23 +83,23 @@ def _same_module(observation: Observation, one: int, other: int) -> bool:
 
 
 def _name(observation: Observation, call: int) -> str:
-    made = observation.trace.calls[call]
+    made = observation.recording.calls[call]
     return made.module or made.type_name
 
 
 def _at_input(observation: Observation, product: Product, hook: Hook, run: HookRun) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     layer = _name(observation, run.call)
     at_input, at_output = hook.arguments[1:3] if len(hook.arguments) > 2 else ("grad_input", "grad_output")
     return finding(
         "wrong-grad-source",
         "wrong",
         f"the gradient at the input of `{layer}` is combined with the activation at its output",
-        place_of_use(hook, 1) or trace.site_span(hook.site),
+        place_of_use(hook, 1) or recording.site_span(hook.site),
         label="the gradient with respect to what went into the layer",
         annotations=(
-            (trace.site_span(hook.site), "the hook is registered here"),
-            (trace.span_of(product.operation), "multiplied with the layer's output here"),
+            (recording.site_span(hook.site), "the hook is registered here"),
+            (recording.span_of(product.operation), "multiplied with the layer's output here"),
         ),
         notes=(
             (
@@ -116,16 +116,16 @@ def _at_input(observation: Observation, product: Product, hook: Hook, run: HookR
 
 
 def _of_the_input(observation: Observation, product: Product) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     layer = _name(observation, product.activation_call)
-    here, *callers = trace.way_to(product.operation) or (None,)
+    here, *callers = recording.way_to(product.operation) or (None,)
     read = next((r for r in observation.reads if r.result == product.gradient), None)
     taken = definition_of(here, argument_at(here, product.positions[0]), callers) if here is not None else None
     return finding(
         "wrong-grad-source",
         "wrong",
         f"the averaged gradient of the input is used to weigh the activation of `{layer}`",
-        (trace.site_span(read.site) if read is not None else None) or taken or here,
+        (recording.site_span(read.site) if read is not None else None) or taken or here,
         label="the gradient with respect to the input of the model",
         annotations=((here, "multiplied with an activation here"),),
         notes=("its channels are those of the input, and have nothing to do with the channels of the layer",),
@@ -136,22 +136,22 @@ def _of_the_input(observation: Observation, product: Product) -> Finding:
 
 
 def _mixed_up(observation: Observation, product: Product, *, is_shared: bool) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     mine, theirs = product.gradient_call, product.activation_call
     layer, other = _name(observation, mine), _name(observation, theirs)
-    here, *callers = trace.way_to(product.operation) or (None,)
+    here, *callers = recording.way_to(product.operation) or (None,)
     arguments = [argument_at(here, position) for position in product.positions]
     zipped = loop_with_zip(here, arguments, callers) if here is not None else None
-    kept = hook_that_stored(observation, trace.calls[theirs].outputs[0])
+    kept = hook_that_stored(observation, recording.calls[theirs].outputs[0])
     place = zipped
     if place is None and kept is not None and keeps_all(kept):
         # nothing was overwritten: the wrong one was chosen, in the product or where its operand was made
         place = (definition_of(here, arguments[0], callers) if here is not None else None) or here
     if place is None and kept is not None and is_shared:
-        place = place_of_keeping(kept, 2) or trace.site_span(kept.site)
+        place = place_of_keeping(kept, 2) or recording.site_span(kept.site)
     if place is None:
         given = _hook_given(observation, product.gradient)
-        place = (place_of_keeping(given, 2) or trace.site_span(given.site)) if given is not None else here
+        place = (place_of_keeping(given, 2) or recording.site_span(given.site)) if given is not None else here
     overwrites = zipped is None and (kept is None or not keeps_all(kept))
     calls = sum(key == observation.call_modules[mine] for key in observation.call_modules)
     return finding(
@@ -164,8 +164,8 @@ def _mixed_up(observation: Observation, product: Product, *, is_shared: bool) ->
         label="each run overwrites the one before" if overwrites else "pairs what does not belong together",
         annotations=(
             (here, "combined here"),
-            (trace.site_span(trace.calls[theirs].site), "the activation was made by this call"),
-            (trace.site_span(trace.calls[mine].site), "the gradient belongs to this call"),
+            (recording.site_span(recording.calls[theirs].site), "the activation was made by this call"),
+            (recording.site_span(recording.calls[mine].site), "the gradient belongs to this call"),
         ),
         notes=(
             "backward runs through the calls in the opposite order: the gradients come last call first",

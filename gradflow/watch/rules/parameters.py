@@ -17,7 +17,7 @@ __all__ = ["optimizer_holds_a_copy", "optimizer_is_stale", "parameters_unregiste
 def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
     """Parameters were replaced in the model while an optimizer held them; it steps on, and none holds the new ones."""
     found = []
-    trace = observation.trace
+    recording = observation.recording
     for optimizer in observation.optimizers:
         held = set(optimizer.parameters) - optimizer.dropped
         for replaced in observation.replacements:
@@ -36,12 +36,14 @@ def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
                     "optimizer-stale-params",
                     "connected",
                     f"the optimizer `{optimizer.type_name}` holds parameters that the model no longer uses",
-                    trace.site_span(replaced.site),
+                    recording.site_span(replaced.site),
                     label=f"`{replaced.name}` is replaced by a new object here",
-                    annotations=((trace.site_span(optimizer.site), "the optimizer was given the old parameters here"),),
+                    annotations=(
+                        (recording.site_span(optimizer.site), "the optimizer was given the old parameters here"),
+                    ),
                     notes=("gradients arrive at the new parameters; the optimizer steps on the old ones",),
                     helps=("make the optimizer after everything that replaces parameters",),
-                    target=trace.leaf_names.get(min(gone), ("", replaced.name))[1],
+                    target=recording.leaf_names.get(min(gone), ("", replaced.name))[1],
                     is_parameter=True,
                     rank=2,
                     operation=replaced.operation,
@@ -59,7 +61,7 @@ def _left_alone(observation: Observation, replaced: Replacement) -> tuple[int, .
         if later.operation >= replaced.operation and new & set(later.old):
             new.update(later.new)
     # what is initialised, or moved by hand, has another value each time
-    first = functools.partial(before_writes, observation.trace)
+    first = functools.partial(before_writes, observation.recording)
     held = {first(value) for optimizer in observation.optimizers for value in optimizer.parameters}
     lone = {first(value) for value in new} - held
     later_passes = (one for one in observation.backwards if one.operation >= replaced.operation)
@@ -69,7 +71,7 @@ def _left_alone(observation: Observation, replaced: Replacement) -> tuple[int, .
 def optimizer_holds_a_copy(observation: Observation) -> tuple[Finding, ...]:
     """The optimizer was given the parameters of a copy of the model, or the model of which a copy runs."""
     trained = {
-        before_writes(observation.trace, value)
+        before_writes(observation.recording, value)
         for backward in observation.backwards
         if backward.kind == "backward"
         for value in backward.arrived
@@ -99,12 +101,12 @@ def _twin_of(observation: Observation, value: int, wanted: set[int]) -> int:
 
 
 def _of_copies(observation: Observation, optimizer: Optimizer, idle: dict[int, int]) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     value, twin = next(iter(idle.items()))
     copy = value if observation.copies.get(value) == twin else twin
-    name = trace.leaf_names.get(twin, ("", ""))[1] or "the model"
+    name = recording.leaf_names.get(twin, ("", ""))[1] or "the model"
     others = f"`{name}` and {len(idle) - 1} more" if len(idle) > 1 else f"`{name}`"
-    given, copied = trace.site_span(optimizer.site), trace.site_span(observation.made_at.get(copy, -1))
+    given, copied = recording.site_span(optimizer.site), recording.site_span(observation.made_at.get(copy, -1))
     # of a copy made later, such as one that is adapted in an inner loop, the optimizer could not know
     is_later = copied is not None and observation.made_when.get(copy, -1) >= optimizer.operation
     return finding(

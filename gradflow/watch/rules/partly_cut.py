@@ -15,8 +15,8 @@ from gradflow.graph.cut_group import CutGroup
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.straight_through import is_straight_through
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import ALIASING, DETACHING
+from gradflow.record.operation_kinds import ALIASING, DETACHING
+from gradflow.recording import Recording
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
@@ -46,9 +46,9 @@ def one_way_is_cut(observation: Observation, question: Question, evidence: Evide
     certain: list[Finding] = []
     perhaps: list[Finding] = []
     for way in evidence.dependence.sides:
-        if not way or any(group.cause not in _CAUSES or not _is_own(evidence.trace, group) for group in way):
+        if not way or any(group.cause not in _CAUSES or not _is_own(evidence.recording, group) for group in way):
             continue
-        if is_straight_through(evidence.trace, way[0]) or _only_shifts(evidence.trace, way[0]):
+        if is_straight_through(evidence.recording, way[0]) or _only_shifts(evidence.recording, way[0]):
             continue
         is_certain = len(way) == 1 and way[0].leave < 0 and _joins_unchanged(evidence, way[0])
         if is_certain:
@@ -59,32 +59,32 @@ def one_way_is_cut(observation: Observation, question: Question, evidence: Evide
 
 
 def _is_trained(observation: Observation, target: int) -> bool:
-    if observation.trace.leaf_names.get(target, ("",))[0] == "parameter" or target in observation.made_at:
+    if observation.recording.leaf_names.get(target, ("",))[0] == "parameter" or target in observation.made_at:
         return True
     return any(target in optimizer.parameters for optimizer in observation.optimizers)
 
 
-def _is_own(trace: Trace, group: CutGroup) -> bool:
-    place = _place(trace, group)
+def _is_own(recording: Recording, group: CutGroup) -> bool:
+    place = _place(recording, group)
     return place is not None and not is_installed(place.path)
 
 
-def _place(trace: Trace, group: CutGroup) -> SourceSpan | None:
-    return trace.site_span(group.site) or trace.span_of(group.leave if group.leave >= 0 else group.operation)
+def _place(recording: Recording, group: CutGroup) -> SourceSpan | None:
+    return recording.site_span(group.site) or recording.span_of(group.leave if group.leave >= 0 else group.operation)
 
 
 def _joins_unchanged(evidence: Evidence, group: CutGroup) -> bool:
     """Whether the value behind the cut only passes through up to a sum or a concatenation that carries the gradient."""
-    trace, dependence = evidence.trace, evidence.dependence
-    if trace.name_of(group.operation) not in _PASSING:
+    recording, dependence = evidence.recording, evidence.dependence
+    if recording.name_of(group.operation) not in _PASSING:
         return False
-    passed = {value for value in trace.outputs_of(group.operation) if dependence.reaches[value]}
-    for operation in range(group.operation + 1, min(len(trace), group.operation + _STEPS)):
-        inputs = trace.inputs_of(operation)
+    passed = {value for value in recording.outputs_of(group.operation) if dependence.reaches[value]}
+    for operation in range(group.operation + 1, min(len(recording), group.operation + _STEPS)):
+        inputs = recording.inputs_of(operation)
         if not passed.intersection(inputs):
             continue
-        outputs = [value for value in trace.outputs_of(operation) if dependence.reaches[value]]
-        name = trace.name_of(operation)
+        outputs = [value for value in recording.outputs_of(operation) if dependence.reaches[value]]
+        name = recording.name_of(operation)
         if name in _JUNCTIONS and outputs and dependence.carries[outputs[0]]:
             return True
         if name in _PASSING:
@@ -92,30 +92,32 @@ def _joins_unchanged(evidence: Evidence, group: CutGroup) -> bool:
     return False
 
 
-def _only_shifts(trace: Trace, group: CutGroup) -> bool:
+def _only_shifts(recording: Recording, group: CutGroup) -> bool:
     """A largest or smallest entry, taken out of all entries: what is normalised afterwards does not change by it."""
     source = group.value
-    for value in (source, *(trace.outputs_of(group.operation))):
-        producer = trace.values.producer[value]
+    for value in (source, *(recording.outputs_of(group.operation))):
+        producer = recording.values.producer[value]
         for _ in range(4):
             if producer < 0:
                 break
-            if trace.name_of(producer) in _LARGEST:
+            if recording.name_of(producer) in _LARGEST:
                 return True
-            inputs = trace.inputs_of(producer)
-            producer = trace.values.producer[inputs[0]] if inputs and trace.name_of(producer) in _PASSING else -1
-    following = range(group.operation, min(len(trace), group.operation + 8))
+            inputs = recording.inputs_of(producer)
+            producer = (
+                recording.values.producer[inputs[0]] if inputs and recording.name_of(producer) in _PASSING else -1
+            )
+    following = range(group.operation, min(len(recording), group.operation + 8))
     return any(
-        trace.name_of(operation) in _LARGEST
-        and set(trace.outputs_of(group.operation)) & set(trace.inputs_of(operation))
+        recording.name_of(operation) in _LARGEST
+        and set(recording.outputs_of(group.operation)) & set(recording.inputs_of(operation))
         for operation in following
     )
 
 
 def _finding(question: Question, evidence: Evidence, group: CutGroup, *, is_certain: bool) -> Finding:
-    trace = evidence.trace
+    recording = evidence.recording
     operation = group.leave if group.leave >= 0 else group.operation
-    text = text_for(group.cause, trace.name_of(operation))
+    text = text_for(group.cause, recording.name_of(operation))
     if is_certain:
         sure = "the value goes on unchanged from here to where it joins the others, so its share is certainly missing"
     else:
@@ -124,11 +126,11 @@ def _finding(question: Question, evidence: Evidence, group: CutGroup, *, is_cert
         "partial-detach",
         "wrong" if is_certain else "connected",
         f"the gradient at `{evidence.target}` leaves out one way by which {evidence.score} was computed from it",
-        _place(trace, group),
+        _place(recording, group),
         label="this way carries no gradient, the others do",
         annotations=(
-            (trace.span_of(operation), "first operation that is not recorded"),
-            (trace.site_span(question.site), "the gradient is asked for here"),
+            (recording.span_of(operation), "first operation that is not recorded"),
+            (recording.site_span(question.site), "the gradient is asked for here"),
         ),
         notes=(text.note, sure),
         helps=(text.helps[0], "if the stop is meant, nothing needs mending: it is then not the true derivative"),

@@ -15,10 +15,10 @@ def at_plain_input(observation: Observation, question: Question, diagnostic: Dia
     """``nothing-requires-grad`` of a tensor that no layer made: where it was made, and what it lacks."""
     if diagnostic.name != "nothing-requires-grad" or diagnostic.location is not None or question.target < 0:
         return diagnostic
-    trace = observation.trace
-    asked = trace.site_span(question.site)
-    producer = trace.values.producer[question.target]
-    made = trace.span_of(producer) if producer >= 0 else None
+    recording = observation.recording
+    asked = recording.site_span(question.site)
+    producer = recording.values.producer[question.target]
+    made = recording.span_of(producer) if producer >= 0 else None
     annotations = (Annotation(span=asked, label="its gradient is asked for here"),) if asked and made else ()
     return replace(
         diagnostic,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 from gradflow.watch.events import Observation, PlainTensor
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.finding import Finding, finding
@@ -34,28 +34,28 @@ def plain_tensor_never_learns(observation: Observation) -> tuple[Finding, ...]:
 
 def _lost_leaves(observation: Observation, known: set[int]) -> Iterator[Finding]:
     """What a module holds was computed, before any forward, from leaves that no module and no optimizer holds."""
-    trace = observation.trace
+    recording = observation.recording
     for tensor in observation.plain_tensors:
-        producer = trace.values.producer[tensor.value]
+        producer = recording.values.producer[tensor.value]
         if not tensor.is_computed or producer < 0 or tensor.value in known:
             continue
-        is_made_once = all(call.first_operation > producer for call in trace.calls)
-        leaves = _leaves_of(trace, tensor.value) if is_made_once else set()
+        is_made_once = all(call.first_operation > producer for call in recording.calls)
+        leaves = _leaves_of(recording, tensor.value) if is_made_once else set()
         if leaves and not leaves & known and all(_gets_gradient(observation, leaf) for leaf in leaves):
             yield _computed(observation, tensor, producer)
 
 
-def _leaves_of(trace: Trace, value: int) -> set[int]:
+def _leaves_of(recording: Recording, value: int) -> set[int]:
     """The leaves that require grad and that a value was computed from."""
     leaves: set[int] = set()
     seen, waiting = {value}, [value]
     while waiting:
         current = waiting.pop()
-        if is_leaf_value(trace, current):
-            leaves.update({current} if trace.values.requires_grad[current] else ())
+        if is_leaf_value(recording, current):
+            leaves.update({current} if recording.values.requires_grad[current] else ())
             continue
-        producer = trace.values.producer[current]
-        for read in trace.inputs_of(producer) if producer >= 0 else ():
+        producer = recording.values.producer[current]
+        for read in recording.inputs_of(producer) if producer >= 0 else ():
             if read not in seen:
                 seen.add(read)
                 waiting.append(read)
@@ -63,16 +63,16 @@ def _leaves_of(trace: Trace, value: int) -> set[int]:
 
 
 def _computed(observation: Observation, tensor: PlainTensor, producer: int) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     attribute = tensor.name.rpartition(".")[2]
     return finding(
         "unregistered-params",
         "connected",
         f"`{tensor.name}` is no parameter of `{tensor.owner}`, but computed from a leaf that no module holds",
-        trace.span_of(producer) or tensor.span,
-        label=f"computes a plain tensor (`{trace.name_of(producer)}`): no module gets the leaf itself",
+        recording.span_of(producer) or tensor.span,
+        label=f"computes a plain tensor (`{recording.name_of(producer)}`): no module gets the leaf itself",
         annotations=tuple(
-            (trace.site_span(optimizer.site), "the optimizer was not given it")
+            (recording.site_span(optimizer.site), "the optimizer was not given it")
             for optimizer in observation.optimizers[:1]
         ),
         notes=(
@@ -102,7 +102,7 @@ def _unregistered(observation: Observation, tensor: PlainTensor) -> Finding:
         tensor.span,
         label="a plain tensor: not registered",
         annotations=tuple(
-            (observation.trace.site_span(optimizer.site), "the optimizer was not given it")
+            (observation.recording.site_span(optimizer.site), "the optimizer was not given it")
             for optimizer in observation.optimizers[:1]
         ),
         notes=(

@@ -86,14 +86,14 @@ def _hook_refused(observation: Observation, failure: Failure) -> Finding | None:
     if not any(said in failure.message for said in _NO_HOOK):
         return None
     frozen = [flag for flag in observation.flags if not flag.on and flag.was and not flag.error and flag.is_leaf]
-    is_off = bool(len(observation.trace)) and observation.trace.operations.mode[-1] != 0
+    is_off = bool(len(observation.recording)) and observation.recording.operations.mode[-1] != 0
     if is_off or not frozen:
         return None
     return finding(
         "nothing-requires-grad",
         "broken",
         "a gradient is asked of a tensor without history: nothing before it requires grad",
-        observation.trace.site_span(frozen[0].site),
+        observation.recording.site_span(frozen[0].site),
         label="frozen here",
         annotations=((failure.span, "its gradient is asked for here"),),
         notes=(
@@ -162,11 +162,11 @@ def _inference_refused(observation: Observation, failure: Failure) -> Finding | 
     """A tensor of an ``inference_mode`` region is used where autograd would have to keep it."""
     if "Inference tensors cannot be saved for backward" not in failure.message:
         return None
-    trace = observation.trace
+    recording = observation.recording
     regions = [
-        trace.operations.region[operation]
-        for operation in range(min(failure.operation, len(trace)))
-        if trace.operations.mode[operation] == 2 and trace.outputs_of(operation)
+        recording.operations.region[operation]
+        for operation in range(min(failure.operation, len(recording)))
+        if recording.operations.mode[operation] == 2 and recording.outputs_of(operation)
     ]
     if not regions:
         return None
@@ -175,7 +175,7 @@ def _inference_refused(observation: Observation, failure: Failure) -> Finding | 
         "inference-mode",
         "broken",
         "a tensor made under `torch.inference_mode()` is used in a computation that is to be differentiated",
-        trace.site_span(regions[-1]),
+        recording.site_span(regions[-1]),
         label="what is computed in here can never take part in autograd",
         annotations=((failure.span, "used here"),),
         notes=(

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import DETACHING, EXITS
+from gradflow.record.operation_kinds import DETACHING, EXITS
+from gradflow.recording import Recording
 from gradflow.watch.events import Hook, HookRun, Observation
 from gradflow.watch.finding import Finding, as_remark, finding
 from gradflow.watch.source.hooks import place_of_return
@@ -59,14 +59,14 @@ def hook_replaces_output(observation: Observation) -> tuple[Finding, ...]:
 
 def _unintended(observation: Observation, hook: Hook, run: HookRun) -> Finding | None:
     """What is wrong with the replacement; nothing where it may well be meant."""
-    trace = observation.trace
+    recording = observation.recording
     if not run.returned:
         return (
             _replaces(observation, hook, run, f"it returns a `{run.returned_type}`, not a tensor")
             if run.outputs
             else None
         )
-    made = _made_of(trace, run)
+    made = _made_of(recording, run)
     if made.is_older:
         if _kept_by_itself(observation, hook, run):
             return _replaces(
@@ -92,7 +92,7 @@ def _only_looks(observation: Observation, hook: Hook, run: HookRun, made: _Makin
     if run.is_kept and made.names <= _COPYING and made.names & DETACHING:
         return _returns_copy(observation, hook, run)
     is_display = not made.names <= _CONSTANT
-    if is_display and _reads_numbers(observation.trace, run):
+    if is_display and _reads_numbers(observation.recording, run):
         why = "the hook reads numbers out of what it returns, as one that only looks does"
         return _likely(_replaces(observation, hook, run, why))
     if run.is_kept and (made.divides or made.names & DETACHING or "normalize" in made.names):
@@ -123,20 +123,20 @@ class _Making:
     is_older: bool
 
 
-def _made_of(trace: Trace, run: HookRun) -> _Making:
+def _made_of(recording: Recording, run: HookRun) -> _Making:
     inside = range(run.first_operation, run.end_operation)
-    operations, elsewhere = _back(trace, run.returned, set(run.outputs), inside)
+    operations, elsewhere = _back(recording, run.returned, set(run.outputs), inside)
     divisors: set[str] = set()
     multiplies = False
     for operation in operations:
-        name, inputs = trace.name_of(operation), trace.inputs_of(operation)
+        name, inputs = recording.name_of(operation), recording.inputs_of(operation)
         if name in _DIVISION and len(inputs) > 1:
-            below, _ = _back(trace, inputs[1:], set(run.outputs), inside)
-            divisors |= {trace.name_of(one) for one in below}
+            below, _ = _back(recording, inputs[1:], set(run.outputs), inside)
+            divisors |= {recording.name_of(one) for one in below}
         multiplies |= name in _PRODUCT and len(inputs) > 1
     is_old = not operations and not set(run.returned) & set(run.outputs)
     return _Making(
-        names=frozenset(map(trace.name_of, operations)),
+        names=frozenset(map(recording.name_of, operations)),
         divides=bool(divisors & _STATISTICS),
         multiplies_tensors=multiplies,
         is_from_elsewhere=elsewhere,
@@ -144,19 +144,19 @@ def _made_of(trace: Trace, run: HookRun) -> _Making:
     )
 
 
-def _back(trace: Trace, values: Sequence[int], sources: set[int], inside: range) -> tuple[set[int], bool]:
+def _back(recording: Recording, values: Sequence[int], sources: set[int], inside: range) -> tuple[set[int], bool]:
     """The operations inside a hook that lead from ``sources`` to ``values``, and whether anything else leads there."""
     waiting, operations, elsewhere = list(values), set[int](), False
     while waiting and len(operations) < _STEPS:
         value = waiting.pop()
-        producer = trace.values.producer[value]
+        producer = recording.values.producer[value]
         if value in sources:
             continue
         if producer not in inside:
             elsewhere = True
         elif producer not in operations:
             operations.add(producer)
-            inputs = trace.inputs_of(producer)
+            inputs = recording.inputs_of(producer)
             elsewhere |= not inputs
             waiting.extend(inputs)
     return operations, elsewhere
@@ -167,7 +167,7 @@ def _kept_by_itself(observation: Observation, hook: Hook, run: HookRun) -> bool:
 
     A cached activation that another hook, or the same one in another mode, puts in place is patched in deliberately.
     """
-    origins = {origin for value in run.returned for origin in _origins(observation.trace, value)}
+    origins = {origin for value in run.returned for origin in _origins(observation.recording, value)}
     return any(
         origins & set(earlier.outputs) and not earlier.is_silent and earlier is not run
         for other in observation.hooks
@@ -177,12 +177,12 @@ def _kept_by_itself(observation: Observation, hook: Hook, run: HookRun) -> bool:
     )
 
 
-def _origins(trace: Trace, value: int) -> set[int]:
+def _origins(recording: Recording, value: int) -> set[int]:
     found = {value}
     for _ in range(8):
-        producer = trace.values.producer[value]
-        inputs = trace.inputs_of(producer) if producer >= 0 else ()
-        if len(inputs) != 1 or trace.name_of(producer) not in _COPYING:
+        producer = recording.values.producer[value]
+        inputs = recording.inputs_of(producer) if producer >= 0 else ()
+        if len(inputs) != 1 or recording.name_of(producer) not in _COPYING:
             break
         value = inputs[0]
         found.add(value)
@@ -198,24 +198,25 @@ def _ends_program(observation: Observation, run: HookRun) -> bool:
     )
 
 
-def _reads_numbers(trace: Trace, run: HookRun) -> bool:
+def _reads_numbers(recording: Recording, run: HookRun) -> bool:
     inside = range(run.first_operation, run.end_operation)
     return any(
-        trace.name_of(operation) in EXITS and _comes_from(trace, trace.inputs_of(operation), set(run.returned))
+        recording.name_of(operation) in EXITS
+        and _comes_from(recording, recording.inputs_of(operation), set(run.returned))
         for operation in inside
     )
 
 
-def _comes_from(trace: Trace, values: Sequence[int], sources: set[int]) -> bool:
+def _comes_from(recording: Recording, values: Sequence[int], sources: set[int]) -> bool:
     waiting, steps = list(values), 0
     while waiting and steps < _STEPS:
         value = waiting.pop()
         steps += 1
         if value in sources:
             return True
-        producer = trace.values.producer[value]
+        producer = recording.values.producer[value]
         if producer >= 0:
-            waiting.extend(trace.inputs_of(producer))
+            waiting.extend(recording.inputs_of(producer))
     return False
 
 
@@ -225,9 +226,9 @@ def _replaces(observation: Observation, hook: Hook, run: HookRun, why: str) -> F
         "hook-replaces-output",
         "wrong",
         f"the hook on `{module.name or module.type_name}` returns a value, which takes the place of the layer's output",
-        place_of_return(hook) or observation.trace.site_span(hook.site),
+        place_of_return(hook) or observation.recording.site_span(hook.site),
         label="returned to the model as the new output",
-        annotations=((observation.trace.site_span(hook.site), "the hook is registered here"),),
+        annotations=((observation.recording.site_span(hook.site), "the hook is registered here"),),
         notes=(
             "what a forward hook returns, unless it is `None`, replaces the output: the model computes something else",
             why,
@@ -240,22 +241,22 @@ def _replaces(observation: Observation, hook: Hook, run: HookRun, why: str) -> F
 
 def _returns_copy(observation: Observation, hook: Hook, run: HookRun) -> Finding:
     module = observation.modules[hook.module]
-    trace = observation.trace
+    recording = observation.recording
     copies = [
         operation
         for operation in range(run.first_operation, run.end_operation)
-        if trace.name_of(operation) in DETACHING
+        if recording.name_of(operation) in DETACHING
     ]
     name = module.name or module.type_name
     return finding(
         "hook-detach",
         "broken",
         f"the hook on `{name}` returns a detached copy, which takes the place of the layer's output",
-        trace.span_of(copies[0]) or trace.site_span(hook.site),
+        recording.span_of(copies[0]) or recording.site_span(hook.site),
         label="a copy without history, returned to the model",
         annotations=(
             (place_of_return(hook), "returned here"),
-            (trace.site_span(hook.site), "the hook is registered here"),
+            (recording.site_span(hook.site), "the hook is registered here"),
         ),
         notes=("the model goes on with the same numbers, and no gradient comes back to what is before this layer",),
         helps=("return nothing from a hook that only looks", "keep the output itself, and detach only what is drawn"),

@@ -20,7 +20,7 @@ __all__ = ["frozen_throughout", "score_without_history"]
 
 def score_without_history(observation: Observation, question: Question) -> tuple[Finding, ...]:
     """The score itself does not require grad, or only because it was told to: look for what cut it off."""
-    reaches = analyse(replace(observation.trace, score=question.score), ()).reaches
+    reaches = analyse(replace(observation.recording, score=question.score), ()).reaches
     late = late_flag(observation, question.score, reaches)
     symptom = () if late is None else (too_late(observation, question, late, "the score"),)
     leaves = leaves_behind(observation, question, trainable=True)
@@ -52,17 +52,17 @@ def _to_be_moved(observation: Observation, leaves: tuple[int, ...]) -> tuple[int
 
 def _is_cut_from(observation: Observation, question: Question) -> bool:
     """Whether the tensor asked for has a history, and the score was computed from it without one."""
-    trace = replace(observation.trace, score=question.score)
-    return trace.values.requires_grad[question.target] and bool(analyse(trace, (question.target,)).needed)
+    recording = replace(observation.recording, score=question.score)
+    return recording.values.requires_grad[question.target] and bool(analyse(recording, (question.target,)).needed)
 
 
 def _still_frozen(observation: Observation, question: Question) -> tuple[Finding, ...]:
     """Frozen parameters that an optimizer is to move, from which nothing but the freezing keeps the gradient."""
-    trace = observation.trace
+    recording = observation.recording
     held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
     off = {flag.value for flag in observation.flags if not flag.on and not flag.error}
     frozen = tuple(leaf for leaf in leaves_behind(observation, question, trainable=False) if leaf in held & off)
-    if not frozen or analyse(replace(trace, score=question.score), frozen).needed:
+    if not frozen or analyse(replace(recording, score=question.score), frozen).needed:
         return ()
     message = "the score has no history: parameters that an optimizer is to move are frozen"
     cure = "let them require grad again before this forward: `requires_grad_(True)`"
@@ -91,11 +91,11 @@ def _is_same_line(one: Finding, other: Finding) -> bool:
 
 def _out_of_torch(observation: Observation, question: Question) -> tuple[Finding, ...]:
     """No tensor leads to the score: perhaps plain numbers do."""
-    trace = observation.trace
+    recording = observation.recording
     trainable = tuple(
         value
-        for value, (role, _) in trace.leaf_names.items()
-        if role == "parameter" and trace.values.requires_grad[value]
+        for value, (role, _) in recording.leaf_names.items()
+        if role == "parameter" and recording.values.requires_grad[value]
     )
     if not trainable:
         return ()
@@ -105,15 +105,17 @@ def _out_of_torch(observation: Observation, question: Question) -> tuple[Finding
 
 def _region(observation: Observation, question: Question) -> list[Finding]:
     """Nothing trainable is behind the score; it may have been made while recording was off besides."""
-    trace = observation.trace
+    recording = observation.recording
     leaves = set(leaves_behind(observation, question, trainable=False))
-    reaches = analyse(replace(trace, score=question.score), ()).reaches
-    for operation in range(len(trace)):
-        mode = trace.operations.mode[operation]
-        if not any(reaches[value] for value in trace.outputs_of(operation)):
+    reaches = analyse(replace(recording, score=question.score), ()).reaches
+    for operation in range(len(recording)):
+        mode = recording.operations.mode[operation]
+        if not any(reaches[value] for value in recording.outputs_of(operation)):
             continue
-        if mode in (1, 2) and any(value in leaves for value in trace.inputs_of(operation)):
-            reads_parameter = any(trace.leaf_names.get(v, ("",))[0] == "parameter" for v in trace.inputs_of(operation))
+        if mode in (1, 2) and any(value in leaves for value in recording.inputs_of(operation)):
+            reads_parameter = any(
+                recording.leaf_names.get(v, ("",))[0] == "parameter" for v in recording.inputs_of(operation)
+            )
             if not reads_parameter:
                 continue
             cause = "inference-mode" if mode == 2 else "no-grad"
@@ -122,9 +124,9 @@ def _region(observation: Observation, question: Question) -> list[Finding]:
                     cause,
                     "broken",
                     "the score has no history: it was computed while gradient recording was off",
-                    trace.site_span(trace.operations.region[operation]) or trace.span_of(operation),
+                    recording.site_span(recording.operations.region[operation]) or recording.span_of(operation),
                     label="gradient recording is switched off here",
-                    annotations=((trace.span_of(operation), "first operation that is not recorded"),),
+                    annotations=((recording.span_of(operation), "first operation that is not recorded"),),
                     notes=("what is computed while recording is off has no history, so no gradient can flow back",),
                     helps=("run this forward with gradients on",),
                     rank=0 if question.error else 1,
@@ -136,9 +138,9 @@ def _region(observation: Observation, question: Question) -> list[Finding]:
 
 def frozen_throughout(observation: Observation, question: Question) -> list[Finding]:
     """Parameters take part in the score, and all of them are frozen."""
-    trace = observation.trace
+    recording = observation.recording
     leaves = leaves_behind(observation, question, trainable=False)
-    frozen = [value for value in leaves if trace.leaf_names.get(value, ("",))[0] == "parameter"]
+    frozen = [value for value in leaves if recording.leaf_names.get(value, ("",))[0] == "parameter"]
     flags = [flag for flag in observation.flags if flag.value in frozen and not flag.on and not flag.error]
     if not frozen:
         return []
@@ -153,7 +155,7 @@ def frozen_throughout(observation: Observation, question: Question) -> list[Find
             "nothing-requires-grad",
             "broken",
             "nothing that the score was computed from requires grad",
-            trace.site_span(flags[0].site) if flags else trace.site_span(question.site),
+            recording.site_span(flags[0].site) if flags else recording.site_span(question.site),
             label="frozen here" if flags else "backward from a score without any graph",
             notes=(
                 "autograd records an operation only when one of its inputs requires grad; here none does",

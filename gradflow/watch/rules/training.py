@@ -50,7 +50,7 @@ def learns_nothing(observation: Observation) -> tuple[Finding, ...]:
         dead = [value for value in optimizer.parameters if _is_dead(observation, optimizer, value, passes[value])]
         # the first and the last: what is nearer to the score may have died of something else
         for value in dict.fromkeys((*dead[-1:], *dead[:1])):
-            shape = tuple(observation.trace.values.shape[value])
+            shape = tuple(observation.recording.values.shape[value])
             count = math.prod(shape)
             measured = Measured(
                 arrived=True, shape=shape, max_abs=0.0, l2_norm=0.0, entry_count=count, zero_count=count

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gradflow.graph.dependence import is_differentiable
 from gradflow.probe.evidence import Evidence
-from gradflow.trace.operation_kinds import is_inplace_name
+from gradflow.record.operation_kinds import is_inplace_name
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.captures import hook_around
 from gradflow.watch.facts.leaves import is_leaf_value
@@ -25,11 +25,11 @@ __all__ = ["no_gradient_came"]
 
 def no_gradient_came(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
     """``None`` at a tensor, or autograd refuses because it is not in the graph."""
-    trace, target = observation.trace, question.target
-    if is_leaf_value(trace, target):
-        if not is_differentiable(trace.dtype_of(target)):
+    recording, target = observation.recording, question.target
+    if is_leaf_value(recording, target):
+        if not is_differentiable(recording.dtype_of(target)):
             return (_whole_numbers(observation, question, evidence),)
-        if not trace.values.requires_grad[target]:
+        if not recording.values.requires_grad[target]:
             return (not_trainable(observation, question, evidence),) if _takes_part(evidence) else ()
     late = late_flag(observation, target, evidence.dependence.reaches)
     if late is not None and late.is_leaf:
@@ -44,7 +44,7 @@ def no_gradient_came(observation: Observation, question: Question, evidence: Evi
     if evidence.kind == "parameter" and not evidence.dependence.score_depends:
         idle = _idle_module(observation, target)
         if idle is not None:
-            asked, because = trace.site_span(question.site), f"`{evidence.target}` gets no gradient"
+            asked, because = recording.site_span(question.site), f"`{evidence.target}` gets no gradient"
             return (layer_never_ran(observation, idle, asked, because=because),)
         if not _is_computed_with(observation, target):
             return (_unused(observation, question, evidence),)
@@ -61,13 +61,13 @@ def no_gradient_came(observation: Observation, question: Question, evidence: Evi
 
 def _takes_part(evidence: Evidence) -> bool:
     """Whether the score was computed from the target by operations that were recorded."""
-    trace, dependence = evidence.trace, evidence.dependence
+    recording, dependence = evidence.recording, evidence.dependence
     if not dependence.score_depends:
         return False
     return all(
-        trace.operations.mode[producer] == 0
+        recording.operations.mode[producer] == 0
         for value in dependence.way[1:]
-        if (producer := trace.values.producer[value]) >= 0
+        if (producer := recording.values.producer[value]) >= 0
     )
 
 
@@ -76,7 +76,7 @@ def _whole_numbers(observation: Observation, question: Question, evidence: Evide
         "integer-input",
         "error",
         f"a gradient is asked of `{evidence.target}`, which holds whole numbers",
-        observation.trace.site_span(question.site),
+        observation.recording.site_span(question.site),
         label="an integer tensor has no gradient",
         notes=("a whole number cannot move a little, so there is no derivative with respect to it",),
         helps=(
@@ -92,7 +92,7 @@ def _whole_numbers(observation: Observation, question: Question, evidence: Evide
 
 def _source_findings(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
     """The tensor asked for has no history itself."""
-    trace, source = observation.trace, evidence.source
+    recording, source = observation.recording, evidence.source
     if source.cause == "nothing-requires-grad":
         below = replace(question, score=question.target, target=-1)
         found = frozen_throughout(observation, below)
@@ -101,17 +101,17 @@ def _source_findings(observation: Observation, question: Question, evidence: Evi
         return ()
     inside = hook_around(observation, source.operation)
     name = "hook-detach" if inside and source.cause == "detach" else source.cause
-    region = trace.site_span(source.site) if source.site >= 0 else None
+    region = recording.site_span(source.site) if source.site >= 0 else None
     return (
         finding(
             name,
             "broken",
             f"the tensor asked for, of `{evidence.target}`, has no history",
-            region or trace.span_of(source.operation),
+            region or recording.span_of(source.operation),
             label="from here on nothing is recorded" if region is not None else "its history ends here",
             annotations=(
-                (trace.span_of(source.operation), "made without history"),
-                (trace.site_span(question.site), "its gradient is asked for here"),
+                (recording.span_of(source.operation), "made without history"),
+                (recording.site_span(question.site), "its gradient is asked for here"),
             ),
             notes=("a tensor without history is not in autograd's graph, so there is nothing to differentiate",),
             helps=("keep the tensor as the forward made it, with gradients on",),
@@ -133,24 +133,26 @@ def _idle_module(observation: Observation, value: int) -> int | None:
 
 def _is_computed_with(observation: Observation, value: int) -> bool:
     """Whether any operation makes something else of a parameter; printing it and filling it with numbers do not."""
-    trace = observation.trace
+    recording = observation.recording
     return any(
-        value in trace.inputs_of(operation)
-        for operation in range(len(trace))
-        if trace.outputs_of(operation) and not is_inplace_name(trace.name_of(operation))
+        value in recording.inputs_of(operation)
+        for operation in range(len(recording))
+        if recording.outputs_of(operation) and not is_inplace_name(recording.name_of(operation))
     )
 
 
 def _unused(observation: Observation, question: Question, evidence: Evidence) -> Finding:
     target = question.target
-    is_parameter = target in observation.made_at or observation.trace.leaf_names.get(target, ("",))[0] == "parameter"
+    is_parameter = (
+        target in observation.made_at or observation.recording.leaf_names.get(target, ("",))[0] == "parameter"
+    )
     return finding(
         "output-discarded",
         "unused",
         f"`{evidence.target}` takes no part in {evidence.score}: nothing is computed with it",
-        observation.trace.site_span(observation.made_at.get(question.target, -1)),
+        observation.recording.site_span(observation.made_at.get(question.target, -1)),
         label="made here, never used",
-        annotations=((observation.trace.site_span(question.site), question.outcome),),
+        annotations=((observation.recording.site_span(question.site), question.outcome),),
         notes=(f"a {'parameter' if is_parameter else 'tensor'} that takes no part in the score has no gradient",),
         helps=("use it in `forward`, or remove it" if is_parameter else "compute the score from it",),
         target=evidence.target,
@@ -167,15 +169,15 @@ def _used_copy(observation: Observation, evidence: Evidence, value: int) -> int:
 
 
 def _copied(observation: Observation, question: Question, evidence: Evidence, copy: int) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     is_adapted = any(backward.create_graph and copy in backward.inputs for backward in observation.backwards)
     return finding(
         "tensor-rewrap" if is_adapted else "wrong-module-instance",
         "broken" if is_adapted else "unused",
         f"`{evidence.target}` gets no gradient: the score was computed from a copy of it",
-        trace.site_span(observation.made_at.get(copy, -1)),
+        recording.site_span(observation.made_at.get(copy, -1)),
         label="copied here: the numbers only, not their history",
-        annotations=((trace.site_span(question.site), question.outcome),),
+        annotations=((recording.site_span(question.site), question.outcome),),
         notes=("`copy.deepcopy` makes new parameters; what happens to them has nothing to do with the old ones",),
         helps=(
             "let the copy be computed from the original: `torch.func.functional_call(model, {name: p - lr * g}, x)`",

@@ -17,17 +17,17 @@ def used_without_calling(observation: Observation, key: int, parameters: Sequenc
     The modules inside it do not count: where they are called and it is not, its ``forward`` was called directly.
     ``start`` is the operation from which on the module was to run.
     """
-    trace, wanted = observation.trace, set(parameters)
+    recording, wanted = observation.recording, set(parameters)
     owners = {
         module.key: set(module.parameters)
         for module in observation.modules.values()
         if wanted & set(module.parameters) and module.key != key
     }
     inside = {module for hook in observation.hooks if hook.module == key for module in hook.inside}
-    for operation in range(start, len(trace)):
-        read = wanted & set(trace.inputs_of(operation))
-        call = trace.operations.call[operation]
-        if not read or call < 0 or not trace.outputs_of(operation):
+    for operation in range(start, len(recording)):
+        read = wanted & set(recording.inputs_of(operation))
+        call = recording.operations.call[operation]
+        if not read or call < 0 or not recording.outputs_of(operation):
             continue
         caller = observation.call_modules[call]
         if caller in inside or not read & owners.get(caller, set()):
@@ -56,14 +56,14 @@ def layer_never_ran(
     bypass
         The operation that used its parameters all the same; -1 for none.
     """
-    trace, module = observation.trace, observation.modules[key]
+    recording, module = observation.recording, observation.modules[key]
     name = module.name or module.type_name
     if bypass >= 0:
         return finding(
             "functional-bypass",
             "unused",
             f"{because}: the weights of `{name}` are used without calling it",
-            trace.span_of(bypass),
+            recording.span_of(bypass),
             label="uses the layer's weights directly",
             annotations=((asked, "asked for here"),),
             notes=("hooks run when a module is called, `layer(x)`; a function or `layer.forward(x)` goes past them",),
@@ -73,7 +73,7 @@ def layer_never_ran(
             operation=operation,
         )
     why = observation.not_called.get(key)
-    made = trace.site_span(module.made_at)
+    made = recording.site_span(module.made_at)
     return finding(
         why.kind if why is not None else "layer-not-called",
         "unused",

@@ -46,7 +46,7 @@ def _findings(observation: Observation, check: FormulaCheck) -> tuple[Finding, .
 
 
 def _question(observation: Observation, check: FormulaCheck) -> Question | None:
-    columns = observation.trace.operations
+    columns = observation.recording.operations
     start, end = columns.input_start[check.operation], columns.input_start[check.operation + 1]
     pairs = zip(columns.inputs[start:end], columns.argument[start:end], strict=True)
     target = next((value for value, argument in pairs if argument == check.argument), -1)
@@ -57,7 +57,7 @@ def _question(observation: Observation, check: FormulaCheck) -> Question | None:
                 backward_number=number,
                 score=backward.score,
                 target=target,
-                measured=Measured(arrived=True, shape=tuple(observation.trace.values.shape[target]), entry_count=1),
+                measured=Measured(arrived=True, shape=tuple(observation.recording.values.shape[target]), entry_count=1),
                 site=backward.site,
                 operation=backward.operation,
             )

@@ -51,7 +51,7 @@ def _its_backwards(observation: Observation, optimizer: Optimizer) -> list[tuple
 
 
 def _question(observation: Observation, optimizer: Optimizer, number: int, value: int) -> Question:
-    backward, shape = observation.backwards[number], tuple(observation.trace.values.shape[value])
+    backward, shape = observation.backwards[number], tuple(observation.recording.values.shape[value])
     count = math.prod(shape)
     return Question(
         backward=backward,

@@ -14,8 +14,8 @@ from gradflow import checking
 from gradflow.cli import main
 from gradflow.errors import GradflowError, InternalError, ModelRaisedError
 from gradflow.probe.backward_pass import real_backward
-from gradflow.trace import module_pass, module_watch, recorder
-from gradflow.trace.state import keeper
+from gradflow.record import module_pass, module_watch, recorder
+from gradflow.record.state import keeper
 
 
 class Net(nn.Module):

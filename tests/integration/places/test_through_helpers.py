@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 import gradflow
 from gradflow.load.loading import workload_from_objects
-from gradflow.trace.program_sites import ProgramSites
-from gradflow.trace.run import run_forward
+from gradflow.record.program_sites import ProgramSites
+from gradflow.record.run import run_forward
 
 
 def act(layer: nn.Module, x: Tensor) -> Tensor:
@@ -84,9 +84,9 @@ def test_a_caller_that_reads_it_does_not_lose_it() -> None:
 
 def test_the_calls_that_lead_to_an_operation_are_those_of_its_moment() -> None:
     workload = workload_from_objects(LostDeeper(), torch.rand(2, 6))
-    trace = run_forward(workload, {}, {}, sites=ProgramSites()).trace
-    relus = [number for number in range(len(trace)) if trace.name_of(number) == "relu"]
-    ways = [[span.line for span in trace.spans_from(trace.operations.site[number], number)] for number in relus]
+    recording = run_forward(workload, {}, {}, sites=ProgramSites()).recording
+    relus = [number for number in range(len(recording)) if recording.name_of(number) == "relu"]
+    ways = [[span.line for span in recording.spans_from(recording.operations.site[number], number)] for number in relus]
     inner = [line_of(act, "torch.relu"), line_of(act_twice, "act(layer")]
     assert ways == [
         [*inner, line_of(LostDeeper, "self.a")],

@@ -12,8 +12,8 @@ from torch import nn
 
 import gradflow
 from gradflow.load.loading import workload_from_objects
-from gradflow.trace.program_sites import ProgramSites
-from gradflow.trace.run import run_forward
+from gradflow.record.program_sites import ProgramSites
+from gradflow.record.run import run_forward
 
 
 class Pair(NamedTuple):
@@ -97,7 +97,7 @@ class ReadsOne(nn.Module):
 def test_a_late_output_of_a_layer_is_one_of_its_outputs(number: int) -> None:
     model = ReadsOne(number)
     run = run_forward(workload_from_objects(model, X, target=1), {"many": model.many}, {}, sites=ProgramSites())
-    (call,) = run.trace.calls_by_module["many"]
+    (call,) = run.recording.calls_by_module["many"]
     assert len(call.outputs) == 12
     assert len(run.activations["many"][0].others) == 11
     report = gradflow.check(model, "many", inputs=X, target=1)

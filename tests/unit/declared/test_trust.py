@@ -110,16 +110,16 @@ def test_the_repository_is_not_that_of_the_environment(
 
 
 def test_no_program_that_the_repository_names_is_run(tmp_path: Path, project: Path) -> None:
-    program, trace = tmp_path / "program", tmp_path / "ran"
-    program.write_text(f"#!/bin/sh\ntouch '{trace}'\n", encoding="utf-8")
+    program, recording = tmp_path / "program", tmp_path / "ran"
+    program.write_text(f"#!/bin/sh\ntouch '{recording}'\n", encoding="utf-8")
     program.chmod(0o755)
     git(project, "add", "pyproject.toml", "m.pt")
     for key in ("core.fsmonitor", "core.pager", "core.editor", "filter.x.clean", "filter.x.smudge"):
         git(project, "config", key, str(program))
     (project / ".gitattributes").write_text("* filter=x\n", encoding="utf-8")
-    trace.unlink(missing_ok=True)
+    recording.unlink(missing_ok=True)
     assert why(project) == ""
-    assert not trace.exists()
+    assert not recording.exists()
 
 
 def test_without_git_nothing_is_tracked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

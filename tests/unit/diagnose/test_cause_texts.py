@@ -6,7 +6,7 @@ import pytest
 
 from gradflow.diagnose.cause_texts import text_for
 from gradflow.diagnose.codes import code_of
-from gradflow.trace.data import REGION_CAUSES
+from gradflow.recording import REGION_CAUSES
 
 CAUSES = {
     *REGION_CAUSES.values(),

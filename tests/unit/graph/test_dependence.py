@@ -8,7 +8,7 @@ import pytest
 
 from gradflow.graph.dependence import Bridge, CutGroup, analyse
 from gradflow.graph.paths.way_through import way_through
-from gradflow.trace.data import OperationColumns, Trace, ValueColumns
+from gradflow.recording import OperationColumns, Recording, ValueColumns
 
 
 @dataclass
@@ -61,8 +61,8 @@ class Sketch:
         columns.output_start.append(len(columns.outputs))
         return made
 
-    def trace(self, score: int, **layers: int) -> Trace:
-        return Trace(
+    def recording(self, score: int, **layers: int) -> Recording:
+        return Recording(
             operations=self.operations,
             values=self.values,
             names=tuple(self.names),
@@ -77,7 +77,7 @@ class Sketch:
 
 def causes(sketch: Sketch, score: int, layer: int, bridges: tuple[Bridge, ...] = ()) -> tuple[list[str], list[str]]:
     """The causes of the cuts that are needed, and of all."""
-    found = analyse(sketch.trace(score, layer=layer), (layer,), bridges)
+    found = analyse(sketch.recording(score, layer=layer), (layer,), bridges)
     return [group.cause for group in found.needed], [group.cause for group in found.cuts]
 
 
@@ -85,7 +85,7 @@ def test_an_intact_path_has_no_cut():
     s = Sketch()
     layer = s.leaf(requires_grad=True)
     score = s.do("sum", s.do("relu", layer))
-    found = analyse(s.trace(score, layer=layer), (layer,))
+    found = analyse(s.recording(score, layer=layer), (layer,))
     assert found.score_carries
     assert not found.needed
     assert not found.cuts
@@ -95,7 +95,7 @@ def test_detach_cuts():
     s = Sketch()
     layer = s.leaf(requires_grad=True)
     score = s.do("sum", s.do("linear", s.do("detach", layer, grad=False), s.leaf(requires_grad=True)))
-    found = analyse(s.trace(score, layer=layer), (layer,))
+    found = analyse(s.recording(score, layer=layer), (layer,))
     assert found.score_depends
     assert not found.score_carries
     assert [group.cause for group in found.needed] == ["detach"]
@@ -156,9 +156,9 @@ def test_numbers_that_came_back_from_outside_come_before_a_choice() -> None:
     s.do("tolist", layer, out=False)
     made = s.do("sparse_coo_tensor", places, grad=False)
     score = s.do("sum", made, grad=False)
-    trace = s.trace(score, layer=layer)
-    assert [each.cause for each in analyse(trace, (layer,)).needed] == ["nondiff-op"]
-    bridged = analyse(trace, (layer,), (Bridge(leave=1, enter=2),))
+    recording = s.recording(score, layer=layer)
+    assert [each.cause for each in analyse(recording, (layer,)).needed] == ["nondiff-op"]
+    bridged = analyse(recording, (layer,), (Bridge(leave=1, enter=2),))
     assert [each.cause for each in bridged.needed] == ["numpy-roundtrip"]
 
 
@@ -166,7 +166,7 @@ def test_what_only_gives_its_shape_passes_nothing_on():
     s = Sketch()
     layer = s.leaf(requires_grad=True)
     score = s.do("sum", s.do("zeros_like", layer, grad=False), grad=False)
-    assert not analyse(s.trace(score, layer=layer), (layer,)).score_depends
+    assert not analyse(s.recording(score, layer=layer), (layer,)).score_depends
 
 
 def test_an_integer_is_the_cut_and_what_follows_from_it_is_not():
@@ -190,7 +190,7 @@ def test_in_place_under_no_grad_keeps_the_history_of_what_is_changed():
     layer = s.leaf(requires_grad=True)
     h = s.do("relu", layer)
     h = s.do("mul_", h, mode=1, region=3)
-    assert analyse(s.trace(s.do("sum", h), layer=layer), (layer,)).score_carries
+    assert analyse(s.recording(s.do("sum", h), layer=layer), (layer,)).score_carries
 
 
 def test_writing_under_no_grad_loses_the_history_of_what_is_written():
@@ -209,7 +209,7 @@ def test_a_bridge_brings_the_value_back():
     assert causes(s, score, layer) == ([], [])
     needed, _ = causes(s, score, layer, (Bridge(leave=0, enter=1),))
     assert needed == ["numpy-roundtrip"]
-    assert analyse(s.trace(score, layer=layer), (layer,), (Bridge(leave=0, enter=1),)).exits == (0,)
+    assert analyse(s.recording(score, layer=layer), (layer,), (Bridge(leave=0, enter=1),)).exits == (0,)
 
 
 def _leaving(s: Sketch, value: int, operations_between: int) -> list[str]:
@@ -244,7 +244,7 @@ def test_a_long_chain_is_linear_in_time():
     layer = h = s.leaf(requires_grad=True)
     for _ in range(100_000):
         h = s.do("mul", h)
-    assert analyse(s.trace(h, layer=layer), (layer,)).score_carries
+    assert analyse(s.recording(h, layer=layer), (layer,)).score_carries
 
 
 def test_a_leaf_that_is_switched_off_and_on_again_is_the_same_leaf():
@@ -255,7 +255,7 @@ def test_a_leaf_that_is_switched_off_and_on_again_is_the_same_leaf():
     stopped = sketch.do("detach", drawn, grad=False)
     on = sketch.do("requires_grad_", off)
     score = sketch.do("linear", stopped, on)
-    found = analyse(sketch.trace(score, weight=weight), (weight,))
+    found = analyse(sketch.recording(score, weight=weight), (weight,))
     assert found.score_carries
     assert found.needed == ()
     # the other way begins where it is switched off, and does not go on along the switch back
@@ -268,7 +268,7 @@ def test_the_result_of_an_operation_is_no_leaf_that_can_be_switched_on_again():
     made = sketch.do("mul", weight, grad=False)
     on = sketch.do("requires_grad_", made)
     score = sketch.do("sum", on)
-    found = analyse(sketch.trace(score, weight=weight), (weight,))
+    found = analyse(sketch.recording(score, weight=weight), (weight,))
     assert not found.score_carries
     assert found.needed
 
@@ -281,13 +281,13 @@ def test_a_way_through_a_cut_goes_past_the_shorter_one():
     stopped = sketch.do("detach", long, grad=False)
     joined = sketch.do("add", low, stopped)
     score = sketch.do("sum", joined)
-    trace = sketch.trace(score, x=x)
-    found = analyse(trace, (x,))
+    recording = sketch.recording(score, x=x)
+    found = analyse(recording, (x,))
     (cut,) = found.cuts
     assert found.way == (x, low, joined, score)
-    assert way_through(trace, found, cut) == (x, low, long, stopped, joined, score)
+    assert way_through(recording, found, cut) == (x, low, long, stopped, joined, score)
     # of a cut that is on no way to the score, the cheapest way is all there is
     lone = sketch.do("detach", low, grad=False)
-    trace = sketch.trace(score, x=x)
-    elsewhere = CutGroup(cause="detach", operation=len(trace) - 1, value=low)
-    assert lone not in way_through(trace, analyse(trace, (x,)), elsewhere)
+    recording = sketch.recording(score, x=x)
+    elsewhere = CutGroup(cause="detach", operation=len(recording) - 1, value=low)
+    assert lone not in way_through(recording, analyse(recording, (x,)), elsewhere)

@@ -10,15 +10,15 @@ import gradflow
 from gradflow.graph.dependence import analyse, inputs_behind
 from gradflow.graph.ways_to_score import upstream_of, ways_to_score
 from gradflow.location import SiteTable
-from gradflow.trace.data import OperationColumns, Trace, ValueColumns
-from gradflow.trace.recorder import Recorder
+from gradflow.record.recorder import Recorder
+from gradflow.recording import OperationColumns, Recording, ValueColumns
 
 SPREAD, SCORE = 0, 1
 
 
-def spread(memory: list[int], *, are_views: bool = True) -> Trace:
+def spread(memory: list[int], *, are_views: bool = True) -> Recording:
     """``c, d = spread(a, b); score = sum(d)``: values 0 to 4, of which a, c and the score require grad."""
-    return Trace(
+    return Recording(
         operations=OperationColumns(
             name=[0, 1],
             site=[0, 1],
@@ -52,17 +52,17 @@ def spread(memory: list[int], *, are_views: bool = True) -> Trace:
 
 
 def test_a_view_is_made_of_what_it_shows():
-    trace = spread([0, 1, 0, 1, 4])
-    assert (inputs_behind(trace, SPREAD, 2), inputs_behind(trace, SPREAD, 3)) == ([0], [1])
-    found = analyse(trace, (0,))
+    recording = spread([0, 1, 0, 1, 4])
+    assert (inputs_behind(recording, SPREAD, 2), inputs_behind(recording, SPREAD, 3)) == ([0], [1])
+    found = analyse(recording, (0,))
     assert not found.score_depends
     assert not found.cuts
     assert found.depends[2]
     assert not found.reaches[0]
     assert found.reaches[1]
-    assert analyse(trace, (1,)).score_depends
-    assert ways_to_score(trace).obstacles[:2] == [None, ()]
-    assert list(upstream_of(trace, SCORE)) == [0, 1, 0, 1, 0]
+    assert analyse(recording, (1,)).score_depends
+    assert ways_to_score(recording).obstacles[:2] == [None, ()]
+    assert list(upstream_of(recording, SCORE)) == [0, 1, 0, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_a_view_is_made_of_what_it_shows():
     ],
 )
 def test_what_is_no_view_of_one_input_is_made_of_all(memory, are_views):
-    trace = spread(memory, are_views=are_views)
-    assert list(inputs_behind(trace, SPREAD, 3)) == [0, 1]
-    assert analyse(trace, (0,)).score_depends
-    assert ways_to_score(trace).obstacles[0] is not None
-    assert upstream_of(trace, SCORE)[0]
+    recording = spread(memory, are_views=are_views)
+    assert list(inputs_behind(recording, SPREAD, 3)) == [0, 1]
+    assert analyse(recording, (0,)).score_depends
+    assert ways_to_score(recording).obstacles[0] is not None
+    assert upstream_of(recording, SCORE)[0]
 
 
 class Swap(torch.autograd.Function):

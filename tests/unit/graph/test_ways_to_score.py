@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gradflow.graph.ways_to_score import upstream_of, ways_to_score
-from gradflow.trace.data import OperationColumns, Trace, ValueColumns
+from gradflow.recording import OperationColumns, Recording, ValueColumns
 
 
 @dataclass
@@ -46,8 +46,8 @@ class Sketch:
         columns.output_start.append(len(columns.outputs))
         return made
 
-    def trace(self, score: int) -> Trace:
-        return Trace(
+    def recording(self, score: int) -> Recording:
+        return Recording(
             operations=self.operations,
             values=self.values,
             names=tuple(self.names),
@@ -65,7 +65,7 @@ def test_nothing_stands_in_a_whole_way() -> None:
     weight = sketch.leaf()
     hidden = sketch.do("linear", weight)
     score = sketch.do("sum", hidden)
-    ways = ways_to_score(sketch.trace(score))
+    ways = ways_to_score(sketch.recording(score))
     assert ways.obstacles[weight] == ()
     assert (ways.first_read[weight], ways.last_use[weight]) == (0, 1)
 
@@ -76,7 +76,7 @@ def test_weights_before_a_cut_share_it_and_those_behind_are_free() -> None:
     hidden = sketch.do("linear", sketch.do("linear", first), second)
     cut = sketch.do("detach", hidden, grad=False)
     score = sketch.do("linear", cut, third)
-    ways = ways_to_score(sketch.trace(score))
+    ways = ways_to_score(sketch.recording(score))
     assert ways.obstacles[first] == ways.obstacles[second] == (("detach", 2),)
     assert ways.obstacles[third] == ()
 
@@ -87,9 +87,9 @@ def test_a_way_over_whole_numbers_counts_only_where_there_is_no_other() -> None:
     places = sketch.do("argmax", weight, grad=False, whole=True)
     chosen = sketch.do("embedding", places, other)
     smooth = sketch.do("detach", sketch.do("linear", sketch.do("detach", weight, grad=False), other), grad=False)
-    assert ways_to_score(sketch.trace(chosen)).obstacles[weight] == (("argmax", 0),)
+    assert ways_to_score(sketch.recording(chosen)).obstacles[weight] == (("argmax", 0),)
     both = sketch.do("mul", chosen, smooth)
-    assert ways_to_score(sketch.trace(both)).obstacles[weight] == (("detach", 2), ("detach", 4))
+    assert ways_to_score(sketch.recording(both)).obstacles[weight] == (("detach", 2), ("detach", 4))
 
 
 def test_of_two_ways_the_one_with_fewer_cuts_counts() -> None:
@@ -97,7 +97,7 @@ def test_of_two_ways_the_one_with_fewer_cuts_counts() -> None:
     weight = sketch.leaf()
     hidden = sketch.do("linear", weight)
     score = sketch.do("add", sketch.do("detach", hidden, grad=False), sketch.do("relu", hidden))
-    assert ways_to_score(sketch.trace(score)).obstacles[weight] == ()
+    assert ways_to_score(sketch.recording(score)).obstacles[weight] == ()
 
 
 def test_a_region_without_recording_is_one_obstacle() -> None:
@@ -105,7 +105,7 @@ def test_a_region_without_recording_is_one_obstacle() -> None:
     weight = sketch.leaf()
     hidden = sketch.do("relu", sketch.do("linear", weight, grad=False, region=7), grad=False, region=7)
     score = sketch.do("linear", hidden, sketch.leaf())
-    assert ways_to_score(sketch.trace(score)).obstacles[weight] == (("region", 7),)
+    assert ways_to_score(sketch.recording(score)).obstacles[weight] == (("region", 7),)
 
 
 def test_cuts_in_a_row_are_listed_from_the_value_on() -> None:
@@ -114,7 +114,7 @@ def test_cuts_in_a_row_are_listed_from_the_value_on() -> None:
     early = sketch.do("detach", sketch.do("linear", weight), grad=False)
     late = sketch.do("detach", sketch.do("linear", early, sketch.leaf()), grad=False)
     score = sketch.do("linear", late, sketch.leaf())
-    assert ways_to_score(sketch.trace(score)).obstacles[weight] == (("detach", 1), ("detach", 3))
+    assert ways_to_score(sketch.recording(score)).obstacles[weight] == (("detach", 1), ("detach", 3))
 
 
 def test_what_the_score_does_not_use_has_no_way() -> None:
@@ -122,7 +122,7 @@ def test_what_the_score_does_not_use_has_no_way() -> None:
     used, unused, unread = (sketch.leaf() for _ in range(3))
     score = sketch.do("sum", sketch.do("linear", used))
     sketch.do("relu", sketch.do("linear", unused))
-    ways = ways_to_score(sketch.trace(score))
+    ways = ways_to_score(sketch.recording(score))
     assert ways.obstacles[unused] is None
     assert ways.last_use[unused] == 3
     assert ways.first_read[unread] == -1
@@ -132,7 +132,7 @@ def test_only_the_shape_of_a_value_is_no_way() -> None:
     sketch = Sketch()
     weight = sketch.leaf()
     score = sketch.do("sum", sketch.do("zeros_like", weight, grad=False))
-    assert ways_to_score(sketch.trace(score)).obstacles[weight] is None
+    assert ways_to_score(sketch.recording(score)).obstacles[weight] is None
 
 
 def test_upstream_is_what_an_operation_depends_on() -> None:
@@ -141,5 +141,5 @@ def test_upstream_is_what_an_operation_depends_on() -> None:
     hidden = sketch.do("linear", first)
     sketch.do("relu", hidden)
     score = sketch.do("linear", hidden, second)
-    before = upstream_of(sketch.trace(score), 1)
+    before = upstream_of(sketch.recording(score), 1)
     assert [bool(before[value]) for value in (first, hidden, second)] == [True, True, False]

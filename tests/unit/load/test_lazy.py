@@ -10,7 +10,7 @@ import gradflow
 from gradflow.errors import ModelRaisedError, UsageError
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.loading import workload_from_objects
-from gradflow.trace.state.lazy_layers import with_lazy_layers_initialised
+from gradflow.record.state.lazy_layers import with_lazy_layers_initialised
 
 
 def _model() -> nn.Module:

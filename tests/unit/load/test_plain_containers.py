@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from gradflow.errors import LayerNotFoundError
-from gradflow.load.layers import resolve_layers
+from gradflow.layers.names import resolve_layers
 from gradflow.load.plain_containers import PlainContainer, plain_container_at
 
 

@@ -21,8 +21,8 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.moving.influence import find_influence
 from gradflow.probe.returned_values import ReturnedValues, find_returned_values, follow_returned, number_exits
 from gradflow.probe.shifted_exits import Place, shifted
-from gradflow.trace.data import Trace
-from gradflow.trace.state import preserved
+from gradflow.record.state import preserved
+from gradflow.recording import Recording
 
 # reading a number from a tensor with a history is what is tested here
 pytestmark = pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
@@ -46,7 +46,7 @@ class Net(nn.Module):
 class Found:
     """What the experiments on one network brought."""
 
-    trace: Trace
+    recording: Recording
     returned: ReturnedValues
     by_place: Mapping[Place, tuple[Bridge, ...]]
     influence_bridges: tuple[tuple[str, str], ...]
@@ -56,7 +56,7 @@ class Found:
     def bridges(self) -> list[tuple[str, str]]:
         """Names of the operations at which values left and came back."""
         pairs = [pair for bridges in self.by_place.values() for pair in bridges]
-        return [(self.trace.name_of(pair.leave), self.trace.name_of(pair.enter)) for pair in pairs]
+        return [(self.recording.name_of(pair.leave), self.recording.name_of(pair.enter)) for pair in pairs]
 
 
 def study(compute: Compute, *, influence: bool = False) -> Found:
@@ -66,20 +66,20 @@ def study(compute: Compute, *, influence: bool = False) -> Found:
     with preserved(model, workload.inputs) as keeper:
         laboratory = Laboratory(workload, keeper, {"layer": model.layer}, {})
         run = laboratory.forward()
-        trace = run.trace
-        values = trace.layer_values["layer"]
-        dependence = analyse(trace, values)
-        exits = number_exits(trace, dependence)
+        recording = run.recording
+        values = recording.layer_values["layer"]
+        dependence = analyse(recording, values)
+        exits = number_exits(recording, dependence)
         if influence:
             bridges = find_influence(laboratory, "layer", dependence.exits).bridges
             returned = ReturnedValues()
         else:
             bridges = ()
             returned = find_returned_values(laboratory, exits)
-        by_place = follow_returned(trace, values, dependence, exits, returned).bridges
-    names = tuple((trace.name_of(bridge.leave), trace.name_of(bridge.enter)) for bridge in bridges)
+        by_place = follow_returned(recording, values, dependence, exits, returned).bridges
+    names = tuple((recording.name_of(bridge.leave), recording.name_of(bridge.enter)) for bridge in bridges)
     return Found(
-        trace=trace,
+        recording=recording,
         returned=returned,
         by_place=by_place,
         influence_bridges=names,
@@ -235,7 +235,7 @@ class Row:
     def __init__(self, outputs: list[int], arguments: list[int] | None = None, names: list[str] | None = None) -> None:
         self.names = names or ["op"] * len(outputs)
         self.operations: Any = SimpleNamespace(site=[0] * len(outputs))
-        self.run = SimpleNamespace(trace=self)
+        self.run = SimpleNamespace(recording=self)
         self.sums = SimpleNamespace(
             output_sums=dict(enumerate(outputs)),
             argument_sums=dict(enumerate(arguments or [0] * len(outputs))),

@@ -12,7 +12,7 @@ import numpy
 import pytest
 import torch
 
-from gradflow.trace.nested import nested_tensors
+from gradflow.record.nested import nested_tensors
 from gradflow.values import first_tensor, tensors_in
 
 

@@ -83,7 +83,7 @@ def test_nothing_is_recorded_of_the_measuring(monkeypatch: pytest.MonkeyPatch) -
         for _ in range(turns):
             layer(torch.rand(2, 3)).sum().backward(create_graph=False)
 
-    counts = [len(watched(lambda turns=turns: program(turns)).trace) for turns in (1, 2, 3)]
+    counts = [len(watched(lambda turns=turns: program(turns)).recording) for turns in (1, 2, 3)]
     assert counts[2] - counts[1] == counts[1] - counts[0]
 
 

@@ -109,7 +109,7 @@ def test_each_gradient_belongs_to_its_own_call() -> None:
     observation = watch.observation()
     (hook,) = observation.hooks
     assert [run.call for run in hook.runs] == [1, 0]
-    calls = observation.trace.calls
+    calls = observation.recording.calls
     assert observation.gradient_of[hook.runs[0].outputs[0]] == calls[1].outputs[0]
     assert observation.gradient_of[hook.runs[1].outputs[0]] == calls[0].outputs[0]
     assert not any(run.inputs_equal for run in hook.runs)
@@ -125,8 +125,12 @@ def test_dropout_in_eval_mode_is_the_same_value() -> None:
     value_of = watch.recorder.known_value
     assert dropped is y
     assert inplace is y
-    trace = watch.observation().trace
-    names = [trace.name_of(operation) for operation in range(len(trace)) if value_of(y) in trace.outputs_of(operation)]
+    recording = watch.observation().recording
+    names = [
+        recording.name_of(operation)
+        for operation in range(len(recording))
+        if value_of(y) in recording.outputs_of(operation)
+    ]
     assert names == ["relu"]
 
 

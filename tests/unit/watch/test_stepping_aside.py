@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import gradflow
-from gradflow.trace.recorder import Recorder
+from gradflow.record.recorder import Recorder
 from gradflow.watch.observers import backward_calls, recording
 from gradflow.watch.observers.aside import Aside
 from gradflow.watch.observers.backward_notes import BackwardNotes

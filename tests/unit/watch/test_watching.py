@@ -17,7 +17,7 @@ from gradflow.watch.observers import watching
 from gradflow.watch.observers.watching import Watch
 
 
-def traces() -> dict[str, object]:
+def recordings() -> dict[str, object]:
     """Everything of torch that an observer changes."""
     tables = {
         f"{machinery.__name__}.{name}": list(table)
@@ -37,9 +37,9 @@ def traces() -> dict[str, object]:
 
 @pytest.fixture(autouse=True)
 def _torch_is_as_it_was() -> Iterator[None]:
-    before = traces()
+    before = recordings()
     yield
-    assert traces() == before
+    assert recordings() == before
 
 
 def training_step() -> Callable[[], None]:
@@ -74,15 +74,15 @@ def asking_step() -> Callable[[], None]:
 
 @pytest.mark.parametrize("make", [training_step, bare_step, asking_step])
 def test_nothing_is_left_once_it_has_stepped_aside(make: Callable[[], Callable[[], None]]) -> None:
-    before = traces()
+    before = recordings()
     watch = Watch(steps=2)
     with watch.watching():
         step = make()
         step()
         step()
-        assert traces() != before
+        assert recordings() != before
         step()
-        assert traces() == before
+        assert recordings() == before
         recorded = len(watch.recorder.operations.name)
         step()
         assert len(watch.recorder.operations.name) == recorded
@@ -117,14 +117,14 @@ def test_a_loop_without_a_backward_is_bounded_too(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(watching, "OPERATIONS_KEPT", 40)
     watch = Watch()
     layer = nn.Linear(2, 2)
-    before = traces()
+    before = recordings()
     with watch.watching():
         x = torch.ones(1, 2)
         for _ in range(100):
             x = x + 1
         assert len(watch.recorder.operations.name) == 50
         layer(x)
-        assert traces() == before
+        assert recordings() == before
     assert watch.log.stepped_aside == "after 50 operations"
 
 
@@ -149,16 +149,16 @@ def test_another_thread_is_left_alone() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no os.fork here")
 def test_a_forked_process_is_not_watched() -> None:
-    before = traces()
+    before = recordings()
     with Watch().watching():
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            os.write(writer, b"y" if traces() == before else b"n")
+            os.write(writer, b"y" if recordings() == before else b"n")
             os._exit(0)
         os.waitpid(child, 0)
         assert os.read(reader, 1) == b"y"
-        assert traces() != before
+        assert recordings() != before
     os.close(reader)
     os.close(writer)
 

@@ -17,7 +17,7 @@ def with_models_told_apart(observation: Observation) -> Observation:
     Only with words that it uses for that model alone: what a function is given has one name for all of them.
     """
     words = _words_of_models(observation)
-    modules, calls = observation.modules, observation.trace.calls
+    modules, calls = observation.modules, observation.recording.calls
     clashing = _clashing(observation)
     prefixes = {}
     for root in clashing:
@@ -27,15 +27,15 @@ def with_models_told_apart(observation: Observation) -> Observation:
             prefixes[root] = prefix
     if not prefixes:
         return observation
-    roots = {value: _root_of(observation, value) for value in observation.trace.leaf_names}
+    roots = {value: _root_of(observation, value) for value in observation.recording.leaf_names}
     leaf_names = {
         value: (role, f"{prefixes[roots[value]]}.{name}" if name and roots[value] in prefixes else name)
-        for value, (role, name) in observation.trace.leaf_names.items()
+        for value, (role, name) in observation.recording.leaf_names.items()
     }
     return replace(
         observation,
-        trace=replace(
-            observation.trace,
+        recording=replace(
+            observation.recording,
             leaf_names=leaf_names,
             calls=tuple(
                 replace(call, module=_prefixed(call.module, prefixes.get(modules[key].root, "")))
@@ -56,7 +56,7 @@ def _prefixed(name: str, prefix: str) -> str:
 def _clashing(observation: Observation) -> list[int]:
     """The models that have a parameter of the same name as another one has."""
     owners = defaultdict[str, dict[int, None]](dict)
-    for value, (role, name) in observation.trace.leaf_names.items():
+    for value, (role, name) in observation.recording.leaf_names.items():
         root = _root_of(observation, value) if role == "parameter" and name else -1
         if root >= 0:
             owners[name][root] = None
@@ -72,8 +72,8 @@ def _root_of(observation: Observation, value: int) -> int:
 def _words_of_models(observation: Observation) -> dict[int, list[str]]:
     """What stands before the brackets where each model is called, in the order in which that happened."""
     words = defaultdict[int, dict[str, None]](dict)
-    for call, key in zip(observation.trace.calls, observation.call_modules, strict=True):
-        word = called_as(observation.trace, call.site) if call.parent < 0 else ""
+    for call, key in zip(observation.recording.calls, observation.call_modules, strict=True):
+        word = called_as(observation.recording, call.site) if call.parent < 0 else ""
         if word:
             words[key][word] = None
     return defaultdict(list, {key: list(found) for key, found in words.items()})

@@ -8,8 +8,8 @@ from typing import Literal
 
 from gradflow.graph.operation_family import is_identity, is_splitting
 from gradflow.location import SourceSpan, is_installed, source_line
-from gradflow.trace.data import Trace
-from gradflow.trace.operation_kinds import SELECTING
+from gradflow.record.operation_kinds import SELECTING
+from gradflow.recording import Recording
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.source.assigned import assigned_name
@@ -17,21 +17,21 @@ from gradflow.watch.source.assigned import assigned_name
 __all__ = ["call_of_value", "called_as", "calls_of_value", "layer_of", "name_of_value", "parameter_names", "score_text"]
 
 
-def call_of_value(trace: Trace, value: int) -> int:
+def call_of_value(recording: Recording, value: int) -> int:
     """The outermost module call that returned a value, or a view, copy or slice of it; -1 for none."""
-    return _returned_by(trace, value)[0]
+    return _returned_by(recording, value)[0]
 
 
-def calls_of_value(trace: Trace, value: int) -> tuple[int, ...]:
+def calls_of_value(recording: Recording, value: int) -> tuple[int, ...]:
     """All module calls that returned a value, or what it is a view, copy or slice of; the outermost first."""
-    returned = _returned_by(trace, value)[1]
-    return tuple(call.id for call in trace.calls if returned in call.outputs) if returned >= 0 else ()
+    returned = _returned_by(recording, value)[1]
+    return tuple(call.id for call in recording.calls if returned in call.outputs) if returned >= 0 else ()
 
 
 def layer_of(observation: Observation, value: int) -> tuple[str, str]:
     """Qualified name and class of the module that a value came from; empty for none."""
-    calls = observation.trace.calls
-    call, returned = _returned_by(observation.trace, value)
+    calls = observation.recording.calls
+    call, returned = _returned_by(observation.recording, value)
     if call < 0:
         return "", ""
     # the model itself, which has no name, hands on what one of its layers has made
@@ -40,35 +40,35 @@ def layer_of(observation: Observation, value: int) -> tuple[str, str]:
     return made.module or made.type_name, made.type_name
 
 
-def _returned_by(trace: Trace, value: int) -> tuple[int, int]:
+def _returned_by(recording: Recording, value: int) -> tuple[int, int]:
     """The call, and the value on the way back that it returned."""
-    made = {output: call.id for call in reversed(trace.calls) for output in call.outputs}
+    made = {output: call.id for call in reversed(recording.calls) for output in call.outputs}
     for _ in range(64):
         if value in made:
             return made[value], value
-        producer = trace.values.producer[value]
-        inputs = trace.inputs_of(producer) if producer >= 0 else ()
+        producer = recording.values.producer[value]
+        inputs = recording.inputs_of(producer) if producer >= 0 else ()
         if len(inputs) != 1:
             break
         value = inputs[0]
     return -1, -1
 
 
-def _is_handed_on(trace: Trace, value: int) -> bool:
+def _is_handed_on(recording: Recording, value: int) -> bool:
     """Whether a value is what a module returned, or a view, copy or slice of it, and not computed from that."""
-    _, returned = _returned_by(trace, value)
+    _, returned = _returned_by(recording, value)
     while value != returned:
-        producer = trace.values.producer[value]
-        name = trace.name_of(producer)
+        producer = recording.values.producer[value]
+        name = recording.name_of(producer)
         if not (is_identity(name) or is_splitting(name) or name in SELECTING):
             return False
-        value = trace.inputs_of(producer)[0]
+        value = recording.inputs_of(producer)[0]
     return True
 
 
 def parameter_names(observation: Observation, values: Sequence[int]) -> str:
     """The first parameter among them that has a name, and how many more there are."""
-    names = (observation.trace.leaf_names.get(value, ("", ""))[1] for value in values)
+    names = (observation.recording.leaf_names.get(value, ("", ""))[1] for value in values)
     name = next(filter(None, names), "")
     more = f" and {len(values) - 1:,} more" if len(values) > 1 else ""
     return (f"`{name}`" if name else "a parameter") + more
@@ -76,43 +76,43 @@ def parameter_names(observation: Observation, values: Sequence[int]) -> str:
 
 def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["layer", "parameter"]]:
     """How to call a value: a parameter's name, the layer that made it, or its shape."""
-    role, name = observation.trace.leaf_names.get(value, ("", ""))
+    role, name = observation.recording.leaf_names.get(value, ("", ""))
     if role == "parameter" and name:
         return (name if "." in name else _of_a_lone_layer(observation, value, name)), "parameter"
     layer, _ = layer_of(observation, value)
-    if layer and _is_handed_on(observation.trace, value):
+    if layer and _is_handed_on(observation.recording, value):
         return layer, "layer"
     for read in observation.reads:
         if read.value == value:
-            text = _text_at(observation.trace.site_span(read.site)).removesuffix(".grad")
+            text = _text_at(observation.recording.site_span(read.site)).removesuffix(".grad")
             if text:
                 return text, "parameter" if read.is_leaf else "layer"
     asked = _as_asked_for(observation, value)
     if asked:
-        return asked, "parameter" if is_leaf_value(observation.trace, value) else "layer"
-    kind: Literal["layer", "parameter"] = "parameter" if is_leaf_value(observation.trace, value) else "layer"
-    producer = observation.trace.values.producer[value]
-    named = assigned_name(observation.trace.span_of(producer)) if producer >= 0 else ""
+        return asked, "parameter" if is_leaf_value(observation.recording, value) else "layer"
+    kind: Literal["layer", "parameter"] = "parameter" if is_leaf_value(observation.recording, value) else "layer"
+    producer = observation.recording.values.producer[value]
+    named = assigned_name(observation.recording.span_of(producer)) if producer >= 0 else ""
     if named:
         return named, kind
-    shape = ", ".join(map(str, observation.trace.values.shape[value]))
+    shape = ", ".join(map(str, observation.recording.values.shape[value]))
     return f"a tensor of shape [{shape}]" if shape else "a number", "layer"
 
 
 def _of_a_lone_layer(observation: Observation, value: int, name: str) -> str:
     """``actor.weight`` for the weight of a layer that is a model by itself, after what the program calls it by."""
-    trace = observation.trace
-    for call, key in zip(trace.calls, observation.call_modules, strict=True):
+    recording = observation.recording
+    for call, key in zip(recording.calls, observation.call_modules, strict=True):
         if call.parent < 0 and not call.module and value in observation.modules[key].parameters:
-            word = called_as(trace, call.site)
+            word = called_as(recording, call.site)
             if word:
                 return f"{word}.{name}"
     return name
 
 
-def called_as(trace: Trace, site: int) -> str:
+def called_as(recording: Recording, site: int) -> str:
     """``G`` or ``self.teacher`` where the program calls that; empty where it is not called by a plain name."""
-    match _parsed(trace.site_span(site)):
+    match _parsed(recording.site_span(site)):
         case ast.Call(func=ast.Name() | ast.Attribute() as called) if _is_plain(called):
             return ast.unparse(called)
     return ""
@@ -129,7 +129,7 @@ def _as_asked_for(observation: Observation, value: int) -> str:
     for backward in observation.backwards:
         if backward.kind != "grad" or value not in backward.inputs:
             continue
-        match _parsed(observation.trace.site_span(backward.site)):
+        match _parsed(observation.recording.site_span(backward.site)):
             case ast.Call(args=[_, ast.Tuple(elts=several) | ast.List(elts=several), *_]):
                 asked = several[backward.inputs.index(value)] if len(several) == len(backward.inputs) else None
             case ast.Call(args=[_, single, *_]) if len(backward.inputs) == 1:
@@ -143,7 +143,7 @@ def _as_asked_for(observation: Observation, value: int) -> str:
 
 def score_text(observation: Observation, backward: Backward) -> str:
     """The score as the program's own source calls it; a library's name for it would tell nobody anything."""
-    span = observation.trace.site_span(backward.site)
+    span = observation.recording.site_span(backward.site)
     tree = _parsed(span) if span is not None and not is_installed(span.path) else None
     if not isinstance(tree, ast.Call):
         return "the score"

@@ -7,8 +7,8 @@ from types import FrameType
 import torch
 
 from gradflow.location import SiteTable, is_installed
-from gradflow.trace.tables import Tables
-from gradflow.trace.tensor_facts import is_leaf, requires_grad, retains_grad
+from gradflow.record.tables import Tables
+from gradflow.record.tensor_facts import is_leaf, requires_grad, retains_grad
 from gradflow.watch.events import READS_KEPT, GradRead
 from gradflow.watch.observers.callers import accepts_nothing, caller_of, is_guard, only_asks_presence
 from gradflow.watch.observers.log import Log

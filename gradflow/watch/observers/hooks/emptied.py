@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from gradflow.location import SourceSpan
+from gradflow.record.nested import nested_tensors
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.trace.nested import nested_tensors
 from gradflow.watch.events import EmptiedGradient
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.magnitude import magnitude_of, resolved

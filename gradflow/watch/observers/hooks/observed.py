@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from gradflow.record.nested import nested_tensors
+from gradflow.record.tensor_facts import has_readable_numbers, shape_of
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.trace.nested import nested_tensors
-from gradflow.trace.tensor_facts import has_readable_numbers, shape_of
 from gradflow.watch.events import Hook, HookRun
 from gradflow.watch.observers.aside import Aside, Operation, leave_out_this_frame
 from gradflow.watch.observers.hooks.emptied import note_emptied

@@ -11,8 +11,8 @@ import torch
 from torch.utils.hooks import RemovableHandle
 
 from gradflow.probe.hooks.program_hooks import definition_of
+from gradflow.record.tensor_facts import is_leaf, requires_grad
 from gradflow.torch_facts.function_modes import unseen
-from gradflow.trace.tensor_facts import is_leaf, requires_grad
 from gradflow.watch.events import TensorHook
 from gradflow.watch.observers.aside import Operation, leave_out_this_frame
 from gradflow.watch.observers.callers import caller_of, is_within_torch

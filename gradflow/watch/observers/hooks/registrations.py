@@ -18,7 +18,7 @@ from torch.utils.hooks import BackwardHook, RemovableHandle
 
 from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.location import SourceSpan, is_machinery
-from gradflow.trace.patches import replace
+from gradflow.record.patches import replace
 from gradflow.watch.events import Hook
 from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.callers import caller_of

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from gradflow.load.module_tree import parameters_in
-from gradflow.trace.patches import replace
+from gradflow.record.patches import replace
 from gradflow.watch.events import ModuleFlag, Replacement
 from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.log import Log

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from gradflow.load.module_tree import parameters_in
+from gradflow.record.nested import nested_tensors
+from gradflow.record.tensor_facts import requires_grad
 from gradflow.torch_facts.function_modes import is_only_one, put_on, take_off
-from gradflow.trace.nested import nested_tensors
-from gradflow.trace.tensor_facts import requires_grad
 from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["FastPath"]

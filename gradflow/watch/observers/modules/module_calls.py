@@ -16,9 +16,9 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import modules_in, named_modules_in, own_parameters, parameters_in
 from gradflow.probe.unregistered import find_unregistered
+from gradflow.record.tensor_facts import requires_grad
+from gradflow.recording import CallRow
 from gradflow.torch_facts.running_calls import is_running, module_call
-from gradflow.trace.data import CallRow
-from gradflow.trace.tensor_facts import requires_grad
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.modules.fast_path import FastPath
 from gradflow.watch.observers.modules.own_backward import own_backward

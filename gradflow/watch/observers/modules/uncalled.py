@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gradflow.location import is_installed
 from gradflow.probe.not_called import explain_not_called
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 from gradflow.watch.observers.log import Log
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ __all__ = ["explain_uncalled"]
 _EXPLAINED = 20
 
 
-def explain_uncalled(log: Log, trace: Trace) -> dict[int, NotCalled]:
+def explain_uncalled(log: Log, recording: Recording) -> dict[int, NotCalled]:
     """The reason for each module, by its key, that has a hook which never ran or a parameter without gradient."""
     called = set(log.call_modules)
-    executed = trace.executed_lines
-    files = tuple(dict.fromkeys(span.path for span in trace.spans if not is_installed(span.path)))
+    executed = recording.executed_lines
+    files = tuple(dict.fromkeys(span.path for span in recording.spans if not is_installed(span.path)))
     found: dict[int, NotCalled] = {}
     for key in list(dict.fromkeys(_asked_for(log)))[:_EXPLAINED]:
         facts = log.keys.modules[key]
@@ -40,9 +40,9 @@ def explain_uncalled(log: Log, trace: Trace) -> dict[int, NotCalled]:
             name = parent
         if name:
             continue
-        made = trace.site_span(facts.made_at)
+        made = recording.site_span(facts.made_at)
         ran = frozenset(
-            call.module for call in trace.calls if log.keys.modules[log.call_modules[call.id]].root == facts.root
+            call.module for call in recording.calls if log.keys.modules[log.call_modules[call.id]].root == facts.root
         )
         found[key] = explain_not_called(owners, executed, made, ran=ran, user_files=files)
     return found

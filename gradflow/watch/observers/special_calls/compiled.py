@@ -15,11 +15,11 @@ import torch.fx
 from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.location import own_directory
+from gradflow.record.patches import replace, replace_function
+from gradflow.record.tensor_facts import requires_grad
 from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules
 from gradflow.torch_facts.function_modes import all_taken_off
 from gradflow.torch_facts.module_machinery import global_hook_tables
-from gradflow.trace.patches import replace, replace_function
-from gradflow.trace.tensor_facts import requires_grad
 from gradflow.values import tensors_in
 from gradflow.watch.observers.aside import Operation, leave_out_this_frame
 from gradflow.watch.observers.hooks.registrations import plain_tables

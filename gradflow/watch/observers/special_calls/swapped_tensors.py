@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gradflow.trace.patches import replace_function
+from gradflow.record.patches import replace_function
 from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.recording import ProgramRecorder
 

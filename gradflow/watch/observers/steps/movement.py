@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from gradflow.record.tensor_facts import gradient_of, has_readable_numbers
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.trace.tensor_facts import gradient_of, has_readable_numbers
 from gradflow.watch.events import Optimizer
 
 __all__ = ["Before", "Movement", "is_pushed"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
-from gradflow.trace.data import Trace
+from gradflow.recording import Recording
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.naming.names import name_of_value, score_text
@@ -43,17 +43,17 @@ class _Words:
 
 def graph_is_freed(observation: Observation, question: Question) -> Finding:
     """Which earlier pass freed the graph, and how a new forward came to what is left of it."""
-    trace = observation.trace
-    here = trace.site_span(question.backward.site)
+    recording = observation.recording
+    here = recording.site_span(question.backward.site)
     found = _freed_before(observation, question)
     if found.backward is None:
         return _freed_unseen(observation, question)
     earlier = found.backward
-    first = trace.site_span(earlier.site)
+    first = recording.site_span(earlier.site)
     words = _words(observation, question, found, earlier, is_loop=first == here)
     annotations = [(first if first != here else None, "frees the graph"), (here, "needs it again here")]
     if found.carried >= 0:
-        made = trace.span_of(trace.values.producer[found.carried])
+        made = recording.span_of(recording.values.producer[found.carried])
         annotations.append((made, "this value was made here, with the graph that is gone"))
         annotations.append((_place_of_pass(observation, found.reader), "takes it, with its graph"))
     return finding(
@@ -78,7 +78,7 @@ def _freed_unseen(observation: Observation, question: Question) -> Finding:
         "graph-freed",
         "error",
         "backward cannot run: torch says that the graph has been freed",
-        observation.trace.site_span(question.backward.site),
+        observation.recording.site_span(question.backward.site),
         label="needs the graph",
         notes=(
             f"torch says: {question.error.partition(' (')[0]}",
@@ -95,7 +95,7 @@ def _freed_unseen(observation: Observation, question: Question) -> Finding:
 
 
 def _words(observation: Observation, question: Question, found: _Freed, earlier: Backward, *, is_loop: bool) -> _Words:
-    trace, carried = observation.trace, found.carried
+    recording, carried = observation.recording, found.carried
     where = "in an earlier turn of the loop" if is_loop else "here"
     freed = f"the first backward {where} has freed the intermediate values, as it does unless told otherwise"
     if carried < 0:
@@ -104,7 +104,7 @@ def _words(observation: Observation, question: Question, found: _Freed, earlier:
             return _Words(label="needs the graph again", notes=(freed, note), helps=(_IN_CLOSURE,))
         label = "needs the graph again" if is_loop else "frees the graph, which is needed again"
         return _Words(label=label, notes=(freed,), helps=(_RETAIN,))
-    producer = trace.values.producer[carried]
+    producer = recording.values.producer[carried]
     if not is_loop:
         note = "both passes go through what made one and the same value"
         return _Words(label="frees the graph, which is needed again", notes=(freed, note), helps=_BOTH)
@@ -118,9 +118,9 @@ def _words(observation: Observation, question: Question, found: _Freed, earlier:
             helps=_ANEW,
         )
     # a value that a model has not returned is kept by the model itself
-    is_kept = trace.operations.call[producer] >= 0 and not any(carried in call.outputs for call in trace.calls)
+    is_kept = recording.operations.call[producer] >= 0 and not any(carried in call.outputs for call in recording.calls)
     return _Words(
-        place=trace.span_of(producer) if is_kept else _place_of_pass(observation, found.reader),
+        place=recording.span_of(producer) if is_kept else _place_of_pass(observation, found.reader),
         label="made in one step and kept for the next, with its graph"
         if is_kept
         else "takes a value of the step before, with its graph",
@@ -157,15 +157,15 @@ def _is_in_closure(observation: Observation, earlier: Backward, later: Backward)
 
 def _place_of_pass(observation: Observation, operation: int) -> SourceSpan | None:
     """Where the program called the model that an operation ran in; the operation's own line outside of models."""
-    trace = observation.trace
-    call = observation.pass_of_call(trace.operations.call[operation])
-    return trace.site_span(trace.calls[call].site) if call >= 0 else trace.span_of(operation)
+    recording = observation.recording
+    call = observation.pass_of_call(recording.operations.call[operation])
+    return recording.site_span(recording.calls[call].site) if call >= 0 else recording.span_of(operation)
 
 
 def _freed_before(observation: Observation, question: Question) -> _Freed:
     """The last backward through a part of the same graph; and how a new forward came to that part."""
-    trace = observation.trace
-    made = trace.values.producer
+    recording = observation.recording
+    made = recording.values.producer
     mine = analyse(_scored(observation, question.score), ()).reaches
     for earlier in reversed(observation.backwards[: question.backward_number]):
         if earlier.error or not earlier.roots:
@@ -174,20 +174,22 @@ def _freed_before(observation: Observation, question: Question) -> _Freed:
             return _Freed(backward=earlier)
         theirs = analyse(_scored(observation, earlier.score), ()).reaches
         # by operation: the state that an LSTM returns shares the node of its output, which the loss was made of
-        freed = {made[v] for v, used in enumerate(theirs) if used and made[v] >= 0 and trace.values.requires_grad[v]}
+        freed = {
+            made[v] for v, used in enumerate(theirs) if used and made[v] >= 0 and recording.values.requires_grad[v]
+        }
         shared = {v for v, used in enumerate(mine) if used and made[v] in freed}
         if shared:
             since = [made[v] for v, used in enumerate(mine) if used and made[v] >= earlier.operation]
-            return _taken_over(observation, earlier, since, _made_of(trace, shared, earlier.operation))
+            return _taken_over(observation, earlier, since, _made_of(recording, shared, earlier.operation))
     return _Freed(backward=None)
 
 
-def _made_of(trace: Trace, shared: set[int], until: int) -> set[int]:
+def _made_of(recording: Recording, shared: set[int], until: int) -> set[int]:
     """The shared values, and what was computed from them with a history before a moment."""
     found = set(shared)
     for operation in range(until):
-        if any(value in found for value in trace.inputs_of(operation)):
-            found.update(value for value in trace.outputs_of(operation) if trace.values.requires_grad[value])
+        if any(value in found for value in recording.inputs_of(operation)):
+            found.update(value for value in recording.outputs_of(operation) if recording.values.requires_grad[value])
     return found
 
 
@@ -196,19 +198,21 @@ def _taken_over(observation: Observation, earlier: Backward, operations: list[in
 
     It has read a leaf of its own; or, where the model is frozen, it has made anew what it took over.
     """
-    trace = observation.trace
+    recording = observation.recording
     has_own_leaf = any(
-        trace.values.requires_grad[v] and is_leaf_value(trace, v) for o in operations for v in trace.inputs_of(o)
+        recording.values.requires_grad[v] and is_leaf_value(recording, v)
+        for o in operations
+        for v in recording.inputs_of(o)
     )
     for operation in operations:
-        for value in trace.inputs_of(operation):
+        for value in recording.inputs_of(operation):
             if value not in shared:
                 continue
-            producer = trace.values.producer[value]
+            producer = recording.values.producer[value]
             if has_own_leaf or (producer >= 0 and is_made_anew(observation, producer, operations)):
                 return _Freed(backward=earlier, carried=value, reader=operation, has_own_leaf=has_own_leaf)
     return _Freed(backward=earlier)
 
 
-def _scored(observation: Observation, score: int) -> Trace:
-    return replace(observation.trace, score=score)
+def _scored(observation: Observation, score: int) -> Recording:
+    return replace(observation.recording, score=score)

@@ -26,11 +26,11 @@ def where_made_once(observation: Observation, producer: int, later: Iterable[int
     way = _way_to(observation, producer)
     others = (_way_to(observation, one) for one in _at_the_same_line(observation, producer, later))
     shared = max((_shared_end(way, other) for other in others), default=len(way) - 1)
-    return way[-1 - shared] if 0 <= shared < len(way) else observation.trace.span_of(producer)
+    return way[-1 - shared] if 0 <= shared < len(way) else observation.recording.span_of(producer)
 
 
 def _at_the_same_line(observation: Observation, producer: int, later: Iterable[int]) -> Iterator[int]:
-    sites = observation.trace.operations.site
+    sites = observation.recording.operations.site
     return (operation for operation in later if sites[operation] == sites[producer])
 
 
@@ -42,11 +42,11 @@ def _shared_end(one: tuple[SourceSpan, ...], other: tuple[SourceSpan, ...]) -> i
 
 def _way_to(observation: Observation, operation: int) -> tuple[SourceSpan, ...]:
     """Where an operation stands, and where the functions and models around it were called, from the inside out."""
-    trace = observation.trace
-    way = list(trace.way_to(operation))
-    number = trace.operations.call[operation]
+    recording = observation.recording
+    way = list(recording.way_to(operation))
+    number = recording.operations.call[operation]
     while number >= 0:
-        call = trace.calls[number]
-        way.extend(trace.spans_from(call.site, call.first_operation))
+        call = recording.calls[number]
+        way.extend(recording.spans_from(call.site, call.first_operation))
         number = call.parent
     return tuple(way)

@@ -31,10 +31,10 @@ def backward_raised_somehow(observation: Observation, explained: Collection[Find
 
 
 def _said(observation: Observation, number: int, backward: Backward) -> Finding:
-    trace = observation.trace
-    name = trace.name_of(backward.stopped_at) if backward.stopped_at >= 0 else ""
-    here = trace.site_span(backward.site)
-    made = trace.span_of(backward.stopped_at) if name else None
+    recording = observation.recording
+    name = recording.name_of(backward.stopped_at) if backward.stopped_at >= 0 else ""
+    here = recording.site_span(backward.site)
+    made = recording.span_of(backward.stopped_at) if name else None
     place = backward.raised_in or made or here
     function = _function(name, backward)
     helps: tuple[str, ...] = ()

@@ -27,15 +27,15 @@ def score_is_not_finite(observation: Observation) -> tuple[Finding, ...]:
 
 
 def _told(observation: Observation, backward: Backward, number: int) -> Finding:
-    trace, score = observation.trace, score_text(observation, backward)
+    recording, score = observation.recording, score_text(observation, backward)
     row = _reduced_nothing(observation, backward)
-    asked = trace.site_span(backward.site)
-    why = f": `{written(trace.name_of(row))}` is given a tensor without entries" if row >= 0 else ""
+    asked = recording.site_span(backward.site)
+    why = f": `{written(recording.name_of(row))}` is given a tensor without entries" if row >= 0 else ""
     return finding(
         "nan-singularity",
         "connected",
         f"{score} is NaN or infinite in backward pass {number + 1:,}{why}",
-        trace.span_of(row) if row >= 0 else asked,
+        recording.span_of(row) if row >= 0 else asked,
         label="made of a tensor without entries" if row >= 0 else "the gradients that come of it are zero",
         annotations=((asked, "the gradients that come of it are zero"),) if row >= 0 else (),
         notes=(
@@ -54,13 +54,13 @@ def _reduced_nothing(observation: Observation, backward: Backward) -> int:
     """The first operation on the way to the score that has no number to make of a tensor without any; -1 for none."""
     if backward.score < 0:
         return -1
-    trace = observation.trace
-    reaches = analyse(replace(trace, score=backward.score), ()).reaches
-    shapes = trace.values.shape
-    for row in range(min(backward.operation, len(trace))):
-        made = [value for value in trace.outputs_of(row) if reaches[value] and 0 not in shapes[value]]
-        read = [value for value in trace.inputs_of(row) if reaches[value]]
+    recording = observation.recording
+    reaches = analyse(replace(recording, score=backward.score), ()).reaches
+    shapes = recording.values.shape
+    for row in range(min(backward.operation, len(recording))):
+        made = [value for value in recording.outputs_of(row) if reaches[value] and 0 not in shapes[value]]
+        read = [value for value in recording.inputs_of(row) if reaches[value]]
         is_of_nothing = bool(made and read) and all(0 in shapes[value] for value in read)
-        if is_of_nothing and trace.name_of(row) not in _DEFINED_OF_NOTHING:
+        if is_of_nothing and recording.name_of(row) not in _DEFINED_OF_NOTHING:
             return row
     return -1

@@ -32,7 +32,7 @@ def for_this_loss_only(
     if group is None or other is None or not diagnostic.helps:
         return diagnostic
     this, its = score_text(observation, question.backward), score_text(observation, other)
-    at = observation.trace.site_span(other.site)
+    at = observation.recording.site_span(other.site)
     where = f" at {place(at)}" if at is not None else ""
     both = f"{its}{where} is computed from the same value: without the stop its gradient would go on from there as well"
     text = f"on the way to {this} only: {diagnostic.helps[0].text}"
@@ -40,27 +40,30 @@ def for_this_loss_only(
 
 
 def _stops_at(observation: Observation, group: CutGroup, diagnostic: Diagnostic) -> bool:
-    trace = observation.trace
-    place_of_region = trace.site_span(group.site) if group.site >= 0 else None
-    return group.cause == diagnostic.name and diagnostic.location in (place_of_region, trace.span_of(group.operation))
+    recording = observation.recording
+    place_of_region = recording.site_span(group.site) if group.site >= 0 else None
+    return group.cause == diagnostic.name and diagnostic.location in (
+        place_of_region,
+        recording.span_of(group.operation),
+    )
 
 
 def _other_losses(observation: Observation, question: Question, group: CutGroup) -> Iterator[Backward]:
     """Those that another line computes and differentiates, and that read what this very operation gave."""
-    trace, own = observation.trace, question.backward
-    cut_off = trace.outputs_of(group.operation)
+    recording, own = observation.recording, question.backward
+    cut_off = recording.outputs_of(group.operation)
     seen = {_place(observation, own)}
     for other in observation.backwards:
         is_later = other.operation > group.operation and not other.error and bool(other.roots)
         if not is_later or len(seen) > _PLACES or other.score == own.score or _place(observation, other) in seen:
             continue
         seen.add(_place(observation, other))
-        reaches = analyse(replace(trace, score=other.score), ()).reaches
+        reaches = analyse(replace(recording, score=other.score), ()).reaches
         if any(reaches[value] for value in cut_off):
             yield other
 
 
 def _place(observation: Observation, backward: Backward) -> tuple[int, int]:
     """Where a loss is differentiated, and where it was computed: a function may do the first for all of them."""
-    row = observation.trace.values.producer[backward.score] if backward.score >= 0 else -1
-    return backward.site, observation.trace.operations.site[row] if row >= 0 else -1
+    row = observation.recording.values.producer[backward.score] if backward.score >= 0 else -1
+    return backward.site, observation.recording.operations.site[row] if row >= 0 else -1

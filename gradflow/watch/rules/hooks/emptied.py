@@ -28,7 +28,7 @@ def _is_on_the_way(evidence: Evidence, question: Question, value: int) -> bool:
 
 
 def _finding(observation: Observation, question: Question, evidence: Evidence, emptied: EmptiedGradient) -> Finding:
-    place = observation.trace.site_span(emptied.site)
+    place = observation.recording.site_span(emptied.site)
     return finding(
         "masked-gradient",
         "zero",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from gradflow.trace.operation_kinds import CHANGED_THROUGH_VIEW, is_inplace_name
+from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW, is_inplace_name
 from gradflow.watch.events import ZEROS_LOOKED_FOR, Backward, Observation, Optimizer
 from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.watched import is_seen_to_the_end
@@ -24,7 +24,7 @@ def gradients_are_gone(observation: Observation, optimizer: Optimizer, empty: tu
     step = optimizer.last_step[1]
     previous = [operation for _, operation in optimizer.steps if operation < step]
     if optimizer.takes_closure:  # which runs inside the step
-        step = len(observation.trace)
+        step = len(observation.recording)
     passes = _passes(observation, empty, max(previous, default=optimizer.since), step)
     if not passes:
         return ()
@@ -68,14 +68,14 @@ def gradients_are_zero(observation: Observation, optimizer: Optimizer) -> tuple[
     name, names = optimizer.type_name, parameter_names(observation, optimizer.parameters)
     writes = _writes(observation, optimizer, passes[-1].operation)
     if writes:
-        is_cleared = all(observation.trace.name_of(row) in _EMPTYING for row in writes)
+        is_cleared = all(observation.recording.name_of(row) in _EMPTYING for row in writes)
         last = max(writes)
         return (
             _told(
                 observation,
                 optimizer,
                 f"`{name}` steps after the gradients of {names} are {'cleared' if is_cleared else 'made zero'}",
-                place=observation.trace.operations.site[last],
+                place=observation.recording.operations.site[last],
                 label="clears what backward has just brought" if is_cleared else "writes to what backward has brought",
                 other="steps here, along zeros",
                 note="backward brought a gradient, and it was cleared before the optimizer stepped"
@@ -127,21 +127,21 @@ def _brought(backward: Backward, optimizer: Optimizer) -> list[tuple[float, bool
 
 def _writes(observation: Observation, optimizer: Optimizer, since: int) -> list[int]:
     """What wrote to the gradients between the last backward and the last step that found them zero."""
-    trace, gradients = observation.trace, set(optimizer.zeros)
-    made = {trace.values.producer[value] for value in gradients}
+    recording, gradients = observation.recording, set(optimizer.zeros)
+    made = {recording.values.producer[value] for value in gradients}
     rows = {row for row in made if row >= since}
     for row in range(since, optimizer.empty_steps[-1]):
         # over a list of tensors it gives no new values
-        if is_inplace_name(trace.name_of(row)) and gradients.intersection(trace.inputs_of(row)):
+        if is_inplace_name(recording.name_of(row)) and gradients.intersection(recording.inputs_of(row)):
             rows.add(row)
     return sorted(_through_view(observation, row) for row in rows)
 
 
 def _through_view(observation: Observation, row: int) -> int:
     """The operation that wrote, of what was seen only at another tensor of the same memory."""
-    trace = observation.trace
-    while row >= 0 and trace.name_of(row) == CHANGED_THROUGH_VIEW:
-        row = trace.values.producer[trace.inputs_of(row)[1]]
+    recording = observation.recording
+    while row >= 0 and recording.name_of(row) == CHANGED_THROUGH_VIEW:
+        row = recording.values.producer[recording.inputs_of(row)[1]]
     return row
 
 
@@ -161,13 +161,13 @@ def _told(
     Not so where to the end of the program nothing ever moved.
     """
     is_still = never_moves(optimizer) and is_seen_to_the_end(observation)
-    trace = observation.trace
-    step = trace.site_span(optimizer.last_step[0])
+    recording = observation.recording
+    step = recording.site_span(optimizer.last_step[0])
     return finding(
         "zeroed-before-step",
         "connected",
         message,
-        trace.site_span(place) or step or trace.site_span(optimizer.site),
+        recording.site_span(place) or step or recording.site_span(optimizer.site),
         label=label,
         annotations=((step, other),) if other else (),
         notes=(note, *((_still(optimizer),) if is_still and not is_cleared else ())),

@@ -64,8 +64,8 @@ def _left_behind(observation: Observation, moved: frozenset[int]) -> tuple[int, 
 
     Not those that got a gradient, that an optimizer of torch holds, that were frozen, or that the program writes to.
     """
-    trace = observation.trace
-    memory = trace.values.memory
+    recording = observation.recording
+    memory = recording.values.memory
     roots = {one.root for one in observation.modules.values() if not moved.isdisjoint(one.parameters)}
     own = dict.fromkeys(
         value for one in observation.modules.values() if one.root in roots and one.root >= 0 for value in one.parameters
@@ -74,14 +74,14 @@ def _left_behind(observation: Observation, moved: frozenset[int]) -> tuple[int, 
     held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
     frozen = {flag.value for flag in observation.flags if not flag.on}
     first = min((backward.operation for backward in observation.backwards), default=0)
-    written = {value for row in range(first, len(trace)) for value in written_by(trace, row)}
+    written = {value for row in range(first, len(recording)) for value in written_by(recording, row)}
     accounted_for = {memory[value] for value in reached | held | frozen | written if value >= 0}
     return tuple(
         value
         for value in own
         if memory[value] not in accounted_for
-        and trace.values.requires_grad[value]
-        and is_differentiable(trace.dtype_of(value))
+        and recording.values.requires_grad[value]
+        and is_differentiable(recording.dtype_of(value))
     )
 
 

@@ -25,10 +25,10 @@ def gradients_pile_up(observation: Observation) -> tuple[Finding, ...]:
                     "grad-accumulated",
                     "wrong",
                     f"`{optimizer.type_name}` steps along the sum of all gradients so far, not along the last one",
-                    observation.trace.site_span(site),
+                    observation.recording.site_span(site),
                     label="adds to what is there already",
                     annotations=(
-                        (observation.trace.site_span(optimizer.steps[0][0]), "this step has used it already"),
+                        (observation.recording.site_span(optimizer.steps[0][0]), "this step has used it already"),
                     ),
                     notes=("`backward()` adds to `.grad`; between two steps nothing has cleared it",),
                     helps=("call `optimizer.zero_grad()` before each backward, or right after each step",),
@@ -44,7 +44,7 @@ def _uncleared(observation: Observation, optimizer: Optimizer) -> int | None:
     count = 0
     times = [operation for _, operation in optimizer.steps]
     if optimizer.takes_closure:  # its backward passes run inside the step, after the moment that is noted
-        times.append(len(observation.trace) + 1)
+        times.append(len(observation.recording) + 1)
     for before, after in itertools.pairwise(times):
         between = [b for b in observation.backwards if before <= b.operation < after and b.kind == "backward"]
         # each of them must have found the old gradient still there, at a parameter that it brings one
@@ -97,7 +97,7 @@ def _left(optimizer: Optimizer, before: int, after: int, between: list[Backward]
 
 
 def _told(observation: Observation, optimizer: Optimizer, kept: tuple[int, ...], between: list[Backward]) -> Finding:
-    trace, since = observation.trace, between[0].operation
+    recording, since = observation.recording, between[0].operation
     brought = [one for one in observation.backwards if one.operation < since and not set(kept).isdisjoint(one.arrived)]
     off = [flag for flag in observation.flags if flag.value in kept and not flag.on and flag.operation <= since]
     return finding(
@@ -105,17 +105,17 @@ def _told(observation: Observation, optimizer: Optimizer, kept: tuple[int, ...],
         "connected",
         f"`{optimizer.type_name}` steps again along a gradient that an earlier pass left at "
         f"{parameter_names(observation, kept)}",
-        trace.site_span(between[-1].site),
+        recording.site_span(between[-1].site),
         label="brings no gradient there, and the old one is still in `.grad`",
         annotations=(
-            *(((trace.site_span(off[-1].site), "switched off here"),) if off else ()),
-            *(((trace.site_span(brought[-1].site), "brought the old one"),) if brought else ()),
-            (trace.site_span(optimizer.last_step[0]), "steps along it again"),
+            *(((recording.site_span(off[-1].site), "switched off here"),) if off else ()),
+            *(((recording.site_span(brought[-1].site), "brought the old one"),) if brought else ()),
+            (recording.site_span(optimizer.last_step[0]), "steps along it again"),
         ),
         notes=("an optimizer moves whatever has a `.grad`, also what is frozen or not used any more",),
         helps=("clear it when it is no longer to learn: `p.grad = None`, or `zero_grad()` of all that is held",),
         severity="warning",
-        target=trace.leaf_names.get(kept[0], ("", ""))[1],
+        target=recording.leaf_names.get(kept[0], ("", ""))[1],
         is_parameter=True,
         rank=2,
         operation=since,

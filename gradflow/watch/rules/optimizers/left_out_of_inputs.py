@@ -24,10 +24,10 @@ def told_what_inputs_leave_out(
         or not set(values).isdisjoint(backward.inputs)
     ):
         return found
-    scored = replace(observation.trace, score=backward.score)
+    scored = replace(observation.recording, score=backward.score)
     if not all(analyse(scored, (value,)).score_carries for value in values):
         return found
-    old, place = found.diagnostic, observation.trace.site_span(backward.site)
+    old, place = found.diagnostic, observation.recording.site_span(backward.site)
     if place is None or old.location is None:
         return found
     return replace(

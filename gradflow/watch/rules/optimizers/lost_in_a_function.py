@@ -22,13 +22,13 @@ def told_where_it_is_lost(
     """The finding that ``values`` never get a gradient, at the Function that ends it; as it was where none does."""
     if found.diagnostic.name != "no-gradient-at-step":
         return found
-    trace = observation.trace
+    recording = observation.recording
     ends = [flow for flow in backward.flows if _returns_none(observation, flow) and not flow.hides.isdisjoint(values)]
     if not ends or not frozenset(values).issubset(frozenset[int]().union(*(flow.hides for flow in ends))):
         return found
     end = ends[0]
-    function = trace.name_of(end.operation).removesuffix(_APPLIED)
-    applied, text = trace.span_of(end.operation), text_for("custom-function", trace.name_of(end.operation))
+    function = recording.name_of(end.operation).removesuffix(_APPLIED)
+    applied, text = recording.span_of(end.operation), text_for("custom-function", recording.name_of(end.operation))
     place = end.backward_span or observation.backward_returns.get(function) or applied
     old = found.diagnostic
     others = (Annotation(span=applied, label="applied here"),) if applied is not None and applied != place else ()
@@ -57,5 +57,5 @@ def told_where_it_is_lost(
 def _returns_none(observation: Observation, flow: NodeFlow) -> bool:
     if not flow.is_end or flow.operation < 0 or not flow.incoming:
         return False
-    is_custom = observation.trace.name_of(flow.operation).endswith(_APPLIED)
+    is_custom = observation.recording.name_of(flow.operation).endswith(_APPLIED)
     return is_custom and all(magnitude is None for magnitude in flow.outgoing)

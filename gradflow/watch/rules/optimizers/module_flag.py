@@ -15,7 +15,7 @@ def flag_of_a_module(observation: Observation) -> tuple[Finding, ...]:
     for flag in last.values():
         parameters = _parameters(observation, flag)
         ever = {value for optimizer in observation.optimizers for value in optimizer.trainable}
-        requires_grad = observation.trace.values.requires_grad
+        requires_grad = observation.recording.values.requires_grad
         if flag.on and parameters and not any(requires_grad[value] or value in ever for value in parameters):
             found.append(_told(observation, flag, parameters))
     return tuple(found)
@@ -41,7 +41,7 @@ def _told(observation: Observation, flag: ModuleFlag, parameters: list[int]) -> 
         "not-trainable",
         "connected",
         f"the parameters of `{name}` stay frozen: the flag is set on the module",
-        observation.trace.site_span(flag.site),
+        observation.recording.site_span(flag.site),
         label="sets an attribute of the module, and no parameter's flag",
         notes=("a module has no `requires_grad` of its own: it is each parameter that does or does not require grad",),
         helps=(f"call the method: `{name}.requires_grad_(True)`",),

@@ -52,7 +52,7 @@ def _others(observation: Observation, optimizer: Optimizer) -> list[WatchedModul
 
 
 def _trainable_in(observation: Observation, root: WatchedModule) -> tuple[int, ...]:
-    flags = observation.trace.values.requires_grad
+    flags = observation.recording.values.requires_grad
     inside = (one for one in observation.modules.values() if one.root == root.key)
     return tuple(dict.fromkeys(value for one in inside for value in one.parameters if flags[value]))
 
@@ -70,35 +70,35 @@ def _learns_beside(observation: Observation, optimizer: Optimizer, root: Watched
 
 def _has_way_past(observation: Observation, root: WatchedModule, score: int, held: set[int]) -> bool:
     """Whether a score was computed from what is held by a way that does not lead through a module, or may have been."""
-    trace = observation.trace
+    recording = observation.recording
     if score < 0:
         return True
-    calls = [call for call in trace.calls if observation.call_modules[call.id] == root.key]
+    calls = [call for call in recording.calls if observation.call_modules[call.id] == root.key]
     inside = {row for call in calls for row in range(call.first_operation, call.end_operation)}
     known, waiting = {score}, [score]
     while waiting:
         value = waiting.pop()
-        if value in held or trace.leaf_names.get(value, ("", ""))[0] == "opaque":
+        if value in held or recording.leaf_names.get(value, ("", ""))[0] == "opaque":
             return True
-        producer = trace.values.producer[value]
+        producer = recording.values.producer[value]
         if producer >= 0 and producer not in inside:
-            new = set(inputs_behind(trace, producer, value)) - known
+            new = set(inputs_behind(recording, producer, value)) - known
             known |= new
             waiting.extend(new)
     return False
 
 
 def _told(observation: Observation, optimizer: Optimizer, root: WatchedModule, own: tuple[int, ...]) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     name, count = f"`{optimizer.type_name}`", len(own)
-    made = trace.site_span(root.made_at)
+    made = recording.site_span(root.made_at)
     is_own = made is not None and not is_installed(made.path)
     return finding(
         "optimizer-stale-params",
         "connected",
         f"gradients arrive at {parameter_names(observation, own)} of `{root.type_name}`, and no optimizer that was "
         f"seen holds {'it' if count == 1 else 'them'}",
-        trace.site_span(optimizer.site),
+        recording.site_span(optimizer.site),
         label=f"{name} is given other parameters here",
         annotations=((made, f"`{root.type_name}` is made here"),) if is_own else (),
         notes=(f"nothing moves {'it' if count == 1 else 'them'}, and `{root.type_name}` runs in training mode",),

@@ -44,7 +44,7 @@ def _is_to_move(observation: Observation, optimizer: Optimizer) -> bool:
 
 
 def _moves_nothing(observation: Observation, optimizer: Optimizer) -> Finding:
-    name, trace, count = f"`{optimizer.type_name}`", observation.trace, f"{optimizer.step_count:,} steps"
+    name, recording, count = f"`{optimizer.type_name}`", observation.recording, f"{optimizer.step_count:,} steps"
     held, compared = len(optimizer.tensors(optimizer.parameters)), len(optimizer.tensors(optimizer.compared))
     what = (
         "what it holds stayed"
@@ -56,11 +56,11 @@ def _moves_nothing(observation: Observation, optimizer: Optimizer) -> Finding:
         "step-moves-nothing",
         "connected",
         f"{name} moves nothing: {what} the same at all {count}, bit for bit, although gradients arrive",
-        defined or trace.site_span(optimizer.last_step[0]),
+        defined or recording.site_span(optimizer.last_step[0]),
         label="its step is defined here" if defined is not None else "steps here",
         annotations=(
-            (trace.site_span(optimizer.last_step[0]), "steps here"),
-            (trace.site_span(optimizer.site), "made here"),
+            (recording.site_span(optimizer.last_step[0]), "steps here"),
+            (recording.site_span(optimizer.site), "made here"),
         ),
         notes=("what a step computes moves a parameter only where it is written into it",),
         helps=("write into the parameter, under `torch.no_grad()`: `p.add_(p.grad, alpha=-lr)` or `p -= lr * p.grad`",)
@@ -83,14 +83,14 @@ def _is_always_skipped(observation: Observation, optimizer: Optimizer) -> bool:
 
 
 def _at_rate_zero(observation: Observation, optimizer: Optimizer) -> Finding:
-    name, trace = f"`{optimizer.type_name}`", observation.trace
+    name, recording = f"`{optimizer.type_name}`", observation.recording
     return finding(
         "zero-multiplier",
         "connected",
         f"{name} moves nothing: its learning rate was 0 at all {optimizer.step_count:,} steps",
-        trace.site_span(optimizer.last_step[0]),
+        recording.site_span(optimizer.last_step[0]),
         label="steps here by 0 times the gradient",
-        annotations=((trace.site_span(optimizer.site), "made here"),),
+        annotations=((recording.site_span(optimizer.site), "made here"),),
         notes=("gradients arrive at what it holds, and what was compared of it stayed the same, bit for bit",),
         helps=(
             "if a schedule is to raise it, call `scheduler.step()` after the optimizer's step",
@@ -103,14 +103,14 @@ def _at_rate_zero(observation: Observation, optimizer: Optimizer) -> Finding:
 
 
 def _always_skipped(observation: Observation, optimizer: Optimizer) -> Finding:
-    name, trace, count = f"`{optimizer.type_name}`", observation.trace, len(optimizer.skipped)
+    name, recording, count = f"`{optimizer.type_name}`", observation.recording, len(optimizer.skipped)
     return finding(
         "nan-singularity",
         "connected",
         f"{name} never steps: `GradScaler` skipped all {count:,} steps, because a gradient was NaN or infinite",
-        trace.site_span(optimizer.skipped[-1][0]),
+        recording.site_span(optimizer.skipped[-1][0]),
         label="no step is made here",
-        annotations=((trace.site_span(optimizer.site), "made here"),),
+        annotations=((recording.site_span(optimizer.site), "made here"),),
         notes=("the scale is made smaller after each step that is skipped; so far it was not small enough",),
         helps=(
             "look whether the loss is finite before it is scaled: `torch.isfinite(loss)`",

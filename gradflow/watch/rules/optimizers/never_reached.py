@@ -38,7 +38,7 @@ def optimizer_is_never_reached(observation: Observation) -> tuple[Finding, ...]:
         if not others or _is_told(observation, optimizer):
             continue
         last = _passes(observation, optimizer)[-1]
-        dependence = analyse(replace(observation.trace, score=last.score), optimizer.parameters)
+        dependence = analyse(replace(observation.recording, score=last.score), optimizer.parameters)
         if dependence.score_depends:
             behind = _behind(observation, dependence)
             beside = tuple(value for value in others if value in last.arrived and value not in behind)
@@ -57,7 +57,7 @@ def _is_told(observation: Observation, optimizer: Optimizer) -> bool:
         *later_parameters_are_unheld(observation),
         *optimizer_of_another_model(observation),
     )
-    made = observation.trace.site_span(optimizer.site)
+    made = observation.recording.site_span(optimizer.site)
     places = (one.span for found in told for one in found.diagnostic.annotations)
     return made is not None and made in (*(one.diagnostic.location for one in told), *places)
 
@@ -97,7 +97,7 @@ def _left_to_nobody(observation: Observation, optimizer: Optimizer) -> tuple[int
 
 def _end(observation: Observation, optimizer: Optimizer) -> int:
     # a closure runs inside the step, after the moment that is noted
-    return len(observation.trace) if optimizer.takes_closure else optimizer.last_step[1]
+    return len(observation.recording) if optimizer.takes_closure else optimizer.last_step[1]
 
 
 def _passes(observation: Observation, optimizer: Optimizer) -> list[Backward]:
@@ -106,8 +106,8 @@ def _passes(observation: Observation, optimizer: Optimizer) -> list[Backward]:
 
 def _behind(observation: Observation, dependence: Dependence) -> set[int]:
     """What takes part in what is computed from the optimizer's own, as a classifier does of what is generated."""
-    trace, depends = observation.trace, dependence.depends
-    together = (trace.inputs_of(row) for row in range(len(trace)))
+    recording, depends = observation.recording, dependence.depends
+    together = (recording.inputs_of(row) for row in range(len(recording)))
     return {value for inputs in together if any(depends[one] for one in inputs) for value in inputs}
 
 
@@ -118,7 +118,7 @@ def _shown(observation: Observation, values: tuple[int, ...]) -> str:
 
 
 def _told(observation: Observation, optimizer: Optimizer, dependence: Dependence, others: tuple[int, ...]) -> Finding:
-    trace, name = observation.trace, f"`{optimizer.type_name}`"
+    recording, name = observation.recording, f"`{optimizer.type_name}`"
     first, target = _shown(observation, others[:1]), name_of_value(observation, others[0])[0]
     made, is_later = _made(observation, optimizer, others[0])
     lost = _lost_at(observation, dependence)
@@ -130,11 +130,11 @@ def _told(observation: Observation, optimizer: Optimizer, dependence: Dependence
         "connected",
         f"{name} had no gradient at any of {optimizer.step_count:,} steps, and gradients arrive at "
         f"{_shown(observation, others)}, which no optimizer that was seen holds",
-        trace.site_span(optimizer.site) or trace.site_span(optimizer.last_step[0]),
+        recording.site_span(optimizer.site) or recording.site_span(optimizer.last_step[0]),
         label="is given its parameters here" if optimizer.site >= 0 else "steps here",
         annotations=(
             (made if is_later else None, f"{first} is made here, after the optimizer"),
-            (trace.site_span(optimizer.last_step[0]), "steps here on what it holds"),
+            (recording.site_span(optimizer.last_step[0]), "steps here on what it holds"),
         ),
         notes=tuple(notes),
         helps=(
@@ -151,17 +151,19 @@ def _told(observation: Observation, optimizer: Optimizer, dependence: Dependence
 
 def _made(observation: Observation, optimizer: Optimizer, value: int) -> tuple[SourceSpan | None, bool]:
     """Where a leaf was made, and whether that is known to have been after the optimizer was."""
-    trace = observation.trace
-    value = before_writes(trace, value)
+    recording = observation.recording
+    value = before_writes(recording, value)
     if value in observation.made_at:
-        return trace.site_span(observation.made_at[value]), observation.made_when.get(value, -1) >= optimizer.operation
-    producer = trace.values.producer[value]
-    return (trace.span_of(producer), producer >= optimizer.operation) if producer >= 0 else (None, False)
+        return recording.site_span(observation.made_at[value]), observation.made_when.get(
+            value, -1
+        ) >= optimizer.operation
+    producer = recording.values.producer[value]
+    return (recording.span_of(producer), producer >= optimizer.operation) if producer >= 0 else (None, False)
 
 
 def _lost_at(observation: Observation, dependence: Dependence) -> SourceSpan | None:
-    trace = observation.trace
+    recording = observation.recording
     if not dependence.needed:
         return None
     cut = dependence.needed[0]
-    return trace.site_span(cut.site) if cut.site >= 0 else trace.span_of(cut.operation)
+    return recording.site_span(cut.site) if cut.site >= 0 else recording.span_of(cut.operation)

@@ -32,7 +32,7 @@ def optimizer_holds_constants(observation: Observation) -> tuple[Finding, ...]:
 
 def _parameters_behind(observation: Observation, optimizer: Optimizer) -> tuple[int, ...]:
     """What gets gradients over the memory of tensors that it holds and that never had one, nor required grad."""
-    memory, first = observation.trace.values.memory, partial(before_writes, observation.trace)
+    memory, first = observation.recording.values.memory, partial(before_writes, observation.recording)
     learning = {first(value) for value in optimizer.trainable | optimizer.filled}
     held = {first(value) for value in optimizer.parameters}
     constant = {memory[value] for value in optimizer.parameters if first(value) not in learning}
@@ -54,19 +54,19 @@ def _switches(observation: Observation, optimizer: Optimizer) -> list[FlagChange
 
 
 def _beside_them(observation: Observation, optimizer: Optimizer, twins: tuple[int, ...]) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     return finding(
         "optimizer-stale-params",
         "connected",
         f"`{optimizer.type_name}` holds tensors that share the numbers of {parameter_names(observation, twins)}, and "
         "not these parameters themselves",
-        trace.site_span(optimizer.site),
+        recording.site_span(optimizer.site),
         label="is given tensors that require no grad",
-        annotations=((trace.site_span(optimizer.last_step[0]), "steps here, without a gradient"),),
+        annotations=((recording.site_span(optimizer.last_step[0]), "steps here, without a gradient"),),
         notes=("gradients arrive at the parameters; `p.data` and `p.detach()` are other tensors, which get none",),
         helps=("give it the parameters themselves: `model.parameters()`",),
         severity="warning",
-        target=trace.leaf_names.get(twins[0], ("", ""))[1],
+        target=recording.leaf_names.get(twins[0], ("", ""))[1],
         is_parameter=True,
         rank=2,
         operation=optimizer.operation,
@@ -74,17 +74,17 @@ def _beside_them(observation: Observation, optimizer: Optimizer, twins: tuple[in
 
 
 def _switched_off(observation: Observation, optimizer: Optimizer) -> Finding:
-    trace, flags = observation.trace, _switches(observation, optimizer)
+    recording, flags = observation.recording, _switches(observation, optimizer)
     return finding(
         "not-trainable",
         "connected",
         f"`{optimizer.type_name}` holds {parameter_names(observation, optimizer.parameters)}, which required grad at "
         f"none of its {optimizer.step_count:,} steps",
-        trace.site_span(flags[0].site),
+        recording.site_span(flags[0].site),
         label="switched off here, and off at each step",
         annotations=(
-            (trace.site_span(optimizer.site), "was given them while they required grad"),
-            (trace.site_span(optimizer.last_step[0]), "steps here, without a gradient"),
+            (recording.site_span(optimizer.site), "was given them while they required grad"),
+            (recording.site_span(optimizer.last_step[0]), "steps here, without a gradient"),
         ),
         notes=("an optimizer passes over a parameter without a gradient: it stays as it was",),
         helps=(

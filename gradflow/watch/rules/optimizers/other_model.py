@@ -53,7 +53,7 @@ def _step_beside_each_other(first: Optimizer, second: Optimizer) -> bool:
 
 def _end(observation: Observation, optimizer: Optimizer) -> int:
     # a closure runs inside the step, after the moment that is noted
-    return len(observation.trace) if optimizer.takes_closure else optimizer.last_step[1]
+    return len(observation.recording) if optimizer.takes_closure else optimizer.last_step[1]
 
 
 def _left(observation: Observation, optimizer: Optimizer) -> tuple[int, tuple[int, ...]]:
@@ -67,7 +67,9 @@ def _left(observation: Observation, optimizer: Optimizer) -> tuple[int, tuple[in
     since = max((last[value] for value in gone), default=-1)
     if len(gone) < len(last):
         return since, ()
-    return since, tuple(value for value in gone if not _arrived(observation, (value,), since, len(observation.trace)))
+    return since, tuple(
+        value for value in gone if not _arrived(observation, (value,), since, len(observation.recording))
+    )
 
 
 def _after(optimizer: Optimizer, moment: int) -> int:
@@ -88,8 +90,8 @@ def _arrived(observation: Observation, values: tuple[int, ...], since: int, end:
 def _left_behind(
     observation: Observation, optimizer: Optimizer, gone: tuple[int, ...], new: tuple[int, ...]
 ) -> Finding:
-    trace = observation.trace
-    made = trace.site_span(observation.made_at.get(new[0], -1))
+    recording = observation.recording
+    made = recording.site_span(observation.made_at.get(new[0], -1))
     is_later = observation.made_when.get(new[0], -1) >= optimizer.operation
     name = f"`{optimizer.type_name}`"
     return finding(
@@ -97,11 +99,11 @@ def _left_behind(
         "connected",
         f"gradients arrive at {parameter_names(observation, new)}, which no optimizer holds, and what {name} "
         "holds gets none any more",
-        made or trace.site_span(optimizer.last_step[0]),
+        made or recording.site_span(optimizer.last_step[0]),
         label=("made here, after the optimizer" if is_later else "made here") if made is not None else "steps here",
         annotations=(
-            (trace.site_span(optimizer.site), f"{name} was given others here"),
-            (trace.site_span(optimizer.last_step[0]), "steps here on what it holds"),
+            (recording.site_span(optimizer.site), f"{name} was given others here"),
+            (recording.site_span(optimizer.last_step[0]), "steps here on what it holds"),
         ),
         notes=(f"of what it holds, {len(gone):,} had gradients at earlier steps, and none at the last",),
         helps=(
@@ -109,7 +111,7 @@ def _left_behind(
             "or load into the model that it holds: `model.load_state_dict(...)`",
         ),
         severity="warning",
-        target=trace.leaf_names.get(new[0], ("", ""))[1],
+        target=recording.leaf_names.get(new[0], ("", ""))[1],
         is_parameter=True,
         rank=2,
         operation=optimizer.operation,
@@ -118,19 +120,19 @@ def _left_behind(
 
 
 def _given_twice(observation: Observation, first: Optimizer, second: Optimizer, lacking: tuple[int, ...]) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     return finding(
         "optimizer-stale-params",
         "connected",
         f"two optimizers hold the same parameters, and none holds {parameter_names(observation, lacking)}, where "
         "gradients arrive",
-        trace.site_span(second.site),
+        recording.site_span(second.site),
         label=f"`{second.type_name}` is given the same parameters",
-        annotations=((trace.site_span(first.site), f"`{first.type_name}` is given them here"),),
+        annotations=((recording.site_span(first.site), f"`{first.type_name}` is given them here"),),
         notes=("nothing steps along the gradients that no optimizer holds",),
         helps=("give each optimizer the parameters of its own model",),
         severity="warning",
-        target=trace.leaf_names.get(lacking[0], ("", ""))[1],
+        target=recording.leaf_names.get(lacking[0], ("", ""))[1],
         is_parameter=True,
         rank=2,
         operation=second.operation,

@@ -37,39 +37,39 @@ def value_is_outdated(observation: Observation) -> tuple[Finding, ...]:
 
 def _taken_over(observation: Observation, score: int, since: int) -> Iterator[tuple[int, int]]:
     """The values with a history that what ran after a moment read, and that were made once, before it."""
-    trace = observation.trace
-    reaches = analyse(replace(trace, score=score), ()).reaches
-    sites = trace.operations.site
-    made_anew = {sites[operation] for operation in range(since, len(trace))}
-    for operation in range(since, len(trace)):
-        if not any(reaches[value] for value in trace.outputs_of(operation)):
+    recording = observation.recording
+    reaches = analyse(replace(recording, score=score), ()).reaches
+    sites = recording.operations.site
+    made_anew = {sites[operation] for operation in range(since, len(recording))}
+    for operation in range(since, len(recording)):
+        if not any(reaches[value] for value in recording.outputs_of(operation)):
             continue
-        for value in trace.inputs_of(operation):
-            producer = trace.values.producer[value]
-            is_older = 0 <= producer < since and trace.values.requires_grad[value]
+        for value in recording.inputs_of(operation):
+            producer = recording.values.producer[value]
+            is_older = 0 <= producer < since and recording.values.requires_grad[value]
             if is_older and sites[producer] not in made_anew and not is_leaf_tensor(observation, value):
                 yield value, operation
 
 
 def _moved_parameter(observation: Observation, optimizer: Optimizer, value: int) -> int:
     """A parameter that the optimizer moves and the value was computed from, in memory of its own; -1 for none."""
-    trace = observation.trace
-    held, memory = optimizer.filled & set(optimizer.parameters), trace.values.memory
-    reaches = analyse(replace(trace, score=value), ()).reaches
+    recording = observation.recording
+    held, memory = optimizer.filled & set(optimizer.parameters), recording.values.memory
+    reaches = analyse(replace(recording, score=value), ()).reaches
     # a view of a parameter is moved with it
     return next((one for one in sorted(held) if reaches[one] and memory[one] != memory[value]), -1)
 
 
 def _told(observation: Observation, optimizer: Optimizer, value: int, parameter: int, reader: int) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     name, _ = name_of_value(observation, parameter)
     return finding(
         "stale-activation",
         "connected",
         f"a value computed from `{name}` is used after `{optimizer.type_name}` has moved it, and was not computed anew",
-        trace.span_of(trace.values.producer[value]),
+        recording.span_of(recording.values.producer[value]),
         label="computed once, before the first step",
-        annotations=((trace.span_of(reader), "still used here"),),
+        annotations=((recording.span_of(reader), "still used here"),),
         notes=("it holds what the parameters were before the first step; only its gradient knows of them since",),
         helps=("compute it in every pass, in `forward` for example",),
         severity="warning",

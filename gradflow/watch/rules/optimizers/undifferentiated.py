@@ -49,27 +49,31 @@ def _came(backward: Backward, values: Sequence[int]) -> bool:
 
 def _last_made(observation: Observation, optimizer: Optimizer, values: Sequence[int]) -> int:
     """The last operation before its last step whose result goes back to them and requires grad; -1 for none."""
-    trace, found = observation.trace, -1
+    recording, found = observation.recording, -1
     behind = set(values)
-    end = len(trace) if optimizer.takes_closure else optimizer.last_step[1]
+    end = len(recording) if optimizer.takes_closure else optimizer.last_step[1]
     for row in range(optimizer.since, end):
-        if behind.isdisjoint(trace.inputs_of(row)):
+        if behind.isdisjoint(recording.inputs_of(row)):
             continue
-        made = [value for value in trace.outputs_of(row) if trace.values.requires_grad[value] and value not in values]
+        made = [
+            value
+            for value in recording.outputs_of(row)
+            if recording.values.requires_grad[value] and value not in values
+        ]
         behind.update(made)
         found = row if made else found
     return found
 
 
 def _not_put_there(observation: Observation, optimizer: Optimizer, empty: tuple[int, ...], asked: Backward) -> Finding:
-    trace = observation.trace
+    recording = observation.recording
     return finding(
         "no-gradient-at-step",
         "connected",
         _message(observation, optimizer, empty),
-        trace.site_span(asked.site),
+        recording.site_span(asked.site),
         label="returns gradients, and leaves `.grad` as it is",
-        annotations=((trace.site_span(optimizer.last_step[0]), "steps here, and looks into `.grad`"),),
+        annotations=((recording.site_span(optimizer.last_step[0]), "steps here, and looks into `.grad`"),),
         notes=("an optimizer passes over a parameter without a gradient: it stays as it was",),
         helps=(
             "call `loss.backward()`, which puts the gradients into `.grad`",
@@ -82,15 +86,15 @@ def _not_put_there(observation: Observation, optimizer: Optimizer, empty: tuple[
 
 
 def _never_called(observation: Observation, optimizer: Optimizer, empty: tuple[int, ...], made: int) -> Finding:
-    trace = observation.trace
-    step = trace.site_span(optimizer.last_step[0])
+    recording = observation.recording
+    step = recording.site_span(optimizer.last_step[0])
     return finding(
         "no-gradient-at-step",
         "connected",
         f"{_message(observation, optimizer, empty)}: no `backward()` was called",
-        step or trace.site_span(optimizer.site),
+        step or recording.site_span(optimizer.site),
         label="steps here, without a gradient",
-        annotations=((trace.span_of(made), "computed from them, and never differentiated"),),
+        annotations=((recording.span_of(made), "computed from them, and never differentiated"),),
         notes=("an optimizer passes over a parameter without a gradient: it stays as it was",),
         helps=("call `loss.backward()` before the step (in a closure: before it returns the loss)",),
         severity="warning",

@@ -57,17 +57,17 @@ def _gets_gradients(observation: Observation, optimizer: Optimizer, value: int) 
 
 
 def _told(observation: Observation, optimizer: Optimizer, values: list[int]) -> Finding:
-    trace = observation.trace
-    name = next(filter(None, (trace.leaf_names.get(value, ("", ""))[1] for value in values)), "")
+    recording = observation.recording
+    name = next(filter(None, (recording.leaf_names.get(value, ("", ""))[1] for value in values)), "")
     shown = (f"`{name}`" if name else "a parameter") + (f" and {len(values) - 1:,} more" if len(values) > 1 else "")
-    place: SourceSpan | None = trace.site_span(_joined_at(observation, optimizer, values[0]))
+    place: SourceSpan | None = recording.site_span(_joined_at(observation, optimizer, values[0]))
     return finding(
         "optimizer-stale-params",
         "connected",
         f"no optimizer holds {shown}, which came into the model after `{optimizer.type_name}` was made",
         place,
         label="made or released here",
-        annotations=((trace.site_span(optimizer.site), f"`{optimizer.type_name}` was given its parameters here"),),
+        annotations=((recording.site_span(optimizer.site), f"`{optimizer.type_name}` was given its parameters here"),),
         notes=("gradients arrive there, and nothing steps along them",),
         helps=(
             "make the optimizer after everything that adds or releases parameters",

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Annotation
 from gradflow.graph.dependence import Dependence, analyse
+from gradflow.record.operation_kinds import VALUE_EXITS
 from gradflow.source_place import place
-from gradflow.trace.operation_kinds import VALUE_EXITS
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.facts.questions import Question
@@ -22,23 +22,23 @@ def with_what_is_known_of_why(
     observation: Observation, question: Question, values: tuple[int, ...], found: Finding
 ) -> Finding:
     """The finding that ``values`` never get a gradient, with another loss that has one for them, or what left torch."""
-    dependence = analyse(replace(observation.trace, score=question.score), values)
+    dependence = analyse(replace(observation.recording, score=question.score), values)
     if dependence.score_depends:
         return found
-    told, trace = found.diagnostic, observation.trace
+    told, recording = found.diagnostic, observation.recording
     row, left = (
         next(_never_differentiated(observation, dependence), -1),
         _left_before(observation, question, dependence),
     )
-    if row >= 0 and not any(value in trace.inputs_of(one) for one in left for value in trace.outputs_of(row)):
-        span = trace.span_of(row)
+    if row >= 0 and not any(value in recording.inputs_of(one) for one in left for value in recording.outputs_of(row)):
+        span = recording.span_of(row)
         name = f"`{assigned_name(span)}`" if assigned_name(span) else "a number"
         note = f"{name} is computed from it and has a history, and no backward on that was seen"
         shown = (Annotation(span=span, label="is not differentiated"),) if span is not None else ()
         return replace(
             found, diagnostic=replace(told, notes=(*told.notes, note), annotations=(*told.annotations, *shown))
         )
-    span = trace.span_of(left[-1]) if left else None
+    span = recording.span_of(left[-1]) if left else None
     if span is not None:
         score = score_text(observation, question.backward)
         note = f"whether {score} depends on it is not determined: a number computed from it left torch at {place(span)}"
@@ -48,19 +48,19 @@ def with_what_is_known_of_why(
 
 def _never_differentiated(observation: Observation, dependence: Dependence) -> Iterator[int]:
     """Operations, the last first, that gave a number with a history of which nothing more was computed."""
-    trace = observation.trace
+    recording = observation.recording
     roots = {root for backward in observation.backwards for root in backward.roots}
-    used = {value for row in range(len(trace)) if trace.outputs_of(row) for value in trace.inputs_of(row)}
-    for row in range(len(trace) - 1, -1, -1):
-        for value in trace.outputs_of(row):
-            is_number = not trace.values.shape[value] and bool(dependence.carries[value])
-            if is_number and trace.values.requires_grad[value] and value not in used and value not in roots:
+    used = {value for row in range(len(recording)) if recording.outputs_of(row) for value in recording.inputs_of(row)}
+    for row in range(len(recording) - 1, -1, -1):
+        for value in recording.outputs_of(row):
+            is_number = not recording.values.shape[value] and bool(dependence.carries[value])
+            if is_number and recording.values.requires_grad[value] and value not in used and value not in roots:
                 yield row
 
 
 def _left_before(observation: Observation, question: Question, dependence: Dependence) -> list[int]:
     """Where numbers left torch in the turn of this score, before it was computed."""
-    trace = observation.trace
+    recording = observation.recording
     earlier = [one.operation for one in observation.backwards[: question.backward_number]]
-    since, last = max(earlier, default=-1), trace.values.producer[question.score]
-    return [row for row in dependence.exits if since <= row < last and trace.name_of(row) in VALUE_EXITS]
+    since, last = max(earlier, default=-1), recording.values.producer[question.score]
+    return [row for row in dependence.exits if since <= row < last and recording.name_of(row) in VALUE_EXITS]

@@ -11,7 +11,7 @@ from gradflow.graph.chance.draws import RANDOM_DRAW, Draw, draw_at, draws_in
 from gradflow.graph.chance.origins import origin_of
 from gradflow.graph.chance.score_function import is_estimated, likelihood_of, only_weighs
 from gradflow.graph.cut_group import CutGroup
-from gradflow.trace.data import OperationColumns, Trace, ValueColumns
+from gradflow.recording import OperationColumns, Recording, ValueColumns
 
 REGION = 7
 
@@ -55,8 +55,8 @@ class Sketch:
         columns.output_start.append(len(columns.outputs))
         return made
 
-    def trace(self, score: int) -> Trace:
-        return Trace(
+    def recording(self, score: int) -> Recording:
+        return Recording(
             operations=self.operations,
             values=self.values,
             names=tuple(self.names),
@@ -86,8 +86,8 @@ class Policy(Sketch):
         scaled = self.do("div", self.do("pow", off), self.do("pow", self.scale))
         return self.do("sub", self.do("neg", scaled), self.do("log", self.scale))
 
-    def draw(self, trace: Trace) -> Draw:
-        (found,) = draws_in(trace)
+    def draw(self, recording: Recording) -> Draw:
+        (found,) = draws_in(recording)
         return found
 
 
@@ -95,20 +95,20 @@ def test_a_likelihood_that_is_weighed_is_one() -> None:
     policy = Policy()
     term = policy.likelihood(policy.mean)
     reward = policy.do("square", policy.drawn)
-    trace = policy.trace(policy.do("sum", policy.do("mul", term, reward)))
-    found = likelihood_of(trace, policy.draw(trace))
+    recording = policy.recording(policy.do("sum", policy.do("mul", term, reward)))
+    found = likelihood_of(recording, policy.draw(recording))
     assert found is not None
     assert found.is_weighed
     assert term in found.values
-    assert only_weighs(trace, [reward], found, [1] * 99)
+    assert only_weighs(recording, [reward], found, [1] * 99)
 
 
 def test_so_is_one_of_the_same_weights_in_another_call() -> None:
     policy = Policy()
     again = policy.do("linear", policy.hidden, policy.weight)
     term = policy.likelihood(again)
-    trace = policy.trace(policy.do("mul", term, policy.do("square", policy.drawn)))
-    found = likelihood_of(trace, policy.draw(trace))
+    recording = policy.recording(policy.do("mul", term, policy.do("square", policy.drawn)))
+    found = likelihood_of(recording, policy.draw(recording))
     assert found is not None
     assert found.is_weighed
 
@@ -117,8 +117,8 @@ def test_so_is_one_of_a_squashed_draw_whose_reward_left_torch() -> None:
     policy = Policy()
     squashed = policy.do("tanh", policy.drawn)
     policy.do("item", policy.do("square", squashed))
-    trace = policy.trace(policy.do("mul", policy.likelihood(policy.mean, policy.do("atanh", squashed))))
-    found = likelihood_of(trace, policy.draw(trace))
+    recording = policy.recording(policy.do("mul", policy.likelihood(policy.mean, policy.do("atanh", squashed))))
+    found = likelihood_of(recording, policy.draw(recording))
     assert found is not None
     assert found.is_weighed
 
@@ -127,12 +127,12 @@ def test_a_reward_is_another_value_than_what_it_was_drawn_with() -> None:
     sketch = Policy()
     drawn = sketch.do("normal", sketch.mean, mode=1)
     reward = sketch.do("neg", sketch.do("square", drawn))
-    trace = sketch.trace(sketch.do("mul", sketch.likelihood(sketch.mean, drawn), reward))
-    (found,) = draws_in(trace)
-    likelihood = likelihood_of(trace, found)
+    recording = sketch.recording(sketch.do("mul", sketch.likelihood(sketch.mean, drawn), reward))
+    (found,) = draws_in(recording)
+    likelihood = likelihood_of(recording, found)
     assert likelihood is not None
     assert likelihood.is_weighed
-    assert not origin_of(trace, sketch.mean).is_shared_by(origin_of(trace, reward))
+    assert not origin_of(recording, sketch.mean).is_shared_by(origin_of(recording, reward))
 
 
 @pytest.mark.parametrize("weight", ["mask", "buffer", "constant"])
@@ -145,13 +145,13 @@ def test_only_what_is_given_may_be_a_reward_and_only_of_a_draw_with_no_other_par
     loss = policy.do("mul", policy.likelihood(policy.mean), policy.do("square", factor))
     if goes_on:
         loss = policy.do("add", loss, policy.do("linear", policy.drawn, policy.leaf()))
-    trace = policy.trace(loss)
-    trace.leaf_names[factor] = ("buffer", "beta") if weight == "buffer" else ("input", "1")
-    draw = policy.draw(trace)
-    found = likelihood_of(trace, draw)
+    recording = policy.recording(loss)
+    recording.leaf_names[factor] = ("buffer", "beta") if weight == "buffer" else ("input", "1")
+    draw = policy.draw(recording)
+    found = likelihood_of(recording, draw)
     assert found is not None
     assert not found.is_weighed
-    assert is_estimated(trace, draw, found, [1] * 99) is (weight == "mask" and not goes_on)
+    assert is_estimated(recording, draw, found, [1] * 99) is (weight == "mask" and not goes_on)
 
 
 @pytest.mark.parametrize("prior", [True, False], ids=["prior", "old likelihood"])
@@ -160,11 +160,11 @@ def test_of_what_is_added_to_it_only_an_old_likelihood_takes_no_part(prior: bool
     term = policy.likelihood(policy.mean)
     beside = policy.drawn if prior else policy.do("sub", policy.drawn, policy.mean, mode=1)
     ratio = policy.do("sub", term, policy.do("square", beside, mode=1))
-    trace = policy.trace(policy.do("mul", ratio, policy.leaf(requires_grad=False)))
-    draw = policy.draw(trace)
-    found = likelihood_of(trace, draw)
+    recording = policy.recording(policy.do("mul", ratio, policy.leaf(requires_grad=False)))
+    draw = policy.draw(recording)
+    found = likelihood_of(recording, draw)
     assert found is not None
-    assert is_estimated(trace, draw, found, [1] * 99) is not prior
+    assert is_estimated(recording, draw, found, [1] * 99) is not prior
 
 
 def weigh_with_number(policy: Policy, term: int) -> int:
@@ -196,8 +196,8 @@ def test_what_comes_back_after_a_draw_left_may_be_its_reward(weigh: Callable[[Po
     loss = weigh(policy, term)
     if leaves == "after":
         policy.do("item", policy.do("square", policy.drawn))
-    trace = policy.trace(loss)
-    found = likelihood_of(trace, policy.draw(trace))
+    recording = policy.recording(loss)
+    found = likelihood_of(recording, policy.draw(recording))
     assert found is not None
     assert found.is_weighed is (leaves == "before")
 
@@ -207,8 +207,8 @@ def test_noise_that_is_added_and_decoded_is_not_weighed(loss: str) -> None:
     policy = Policy()
     noisy = policy.do("add", policy.mean, policy.drawn)
     decoded = policy.do("linear", noisy, policy.leaf())
-    trace = policy.trace(policy.do(loss, decoded, policy.leaf(requires_grad=False)))
-    found = likelihood_of(trace, policy.draw(trace))
+    recording = policy.recording(policy.do(loss, decoded, policy.leaf(requires_grad=False)))
+    found = likelihood_of(recording, policy.draw(recording))
     assert found is None or not found.is_weighed
 
 
@@ -216,8 +216,8 @@ def test_one_that_is_only_added_is_not_weighed() -> None:
     policy = Policy()
     decoder = policy.leaf()
     loss = policy.do("sum", policy.do("linear", policy.drawn, decoder))
-    trace = policy.trace(policy.do("add", loss, policy.do("sum", policy.likelihood(policy.mean))))
-    found = likelihood_of(trace, policy.draw(trace))
+    recording = policy.recording(policy.do("add", loss, policy.do("sum", policy.likelihood(policy.mean))))
+    found = likelihood_of(recording, policy.draw(recording))
     assert found is not None
     assert not found.is_weighed
 
@@ -227,8 +227,8 @@ def test_a_penalty_that_is_added_to_what_comes_of_the_draw_is_no_likelihood(pena
     policy = Policy()
     loss = policy.do("sum", policy.do("linear", policy.drawn, policy.leaf()))
     small = policy.do("mean", policy.do("square", getattr(policy, penalty)))
-    trace = policy.trace(policy.do("add", loss, small))
-    assert likelihood_of(trace, policy.draw(trace)) is None
+    recording = policy.recording(policy.do("add", loss, small))
+    assert likelihood_of(recording, policy.draw(recording)) is None
 
 
 @pytest.mark.parametrize(
@@ -249,18 +249,18 @@ def test_one_operation_may_be_given_the_weight_as_well(name: str, made: str, *, 
         loss = policy.do(name, policy.mean, policy.drawn, weight)
     else:
         loss = policy.do(name, weight, policy.likelihood(policy.mean))
-    trace = policy.trace(loss)
-    found = likelihood_of(trace, policy.draw(trace))
+    recording = policy.recording(loss)
+    found = likelihood_of(recording, policy.draw(recording))
     assert found is not None
     assert found.is_weighed is expected
-    assert only_weighs(trace, [weight], found, [1] * 99) is (expected or name != "gaussian_nll_loss")
+    assert only_weighs(recording, [weight], found, [1] * 99) is (expected or name != "gaussian_nll_loss")
 
 
 def test_what_meets_it_beside_something_else_of_the_draw_needs_the_draw_itself() -> None:
     policy = Policy()
     decoded = policy.do("linear", policy.drawn, policy.leaf(requires_grad=False))
-    trace = policy.trace(policy.do("addcmul", policy.mean, decoded, policy.do("neg", decoded)))
-    found = likelihood_of(trace, policy.draw(trace))
+    recording = policy.recording(policy.do("addcmul", policy.mean, decoded, policy.do("neg", decoded)))
+    found = likelihood_of(recording, policy.draw(recording))
     assert found is not None
     assert not found.is_weighed
 
@@ -268,8 +268,8 @@ def test_what_meets_it_beside_something_else_of_the_draw_needs_the_draw_itself()
 def test_a_decoder_with_the_same_weights_is_no_likelihood() -> None:
     policy = Policy()
     loss = policy.do("sum", policy.do("linear", policy.drawn, policy.do("t", policy.weight)))
-    trace = policy.trace(policy.do("add", loss, policy.do("mean", policy.mean)))
-    assert likelihood_of(trace, policy.draw(trace)) is None
+    recording = policy.recording(policy.do("add", loss, policy.do("mean", policy.mean)))
+    assert likelihood_of(recording, policy.draw(recording)) is None
 
 
 def test_a_stop_that_goes_elsewhere_too_does_more_than_weigh() -> None:
@@ -278,19 +278,19 @@ def test_a_stop_that_goes_elsewhere_too_does_more_than_weigh() -> None:
     held = policy.do("detach", policy.do("linear", policy.hidden, policy.leaf()), mode=1)
     loss = policy.do("mul", term, held)
     other = policy.do("mul", held, policy.do("linear", policy.hidden, policy.leaf()))
-    trace = policy.trace(policy.do("add", loss, other))
-    found = likelihood_of(trace, policy.draw(trace))
+    recording = policy.recording(policy.do("add", loss, other))
+    found = likelihood_of(recording, policy.draw(recording))
     assert found is not None
-    assert not only_weighs(trace, [held], found, [1] * 99)
+    assert not only_weighs(recording, [held], found, [1] * 99)
 
 
 def test_a_region_out_of_which_the_draw_alone_goes_on_is_a_draw() -> None:
     sketch = Policy()
     noise = sketch.do("randn_like", sketch.mean, mode=1)
     drawn = sketch.do("add", sketch.mean, noise, mode=1)
-    trace = sketch.trace(sketch.do("linear", drawn, sketch.leaf()))
-    group = CutGroup(cause="no-grad", operation=trace.values.producer[drawn], value=sketch.mean, site=REGION)
-    found = draw_at(trace, group, [1] * 99)
+    recording = sketch.recording(sketch.do("linear", drawn, sketch.leaf()))
+    group = CutGroup(cause="no-grad", operation=recording.values.producer[drawn], value=sketch.mean, site=REGION)
+    found = draw_at(recording, group, [1] * 99)
     assert found is not None
     assert drawn in found.values
     assert sketch.mean in found.given
@@ -300,18 +300,18 @@ def test_a_region_out_of_which_more_goes_on_is_none() -> None:
     sketch = Policy()
     other = sketch.do("relu", sketch.mean, mode=1)
     both = [sketch.do("linear", value, sketch.leaf()) for value in (sketch.drawn, other)]
-    trace = sketch.trace(sketch.do("add", *both))
+    recording = sketch.recording(sketch.do("add", *both))
     group = CutGroup(cause="no-grad", operation=2, value=sketch.mean, site=REGION)
-    assert draw_at(trace, group, [1] * 99) is None
+    assert draw_at(recording, group, [1] * 99) is None
 
 
 def test_a_detach_is_no_draw_and_a_recorded_draw_is_one() -> None:
     sketch = Policy()
     recorded = sketch.do("normal", sketch.mean, sketch.scale)
-    trace = sketch.trace(recorded)
-    row = trace.values.producer[recorded]
-    assert draw_at(trace, CutGroup(cause="detach", operation=row, value=sketch.mean), [1] * 99) is None
-    found = draw_at(trace, CutGroup(cause=RANDOM_DRAW, operation=row, value=sketch.mean), [1] * 99)
+    recording = sketch.recording(recorded)
+    row = recording.values.producer[recorded]
+    assert draw_at(recording, CutGroup(cause="detach", operation=row, value=sketch.mean), [1] * 99) is None
+    found = draw_at(recording, CutGroup(cause=RANDOM_DRAW, operation=row, value=sketch.mean), [1] * 99)
     assert found is not None
     assert found.values == {recorded}
 
@@ -320,9 +320,9 @@ def test_what_is_put_together_has_the_origins_of_its_parts() -> None:
     policy = Policy()
     given = policy.do("stack", policy.do("exp", policy.mean), policy.scale)
     again = policy.do("stack", policy.do("exp", policy.do("linear", policy.hidden, policy.weight)), policy.scale)
-    trace = policy.trace(again)
-    assert origin_of(trace, given).is_shared_by(origin_of(trace, again))
-    assert not origin_of(trace, given).is_shared_by(origin_of(trace, policy.hidden))
+    recording = policy.recording(again)
+    assert origin_of(recording, given).is_shared_by(origin_of(recording, again))
+    assert not origin_of(recording, given).is_shared_by(origin_of(recording, policy.hidden))
 
 
 def test_normalised_logits_have_the_origin_of_the_logits_and_a_sum_of_two_has_its_own() -> None:
@@ -330,6 +330,6 @@ def test_normalised_logits_have_the_origin_of_the_logits_and_a_sum_of_two_has_it
     calls = [policy.do("linear", policy.hidden, policy.weight) for _ in range(2)]
     first, second = (policy.do("sub", call, policy.do("logsumexp", call)) for call in calls)
     mixed = policy.do("add", policy.mean, policy.scale)
-    trace = policy.trace(second)
-    assert origin_of(trace, first).is_shared_by(origin_of(trace, second))
-    assert not origin_of(trace, first).is_shared_by(origin_of(trace, mixed))
+    recording = policy.recording(second)
+    assert origin_of(recording, first).is_shared_by(origin_of(recording, second))
+    assert not origin_of(recording, first).is_shared_by(origin_of(recording, mixed))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gradflow.graph.paths.layers_to_score import layers_to_score
 from gradflow.graph.ways_to_score import ways_to_score
-from gradflow.trace.data import OperationColumns, Trace, ValueColumns
+from gradflow.recording import OperationColumns, Recording, ValueColumns
 
 
-def trace_of(leaves: list[str], rows: list[tuple[str, tuple[int, ...]]]) -> Trace:
+def trace_of(leaves: list[str], rows: list[tuple[str, tuple[int, ...]]]) -> Recording:
     """Values are numbered: the leaves first, then what each row gives; the last is the score."""
     operations, values, names = OperationColumns(), ValueColumns(), [name for name, _ in rows]
     for producer in [-1] * len(leaves) + list(range(len(rows))):
@@ -25,7 +25,7 @@ def trace_of(leaves: list[str], rows: list[tuple[str, tuple[int, ...]]]) -> Trac
         operations.input_start.append(len(operations.inputs))
         operations.outputs.append(len(leaves) + row)
         operations.output_start.append(len(operations.outputs))
-    return Trace(
+    return Recording(
         operations=operations,
         values=values,
         names=tuple(names),
@@ -38,8 +38,8 @@ def trace_of(leaves: list[str], rows: list[tuple[str, tuple[int, ...]]]) -> Trac
     )
 
 
-def depths(trace: Trace, used_at: dict[str, int]) -> dict[str, int]:
-    return layers_to_score(trace, ways_to_score(trace), used_at)
+def depths(recording: Recording, used_at: dict[str, int]) -> dict[str, int]:
+    return layers_to_score(recording, ways_to_score(recording), used_at)
 
 
 def test_side_by_side_is_the_same_depth() -> None:

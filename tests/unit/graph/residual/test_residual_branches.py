@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gradflow.graph.residual.branches import ResidualBranch, meetings_with_data, residual_branches
-from gradflow.trace.data import OperationColumns, Trace, ValueColumns
+from gradflow.recording import OperationColumns, Recording, ValueColumns
 
 
 @dataclass
@@ -43,8 +43,8 @@ class Sketch:
         columns.output_start.append(len(columns.outputs))
         return output
 
-    def trace(self) -> Trace:
-        return Trace(
+    def recording(self) -> Recording:
+        return Recording(
             operations=self.operations,
             values=self.values,
             names=tuple(self.names),
@@ -65,8 +65,8 @@ def test_a_scaled_branch_of_two_layers() -> None:
     branch = sketch.do("view", sketch.do("mul", sketch.do("linear", hidden, second), scale))
     sketch.do("add", x, branch)
     expected = ResidualBranch(merge=6, end=3, before=2, members=frozenset({0, 1, 2, 3}))
-    assert residual_branches(sketch.trace()) == (expected,)
-    assert meetings_with_data(sketch.trace()) == {"first": 1, "second": 3, "scale": 4}
+    assert residual_branches(sketch.recording()) == (expected,)
+    assert meetings_with_data(sketch.recording()) == {"first": 1, "second": 3, "scale": 4}
 
 
 def test_the_skip_may_be_seen_through_a_view_and_the_weight_be_prepared() -> None:
@@ -75,9 +75,9 @@ def test_the_skip_may_be_seen_through_a_view_and_the_weight_be_prepared() -> Non
     prepared = sketch.do("sub", weight, sketch.do("mean", weight))
     branch = sketch.do("linear", x, prepared)
     sketch.do("iadd", sketch.do("reshape", x), branch)
-    (found,) = residual_branches(sketch.trace())
+    (found,) = residual_branches(sketch.recording())
     assert (found.merge, found.end, found.before) == (4, 2, -1)
-    assert meetings_with_data(sketch.trace()) == {"weight": 2}
+    assert meetings_with_data(sketch.recording()) == {"weight": 2}
 
 
 def test_neither_a_bias_nor_another_branch_nor_the_sum_of_two_is_a_skip() -> None:
@@ -88,11 +88,11 @@ def test_neither_a_bias_nor_another_branch_nor_the_sum_of_two_is_a_skip() -> Non
     sketch.do("add", one, other)
     sketch.do("add", other, other)
     sketch.do("cat", x, other)
-    assert residual_branches(sketch.trace()) == ()
+    assert residual_branches(sketch.recording()) == ()
 
 
 def test_a_factor_on_the_skip_itself_is_no_branch() -> None:
     sketch = Sketch()
     x = sketch.leaf("input", "0")
     sketch.do("add", x, sketch.do("mul", x))
-    assert residual_branches(sketch.trace()) == ()
+    assert residual_branches(sketch.recording()) == ()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from gradflow.layers.feature_layout import batch_size, input_size
 from gradflow.load.inputs.input_reference import as_call
-from gradflow.trace.feature_map import batch_size, input_size
 
 
 class Lookup(Mapping[str, Any]):

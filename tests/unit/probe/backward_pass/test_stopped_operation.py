@@ -13,7 +13,7 @@ from torch import nn  # noqa: E402
 
 import gradflow  # noqa: E402
 from gradflow.probe.other_runs.same_way import row_in  # noqa: E402
-from gradflow.trace.data import OperationColumns, Trace, ValueColumns  # noqa: E402
+from gradflow.recording import OperationColumns, Recording, ValueColumns  # noqa: E402
 
 
 class Ragged(nn.Module):
@@ -69,9 +69,9 @@ def test_a_gradient_of_the_wrong_shape_is_put_down_to_what_gave_it() -> None:
     assert _line(one).endswith("# what it hands back")
 
 
-def _trace(*names: str) -> Trace:
+def _trace(*names: str) -> Recording:
     known = tuple(dict.fromkeys(names))
-    return Trace(
+    return Recording(
         operations=OperationColumns(name=[known.index(name) for name in names], site=[0] * len(names)),
         values=ValueColumns(), names=known, dtypes=(), spans=(), calls=(), leaf_names={}, score=-1, layer_values={},
     )  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gradflow.probe.derivative.saved_values import SavedValues
-from gradflow.trace.moving import write
+from gradflow.record.moving import write
 
 
 def test_backward_after_the_block_reads_what_was_computed() -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 import gradflow
 from gradflow.probe.differential import moved
-from gradflow.trace.moving import CannotMoveError, write
+from gradflow.record.moving import CannotMoveError, write
 
 VALUES = {
     "floats": torch.randn(3, 2),

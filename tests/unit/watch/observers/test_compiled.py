@@ -42,10 +42,10 @@ def test_a_compiled_module_runs_as_one_operation(when: str) -> None:
         compiled(torch.ones(1, 2)).sum().backward()
     observation = watch.observation()
     assert not observation.own_failure
-    names = [observation.trace.name_of(row) for row in range(len(observation.trace))]
+    names = [observation.recording.name_of(row) for row in range(len(observation.recording))]
     assert names.count("(compiled)") == 1
     assert "linear" not in names
-    assert len(observation.trace.calls) == 1
+    assert len(observation.recording.calls) == 1
 
 
 def test_a_compiled_function_keeps_nothing_of_the_watch() -> None:

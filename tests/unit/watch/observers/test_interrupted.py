@@ -66,7 +66,7 @@ def test_what_follows_is_recorded_again(error: type[BaseException], has_fast_pat
     report = explain_observation(observation)
     assert [one.name for one in report.diagnostics] == ["detach"]
     # the calls of the interrupted forward are no parents of what came later
-    assert [call.parent for call in observation.trace.calls if call.type_name == "Linear"][-1] == -1
+    assert [call.parent for call in observation.recording.calls if call.type_name == "Linear"][-1] == -1
     is_said = any("interrupted" in text for text in report.undetermined)
     assert is_said is has_fast_path
 

@@ -82,7 +82,7 @@ def test_nothing_within_a_step_is_recorded() -> None:
     with watch.watching():
         optimizer.step()
     # what torch's profiler is told of a step lies around it
-    assert all(name.startswith("_record_function") for name in watch.observation().trace.names)
+    assert all(name.startswith("_record_function") for name in watch.observation().recording.names)
 
 
 def test_a_closure_is_recorded_and_its_optimizer_steps_once() -> None:

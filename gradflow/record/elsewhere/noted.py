@@ -1,0 +1,48 @@
+"""What a recording knows of that which it does not record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from gradflow.record.elsewhere.transforms import tensors_behind
+
+__all__ = ["Elsewhere"]
+
+
+class Elsewhere:
+    """Values and modules by what happened to them unrecorded, see :class:`~gradflow.recording.Recording`.
+
+    Parameters
+    ----------
+    known_value
+        The value of a tensor that was seen before, else -1.
+    """
+
+    def __init__(self, known_value: Callable[[torch.Tensor], int]) -> None:
+        self.given_away: set[int] = set()
+        self.hooked: set[int] = set()
+        self.read_unseen: set[int] = set()
+        self.modules: dict[str, str] = {}
+        self.met_in_model = range(0)
+        self._known_value = known_value
+
+    def note_given_away(self, args: tuple[Any, ...]) -> None:
+        """The first argument hands out its memory, or its values as text."""
+        if args and isinstance(args[0], torch.Tensor) and (value := self._known_value(args[0])) >= 0:
+            self.given_away.add(value)
+
+    def note_hooked(self, args: tuple[Any, ...]) -> None:
+        """The first argument gets a hook that may change its gradient."""
+        if args and isinstance(args[0], torch.Tensor) and (value := self._known_value(args[0])) >= 0:
+            self.hooked.add(value)
+
+    def note_read(self, arguments: Any) -> None:
+        """An operation that is not recorded reads these."""
+        self.read_unseen.update(value for value in map(self._known_value, tensors_behind(arguments)) if value >= 0)
+
+    def note_module(self, name: str, where: str) -> None:
+        """A call of a module begins at a place where operations are not recorded."""
+        self.modules.setdefault(name, where)

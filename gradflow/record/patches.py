@@ -1,0 +1,246 @@
+"""What a ``TorchFunctionMode`` cannot see, made visible for the time of a run, and put back afterwards.
+
+A function mode is on in one thread only, and so is all this: what other threads do passes straight through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator, Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+import torch.utils.dlpack
+from torch.utils.checkpoint import CheckpointFunction
+
+from gradflow.attributes import attributes_of
+from gradflow.load.module_tree import modules_in
+from gradflow.location import is_installed
+from gradflow.record.calls.subclasses import record_subclasses
+from gradflow.record.conduct.replacing import put, replace
+from gradflow.record.conduct.whose_error import is_ours, run_theirs
+from gradflow.record.recorder import Recorder
+
+__all__ = ["exports_announced", "replace", "replace_function", "watched"]
+
+
+class _Noting:
+    """Who is told of what is called, for as long as ``is_on``."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.is_on = True
+
+    def is_off(self) -> bool:
+        """Whether what is called now passes by: the run is over, or this is nothing of it."""
+        return not self.is_on or self.recorder.suspended > 0 or not self.recorder.is_own_thread()
+
+    def record(self, name: str, function: Callable[[], Any], inputs: Any, *, inner: bool = False) -> Any:
+        """Log one call, which the caller of the caller has made."""
+        try:
+            return self.recorder.record_call(name, function, inputs, inner=inner)
+        except Exception as error:
+            if is_ours(error):
+                self.recorder.step_aside(error)
+            raise
+
+
+@contextlib.contextmanager
+def watched(recorder: Recorder, model: torch.nn.Module | None = None) -> Iterator[None]:
+    """Let ``recorder`` see array imports, custom Functions, ``inference_mode``, new Parameters, Variables, subclasses.
+
+    ``model`` is searched for Functions that its modules hold as ``self.quantise = Quantise.apply``.
+    """
+    noting = _Noting(recorder)
+    with contextlib.ExitStack() as stack:
+        own = own_modules()
+        for name in ("from_numpy", "frombuffer"):
+            replace_function(stack, torch, name, _recorded_function(noting, name, getattr(torch, name)), own)
+        capsules: dict[int, torch.Tensor] = {}
+        from_dlpack = _recorded_import(noting, capsules, torch.utils.dlpack.from_dlpack)
+        for owner in (torch, torch.utils.dlpack):
+            replace_function(stack, owner, "from_dlpack", from_dlpack, own)
+        to_dlpack = _recorded_export(noting, capsules, vars(torch.utils.dlpack)["to_dlpack"])
+        replace_function(stack, torch.utils.dlpack, "to_dlpack", to_dlpack, own)
+        replace(stack, torch.autograd.Function, "apply", _recorded_apply(noting))
+        _replace_bound_applies(stack, [*own, *(modules_in(model) if model is not None else ())])
+        record_subclasses(stack, noting)
+        replace(stack, torch.nn.Parameter, "__new__", _recorded_parameter(noting))
+        replace(stack, type(torch.autograd.Variable), "__call__", _recorded_variable(noting))
+        _replace_inference_mode(stack, noting)
+        try:
+            yield
+        finally:
+            noting.is_on = False
+
+
+@contextlib.contextmanager
+def exports_announced(before: Callable[[torch.Tensor], object]) -> Iterator[None]:
+    """Call ``before`` with each tensor that this thread hands out as a capsule, which no function mode sees."""
+    function, thread = vars(torch.utils.dlpack)["to_dlpack"], threading.get_ident()
+
+    def to_dlpack(tensor: torch.Tensor) -> Any:
+        if threading.get_ident() == thread:
+            before(tensor)
+        return run_theirs(function, (tensor,))
+
+    with contextlib.ExitStack() as stack:
+        replace_function(stack, torch.utils.dlpack, "to_dlpack", to_dlpack)
+        yield
+
+
+def _replace_inference_mode(stack: contextlib.ExitStack, noting: _Noting) -> None:
+    inference_mode, recorder = torch.inference_mode, noting.recorder
+    enter, leave = inference_mode.__enter__, inference_mode.__exit__
+    left_out: list[Any] = []
+
+    def watched_enter(self: Any) -> None:
+        if not noting.is_on or not recorder.is_own_thread():
+            enter(self)
+            return
+        if self.mode and recorder.keeps_recording(sys._getframe(1)):
+            left_out.append(self)
+            return
+        recorder.enter_inference(self.mode)
+        enter(self)
+
+    def watched_exit(self: Any, *error: Any) -> None:
+        if not recorder.is_own_thread():
+            leave(self, *error)
+            return
+        if left_out and left_out[-1] is self:
+            left_out.pop()
+            return
+        leave(self, *error)
+        if noting.is_on:
+            recorder.leave_inference(self.mode)
+
+    replace(stack, inference_mode, "__enter__", watched_enter)
+    replace(stack, inference_mode, "__exit__", watched_exit)
+
+
+def own_modules() -> list[ModuleType]:
+    """The loaded modules that are the user's own; there are thousands of others, so this is asked once for a run.
+
+    Some import something, or raise, as soon as they are looked at: only what lies in their dictionaries is read.
+    """
+    found = []
+    for name, module in list(sys.modules.items()):
+        path = attributes_of(module).get("__file__")
+        is_own = name == "__main__" or (isinstance(path, str) and not is_installed(path))
+        if is_own and issubclass(type(module), ModuleType):
+            found.append(module)
+    return found
+
+
+def replace_function(
+    stack: contextlib.ExitStack,
+    owner: ModuleType,
+    name: str,
+    value: Callable[..., Any],
+    own: Sequence[ModuleType] | None = None,
+) -> None:
+    """Replace a function of torch, also where the user's own modules hold it by ``from torch import ...``."""
+    original = getattr(owner, name)
+    replace(stack, owner, name, value)
+    for module in own_modules() if own is None else own:
+        names = attributes_of(module)
+        for bound in [key for key, held in list(names.items()) if held is original]:
+            put(stack, module, bound, value)
+
+
+def _replace_bound_applies(stack: contextlib.ExitStack, owners: Sequence[Any]) -> None:
+    """``quantise = Quantise.apply``, made before the run, is still bound to torch's own ``apply``: bind it anew."""
+    for owner in owners:
+        for name, held in list(attributes_of(owner).items()):
+            if type(held) not in _BOUND or held.__name__ != "apply":
+                continue
+            cls = held.__self__
+            if isinstance(cls, type) and issubclass(cls, torch.autograd.Function):
+                put(stack, owner, name, cls.apply)
+
+
+_BOUND = (types.MethodType, types.BuiltinMethodType)
+
+
+def _recorded_function(noting: _Noting, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if noting.is_off():
+            return run_theirs(function, args, kwargs)
+        return noting.record(name, functools.partial(function, *args, **kwargs), args)
+
+    return call
+
+
+def _recorded_export(
+    noting: _Noting, capsules: dict[int, torch.Tensor], function: Callable[..., Any]
+) -> Callable[..., Any]:
+    def to_dlpack(tensor: torch.Tensor) -> Any:
+        if noting.is_off():
+            return run_theirs(function, (tensor,))
+        capsule = noting.record("to_dlpack", functools.partial(function, tensor), (tensor,))
+        capsules[id(capsule)] = tensor
+        return capsule
+
+    return to_dlpack
+
+
+def _recorded_import(
+    noting: _Noting, capsules: dict[int, torch.Tensor], function: Callable[..., Any]
+) -> Callable[..., Any]:
+    def from_dlpack(source: Any, *args: Any, **kwargs: Any) -> Any:
+        if noting.is_off():
+            return run_theirs(function, (source, *args), kwargs)
+        # a capsule is used up by the import, and says nothing about the tensor that it came from
+        read = capsules.pop(id(source), source)
+        return noting.record("from_dlpack", functools.partial(function, source, *args, **kwargs), (read,))
+
+    return from_dlpack
+
+
+def _recorded_apply(noting: _Noting) -> Any:
+    # in the class dictionary it is a classmethod or a C method descriptor, depending on the release of torch
+    original = vars(torch.autograd.Function).get("apply") or torch.autograd.Function.__dict__["apply"]
+
+    def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        bound = original.__get__(None, cls)
+        if noting.is_off():
+            return run_theirs(bound, args, kwargs)
+        noting.recorder.functions[f"{cls.__name__}.apply"] = cls
+        # a reentrant checkpoint runs whole modules inside; the inside of any other Function is its own business
+        return noting.record(
+            f"{cls.__name__}.apply",
+            functools.partial(bound, *args, **kwargs),
+            (*args, *kwargs.values()),
+            inner=cls is CheckpointFunction,
+        )
+
+    return classmethod(apply)
+
+
+def _recorded_parameter(noting: _Noting) -> Any:
+    original = torch.nn.Parameter.__new__
+
+    def new(cls: Any, data: Any = None, requires_grad: bool = True) -> Any:
+        if noting.is_off() or not isinstance(data, torch.Tensor):
+            return run_theirs(original, (cls, data, requires_grad))
+        return noting.record("Parameter", functools.partial(original, cls, data, requires_grad), (data,))
+
+    return staticmethod(new)
+
+
+def _recorded_variable(noting: _Noting) -> Any:
+    original = type(torch.autograd.Variable).__call__
+
+    def call(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        if noting.is_off() or cls is not torch.autograd.Variable:
+            return run_theirs(original, (cls, *args), kwargs)
+        inputs = (*args, *kwargs.values())
+        return noting.record("Variable", functools.partial(original, cls, *args, **kwargs), inputs)
+
+    return call

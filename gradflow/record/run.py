@@ -1,0 +1,233 @@
+"""One forward pass under the recorder, up to the score."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from gradflow.errors import GradflowError
+from gradflow.interrupts import give_held_interrupt
+from gradflow.load.lazy import is_uninitialised
+from gradflow.load.module_tree import modules_in, named_buffers_in, named_modules_in, named_parameters_in
+from gradflow.load.workload import Workload
+from gradflow.program_warnings import warnings_as_without_gradflow
+from gradflow.record.calls.own_call import calls_past_hooks
+from gradflow.record.capture import Activation
+from gradflow.record.conduct.whose_error import our_error, run_theirs
+from gradflow.record.failure import ForwardFailure, failure_of
+from gradflow.record.history.origins import RecordedOrigins
+from gradflow.record.module_watch import Alteration, ModuleWatch
+from gradflow.record.patches import watched
+from gradflow.record.program_sites import ProgramSites
+from gradflow.record.recorder import Recorder
+from gradflow.record.seam.mode import shown_to
+from gradflow.recording import Recording
+from gradflow.torch_facts.compiling import is_compiler_loaded
+from gradflow.values import tensors_in
+
+__all__ = ["Run", "run_forward"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """A finished forward pass: the plain recording, and the live ends from which gradients can be asked.
+
+    ``score`` is the live tensor; ``activations`` the live gradient edges of the target layers. Both keep the autograd
+    graph alive and are dropped as soon as the gradients are known. ``failure`` is what stopped the forward, if anything
+    did. ``unmoved`` is why an experiment could not give an activation other values, where it could not. ``leaves``
+    are those that require grad, of the tensors that the run read. ``drew`` tells whose generators (``"python"``,
+    ``"torch"``, ``"numpy"``) it drew from, where that was looked at.
+    """
+
+    recording: Recording
+    score: torch.Tensor | None
+    description: str
+    class_index: int | None
+    activations: dict[str, list[Activation]]
+    failure: ForwardFailure | None = None
+    unmoved: str = ""
+    functions: Mapping[str, type] = field(default_factory=dict)
+    leaves: Sequence[weakref.ref[torch.Tensor]] = ()
+    drew: frozenset[str] = frozenset()
+
+
+def run_forward(
+    workload: Workload,
+    layers: Mapping[str, torch.nn.Module],
+    parameters: Mapping[str, torch.Tensor],
+    *,
+    sites: ProgramSites,
+    keep: bool = False,
+    alter: Alteration | None = None,
+    before_write: Callable[[torch.Tensor], None] | None = None,
+    recorder: Recorder | None = None,
+    outputs: Mapping[str, int] | None = None,
+    there_before: Iterable[torch.Tensor] = (),
+) -> Run:
+    """Run ``objective(model(*inputs))`` once and record it.
+
+    Parameters
+    ----------
+    workload
+        The model, its input and the score.
+    layers, parameters
+        The targets by qualified name.
+    sites
+        Shared between the runs of one check.
+    keep
+        Keep the activations.
+    alter
+        An experiment that moves activations on the way, see :class:`ModuleWatch`.
+    before_write
+        Called before a tensor is changed in place.
+    recorder
+        The one to use, such as one with an experiment at its seam; a plain one by default.
+    outputs
+        Layer to which of the tensors that it returns is meant, see :class:`ModuleWatch`.
+    there_before
+        Tensors that the model holds besides its parameters and buffers.
+
+    Raises
+    ------
+    GradflowError
+        From the score function; anything that the model raises is caught and becomes ``Run.failure``.
+    InternalError
+        When gradflow's own code failed while the model ran.
+    """
+    recorder = Recorder(sites, before_write) if recorder is None else recorder
+    sites.follow(recorder.operations.name)
+    model = workload.model
+    names: dict[int, str] = {}
+    for name, module in named_modules_in(model, remove_duplicate=False):
+        names.setdefault(id(module), name)
+    _name_leaves(recorder, workload, parameters)
+    for tensor in there_before:
+        if not is_uninitialised(tensor):
+            recorder.value_of(tensor)
+    known = len(recorder.values.producer)
+    if workload.provenance.grad_mode_at is not None and not torch.is_grad_enabled():
+        recorder.set_initial_region(workload.provenance.grad_mode_at)
+    initially_enabled = torch.is_grad_enabled()
+    targets = _by_module(layers)
+    if alter is not None:
+        alter = _under_every_name(alter, targets)
+    first_names = {module: names[0] for module, names in targets.items()}
+    meant = {first_names[id(module)]: (outputs or {}).get(name, 0) for name, module in layers.items()}
+    watch = ModuleWatch(recorder, names, first_names, keep=keep, alter=alter, outputs=meant)
+    score: torch.Tensor | None = None
+    description, class_index = "score", None
+    failure = None
+    try:
+        with _recording(recorder, watch, model):
+            give_held_interrupt()
+            output = workload.run_model(run_theirs)
+            recorder.elsewhere.met_in_model = range(known, len(recorder.values.producer))
+            score, description, class_index = workload.objective.score_of(output, RecordedOrigins(recorder))
+            recorder.views.look()
+    except GradflowError:
+        raise
+    except Exception as error:  # noqa: BLE001  (whatever a user's model raises is told, not lost)
+        failure = failure_of(error)
+    if recorder.failed is not None and not (failure is not None and _are_for_want_of_room(recorder.failed, failure)):
+        raise our_error(recorder.failed)
+    watch.forget_calls()
+    activations = {name: watch.activations[first_names[id(module)]] for name, module in layers.items()}
+    unseen_calls = {name: tuple(watch.unseen[first_names[id(module)]]) for name, module in layers.items()}
+    layer_values = {name: tuple(a.value for a in taken) for name, taken in activations.items()}
+    for name, tensor in parameters.items():
+        layer_values[name] = (recorder.first_value[id(tensor)],)
+    recording = recorder.finish(
+        score=recorder.known_value(score) if score is not None else -1,
+        layer_values=layer_values,
+        initially_enabled=initially_enabled,
+        callers=sites.callers,
+        called_from=sites.called_from,
+    )
+    own = calls_past_hooks(names, modules_in(model), {call.module for call in recording.calls}, recording.spans)
+    for name, module in layers.items():
+        unseen_calls[name] += tuple(one for one in [own.get(names.get(id(module), ""))] if one is not None)
+    recording = replace(recording, unseen_calls=unseen_calls, ran_unseen=frozenset({*own, *watch.entered_inside}))
+    return Run(
+        recording=recording,
+        score=score,
+        description=description,
+        class_index=class_index,
+        activations=activations,
+        failure=failure,
+        unmoved=watch.unmoved,
+        functions=recorder.functions,
+        leaves=recorder.leaves(),
+    )
+
+
+def _by_module(layers: Mapping[str, torch.nn.Module]) -> dict[int, list[str]]:
+    """``id(module)`` to all names under which it is asked for; the first one is the recorder's."""
+    found: dict[int, list[str]] = {}
+    for name, module in layers.items():
+        found.setdefault(id(module), []).append(name)
+    return found
+
+
+def _under_every_name(alter: Alteration, targets: Mapping[int, list[str]]) -> Alteration:
+    """An alteration of a module that has several names may be meant under any of them."""
+    others = {names[0]: names[1:] for names in targets.values()}
+
+    def altered(layer: str, call: int, activation: torch.Tensor) -> torch.Tensor:
+        activation = alter(layer, call, activation)
+        for name in others[layer]:
+            activation = alter(name, call, activation)
+        return activation
+
+    return altered
+
+
+def _are_for_want_of_room(ours: Exception, failure: ForwardFailure) -> bool:
+    """Whether gradflow failed only where the model itself had used up the stack or the memory."""
+    return any(isinstance(ours, kind) and isinstance(failure.error, kind) for kind in (RecursionError, MemoryError))
+
+
+@contextlib.contextmanager
+def _recording(recorder: Recorder, watch: ModuleWatch, model: torch.nn.Module) -> Iterator[None]:
+    with (
+        eager_compilation(),
+        warnings_as_without_gradflow(),
+        watched(recorder, model),
+        watch.watching(),
+        recorder,
+        shown_to(recorder.seam, recorder, recorder.step_aside),
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def eager_compilation() -> Iterator[None]:
+    """Let ``torch.compile``d models run as the Python they were written in, so that every line is visible.
+
+    The first use of ``set_stance`` imports dynamo, which takes a second: only done when it is there already.
+    """
+    if not is_compiler_loaded():
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*global hooks.*", category=UserWarning)
+        yield
+
+
+def _name_leaves(recorder: Recorder, workload: Workload, parameters: Mapping[str, torch.Tensor]) -> None:
+    for name, parameter in named_parameters_in(workload.model):
+        if not is_uninitialised(parameter):
+            recorder.name_leaf(parameter, "parameter", name)
+    for name, buffer in named_buffers_in(workload.model):
+        if not is_uninitialised(buffer):
+            recorder.name_leaf(buffer, "buffer", name)
+    for position, value in enumerate((*workload.inputs, *workload.keyword_inputs.values())):
+        for index, tensor in enumerate(tensors_in(value)):
+            recorder.name_leaf(tensor, "input", str(position) if index == 0 else f"{position}.{index}")
+    for name, tensor in parameters.items():
+        # one that is not registered has no name of the model's own yet
+        recorder.first_value[id(tensor)] = recorder.name_leaf(tensor, "parameter", name)

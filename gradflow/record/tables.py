@@ -1,0 +1,290 @@
+"""Operations and values of a recording as they are added: which tensor is which value, and what shares its memory."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn.parameter import is_lazy
+
+from gradflow.location import SiteTable
+from gradflow.record.leaf import is_made_of_itself
+from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW
+from gradflow.record.seam.intervention import Intervention
+from gradflow.record.tensor_facts import PLAIN_CLASSES, dtype_of, is_leaf, is_on_meta, requires_grad, shape_of
+from gradflow.recording import CallRow, OperationColumns, ValueColumns
+from gradflow.torch_facts.function_modes import modes_on_stack
+from gradflow.torch_facts.sequence_numbers import next_sequence_number
+from gradflow.values import tensors_in
+
+__all__ = ["Tables"]
+
+_is_grad_enabled = torch.is_grad_enabled
+_reference = weakref.ref
+
+
+class Tables:
+    """The columns of a recording, and what is needed to fill them; tensors are referred to weakly.
+
+    Parameters
+    ----------
+    sites
+        Numbers the places in the user's code; shared between runs so that they can be compared.
+    """
+
+    def __init__(self, sites: SiteTable) -> None:
+        super().__init__()
+        self.sites = sites
+        self.seam: Intervention | None = None
+        self.suspended = 0
+        self.operations = OperationColumns()
+        self.values = ValueColumns()
+        self.calls: list[CallRow] = []
+        self.leaf_names: dict[int, tuple[str, str]] = {}
+        self.call = -1
+        self.region = -1
+        self._names: dict[str, int] = {}
+        self._dtypes: dict[torch.dtype, int] = {}
+        self._shapes: dict[Any, tuple[int, ...]] = {}
+        self._ids: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
+        self._group = self.values.memory
+        self._seen: list[int] = []
+        self._written: dict[int, tuple[int, int, int]] = {}
+        self._writes = 0
+        self._without_shape: list[tuple[weakref.ref[torch.Tensor], int]] = []
+        self._on_meta: set[int] = set()
+        self._was_there: set[int] = set()
+
+    @contextmanager
+    def unrecorded(self) -> Iterator[None]:
+        """What runs meanwhile is gradflow's own, and nothing of the run."""
+        self.suspended += 1
+        try:
+            yield
+        finally:
+            self.suspended -= 1
+
+    def _show_met(self, value: int, tensor: torch.Tensor) -> None:
+        if self.seam is not None:
+            with self.unrecorded():
+                self.seam.meet(self, value, tensor)
+
+    # values
+
+    def is_made(self, tensor: torch.Tensor) -> bool:
+        """Whether an operation made a tensor: it is not one that was there before, changed or handed through."""
+        value = self.known_value(tensor)
+        return value >= 0 and self.values.producer[value] >= 0 and value not in self._was_there
+
+    def is_met(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor was seen before."""
+        return self.known_value(tensor) >= 0
+
+    def _go_on(self, before: int, value: int) -> None:
+        """A tensor that was the value ``before`` becomes ``value``: it is no newer than it was."""
+        if self.values.producer[before] < 0 or before in self._was_there:
+            self._was_there.add(value)
+
+    def value_of(self, tensor: torch.Tensor) -> int:
+        """The value id of a tensor; a tensor never seen before becomes a value without a producer."""
+        entry = self._ids.get(id(tensor))
+        if entry is not None and entry[0]() is tensor:
+            value = entry[1]
+            if self._written:
+                write = self._written.get(self._group[value])
+                if write is not None and write[2] > self._seen[value]:
+                    return self._refresh(tensor, value, write)
+            return value
+        value = self._new_value(tensor, -1)
+        self._show_met(value, tensor)
+        if not (is_leaf(tensor) or value in self.leaf_names):
+            self.leaf_names[value] = ("opaque", "")
+        return value
+
+    def known_value(self, tensor: torch.Tensor) -> int:
+        """The value id of a tensor that was seen before, else -1."""
+        entry = self._ids.get(id(tensor))
+        return entry[1] if entry is not None and entry[0]() is tensor else -1
+
+    def known_values(self, output: Any) -> tuple[int, ...]:
+        """The value ids of the tensors that a module returned, as far as they were seen before."""
+        if isinstance(output, torch.Tensor):
+            value = self.known_value(output)
+            return (value,) if value >= 0 else ()
+        return tuple(value for value in map(self.known_value, tensors_in(output)) if value >= 0)
+
+    def forget(self, tensor: torch.Tensor) -> int:
+        """Let go of a tensor, which nothing refers to weakly any more; gives its value id, -1 where it had none."""
+        entry = self._ids.pop(id(tensor), None)
+        return entry[1] if entry is not None and entry[0]() is tensor else -1
+
+    def forget_all(self) -> None:
+        """Let go of every tensor."""
+        self._ids.clear()
+        self._without_shape.clear()
+
+    def remember(self, tensor: torch.Tensor, value: int) -> None:
+        """From now on a tensor is the value ``value``."""
+        self._ids[id(tensor)] = (_reference(tensor), value)
+
+    def name_leaf(self, tensor: torch.Tensor, role: str, name: str) -> int:
+        """Register a tensor that exists before the run under a name."""
+        value = self.known_value(tensor)
+        if value < 0:
+            value = self._new_value(tensor, -1)
+            self._show_met(value, tensor)
+            self.leaf_names[value] = (role, name)
+        return value
+
+    def _new_value(self, tensor: torch.Tensor, producer: int, group: int = -1) -> int:
+        values = self.values
+        value = len(values.producer)
+        if type(tensor) in PLAIN_CLASSES and not modes_on_stack():
+            requires = tensor.requires_grad
+            # one tuple for all values of a shape; nested tensors may not give theirs, symbols are not to be looked up
+            shape: tuple[int, ...] | None
+            if tensor.is_nested or tensor._has_symbolic_sizes_strides:
+                shape = shape_of(tensor)
+            else:
+                known = self._shapes.get(tensor.shape)
+                shape = self._shapes.setdefault(tensor.shape, shape_of(tensor)) if known is None else known
+            dtype, is_meta = tensor.dtype, tensor.is_meta
+        else:
+            requires, shape, dtype = requires_grad(tensor), shape_of(tensor), dtype_of(tensor)
+            is_meta = is_on_meta(tensor)
+            if is_lazy(tensor):
+                self._without_shape.append((_reference(tensor), value))
+        # all of it has been read: the columns stay of one length
+        values.producer.append(producer)
+        values.requires_grad.append(requires)
+        values.shape.append(shape)
+        number = self._dtypes.get(dtype)
+        if number is None:
+            number = self._dtypes[dtype] = len(self._dtypes)
+        values.dtype.append(number)
+        self._group.append(value if group < 0 else group)
+        self._seen.append(self._writes)
+        self._ids[id(tensor)] = (_reference(tensor), value)
+        if is_meta:
+            self._on_meta.add(value)
+        return value
+
+    def complete_shapes(self) -> None:
+        """Parameters of lazy layers got their shapes when these first ran."""
+        for reference, value in self._without_shape:
+            tensor = reference()
+            if tensor is not None:
+                self.values.shape[value] = shape_of(tensor)
+
+    def _refresh(self, tensor: torch.Tensor, value: int, write: tuple[int, int, int]) -> int:
+        """A tensor whose memory was changed through another tensor (a view, ``.data``) since it was last read."""
+        if self._stays_itself(tensor, value, (write[1],)):
+            self._seen[value] = self._writes
+            return value
+        row = self._append_row(CHANGED_THROUGH_VIEW, self.operations.site[write[0]])
+        self._append_inputs(row, (value, write[1]), (0, 1))
+        self._go_on(value, len(self.values.producer))
+        fresh = self._new_value(tensor, row, self._group[value])
+        self.operations.outputs.append(fresh)
+        self.operations.output_start.append(len(self.operations.outputs))
+        return fresh
+
+    def _stays_itself(self, tensor: torch.Tensor, value: int, written: Sequence[int]) -> bool:
+        """Whether a tensor is a leaf, and what is written into it was made of nothing but itself."""
+        if not requires_grad(tensor) or not is_leaf(tensor):
+            return False
+        return is_made_of_itself(self.operations, self.values, value, written)
+
+    def _new_value_of_leaf(self, value: int) -> int:
+        """A value that nobody reads: what an update writes does not become part of the path."""
+        row, values = len(self.operations.name) - 1, self.values
+        return self._new_value_alone(row, values.shape[value], values.dtype[value], requires_grad=False)
+
+    def _new_value_alone(self, row: int, shape: tuple[int, ...], dtype: int, *, requires_grad: bool) -> int:
+        """A value for which the program has no tensor."""
+        fresh = len(self.values.producer)
+        self.values.producer.append(row)
+        self.values.requires_grad.append(requires_grad)
+        self.values.shape.append(shape)
+        self.values.dtype.append(dtype)
+        self._group.append(fresh)
+        self._seen.append(self._writes)
+        return fresh
+
+    def leaves(self) -> tuple[weakref.ref[torch.Tensor], ...]:
+        """The leaves that require grad, of the tensors that were seen and still live."""
+        found = []
+        for reference, _ in self._ids.values():
+            tensor = reference()
+            if tensor is not None and requires_grad(tensor) and is_leaf(tensor):
+                found.append(reference)
+        return tuple(found)
+
+    # rows
+
+    def _number_of_name(self, name: str) -> int:
+        number = self._names.get(name)
+        if number is None:
+            number = self._names[name] = len(self._names)
+        return number
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of operations, by the number that the rows give."""
+        return tuple(self._names)
+
+    def _append_row(self, name: str, site: int) -> int:
+        columns = self.operations
+        row = len(columns.name)
+        columns.name.append(self._number_of_name(name))
+        columns.site.append(site)
+        columns.call.append(self.call)
+        enabled = _is_grad_enabled()
+        columns.mode.append(0 if enabled else self._region_mode())
+        columns.region.append(-1 if enabled else self.region)
+        number = next_sequence_number()
+        columns.sequence_start.append(number)
+        columns.sequence_end.append(number)
+        return row
+
+    def _leave_values_behind(self, inputs: Sequence[int]) -> None:
+        """The last operation computed with no values, so none of ``inputs`` go on with what it gave.
+
+        That is so where all that it gave is on the meta device, and where something that it took is: values are not
+        computed with what has none. Where nothing has values, nothing is left behind.
+        """
+        columns = self.operations
+        given = columns.outputs[columns.output_start[-2] :]
+        is_without = self._on_meta.issuperset(given) if given else not self._on_meta.isdisjoint(inputs)
+        if is_without and not self._on_meta.issuperset(inputs):
+            start = columns.input_start[-2]
+            del columns.inputs[start:], columns.argument[start:]
+            columns.input_start[-1] = start
+
+    def drop_open_row(self) -> None:
+        """Forget an operation that could not be recorded to its end; what it gave has no producer."""
+        columns = self.operations
+        rows = len(columns.output_start) - 1
+        for column in (columns.name, columns.site, columns.call, columns.mode, columns.region):
+            del column[rows:]
+        for column in (columns.sequence_start, columns.sequence_end):
+            del column[rows:]
+        del columns.input_start[rows + 1 :]
+        for column in (columns.inputs, columns.argument):
+            del column[columns.input_start[rows] :]
+        for value in columns.outputs[columns.output_start[rows] :]:
+            self.values.producer[value] = -1
+        del columns.outputs[columns.output_start[rows] :]
+
+    def _append_inputs(self, row: int, inputs: Iterable[int], arguments: Iterable[int]) -> None:
+        columns = self.operations
+        columns.inputs.extend(inputs)
+        columns.argument.extend(arguments)
+        columns.input_start.append(len(columns.inputs))
+
+    def _region_mode(self) -> int:
+        """Why gradients are not recorded now: a key of ``REGION_CAUSES``."""
+        return 1

@@ -1,0 +1,18 @@
+"""The plain data that everything speaks of: what ran, in which order, and what lay between; torch-free, no logic."""
+
+from gradflow.recording.calls import CallRow, ModuleCall
+from gradflow.recording.columns import Operation, OperationColumns, ValueColumns, ValueMeta
+from gradflow.recording.recording import REGION_CAUSES, Recording
+from gradflow.recording.unseen_call import UnseenCall
+
+__all__ = [
+    "REGION_CAUSES",
+    "CallRow",
+    "ModuleCall",
+    "Operation",
+    "OperationColumns",
+    "Recording",
+    "UnseenCall",
+    "ValueColumns",
+    "ValueMeta",
+]

@@ -1,0 +1,60 @@
+"""Functions of torch that stand in for the time of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import sys
+import types
+
+import torch
+
+from gradflow.record.patches import own_modules, replace, replace_function
+
+
+def standing_in():
+    def ours(*args):
+        return "ours"
+
+    return ours
+
+
+def test_what_the_program_has_put_there_since_stays(monkeypatch):
+    owner = types.ModuleType("owner")
+    owner.name = original = lambda: "theirs"
+    with contextlib.ExitStack() as stack:
+        replace(stack, owner, "name", standing_in())
+        assert owner.name() == "ours"
+        owner.name = program = lambda: "the program's"
+    assert owner.name is program
+    with contextlib.ExitStack() as stack:
+        owner.name = original
+        replace(stack, owner, "name", standing_in())
+    assert owner.name is original
+
+
+def test_a_function_is_pickled_by_the_name_under_which_it_is_found():
+    with contextlib.ExitStack() as stack:
+        replace_function(stack, torch.jit, "script", standing_in())
+        assert torch.jit.script() == "ours"
+        sent = pickle.dumps(torch.jit.script)
+    assert pickle.loads(sent) is torch.jit.script
+    assert torch.jit.script.__module__ != "tests"
+
+
+def test_a_module_that_raises_when_it_is_looked_at_is_not(monkeypatch):
+    class Missing(types.ModuleType):
+        def __getattribute__(self, name):
+            raise ImportError("please install an extra")
+
+    monkeypatch.setitem(sys.modules, "an_extra", Missing("an_extra"))
+    monkeypatch.setitem(sys.modules, "no_module", object())
+    mine = types.ModuleType("mine")
+    mine.__file__ = "/somewhere/mine.py"
+    mine.held = torch.from_numpy
+    monkeypatch.setitem(sys.modules, "mine", mine)
+    assert mine in own_modules()
+    with contextlib.ExitStack() as stack:
+        replace_function(stack, torch, "from_numpy", standing_in())
+        assert mine.held() == "ours"
+    assert mine.held is torch.from_numpy
