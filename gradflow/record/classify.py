@@ -22,7 +22,8 @@ __all__ = ["Kind", "classify"]
 class Kind:
     """Plain integers: comparing members of an ``Enum`` is what a hot path would notice.
 
-    From ``EXPOSE`` on nothing is recorded but that memory, or the values as text, were given away.
+    From ``EXPOSE`` on nothing is recorded but that memory, or the values as text, were given away, that a hook was
+    registered, or what those say who look at a function of their own (``SPECIAL``).
     """
 
     PLAIN: Final = 0
@@ -35,6 +36,7 @@ class Kind:
     EXPOSE: Final = 7
     TELL: Final = 8
     HOOK: Final = 9
+    SPECIAL: Final = 10
 
 
 def classify(func: Any) -> tuple[int, str]:

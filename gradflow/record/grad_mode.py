@@ -13,9 +13,7 @@ from typing import Any
 import torch
 
 from gradflow.location import SiteTable, SourceSpan, character_column, is_machinery, own_directory
-from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.frames import is_in_torchs_module
-from gradflow.record.tables import Tables
 from gradflow.torch_facts.frames import decorated_function
 
 __all__ = ["GradModes", "region_site"]
@@ -89,58 +87,76 @@ def is_leaving() -> bool:
     return frame is not None and frame.f_code.co_name == "__exit__"
 
 
-class GradModes(Tables):
-    """Follows what switches gradient recording off and on while operations are recorded."""
+class GradModes:
+    """Follows what switches gradient recording off and on while operations are recorded.
 
-    def __init__(self, sites: SiteTable) -> None:
-        super().__init__(sites)
-        self._is_torchs_region = False
+    Parameters
+    ----------
+    sites
+        Numbers the places in the user's code.
+    keeps_recording
+        Asked with a place that is about to switch recording off: whether an experiment leaves that out.
+
+    Attributes
+    ----------
+    region
+        The site that switched recording off; -1 while it is on, and where that is not known.
+    is_torchs
+        Whether a module of torch's own has switched it off, inside its call.
+    checkpoint_depth
+        How many reentrant checkpoints are running.
+    enabled_at_start
+        Whether recording was on when the run began.
+    """
+
+    def __init__(self, sites: SiteTable, keeps_recording: Callable[[int], bool] | None = None) -> None:
+        self.region = -1
+        self.is_torchs = False
+        self.checkpoint_depth = 0
+        self.enabled_at_start = _is_grad_enabled()
+        self._sites = sites
+        self._keeps_recording = keeps_recording
         self._inference_depth = 0
-        self._checkpoint_depth = 0
-        self._enabled_at_start = True
         self._outer_regions: list[int] = []
 
-    def _region_mode(self) -> int:
+    @property
+    def mode(self) -> int:
         """Why gradients are not recorded now: a key of ``REGION_CAUSES``."""
         if self._inference_depth:
             return 2
-        if self._checkpoint_depth:
+        if self.checkpoint_depth:
             return 3
         # off although nobody was seen to switch it off: the inside of a Function whose `apply` was held elsewhere
-        return 4 if self.region < 0 and self._enabled_at_start else 1
+        return 4 if self.region < 0 and self.enabled_at_start else 1
 
-    def _change_grad_mode(self, func: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-        was_enabled = _is_grad_enabled()
-        if was_enabled and not args[0] and self.keeps_recording(sys._getframe(2)):
-            return run_theirs(func, (True,))
-        result = run_theirs(func, args)
+    def note_change(self, was_enabled: bool, frame: FrameType | None) -> None:
+        """Recording has just been switched off or on by what runs in ``frame``."""
         now_enabled = _is_grad_enabled()
-        self._is_torchs_region = not now_enabled and is_in_torchs_module(sys._getframe(2))
+        self.is_torchs = not now_enabled and is_in_torchs_module(frame)
         if was_enabled and not now_enabled:
             if is_leaving() and self._outer_regions:
                 self.region = self._outer_regions.pop()
             else:
-                self.region = region_site(self.sites, sys._getframe(2))
+                self.region = region_site(self._sites, frame)
         elif now_enabled and not was_enabled:
             if not is_leaving():
                 self._outer_regions.append(self.region)
             self.region = -1
-        return result
 
     def keeps_recording(self, frame: FrameType | None) -> bool:
         """Whether an experiment leaves out what is about to switch recording off."""
-        return self.seam is not None and self.seam.keeps_recording(region_site(self.sites, frame))
+        return self._keeps_recording is not None and self._keeps_recording(region_site(self._sites, frame))
 
-    def enter_inference(self, enabled: bool) -> None:
-        """Called when an ``inference_mode`` region begins."""
+    def enter_inference(self, enabled: bool, frame: FrameType | None) -> None:
+        """An ``inference_mode`` region begins."""
         if enabled:
             if not self._inference_depth:
                 self._outer_regions.append(self.region)
-                self.region = region_site(self.sites, sys._getframe(2))
+                self.region = region_site(self._sites, frame)
             self._inference_depth += 1
 
     def leave_inference(self, enabled: bool) -> None:
-        """Called when an ``inference_mode`` region ends."""
+        """An ``inference_mode`` region ends."""
         if enabled and self._inference_depth:
             self._inference_depth -= 1
             if not self._inference_depth and self._outer_regions:
@@ -148,4 +164,4 @@ class GradModes(Tables):
 
     def set_initial_region(self, span: SourceSpan) -> None:
         """Gradient recording is off already when the run begins, since ``span``."""
-        self.region = self.sites.number_of_span(span)
+        self.region = self._sites.number_of_span(span)

@@ -6,43 +6,58 @@ touched overflows the C stack when it is freed (a chain of 50,000 is enough), an
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from threading import get_ident
+from types import FrameType, FunctionType
 from typing import Any, Self
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from gradflow.location import SiteTable
+from gradflow.record.announced_calls import AnnouncedCalls
+from gradflow.record.asking import asked_function
 from gradflow.record.classify import Kind, classify
-from gradflow.record.conduct.whose_error import is_ours, run_theirs, stepping_aside
+from gradflow.record.conduct.aside import Aside, leave_out_own_frames
+from gradflow.record.conduct.whose_error import is_ours, run_theirs
 from gradflow.record.elsewhere.noted import Elsewhere
 from gradflow.record.frames import is_in_hook
+from gradflow.record.grad_mode import GradModes
+from gradflow.record.marks import Marks
 from gradflow.record.nested import nested_tensors
-from gradflow.record.operation_kinds import ALIASING, DETACHING, EXPOSING, INPLACE_CAPABLE
+from gradflow.record.operation_kinds import DETACHING, EXPOSING
+from gradflow.record.reading import Reading
 from gradflow.record.results.results import Results
 from gradflow.record.seam.intervention import Call, Intervention, carry_out
+from gradflow.record.special_functions import Around, SpecialFunctions
 from gradflow.record.state.writes import run_announcing
-from gradflow.record.tensor_facts import SCALARS, passes_gradient, storage_of, storage_pointer, version_of
+from gradflow.record.tables import Tables
+from gradflow.record.tensor_facts import passes_gradient
 from gradflow.record.views import Views
-from gradflow.recording import Recording
+from gradflow.torch_facts.function_modes import on_stack
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
 from gradflow.torch_facts.transforms import differentiates, is_in_transform
 
 __all__ = ["Recorder"]
 
+Afterwards = Callable[[int, tuple[Any, ...], Mapping[str, Any], Any], None]
+
 _NO_KEYWORDS: dict[str, Any] = {}
 _is_grad_enabled = torch.is_grad_enabled
 _Tensor = torch.Tensor
-_Parameter = torch.nn.Parameter
 # looked up once: this runs for every operation
-_PLAIN, _IGNORE, _GRAD_MODE, _EXIT = Kind.PLAIN, Kind.IGNORE, Kind.GRAD_MODE, Kind.EXIT
+_IGNORE, _GRAD_MODE, _EXIT, _SPECIAL = Kind.IGNORE, Kind.GRAD_MODE, Kind.EXIT, Kind.SPECIAL
 _INPLACE, _ALIASING, _EXPOSE, _HOOK = Kind.INPLACE, Kind.ALIASING, Kind.EXPOSE, Kind.HOOK
 
 
-class Recorder(Results, TorchFunctionMode):
+class Recorder(TorchFunctionMode):
     """A ``TorchFunctionMode`` that appends one row per operation to plain columns.
+
+    What else is to be seen of a run is seen by observers: of functions that are no operations (:meth:`look_at`), of
+    operations by name (:meth:`look_after`), of announced calls (``announced.observers``) and of new values
+    (``tables.met``). Whatever fails in one of them, or here, ends the recording; the operation itself runs once.
 
     Parameters
     ----------
@@ -52,6 +67,19 @@ class Recorder(Results, TorchFunctionMode):
         Called with a tensor before an operation changes it in place.
     seam
         The experiment that the run is for; operations are shown to it by :func:`gradflow.record.seam.mode.shown_to`.
+    is_guest
+        The run is somebody else's program: no frame of gradflow's stays in the exceptions that pass, and none is kept.
+
+    Attributes
+    ----------
+    after
+        For the name of an operation who is told of each that has been recorded: its row, arguments and result.
+    followers
+        Who is told of all of them likewise.
+    unrecorded
+        Who is given the arguments of each operation that is not recorded because recording is suspended.
+    look_again
+        Called where recording is suspended: perhaps the reason for that has ended.
     """
 
     def __init__(
@@ -59,69 +87,224 @@ class Recorder(Results, TorchFunctionMode):
         sites: SiteTable,
         before_write: Callable[[Any], None] | None = None,
         seam: Intervention | None = None,
+        *,
+        is_guest: bool = False,
     ) -> None:
-        super().__init__(sites)
+        super().__init__()
+        self.sites = sites
         self.seam = seam
-        self.first_value: dict[int, int] = {}
-        self.functions: dict[str, type] = {}
-        self.hook_operations: set[int] = set()
-        self.library_operations: set[int] = set()
-        self.outdated_operations: set[int] = set()
-        self.checkpoint_operations: set[int] = set()
-        self.elsewhere = Elsewhere(self.known_value)
-        self.inside = ""
+        self.modes = GradModes(sites, None if seam is None else seam.keeps_recording)
+        self.tables = tables = Tables(sites, self.modes)
+        self.aside = Aside(tables.stop, keeps_error=not is_guest)
+        self.results = Results(tables)
         self.views = Views()
-        self.failed: Exception | None = None
+        self.marks = Marks()
+        self.elsewhere = Elsewhere(tables.known_value)
+        self.reading = Reading(tables, self.results.exported)
+        self.announced = AnnouncedCalls(tables, self.reading, self.results, self.views, self.marks, self.aside)
+        self.special = SpecialFunctions()
+        self.after: dict[str, list[Afterwards]] = {}
+        self.followers: list[Afterwards] = []
+        self.unrecorded: list[Callable[[Any], None]] = []
+        self.look_again: Callable[[FrameType], None] | None = None
+        self.is_differentiated = False
         self.thread = get_ident()
         self.before_write = before_write
-        self._announce = None if before_write is None else stepping_aside(before_write, self.step_aside)
-        self.is_differentiated = False
+        self._announce = None if before_write is None else self.aside.looking(before_write)
+        self._most, self._on_full = sys.maxsize, _do_nothing
+        self._is_guest = is_guest
         self._kinds: dict[Any, tuple[int, int, str]] = {}
+        self.announced.before_exposing = before_write
+        if seam is not None:
+            self._show_to(seam)
+        # what those who look besides ask for most
+        self.operations, self.values, self.calls = tables.operations, tables.values, tables.calls
+        self.leaf_names = tables.leaf_names
+        self.value_of, self.known_value, self.known_values = tables.value_of, tables.known_value, tables.known_values
+        self.name_leaf, self.leaves, self.is_met, self.is_made = (
+            tables.name_leaf,
+            tables.leaves,
+            tables.is_met,
+            tables.is_made,
+        )
+        self.own_work = tables.unrecorded
 
     def __enter__(self) -> Self:
-        self._enabled_at_start = _is_grad_enabled()
+        self.modes.enabled_at_start = _is_grad_enabled()
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
-    def _classify(self, func: Any) -> tuple[int, int, str]:
-        kind, name = classify(func)
-        found = self._kinds[func] = (kind, self._number_of_name(name), name)
-        return found
+    def _show_to(self, seam: Intervention) -> None:
+        tables = self.tables
+
+        def meet(value: int, tensor: torch.Tensor) -> None:
+            with tables.unrecorded():
+                seam.meet(tables, value, tensor)
+
+        tables.met.append(meet)
+
+    # what others see and set
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of operations, by the number that the rows give."""
+        return self.tables.names
+
+    @property
+    def functions(self) -> dict[str, type]:
+        """The classes of the Functions that were applied, by the name of the operation."""
+        return self.announced.functions
+
+    @property
+    def inside(self) -> str:
+        """The operation that runs now and whose inside is not recorded."""
+        return self.announced.inside
+
+    @property
+    def failed(self) -> BaseException | None:
+        """What failed in gradflow itself, where that is kept."""
+        return self.aside.error
+
+    @property
+    def suspended(self) -> int:
+        """Nothing is recorded while this is not zero."""
+        return self.tables.suspended
+
+    @suspended.setter
+    def suspended(self, value: int) -> None:
+        self.tables.suspended = value
+
+    @property
+    def call(self) -> int:
+        """The module call that runs; -1 for none."""
+        return self.tables.call
+
+    @call.setter
+    def call(self, value: int) -> None:
+        self.tables.call = value
+
+    def look_at(self, function: Any, around: Around) -> None:
+        """Call ``around`` in the place of a function of torch that is no operation, for it to be called once."""
+        self.special.look_at(function, around)
+        self._kinds.clear()
+
+    def pass_through(self, function: Any) -> None:
+        """Let a function of torch run without making a row: whoever replaces it tells what it does."""
+        self.special.pass_through(function)
+        self._kinds.clear()
+
+    def look_after(self, names: Iterable[str], look: Afterwards) -> None:
+        """Call ``look`` after each operation of one of these names."""
+        for name in names:
+            self.after.setdefault(name, []).append(look)
+
+    def bound(self, operations: int, on_full: Callable[[], None]) -> None:
+        """Record at most so many operations; the one after them calls ``on_full`` instead."""
+        self._most, self._on_full = operations, on_full
+
+    def step_aside(self, error: BaseException) -> None:
+        """Record no more: our own code has failed, and what the program does goes on without it."""
+        self.aside.note(error)
+
+    def is_own_thread(self) -> bool:
+        """Whether this is the thread whose operations are recorded: a function mode is on in one thread only."""
+        return get_ident() == self.thread
+
+    def is_off(self) -> bool:
+        """Whether what happens now is not to be noted."""
+        if self.tables.suspended and self.look_again is not None and get_ident() == self.thread:
+            self.look_again(sys._getframe(1))
+        return self.tables.suspended > 0 or get_ident() != self.thread
+
+    # operations
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kind, name, text = self._kinds.get(func) or self._classify(func)
-        if kind == _IGNORE:
-            return run_theirs(func, args, kwargs or _NO_KEYWORDS)
-        if self.suspended:
-            return self._run_unrecorded(func, args, kwargs or _NO_KEYWORDS, kind, text)
-        if is_in_transform():
-            self.is_differentiated = self.is_differentiated or differentiates()
-            stepping_aside(self.elsewhere.note_read, self.step_aside)((args, kwargs))
-            return self._run_unrecorded(func, args, kwargs or _NO_KEYWORDS, kind, text)
+        frame = sys._getframe(1)
         try:
-            if kind >= _EXPOSE:
-                if kind == _HOOK:
-                    self.elsewhere.note_hooked(args)
-                else:
-                    self.note_given_away(args)
-                if kind == _EXPOSE:
-                    self.before_exposing(args[0] if args else None)
+            try:
+                if type(func) is FunctionType:
+                    func = asked_function(func, frame)
+                kind, name, text = self._kinds.get(func) or self._classify(func)
+                if self.tables.suspended and self.look_again is not None:
+                    self.look_again(frame)
+                is_recorded = kind == _IGNORE or not (self.tables.suspended or is_in_transform())
+            except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
+                self.aside.note(error)
+                kind, is_recorded = _IGNORE, True
+            if kind == _IGNORE:
                 return run_theirs(func, args, kwargs or _NO_KEYWORDS)
+            if not is_recorded:
+                return self._run_unrecorded(func, args, kwargs or _NO_KEYWORDS, kind, text)
+            if kind >= _EXPOSE:
+                return self._run_special(func, args, kwargs or _NO_KEYWORDS, kind, frame)
             if kind == _GRAD_MODE:
-                return self._change_grad_mode(func, args)
-            return self.record(func, args, kwargs or _NO_KEYWORDS, kind, name, text)
-        except Exception as error:
-            if is_ours(error):
-                self.step_aside(error)
+                return self._change_grad_mode(func, args, frame)
+            return self._record(func, args, kwargs or _NO_KEYWORDS, kind, name, text, frame)
+        except BaseException as error:
+            self._pass_on(error)
             raise
+
+    def _classify(self, func: Any) -> tuple[int, int, str]:
+        kind, name = classify(func)
+        if self.special.is_passed_through(func):
+            kind = _IGNORE
+        elif self.special.is_looked_at(func):
+            kind = _SPECIAL
+        found = self._kinds[func] = (kind, self.tables.number_of_name(name), name)
+        return found
+
+    def _pass_on(self, error: BaseException) -> None:
+        """An exception goes on to the program."""
+        if self._is_guest:
+            leave_out_own_frames(error)
+        elif isinstance(error, Exception) and is_ours(error):
+            self.aside.note(error)
+        if not isinstance(error, Exception):
+            self.tables.drop_open_row()  # Ctrl-C may come in the middle of one
 
     def _run_unrecorded(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, text: str) -> Any:
         """Run what is not recorded; what it writes to or hands out is announced all the same."""
+        try:
+            if not self.tables.suspended:
+                self.is_differentiated = self.is_differentiated or differentiates()
+                self.elsewhere.note_read((args, kwargs))
+            for tell in self.unrecorded if self.tables.suspended else ():
+                tell((args, kwargs))
+        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
+            self.aside.note(error)
         if self._announce is not None and (kind in (_INPLACE, _EXPOSE) or "out" in kwargs or text in EXPOSING):
             self._announce(kwargs.get("out", args[0] if args else None))
         return run_announcing(func, args, kwargs, self._announce)
+
+    def _run_special(
+        self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, frame: FrameType
+    ) -> Any:
+        """Run what is no operation, and tell who looks at it."""
+        if kind == _SPECIAL:
+            return self.aside.once(self.special.around(func), func, args, kwargs, frame)
+        try:
+            if kind == _HOOK:
+                self.elsewhere.note_hooked(args)
+            else:
+                self.note_given_away(args)
+            if kind == _EXPOSE:
+                self.before_exposing(args[0] if args else None)
+        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
+            self.aside.note(error)
+        return run_theirs(func, args, kwargs)
+
+    def _change_grad_mode(self, func: Callable[..., Any], args: tuple[Any, ...], frame: FrameType) -> Any:
+        was_enabled = _is_grad_enabled()
+        if was_enabled and not args[0] and self.keeps_recording(frame):
+            return run_theirs(func, (True,))
+        result = run_theirs(func, args)
+        try:
+            self.modes.note_change(was_enabled, frame)
+        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
+            self.aside.note(error)
+        return result
 
     def before_exposing(self, tensor: Any) -> None:
         """The memory of a tensor is handed out: it may be written to from now on, unseen."""
@@ -134,16 +317,7 @@ class Recorder(Results, TorchFunctionMode):
         if self.seam is not None:
             self.seam.give_away(read)
 
-    def is_own_thread(self) -> bool:
-        """Whether this is the thread whose operations are recorded: a function mode is on in one thread only."""
-        return get_ident() == self.thread
-
-    def step_aside(self, error: Exception) -> None:
-        """Record no more: our own code has failed, and what the program does goes on without it."""
-        self.failed = self.failed or error
-        self.suspended += 1
-
-    def record(
+    def _record(  # noqa: PLR0912, PLR0915  (every call more is noticed in a loop of small operations)
         self,
         func: Callable[..., Any],
         args: tuple[Any, ...],
@@ -151,19 +325,27 @@ class Recorder(Results, TorchFunctionMode):
         kind: int,
         name: int,
         text: str,
+        frame: FrameType,
     ) -> Any:
         """Run one operation, once, and log it; where logging fails, only run it."""
+        tables = self.tables
+        columns = tables.operations
         inputs: list[int] | None = None
         try:
-            read, arguments = self._read(args, kwargs)
-            target = self._look_before(args, kwargs, kind, text)
-            site = self.sites.number(sys._getframe(2))
-            call = self.call
+            if len(columns.name) >= self._most:
+                self._on_full()
+                return run_theirs(func, args, kwargs)
+            read, arguments = self.reading.read(args, kwargs)
+            target = self.results.look_before(args, kwargs, kind, text)
+            if self.before_write is not None and (target is not None or (kind == _EXIT and text in EXPOSING)):
+                self.before_write(args[0] if target is None and args else target)
+            site = self.sites.number(frame)
+            call = tables.call
             enabled = _is_grad_enabled()
             before = next_sequence_number()
             inputs = read
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
-            self.step_aside(error)
+            self.aside.note(error)
         # outside of the `except`, so that what it raises does not name our failure as its context
         result = run_announcing(func, args, kwargs, self._announce)
         if inputs is None:
@@ -175,7 +357,6 @@ class Recorder(Results, TorchFunctionMode):
             is_tensor = type(result) is _Tensor or isinstance(result, _Tensor)
             if not is_tensor and result.__class__ is str:
                 return result  # `x.type()` asks for a name, `x.type(torch.float64)` converts
-            columns = self.operations
             row = len(columns.name)
             columns.name.append(name)
             columns.site.append(site)
@@ -185,8 +366,8 @@ class Recorder(Results, TorchFunctionMode):
                 columns.region.append(-1)
             else:
                 self._log_switched_off(row)
-            if kind == _ALIASING and text in DETACHING and is_in_hook(sys._getframe(2)):
-                self.hook_operations.add(row)
+            if kind == _ALIASING and text in DETACHING and is_in_hook(frame):
+                self.marks.in_hooks.add(row)
             columns.sequence_start.append(before)
             # one number, not two equal ones, where autograd made nothing
             columns.sequence_end.append(before if after == before else after)
@@ -195,16 +376,21 @@ class Recorder(Results, TorchFunctionMode):
             columns.input_start.append(len(columns.inputs))
             if is_tensor:
                 kind = kind if target is None else _INPLACE
-                self._record_output(result, row, kind, text, inputs, (args, kwargs, result))
+                self.results.add(result, row, kind, text, inputs, (args, kwargs, result))
             else:
-                self._record_others(result, row, kind, text, inputs, (args, kwargs, result), target)
+                self.results.add_others(result, row, kind, text, inputs, (args, kwargs, result), target)
             columns.output_start.append(len(columns.outputs))
-            if self._on_meta:
-                self._leave_values_behind(inputs)
-            if inputs and enabled and not self.values.requires_grad[-1]:
+            if tables.on_meta:
+                tables.leave_values_behind(inputs)
+            if inputs and enabled and not tables.values.requires_grad[-1]:
                 self._look_at_flags(row, inputs, args, kwargs)
+            if text in self.after:
+                for look in self.after[text]:
+                    look(row, args, kwargs, result)
+            for look in self.followers:
+                look(row, args, kwargs, result)
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
-            self.step_aside(error)
+            self.aside.note(error)
         return result
 
     def _look_at_flags(self, row: int, inputs: list[int], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -213,185 +399,55 @@ class Recorder(Results, TorchFunctionMode):
         if any(required[value] for value in inputs):
             arguments = (*args, *kwargs.values())
             if not any(passes_gradient(tensor) for each in arguments for tensor in nested_tensors(each)):
-                self.outdated_operations.add(row)
+                self.marks.outdated.add(row)
 
     def _log_switched_off(self, row: int) -> None:
-        self.operations.mode.append(self._region_mode())
-        self.operations.region.append(self.region)
-        if self._is_torchs_region:
-            self.library_operations.add(row)
-
-    def _look_before(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, text: str) -> Any:
-        """Announce what an operation is about to write to or to hand out, and give the former."""
-        can_write = text in INPLACE_CAPABLE and args and isinstance(args[0], _Tensor)
-        self._version = version_of(args[0]) if can_write else -1
-        self._storage = 0
-        if kind == _INPLACE or (kwargs and "out" in kwargs):
-            target = kwargs.get("out", args[0] if args else None)
-            if isinstance(target, _Tensor):
-                self._storage = storage_of(target)
-            if target is not None and self.before_write is not None:
-                self.before_write(target)
-            return target
-        if kind == _EXIT and text in EXPOSING:
-            self.before_exposing(args[0] if args else None)
-        return None
-
-    def _read(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[list[int], list[int]]:
-        """Value ids of the tensors among the arguments, and the position of the argument that each came from."""
-        inputs: list[int] = []
-        arguments: list[int] = []
-        ids = self._ids
-        position = 0
-        for argument in args:
-            cls = type(argument)
-            if cls is _Tensor or cls is _Parameter or (cls not in SCALARS and isinstance(argument, _Tensor)):
-                # what `value_of` finds for all but new tensors and those that may have changed through a view
-                entry = ids.get(id(argument))
-                if entry is None or self._written or entry[0]() is not argument:
-                    inputs.append(self.value_of(argument))
-                else:
-                    inputs.append(entry[1])
-                arguments.append(position)
-            elif cls not in SCALARS:
-                self._collect(argument, position, inputs, arguments)
-            position += 1
-        if kwargs:
-            for argument in kwargs.values():
-                if type(argument) not in SCALARS:
-                    self._collect(argument, position, inputs, arguments)
-                position += 1
-        return inputs, arguments
-
-    def _collect(self, argument: Any, position: int, inputs: list[int], arguments: list[int]) -> None:
-        for tensor in nested_tensors(argument):
-            value = -1
-            if self._exported and self.known_value(tensor) < 0:
-                # what an array keeps alive is another tensor object over the memory of the one that was exported
-                value = self._exported.get(storage_pointer(tensor), -1)
-            inputs.append(value if value >= 0 else self.value_of(tensor))
-            arguments.append(position)
+        self.operations.mode.append(self.modes.mode)
+        self.operations.region.append(self.modes.region)
+        if self.modes.is_torchs:
+            self.marks.of_library.add(row)
 
     def record_call(self, name: str, function: Callable[[], Any], inputs: Any, *, inner: bool = False) -> Any:
         """Log something that the mode cannot see by itself as one operation; its inside is not recorded.
 
         ``inner`` lets the inside be recorded too, and counts what it made as inputs of the whole.
         """
-        if self.seam is None:
-            return self._follow_call(name, function, inputs, inner=inner)
-        call = Call(
-            recorder=self,
-            name=name,
-            site=self.sites.number(sys._getframe(1)),
-            arguments=tuple(inputs),
-            function=self.functions.get(name) if name.endswith(".apply") else None,
-            is_announced=True,
-            runs_modules=inner,
-        )
-        return carry_out(self.seam, call, lambda: self._follow_call(name, function, inputs, inner=inner))
-
-    def _follow_call(self, name: str, function: Callable[[], Any], inputs: Any, *, inner: bool) -> Any:
-        values: list[int] = []
-        positions: list[int] = []
-        is_followed = False
+        site, inputs = self.sites.number(sys._getframe(1)), tuple(inputs)
         try:
-            for position, argument in enumerate(inputs):
-                self._collect(argument, position, values, positions)
-                if name in EXPOSING:
-                    self.before_exposing(argument)
-            site = self.sites.number(sys._getframe(1))
-            is_followed = True
-        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
-            self.step_aside(error)
-        if not is_followed:
-            return run_theirs(function)
-        before = next_sequence_number()
-        outer_region, outer_name = self.region, self.inside
-        if inner:
-            self._checkpoint_depth += 1
-            self.region = site
-        else:
-            self.suspended += 1
-            self.inside = name
-        try:
-            result = run_theirs(function)
-        finally:
-            if inner:
-                self._checkpoint_depth -= 1
-                self.region = outer_region
-            else:
-                self.suspended -= 1
-                self.inside = outer_name
-        try:
-            if self.views.pending:
-                self.views.look()
-            self._log_call(name, site, before, inputs, result, values, positions, inner=inner)
-        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
-            self.step_aside(error)
-        return result
+            if self.seam is None:
+                return self.announced.follow(name, function, inputs, site, inner=inner)
+            call = Call(
+                recorder=self.tables,
+                name=name,
+                site=site,
+                arguments=inputs,
+                function=self.announced.function_of(name),
+                is_announced=True,
+                runs_modules=inner,
+            )
+            return carry_out(self.seam, call, lambda: self.announced.follow(name, function, inputs, site, inner=inner))
+        except BaseException as error:
+            self._pass_on(error)
+            raise
 
-    def _log_call(
-        self,
-        name: str,
-        site: int,
-        before: int,
-        inputs: Any,
-        result: Any,
-        values: list[int],
-        positions: list[int],
-        *,
-        inner: bool,
-    ) -> None:
-        if inner:
-            for tensor in nested_tensors(result):
-                made = self.known_value(tensor)
-                if made >= 0:
-                    values.append(made)
-                    positions.append(len(positions))
-        row = self._append_row(name, site)
-        if inner:
-            self.checkpoint_operations.add(row)
-        self.operations.sequence_start[row] = before
-        self._append_inputs(row, values, positions)
-        kind = _ALIASING if name in ALIASING else _PLAIN
-        for tensor in nested_tensors(result):
-            self._record_output(tensor, row, kind, name, values, ((inputs,), _NO_KEYWORDS, result))
-        self.operations.output_start.append(len(self.operations.outputs))
+    def listening(self) -> contextlib.AbstractContextManager[None]:
+        """Record also where torch has put function modes aside, as it does during a backward pass."""
+        return on_stack(self)
 
-    # the outcome
+    # regions
 
-    def finish(
-        self,
-        *,
-        score: int,
-        layer_values: dict[str, tuple[int, ...]],
-        initially_enabled: bool,
-        callers: Mapping[int, Sequence[tuple[int, int]]] | None = None,
-        called_from: Mapping[int, Sequence[tuple[int, int]]] | None = None,
-    ) -> Recording:
-        """Everything recorded so far as a :class:`Recording`."""
-        self.complete_shapes()
-        return Recording(
-            operations=self.operations,
-            values=self.values,
-            names=self.names,
-            dtypes=tuple(str(dtype).removeprefix("torch.") for dtype in self._dtypes),
-            spans=self.sites.spans(),
-            calls=tuple(call.finished() for call in self.calls),
-            leaf_names=self.leaf_names,
-            hook_operations=frozenset(self.hook_operations),
-            library_operations=frozenset(self.library_operations),
-            outdated_operations=frozenset(self.outdated_operations),
-            view_operations=frozenset(self.view_operations),
-            checkpoint_operations=frozenset(self.checkpoint_operations),
-            given_away=frozenset(self.elsewhere.given_away),
-            hooked=frozenset(self.elsewhere.hooked),
-            read_unseen=frozenset(self.elsewhere.read_unseen),
-            unrecorded_modules=dict(self.elsewhere.modules),
-            met_in_model=self.elsewhere.met_in_model,
-            score=score,
-            layer_values=layer_values,
-            initially_enabled=initially_enabled,
-            callers={site: tuple(lines) for site, lines in (callers or {}).items()},
-            called_from={site: tuple(lines) for site, lines in (called_from or {}).items()},
-        )
+    def keeps_recording(self, frame: FrameType | None) -> bool:
+        """Whether an experiment leaves out what is about to switch recording off."""
+        return self.modes.keeps_recording(frame)
+
+    def enter_inference(self, enabled: bool) -> None:
+        """Called when an ``inference_mode`` region begins."""
+        self.aside.looking(self.modes.enter_inference)(enabled, sys._getframe(1))
+
+    def leave_inference(self, enabled: bool) -> None:
+        """Called when an ``inference_mode`` region ends."""
+        self.aside.looking(self.modes.leave_inference)(enabled)
+
+
+def _do_nothing() -> None:
+    """Nothing is bounded."""

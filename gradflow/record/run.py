@@ -20,6 +20,7 @@ from gradflow.record.calls.own_call import calls_past_hooks
 from gradflow.record.capture import Activation
 from gradflow.record.conduct.whose_error import our_error, run_theirs
 from gradflow.record.failure import ForwardFailure, failure_of
+from gradflow.record.finishing import recording_of
 from gradflow.record.history.origins import RecordedOrigins
 from gradflow.record.module_watch import Alteration, ModuleWatch
 from gradflow.record.patches import watched
@@ -105,13 +106,13 @@ def run_forward(
     names: dict[int, str] = {}
     for name, module in named_modules_in(model, remove_duplicate=False):
         names.setdefault(id(module), name)
-    _name_leaves(recorder, workload, parameters)
+    asked = _name_leaves(recorder, workload, parameters)
     for tensor in there_before:
         if not is_uninitialised(tensor):
             recorder.value_of(tensor)
     known = len(recorder.values.producer)
     if workload.provenance.grad_mode_at is not None and not torch.is_grad_enabled():
-        recorder.set_initial_region(workload.provenance.grad_mode_at)
+        recorder.modes.set_initial_region(workload.provenance.grad_mode_at)
     initially_enabled = torch.is_grad_enabled()
     targets = _by_module(layers)
     if alter is not None:
@@ -139,9 +140,10 @@ def run_forward(
     activations = {name: watch.activations[first_names[id(module)]] for name, module in layers.items()}
     unseen_calls = {name: tuple(watch.unseen[first_names[id(module)]]) for name, module in layers.items()}
     layer_values = {name: tuple(a.value for a in taken) for name, taken in activations.items()}
-    for name, tensor in parameters.items():
-        layer_values[name] = (recorder.first_value[id(tensor)],)
-    recording = recorder.finish(
+    for name, value in asked.items():
+        layer_values[name] = (value,)
+    recording = recording_of(
+        recorder,
         score=recorder.known_value(score) if score is not None else -1,
         layer_values=layer_values,
         initially_enabled=initially_enabled,
@@ -186,7 +188,7 @@ def _under_every_name(alter: Alteration, targets: Mapping[int, list[str]]) -> Al
     return altered
 
 
-def _are_for_want_of_room(ours: Exception, failure: ForwardFailure) -> bool:
+def _are_for_want_of_room(ours: BaseException, failure: ForwardFailure) -> bool:
     """Whether gradflow failed only where the model itself had used up the stack or the memory."""
     return any(isinstance(ours, kind) and isinstance(failure.error, kind) for kind in (RecursionError, MemoryError))
 
@@ -199,7 +201,7 @@ def _recording(recorder: Recorder, watch: ModuleWatch, model: torch.nn.Module) -
         watched(recorder, model),
         watch.watching(),
         recorder,
-        shown_to(recorder.seam, recorder, recorder.step_aside),
+        shown_to(recorder.seam, recorder.tables, recorder.step_aside),
     ):
         yield
 
@@ -218,7 +220,8 @@ def eager_compilation() -> Iterator[None]:
         yield
 
 
-def _name_leaves(recorder: Recorder, workload: Workload, parameters: Mapping[str, torch.Tensor]) -> None:
+def _name_leaves(recorder: Recorder, workload: Workload, parameters: Mapping[str, torch.Tensor]) -> dict[str, int]:
+    """Register what exists before the run; gives the values of ``parameters``."""
     for name, parameter in named_parameters_in(workload.model):
         if not is_uninitialised(parameter):
             recorder.name_leaf(parameter, "parameter", name)
@@ -228,6 +231,5 @@ def _name_leaves(recorder: Recorder, workload: Workload, parameters: Mapping[str
     for position, value in enumerate((*workload.inputs, *workload.keyword_inputs.values())):
         for index, tensor in enumerate(tensors_in(value)):
             recorder.name_leaf(tensor, "input", str(position) if index == 0 else f"{position}.{index}")
-    for name, tensor in parameters.items():
-        # one that is not registered has no name of the model's own yet
-        recorder.first_value[id(tensor)] = recorder.name_leaf(tensor, "parameter", name)
+    # one that is not registered has no name of the model's own yet
+    return {name: recorder.name_leaf(tensor, "parameter", name) for name, tensor in parameters.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,9 +11,9 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from gradflow.location import SiteTable
-from gradflow.record.leaf import is_made_of_itself
+from gradflow.record.grad_mode import GradModes
+from gradflow.record.leaf import LeafRule, MadeOfItself
 from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW
-from gradflow.record.seam.intervention import Intervention
 from gradflow.record.tensor_facts import PLAIN_CLASSES, dtype_of, is_leaf, is_on_meta, requires_grad, shape_of
 from gradflow.recording import CallRow, OperationColumns, ValueColumns
 from gradflow.torch_facts.function_modes import modes_on_stack
@@ -33,30 +33,57 @@ class Tables:
     ----------
     sites
         Numbers the places in the user's code; shared between runs so that they can be compared.
+    modes
+        Knows where gradient recording is switched off.
+
+    Attributes
+    ----------
+    met
+        Called with the number and the tensor of each value that no recorded operation made, when it is first seen.
+    on_stop
+        What is to be done when nothing more is to be recorded because something of gradflow's own has failed.
+    leaf_rule
+        Whether a leaf that is written to stays the same variable.
+    memory
+        For each value the first one that lay in its memory.
+    seen
+        For each value how many writes there had been when it was last read.
+    written
+        For memory that was written to: the operation, the value that was made, and the number of the write.
     """
 
-    def __init__(self, sites: SiteTable) -> None:
-        super().__init__()
+    def __init__(self, sites: SiteTable, modes: GradModes) -> None:
         self.sites = sites
-        self.seam: Intervention | None = None
+        self.modes = modes
         self.suspended = 0
         self.operations = OperationColumns()
         self.values = ValueColumns()
         self.calls: list[CallRow] = []
         self.leaf_names: dict[int, tuple[str, str]] = {}
         self.call = -1
-        self.region = -1
+        self.met: list[Callable[[int, torch.Tensor], None]] = []
+        self.on_stop: list[Callable[[], None]] = []
+        self.leaf_rule: LeafRule = MadeOfItself()
+        self.ids: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
+        self.memory = self.values.memory
+        self.seen: list[int] = []
+        self.written: dict[int, tuple[int, int, int]] = {}
+        self.writes = 0
+        self.on_meta: set[int] = set()
         self._names: dict[str, int] = {}
+        self._name_list: list[str] = []
         self._dtypes: dict[torch.dtype, int] = {}
         self._shapes: dict[Any, tuple[int, ...]] = {}
-        self._ids: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
-        self._group = self.values.memory
-        self._seen: list[int] = []
-        self._written: dict[int, tuple[int, int, int]] = {}
-        self._writes = 0
         self._without_shape: list[tuple[weakref.ref[torch.Tensor], int]] = []
-        self._on_meta: set[int] = set()
         self._was_there: set[int] = set()
+
+    def stop(self) -> None:
+        """Record nothing more, and forget what could not be recorded to its end."""
+        self.suspended += 1
+        self.call = -1
+        self.drop_open_row()
+        for forget in self.on_stop:
+            forget()
 
     @contextmanager
     def unrecorded(self) -> Iterator[None]:
@@ -66,11 +93,6 @@ class Tables:
             yield
         finally:
             self.suspended -= 1
-
-    def _show_met(self, value: int, tensor: torch.Tensor) -> None:
-        if self.seam is not None:
-            with self.unrecorded():
-                self.seam.meet(self, value, tensor)
 
     # values
 
@@ -83,30 +105,29 @@ class Tables:
         """Whether a tensor was seen before."""
         return self.known_value(tensor) >= 0
 
-    def _go_on(self, before: int, value: int) -> None:
+    def go_on(self, before: int, value: int) -> None:
         """A tensor that was the value ``before`` becomes ``value``: it is no newer than it was."""
         if self.values.producer[before] < 0 or before in self._was_there:
             self._was_there.add(value)
 
     def value_of(self, tensor: torch.Tensor) -> int:
         """The value id of a tensor; a tensor never seen before becomes a value without a producer."""
-        entry = self._ids.get(id(tensor))
+        entry = self.ids.get(id(tensor))
         if entry is not None and entry[0]() is tensor:
             value = entry[1]
-            if self._written:
-                write = self._written.get(self._group[value])
-                if write is not None and write[2] > self._seen[value]:
+            if self.written:
+                write = self.written.get(self.memory[value])
+                if write is not None and write[2] > self.seen[value]:
                     return self._refresh(tensor, value, write)
             return value
-        value = self._new_value(tensor, -1)
-        self._show_met(value, tensor)
+        value = self.new_value(tensor, -1)
         if not (is_leaf(tensor) or value in self.leaf_names):
             self.leaf_names[value] = ("opaque", "")
         return value
 
     def known_value(self, tensor: torch.Tensor) -> int:
         """The value id of a tensor that was seen before, else -1."""
-        entry = self._ids.get(id(tensor))
+        entry = self.ids.get(id(tensor))
         return entry[1] if entry is not None and entry[0]() is tensor else -1
 
     def known_values(self, output: Any) -> tuple[int, ...]:
@@ -118,28 +139,31 @@ class Tables:
 
     def forget(self, tensor: torch.Tensor) -> int:
         """Let go of a tensor, which nothing refers to weakly any more; gives its value id, -1 where it had none."""
-        entry = self._ids.pop(id(tensor), None)
+        entry = self.ids.pop(id(tensor), None)
         return entry[1] if entry is not None and entry[0]() is tensor else -1
 
     def forget_all(self) -> None:
         """Let go of every tensor."""
-        self._ids.clear()
+        self.ids.clear()
         self._without_shape.clear()
 
     def remember(self, tensor: torch.Tensor, value: int) -> None:
         """From now on a tensor is the value ``value``."""
-        self._ids[id(tensor)] = (_reference(tensor), value)
+        self.ids[id(tensor)] = (_reference(tensor), value)
 
     def name_leaf(self, tensor: torch.Tensor, role: str, name: str) -> int:
         """Register a tensor that exists before the run under a name."""
         value = self.known_value(tensor)
         if value < 0:
-            value = self._new_value(tensor, -1)
-            self._show_met(value, tensor)
+            value = self.new_value(tensor, -1)
             self.leaf_names[value] = (role, name)
         return value
 
-    def _new_value(self, tensor: torch.Tensor, producer: int, group: int = -1) -> int:
+    def new_value(self, tensor: torch.Tensor, producer: int, group: int = -1) -> int:
+        """Number what an operation made, or, with -1 for ``producer``, what was there before.
+
+        ``group`` is the first value in the same memory, -1 where it has one of its own.
+        """
         values = self.values
         value = len(values.producer)
         if type(tensor) in PLAIN_CLASSES and not modes_on_stack():
@@ -165,11 +189,14 @@ class Tables:
         if number is None:
             number = self._dtypes[dtype] = len(self._dtypes)
         values.dtype.append(number)
-        self._group.append(value if group < 0 else group)
-        self._seen.append(self._writes)
-        self._ids[id(tensor)] = (_reference(tensor), value)
+        self.memory.append(value if group < 0 else group)
+        self.seen.append(self.writes)
+        self.ids[id(tensor)] = (_reference(tensor), value)
         if is_meta:
-            self._on_meta.add(value)
+            self.on_meta.add(value)
+        if producer < 0:
+            for tell in self.met:
+                tell(value, tensor)
         return value
 
     def complete_shapes(self) -> None:
@@ -181,43 +208,37 @@ class Tables:
 
     def _refresh(self, tensor: torch.Tensor, value: int, write: tuple[int, int, int]) -> int:
         """A tensor whose memory was changed through another tensor (a view, ``.data``) since it was last read."""
-        if self._stays_itself(tensor, value, (write[1],)):
-            self._seen[value] = self._writes
+        if self.leaf_rule.survives(self, tensor, value, write):
+            self.seen[value] = self.writes
             return value
-        row = self._append_row(CHANGED_THROUGH_VIEW, self.operations.site[write[0]])
-        self._append_inputs(row, (value, write[1]), (0, 1))
-        self._go_on(value, len(self.values.producer))
-        fresh = self._new_value(tensor, row, self._group[value])
+        row = self.append_row(CHANGED_THROUGH_VIEW, self.operations.site[write[0]])
+        self.append_inputs(row, (value, write[1]), (0, 1))
+        self.go_on(value, len(self.values.producer))
+        fresh = self.new_value(tensor, row, self.memory[value])
         self.operations.outputs.append(fresh)
         self.operations.output_start.append(len(self.operations.outputs))
         return fresh
 
-    def _stays_itself(self, tensor: torch.Tensor, value: int, written: Sequence[int]) -> bool:
-        """Whether a tensor is a leaf, and what is written into it was made of nothing but itself."""
-        if not requires_grad(tensor) or not is_leaf(tensor):
-            return False
-        return is_made_of_itself(self.operations, self.values, value, written)
-
-    def _new_value_of_leaf(self, value: int) -> int:
+    def new_value_of_leaf(self, value: int) -> int:
         """A value that nobody reads: what an update writes does not become part of the path."""
         row, values = len(self.operations.name) - 1, self.values
-        return self._new_value_alone(row, values.shape[value], values.dtype[value], requires_grad=False)
+        return self.new_value_alone(row, values.shape[value], values.dtype[value], requires_grad=False)
 
-    def _new_value_alone(self, row: int, shape: tuple[int, ...], dtype: int, *, requires_grad: bool) -> int:
+    def new_value_alone(self, row: int, shape: tuple[int, ...], dtype: int, *, requires_grad: bool) -> int:
         """A value for which the program has no tensor."""
         fresh = len(self.values.producer)
         self.values.producer.append(row)
         self.values.requires_grad.append(requires_grad)
         self.values.shape.append(shape)
         self.values.dtype.append(dtype)
-        self._group.append(fresh)
-        self._seen.append(self._writes)
+        self.memory.append(fresh)
+        self.seen.append(self.writes)
         return fresh
 
     def leaves(self) -> tuple[weakref.ref[torch.Tensor], ...]:
         """The leaves that require grad, of the tensors that were seen and still live."""
         found = []
-        for reference, _ in self._ids.values():
+        for reference, _ in self.ids.values():
             tensor = reference()
             if tensor is not None and requires_grad(tensor) and is_leaf(tensor):
                 found.append(reference)
@@ -225,32 +246,44 @@ class Tables:
 
     # rows
 
-    def _number_of_name(self, name: str) -> int:
+    def number_of_name(self, name: str) -> int:
+        """The number of a name in the column of names."""
         number = self._names.get(name)
         if number is None:
             number = self._names[name] = len(self._names)
+            self._name_list.append(name)
         return number
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of operations, by the number that the rows give."""
-        return tuple(self._names)
+        return tuple(self._name_list)
 
-    def _append_row(self, name: str, site: int) -> int:
+    def name_of(self, row: int) -> str:
+        """The name of an operation."""
+        return self._name_list[self.operations.name[row]]
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtypes of values, by the number that the columns give, as torch prints them without ``torch.``."""
+        return tuple(str(dtype).removeprefix("torch.") for dtype in self._dtypes)
+
+    def append_row(self, name: str, site: int) -> int:
+        """Begin an operation of which neither inputs nor outputs are known yet."""
         columns = self.operations
         row = len(columns.name)
-        columns.name.append(self._number_of_name(name))
+        columns.name.append(self.number_of_name(name))
         columns.site.append(site)
         columns.call.append(self.call)
         enabled = _is_grad_enabled()
-        columns.mode.append(0 if enabled else self._region_mode())
-        columns.region.append(-1 if enabled else self.region)
+        columns.mode.append(0 if enabled else self.modes.mode)
+        columns.region.append(-1 if enabled else self.modes.region)
         number = next_sequence_number()
         columns.sequence_start.append(number)
         columns.sequence_end.append(number)
         return row
 
-    def _leave_values_behind(self, inputs: Sequence[int]) -> None:
+    def leave_values_behind(self, inputs: Sequence[int]) -> None:
         """The last operation computed with no values, so none of ``inputs`` go on with what it gave.
 
         That is so where all that it gave is on the meta device, and where something that it took is: values are not
@@ -258,11 +291,16 @@ class Tables:
         """
         columns = self.operations
         given = columns.outputs[columns.output_start[-2] :]
-        is_without = self._on_meta.issuperset(given) if given else not self._on_meta.isdisjoint(inputs)
-        if is_without and not self._on_meta.issuperset(inputs):
+        is_without = self.on_meta.issuperset(given) if given else not self.on_meta.isdisjoint(inputs)
+        if is_without and not self.on_meta.issuperset(inputs):
             start = columns.input_start[-2]
             del columns.inputs[start:], columns.argument[start:]
             columns.input_start[-1] = start
+
+    def inputs_of(self, row: int) -> list[int]:
+        """The values that an operation read."""
+        columns = self.operations
+        return columns.inputs[columns.input_start[row] : columns.input_start[row + 1]]
 
     def drop_open_row(self) -> None:
         """Forget an operation that could not be recorded to its end; what it gave has no producer."""
@@ -279,12 +317,9 @@ class Tables:
             self.values.producer[value] = -1
         del columns.outputs[columns.output_start[rows] :]
 
-    def _append_inputs(self, row: int, inputs: Iterable[int], arguments: Iterable[int]) -> None:
+    def append_inputs(self, row: int, inputs: Iterable[int], arguments: Iterable[int]) -> None:
+        """What the last operation read, and with which of its arguments."""
         columns = self.operations
         columns.inputs.extend(inputs)
         columns.argument.extend(arguments)
         columns.input_start.append(len(columns.inputs))
-
-    def _region_mode(self) -> int:
-        """Why gradients are not recorded now: a key of ``REGION_CAUSES``."""
-        return 1

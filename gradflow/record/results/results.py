@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import torch
 
-from gradflow.location import SiteTable
 from gradflow.record.classify import Kind
-from gradflow.record.grad_mode import GradModes
 from gradflow.record.nested import nested_tensors
 from gradflow.record.operation_kinds import INPLACE_CAPABLE, SWITCHES, TO_ARRAYS
+from gradflow.record.tables import Tables
 from gradflow.record.tensor_facts import (
     base_of,
     has_memory_of_torch,
@@ -32,75 +31,109 @@ _PLAIN, _INPLACE, _ALIASING, _EXIT = Kind.PLAIN, Kind.INPLACE, Kind.ALIASING, Ki
 
 Beside = tuple[tuple[Any, ...], Mapping[str, Any], Any]
 
+Taker = Callable[[torch.Tensor, int, Sequence[int]], bool]
 
-class Results(GradModes):
+
+class Results:
     """Adds what operations gave to the values of a recording.
 
     Wherever it is asked for, ``beside`` is where the tensors of an operation are: its arguments by position, those by
     keyword, and all that it gave.
+
+    Attributes
+    ----------
+    takers
+        For an operation's name who is given what it made, with the row and what that read, before it becomes an
+        ordinary value; true where it is none.
+    handed_through
+        Names of operations that may return the very tensor that they were given, which then is no new value; ``None``
+        where every operation's result is to be one.
+    exported
+        The first entry of the memory of each array that left torch, and the value that it shows.
     """
 
-    def __init__(self, sites: SiteTable) -> None:
-        super().__init__(sites)
+    def __init__(self, tables: Tables) -> None:
+        self.takers: dict[str, Taker] = {}
+        self.handed_through: frozenset[str] | None = None
+        self.exported: dict[int, int] = {}
+        self.view_operations: set[int] = set()
+        self._tables = tables
+        self._operations = tables.operations
+        self._memory = tables.memory
         self._version = -1
         self._storage = 0
-        self._exported: dict[int, int] = {}
-        self.view_operations: set[int] = set()
 
-    def _record_output(
-        self, tensor: torch.Tensor, row: int, kind: int, text: str, inputs: list[int], beside: Beside
-    ) -> None:
-        entry = self._ids.get(id(tensor))
+    def look_before(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, text: str) -> Any:
+        """What an operation is about to write to, ``None`` for nothing; remembers how that is before."""
+        can_write = text in INPLACE_CAPABLE and args and isinstance(args[0], _Tensor)
+        self._version = version_of(args[0]) if can_write else -1
+        self._storage = 0
+        if kind != _INPLACE and not (kwargs and "out" in kwargs):
+            return None
+        target = kwargs.get("out", args[0] if args else None)
+        if isinstance(target, _Tensor):
+            self._storage = storage_of(target)
+        return target
+
+    def add(self, tensor: torch.Tensor, row: int, kind: int, text: str, inputs: list[int], beside: Beside) -> None:
+        """A tensor that an operation gave."""
+        tables = self._tables
+        entry = tables.ids.get(id(tensor))
         if entry is not None and entry[0]() is tensor:
             # the operation returned a tensor that was there before: changed in place, or handed through
-            group = self._group[entry[1]]
+            value = entry[1]
+            group = self._memory[value]
             # dropout in eval mode hands its input through, and has written nothing
             is_same = self._version >= 0 and version_of(tensor) == self._version
             writes = kind == _INPLACE or (text in INPLACE_CAPABLE and not is_same)
-            if writes and self._stays_itself(tensor, entry[1], inputs):
-                self.operations.outputs.append(self._new_value_of_leaf(entry[1]))
+            if tables.leaf_rule.is_update(tables, tensor, value, inputs, writes=writes):
+                self._operations.outputs.append(tables.new_value_of_leaf(value))
                 return
-            self._go_on(entry[1], len(self.values.producer))
+            if self.handed_through is not None and value in inputs and (is_same or text in self.handed_through):
+                return
+            tables.go_on(value, len(tables.values.producer))
         else:
             writes = False
             group = -1
+            if text in self.takers and self.takers[text](tensor, row, inputs):
+                return
             if inputs and (kind == _ALIASING or (text == "as_tensor" and _lies_in_arguments(tensor, beside))):
-                group = self._group[inputs[0]]
+                group = self._memory[inputs[0]]
             elif inputs and is_view(tensor):
                 group = self._memory_of_view(tensor, inputs, beside)
         if writes:
-            self._writes += 1
-        value = self._new_value(tensor, row, group)
+            tables.writes += 1
+        value = tables.new_value(tensor, row, group)
         # `x.data = y` and `x.set_(y)` write nothing: they let go of the memory, which others see as it was
         if writes and (not self._storage or storage_of(tensor) == self._storage):
-            self._written[group] = (row, value, self._writes)
-        self.operations.outputs.append(value)
+            tables.written[group] = (row, value, tables.writes)
+        self._operations.outputs.append(value)
 
-    def _record_others(
+    def add_others(
         self, result: Any, row: int, kind: int, text: str, inputs: list[int], beside: Beside, target: Any
     ) -> None:
         """What an operation gave that is no tensor."""
         args = beside[0]
         if kind == _INPLACE:
             if isinstance(target, _Tensor):
-                self._record_output(target, row, kind, text, inputs, beside)
+                self.add(target, row, kind, text, inputs, beside)
         elif text in SWITCHES:
-            self._record_output(args[0], row, kind, text, inputs, beside)
+            self.add(args[0], row, kind, text, inputs, beside)
         elif kind == _EXIT:
             if text in TO_ARRAYS and inputs and isinstance(args[0], _Tensor):
-                self._exported[storage_pointer(args[0])] = inputs[0]
+                self.exported[storage_pointer(args[0])] = inputs[0]
         elif result is not None:
             tensors = nested_tensors(result)
             for tensor in tensors:
-                self._record_output(tensor, row, kind, text, inputs, beside)
+                self.add(tensor, row, kind, text, inputs, beside)
             if kind == _PLAIN and len(inputs) > 1 and all(map(has_memory_of_torch, tensors)):
                 self._note_views(row, inputs)
 
     def _note_views(self, row: int, inputs: Sequence[int]) -> None:
         """Whether an operation that gave several tensors handed any of those that it read on as they are."""
-        outputs = self.operations.outputs[self.operations.output_start[-1] :]
-        read = {self._group[value] for value in inputs}
-        if len(outputs) > 1 and any(self._group[value] in read for value in outputs):
+        outputs = self._operations.outputs[self._operations.output_start[-1] :]
+        read = {self._memory[value] for value in inputs}
+        if len(outputs) > 1 and any(self._memory[value] in read for value in outputs):
             self.view_operations.add(row)
 
     def _memory_of_view(self, view: torch.Tensor, inputs: Sequence[int], beside: Beside) -> int:
@@ -112,15 +145,15 @@ class Results(GradModes):
         base = base_of(view)
         arguments, keywords, given = beside
         if arguments and base is arguments[0]:
-            return self._group[inputs[0]]
+            return self._memory[inputs[0]]
         for part in chain(arguments, keywords.values(), (given,)):
             for other in (part,) if isinstance(part, _Tensor) else nested_tensors(part):
                 if other is not view and (base is other or shares_memory(view, other)):
-                    value = self.known_value(other)
+                    value = self._tables.known_value(other)
                     if value >= 0:
-                        return self._group[value]
+                        return self._memory[value]
         # what wraps other tensors can hide that they share memory
-        return -1 if has_memory_of_torch(view) or not inputs else self._group[inputs[0]]
+        return -1 if has_memory_of_torch(view) or not inputs else self._memory[inputs[0]]
 
 
 def _lies_in_arguments(result: torch.Tensor, beside: Beside) -> bool:

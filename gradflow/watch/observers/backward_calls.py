@@ -16,23 +16,24 @@ from typing import Any
 import torch
 
 from gradflow.probe.evidence import Measured
+from gradflow.record.conduct.aside import Operation
 from gradflow.record.conduct.raised_by import is_own_raise
 from gradflow.record.conduct.their_exceptions import text_of, traceback_of
 from gradflow.record.failure import innermost_place
 from gradflow.record.patches import replace, replace_function
+from gradflow.record.recorder import Recorder
 from gradflow.record.tensor_facts import gradient_of, is_leaf, requires_grad, version_of
 from gradflow.torch_facts.differentiated import items_of
 from gradflow.torch_facts.settings.saved_tensor_hooks import PUSHING
 from gradflow.torch_facts.transforms import is_in_transform
 from gradflow.watch.events import Backward
-from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.backward_notes import BackwardNotes, KnownFlows
 from gradflow.watch.observers.callers import caller_of
 from gradflow.watch.observers.exceptions.caught import Caught, tell_when_dropped
 from gradflow.watch.observers.exceptions.expected import is_expected
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
-from gradflow.watch.observers.recording import ProgramRecorder
+from gradflow.watch.observers.operations.rows import add_gradients, add_scores
 
 __all__ = ["BackwardCalls"]
 
@@ -42,9 +43,7 @@ _LEAVES_WATCHED = 512
 class BackwardCalls:
     """Patches for the time of a program; a call that one of them makes through the other is seen once."""
 
-    def __init__(
-        self, recorder: ProgramRecorder, log: Log, *, before: Callable[[], None], after: Callable[[], None]
-    ) -> None:
+    def __init__(self, recorder: Recorder, log: Log, *, before: Callable[[], None], after: Callable[[], None]) -> None:
         self._recorder = recorder
         self._log = log
         self._before = before
@@ -54,7 +53,7 @@ class BackwardCalls:
         self._left: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], int]] = {}
         self._known: KnownFlows = {}
         self._packs_saved = False
-        recorder.on_stop.append(self._left.clear)
+        recorder.tables.on_stop.append(self._left.clear)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -72,7 +71,7 @@ class BackwardCalls:
         put = replace if isinstance(owner, type) else replace_function
         put(stack, owner, name, function)
         # torch hands a function mode whatever goes by this name in its module
-        self._recorder.passed_through.add(function)
+        self._recorder.pass_through(function)
 
     def _note_packing(self, operation: Operation, *args: Any) -> Any:
         """Saved tensors that are packed (by checkpointing, for one) can be unpacked once only: hands off from then."""
@@ -132,7 +131,7 @@ class BackwardCalls:
         # of an edge it is not known which value's it is, and so not what was differentiated
         is_known = len(roots) == len(asked[outputs])
         scores = tuple(recorder.value_of(root) for root in roots) if is_known else ()
-        score = recorder.record_scores(site, scores) if len(scores) > 1 else next(iter(scores), -1)
+        score = add_scores(recorder.tables, site, scores) if len(scores) > 1 else next(iter(scores), -1)
         event = Backward(
             kind=kind,
             site=site,
@@ -175,7 +174,7 @@ class BackwardCalls:
             results = list(result.values() if type(result) is dict else result)
             event.results = tuple(measure(gradient) for gradient in results)
             read = tuple(value for value in (*event.roots, *event.inputs) if value >= 0)
-            event.result_values = recorder.record_gradients(event.site, read, results)
+            event.result_values = add_gradients(recorder.tables, event.site, read, results)
             for value, of in zip(event.result_values, event.inputs, strict=False):
                 if value >= 0 and of >= 0:
                     log.gradient_of[value] = of

@@ -17,6 +17,7 @@ from gradflow.probe.forward_origin import forward_origin
 from gradflow.probe.last_nodes import NodeNote, with_ends
 from gradflow.probe.node_facts import NodeFacts, facts_of
 from gradflow.probe.stopped_node import stopped_at
+from gradflow.record.recorder import Recorder
 from gradflow.record.tensor_facts import has_readable_numbers, is_inference, is_leaf, requires_grad
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.watch.events import Backward
@@ -24,7 +25,6 @@ from gradflow.watch.observers.light_notes import LightNotes
 from gradflow.watch.observers.lost_ways import towards, with_hidden
 from gradflow.watch.observers.magnitude import Magnitude, magnitude_of, resolved
 from gradflow.watch.observers.node_limit import node_limit
-from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["BackwardNotes", "KnownFlows"]
 
@@ -61,7 +61,7 @@ class BackwardNotes:
 
     def __init__(
         self,
-        recorder: ProgramRecorder,
+        recorder: Recorder,
         roots: Sequence[Any],
         inputs: Sequence[torch.Tensor | None],
         *,
@@ -294,7 +294,7 @@ def _itself(callback: Callable[..., None]) -> Callable[..., None]:
 class _Rows:
     """The columns recorded so far, as the linking of nodes to operations reads them."""
 
-    def __init__(self, recorder: ProgramRecorder) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         self.operations = recorder.operations
 
     def __len__(self) -> int:

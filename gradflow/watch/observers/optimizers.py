@@ -15,15 +15,15 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.evidence import Measured
+from gradflow.record.conduct.aside import Operation
 from gradflow.record.patches import replace
+from gradflow.record.recorder import Recorder
 from gradflow.record.tensor_facts import gradient_of, has_readable_numbers, requires_grad
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.torch_facts.running_calls import is_running, optimizer_step
 from gradflow.watch.events import STEPS_KEPT, ZEROS_LOOKED_FOR, Optimizer
-from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
-from gradflow.watch.observers.recording import ProgramRecorder
 from gradflow.watch.observers.steps.movement import Before, Movement, is_pushed
 
 __all__ = ["OptimizerWatch"]
@@ -60,7 +60,7 @@ class _Step:
 class OptimizerWatch:
     """A patch on the constructor and global step hooks; nothing is recorded inside a step."""
 
-    def __init__(self, recorder: ProgramRecorder, log: Log, before_step: Callable[[], None]) -> None:
+    def __init__(self, recorder: Recorder, log: Log, before_step: Callable[[], None]) -> None:
         self._recorder = recorder
         self._before_step = before_step
         self._log = log

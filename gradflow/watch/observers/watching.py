@@ -18,6 +18,7 @@ from gradflow.probe.custom_backward import function_spans
 from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.record.conduct.their_exceptions import attribute_of, text_of, traceback_of
 from gradflow.record.failure import innermost_place, way_of
+from gradflow.record.finishing import recording_of
 from gradflow.record.patches import watched
 from gradflow.record.program_sites import ProgramSites
 from gradflow.torch_facts.function_modes import is_on_stack, take_off
@@ -30,8 +31,9 @@ from gradflow.watch.observers.modules.construction import Construction
 from gradflow.watch.observers.modules.module_calls import ModuleCalls
 from gradflow.watch.observers.modules.plain_tensors import PlainTensors
 from gradflow.watch.observers.modules.uncalled import explain_uncalled
+from gradflow.watch.observers.operations.applied import Applied
+from gradflow.watch.observers.operations.program_recorder import program_recorder
 from gradflow.watch.observers.optimizers import OptimizerWatch
-from gradflow.watch.observers.recording import ProgramRecorder
 from gradflow.watch.observers.special_calls.compiled import CompiledCalls
 from gradflow.watch.observers.special_calls.swapped_tensors import SwappedTensors
 from gradflow.watch.source.program.loaded import own_files
@@ -60,7 +62,9 @@ class Watch:
     def __init__(self, *, steps: int | None = None, formulas: bool = True) -> None:
         self.log = Log()
         self.sites = ProgramSites()
-        self.recorder = ProgramRecorder(self.sites, self.log)
+        self.recorder = program_recorder(self.sites, self.log)
+        self._applied = Applied(self.recorder.tables)
+        self.recorder.announced.observers.append(self._applied)
         self.sites.follow(self.recorder.operations.name)
         self._plain_tensors = PlainTensors(self.recorder, self.log)
         self._steps = steps
@@ -183,7 +187,8 @@ class Watch:
         log, recorder = self.log, self.recorder
         self._check_reachable()
         self._name_early_calls()
-        recording = recorder.finish(
+        recording = recording_of(
+            recorder,
             score=-1,
             layer_values={},
             initially_enabled=self._initially_enabled,
@@ -218,7 +223,7 @@ class Watch:
             handed=tuple(log.handed),
             emptied=tuple(log.emptied),
             backward_returns=last_returns(recorder.functions),
-            formulas=check_formulas(recorder.applications.kept if self._formulas else (), recording, log.backwards),
+            formulas=check_formulas(self._applied.keeper.kept if self._formulas else (), recording, log.backwards),
             low_precision=tuple(log.low_precision),
             returned=log.numbers.returned,
             made_at=log.made_at,

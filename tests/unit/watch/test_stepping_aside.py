@@ -7,19 +7,30 @@ import torch
 from torch import nn
 
 import gradflow
+from gradflow.record.announced_calls import AnnouncedCalls
+from gradflow.record.conduct.aside import Aside
+from gradflow.record.grad_mode import GradModes
+from gradflow.record.reading import Reading
 from gradflow.record.recorder import Recorder
-from gradflow.watch.observers import backward_calls, recording
-from gradflow.watch.observers.aside import Aside
+from gradflow.record.results.results import Results
+from gradflow.record.tables import Tables
+from gradflow.watch.observers import backward_calls
+from gradflow.watch.observers.applications import ApplicationKeeper
+from gradflow.watch.observers.asked.reads import GradReads
 from gradflow.watch.observers.backward_notes import BackwardNotes
 from gradflow.watch.observers.hooks import observed, on_tensors, registrations
 from gradflow.watch.observers.light_notes import LightNotes
 from gradflow.watch.observers.log import Log, ModuleKeys
 from gradflow.watch.observers.modules.construction import Construction
 from gradflow.watch.observers.modules.module_calls import ModuleCalls
+from gradflow.watch.observers.numbers import Numbers
+from gradflow.watch.observers.operations import flags
+from gradflow.watch.observers.operations.inner_reads import InnerReads
+from gradflow.watch.observers.operations.leaves import MadeParameters, UpdatedFromOutside
 from gradflow.watch.observers.optimizers import OptimizerWatch
-from gradflow.watch.observers.recording import ProgramRecorder
 from gradflow.watch.observers.special_calls.compiled import CompiledCalls
 from gradflow.watch.observers.special_calls.swapped_tensors import SwappedTensors
+from gradflow.watch.observers.steps.passes import PassUses
 
 
 class Double(torch.autograd.Function):
@@ -97,20 +108,30 @@ CALLBACKS = [
     (registrations.HookWatch, "_note_inputs"),
     (registrations.HookWatch, "_observe"),
     (registrations.HookWatch, "put_tables_back"),
-    (ProgramRecorder, "_see"),
-    (ProgramRecorder, "_see_call"),
-    (ProgramRecorder, "_switch"),
-    (ProgramRecorder, "_read_grad"),
-    (ProgramRecorder, "_record_output"),
-    (ProgramRecorder, "_new_value"),
-    (ProgramRecorder, "value_of"),
-    (ProgramRecorder, "listening"),
-    (ProgramRecorder, "record_gradients"),
-    (Recorder, "_read"),
-    (Recorder, "record"),
-    (Recorder, "_change_grad_mode"),
-    (Recorder, "enter_inference"),
-    (Recorder, "leave_inference"),
+    (Recorder, "_classify"),
+    (Recorder, "listening"),
+    (AnnouncedCalls, "_begin"),
+    (AnnouncedCalls, "_log"),
+    (Reading, "read"),
+    (Results, "look_before"),
+    (Results, "add"),
+    (Tables, "new_value"),
+    (Tables, "value_of"),
+    (GradModes, "note_change"),
+    (GradModes, "enter_inference"),
+    (GradModes, "leave_inference"),
+    (flags, "FlagChange"),
+    (GradReads, "note"),
+    (PassUses, "note_cleared"),
+    (MadeParameters, "take"),
+    (UpdatedFromOutside, "is_update"),
+    (InnerReads, "before"),
+    (InnerReads, "after"),
+    (InnerReads, "leave"),
+    (InnerReads, "note"),
+    (ApplicationKeeper, "copy"),
+    (Numbers, "leave"),
+    (backward_calls, "add_gradients"),
     (Log, "note_gradient"),
     (Log, "note_handed"),
     (SwappedTensors, "_swap"),
@@ -211,7 +232,7 @@ def test_the_first_failure_is_kept():
 
 def test_operations_that_could_not_be_recorded_leave_a_trace_that_can_be_read(monkeypatch):
     count = 0
-    original = recording.ProgramRecorder._record_output
+    original = Results.add
 
     def tenth(self, *args):
         nonlocal count
@@ -220,7 +241,7 @@ def test_operations_that_could_not_be_recorded_leave_a_trace_that_can_be_read(mo
             failing()
         original(self, *args)
 
-    monkeypatch.setattr(recording.ProgramRecorder, "_record_output", tenth)
+    monkeypatch.setattr(Results, "add", tenth)
     with gradflow.explain(quiet=True) as explanation:
         program()
     (said,) = explanation.report.undetermined

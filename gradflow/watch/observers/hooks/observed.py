@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
+from gradflow.record.conduct.aside import Aside, Operation, leave_out_this_frame
 from gradflow.record.nested import nested_tensors
+from gradflow.record.recorder import Recorder
 from gradflow.record.tensor_facts import has_readable_numbers, shape_of
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.watch.events import Hook, HookRun
-from gradflow.watch.observers.aside import Aside, Operation, leave_out_this_frame
 from gradflow.watch.observers.hooks.emptied import note_emptied
 from gradflow.watch.observers.log import Log
-from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["ForwardCall", "ObservedHook"]
 
@@ -29,7 +29,7 @@ _TENSORS_KEPT = 8
 class ForwardCall:
     """The call of a module that one of torch's ``BackwardHook`` objects belongs to, with the values that went in."""
 
-    recorder: ProgramRecorder
+    recorder: Recorder
     number: int
     inputs: tuple[int, ...] = ()
 
@@ -42,7 +42,7 @@ class ObservedHook:
 
     __slots__ = ("_aside", "event", "hook", "log", "recorder")
 
-    def __init__(self, hook: Callable[..., Any], event: Hook, recorder: ProgramRecorder, log: Log) -> None:
+    def __init__(self, hook: Callable[..., Any], event: Hook, recorder: Recorder, log: Log) -> None:
         self.hook = hook
         self.event = event
         self.recorder = recorder

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import torch
 from torch.utils.hooks import RemovableHandle
 
 from gradflow.probe.hooks.program_hooks import definition_of
+from gradflow.record.conduct.aside import Operation, leave_out_this_frame
+from gradflow.record.recorder import Recorder
 from gradflow.record.tensor_facts import is_leaf, requires_grad
 from gradflow.torch_facts.function_modes import unseen
 from gradflow.watch.events import TensorHook
-from gradflow.watch.observers.aside import Operation, leave_out_this_frame
 from gradflow.watch.observers.callers import caller_of, is_within_torch
 from gradflow.watch.observers.hooks.emptied import note_emptied
 from gradflow.watch.observers.hooks.tables import TensorTable
 from gradflow.watch.observers.log import Log
-from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["TensorHooks"]
 
@@ -30,7 +30,7 @@ _KEPT = 1_000
 class TensorHooks:
     """Notes each hook; what autograd calls is observed, what the program finds on its tensor is its own hook."""
 
-    def __init__(self, recorder: ProgramRecorder, log: Log) -> None:
+    def __init__(self, recorder: Recorder, log: Log) -> None:
         self._recorder = recorder
         self._log = log
         self._next: Callable[[Any], Any] | None = None
@@ -58,12 +58,18 @@ class TensorHooks:
         for table in list(self._tables.values()):
             table.release()
 
-    def register(self, operation: Operation, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _module_of(self, value: int) -> int:
+        """The module in whose call a value was made; -1 for none."""
+        producer = self._recorder.values.producer[value]
+        call = self._recorder.operations.call[producer] if producer >= 0 else -1
+        return self._log.call_modules[call] if call >= 0 else -1
+
+    def register(self, operation: Operation, frame: FrameType, *args: Any, **kwargs: Any) -> Any:
         """``tensor.register_hook(hook)``: the gradient that a hook is given belongs to the tensor that it sits on."""
         tensor = args[0]
         recorder = self._recorder
         value = recorder.value_of(tensor)
-        caller = caller_of(sys._getframe(1))
+        caller = caller_of(frame)
         event = TensorHook(
             value=value,
             site=recorder.sites.number(caller),
@@ -74,7 +80,7 @@ class TensorHooks:
         is_observed = self._prepare(tensor)
         known = self._last.get(event.site) if len(self._log.tensor_hooks) >= _KEPT else None
         noted = known or event
-        is_of_leaf, module = is_leaf(tensor), recorder.module_of(value)
+        is_of_leaf, module = is_leaf(tensor), self._module_of(value)
         self._next = lambda hook: self._observed(hook, noted, value, is_of_leaf, module)
         try:
             handle = operation(*args, **kwargs)

@@ -18,15 +18,15 @@ from torch.utils.hooks import BackwardHook, RemovableHandle
 
 from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.location import SourceSpan, is_machinery
+from gradflow.record.conduct.aside import Operation
 from gradflow.record.patches import replace
+from gradflow.record.recorder import Recorder
 from gradflow.watch.events import Hook
-from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.callers import caller_of
 from gradflow.watch.observers.hooks.observed import ForwardCall, ObservedHook
 from gradflow.watch.observers.hooks.on_tensors import TensorHooks
 from gradflow.watch.observers.hooks.tables import ModuleTable
 from gradflow.watch.observers.log import Log
-from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["HookWatch", "plain_tables"]
 
@@ -43,7 +43,7 @@ _KINDS = {
 class HookWatch:
     """Patches on ``nn.Module``'s registration methods for the time of a program."""
 
-    def __init__(self, recorder: ProgramRecorder, log: Log) -> None:
+    def __init__(self, recorder: Recorder, log: Log) -> None:
         self._recorder = recorder
         self._log = log
         self._events: dict[int, Hook] = {}
@@ -63,7 +63,7 @@ class HookWatch:
             replace(stack, RemovableHandle, "remove", around(self._remove, RemovableHandle.remove))
             replace(stack, BackwardHook, "__init__", around(self._bind, BackwardHook.__init__))
             replace(stack, BackwardHook, "setup_input_hook", around(self._note_inputs, BackwardHook.setup_input_hook))
-            self._recorder.register_hook = self._on_tensors.register
+            self._recorder.look_at(torch.Tensor.register_hook, self._on_tensors.register)
             yield
 
     def put_tables_back(self) -> None:

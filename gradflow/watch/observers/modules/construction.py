@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from gradflow.load.module_tree import parameters_in
+from gradflow.record.conduct.aside import Operation
 from gradflow.record.patches import replace
+from gradflow.record.recorder import Recorder
 from gradflow.watch.events import ModuleFlag, Replacement
-from gradflow.watch.observers.aside import Operation
 from gradflow.watch.observers.log import Log
-from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["Construction"]
 
@@ -27,7 +27,7 @@ _FLAG = "requires_grad"
 class Construction:
     """Patches on ``nn.Module`` for the time of a program."""
 
-    def __init__(self, recorder: ProgramRecorder, log: Log) -> None:
+    def __init__(self, recorder: Recorder, log: Log) -> None:
         self._recorder = recorder
         self._log = log
 

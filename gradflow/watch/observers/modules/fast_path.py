@@ -12,9 +12,9 @@ import torch
 
 from gradflow.load.module_tree import parameters_in
 from gradflow.record.nested import nested_tensors
+from gradflow.record.recorder import Recorder
 from gradflow.record.tensor_facts import requires_grad
 from gradflow.torch_facts.function_modes import is_only_one, put_on, take_off
-from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["FastPath"]
 
@@ -25,7 +25,7 @@ _FORWARDS = frozenset(cls.forward for cls in _HAVE_ONE)
 class FastPath:
     """Follows the calls of modules; only the outermost one that has a fast path counts."""
 
-    def __init__(self, recorder: ProgramRecorder) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._call = -1
 

@@ -16,13 +16,13 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import modules_in, named_modules_in, own_parameters, parameters_in
 from gradflow.probe.unregistered import find_unregistered
+from gradflow.record.recorder import Recorder
 from gradflow.record.tensor_facts import requires_grad
 from gradflow.recording import CallRow
 from gradflow.torch_facts.running_calls import is_running, module_call
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.modules.fast_path import FastPath
 from gradflow.watch.observers.modules.own_backward import own_backward
-from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["ModuleCalls"]
 
@@ -41,7 +41,7 @@ class _Entry(NamedTuple):
 class ModuleCalls:
     """Global hooks for the time of a program."""
 
-    def __init__(self, recorder: ProgramRecorder, log: Log, before_pass: Callable[[], None]) -> None:
+    def __init__(self, recorder: Recorder, log: Log, before_pass: Callable[[], None]) -> None:
         self._fast_path = FastPath(recorder)
         self._recorder = recorder
         self._log = log

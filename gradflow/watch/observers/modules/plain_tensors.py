@@ -6,11 +6,11 @@ import torch
 
 from gradflow.load.module_tree import named_modules_in
 from gradflow.probe.unregistered import assignment_of, find_unregistered
+from gradflow.record.recorder import Recorder
 from gradflow.record.tensor_facts import is_leaf, requires_grad
 from gradflow.torch_facts.function_modes import unseen
 from gradflow.watch.events import PlainTensor
 from gradflow.watch.observers.log import Log
-from gradflow.watch.observers.recording import ProgramRecorder
 
 __all__ = ["PlainTensors"]
 
@@ -18,7 +18,7 @@ __all__ = ["PlainTensors"]
 class PlainTensors:
     """What the models that ran hold: as it is now, and of a model that is gone as it was when an optimizer stepped."""
 
-    def __init__(self, recorder: ProgramRecorder, log: Log) -> None:
+    def __init__(self, recorder: Recorder, log: Log) -> None:
         self._recorder = recorder
         self._log = log
         self._held: dict[int, tuple[PlainTensor, ...]] = {}

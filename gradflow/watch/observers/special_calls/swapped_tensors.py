@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
+from gradflow.record.conduct.aside import Operation
 from gradflow.record.patches import replace_function
-from gradflow.watch.observers.aside import Operation
-from gradflow.watch.observers.recording import ProgramRecorder
+from gradflow.record.recorder import Recorder
 
 __all__ = ["SwappedTensors"]
 
@@ -18,7 +18,7 @@ __all__ = ["SwappedTensors"]
 class SwappedTensors:
     """Lets go of both tensors for the time of the call; ``forget`` does so for others that refer to tensors."""
 
-    def __init__(self, recorder: ProgramRecorder, forget: Sequence[Callable[[torch.Tensor], None]]) -> None:
+    def __init__(self, recorder: Recorder, forget: Sequence[Callable[[torch.Tensor], None]]) -> None:
         self._recorder = recorder
         self._forget = forget
 
@@ -37,11 +37,11 @@ class SwappedTensors:
         for tensor in tensors:
             for forget in self._forget:
                 forget(tensor)
-            values.append(recorder.forget(tensor))
+            values.append(recorder.tables.forget(tensor))
         try:
             return operation(*args, **kwargs)
         finally:
             # each variable goes on under its name, with the contents of the other one
             for tensor, value in zip(tensors, values, strict=True):
                 if value >= 0:
-                    recorder.remember(tensor, value)
+                    recorder.tables.remember(tensor, value)

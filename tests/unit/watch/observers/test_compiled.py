@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import gradflow
-from gradflow.watch.observers.recording import ProgramRecorder
+from gradflow.record.recorder import Recorder
 from gradflow.watch.observers.special_calls.compiled import CompiledCalls
 from gradflow.watch.observers.watching import Watch
 
@@ -50,12 +50,12 @@ def test_a_compiled_module_runs_as_one_operation(when: str) -> None:
 
 def test_a_compiled_function_keeps_nothing_of_the_watch() -> None:
     gc.collect()
-    before = {id(one) for one in gc.get_objects() if type(one) is ProgramRecorder}
+    before = {id(one) for one in gc.get_objects() if type(one) is Recorder}
     with gradflow.explain(quiet=True):
         kept = torch.compile(lambda x: x * 2, backend="eager")
         kept(torch.ones(2))
     gc.collect()
-    assert not [one for one in gc.get_objects() if type(one) is ProgramRecorder and id(one) not in before]
+    assert not [one for one in gc.get_objects() if type(one) is Recorder and id(one) not in before]
     assert torch.equal(kept(torch.ones(2)), torch.full((2,), 2.0))
     with gradflow.explain(quiet=True):  # another one sees it
         assert torch.equal(kept(torch.ones(2)), torch.full((2,), 2.0))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import gradflow
-from gradflow.watch.observers import recording
+from gradflow.watch.observers.operations.inner_reads import InnerReads
 from gradflow.watch.observers.watching import Watch
 
 READS = {
@@ -45,7 +45,7 @@ def test_a_failure_there_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise LookupError("injected")
 
-    monkeypatch.setattr(recording.ProgramRecorder, "_pass_by", fail)
+    monkeypatch.setattr(InnerReads, "note", fail)
     weight = torch.ones(2, requires_grad=True)
     optimizer = torch.optim.SGD([weight], lr=0.5)
     with gradflow.explain(quiet=True) as explanation:

@@ -82,7 +82,8 @@ def test_nothing_within_a_step_is_recorded() -> None:
     with watch.watching():
         optimizer.step()
     # what torch's profiler is told of a step lies around it
-    assert all(name.startswith("_record_function") for name in watch.observation().recording.names)
+    recording = watch.observation().recording
+    assert all(recording.name_of(row).startswith("_record_function") for row in range(len(recording)))
 
 
 def test_a_closure_is_recorded_and_its_optimizer_steps_once() -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import gradflow
+from gradflow.record.recorder import Recorder
 from gradflow.watch.observers.hooks.tables import ModuleTable, TensorTable
-from gradflow.watch.observers.recording import ProgramRecorder
 
 
 def module_table() -> ModuleTable:
@@ -83,7 +83,7 @@ def test_the_hook_of_a_computed_tensor_runs_once_and_can_be_removed_after_the_bl
 
 def test_hooked_tensors_keep_no_recording_alive() -> None:
     gc.collect()
-    before = {id(one) for one in gc.get_objects() if type(one) is ProgramRecorder}
+    before = {id(one) for one in gc.get_objects() if type(one) is Recorder}
     weight, layer = torch.ones(2, requires_grad=True), nn.Linear(2, 2)
     with gradflow.explain(quiet=True):
         handles = [weight.register_hook(lambda _: None), layer.register_forward_hook(lambda *_: None)]
@@ -91,7 +91,7 @@ def test_hooked_tensors_keep_no_recording_alive() -> None:
         handles.append(hidden.register_hook(lambda _: None))
         (hidden + layer(hidden)).sum().backward()
     gc.collect()
-    assert not [one for one in gc.get_objects() if type(one) is ProgramRecorder and id(one) not in before]
+    assert not [one for one in gc.get_objects() if type(one) is Recorder and id(one) not in before]
     assert len(handles) == 3
 
 

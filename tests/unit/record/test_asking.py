@@ -7,7 +7,7 @@ import sys
 import torch
 from torch.overrides import TorchFunctionMode
 
-from gradflow.watch.observers.torchs_own import torchs_own
+from gradflow.record.asking import asked_function
 
 
 class Asking(TorchFunctionMode):
@@ -16,8 +16,8 @@ class Asking(TorchFunctionMode):
         self.found = []
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        if isinstance(func, type(torchs_own)):
-            func = torchs_own(func, sys._getframe(1))
+        if isinstance(func, type(asked_function)):
+            func = asked_function(func, sys._getframe(1))
         self.found.append(func)
         return func(*args, **(kwargs or {}))
 

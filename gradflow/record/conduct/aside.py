@@ -14,9 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from gradflow.location import own_directory
 from gradflow.record.conduct.their_exceptions import set_traceback, traceback_of
 
-__all__ = ["Aside", "Operation", "leave_out_this_frame"]
+__all__ = ["Aside", "Operation", "leave_out_own_frames", "leave_out_this_frame"]
+
+_OWN = own_directory()
 
 
 def leave_out_this_frame(error: BaseException) -> None:
@@ -24,6 +27,14 @@ def leave_out_this_frame(error: BaseException) -> None:
     traceback = traceback_of(error)
     if traceback is not None:
         set_traceback(error, traceback.tb_next)
+
+
+def leave_out_own_frames(error: BaseException) -> None:
+    """The same for all frames of gradflow's that lie between who catches it and the program."""
+    traceback = traceback_of(error)
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_OWN):
+        traceback = traceback.tb_next
+    set_traceback(error, traceback)
 
 
 class Operation:
@@ -66,16 +77,22 @@ class Aside:
     ----------
     end
         Called at the first failure: nothing more is to be recorded.
+    keeps_error
+        Keep what was raised, and with it the frames that it passed and all that they hold.
 
     Attributes
     ----------
     failure
         What failed, in words; empty as long as nothing has.
+    error
+        The exception, where it is kept.
     """
 
-    def __init__(self, end: Callable[[], None]) -> None:
+    def __init__(self, end: Callable[[], None], *, keeps_error: bool = False) -> None:
         self.failure = ""
+        self.error: BaseException | None = None
         self._end = end
+        self._keeps_error = keeps_error
         self._around: list[list[functools.partial[Any]]] = []
 
     def note(self, error: BaseException) -> None:
@@ -86,6 +103,7 @@ class Aside:
                 at = at.tb_next
             where = f" in {Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}" if at is not None else ""
             self.failure = f"{type(error).__name__}{where}"
+            self.error = error if self._keeps_error else None
             self._end()
 
     def looking(self, callback: Callable[..., None]) -> Callable[..., None]:

@@ -15,13 +15,13 @@ import torch
 
 from gradflow.location import is_machinery
 
-__all__ = ["torchs_own"]
+__all__ = ["asked_function"]
 
 _ASKING = torch.overrides.handle_torch_function.__code__
 _made: dict[int, tuple[CodeType, Callable[..., Any]]] = {}
 
 
-def torchs_own(function: FunctionType, frame: FrameType | None) -> Callable[..., Any]:
+def asked_function(function: FunctionType, frame: FrameType | None) -> Callable[..., Any]:
     """``function``, or the one that asked for it, where that is another; ``frame`` called the mode."""
     if is_machinery(function.__code__.co_filename) or frame is None or frame.f_code is not _ASKING:
         return function

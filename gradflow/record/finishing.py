@@ -1,0 +1,48 @@
+"""A finished recording, from all that was noted on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gradflow.record.recorder import Recorder
+from gradflow.recording import Recording
+
+__all__ = ["recording_of"]
+
+
+def recording_of(
+    recorder: Recorder,
+    *,
+    score: int,
+    layer_values: dict[str, tuple[int, ...]],
+    initially_enabled: bool,
+    callers: Mapping[int, Sequence[tuple[int, int]]] | None = None,
+    called_from: Mapping[int, Sequence[tuple[int, int]]] | None = None,
+) -> Recording:
+    """Everything recorded so far; the parameters are those of :class:`Recording`."""
+    tables, marks, elsewhere = recorder.tables, recorder.marks, recorder.elsewhere
+    tables.complete_shapes()
+    return Recording(
+        operations=tables.operations,
+        values=tables.values,
+        names=tables.names,
+        dtypes=tables.dtypes,
+        spans=recorder.sites.spans(),
+        calls=tuple(call.finished() for call in tables.calls),
+        leaf_names=tables.leaf_names,
+        hook_operations=frozenset(marks.in_hooks),
+        library_operations=frozenset(marks.of_library),
+        outdated_operations=frozenset(marks.outdated),
+        view_operations=frozenset(recorder.results.view_operations),
+        checkpoint_operations=frozenset(marks.checkpoints),
+        given_away=frozenset(elsewhere.given_away),
+        hooked=frozenset(elsewhere.hooked),
+        read_unseen=frozenset(elsewhere.read_unseen),
+        unrecorded_modules=dict(elsewhere.modules),
+        met_in_model=elsewhere.met_in_model,
+        score=score,
+        layer_values=layer_values,
+        initially_enabled=initially_enabled,
+        callers={site: tuple(lines) for site, lines in (callers or {}).items()},
+        called_from={site: tuple(lines) for site, lines in (called_from or {}).items()},
+    )

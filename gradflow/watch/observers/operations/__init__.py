@@ -1,0 +1,1 @@
+"""What a program's operations are looked at for, besides being recorded."""
