@@ -27,6 +27,7 @@ from gradflow.diagnose.rules.zero import gradient_is_zero
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.diagnose.written import written
 from gradflow.graph.dependence import NOT_RECORDED
+from gradflow.graph.paths.out_of_nowhere import met_out_of_nowhere
 from gradflow.probe.evidence import Evidence
 from gradflow.source_place import place
 
@@ -111,11 +112,29 @@ def open_questions(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tup
     if verdict == "not determined" and (evidence.undetermined or evidence.unfollowed or evidence.unrecorded):
         return ()  # said already
     if verdict == "broken" and not evidence.dependence.score_depends:
-        where = "it may run where gradflow cannot look (compiled code, another thread or process)"
-        return (("which line cuts the path", f"no recorded operation brings the value back: {where}"),)
+        return (("which line cuts the path", _from_nowhere(evidence)),)
     if verdict == "broken":
         return (("which step loses the gradient", "every step that was recorded can pass it on"),)
     return ((f"why the gradient is {verdict}", NOTHING_FITS),)
+
+
+_UNSEEN = "TorchScript, a transform of torch, compiled code, another thread or process"
+
+
+def _from_nowhere(evidence: Evidence) -> str:
+    """Why it is not known which line cuts: the first operation that reads what no recorded one made, if any does."""
+    found = met_out_of_nowhere(evidence.recording)
+    if not found:
+        return f"no recorded operation brings the value back: it may run where gradflow cannot look ({_UNSEEN})"
+    operation, _ = found[0]
+    span = evidence.recording.span_of(operation)
+    where = f" at {place(span)}" if span is not None else ""
+    name = written(evidence.recording.name_of(operation))
+    others = f", the first of {len(found)} that do," if len(found) > 1 else ""
+    return (
+        f"`{name}`{where}{others} reads a tensor that no recorded operation made: it comes from where gradflow cannot "
+        f"look ({_UNSEEN})"
+    )
 
 
 def _why_not(evidence: Evidence, operation: int) -> tuple[str, str]:

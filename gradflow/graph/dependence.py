@@ -1,8 +1,8 @@
 """Which values depend on the target, which of them carry its gradient, and where the two part.
 
 Pure analysis of a recording: one pass forward, one backward, in time linear in its size. A value *depends* on the
-target when the target's data went into it; it *carries* the gradient when, besides, autograd recorded every step since. A
-*cut* is an operation at which a value that depends goes on and no longer carries.
+target when the target's data went into it; it *carries* the gradient when, besides, autograd recorded every step since.
+A *cut* is an operation at which a value that depends goes on and no longer carries.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from gradflow.record.conduct.aside import Aside
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.marks import Marks
 from gradflow.record.nested import nested_tensors
-from gradflow.record.operation_kinds import ALIASING, EXPOSING
+from gradflow.record.operation_kinds import ALIASING, EXPOSING, is_inplace_name
 from gradflow.record.reading import Reading
 from gradflow.record.results.results import Results
 from gradflow.record.tables import Tables
@@ -50,8 +50,8 @@ class AnnouncedCalls:
         The classes of the Functions that were applied, by the name of the operation.
     observers
         Who looks besides.
-    before_exposing
-        Told of what is about to hand out its memory.
+    before_write
+        Told of what is about to be written to, or to hand out its memory.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class AnnouncedCalls:
         self.inside = ""
         self.functions: dict[str, type] = {}
         self.observers: list[CallObserver] = []
-        self.before_exposing: Callable[[Any], None] | None = None
+        self.before_write: Callable[[Any], None] | None = None
         self._tables = tables
         self._reading = reading
         self._results = results
@@ -103,8 +103,9 @@ class AnnouncedCalls:
         positions: list[int] = []
         for position, argument in enumerate(inputs):
             self._reading.collect(argument, position, values, positions)
-            if name in EXPOSING and self.before_exposing is not None:
-                self.before_exposing(argument)
+            if self.before_write is not None and (name in EXPOSING or (is_inplace_name(name) and not position)):
+                self.before_write(argument)
+        self._results.look_before(inputs, _NO_KEYWORDS, _kind_of(name), name)
         cls = self.function_of(name)
         memos = [observer.before(name, cls, inputs, inner=inner) for observer in self.observers]
         return values, positions, memos, next_sequence_number()
@@ -153,8 +154,13 @@ class AnnouncedCalls:
             self._marks.checkpoints.add(row)
         tables.operations.sequence_start[row] = before
         tables.append_inputs(row, values, positions)
-        kind = Kind.ALIASING if name in ALIASING else Kind.PLAIN
         for tensor in nested_tensors(result):
-            self._results.add(tensor, row, kind, name, values, ((inputs,), _NO_KEYWORDS, result))
+            self._results.add(tensor, row, _kind_of(name), name, values, ((inputs,), _NO_KEYWORDS, result))
         tables.operations.output_start.append(len(tables.operations.outputs))
         return row
+
+
+def _kind_of(name: str) -> int:
+    if is_inplace_name(name):
+        return Kind.INPLACE
+    return Kind.ALIASING if name in ALIASING else Kind.PLAIN

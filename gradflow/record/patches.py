@@ -21,6 +21,7 @@ from torch.utils.checkpoint import CheckpointFunction
 from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import modules_in
 from gradflow.location import is_installed
+from gradflow.record.calls.set_memory import record_set_memory
 from gradflow.record.calls.subclasses import record_subclasses
 from gradflow.record.conduct.replacing import put, replace
 from gradflow.record.conduct.whose_error import is_ours, run_theirs
@@ -70,6 +71,7 @@ def watched(recorder: Recorder, model: torch.nn.Module | None = None) -> Iterato
         replace(stack, torch.autograd.Function, "apply", _recorded_apply(noting))
         _replace_bound_applies(stack, [*own, *(modules_in(model) if model is not None else ())])
         record_subclasses(stack, noting)
+        record_set_memory(stack, noting)
         replace(stack, torch.nn.Parameter, "__new__", _recorded_parameter(noting))
         replace(stack, type(torch.autograd.Variable), "__call__", _recorded_variable(noting))
         _replace_inference_mode(stack, noting)

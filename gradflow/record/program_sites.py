@@ -29,7 +29,7 @@ class ProgramSites(SiteTable):
         between a module's ``forward`` and what called the module.
     """
 
-    __slots__ = ("_clock", "_in_library", "_is_following", "_last_callers", "_owners", "called_from", "callers")
+    __slots__ = ("_clock", "_in_library", "_is_following", "_last_callers", "_own", "_owners", "called_from", "callers")
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,6 +38,7 @@ class ProgramSites(SiteTable):
         self._last_callers: dict[int, int] = {}
         self._owners: dict[int, int] = {}
         self._in_library: dict[int, bool] = {}
+        self._own: dict[tuple[int, int], int] = {}
         self.callers: dict[int, list[tuple[int, int]]] = {}
         self.called_from: dict[int, list[tuple[int, int]]] = {}
 
@@ -49,14 +50,23 @@ class ProgramSites(SiteTable):
 
     def number(self, frame: FrameType | None) -> int:
         """As in :class:`SiteTable`; notes who called where the place is a library's."""
+        if frame is not None:
+            own = self._own.get((id(frame.f_code), frame.f_lasti), -1)
+            back = frame.f_back
+            # the commonest case, told at once: a line of the user's, in a function that none of the user's called
+            if own >= 0 and (back is None or self._owners.get(id(back.f_code), _OWN) != _OWN):
+                return own
         number = super().number(frame)
         in_library = self._in_library.get(number)
         if in_library is None:
             in_library = self._in_library[number] = number >= 0 and is_installed(self.path_of(number))
         if in_library:
             self._note_caller(number, frame)
-        elif number >= 0 and self._is_following:
-            self._note_way(number, frame)
+        elif number >= 0 and frame is not None:
+            if self._numbers.get((id(frame.f_code), frame.f_lasti)) == number:
+                self._own[id(frame.f_code), frame.f_lasti] = number
+            if self._is_following:
+                self._note_way(number, frame)
         return number
 
     def _note_caller(self, number: int, frame: FrameType | None) -> None:

@@ -51,7 +51,7 @@ class Reading:
                 else:
                     inputs.append(entry[1])
                 arguments.append(position)
-            elif cls not in SCALARS:
+            elif cls not in SCALARS and not (cls is tuple and _are_numbers(argument)):
                 self.collect(argument, position, inputs, arguments)
             position += 1
         if kwargs:
@@ -71,3 +71,15 @@ class Reading:
                 value = self._exported.get(storage_pointer(tensor), -1)
             inputs.append(value if value >= 0 else tables.value_of(tensor))
             arguments.append(position)
+
+
+def _are_numbers(parts: tuple[Any, ...]) -> bool:
+    """Whether there is no tensor among the parts of an index or a shape, the commonest of tuples."""
+    for part in parts:
+        cls = type(part)
+        if cls is slice:
+            if type(part.start) not in SCALARS or type(part.stop) not in SCALARS or type(part.step) not in SCALARS:
+                return False
+        elif cls not in SCALARS:
+            return False
+    return True

@@ -27,7 +27,7 @@ from gradflow.record.frames import is_in_hook
 from gradflow.record.grad_mode import GradModes
 from gradflow.record.marks import Marks
 from gradflow.record.nested import nested_tensors
-from gradflow.record.operation_kinds import DETACHING, EXPOSING
+from gradflow.record.operation_kinds import DETACHING, EXPOSING, INPLACE_CAPABLE
 from gradflow.record.reading import Reading
 from gradflow.record.results.results import Results
 from gradflow.record.seam.intervention import Call, Intervention, carry_out
@@ -38,7 +38,7 @@ from gradflow.record.tensor_facts import passes_gradient
 from gradflow.record.views import Views
 from gradflow.torch_facts.function_modes import on_stack
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
-from gradflow.torch_facts.transforms import differentiates, is_in_transform
+from gradflow.torch_facts.transforms import differentiates, innermost_transform
 
 __all__ = ["Recorder"]
 
@@ -114,7 +114,7 @@ class Recorder(TorchFunctionMode):
         self._most, self._on_full = sys.maxsize, _do_nothing
         self._is_guest = is_guest
         self._kinds: dict[Any, tuple[int, int, str]] = {}
-        self.announced.before_exposing = before_write
+        self.announced.before_write = before_write
         if seam is not None:
             self._show_to(seam)
         # what those who look besides ask for most
@@ -127,7 +127,12 @@ class Recorder(TorchFunctionMode):
             tables.is_met,
             tables.is_made,
         )
-        self.own_work = tables.unrecorded
+        # bound once: each look-up is noticed in a loop of small operations
+        columns = tables.operations
+        self._add_name, self._add_site, self._add_call = columns.name.append, columns.site.append, columns.call.append
+        self._add_mode, self._add_region = columns.mode.append, columns.region.append
+        self._add_start, self._add_end = columns.sequence_start.append, columns.sequence_end.append
+        self._read, self._add_result, self._number = self.reading.read, self.results.add, sites.number
 
     def __enter__(self) -> Self:
         self.modes.enabled_at_start = _is_grad_enabled()
@@ -227,15 +232,15 @@ class Recorder(TorchFunctionMode):
                 if type(func) is FunctionType:
                     func = asked_function(func, frame)
                 kind, name, text = self._kinds.get(func) or self._classify(func)
-                if self.tables.suspended and self.look_again is not None:
+                tables = self.tables
+                if tables.suspended and self.look_again is not None and kind != _IGNORE:
                     self.look_again(frame)
-                is_recorded = kind == _IGNORE or not (self.tables.suspended or is_in_transform())
             except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
                 self.aside.note(error)
-                kind, is_recorded = _IGNORE, True
+                kind = _IGNORE
             if kind == _IGNORE:
                 return run_theirs(func, args, kwargs or _NO_KEYWORDS)
-            if not is_recorded:
+            if tables.suspended or innermost_transform() is not None:
                 return self._run_unrecorded(func, args, kwargs or _NO_KEYWORDS, kind, text)
             if kind >= _EXPOSE:
                 return self._run_special(func, args, kwargs or _NO_KEYWORDS, kind, frame)
@@ -317,7 +322,7 @@ class Recorder(TorchFunctionMode):
         if self.seam is not None:
             self.seam.give_away(read)
 
-    def _record(  # noqa: PLR0912, PLR0915  (every call more is noticed in a loop of small operations)
+    def _record(  # noqa: C901, PLR0912, PLR0915  (every call more is noticed in a loop of small operations)
         self,
         func: Callable[..., Any],
         args: tuple[Any, ...],
@@ -335,11 +340,15 @@ class Recorder(TorchFunctionMode):
             if len(columns.name) >= self._most:
                 self._on_full()
                 return run_theirs(func, args, kwargs)
-            read, arguments = self.reading.read(args, kwargs)
-            target = self.results.look_before(args, kwargs, kind, text)
+            read, arguments = self._read(args, kwargs)
+            target = None
+            if kwargs or kind == _INPLACE or text in INPLACE_CAPABLE:
+                target = self.results.look_before(args, kwargs, kind, text)
+            else:
+                self.results.version = -1
             if self.before_write is not None and (target is not None or (kind == _EXIT and text in EXPOSING)):
                 self.before_write(args[0] if target is None and args else target)
-            site = self.sites.number(frame)
+            site = self._number(frame)
             call = tables.call
             enabled = _is_grad_enabled()
             before = next_sequence_number()
@@ -347,7 +356,8 @@ class Recorder(TorchFunctionMode):
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self.aside.note(error)
         # outside of the `except`, so that what it raises does not name our failure as its context
-        result = run_announcing(func, args, kwargs, self._announce)
+        announce = self._announce
+        result = run_theirs(func, args, kwargs) if announce is None else run_announcing(func, args, kwargs, announce)
         if inputs is None:
             return result
         try:
@@ -358,25 +368,25 @@ class Recorder(TorchFunctionMode):
             if not is_tensor and result.__class__ is str:
                 return result  # `x.type()` asks for a name, `x.type(torch.float64)` converts
             row = len(columns.name)
-            columns.name.append(name)
-            columns.site.append(site)
-            columns.call.append(call)
+            self._add_name(name)
+            self._add_site(site)
+            self._add_call(call)
             if enabled:
-                columns.mode.append(0)
-                columns.region.append(-1)
+                self._add_mode(0)
+                self._add_region(-1)
             else:
                 self._log_switched_off(row)
             if kind == _ALIASING and text in DETACHING and is_in_hook(frame):
                 self.marks.in_hooks.add(row)
-            columns.sequence_start.append(before)
+            self._add_start(before)
             # one number, not two equal ones, where autograd made nothing
-            columns.sequence_end.append(before if after == before else after)
+            self._add_end(before if after == before else after)
             columns.inputs.extend(inputs)
             columns.argument.extend(arguments)
             columns.input_start.append(len(columns.inputs))
             if is_tensor:
                 kind = kind if target is None else _INPLACE
-                self.results.add(result, row, kind, text, inputs, (args, kwargs, result))
+                self._add_result(result, row, kind, text, inputs, (args, kwargs, result))
             else:
                 self.results.add_others(result, row, kind, text, inputs, (args, kwargs, result), target)
             columns.output_start.append(len(columns.outputs))

@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 
-__all__ = ["differentiates", "is_in_transform", "is_wrapped", "is_wrapper", "unwrapped"]
+__all__ = ["differentiates", "innermost_transform", "is_in_transform", "is_wrapped", "is_wrapper", "unwrapped"]
 
 _functorch: Any = torch._C._functorch
-_top: Callable[[], object] = _functorch.peek_interpreter_stack
+
+innermost_transform: Callable[[], object] = _functorch.peek_interpreter_stack
+"""The transform at work in this thread; ``None`` where there is none."""
 
 is_wrapped: Callable[[torch.Tensor], bool] = _functorch.is_functorch_wrapped_tensor
 """Whether a transform at work has wrapped a tensor."""
@@ -21,7 +23,7 @@ unwrapped: Callable[[torch.Tensor], torch.Tensor] = _functorch.get_unwrapped
 
 def is_in_transform() -> bool:
     """Whether a transform is at work in this thread: its tensors are wrappers, which mean something only inside."""
-    return _top() is not None
+    return innermost_transform() is not None
 
 
 def differentiates() -> bool:

@@ -19,24 +19,30 @@ from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.torch_facts.function_modes import is_on_stack
 from gradflow.torch_facts.tensor_slots import MAKING_SUBCLASSES
 
-__all__ = ["record_subclasses"]
+__all__ = ["Noting", "record_subclasses"]
 
 
-class _Noting(Protocol):
+class Noting(Protocol):
+    """Who is told of what is called."""
+
     recorder: Any
 
-    def is_off(self) -> bool: ...
+    def is_off(self) -> bool:
+        """Whether what is called now passes by."""
+        ...
 
-    def record(self, name: str, function: Callable[[], Any], inputs: Any) -> Any: ...
+    def record(self, name: str, function: Callable[[], Any], inputs: Any) -> Any:
+        """Run the call, and note it."""
+        ...
 
 
-def record_subclasses(stack: contextlib.ExitStack, noting: _Noting) -> None:
+def record_subclasses(stack: contextlib.ExitStack, noting: Noting) -> None:
     """Note each call of the two as one operation, for as long as ``stack`` is open."""
     replace(stack, torch.Tensor, "as_subclass", _recorded_as_subclass(noting))
     replace(stack, *MAKING_SUBCLASSES, staticmethod(_recorded_make_subclass(noting)))
 
 
-def _recorded_as_subclass(noting: _Noting) -> Callable[..., Any]:
+def _recorded_as_subclass(noting: Noting) -> Callable[..., Any]:
     original = torch.Tensor.as_subclass
 
     def as_subclass(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -48,7 +54,7 @@ def _recorded_as_subclass(noting: _Noting) -> Callable[..., Any]:
     return as_subclass
 
 
-def _recorded_make_subclass(noting: _Noting) -> Callable[..., Any]:
+def _recorded_make_subclass(noting: Noting) -> Callable[..., Any]:
     original = getattr(*MAKING_SUBCLASSES)
 
     def _make_subclass(*args: Any, **kwargs: Any) -> Any:

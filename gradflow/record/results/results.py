@@ -48,6 +48,8 @@ class Results:
     handed_through
         Names of operations that may return the very tensor that they were given, which then is no new value; ``None``
         where every operation's result is to be one.
+    version
+        The version counter before the operation, of what it may write to without its name saying so; -1 for none.
     exported
         The first entry of the memory of each array that left torch, and the value that it shows.
     """
@@ -60,13 +62,13 @@ class Results:
         self._tables = tables
         self._operations = tables.operations
         self._memory = tables.memory
-        self._version = -1
+        self.version = -1
         self._storage = 0
 
     def look_before(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, text: str) -> Any:
         """What an operation is about to write to, ``None`` for nothing; remembers how that is before."""
         can_write = text in INPLACE_CAPABLE and args and isinstance(args[0], _Tensor)
-        self._version = version_of(args[0]) if can_write else -1
+        self.version = version_of(args[0]) if can_write else -1
         self._storage = 0
         if kind != _INPLACE and not (kwargs and "out" in kwargs):
             return None
@@ -84,7 +86,7 @@ class Results:
             value = entry[1]
             group = self._memory[value]
             # dropout in eval mode hands its input through, and has written nothing
-            is_same = self._version >= 0 and version_of(tensor) == self._version
+            is_same = self.version >= 0 and version_of(tensor) == self.version
             writes = kind == _INPLACE or (text in INPLACE_CAPABLE and not is_same)
             if tables.leaf_rule.is_update(tables, tensor, value, inputs, writes=writes):
                 self._operations.outputs.append(tables.new_value_of_leaf(value))
@@ -101,11 +103,14 @@ class Results:
                 group = self._memory[inputs[0]]
             elif inputs and is_view(tensor):
                 group = self._memory_of_view(tensor, inputs, beside)
+        # `x.data = y` and `x.set_(y)` write nothing: they let go of the memory, which others see as it was
+        lets_go = writes and self._storage and storage_of(tensor) != self._storage
+        if lets_go:
+            group = self._memory_of_others(tensor, beside)
         if writes:
             tables.writes += 1
         value = tables.new_value(tensor, row, group)
-        # `x.data = y` and `x.set_(y)` write nothing: they let go of the memory, which others see as it was
-        if writes and (not self._storage or storage_of(tensor) == self._storage):
+        if writes and not lets_go:
             tables.written[group] = (row, value, tables.writes)
         self._operations.outputs.append(value)
 
@@ -143,17 +148,22 @@ class Results:
         ``einsum``, attention) make a tensor of their own and return a view of that.
         """
         base = base_of(view)
-        arguments, keywords, given = beside
-        if arguments and base is arguments[0]:
+        if beside[0] and base is beside[0][0]:
             return self._memory[inputs[0]]
+        group = self._memory_of_others(view, beside, base)
+        # what wraps other tensors can hide that they share memory
+        return group if group >= 0 or has_memory_of_torch(view) or not inputs else self._memory[inputs[0]]
+
+    def _memory_of_others(self, tensor: torch.Tensor, beside: Beside, base: torch.Tensor | None = None) -> int:
+        """The memory of another tensor of the operation that lies in the same storage; -1 where there is none."""
+        arguments, keywords, given = beside
         for part in chain(arguments, keywords.values(), (given,)):
             for other in (part,) if isinstance(part, _Tensor) else nested_tensors(part):
-                if other is not view and (base is other or shares_memory(view, other)):
+                if other is not tensor and (base is other or shares_memory(tensor, other)):
                     value = self._tables.known_value(other)
                     if value >= 0:
                         return self._memory[value]
-        # what wraps other tensors can hide that they share memory
-        return -1 if has_memory_of_torch(view) or not inputs else self._memory[inputs[0]]
+        return -1
 
 
 def _lies_in_arguments(result: torch.Tensor, beside: Beside) -> bool:
