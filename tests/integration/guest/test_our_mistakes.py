@@ -15,6 +15,8 @@ from gradflow.cli import main
 from gradflow.errors import GradflowError, InternalError, ModelRaisedError
 from gradflow.probe.backward_pass import real_backward
 from gradflow.record import module_pass, module_watch, recorder
+from gradflow.record.reading import Reading
+from gradflow.record.results.results import Results
 from gradflow.record.state import keeper
 
 
@@ -81,9 +83,9 @@ VERBS: dict[str, Callable[[nn.Module], object]] = {
 CALLBACKS = {
     "module begins": (module_watch.ModuleWatch, "_enter"),
     "module ends": (module_watch.ModuleWatch, "_leave"),
-    "before an operation": (recorder.Recorder, "_read"),
-    "after an operation": (recorder.Recorder, "_record_output"),
-    "an operation": (recorder.Recorder, "record"),
+    "before an operation": (Reading, "read"),
+    "after an operation": (Results, "add"),
+    "an operation": (recorder.Recorder, "_record"),
     "a write": (keeper.StateKeeper, "before_write"),
 }
 
@@ -119,7 +121,7 @@ def test_what_the_model_raises_is_the_models(how: Callable[[Tensor], Tensor], la
 def test_the_same_function_failing_for_both_is_told_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelRaisedError):
         gradflow.check(Fails(fail), "a", inputs=torch.ones(2, 4))
-    monkeypatch.setattr(recorder.Recorder, "_read", fail)
+    monkeypatch.setattr(Reading, "read", fail)
     with pytest.raises(InternalError):
         gradflow.check(Net(), "a", inputs=torch.ones(2, 4))
 
@@ -137,7 +139,7 @@ def test_each_operation_runs_once_when_its_notes_fail(monkeypatch: pytest.Monkey
         def backward(ctx: Any, *gradients: Any) -> Any:
             return gradients[0] * 2
 
-    monkeypatch.setattr(recorder.Recorder, "_record_output", fail)
+    monkeypatch.setattr(Results, "add", fail)
     with pytest.raises(InternalError):
         gradflow.check(Fails(Counts.apply), "a", inputs=torch.ones(2, 4))
     assert runs == [1]
@@ -173,7 +175,7 @@ def test_no_room_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_memory(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(recorder.Recorder, "_record_output", no_memory)
+    monkeypatch.setattr(Results, "add", no_memory)
     with pytest.raises(GradflowError, match="not enough memory") as caught:
         gradflow.check(Net(), "a", inputs=torch.ones(2, 4))
     assert not isinstance(caught.value, InternalError)
@@ -182,7 +184,7 @@ def test_no_room_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_line_says_so_and_ends_with_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(recorder.Recorder, "_record_output", fail)
+    monkeypatch.setattr(Results, "add", fail)
     assert main(["check", "fixtures/broken/detached_neck.py:build", "--layer", "backbone.layer4"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: a mistake of gradflow, not of your code: KeyError")
