@@ -129,9 +129,17 @@ class Recorder(TorchFunctionMode):
         )
         # bound once: each look-up is noticed in a loop of small operations
         columns = tables.operations
-        self._add_name, self._add_site, self._add_call = columns.name.append, columns.site.append, columns.call.append
-        self._add_mode, self._add_region = columns.mode.append, columns.region.append
-        self._add_start, self._add_end = columns.sequence_start.append, columns.sequence_end.append
+        self._appends = (
+            columns.name.append,
+            columns.site.append,
+            columns.call.append,
+            columns.mode.append,
+            columns.region.append,
+            columns.sequence_start.append,
+            columns.sequence_end.append,
+            columns.inputs.extend,
+            columns.input_start.append,
+        )
         self._read, self._add_result, self._number = self.reading.read, self.results.add, sites.number
 
     def __enter__(self) -> Self:
@@ -322,7 +330,7 @@ class Recorder(TorchFunctionMode):
         if self.seam is not None:
             self.seam.give_away(read)
 
-    def _record(  # noqa: C901, PLR0912, PLR0915  (every call more is noticed in a loop of small operations)
+    def _record(  # noqa: PLR0912, PLR0915  (every call more is noticed in a loop of small operations)
         self,
         func: Callable[..., Any],
         args: tuple[Any, ...],
@@ -344,8 +352,6 @@ class Recorder(TorchFunctionMode):
             target = None
             if kwargs or kind == _INPLACE or text in INPLACE_CAPABLE:
                 target = self.results.look_before(args, kwargs, kind, text)
-            else:
-                self.results.version = -1
             if self.before_write is not None and (target is not None or (kind == _EXIT and text in EXPOSING)):
                 self.before_write(args[0] if target is None and args else target)
             site = self._number(frame)
@@ -368,22 +374,25 @@ class Recorder(TorchFunctionMode):
             if not is_tensor and result.__class__ is str:
                 return result  # `x.type()` asks for a name, `x.type(torch.float64)` converts
             row = len(columns.name)
-            self._add_name(name)
-            self._add_site(site)
-            self._add_call(call)
+            add_name, add_site, add_call, add_mode, add_region, add_start, add_end, add_inputs, add_first = (
+                self._appends
+            )
+            add_name(name)
+            add_site(site)
+            add_call(call)
             if enabled:
-                self._add_mode(0)
-                self._add_region(-1)
+                add_mode(0)
+                add_region(-1)
             else:
                 self._log_switched_off(row)
             if kind == _ALIASING and text in DETACHING and is_in_hook(frame):
                 self.marks.in_hooks.add(row)
-            self._add_start(before)
+            add_start(before)
             # one number, not two equal ones, where autograd made nothing
-            self._add_end(before if after == before else after)
-            columns.inputs.extend(inputs)
+            add_end(before if after == before else after)
+            add_inputs(inputs)
             columns.argument.extend(arguments)
-            columns.input_start.append(len(columns.inputs))
+            add_first(len(columns.inputs))
             if is_tensor:
                 kind = kind if target is None else _INPLACE
                 self._add_result(result, row, kind, text, inputs, (args, kwargs, result))
@@ -394,11 +403,9 @@ class Recorder(TorchFunctionMode):
                 tables.leave_values_behind(inputs)
             if inputs and enabled and not tables.values.requires_grad[-1]:
                 self._look_at_flags(row, inputs, args, kwargs)
-            if text in self.after:
-                for look in self.after[text]:
+            if self.after or self.followers:
+                for look in (*self.after.get(text, ()), *self.followers):
                     look(row, args, kwargs, result)
-            for look in self.followers:
-                look(row, args, kwargs, result)
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self.aside.note(error)
         return result

@@ -76,6 +76,16 @@ class Tables:
         self._shapes: dict[Any, tuple[int, ...]] = {}
         self._without_shape: list[tuple[weakref.ref[torch.Tensor], int]] = []
         self._was_there: set[int] = set()
+        # bound once: each look-up is noticed in a loop of small operations
+        values = self.values
+        self._value_appends = (
+            values.producer.append,
+            values.requires_grad.append,
+            values.shape.append,
+            values.dtype.append,
+            values.memory.append,
+            self.seen.append,
+        )
 
     def stop(self) -> None:
         """Record nothing more, and forget what could not be recorded to its end."""
@@ -167,30 +177,32 @@ class Tables:
         values = self.values
         value = len(values.producer)
         if type(tensor) in PLAIN_CLASSES and not modes_on_stack():
-            requires = tensor.requires_grad
             # one tuple for all values of a shape; nested tensors may not give theirs, symbols are not to be looked up
             shape: tuple[int, ...] | None
             if tensor.is_nested or tensor._has_symbolic_sizes_strides:
                 shape = shape_of(tensor)
             else:
-                known = self._shapes.get(tensor.shape)
-                shape = self._shapes.setdefault(tensor.shape, shape_of(tensor)) if known is None else known
-            dtype, is_meta = tensor.dtype, tensor.is_meta
+                size = tensor.shape
+                shape = self._shapes.get(size)
+                if shape is None:
+                    shape = self._shapes[size] = shape_of(tensor)
+            requires, dtype, is_meta = tensor.requires_grad, tensor.dtype, tensor.is_meta
         else:
             requires, shape, dtype = requires_grad(tensor), shape_of(tensor), dtype_of(tensor)
             is_meta = is_on_meta(tensor)
             if is_lazy(tensor):
                 self._without_shape.append((_reference(tensor), value))
-        # all of it has been read: the columns stay of one length
-        values.producer.append(producer)
-        values.requires_grad.append(requires)
-        values.shape.append(shape)
         number = self._dtypes.get(dtype)
         if number is None:
             number = self._dtypes[dtype] = len(self._dtypes)
-        values.dtype.append(number)
-        self.memory.append(value if group < 0 else group)
-        self.seen.append(self.writes)
+        # all of it has been read: the columns stay of one length
+        add_producer, add_flag, add_shape, add_dtype, add_memory, add_seen = self._value_appends
+        add_producer(producer)
+        add_flag(requires)
+        add_shape(shape)
+        add_dtype(number)
+        add_memory(value if group < 0 else group)
+        add_seen(self.writes)
         self.ids[id(tensor)] = (_reference(tensor), value)
         if is_meta:
             self.on_meta.add(value)

@@ -48,8 +48,6 @@ class Results:
     handed_through
         Names of operations that may return the very tensor that they were given, which then is no new value; ``None``
         where every operation's result is to be one.
-    version
-        The version counter before the operation, of what it may write to without its name saying so; -1 for none.
     exported
         The first entry of the memory of each array that left torch, and the value that it shows.
     """
@@ -62,13 +60,13 @@ class Results:
         self._tables = tables
         self._operations = tables.operations
         self._memory = tables.memory
-        self.version = -1
+        self._version = -1
         self._storage = 0
 
     def look_before(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, text: str) -> Any:
         """What an operation is about to write to, ``None`` for nothing; remembers how that is before."""
         can_write = text in INPLACE_CAPABLE and args and isinstance(args[0], _Tensor)
-        self.version = version_of(args[0]) if can_write else -1
+        self._version = version_of(args[0]) if can_write else -1
         self._storage = 0
         if kind != _INPLACE and not (kwargs and "out" in kwargs):
             return None
@@ -86,8 +84,9 @@ class Results:
             value = entry[1]
             group = self._memory[value]
             # dropout in eval mode hands its input through, and has written nothing
-            is_same = self.version >= 0 and version_of(tensor) == self.version
-            writes = kind == _INPLACE or (text in INPLACE_CAPABLE and not is_same)
+            can_write = text in INPLACE_CAPABLE
+            is_same = can_write and self._version >= 0 and version_of(tensor) == self._version
+            writes = kind == _INPLACE or (can_write and not is_same)
             if tables.leaf_rule.is_update(tables, tensor, value, inputs, writes=writes):
                 self._operations.outputs.append(tables.new_value_of_leaf(value))
                 return
