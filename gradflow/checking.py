@@ -43,7 +43,7 @@ from gradflow.probe.together.apart import each_by_itself
 from gradflow.record.conduct.turns import Turn
 from gradflow.record.conduct.whose_error import telling_our_errors
 from gradflow.record.failure import model_raised
-from gradflow.record.module_pass import require_enterable
+from gradflow.record.layer_pass import require_enterable, run_modules
 from gradflow.record.run import Run
 from gradflow.record.state import preserved
 from gradflow.record.state.lazy_layers import with_lazy_layers_initialised
@@ -220,7 +220,7 @@ def _choose(workload: Workload, layers: Sequence[str]) -> tuple[tuple[str, ...],
         require_enterable(workload)
     if "auto" not in layers:
         return resolve_layers(workload.model, layers, model_name=workload.model_name), (), None
-    candidates = candidates_of(workload)
+    candidates = candidates_of(workload, run_modules(workload))
     return *_named(workload, layers, *candidates.choose()), candidates
 
 

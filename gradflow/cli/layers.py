@@ -49,11 +49,14 @@ class Layers:
         """Print the table."""
         with loaded(args) as (workload, say):
             from gradflow.cli.layer_table import print_layers
-            from gradflow.layers.table import choose_layer, list_layers
+            from gradflow.layers.auto import choose_layer
+            from gradflow.layers.table import list_layers
+            from gradflow.record.layer_pass import run_modules
 
             say("running the model once")
-            rows = list_layers(workload)
-            auto, reason = choose_layer(workload)
+            seen = run_modules(workload)
+            rows = list_layers(workload, seen)
+            auto, reason = choose_layer(workload, seen)
             left_out = _not_registered(workload.model)
         with printing():
             print_layers(rows, auto=auto, reason=reason, assumptions=workload.assumptions, left_out=left_out)

@@ -15,7 +15,7 @@ from gradflow.layers.feature_layout import FeatureLayout, batch_size, feature_la
 from gradflow.layers.roles import class_role, is_attention, is_convolution, is_passive
 from gradflow.load.module_tree import parameters_in
 from gradflow.load.workload import Workload
-from gradflow.record.module_pass import ModuleCall, ModulePass, run_modules
+from gradflow.record.modules.module_pass import LayerCall, ModulePass
 
 __all__ = ["Candidates", "candidates_of", "choose_layer"]
 
@@ -23,24 +23,22 @@ _ATTENTION_NAMES = (".attn", ".attention", ".self_attn", ".self_attention")
 """What people call an attention whose class is called otherwise (MHSA, for example)."""
 
 
-def choose_layer(workload: Workload) -> tuple[str, str]:
+def choose_layer(workload: Workload, seen: ModulePass) -> tuple[str, str]:
     """The layer that a Grad-CAM of this model is best made of, and why, in words.
 
-    The model runs once, without gradients, and is left as it was.
+    Parameters
+    ----------
+    workload
+        What ran.
+    seen
+        What one forward pass of it has shown.
 
     Returns
     -------
     tuple[str, str]
         The qualified name and the reason. The name is empty where the model has no layer but itself.
-
-    Raises
-    ------
-    ModelRaisedError
-        When the model raises.
-    UsageError
-        When the model cannot be entered (TorchScript).
     """
-    return candidates_of(workload).choose()
+    return candidates_of(workload, seen).choose()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +72,11 @@ class Candidates:
         return _layer_of(replace(self.seen, calls=calls), self.size, self.batch, may_read)
 
 
-def candidates_of(workload: Workload) -> Candidates:
-    """Run the model once, without gradients, and note its layers; it is left as it was. Raises as `choose_layer`."""
+def candidates_of(workload: Workload, seen: ModulePass) -> Candidates:
+    """The layers among which :func:`choose_layer` chooses."""
     size = input_size(workload.inputs, workload.keyword_inputs)
     batch = batch_size(workload.inputs, workload.keyword_inputs)
-    return Candidates(seen=run_modules(workload), size=size, batch=batch)
+    return Candidates(seen=seen, size=size, batch=batch)
 
 
 def _layer_of(
@@ -116,18 +114,18 @@ def _layer_of(
     )
 
 
-def _shape(call: ModuleCall) -> str:
+def _shape(call: LayerCall) -> str:
     return str(list(call.shape or ()))
 
 
-def _layout(call: ModuleCall, size: tuple[int, int] | None) -> FeatureLayout | None:
+def _layout(call: LayerCall, size: tuple[int, int] | None) -> FeatureLayout | None:
     try:
         return feature_layout(call.shape or (), size)
     except NoSpatialAxesError:
         return None
 
 
-def _is_feature_map(call: ModuleCall, size: tuple[int, int] | None, batch: int | None) -> bool:
+def _is_feature_map(call: LayerCall, size: tuple[int, int] | None, batch: int | None) -> bool:
     """Whether the call returned one feature map, of the same samples as the input, with at least two places."""
     if not call.is_single or not call.is_floating or not call.shape or (batch is not None and call.shape[0] != batch):
         return False
@@ -135,39 +133,39 @@ def _is_feature_map(call: ModuleCall, size: tuple[int, int] | None, batch: int |
     return layout is not None and layout.is_spatial
 
 
-def _has_convolved(call: ModuleCall, calls: list[ModuleCall]) -> bool:
+def _has_convolved(call: LayerCall, calls: list[LayerCall]) -> bool:
     return any(is_convolution(other.module) and other.ended <= call.ended for other in calls)
 
 
-def _tells_positions(call: ModuleCall) -> bool:
+def _tells_positions(call: LayerCall) -> bool:
     """Whether the map comes from an embedding that learns nothing: it tells where a place is, not what is there."""
     return class_role(call.module) == "embedding" and next(parameters_in(call.module), None) is None
 
 
-def _trainable(maps: list[ModuleCall], calls: list[ModuleCall]) -> list[ModuleCall]:
+def _trainable(maps: list[LayerCall], calls: list[LayerCall]) -> list[LayerCall]:
     """Those with a parameter to train at or before them: what stands before the first is recorded by nobody."""
     ends = [call.ended for call in calls if any(p.requires_grad for p in call.module.parameters(recurse=False))]
     return [call for call in maps if ends and call.ended >= min(ends)]
 
 
-def _fits_input(call: ModuleCall, size: tuple[int, int] | None) -> bool:
+def _fits_input(call: LayerCall, size: tuple[int, int] | None) -> bool:
     layout = _layout(call, size)
     return layout is not None and layout.fits_input
 
 
-def _hands_on(call: ModuleCall) -> bool:
+def _hands_on(call: LayerCall) -> bool:
     """Whether the output was made by something that only reshapes, pools or drops."""
     return is_passive((call.maker or call).module)
 
 
-def _is_read_by_a_layer(call: ModuleCall, calls: list[ModuleCall]) -> bool:
+def _is_read_by_a_layer(call: LayerCall, calls: list[LayerCall]) -> bool:
     """Whether a layer with weights runs afterwards; otherwise the map already is the score, class by class."""
     return any(
         later.begun > call.ended and next(later.module.parameters(recurse=False), None) is not None for later in calls
     )
 
 
-def _called_once(useful: list[ModuleCall], calls: list[ModuleCall]) -> list[ModuleCall]:
+def _called_once(useful: list[LayerCall], calls: list[LayerCall]) -> list[LayerCall]:
     """Only modules that ran once: of a shared one it would be open which call is meant."""
     counts: dict[str, int] = {}
     for call in calls:
@@ -179,10 +177,10 @@ def _is_map(shape: tuple[int, ...], batch: int | None) -> bool:
     return len(shape) == 4 and shape[2] * shape[3] > 1 and (batch is None or shape[0] == batch)
 
 
-def _coarsest(candidates: list[ModuleCall], size: tuple[int, int] | None) -> ModuleCall:
+def _coarsest(candidates: list[LayerCall], size: tuple[int, int] | None) -> LayerCall:
     """The last of those with the fewest places."""
 
-    def place_count(call: ModuleCall) -> int:
+    def place_count(call: LayerCall) -> int:
         layout = _layout(call, size)
         return layout.grid[0] * layout.grid[1] if layout is not None else 0
 
@@ -190,7 +188,7 @@ def _coarsest(candidates: list[ModuleCall], size: tuple[int, int] | None) -> Mod
     return [call for call in candidates if place_count(call) == fewest][-1]
 
 
-def _for_dense_output(useful: list[ModuleCall], seen: ModulePass, size: tuple[int, int] | None) -> tuple[str, str]:
+def _for_dense_output(useful: list[LayerCall], seen: ModulePass, size: tuple[int, int] | None) -> tuple[str, str]:
     """Segmentation and the like: the bottleneck, as Seg-Grad-CAM takes it (Vinogradova et al. 2020)."""
     depths = {shape[1] for shape in seen.output_shapes if len(shape) == 4}
     level = _first_branching_level([call.name for call in seen.calls if call.name])
@@ -219,15 +217,15 @@ def _first_branching_level(names: list[str]) -> int:
     return level
 
 
-def _pyramid(calls: list[ModuleCall], batch: int | None) -> ModuleCall | None:
+def _pyramid(calls: list[LayerCall], batch: int | None) -> LayerCall | None:
     """The first module that hands on several feature maps, as backbones of detectors do."""
     return next((call for call in calls if sum(_is_map(shape, batch) for shape in call.shapes) > 1), None)
 
 
 def _for_pyramid(
-    inside: list[ModuleCall],
-    pyramid: ModuleCall,
-    calls: list[ModuleCall],
+    inside: list[LayerCall],
+    pyramid: LayerCall,
+    calls: list[LayerCall],
     size: tuple[int, int] | None,
     batch: int | None,
 ) -> tuple[str, str]:
@@ -251,11 +249,11 @@ def _for_pyramid(
     )
 
 
-def _is_inside(call: ModuleCall, others: list[ModuleCall]) -> bool:
+def _is_inside(call: LayerCall, others: list[LayerCall]) -> bool:
     return any(other.begun < call.begun and call.ended < other.ended for other in others)
 
 
-def _before_last_attention(last: ModuleCall, useful: list[ModuleCall], attentions: list[ModuleCall]) -> tuple[str, str]:
+def _before_last_attention(last: LayerCall, useful: list[LayerCall], attentions: list[LayerCall]) -> tuple[str, str]:
     """Of a transformer with a class token: what the last attention reads, for after it nothing reads the patches."""
     beginnings = [call.begun for call in attentions if not _is_inside(call, attentions) and call.begun < last.ended]
     before = [call for call in useful if beginnings and call.ended < beginnings[-1]]
@@ -268,7 +266,7 @@ def _before_last_attention(last: ModuleCall, useful: list[ModuleCall], attention
     )
 
 
-def _last_hidden(calls: list[ModuleCall], may_read: Callable[[str, str], bool] | None) -> tuple[str, str]:
+def _last_hidden(calls: list[LayerCall], may_read: Callable[[str, str], bool] | None) -> tuple[str, str]:
     """Without a feature map: what the last layer with weights reads."""
     weighted = [call for call in calls if next(call.module.parameters(recurse=False), None) is not None]
     if not calls or not weighted:
@@ -291,7 +289,7 @@ def _last_hidden(calls: list[ModuleCall], may_read: Callable[[str, str], bool] |
     )
 
 
-def _why_last(weighted: list[ModuleCall], *, is_alone: bool) -> str:
+def _why_last(weighted: list[LayerCall], *, is_alone: bool) -> str:
     """Why the last layer with weights is taken itself; ``is_alone`` where none that ran before goes into it."""
     if len({call.name for call in weighted}) == 1:
         return "the only layer with weights that ran"

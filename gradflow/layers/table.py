@@ -10,14 +10,13 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from gradflow.errors import NoSpatialAxesError
-from gradflow.layers.auto import choose_layer
 from gradflow.layers.feature_layout import feature_layout, input_size
 from gradflow.layers.roles import class_role
 from gradflow.load.module_tree import named_modules_in, parameters_in
 from gradflow.load.workload import Workload
-from gradflow.record.module_pass import ModuleCall, run_modules
+from gradflow.record.modules.module_pass import LayerCall, ModulePass
 
-__all__ = ["LayerRow", "choose_layer", "list_layers"]
+__all__ = ["LayerRow", "list_layers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,20 +50,17 @@ class LayerRow:
     call_count: int
 
 
-def list_layers(workload: Workload) -> tuple[LayerRow, ...]:
+def list_layers(workload: Workload, seen: ModulePass) -> tuple[LayerRow, ...]:
     """Every module of the model in the order of its definition, except the model itself.
 
-    The model runs once, without gradients, and is left as it was.
-
-    Raises
-    ------
-    ModelRaisedError
-        When the model raises.
-    UsageError
-        When the model cannot be entered (TorchScript).
+    Parameters
+    ----------
+    workload
+        What ran.
+    seen
+        What one forward pass of it has shown.
     """
-    calls: dict[str, list[ModuleCall]] = {}
-    seen = run_modules(workload)
+    calls: dict[str, list[LayerCall]] = {}
     for call in seen.calls:
         calls.setdefault(call.name, []).append(call)
     size = input_size(workload.inputs, workload.keyword_inputs)
@@ -79,9 +75,7 @@ def list_layers(workload: Workload) -> tuple[LayerRow, ...]:
 _PLACED = ("features", "tokens")
 
 
-def _row(
-    name: str, module: nn.Module, calls: list[ModuleCall], size: tuple[int, int] | None, last_map: int
-) -> LayerRow:
+def _row(name: str, module: nn.Module, calls: list[LayerCall], size: tuple[int, int] | None, last_map: int) -> LayerRow:
     parameters = list(parameters_in(module))
     return LayerRow(
         name=name,
@@ -94,7 +88,7 @@ def _row(
     )
 
 
-def _role(module: nn.Module, calls: list[ModuleCall], size: tuple[int, int] | None, last_map: int) -> str:
+def _role(module: nn.Module, calls: list[LayerCall], size: tuple[int, int] | None, last_map: int) -> str:
     if not calls:
         return "container" if isinstance(module, nn.ModuleList | nn.ModuleDict) else "never called"
     known = class_role(module)
@@ -108,7 +102,7 @@ def _role(module: nn.Module, calls: list[ModuleCall], size: tuple[int, int] | No
     return _kind(last, size)
 
 
-def _kind(call: ModuleCall, size: tuple[int, int] | None) -> str:
+def _kind(call: LayerCall, size: tuple[int, int] | None) -> str:
     """What the output looks like."""
     if call.shape is None:
         return "container"

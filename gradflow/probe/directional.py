@@ -33,7 +33,7 @@ from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.record.capture import Activation, activation_of, chosen_position
 from gradflow.record.conduct.whose_error import reason_of, run_theirs
 from gradflow.record.moving import why_unmovable, write
-from gradflow.record.run import eager_compilation
+from gradflow.record.observed import eager_compilation
 from gradflow.record.views import Views
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.values import tensors_in

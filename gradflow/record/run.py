@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
+import functools
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,23 +12,23 @@ import torch
 from gradflow.errors import GradflowError
 from gradflow.interrupts import give_held_interrupt
 from gradflow.load.lazy import is_uninitialised
-from gradflow.load.module_tree import modules_in, named_buffers_in, named_modules_in, named_parameters_in
+from gradflow.load.module_tree import modules_in
 from gradflow.load.workload import Workload
-from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.record.calls.own_call import calls_past_hooks
 from gradflow.record.capture import Activation
-from gradflow.record.conduct.whose_error import our_error, run_theirs
+from gradflow.record.conduct.whose_error import run_theirs, stepping_aside
 from gradflow.record.failure import ForwardFailure, failure_of
 from gradflow.record.finishing import recording_of
 from gradflow.record.history.origins import RecordedOrigins
-from gradflow.record.module_watch import Alteration, ModuleWatch
-from gradflow.record.patches import watched
+from gradflow.record.modules.activations import Alteration, TargetActivations
+from gradflow.record.modules.following import ModuleFollower
+from gradflow.record.modules.given_names import GivenNames
+from gradflow.record.modules.one_run import OneRun
+from gradflow.record.modules.unrecorded_calls import UnrecordedCalls
+from gradflow.record.observed import name_leaves, names_by_module, observed, raise_own_failure
 from gradflow.record.program_sites import ProgramSites
 from gradflow.record.recorder import Recorder
-from gradflow.record.seam.mode import shown_to
 from gradflow.recording import Recording
-from gradflow.torch_facts.compiling import is_compiler_loaded
-from gradflow.values import tensors_in
 
 __all__ = ["Run", "run_forward"]
 
@@ -83,13 +82,13 @@ def run_forward(
     keep
         Keep the activations.
     alter
-        An experiment that moves activations on the way, see :class:`ModuleWatch`.
+        An experiment that moves activations on the way, see :class:`TargetActivations`.
     before_write
         Called before a tensor is changed in place.
     recorder
         The one to use, such as one with an experiment at its seam; a plain one by default.
     outputs
-        Layer to which of the tensors that it returns is meant, see :class:`ModuleWatch`.
+        Layer to which of the tensors that it returns is meant, see :class:`TargetActivations`.
     there_before
         Tensors that the model holds besides its parameters and buffers.
 
@@ -103,10 +102,10 @@ def run_forward(
     recorder = Recorder(sites, before_write) if recorder is None else recorder
     sites.follow(recorder.operations.name)
     model = workload.model
-    names: dict[int, str] = {}
-    for name, module in named_modules_in(model, remove_duplicate=False):
-        names.setdefault(id(module), name)
-    asked = _name_leaves(recorder, workload, parameters)
+    names = names_by_module(model)
+    name_leaves(recorder, workload)
+    # one that is not registered has no name of the model's own yet
+    asked = {name: recorder.name_leaf(tensor, "parameter", name) for name, tensor in parameters.items()}
     for tensor in there_before:
         if not is_uninitialised(tensor):
             recorder.value_of(tensor)
@@ -119,12 +118,19 @@ def run_forward(
         alter = _under_every_name(alter, targets)
     first_names = {module: names[0] for module, names in targets.items()}
     meant = {first_names[id(module)]: (outputs or {}).get(name, 0) for name, module in layers.items()}
-    watch = ModuleWatch(recorder, names, first_names, keep=keep, alter=alter, outputs=meant)
+    taking = TargetActivations(recorder, first_names, keep=keep, alter=alter, outputs=meant)
+    unrecorded = UnrecordedCalls(recorder, names)
+    follower = ModuleFollower(
+        recorder,
+        OneRun(recorder.is_own_thread, id(model), names),
+        (GivenNames(names), unrecorded, taking),
+        functools.partial(stepping_aside, step_aside=recorder.step_aside),
+    )
     score: torch.Tensor | None = None
     description, class_index = "score", None
     failure = None
     try:
-        with _recording(recorder, watch, model):
+        with observed(recorder, follower, model):
             give_held_interrupt()
             output = workload.run_model(run_theirs)
             recorder.elsewhere.met_in_model = range(known, len(recorder.values.producer))
@@ -134,11 +140,9 @@ def run_forward(
         raise
     except Exception as error:  # noqa: BLE001  (whatever a user's model raises is told, not lost)
         failure = failure_of(error)
-    if recorder.failed is not None and not (failure is not None and _are_for_want_of_room(recorder.failed, failure)):
-        raise our_error(recorder.failed)
-    watch.forget_calls()
-    activations = {name: watch.activations[first_names[id(module)]] for name, module in layers.items()}
-    unseen_calls = {name: tuple(watch.unseen[first_names[id(module)]]) for name, module in layers.items()}
+    raise_own_failure(recorder, failure)
+    activations = {name: taking.taken[first_names[id(module)]] for name, module in layers.items()}
+    unseen_calls = {name: tuple(taking.unseen[first_names[id(module)]]) for name, module in layers.items()}
     layer_values = {name: tuple(a.value for a in taken) for name, taken in activations.items()}
     for name, value in asked.items():
         layer_values[name] = (value,)
@@ -153,7 +157,7 @@ def run_forward(
     own = calls_past_hooks(names, modules_in(model), {call.module for call in recording.calls}, recording.spans)
     for name, module in layers.items():
         unseen_calls[name] += tuple(one for one in [own.get(names.get(id(module), ""))] if one is not None)
-    recording = replace(recording, unseen_calls=unseen_calls, ran_unseen=frozenset({*own, *watch.entered_inside}))
+    recording = replace(recording, unseen_calls=unseen_calls, ran_unseen=frozenset({*own, *unrecorded.inside}))
     return Run(
         recording=recording,
         score=score,
@@ -161,7 +165,7 @@ def run_forward(
         class_index=class_index,
         activations=activations,
         failure=failure,
-        unmoved=watch.unmoved,
+        unmoved=taking.unmoved,
         functions=recorder.functions,
         leaves=recorder.leaves(),
     )
@@ -186,50 +190,3 @@ def _under_every_name(alter: Alteration, targets: Mapping[int, list[str]]) -> Al
         return activation
 
     return altered
-
-
-def _are_for_want_of_room(ours: BaseException, failure: ForwardFailure) -> bool:
-    """Whether gradflow failed only where the model itself had used up the stack or the memory."""
-    return any(isinstance(ours, kind) and isinstance(failure.error, kind) for kind in (RecursionError, MemoryError))
-
-
-@contextlib.contextmanager
-def _recording(recorder: Recorder, watch: ModuleWatch, model: torch.nn.Module) -> Iterator[None]:
-    with (
-        eager_compilation(),
-        warnings_as_without_gradflow(),
-        watched(recorder, model),
-        watch.watching(),
-        recorder,
-        shown_to(recorder.seam, recorder.tables, recorder.step_aside),
-    ):
-        yield
-
-
-@contextlib.contextmanager
-def eager_compilation() -> Iterator[None]:
-    """Let ``torch.compile``d models run as the Python they were written in, so that every line is visible.
-
-    The first use of ``set_stance`` imports dynamo, which takes a second: only done when it is there already.
-    """
-    if not is_compiler_loaded():
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*global hooks.*", category=UserWarning)
-        yield
-
-
-def _name_leaves(recorder: Recorder, workload: Workload, parameters: Mapping[str, torch.Tensor]) -> dict[str, int]:
-    """Register what exists before the run; gives the values of ``parameters``."""
-    for name, parameter in named_parameters_in(workload.model):
-        if not is_uninitialised(parameter):
-            recorder.name_leaf(parameter, "parameter", name)
-    for name, buffer in named_buffers_in(workload.model):
-        if not is_uninitialised(buffer):
-            recorder.name_leaf(buffer, "buffer", name)
-    for position, value in enumerate((*workload.inputs, *workload.keyword_inputs.values())):
-        for index, tensor in enumerate(tensors_in(value)):
-            recorder.name_leaf(tensor, "input", str(position) if index == 0 else f"{position}.{index}")
-    # one that is not registered has no name of the model's own yet
-    return {name: recorder.name_leaf(tensor, "parameter", name) for name, tensor in parameters.items()}

@@ -6,7 +6,7 @@ which it has called the first hook is on the stack for exactly as long as the st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FrameType
 from typing import Any
 
@@ -22,8 +22,9 @@ def _codes_in(code: CodeType) -> Iterator[CodeType]:
             yield from _codes_in(constant)
 
 
-def _codes_of(function: Callable[..., Any]) -> frozenset[CodeType]:
-    return frozenset(_codes_in(function.__code__))
+def _codes_of(function: Callable[..., Any]) -> dict[int, CodeType]:
+    """By ``id``, because the hash of a code object is one of all that is in it."""
+    return {id(code): code for code in _codes_in(function.__code__)}
 
 
 _STEP = _codes_of(torch.optim.Optimizer.profile_hook_step(lambda *_: None))
@@ -40,9 +41,9 @@ def module_call(frame: FrameType) -> int:
     return _innermost(frame, _CALL)
 
 
-def _innermost(frame: FrameType | None, codes: frozenset[CodeType]) -> int:
+def _innermost(frame: FrameType | None, codes: Mapping[int, CodeType]) -> int:
     """No frame is kept: it would keep what the program has in it."""
-    while frame is not None and frame.f_code not in codes:
+    while frame is not None and id(frame.f_code) not in codes:
         frame = frame.f_back
     return id(frame) if frame is not None else -1
 
@@ -53,7 +54,7 @@ def is_running(number: int, frame: FrameType | None) -> bool:
     A number is given again when its frame is gone: who asks while a new step begins knows that its own is new.
     """
     while frame is not None:
-        if id(frame) == number and (frame.f_code in _STEP or frame.f_code in _CALL):
+        if id(frame) == number and (id(frame.f_code) in _STEP or id(frame.f_code) in _CALL):
             return True
         frame = frame.f_back
     return False

@@ -10,6 +10,7 @@ import torchvision
 
 from gradflow.layers.auto import choose_layer
 from gradflow.load.workload import Objective, Workload
+from gradflow.record.layer_pass import run_modules
 
 CHOICES = {
     "resnet18": "layer4",
@@ -55,4 +56,4 @@ def test_the_layer_that_people_name_by_hand(name: str) -> None:
         torch.manual_seed(0)
         model = torchvision.models.get_model(name, weights=None, **options).eval()
     workload = Workload(model=model, model_name=name, inputs=inputs, objective=Objective(compute=never_scored))
-    assert choose_layer(workload)[0] == CHOICES[name]
+    assert choose_layer(workload, run_modules(workload))[0] == CHOICES[name]

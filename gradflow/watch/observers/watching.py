@@ -19,6 +19,7 @@ from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.record.conduct.their_exceptions import attribute_of, text_of, traceback_of
 from gradflow.record.failure import innermost_place, way_of
 from gradflow.record.finishing import recording_of
+from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.patches import watched
 from gradflow.record.program_sites import ProgramSites
 from gradflow.torch_facts.function_modes import is_on_stack, take_off
@@ -28,8 +29,8 @@ from gradflow.watch.observers.formulas import check_formulas, last_returns
 from gradflow.watch.observers.hooks.registrations import HookWatch
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.modules.construction import Construction
-from gradflow.watch.observers.modules.module_calls import ModuleCalls
 from gradflow.watch.observers.modules.plain_tensors import PlainTensors
+from gradflow.watch.observers.modules.program_calls import follow_calls
 from gradflow.watch.observers.modules.uncalled import explain_uncalled
 from gradflow.watch.observers.operations.applied import Applied
 from gradflow.watch.observers.operations.program_recorder import program_recorder
@@ -73,7 +74,7 @@ class Watch:
         self._initially_enabled = torch.is_grad_enabled()
         self._stack = contextlib.ExitStack()
         self.program: ModuleType | None = None
-        self._calls: ModuleCalls | None = None
+        self._calls: ModuleFollower | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -81,7 +82,7 @@ class Watch:
         recorder, log = self.recorder, self.log
         recorder.thread = threading.get_ident()
         recorder.bound(OPERATIONS_KEPT * 5 // 4, self._stop_recording)
-        self._calls = calls = ModuleCalls(recorder, log, self._before_pass)
+        self._calls = calls = follow_calls(recorder, log, self._before_pass)
         backwards = BackwardCalls(recorder, log, before=self._before_pass, after=self._count)
         hooks = HookWatch(recorder, log)
         optimizers = OptimizerWatch(recorder, log, before_step=self._plain_tensors.look)
@@ -197,7 +198,7 @@ class Watch:
         )
         return Observation(
             recording=recording,
-            call_modules=tuple(log.call_modules),
+            call_modules=tuple(log.call_modules[: len(recording.calls)]),
             modules=log.keys.modules,
             backwards=tuple(log.backwards),
             reads=tuple(log.reads),
@@ -248,7 +249,8 @@ class Watch:
 
     def _name_early_calls(self) -> None:
         """A part of a model that ran before the model itself was not known to be one: it has its name since."""
-        for call, key in zip(self.recorder.calls, self.log.call_modules, strict=True):
+        # where gradflow stepped aside as a call began, its module is noted and the call is not
+        for call, key in zip(self.recorder.calls, self.log.call_modules, strict=False):
             if not call.module or call.module.startswith("("):
                 call.module = self.log.keys.modules[key].name or call.module
 

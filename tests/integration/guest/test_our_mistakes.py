@@ -14,7 +14,8 @@ from gradflow import checking
 from gradflow.cli import main
 from gradflow.errors import GradflowError, InternalError, ModelRaisedError
 from gradflow.probe.backward_pass import real_backward
-from gradflow.record import module_pass, module_watch, recorder
+from gradflow.record import recorder
+from gradflow.record.modules import activations, following, layer_calls
 from gradflow.record.reading import Reading
 from gradflow.record.results.results import Results
 from gradflow.record.state import keeper
@@ -81,8 +82,8 @@ VERBS: dict[str, Callable[[nn.Module], object]] = {
     "audit": lambda model: gradflow.audit(model, inputs=torch.ones(2, 4)),
 }
 CALLBACKS = {
-    "module begins": (module_watch.ModuleWatch, "_enter"),
-    "module ends": (module_watch.ModuleWatch, "_leave"),
+    "module begins": (following.ModuleFollower, "enter"),
+    "module ends": (following.ModuleFollower, "leave"),
     "before an operation": (Reading, "read"),
     "after an operation": (Results, "add"),
     "an operation": (recorder.Recorder, "_record"),
@@ -103,12 +104,20 @@ def test_a_callback_that_fails_is_ours(
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(module_pass._Watch, "enter"), (module_pass._Watch, "leave"), (checking, "diagnose")]
+    ("owner", "name"),
+    [(layer_calls.LayerCalls, "entered"), (layer_calls.LayerCalls, "left"), (checking, "diagnose")],
 )
 def test_so_is_what_fails_before_and_after_the_run(owner: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner, name, fail)
     with pytest.raises(InternalError):
         gradflow.check(Net(), inputs=torch.ones(2, 4))
+
+
+@pytest.mark.parametrize("name", ["entered", "left"])
+def test_so_is_what_fails_in_an_observer_of_a_target(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activations.TargetActivations, name, fail)
+    with pytest.raises(InternalError):
+        gradflow.check(Net(), "a", inputs=torch.ones(2, 4))
 
 
 @pytest.mark.parametrize("layer", ["a", "auto"])

@@ -12,6 +12,7 @@ from torch.nn import functional
 from gradflow.errors import ModelRaisedError, UsageError
 from gradflow.layers.auto import choose_layer
 from gradflow.load.workload import Objective, Workload
+from gradflow.record.layer_pass import run_modules
 
 
 def workload_of(model: nn.Module, *inputs: Any, **facts: Any) -> Workload:
@@ -23,8 +24,12 @@ def workload_of(model: nn.Module, *inputs: Any, **facts: Any) -> Workload:
     )
 
 
+def chosen(workload: Workload) -> tuple[str, str]:
+    return choose_layer(workload, run_modules(workload))
+
+
 def choice(model: nn.Module, *inputs: Any) -> str:
-    return choose_layer(workload_of(model, *inputs))[0]
+    return chosen(workload_of(model, *inputs))[0]
 
 
 def convolution(depth: int, out: int, stride: int = 1) -> nn.Conv2d:
@@ -60,7 +65,7 @@ class Classifier(nn.Module):
 def test_the_outermost_module_with_the_last_map() -> None:
     trunk = nn.Sequential(convolution(3, 8, 2), nn.ReLU(), nn.Sequential(convolution(8, 8, 2), Residual(8)))
     model = Classifier(trunk, 8)
-    name, reason = choose_layer(workload_of(model, PICTURES))
+    name, reason = chosen(workload_of(model, PICTURES))
     assert name == "trunk"
     assert "[2, 8, 8, 8]" in reason
 
@@ -152,7 +157,7 @@ class Transformer(nn.Module):
 
 def test_of_a_transformer_with_a_class_token_what_the_last_attention_reads() -> None:
     model = Transformer(has_class_token=True)
-    name, reason = choose_layer(workload_of(model, PICTURES))
+    name, reason = chosen(workload_of(model, PICTURES))
     assert name == "blocks.1.norm1"
     assert "class token" in reason
     assert patch_gradient(model, name) > 0.0
@@ -203,7 +208,7 @@ class UNet(nn.Module):
 
 
 def test_of_a_segmentation_network_the_bottleneck() -> None:
-    name, reason = choose_layer(workload_of(UNet(), PICTURES))
+    name, reason = chosen(workload_of(UNet(), PICTURES))
     assert name == "down2"
     assert "coarsest" in reason
 
@@ -251,7 +256,7 @@ def test_of_a_detector_what_every_level_rests_on(mixes: bool, layer: str) -> Non
 
 def test_without_a_feature_map_the_last_hidden_layer() -> None:
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 3))
-    name, reason = choose_layer(workload_of(model, torch.zeros(2, 4)))
+    name, reason = chosen(workload_of(model, torch.zeros(2, 4)))
     assert name == "1"
     assert "no layer's output has height and width" in reason
     assert "output layer `3`" in reason
@@ -282,7 +287,7 @@ def test_text_of_a_square_number_of_tokens_is_no_picture() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.head(self.block(self.embed(x)).mean(1))
 
-    _, reason = choose_layer(workload_of(Text(), torch.zeros(2, 16, dtype=torch.int64)))
+    _, reason = chosen(workload_of(Text(), torch.zeros(2, 16, dtype=torch.int64)))
     assert "no layer's output has height and width" in reason
 
 
@@ -352,4 +357,4 @@ def test_a_model_that_cannot_be_entered() -> None:
         nn.Linear(1, 1), torch.zeros(1, 1), can_enter=False, limits=("hooks cannot enter TorchScript",)
     )
     with pytest.raises(UsageError, match="hooks cannot enter TorchScript"):
-        choose_layer(workload)
+        chosen(workload)

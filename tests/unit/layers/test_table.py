@@ -12,6 +12,7 @@ from torch import nn
 from gradflow.errors import ModelRaisedError
 from gradflow.layers.table import LayerRow, list_layers
 from gradflow.load.workload import Objective, Workload
+from gradflow.record.layer_pass import run_modules
 
 
 class Block(nn.Module):
@@ -54,6 +55,10 @@ def workload_of(model: nn.Module, *inputs: Any) -> Workload:
     )
 
 
+def listed(workload: Workload) -> tuple[LayerRow, ...]:
+    return list_layers(workload, run_modules(workload))
+
+
 @pytest.fixture
 def net() -> Net:
     net = Net()
@@ -62,7 +67,7 @@ def net() -> Net:
 
 
 def test_every_module_is_listed_in_the_order_of_its_definition(net: Net) -> None:
-    rows = list_layers(workload_of(net, torch.zeros(2, 3, 8, 8)))
+    rows = listed(workload_of(net, torch.zeros(2, 3, 8, 8)))
     assert [row.name for row in rows] == [name for name, _ in net.named_modules() if name]
     by_name = {row.name: row for row in rows}
     assert by_name["stem"] == LayerRow(
@@ -98,7 +103,7 @@ def test_the_model_is_left_as_found(net: Net) -> None:
     before = copy.deepcopy(net.state_dict())
     random = torch.get_rng_state()
     picture = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    list_layers(workload_of(net, picture))
+    listed(workload_of(net, picture))
     for name, value in net.state_dict().items():
         assert torch.equal(value, before[name]), f"{name}: batch norm's running statistics must not move"
     assert torch.equal(torch.get_rng_state(), random), "dropout must not use up random numbers"
@@ -109,7 +114,7 @@ def test_the_model_is_left_as_found(net: Net) -> None:
 def test_an_input_written_in_place_is_left_as_found() -> None:
     model = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 2))
     x = torch.tensor([[-1.0, 2.0, -3.0, 4.0]])
-    list_layers(workload_of(model, x))
+    listed(workload_of(model, x))
     assert x.tolist() == [[-1.0, 2.0, -3.0, 4.0]]
 
 
@@ -118,7 +123,7 @@ def test_hooks_are_gone_when_the_model_raises(net: Net) -> None:
 
     count = len(torch_module._global_forward_hooks) + len(torch_module._global_forward_pre_hooks)
     with pytest.raises(ModelRaisedError) as caught:
-        list_layers(workload_of(net, torch.zeros(2, 4, 8, 8)))
+        listed(workload_of(net, torch.zeros(2, 4, 8, 8)))
     assert isinstance(caught.value.__cause__, RuntimeError)
     assert len(torch_module._global_forward_hooks) + len(torch_module._global_forward_pre_hooks) == count
 
@@ -136,6 +141,6 @@ def test_an_exception_caught_inside_the_model_does_not_confuse_the_listing() -> 
             except RuntimeError:
                 return self.right(x)
 
-    rows = {row.name: row for row in list_layers(workload_of(Picky(), torch.zeros(1, 4)))}
+    rows = {row.name: row for row in listed(workload_of(Picky(), torch.zeros(1, 4)))}
     assert rows["right"].output_shape == (1, 2)
     assert rows["right"].call_count == 1

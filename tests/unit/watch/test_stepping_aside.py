@@ -10,6 +10,7 @@ import gradflow
 from gradflow.record.announced_calls import AnnouncedCalls
 from gradflow.record.conduct.aside import Aside
 from gradflow.record.grad_mode import GradModes
+from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.reading import Reading
 from gradflow.record.recorder import Recorder
 from gradflow.record.results.results import Results
@@ -22,7 +23,9 @@ from gradflow.watch.observers.hooks import observed, on_tensors, registrations
 from gradflow.watch.observers.light_notes import LightNotes
 from gradflow.watch.observers.log import Log, ModuleKeys
 from gradflow.watch.observers.modules.construction import Construction
-from gradflow.watch.observers.modules.module_calls import ModuleCalls
+from gradflow.watch.observers.modules.failed_calls import FailedCalls
+from gradflow.watch.observers.modules.fast_path import FastPath
+from gradflow.watch.observers.modules.module_names import ModuleNames
 from gradflow.watch.observers.numbers import Numbers
 from gradflow.watch.observers.operations import flags
 from gradflow.watch.observers.operations.inner_reads import InnerReads
@@ -76,9 +79,12 @@ def program():
 
 
 CALLBACKS = [
-    (ModuleCalls, "enter"),
-    (ModuleCalls, "leave"),
-    (ModuleCalls, "_name_all"),
+    (ModuleFollower, "enter"),
+    (ModuleFollower, "leave"),
+    (ModuleNames, "entered"),
+    (ModuleNames, "_name_all"),
+    (FailedCalls, "left"),
+    (FastPath, "entered"),
     (ModuleKeys, "key_of"),
     (Construction, "_make"),
     (Construction, "_set"),
@@ -135,7 +141,7 @@ CALLBACKS = [
     (Log, "note_gradient"),
     (Log, "note_handed"),
     (SwappedTensors, "_swap"),
-    (ModuleCalls, "watching"),
+    (ModuleFollower, "watching"),
     (CompiledCalls, "watching"),
 ]
 

@@ -11,10 +11,12 @@ from typing import Any
 import torch
 
 from gradflow.load.module_tree import parameters_in
+from gradflow.record.modules.observer import CallObserver, RunningCall
 from gradflow.record.nested import nested_tensors
 from gradflow.record.recorder import Recorder
 from gradflow.record.tensor_facts import requires_grad
 from gradflow.torch_facts.function_modes import is_only_one, put_on, take_off
+from gradflow.watch.observers.log import Log
 
 __all__ = ["FastPath"]
 
@@ -22,36 +24,36 @@ _HAVE_ONE = (torch.nn.TransformerEncoder, torch.nn.TransformerEncoderLayer, torc
 _FORWARDS = frozenset(cls.forward for cls in _HAVE_ONE)
 
 
-class FastPath:
-    """Follows the calls of modules; only the outermost one that has a fast path counts."""
+class FastPath(CallObserver):
+    """Only the outermost module that has a fast path counts."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, log: Log) -> None:
         self._recorder = recorder
-        self._call = -1
+        self._log = log
+        self._call: RunningCall | None = None
 
-    def enter(self, module: torch.nn.Module, inputs: Any, call: int) -> None:
-        """A module's forward begins, as module call ``call``."""
-        if self._call < 0 and isinstance(module, _HAVE_ONE) and self._may_take_it(module, inputs):
+    def entered(self, call: RunningCall, module: torch.nn.Module, inputs: Any) -> None:
+        """Take the recorder off for a module that is about to take its fast path."""
+        if self._call is None and isinstance(module, _HAVE_ONE) and self._may_take_it(module, inputs):
             take_off(self._recorder)
             self._call = call
 
-    def leave(self, module: torch.nn.Module, inputs: Any, output: Any, call: int) -> None:
-        """A module's forward has ended."""
-        if call != self._call:
+    def leaving(self, call: RunningCall, module: torch.nn.Module, inputs: Any, output: Any) -> None:
+        """Record as one operation what the module did."""
+        if call is not self._call:
             return
         self._put_back()
         read = (*nested_tensors(inputs), *parameters_in(module))
         self._recorder.record_call(type(module).__name__, lambda: output, read)
 
-    def abandon(self, call: int) -> bool:
-        """A forward has ended without a word, as Ctrl-C ends it; whether nothing was recorded since it began."""
-        if call != self._call:
-            return False
-        self._put_back()
-        return True
+    def abandoned(self, call: RunningCall) -> None:
+        """Nothing was recorded since the module's forward began."""
+        if call is self._call:
+            self._put_back()
+            self._log.interrupted = call.row.type_name
 
     def _put_back(self) -> None:
-        self._call = -1
+        self._call = None
         put_on(self._recorder)
 
     def _may_take_it(self, module: torch.nn.Module, inputs: Any) -> bool:

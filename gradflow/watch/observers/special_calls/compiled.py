@@ -16,6 +16,7 @@ from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.location import own_directory
 from gradflow.record.conduct.aside import Operation, leave_out_this_frame
+from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.patches import replace, replace_function
 from gradflow.record.recorder import Recorder
 from gradflow.record.tensor_facts import requires_grad
@@ -25,7 +26,6 @@ from gradflow.torch_facts.module_machinery import global_hook_tables
 from gradflow.values import tensors_in
 from gradflow.watch.observers.hooks.registrations import plain_tables
 from gradflow.watch.observers.log import Log
-from gradflow.watch.observers.modules.module_calls import ModuleCalls
 
 __all__ = ["CompiledCalls"]
 
@@ -33,7 +33,7 @@ __all__ = ["CompiledCalls"]
 class CompiledCalls:
     """A compiled program would be compiled again, differently, with gradflow's observers in it."""
 
-    def __init__(self, recorder: Recorder, log: Log, calls: ModuleCalls) -> None:
+    def __init__(self, recorder: Recorder, log: Log, calls: ModuleFollower) -> None:
         self._recorder = recorder
         self._log = log
         self._calls = calls

@@ -11,7 +11,7 @@ from torch import nn
 
 import gradflow
 from gradflow.report import Report
-from gradflow.watch.observers.modules import module_calls
+from gradflow.watch.observers.modules import holders
 
 HELPER = nn.Linear(3, 3)
 
@@ -34,8 +34,8 @@ class Net(nn.Module):
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
     found: list[nn.Module] = []
-    original = module_calls.find_unregistered
-    monkeypatch.setattr(module_calls, "find_unregistered", lambda root: (found.append(root), original(root))[1])
+    original = holders.find_unregistered
+    monkeypatch.setattr(holders, "find_unregistered", lambda root: (found.append(root), original(root))[1])
     return found
 
 

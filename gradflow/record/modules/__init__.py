@@ -1,0 +1,1 @@
+"""Calls of modules: one class follows them, and each of its observers notes one thing of them."""

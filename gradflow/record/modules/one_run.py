@@ -1,0 +1,70 @@
+"""Which module calls belong to a run of gradflow's own, whatever other threads do meanwhile."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection
+from threading import get_ident
+from types import FrameType
+
+import torch
+
+from gradflow.torch_facts.module_machinery import CALLING
+
+__all__ = ["OneRun"]
+
+
+class OneRun:
+    """All calls but those of another thread that is in a run of its own: of the whole model, or of a module not in it.
+
+    Threads that the model starts, or hands work to, run parts of it.
+
+    Parameters
+    ----------
+    is_own_thread
+        Whether this is the thread that runs the model.
+    root
+        ``id`` of the model.
+    parts
+        ``id`` of each module in it.
+    """
+
+    def __init__(self, is_own_thread: Callable[[], bool], root: int, parts: Collection[int]) -> None:
+        self._is_own_thread = is_own_thread
+        self._root = root
+        self._parts = parts
+        self._elsewhere: dict[int, int] = {}
+        self._busy: frozenset[int] = frozenset()
+
+    def open(self) -> None:
+        """Threads that run a module already are in a run of their own."""
+        self._busy = _threads_inside_a_module()
+
+    def begins(self, module: torch.nn.Module, *, is_inside: bool) -> bool:
+        """Whether a call that begins is one of this run."""
+        return self._is_own_thread() or self._is_of_this_run(module, 1, is_inside=is_inside)
+
+    def ends(self, module: torch.nn.Module, *, is_inside: bool) -> bool:
+        """The same for one that ends."""
+        return self._is_own_thread() or self._is_of_this_run(module, -1, is_inside=is_inside)
+
+    def _is_of_this_run(self, module: torch.nn.Module, change: int, *, is_inside: bool) -> bool:
+        """``change`` is 1 where a call begins and -1 where it ends."""
+        thread = get_ident()
+        depth = self._elsewhere.get(thread, 0)
+        if not depth and (id(module) != self._root or is_inside):
+            return thread not in self._busy and id(module) in self._parts
+        self._elsewhere[thread] = depth + change
+        return False
+
+
+def _threads_inside_a_module() -> frozenset[int]:
+    """The threads that run a module's forward right now."""
+    found = set()
+    for thread, innermost in sys._current_frames().items():
+        frame: FrameType | None = innermost
+        while frame is not None and frame.f_code is not CALLING:
+            frame = frame.f_back
+        if frame is not None:
+            found.add(thread)
+    return frozenset(found)
