@@ -8,15 +8,15 @@ from __future__ import annotations
 import contextlib
 import sys
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
 import torch
-from torch.nn.modules import module as module_hooks
 from torch.overrides import TorchFunctionMode
 
 from gradflow.load.module_tree import named_modules_in, named_parameters_in
+from gradflow.load.registrations import registrations
 from gradflow.load.workload import Provenance
 from gradflow.location import SiteTable, SourceSpan
 from gradflow.program_warnings import warnings_as_without_gradflow
@@ -82,8 +82,7 @@ class BuildObserver:
 
     def __init__(self) -> None:
         self._notes = _Notes()
-        self._mode = _NotingMode(self._notes)
-        self._undo: list[Callable[[], None]] = []
+        self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         notes = self._notes
@@ -101,25 +100,19 @@ class BuildObserver:
         def buffer_registered(parent: torch.nn.Module, name: str, _buffer: object) -> None:
             notes.registered[id(parent), name] = (weakref.ref(parent), notes.here())
 
-        handles = (
-            module_hooks.register_module_buffer_registration_hook(buffer_registered),
-            module_hooks.register_module_module_registration_hook(module_registered),
-            module_hooks.register_module_parameter_registration_hook(parameter_registered),
+        registering = registrations(
+            modules=module_registered, parameters=parameter_registered, buffers=buffer_registered
         )
-        self._undo = [handle.remove for handle in handles]
-        self._undo.append(_note_inference_mode(notes))
-        warned = contextlib.ExitStack()
-        warned.enter_context(warnings_as_without_gradflow())
-        self._undo.append(warned.close)
-        self._mode.__enter__()  # type: ignore[no-untyped-call]
+        self._stack.enter_context(registering)
+        self._stack.enter_context(_inference_mode_noted(notes))
+        self._stack.enter_context(warnings_as_without_gradflow())
+        self._stack.enter_context(_NotingMode(notes))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._mode.__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
-        for undo in reversed(self._undo):
-            undo()
+        self._stack.close()
 
     def provenance(self, model: torch.nn.Module) -> Provenance:
         """What was seen of ``model``, by qualified name."""
@@ -132,8 +125,9 @@ class BuildObserver:
         )
 
 
-def _note_inference_mode(notes: _Notes) -> Callable[[], None]:
-    """Inference mode is invisible to torch function modes; wrap its entry and exit, and return the undoing."""
+@contextlib.contextmanager
+def _inference_mode_noted(notes: _Notes) -> Iterator[None]:
+    """Inference mode is invisible to torch function modes: wrap its entry and exit."""
     region = torch.inference_mode
     enter, leave = region.__enter__, region.__exit__
 
@@ -146,11 +140,11 @@ def _note_inference_mode(notes: _Notes) -> Callable[[], None]:
             notes.inference_sites.pop()
         return leave(self, *error)
 
-    def undo() -> None:
-        region.__enter__, region.__exit__ = enter, leave  # type: ignore[method-assign]
-
     region.__enter__, region.__exit__ = noted_enter, noted_leave  # type: ignore[method-assign]
-    return undo
+    try:
+        yield
+    finally:
+        region.__enter__, region.__exit__ = enter, leave  # type: ignore[method-assign]
 
 
 def _frozen_at(model: torch.nn.Module, notes: _Notes, spans: tuple[SourceSpan, ...]) -> dict[str, SourceSpan]:

@@ -87,7 +87,7 @@ CALLBACKS = [
     (FastPath, "entered"),
     (ModuleKeys, "key_of"),
     (Construction, "_make"),
-    (Construction, "_set"),
+    (Construction, "_register"),
     (OptimizerWatch, "_make"),
     (OptimizerWatch, "_before"),
     (OptimizerWatch, "_after"),

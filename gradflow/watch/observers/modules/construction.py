@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import inspect
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
+from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import parameters_in
+from gradflow.load.registrations import registrations
 from gradflow.record.conduct.aside import Operation
 from gradflow.record.patches import replace
 from gradflow.record.recorder import Recorder
@@ -25,7 +26,7 @@ _FLAG = "requires_grad"
 
 
 class Construction:
-    """Patches on ``nn.Module`` for the time of a program."""
+    """Patches on ``nn.Module``, and torch's own hooks, for the time of a program."""
 
     def __init__(self, recorder: Recorder, log: Log) -> None:
         self._recorder = recorder
@@ -33,14 +34,13 @@ class Construction:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """Put the patches on, and off again."""
-        around, module = self._recorder.aside.around, torch.nn.Module
+        """Put them on, and off again."""
+        aside, module = self._recorder.aside, torch.nn.Module
+        told = aside.looking(self._register)
         with contextlib.ExitStack() as stack:
-            replace(stack, module, "__init__", around(self._make, module.__init__))
+            replace(stack, module, "__init__", aside.around(self._make, module.__init__))
             replace(stack, module, "__setattr__", self._setting(module.__setattr__))
-            for name in ("add_module", "register_parameter"):
-                original = getattr(module, name)
-                replace(stack, module, name, _by_position(original, self._setting(original)))
+            stack.enter_context(registrations(modules=told, parameters=told))
             yield
 
     def _make(self, operation: Operation, module: Any, *args: Any, **kwargs: Any) -> None:
@@ -50,16 +50,12 @@ class Construction:
 
     def _setting(self, original: Callable[..., None]) -> Callable[..., None]:
         recorder, once = self._recorder, self._recorder.aside.once
-        module_type, parameter_type = torch.nn.Module, torch.nn.Parameter
 
         @functools.wraps(original)
         def set_attribute(module: Any, name: str, value: Any) -> None:
+            # a module sets many attributes, and this one hardly ever
             if name == _FLAG and isinstance(value, bool) and not recorder.is_off():
                 once(self._set_flag, original, (module, name, value), {})
-                return
-            # most attributes are neither, and a module sets many
-            if isinstance(value, (module_type, parameter_type)) and not recorder.is_off():
-                once(self._set, original, (module, name, value), {})
             else:
                 original(module, name, value)
 
@@ -72,13 +68,15 @@ class Construction:
         log, site = self._log, self._recorder.sites.number(sys._getframe(1))
         log.module_flags.append(ModuleFlag(module=log.keys.key_of(module), site=site, on=value))
 
-    def _set(self, operation: Operation, module: Any, name: str, value: Any) -> None:
+    def _register(self, module: torch.nn.Module, name: str, value: Any) -> None:
+        """Something is about to be attached to a module, perhaps in the place of something else."""
         recorder, log = self._recorder, self._log
-        held = object.__getattribute__(module, "__dict__")
-        old = held.get("_parameters", {}).get(name)
+        if value is None or recorder.is_off():
+            return
+        held = attributes_of(module)
+        old = held["_parameters"].get(name)
         if old is None:
-            old = held.get("_modules", {}).get(name)
-        operation(module, name, value)
+            old = held["_modules"].get(name)
         if old is None or old is value:
             return
         log.replacements.append(
@@ -101,19 +99,3 @@ def _sets_by_itself(cls: type, name: str) -> bool:
     """Whether a class has a property of this name, say, which makes of the value what it likes."""
     found = next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
     return any("__set__" in vars(base) for base in type(found).__mro__)
-
-
-def _by_position(original: Callable[..., None], function: Callable[..., None]) -> Callable[..., None]:
-    """A method that takes a name and a value, whatever its second argument is called."""
-    signature = inspect.signature(original)
-
-    @functools.wraps(original)
-    def register(module: Any, /, *args: Any, **kwargs: Any) -> None:
-        try:
-            given = signature.bind(module, *args, **kwargs).args
-        except TypeError:
-            original(module, *args, **kwargs)  # raises as it does without us
-        else:
-            function(*given)
-
-    return register
