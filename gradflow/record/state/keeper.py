@@ -1,9 +1,12 @@
 """The promise to be harmless: whatever happens in a run, the model and torch are left exactly as they were found.
 
-Copying a whole model before each run would cost as much memory as the model. Instead, only what a forward pass is known
-to write without saying so (buffers, such as the running statistics of a batch norm) is copied beforehand; parameters
-and other large tensors are copied when the first in-place operation is about to write to them (copy on write), which
-the recorder sees and announces by :meth:`StateKeeper.before_write`, also where it happens inside a function of torch.
+Copying a whole model before each run would cost as much memory as the model. Instead, only what may be written to
+without a word is copied beforehand: buffers, such as the running statistics of a batch norm, whatever somebody else
+holds as well, as an array or a storage, and what is so small that a copy costs nothing. Parameters and other large
+tensors are copied when the first in-place operation is about to write to them (copy on write), which the recorder
+sees and announces by :meth:`StateKeeper.before_write`, also where it happens inside a function of torch. What was
+written past all that, to a mere address, shows in a fingerprint of the bytes, which the smaller parameters get, and
+is told.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from gradflow.record.conduct.replacing import replace
 from gradflow.record.conduct.turns import Turn
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.state.each import do_each
+from gradflow.record.state.holders import is_held_elsewhere
 from gradflow.record.state.kept.of_runs import NotingMode, TensorsOfRun
 from gradflow.record.state.objects import ObjectStates
 from gradflow.record.state.settings import RandomState, Settings
@@ -35,6 +39,8 @@ from gradflow.torch_facts.function_modes import unseen
 __all__ = ["StateKeeper", "preserved"]
 
 COPIED_BEFOREHAND_BYTES = 64 * 1024**2
+FINGERPRINTED_BYTES = 16 * 1024**2
+"""What can be read twice in about a hundredth of the time of a small check."""
 
 
 class StateKeeper:
@@ -66,8 +72,8 @@ class StateKeeper:
     def unrestored(self) -> tuple[str, ...]:
         """Names of tensors that could not be put back, known after the block; empty in all but contrived cases.
 
-        A parameter written to without :meth:`before_write`, or an input that is a view into which the model has written
-        values with a gradient.
+        A large parameter written to without :meth:`before_write`, or an input that is a view into which the model has
+        written values with a gradient.
         """
         return self._unrestored
 
@@ -142,11 +148,12 @@ class StateKeeper:
         with outside_torch():
             hooks = (state.restore_hooks for state in self._tensors)
             steps = (self._objects.restore, self._surroundings.restore, self._restore_values, *hooks)
-            do_each((*steps, self._restore_autograd))
+            looks = (memory.look for memory in self._memories.values())
+            do_each((*steps, *looks, self._restore_autograd))
 
     def _restore_autograd(self) -> None:
         failed = [state for state in self._tensors if not state.restore_autograd()]
-        lost = [state for state in (*self._tensors, *self._grads) if state.is_written and not _is_saved(state)]
+        lost = [state for state in (*self._tensors, *self._grads) if _is_lost(state)]
         given_up = {id(state.tensor): state.tensor for state in (*failed, *lost)}
         restore_versions(state for state in (*self._tensors, *self._grads) if id(state.tensor) not in given_up)
         self._unrestored = (*map(self._name, given_up.values()), *self._surroundings.left)
@@ -188,11 +195,13 @@ class StateKeeper:
         return memory
 
     def _copy_beforehand(self) -> None:
-        """Copy what operations may write to without announcing it, the smallest first, as far as it is cheap."""
-        left_alone = {id(state.memory) for state in self._grads}
-        left_alone |= {id(state.memory) for state in self._tensors if _says_when_written(state.tensor)}
+        """Copy what may be written to without a word, as far as it is cheap, and note what the rest is."""
+        announced = {id(state.memory) for state in self._grads}
+        announced |= {id(state.memory) for state in self._tensors if _says_when_written(state.tensor)}
         items: list[tuple[int, Any]] = [
-            (memory.byte_count, memory) for memory in self._memories.values() if id(memory) not in left_alone
+            (memory.byte_count, memory)
+            for memory, states in self._states_in.items()
+            if memory.is_small or id(memory) not in announced or is_held_elsewhere(memory, len(states))
         ]
         items += [(array.nbytes, array) for array in self._objects.arrays if array.flags.writeable]
         budget = COPIED_BEFOREHAND_BYTES
@@ -204,6 +213,12 @@ class StateKeeper:
                 item.save()
             else:
                 self._objects.save_array(item)
+        budget = FINGERPRINTED_BYTES
+        for memory in sorted((one for one in self._memories.values() if not one.is_saved), key=_size):
+            budget -= memory.byte_count
+            if budget < 0:
+                break
+            memory.note()
 
     def _name(self, tensor: Tensor) -> str:
         for name, found in (*named_parameters_in(self._model), *named_buffers_in(self._model)):
@@ -219,8 +234,15 @@ def _says_when_written(tensor: Tensor) -> bool:
     return isinstance(tensor, nn.Parameter) and (tensor.requires_grad or tensor.dim() != 1)
 
 
-def _is_saved(state: TensorState) -> bool:
-    return state.memory.is_saved if state.memory is not None else not has_values(state.tensor)
+def _size(memory: Memory) -> int:
+    return memory.byte_count
+
+
+def _is_lost(state: TensorState) -> bool:
+    memory = state.memory
+    if memory is None:
+        return state.is_written and has_values(state.tensor)
+    return memory.is_lost or ((state.is_written or memory.is_late) and not memory.is_saved)
 
 
 class preserved:  # noqa: N801  (used as a function)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
+from gradflow.record.state.fingerprints import fingerprint
 from gradflow.torch_facts.versions import is_traceable_wrapper_subclass, set_versions
 
 __all__ = ["Memory", "TensorState", "has_values", "memory_of", "restore_versions", "wrapped_tensors"]
 
 _PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter, torch.nn.Buffer})
+SMALL_BYTES = 4096
 
 
 def wrapped_tensors(tensor: Tensor) -> list[Tensor]:
@@ -44,38 +47,88 @@ class Memory:
 
     Bytes are copied, not elements, so that NaN payloads and the sign of zero survive; nothing is written back where
     nothing has changed, so that read-only mappings of files are safe.
+
+    Attributes
+    ----------
+    is_foreign
+        Whether torch has not allocated it itself: it is the memory of an array or of a file, which others may write to.
+    is_late
+        Whether it was written to already when it was copied.
+    is_lost
+        Whether it was found changed without a copy to put back.
     """
 
-    __slots__ = ("_bytes", "_saved", "byte_count", "is_late", "storage")
+    __slots__ = ("_bytes", "_fingerprint", "_saved", "byte_count", "is_foreign", "is_late", "is_lost", "storage")
 
     def __init__(self, storage: torch.UntypedStorage) -> None:
         self.storage = storage  # held, so that its address cannot be given to another storage meanwhile
         self.byte_count = storage.nbytes()
-        self.is_late = False  # whether it was written to already when it was copied
+        self.is_foreign = not storage.resizable()
+        self.is_late = False
+        self.is_lost = False
         self._bytes: Tensor | None = None
-        self._saved: Tensor | None = None
+        self._saved: Tensor | bytes | None = None
+        self._fingerprint: int | None = None
 
     @property
     def is_saved(self) -> bool:
         """Whether the bytes as found are at hand."""
         return (self._saved is not None and not self.is_late) or self.byte_count == 0
 
+    @property
+    def is_small(self) -> bool:
+        """Whether a copy costs less than to find out whether one is needed."""
+        return self.byte_count <= SMALL_BYTES and self.storage.device.type == "cpu"
+
     def save(self) -> None:
         """Copy the bytes, unless that has been done."""
-        # a storage without an address belongs to a wrapper subclass that keeps its values elsewhere
-        if self._saved is None and self.byte_count and self.storage.data_ptr():
-            self._bytes = torch.empty(0, dtype=torch.uint8, device=self.storage.device).set_(self.storage)
+        if self._saved is not None or not self._has_address():
+            return
+        self.is_late = self.is_late or self._is_changed()
+        if self.is_small:
+            self._saved = ctypes.string_at(self.storage.data_ptr(), self.byte_count)
+        else:
+            self._bytes = _bytes_of(self.storage)
             self._saved = self._bytes.clone()
+
+    def note(self) -> None:
+        """Note what a copy would be compared with, where there is none."""
+        if self._saved is None and self._has_address():
+            self._fingerprint = fingerprint(_bytes_of(self.storage))
+
+    def look(self) -> None:
+        """Whether what was not copied is what it was."""
+        self.is_lost = self._saved is None and self._is_changed()
 
     def restore(self) -> None:
         """Write the bytes back if they were saved and have changed."""
-        if self._saved is None or self._bytes is None:
+        if self._saved is None:
             return
         if self.storage.nbytes() != self.byte_count:
             self.storage.resize_(self.byte_count)
-            self._bytes = torch.empty(0, dtype=torch.uint8, device=self.storage.device).set_(self.storage)
+            self._bytes = None
+        if isinstance(self._saved, bytes):
+            if ctypes.string_at(address := self.storage.data_ptr(), self.byte_count) != self._saved:
+                ctypes.memmove(address, self._saved, self.byte_count)
+            return
+        if self._bytes is None:
+            self._bytes = _bytes_of(self.storage)
         if not torch.equal(self._bytes, self._saved):
             self._bytes.copy_(self._saved)
+
+    def _has_address(self) -> bool:
+        """Not that of a wrapper subclass, which keeps its values elsewhere."""
+        return bool(self.byte_count and self.storage.data_ptr())
+
+    def _is_changed(self) -> bool:
+        """Whether the bytes are other ones than those that were noted."""
+        if self._fingerprint is None:
+            return False
+        return self.storage.nbytes() != self.byte_count or fingerprint(_bytes_of(self.storage)) != self._fingerprint
+
+
+def _bytes_of(storage: torch.UntypedStorage) -> Tensor:
+    return torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage)
 
 
 class TensorState:

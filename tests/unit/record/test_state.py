@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from gradflow.record.state import preserved
+from gradflow.record.state import preserved, tensors
 from gradflow.record.state.tensors import Memory
 
 
@@ -236,6 +236,12 @@ def test_everything_is_as_found(model: Small, change: Callable[[Small], object],
     assert keeper.unrestored == ()
 
 
+@pytest.fixture
+def nothing_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensors, "SMALL_BYTES", 0)
+
+
+@pytest.mark.usefixtures("nothing_is_small")
 @pytest.mark.parametrize(
     "write",
     [
@@ -256,6 +262,7 @@ def test_a_parameter_is_copied_when_it_is_about_to_be_written(model: Small, writ
     assert keeper.unrestored == ()
 
 
+@pytest.mark.usefixtures("nothing_is_small")
 def test_parameters_are_not_copied_for_nothing(model: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     saved: list[int] = []
     save = Memory.save
@@ -268,6 +275,7 @@ def test_parameters_are_not_copied_for_nothing(model: Small, monkeypatch: pytest
         assert parameters.intersection(saved) == {model.linear.weight.untyped_storage().data_ptr()}
 
 
+@pytest.mark.usefixtures("nothing_is_small")
 def test_a_write_nobody_announced_is_admitted(model: Small) -> None:
     with preserved(model) as keeper, torch.no_grad():
         model.linear.weight.mul_(2)
@@ -286,6 +294,7 @@ def test_a_graph_of_the_caller_can_still_be_differentiated(model: Small) -> None
     assert torch.equal(torch.autograd.grad(loss, model.linear.weight)[0], expected)
 
 
+@pytest.mark.usefixtures("nothing_is_small")
 def test_gradients_the_caller_has_accumulated(model: Small) -> None:
     model(torch.randn(4, 3)).square().sum().backward()
     before = portrait(model)

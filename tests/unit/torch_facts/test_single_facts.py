@@ -22,6 +22,7 @@ from gradflow.torch_facts.operators import schemas_of
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
 from gradflow.torch_facts.settings import saved_tensor_hooks
 from gradflow.torch_facts.settings.of_thread import default_device, print_options, set_grad_enabled, uses_autocast
+from gradflow.torch_facts.storages import references_to
 from gradflow.torch_facts.tensor_slots import MAKING_SUBCLASSES, getter, is_alias_of, method, setter
 from gradflow.torch_facts.versions import set_versions
 
@@ -35,6 +36,20 @@ def test_the_next_node_gets_the_number_that_was_read_and_nothing_else_uses_one_u
     assert made.grad_fn is not None
     assert made.grad_fn._sequence_nr() == number
     assert next_sequence_number() == number + 1
+
+
+def test_whoever_else_holds_the_memory_of_a_tensor_is_one_more() -> None:
+    tensor = torch.ones(2)
+    storage = tensor.untyped_storage()
+    alone = references_to(storage)
+    for hold in (tensor.numpy, tensor.detach, tensor.untyped_storage):
+        held = hold()
+        assert references_to(storage) == alone + 1
+        del held
+        assert references_to(storage) == alone
+    same = tensor
+    assert references_to(storage) == alone
+    assert same is tensor
 
 
 class Shy(torch.Tensor):

@@ -11,8 +11,15 @@ from torch import nn
 from torch.nn import functional
 
 import gradflow
+from gradflow.record.state import tensors
 from gradflow.record.state.writes import run_announcing
 from gradflow.record.state.written_arguments import written_arguments
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small parameters are copied beforehand, whether something announces a write or not."""
+    monkeypatch.setattr(tensors, "SMALL_BYTES", 0)
 
 
 class Halve(torch.autograd.Function):
