@@ -263,6 +263,8 @@ def generator_state(value: Any) -> State | None:
     if numpy is not None and issubclass(kind, numpy.random.Generator):
         bits = value.bit_generator
         return GeneratorState(lambda: bits.state, lambda found: setattr(bits, "state", found))
+    if numpy is not None and issubclass(kind, numpy.random.BitGenerator):
+        return GeneratorState(lambda: value.state, lambda found: setattr(value, "state", found))
     if numpy is not None and issubclass(kind, numpy.random.RandomState):
         return GeneratorState(lambda: value.get_state(legacy=False), value.set_state)
     return None

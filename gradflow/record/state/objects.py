@@ -6,6 +6,7 @@ import array
 import functools
 import sys
 import types
+import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable
 from itertools import chain
@@ -49,8 +50,9 @@ _FROZEN = frozenset({tuple, frozenset})
 _CONTAINERS = _MAPPINGS | {list, deque, set}
 # objects of these packages are not the model's own: their attributes are not looked at
 _FOREIGN_PACKAGES = (sys.stdlib_module_names - {"__main__"}) | {"torch", "numpy", "functorch"}
-# but these have only containers: `UserDict`, `SimpleNamespace`
-_OF_DATA = frozenset({"collections", "types"})
+# but these have only containers: `UserDict`, `SimpleNamespace`, `WeakKeyDictionary`
+_OF_DATA = frozenset({"collections", "types", "weakref", "_weakrefset"})
+_OF_TRAINING = (torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler, torch.amp.GradScaler)
 
 
 class ObjectStates:
@@ -62,7 +64,7 @@ class ObjectStates:
     """
 
     __slots__ = (
-        "_empty", "_empty_hooks", "_hooks", "_modules", "_seen", "_states", "_waiting", "arrays", "classes",
+        "_alive", "_empty", "_empty_hooks", "_hooks", "_modules", "_seen", "_states", "_waiting", "arrays", "classes",
         "functions", "tensors",
     )  # fmt: skip
 
@@ -77,6 +79,7 @@ class ObjectStates:
         # most containers of a module are empty; for those it is enough to know that they were
         self._empty: list[Any] = []
         self._empty_hooks: list[Any] = []
+        self._alive: list[object] = []
         self._seen: dict[int, object] = {}
         self._waiting: list[Any] = []
         self._follow(roots)
@@ -113,6 +116,8 @@ class ObjectStates:
                         self._keep(CellState(cell))
         elif kind is types.MethodType:
             self._follow((value.__self__, value.__func__))
+        elif issubclass(kind, weakref.ref):
+            self._alive.append(weakref.ref.__call__(value))  # a container of dead ones could not be put back
         elif kind is functools.partial:
             self._follow((value.func, value.args, value.keywords))
         elif not self._visit_random(value):
@@ -168,7 +173,7 @@ class ObjectStates:
 
     def _visit_attributes(self, value: Any) -> None:
         home = home_of(value)
-        if home in _FOREIGN_PACKAGES and home not in _OF_DATA:
+        if home in _FOREIGN_PACKAGES and home not in _OF_DATA and not issubclass(type(value), _OF_TRAINING):
             return
         self._follow((attributes_of(value),))
         self._visit_slots(value)

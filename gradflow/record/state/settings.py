@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from gradflow.record.state.python_settings import autocast_settings, settings_in_python
 from gradflow.torch_facts.module_machinery import global_hook_tables, machinery
 from gradflow.torch_facts.settings import saved_tensor_hooks
 from gradflow.torch_facts.settings.flags import Setting, settings_by_pairs
@@ -90,17 +91,6 @@ def seed_generators(seed: int) -> None:
         numpy.random.seed(seed)
 
 
-def _autocast(device_type: str) -> Setting:
-    def read() -> tuple[bool, torch.dtype]:
-        return torch.is_autocast_enabled(device_type), torch.get_autocast_dtype(device_type)
-
-    def write(state: tuple[bool, torch.dtype]) -> None:
-        torch.set_autocast_enabled(device_type, state[0])
-        torch.set_autocast_dtype(device_type, state[1])
-
-    return Setting(read, write)
-
-
 _SETTINGS = (
     Setting(torch.is_grad_enabled, set_grad_enabled),
     Setting(torch.get_default_dtype, torch.set_default_dtype),
@@ -115,11 +105,11 @@ _SETTINGS = (
     ),
     Setting(torch.get_num_threads, torch.set_num_threads),
     Setting(torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
-    _autocast("cpu"),
-    _autocast("cuda"),
     Setting(saved_tensor_hooks.top_hooks, saved_tensor_hooks.put_back),
     Setting(lambda: dict(print_options()), print_options().update),
     *settings_by_pairs(),
+    *settings_in_python(),
+    *autocast_settings(),
 )
 
 _GLOBAL_HOOKS = tuple(global_hook_tables().values())
@@ -129,8 +119,8 @@ class Settings:
     """Modes, defaults and hooks that hold for the whole process or thread.
 
     Grad mode, default dtype and device, deterministic algorithms, anomaly mode, autocast, number of threads,
-    precisions, backends, print options, saved-tensor hooks and the hooks on all modules. A setting is written only when
-    it was changed.
+    precisions, backends, print options, saved-tensor hooks and the hooks on all modules; print options and error
+    handling of NumPy. A setting is written only when it was changed.
     """
 
     __slots__ = ("_found", "_global_hooks", "_is_full_backward_hook")

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["default_device", "print_options", "set_grad_enabled", "uses_autocast"]
+__all__ = ["default_device", "print_options", "set_grad_enabled", "uses_autocast", "validates_distributions"]
 
 set_grad_enabled: Callable[[bool], None] = torch._C._set_grad_enabled
 """Switches gradient recording, as ``torch.no_grad`` and its like do; a function mode is handed this very function."""
@@ -25,3 +25,8 @@ def default_device() -> torch.device | None:
 def print_options() -> dict[str, Any]:
     """The very table of ``torch.set_printoptions``."""
     return vars(torch._tensor_str.PRINT_OPTS)
+
+
+def validates_distributions() -> bool:
+    """What ``Distribution.set_default_validate_args`` has set."""
+    return bool(torch.distributions.Distribution._validate_args)

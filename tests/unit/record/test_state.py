@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import random
+import weakref
 from array import array
 from collections import OrderedDict, UserDict, deque
 from collections.abc import Callable, Iterator
@@ -100,6 +101,14 @@ def counter() -> Callable[[], None]:
     return count_on
 
 
+def step(optimizer: torch.optim.Optimizer) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.ones_like(parameter)
+        group["lr"] *= 0.5
+    optimizer.step()
+
+
 HELD: dict[str, tuple[Callable[[], Any], Callable[[Any], object], Callable[[Any], object]]] = {
     "slots": (Slots, lambda held: setattr(held, "count", 5), lambda held: held.count),
     "a slot that was empty": (Slots, lambda held: setattr(held, "later", 5), lambda held: hasattr(held, "later")),
@@ -115,6 +124,27 @@ HELD: dict[str, tuple[Callable[[], Any], Callable[[Any], object], Callable[[Any]
     "bytes": (lambda: bytearray(b"ab"), lambda held: held.extend(b"c"), bytes),
     "an array of numbers": (lambda: array("d", [1.0]), lambda held: held.append(2.0), lambda held: held.tolist()),
     "a dict of the standard library": (lambda: UserDict(a=1), lambda held: held.update(b=2), dict),
+    "an optimizer": (
+        lambda: torch.optim.Adam([nn.Parameter(torch.ones(2, requires_grad=True))]),
+        step,
+        lambda held: (held.param_groups[0]["lr"], str(dict(held.state)), held.param_groups[0]["params"][0].tolist()),
+    ),
+    "a schedule": (
+        lambda: torch.optim.lr_scheduler.StepLR(torch.optim.SGD([nn.Parameter(torch.ones(2))], lr=0.1), 1),
+        lambda held: (held.optimizer.step(), held.step()),
+        lambda held: (held.last_epoch, held.get_last_lr(), held.optimizer.param_groups[0]["lr"]),
+    ),
+    "a weak dictionary": (
+        weakref.WeakKeyDictionary,
+        lambda held: held.setdefault(Slots, 1),
+        lambda held: list(held.items()),
+    ),
+    "a weak set": (weakref.WeakSet, lambda held: held.add(Slots), list),
+    "a source of random bits": (
+        lambda: np.random.PCG64(3),
+        lambda held: held.random_raw(),
+        lambda held: str(held.state),
+    ),
     "a closure": (
         counter,
         lambda held: held(),
@@ -463,6 +493,52 @@ SETTINGS: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         lambda: np.random.rand(700),  # noqa: NPY002
     ),
     "Python's random numbers": (random.getstate, random.random),
+    "TF32 in products": (
+        lambda: torch.backends.cuda.matmul.allow_tf32,
+        lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", not torch.backends.cuda.matmul.allow_tf32),
+    ),
+    "precision of products": (
+        torch.get_float32_matmul_precision,
+        lambda: torch.set_float32_matmul_precision("medium"),
+    ),
+    "precision of one backend": (
+        lambda: torch.backends.mkldnn.matmul.fp32_precision,
+        lambda: setattr(torch.backends.mkldnn.matmul, "fp32_precision", "bf16"),
+    ),
+    "kernels of attention": (
+        torch.backends.cuda.flash_sdp_enabled,
+        lambda: torch.backends.cuda.enable_flash_sdp(not torch.backends.cuda.flash_sdp_enabled()),
+    ),
+    "fast path of transformers": (
+        torch.backends.mha.get_fastpath_enabled,
+        lambda: torch.backends.mha.set_fastpath_enabled(False),
+    ),
+    "how many kernels are tried": (
+        lambda: torch.backends.cudnn.benchmark_limit,
+        lambda: setattr(torch.backends.cudnn, "benchmark_limit", 3),
+    ),
+    "autocast of another device": (
+        lambda: torch.get_autocast_dtype("xpu"),
+        lambda: torch.set_autocast_dtype("xpu", torch.float32),
+    ),
+    "arguments of distributions": (
+        lambda: torch.distributions.Distribution._validate_args,
+        lambda: torch.distributions.Distribution.set_default_validate_args(False),
+    ),
+    "sparse tensors": (
+        torch.sparse.check_sparse_tensor_invariants.is_enabled,
+        torch.sparse.check_sparse_tensor_invariants.enable,
+    ),
+    "parameters of `to`": (
+        torch.__future__.get_swap_module_params_on_conversion,
+        lambda: torch.__future__.set_swap_module_params_on_conversion(True),
+    ),
+    "print options": (
+        lambda: repr(torch.ones(1) / 3),
+        lambda: torch.set_printoptions(precision=2),
+    ),
+    "NumPy's print options": (lambda: repr(np.ones(1) / 3), lambda: np.set_printoptions(precision=2)),
+    "NumPy's errors": (np.geterr, lambda: np.seterr(all="raise")),
 }
 
 

@@ -21,7 +21,13 @@ from gradflow.torch_facts.module_machinery import (
 from gradflow.torch_facts.operators import schemas_of
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
 from gradflow.torch_facts.settings import saved_tensor_hooks
-from gradflow.torch_facts.settings.of_thread import default_device, print_options, set_grad_enabled, uses_autocast
+from gradflow.torch_facts.settings.of_thread import (
+    default_device,
+    print_options,
+    set_grad_enabled,
+    uses_autocast,
+    validates_distributions,
+)
 from gradflow.torch_facts.storages import references_to
 from gradflow.torch_facts.tensor_slots import MAKING_SUBCLASSES, getter, is_alias_of, method, setter
 from gradflow.torch_facts.versions import set_versions
@@ -36,6 +42,16 @@ def test_the_next_node_gets_the_number_that_was_read_and_nothing_else_uses_one_u
     assert made.grad_fn is not None
     assert made.grad_fn._sequence_nr() == number
     assert next_sequence_number() == number + 1
+
+
+def test_whether_distributions_look_at_their_arguments_is_what_was_set() -> None:
+    found = validates_distributions()
+    try:
+        for value in (not found, found):
+            torch.distributions.Distribution.set_default_validate_args(value)
+            assert validates_distributions() is value
+    finally:
+        torch.distributions.Distribution.set_default_validate_args(found)
 
 
 def test_whoever_else_holds_the_memory_of_a_tensor_is_one_more() -> None:
