@@ -36,7 +36,6 @@ from gradflow.diagnose.values.bad_score import bad_score_finding
 from gradflow.diagnose.values.drawn_in_backward import drawn_finding, drawn_unseen
 from gradflow.errors import UsageError
 from gradflow.graph.ways_to_score import WaysToScore, ways_to_score
-from gradflow.load.lazy import is_uninitialised
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.modes import Mode, model_in_mode
 from gradflow.load.module_tree import named_parameters_in
@@ -124,7 +123,6 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
     say = progress or (lambda text: None)
     _require_a_device(workload.model)
     workload = with_lazy_layers_initialised(workload)
-    _require_shapes(workload.model)
     trainable = {name: one for name, one in named_parameters_in(workload.model) if one.requires_grad}
     holders = find_unregistered(workload.model)
     hidden = {name: tensor for _, tensors in holders for name, tensor in tensors.items()}
@@ -258,16 +256,6 @@ def _require_a_device(model: torch.nn.Module) -> None:
             f"`{name}` is on the `meta` device, where tensors have no values",
             note="an audit measures gradients",
             hint="build the model on the CPU, with fewer layers if it does not fit",
-        )
-
-
-def _require_shapes(model: torch.nn.Module) -> None:
-    name = next((name for name, parameter in named_parameters_in(model) if is_uninitialised(parameter)), None)
-    if name is not None:
-        raise UsageError(
-            f"`{name}` has no shape yet, so there is no gradient to ask for",
-            note="a lazy layer gets its weights when it runs for the first time, and it did not run with this input",
-            hint="give an input with which it runs, or leave the layer out",
         )
 
 

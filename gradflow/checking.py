@@ -21,7 +21,6 @@ from gradflow.graph.build import branches_between, build_flow_graph, layer_opera
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.layers.auto import Candidates, candidates_of
 from gradflow.layers.names import module_named, resolve_layers, resolve_parameters
-from gradflow.load.lazy import is_uninitialised
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.modes import Mode, model_in_mode
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
@@ -246,12 +245,6 @@ def _tensors(model: torch.nn.Module, names: Sequence[str]) -> dict[str, torch.Te
         **dict(named_buffers_in(model, remove_duplicate=False)),
         **dict(named_parameters_in(model, remove_duplicate=False)),
     }
-    shapeless = next((name for name in names if is_uninitialised(known[name])), None)
-    if shapeless is not None:
-        raise UsageError(
-            f"`{shapeless}` has no shape yet, so there is no gradient to ask for",
-            note="a lazy layer gets its weights when it runs for the first time, and it did not run with this input",
-        )
     return {name: known[name] for name in names}
 
 

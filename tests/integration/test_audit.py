@@ -292,13 +292,21 @@ class LazyAside(nn.Module):
         return self.used(x)
 
 
-@pytest.mark.parametrize(
-    ("model", "reason"),
-    [(LazyAside(), "`aside.weight` has no shape yet"), (nn.Linear(4, 2, device="meta"), "on the `meta` device")],
-)
-def test_parameters_without_values_are_refused(model: nn.Module, reason: str) -> None:
-    with pytest.raises(gradflow.GradflowError, match=reason):
-        gradflow.audit(model, inputs=torch.randn(2, 4))
+def test_parameters_without_values_are_refused() -> None:
+    with pytest.raises(gradflow.GradflowError, match="on the `meta` device"):
+        gradflow.audit(nn.Linear(4, 2, device="meta"), inputs=torch.randn(2, 4))
+
+
+def test_a_lazy_layer_that_does_not_run_is_told_and_the_others_are_answered() -> None:
+    model = LazyAside()
+    report = gradflow.audit(model, inputs=torch.randn(2, 4))
+    assert {one.name: one.state for one in report.parameters} == {
+        "used.weight": "gradient", "used.bias": "gradient", "aside.weight": "none", "aside.bias": "none",
+    }  # fmt: skip
+    (found,) = report.diagnostics
+    assert (found.module, set(found.hides)) == ("aside", {"aside.weight", "aside.bias"})
+    assert any("no shape yet" in text and "`aside.weight`" in text for text in report.assumptions)
+    assert all(nn.parameter.is_lazy(parameter) for parameter in model.parameters())
 
 
 def test_lazy_layers_get_their_parameters_in_a_copy() -> None:

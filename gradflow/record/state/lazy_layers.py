@@ -45,8 +45,21 @@ def with_lazy_layers_initialised(workload: Workload) -> Workload:
         copied = _copy(workload.model)
         with keeper.noting():
             _run_once(replace(workload, model=copied))
-    note = "model: a copy, in which the lazy layers have run once to get their parameters"
-    return replace(workload, model=copied, assumptions=(*workload.assumptions, note))
+        shapeless = _without_shape(copied)
+    notes = ["model: a copy, in which the lazy layers have run once to get their parameters"]
+    if shapeless:
+        names = ", ".join(f"`{name}`" for name in shapeless)
+        notes.append(f"no entries in what has no shape yet, because its layer did not run: {names}")
+    return replace(workload, model=copied, assumptions=(*workload.assumptions, *notes))
+
+
+def _without_shape(model: nn.Module) -> list[str]:
+    """Name what belongs to layers that did not run, and make it empty: nobody can know how much there will be."""
+    found: list[tuple[str, Any]] = [*model.named_parameters(), *model.named_buffers()]
+    lazy = [(name, tensor) for name, tensor in found if is_uninitialised(tensor)]
+    for _, tensor in lazy:
+        tensor.materialize((0,))
+    return [name for name, _ in lazy]
 
 
 def _copy(model: nn.Module) -> nn.Module:

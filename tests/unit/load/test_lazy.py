@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import gradflow
-from gradflow.errors import ModelRaisedError, UsageError
+from gradflow.errors import ModelRaisedError
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.loading import workload_from_objects
 from gradflow.record.state.lazy_layers import with_lazy_layers_initialised
@@ -67,7 +67,7 @@ def test_a_first_run_that_raises_is_told_as_the_models_own() -> None:
     assert gradflow.check(model, "0", inputs=torch.rand(2, 5)).connected
 
 
-def test_a_parameter_without_a_shape_is_one_error() -> None:
+def test_a_parameter_without_a_shape_is_one_of_a_layer_that_did_not_run() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -79,5 +79,21 @@ def test_a_parameter_without_a_shape_is_one_error() -> None:
             return result
 
     assert gradflow.check(Net(), parameter="body.weight", inputs=torch.rand(1, 3)).connected
-    with pytest.raises(UsageError, match=r"`spare.weight` has no shape yet"):
-        gradflow.check(Net(), parameter="spare.weight", inputs=torch.rand(1, 3))
+    report = gradflow.check(Net(), parameter="spare.weight", inputs=torch.rand(1, 3))
+    assert report.verdict == "unused"
+    assert any("no shape yet" in text and "`spare.weight`" in text for text in report.assumptions)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_layer_that_did_not_run_does_not_disturb_the_answer_about_one_that_gets_zeros(seed: int) -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.spare, self.head = nn.LazyLinear(2), nn.LazyConv2d(2, 1), nn.Linear(2, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.head(self.body(x)) * 0
+            return result
+
+    torch.manual_seed(seed)
+    assert gradflow.check(Net(), "body", inputs=torch.rand(1, 3)).verdict == "zero"
