@@ -9,13 +9,13 @@ import copy
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
 from gradflow.attributes import attributes_of, slots_of
 
-__all__ = ["first_tensor", "held_by", "mapped", "tensors_in"]
+__all__ = ["first_tensor", "held_by", "is_tensor", "mapped", "tensors_in"]
 
 _NUMBERS = frozenset({int, float, complex, bool, str, bytes, type(None)})
 _PLAIN = _NUMBERS | {range, torch.Size, torch.dtype}
@@ -26,6 +26,12 @@ _NOT_ENTERED = (torch.nn.Module, type, ModuleType, FunctionType, MethodType)
 _MOST_ENTERED = 100_000
 
 Stand = Callable[[Any], torch.Tensor | None]
+
+
+def is_tensor(value: Any) -> TypeGuard[torch.Tensor]:
+    """Whether it is one, and does not only say so, as a weak reference's proxy or a mock does: nobody is asked."""
+    kind = type(value)
+    return kind is torch.Tensor or issubclass(kind, torch.Tensor)
 
 
 def tensors_in(value: Any, stands_for: Stand | None = None) -> list[torch.Tensor]:
@@ -43,14 +49,14 @@ def tensors_in(value: Any, stands_for: Stand | None = None) -> list[torch.Tensor
     stands_for
         Gives the tensor that something which is none stands for, such as an array over its memory.
     """
-    if isinstance(value, torch.Tensor):
+    if is_tensor(value):
         return [value]
     return list(_walk(value, stands_for)) if type(value) not in _PLAIN else []
 
 
 def first_tensor(value: Any) -> torch.Tensor | None:
     """The first of :func:`tensors_in`."""
-    return value if isinstance(value, torch.Tensor) else next(_walk(value), None)
+    return value if is_tensor(value) else next(_walk(value), None)
 
 
 def _walk(root: Any, stands_for: Stand | None = None) -> Iterator[torch.Tensor]:
@@ -58,7 +64,7 @@ def _walk(root: Any, stands_for: Stand | None = None) -> Iterator[torch.Tensor]:
     stack = [iter((root,))]
     while stack:
         for part in stack[-1]:
-            if isinstance(part, torch.Tensor):
+            if is_tensor(part):
                 yield part
             elif type(part) not in _PLAIN and id(part) not in entered:
                 if len(entered) == _MOST_ENTERED:
@@ -73,20 +79,21 @@ def _walk(root: Any, stands_for: Stand | None = None) -> Iterator[torch.Tensor]:
 
 
 def _parts(value: Any) -> Iterable[Any]:
+    cls = type(value)
     for kind in _SEQUENCES:
-        if isinstance(value, kind):
+        if issubclass(cls, kind):
             # a long list of numbers is seen through at the speed of C
             return () if _PLAIN.issuperset(map(type, kind.__iter__(value))) else kind.__iter__(value)
-    if isinstance(value, dict):
+    if issubclass(cls, dict):
         return (*dict.values(value), *held_by(value))
-    if isinstance(value, slice):
+    if cls is slice:
         return value.start, value.stop, value.step
-    if isinstance(value, _NOT_ENTERED):
+    if issubclass(cls, _NOT_ENTERED):
         return ()
     found = held_by(value)
-    if not found and isinstance(value, Mapping):
+    if not found:
         try:
-            return [*value.values()]
+            return [*value.values()] if issubclass(cls, Mapping) else ()
         except Exception:  # noqa: BLE001  (the program's own code: what it cannot give, it does not hold)
             return ()
     return found
@@ -118,14 +125,14 @@ def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def _mapped(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any, Any]]) -> Any:
-    if isinstance(value, torch.Tensor) or type(value) in _PLAIN or isinstance(value, _NOT_ENTERED):
+    if is_tensor(value) or type(value) in _PLAIN or issubclass(type(value), _NOT_ENTERED):
         return change(value)
     if id(value) in known:
         return known[id(value)][1]
     # with the value itself, so that no other object can get its number meanwhile
     known[id(value)] = value, value
-    if isinstance(value, list | tuple):
-        kept: Any = tuple if isinstance(value, tuple) else list
+    if issubclass(type(value), (list, tuple)):
+        kept: Any = tuple if issubclass(type(value), tuple) else list
         if _NUMBERS.issuperset(map(type, kept.__iter__(value))):
             return value
         fresh = _sequence(value, [_mapped(part, change, known) for part in kept.__iter__(value)])
@@ -137,11 +144,12 @@ def _mapped(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any
 
 def _sequence(value: Any, parts: list[Any]) -> Any:
     kind = type(value)
-    if all(new is old for new, old in zip(parts, value, strict=True)):
+    kept: Any = list if issubclass(kind, list) else tuple
+    if all(new is old for new, old in zip(parts, kept.__iter__(value), strict=True)):
         return value
     if kind in (list, tuple):
         return kind(parts)
-    if isinstance(value, list):
+    if kept is list:
         fresh = copy.copy(value)
         list.__setitem__(fresh, slice(None), parts)
         return fresh
@@ -152,7 +160,7 @@ def _sequence(value: Any, parts: list[Any]) -> Any:
 
 
 def _object(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any, Any]]) -> Any:
-    entries = dict(dict.items(value)) if isinstance(value, dict) else {}
+    entries = dict(dict.items(value)) if issubclass(type(value), dict) else {}
     attributes = dict(attributes_of(value))
     slots = _in_slots(value)
     if not (entries or attributes or slots):

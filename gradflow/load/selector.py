@@ -88,12 +88,21 @@ def _no_part(value: Any, step: str | int, path: str) -> ScoreError:
 
 def part_names(value: Any) -> list[str]:
     """The names of what a structured output holds, in backticks, at most eight."""
-    if isinstance(value, Mapping):
-        names = [str(key) for key in value]
-    elif hasattr(value, "_fields"):
-        names = [str(name) for name in value._fields]
-    elif isinstance(value, (list, tuple)):
-        return [f"`0` to `{len(value) - 1}`"] if value else []
-    else:
+    kind = type(value)
+    try:
+        names = _keys(value)
+    except Exception:  # noqa: BLE001  (the program's own code: what it does not tell has no names)
+        names = []
+    if names is None and issubclass(kind, (list, tuple)):
+        count = list.__len__(value) if issubclass(kind, list) else tuple.__len__(value)
+        return [f"`0` to `{count - 1}`"] if count else []
+    if names is None:
         names = public_names(value)
     return [f"`{name}`" for name in names[:8]]
+
+
+def _keys(value: Any) -> list[str] | None:
+    """The keys of a mapping, the fields of a named tuple; nothing for anything else."""
+    if issubclass(type(value), Mapping):
+        return [str(key) for key in value]
+    return [str(name) for name in value._fields] if hasattr(type(value), "_fields") else None

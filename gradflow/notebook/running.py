@@ -12,7 +12,7 @@ from IPython.core.error import UsageError
 
 from gradflow.cell import cell_number
 from gradflow.watch.explain import Explanation
-from gradflow.watch.observers.running import without_gradflow
+from gradflow.watch.observers.exceptions.program_frames import without_gradflow
 
 __all__ = ["run_source"]
 

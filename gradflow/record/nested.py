@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 import torch
 
-from gradflow.values import tensors_in
+from gradflow.values import is_tensor, tensors_in
 
 __all__ = ["nested_tensors"]
 
@@ -18,14 +18,14 @@ _BASE: Any = vars(numpy.ndarray)["base"].__get__
 
 def nested_tensors(value: Any) -> Iterable[torch.Tensor]:
     """Those of :func:`~gradflow.values.tensors_in`, also behind arrays of their memory."""
-    return (value,) if isinstance(value, torch.Tensor) else tensors_in(value, _owner_of)
+    return (value,) if is_tensor(value) else tensors_in(value, _owner_of)
 
 
 def _owner_of(value: Any) -> torch.Tensor | None:
     """The tensor whose memory an array shows: one made by ``Tensor.numpy()`` keeps it as its ``base``."""
     base = value
     for _ in range(_MOST_VIEWS):
-        if not isinstance(base, numpy.ndarray):
+        if not issubclass(type(base), numpy.ndarray):
             break
         base = _BASE(base)
-    return base if isinstance(base, torch.Tensor) else None
+    return base if is_tensor(base) else None

@@ -18,7 +18,7 @@ from gradflow.record.tensor_facts import PLAIN_CLASSES, dtype_of, is_leaf, is_on
 from gradflow.recording import CallRow, OperationColumns, ValueColumns
 from gradflow.torch_facts.function_modes import modes_on_stack
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
-from gradflow.values import tensors_in
+from gradflow.values import is_tensor, tensors_in
 
 __all__ = ["Tables"]
 
@@ -142,7 +142,7 @@ class Tables:
 
     def known_values(self, output: Any) -> tuple[int, ...]:
         """The value ids of the tensors that a module returned, as far as they were seen before."""
-        if isinstance(output, torch.Tensor):
+        if is_tensor(output):
             value = self.known_value(output)
             return (value,) if value >= 0 else ()
         return tuple(value for value in map(self.known_value, tensors_in(output)) if value >= 0)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from types import FrameType
+import dis
+import functools
+from collections.abc import Callable
+from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["decorated_function", "hook_that_runs"]
+from gradflow.torch_facts.module_machinery import CALLING, global_hook_tables
+
+__all__ = ["decorated_function", "hook_that_runs", "is_around_hooks", "without_hooks"]
 
 _MODULE_FILE = "modules/module.py"
 _DECORATOR_FILE = "_contextlib.py"
@@ -19,3 +24,39 @@ def hook_that_runs(frame: FrameType) -> Any:
 def decorated_function(frame: FrameType) -> Any:
     """What ``@torch.no_grad()`` and its like have wrapped, where this is the frame of such a wrapper; else ``None``."""
     return frame.f_locals.get("func") if frame.f_code.co_filename.endswith(_DECORATOR_FILE) else None
+
+
+def is_around_hooks(frame: FrameType) -> bool:
+    """Whether it is that of the function, within the one that calls a module, which torch needs for hooks only."""
+    return frame.f_code in _inner_functions()
+
+
+def without_hooks(frame: FrameType, is_left_out: Callable[[object], bool]) -> tuple[int, int] | None:
+    """The instruction and the line at which a module that has no hooks calls its forward, in this frame.
+
+    ``None`` where it is another frame, or hooks other than those left out are on the module or on all modules.
+    """
+    module = frame.f_locals.get("self") if frame.f_code is CALLING else None
+    if module is None or any(getattr(module, name) for name in _TABLES):
+        return None
+    on_all = global_hook_tables()
+    if not all(is_left_out(hook) for name in _TABLES for hook in on_all[f"_global{name}"].values()):
+        return None
+    return _plain_call()
+
+
+_TABLES = ("_backward_hooks", "_backward_pre_hooks", "_forward_hooks", "_forward_pre_hooks")
+
+
+@functools.cache
+def _inner_functions() -> frozenset[CodeType]:
+    return frozenset(constant for constant in CALLING.co_consts if type(constant) is CodeType)
+
+
+@functools.cache
+def _plain_call() -> tuple[int, int] | None:
+    """The first ``...(*args, **kwargs)`` in it."""
+    for one in dis.get_instructions(CALLING):
+        if one.opname == "CALL_FUNCTION_EX" and one.positions is not None and one.positions.lineno is not None:
+            return one.offset, one.positions.lineno
+    return None

@@ -17,7 +17,7 @@ from gradflow.report import Environment, Report, Score, Target
 from gradflow.watch.before_block import with_what_ran_before
 from gradflow.watch.events import Observation
 from gradflow.watch.observers.active import Claim
-from gradflow.watch.observers.running import without_gradflow
+from gradflow.watch.observers.exceptions.program_frames import without_gradflow
 from gradflow.watch.observers.watching import Watch
 from gradflow.watch.outcome import outcome
 from gradflow.watch.post_mortem.examine import report_about

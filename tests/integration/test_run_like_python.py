@@ -109,6 +109,65 @@ PROGRAMS = {
         except RuntimeError as error:
             raise ValueError("wrapped") from error.with_traceback(None)
     """,
+    "an exception in modules": """
+        import torch
+        from torch import nn
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.first, self.hooked = nn.Linear(2, 2), nn.Linear(2, 2)
+                self.hooked.register_forward_pre_hook(lambda module, arguments: None)
+            def forward(self, x):
+                return self.first(self.hooked(x))
+        net = Net()
+        net(torch.ones(1, 2))
+        try:
+            net.first(torch.ones(3, 3))
+        except RuntimeError as error:
+            first = error
+        try:
+            net(torch.ones(3, 3))
+        except RuntimeError as error:
+            raise ExceptionGroup("both", [first, error])
+    """,
+    "an exception of a hook, in place of another": """
+        import torch
+        from torch import nn
+        def hook(module, arguments, output):
+            try:
+                {}["missing"]
+            except KeyError:
+                raise LookupError("nothing there")
+        layer = nn.Sequential(nn.Linear(2, 2))
+        layer[0].register_forward_hook(hook)
+        layer(torch.ones(1, 2))
+    """,
+    "an excepthook of its own": """
+        import atexit, sys, traceback
+        import torch
+        from torch import nn
+        def hook(kind, error, trace):
+            print(kind.__name__, [(frame.name, frame.lineno) for frame in traceback.extract_tb(trace)])
+            raise KeyError("in the hook")
+        def last():
+            print([frame.name for frame in traceback.extract_tb(sys.last_traceback)], sys.last_type.__name__)
+        sys.excepthook = hook
+        atexit.register(last)
+        nn.Sequential(nn.Linear(2, 2))(torch.ones(3, 3))
+    """,
+    "no excepthook": """
+        import sys
+        del sys.excepthook
+        1 / 0
+    """,
+    "an excepthook that cannot be called": """
+        import sys
+        sys.excepthook = None
+        1 / 0
+    """,
+    "a program that cannot be read": """
+        x = = 1
+    """,
 }
 
 

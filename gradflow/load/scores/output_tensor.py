@@ -14,13 +14,14 @@ from gradflow.errors import ScoreError
 from gradflow.load.scores.choice import Choice
 from gradflow.load.selector import part_names
 from gradflow.spelled import Spelled
-from gradflow.values import first_tensor
+from gradflow.values import first_tensor, is_tensor
 
 __all__ = ["choose_tensor", "parts_of"]
 
 _FIRST = ("score", "scores", "logits", "class_logits", "out", "output", "prediction", "predictions", "pred")
 _LAST = ("loss", "boxes", "labels", "past_key_values", "hidden_states", "attentions", "image_id", "masks")
 _DEEPEST = 6
+_VALUES = (torch.Tensor, numpy.ndarray, numpy.generic)
 
 
 def choose_tensor(value: Any, path: str = "output", choice: Choice | None = None) -> tuple[torch.Tensor, str]:
@@ -69,18 +70,21 @@ def choose_tensor(value: Any, path: str = "output", choice: Choice | None = None
 
 
 def _candidates(value: Any, path: str, depth: int) -> Iterator[tuple[Any, str]]:
-    is_number = isinstance(value, float) or (type(value) is int and depth == 0)
-    if is_number or isinstance(value, (torch.Tensor, numpy.ndarray, numpy.generic)):
+    kind = type(value)
+    if issubclass(kind, (float, *_VALUES)) or (kind is int and depth == 0):
         yield value, path
     elif depth < _DEEPEST:
-        parts = list(parts_of(value, path, _in_order))
+        try:
+            parts = list(parts_of(value, path, _in_order))
+        except Exception:  # noqa: BLE001  (the program's own code: what it cannot give is not chosen)
+            return
         for part, where in reversed(parts) if _is_list_of_flows(value) else parts:
             yield from _candidates(part, where, depth + 1)
 
 
 def _as_tensors(parts: Iterable[tuple[Any, str]]) -> Iterator[tuple[torch.Tensor, str]]:
     for value, where in parts:
-        if isinstance(value, torch.Tensor):
+        if is_tensor(value):
             yield value, where
             continue
         try:
@@ -92,16 +96,17 @@ def _as_tensors(parts: Iterable[tuple[Any, str]]) -> Iterator[tuple[torch.Tensor
 
 def parts_of(value: Any, path: str, in_order: Callable[[list[Any]], list[Any]] = list) -> Iterator[tuple[Any, str]]:
     """The parts of a mapping, a sequence or an object with attributes or slots, and how to write each."""
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if issubclass(kind, Mapping):
         # transformers' outputs are dictionaries with attributes; people write the attribute
-        has_attributes = type(value) is not dict and dataclasses.is_dataclass(value)
+        has_attributes = kind is not dict and dataclasses.is_dataclass(value)
         for key in in_order(list(value)):
             yield value[key], f"{path}.{key}" if has_attributes else f"{path}[{key!r}]"
-    elif isinstance(value, tuple) and hasattr(value, "_fields"):
+    elif issubclass(kind, tuple) and hasattr(value, "_fields"):
         for name in in_order(list(value._fields)):
             yield getattr(value, name), f"{path}.{name}"
-    elif isinstance(value, (list, tuple)):
-        for position, part in enumerate(value):
+    elif issubclass(kind, (list, tuple)):
+        for position, part in enumerate(list.__iter__(value) if issubclass(kind, list) else tuple.__iter__(value)):
             yield part, f"{path}[{position}]"
     else:
         for name in in_order(public_names(value)):
@@ -119,12 +124,8 @@ def _in_order(names: list[Any]) -> list[Any]:
 
 def _is_list_of_flows(value: Any) -> bool:
     """RAFT returns one flow ``[N, 2, H, W]`` per iteration."""
-    is_sequence = isinstance(value, (list, tuple)) and not hasattr(value, "_fields")
-    return (
-        is_sequence
-        and len(value) > 1
-        and all(
-            isinstance(item, torch.Tensor) and item.ndim == 4 and item.shape[1] == 2 and item.shape == value[0].shape
-            for item in value
-        )
+    if type(value) not in (list, tuple) or len(value) < 2:
+        return False
+    return all(
+        is_tensor(item) and item.ndim == 4 and item.shape[1] == 2 and item.shape == value[0].shape for item in value
     )

@@ -8,18 +8,19 @@ import os
 import runpy
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, TextIO
 
-from gradflow.location import own_directory
-from gradflow.record.conduct.their_exceptions import is_one, set_traceback, traceback_of
+from gradflow.record.conduct.their_exceptions import is_one, traceback_of
+from gradflow.watch.observers.exceptions.program_frames import leave_no_frames
 from gradflow.watch.observers.watching import Watch
 
-__all__ = ["INTERRUPTED", "flush", "run_program", "without_gradflow"]
+__all__ = ["INTERRUPTED", "flush", "run_program"]
+
+_NO_HOOK = object()
 
 INTERRUPTED = 130
 """Exit status of a program that Ctrl-C ended, as shells tell it."""
@@ -166,42 +167,23 @@ def _end(watch: Watch, error: BaseException, look_at: Callable[[BaseException], 
 
 def _show(error: BaseException) -> None:
     """Print the traceback as if gradflow were not there."""
-    found = traceback_of(error)
-    shown = without_gradflow(found)
-    set_traceback(error, shown or found)
+    leave_no_frames(error)
+    shown = traceback_of(error)
     flush(sys.stdout)
-    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, shown or found
-    if sys.excepthook is sys.__excepthook__:
-        traceback.print_exception(type(error), error, shown)
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, shown
+    hook = vars(sys).get("excepthook", _NO_HOOK)
+    if hook is _NO_HOOK:
+        print("sys.excepthook is missing", file=sys.stderr)  # noqa: T201  (as Python says it)
+    if hook in (_NO_HOOK, sys.__excepthook__):
+        sys.__excepthook__(type(error), error, shown)
         return
     try:
-        sys.excepthook(type(error), error, shown)
+        hook(type(error), error, shown)
     except SystemExit:
         raise
     except BaseException as failure:  # noqa: BLE001  (the hook's, which Python shows beside what it was to show)
         print("Error in sys.excepthook:", file=sys.stderr)  # noqa: T201
-        traceback.print_exception(type(failure), failure, without_gradflow(traceback_of(failure)))
+        leave_no_frames(failure)
+        sys.__excepthook__(type(failure), failure, traceback_of(failure))
         print("\nOriginal exception was:", file=sys.stderr)  # noqa: T201
-        traceback.print_exception(type(error), error, shown)
-
-
-def without_gradflow(found: TracebackType | None) -> TracebackType | None:
-    """The frames of the program and of the libraries that it called itself."""
-    kept: list[TracebackType] = []
-    is_started = False
-    while found is not None:
-        code = found.tb_frame.f_code
-        is_ours = code.co_filename.startswith(_OWN)
-        is_started = is_started or not is_ours
-        if code.co_name == "handle_torch_function" and kept:
-            kept.pop()  # the function that asked the recorder, which then called it once more
-        elif is_started and not is_ours:
-            kept.append(found)
-        found = found.tb_next
-    shown: TracebackType | None = None
-    for frame in reversed(kept):
-        shown = TracebackType(shown, frame.tb_frame, frame.tb_lasti, frame.tb_lineno)
-    return shown
-
-
-_OWN = own_directory()
+        sys.__excepthook__(type(error), error, shown)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import traceback
+import types
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from torch import nn
 
 from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules, is_compiler_loaded
-from gradflow.torch_facts.frames import decorated_function, hook_that_runs
+from gradflow.torch_facts.frames import decorated_function, hook_that_runs, is_around_hooks, without_hooks
 from gradflow.torch_facts.module_machinery import (
     BATCH_NORMS,
     CALLING,
@@ -52,6 +54,43 @@ def test_whether_distributions_look_at_their_arguments_is_what_was_set() -> None
             assert validates_distributions() is value
     finally:
         torch.distributions.Distribution.set_default_validate_args(found)
+
+
+class Raises(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise ValueError("in the forward")
+
+
+def test_where_a_module_without_hooks_calls_its_forward_is_where_it_does() -> None:
+    module = Raises()
+
+    def calls() -> list[Any]:
+        with pytest.raises(ValueError, match="in the forward") as caught:
+            module(torch.ones(1))
+        return [one for one in traceback.walk_tb(caught.value.__traceback__) if one[0].f_code in codes]
+
+    codes = {CALLING, *(one for one in CALLING.co_consts if isinstance(one, types.CodeType))}
+    with pytest.raises(ValueError, match="in the forward") as caught:
+        module(torch.ones(1))
+    trace = caught.value.__traceback__
+    while trace is not None and trace.tb_frame.f_code is not CALLING:
+        trace = trace.tb_next
+    assert trace is not None
+    plain = trace.tb_lasti, trace.tb_lineno
+    assert without_hooks(trace.tb_frame, bool) == plain
+
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(lambda *_: None)
+    try:
+        around, inner = (frame for frame, _ in calls())
+        assert is_around_hooks(inner)
+        assert not is_around_hooks(around)
+        assert without_hooks(around, lambda hook: True) == plain
+        assert without_hooks(around, lambda hook: False) is None
+        assert without_hooks(inner, lambda hook: True) is None
+        module.register_forward_hook(lambda *_: None)
+        assert without_hooks(around, lambda hook: True) is None
+    finally:
+        hook.remove()
 
 
 def test_whoever_else_holds_the_memory_of_a_tensor_is_one_more() -> None:
