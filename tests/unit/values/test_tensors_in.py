@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections import UserDict, deque
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from gradflow.record.nested import nested_tensors
-from gradflow.values import first_tensor, tensors_in
+from gradflow.values import first_tensor, is_tensor, tensors_in
 
 
 class Pair(NamedTuple):
@@ -106,3 +107,83 @@ def test_a_mapping_that_raises_has_no_values() -> None:
 
 def test_modules_and_functions_are_no_containers() -> None:
     assert tensors_in([torch.nn.Linear(1, 1), torch.nn.Linear, lambda: None]) == []
+
+
+class Refuses:
+    """Answers no question, not even for its class."""
+
+    def __init__(self, held: Any) -> None:
+        object.__setattr__(self, "held", held)
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(f"asked for {name}")
+
+
+class SaysItIsATensor:
+    def __init__(self, held: Any) -> None:
+        self.held = held
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        return torch.Tensor
+
+
+class RaisesForItsClass(SaysItIsATensor):
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        raise RuntimeError("asked for the class")
+
+
+class Meta(type):
+    def __instancecheck__(cls, value: object) -> bool:
+        raise RuntimeError("asked")
+
+
+class OfOddMeta(Plain, metaclass=Meta):
+    pass
+
+
+class Odd(list[Any]):
+    """A list that tells nothing of itself."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _raise(self, *_: Any) -> Any:
+        raise RuntimeError("asked")
+
+    __iter__ = __len__ = __eq__ = __bool__ = __contains__ = __getitem__ = _raise
+
+
+@pytest.mark.parametrize("make", [Refuses, SaysItIsATensor, RaisesForItsClass, OfOddMeta, lambda held: Odd([held])])
+def test_nobody_is_asked_what_it_is(make: Any) -> None:
+    tensor = torch.ones(2)
+    found = tensors_in([make(tensor)])
+    assert len(found) == 1
+    assert found[0] is tensor
+    assert first_tensor(make(tensor)) is tensor
+
+
+def test_what_only_says_that_it_is_a_tensor_is_none() -> None:
+    tensor = torch.ones(2)
+    for other in (SaysItIsATensor(1), weakref.proxy(tensor)):
+        assert isinstance(other, torch.Tensor)
+        assert not is_tensor(other)
+        assert tensors_in(other) == []
+    assert is_tensor(tensor)
+    assert is_tensor(torch.nn.Parameter(tensor))
+    assert is_tensor(tensor.as_subclass(Sub))
+
+
+class Sub(torch.Tensor):
+    pass
+
+
+def test_what_can_be_read_once_is_not_read() -> None:
+    for once in (
+        (tensor for tensor in [torch.ones(1)]),
+        iter([torch.ones(1)]),
+        map(abs, [1]),
+        zip([1], [2], strict=True),
+    ):
+        assert tensors_in([once]) == []
+        assert len(list(once)) == 1
