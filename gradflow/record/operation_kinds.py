@@ -49,7 +49,6 @@ TO_ARRAYS = frozenset({"numpy", "__array__"})
 
 EXPOSING = TO_ARRAYS | {
     "__dlpack__", "to_dlpack", "from_dlpack", "untyped_storage", "storage", "typed_storage", "_typed_storage",
-    "data_ptr",
 }  # fmt: skip
 """Hand out a tensor's memory, into which may then be written where torch does not see it."""
 

@@ -71,9 +71,9 @@ PUT_BACK: dict[str, tuple[Callable[[Tensor], Any], Callable[[Any, Tensor], objec
     "a buffer": (taken_from_a_buffer, lambda held, weight: held.__setitem__(3, (held[3] + 1) % 60)),
     "a tensor": (lambda weight: weight.detach(), add_one),
     "a storage": (lambda weight: weight.untyped_storage(), lambda held, weight: held.fill_(3)),
-    "an address asked for in the run": (nothing, lambda held, weight: write_at(weight.data_ptr(), 1.0)),
 }
 TOLD: dict[str, tuple[Callable[[Tensor], Any], Callable[[Any, Tensor], object]]] = {
+    "an address asked for in the run": (nothing, lambda held, weight: write_at(weight.data_ptr(), 1.0)),
     "one number": (lambda weight: weight.data_ptr(), lambda held, weight: write_at(held, 7.0)),
     "the last one": (lambda weight: weight.data_ptr(), lambda held, weight: write_at(held + 4 * (WIDTH**2 - 1), 7.0)),
     "two that change places": (lambda weight: weight.data_ptr(), lambda held, weight: swap(held, 3, 4)),
