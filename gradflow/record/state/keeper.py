@@ -62,6 +62,7 @@ class StateKeeper:
                 self._watch(tensor)
             self._copy_beforehand()
         self._unrestored: tuple[str, ...] = ()
+        self._of_runs: Settings | None = None
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -117,20 +118,24 @@ class StateKeeper:
     def note_run(self, run: TensorsOfRun) -> None:
         """A recorded run begins: the tensors that it makes are not to stay in memos of the user's functions."""
         self._surroundings.note_run(run)
+        self._of_runs = self._of_runs or Settings()
 
     def noting(self) -> NotingMode:
         """The same for a run that is not recorded: a mode for the time of it."""
         mode = NotingMode()
-        self._surroundings.note_run(mode.notes)
+        self.note_run(mode.notes)
         return mode
 
     def rewind(self) -> None:
         """Let the next run start from where the first one did.
 
-        Puts back random number generators, buffers, parameters, inputs, ``.grad`` and the attributes of modules. Hooks,
-        training flags, ``requires_grad`` of leaves and global settings stay as the block has set them; a history that
-        a run has written into a buffer ends, as the graph of that run may be freed.
+        Puts back random number generators, buffers, parameters, inputs, ``.grad``, the attributes of modules, and the
+        settings of torch as they were when the first run began. Hooks, training flags and ``requires_grad`` of leaves
+        stay as the block has set them; a history that a run has written into a buffer ends, as the graph of that run
+        may be freed.
         """
+        if self._of_runs is not None:
+            self._of_runs.rewind()
         with outside_torch():
             histories = (state.forget_history for state in self._tensors)
             do_each((self._objects.rewind, self._surroundings.restore, self._restore_values, *histories))

@@ -91,8 +91,9 @@ def seed_generators(seed: int) -> None:
         numpy.random.seed(seed)
 
 
+_GRAD_MODE = Setting(torch.is_grad_enabled, set_grad_enabled)
 _SETTINGS = (
-    Setting(torch.is_grad_enabled, set_grad_enabled),
+    _GRAD_MODE,
     Setting(torch.get_default_dtype, torch.set_default_dtype),
     Setting(default_device, torch.set_default_device),
     Setting(
@@ -129,6 +130,12 @@ class Settings:
         self._found = [setting.read() for setting in _SETTINGS]
         self._global_hooks = [dict(hooks) for hooks in _GLOBAL_HOOKS]
         self._is_full_backward_hook = machinery._global_is_full_backward_hook
+
+    def rewind(self) -> None:
+        """Put back what a run has set: all but the grad mode, which ``with`` statements around a run set, and hooks."""
+        for setting, found in zip(_SETTINGS, self._found, strict=True):
+            if setting is not _GRAD_MODE and setting.read() != found:
+                setting.write(found)
 
     def restore(self) -> None:
         """Put back every setting that is not as it was found."""

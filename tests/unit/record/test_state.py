@@ -559,6 +559,33 @@ def test_settings_are_as_found(read: Callable[[], object], change: Callable[[], 
     assert read() == before
 
 
+@pytest.mark.usefixtures("untouched_threads")
+@pytest.mark.parametrize("name", sorted(SETTINGS.keys() - {"grad mode", "hooks on all modules"}))
+def test_the_next_run_begins_with_the_settings_of_the_first(name: str) -> None:
+    read, change = SETTINGS[name]
+    with preserved(nn.Identity()) as keeper:
+        before = read()
+        for _ in range(2):
+            with keeper.noting():
+                change()
+            assert read() != before
+            keeper.rewind()
+            assert read() == before
+
+
+def test_what_the_block_has_set_stays() -> None:
+    with preserved(nn.Identity()) as keeper, torch.no_grad():
+        torch.set_default_dtype(torch.float64)
+        handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
+        with keeper.noting():
+            torch.set_default_dtype(torch.float32)
+        with torch.enable_grad():
+            keeper.rewind()
+            assert torch.is_grad_enabled()
+        assert torch.get_default_dtype() == torch.float64
+        assert handle.id in nn.modules.module._global_forward_hooks
+
+
 @pytest.mark.parametrize(
     "context", [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu"), lambda: torch.device("cpu")]
 )
