@@ -87,3 +87,46 @@ def test_what_holds_itself_ends() -> None:
     fresh = mapped(value, lambda part: part + 1)
     assert fresh[0].tolist() == [2.0, 2.0]
     assert fresh[1] is value
+
+
+def nested(depth: int, inside: Any) -> list[Any]:
+    for _ in range(depth):
+        inside = [inside]
+    return inside  # type: ignore[no-any-return]
+
+
+def test_depth_is_no_limit() -> None:
+    fresh = mapped(nested(100_000, T), lambda part: part + 1 if isinstance(part, torch.Tensor) else part)
+    for _ in range(100_000):
+        (fresh,) = fresh
+    assert fresh.tolist() == [2.0, 2.0]
+
+
+def test_afresh_lists_and_dictionaries_are_others_than_before() -> None:
+    inner, table, empty = [1, 2], {"a": 3}, {}
+    value = [T, (inner, table, empty), Custom([], needed=1)]
+    fresh = mapped(value, lambda part: part, afresh=True)
+    inner.append(5)
+    table["b"] = 4
+    empty["c"] = 5
+    value.append(6)
+    assert fresh[1] == ([1, 2], {"a": 3}, {})
+    assert len(fresh) == 3
+    assert fresh[0] is T
+
+
+def test_mappings_that_hold_themselves_and_one_another_end() -> None:
+    first: dict[str, Any] = {"t": T}
+    second = Custom(first, needed=2)
+    first["other"], first["me"] = second, first
+    fresh = mapped(first, lambda part: part + 1 if isinstance(part, torch.Tensor) else part)
+    assert fresh["t"].tolist() == [2.0, 2.0]
+    assert fresh["me"] is first
+
+
+def test_what_the_change_raises_is_raised() -> None:
+    def refuse(part: Any) -> Any:
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        mapped([[T]], refuse)

@@ -187,3 +187,35 @@ def test_what_can_be_read_once_is_not_read() -> None:
     ):
         assert tensors_in([once]) == []
         assert len(list(once)) == 1
+
+
+def test_neither_depth_nor_number_is_a_limit() -> None:
+    tensor, held = torch.ones(1), []
+    held = [tensor]
+    for _ in range(150_000):
+        held = [held]
+    many = [[tensor] for _ in range(150_000)]
+    assert tensors_in(held) == [tensor]
+    assert len(tensors_in(many)) == 150_000
+    assert [*nested_tensors(held)] == [tensor]
+
+
+class Endless(Mapping):  # type: ignore[type-arg]
+    """Makes another of its kind each time that it is asked for its values."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: object) -> object:
+        return Endless()
+
+    def __iter__(self) -> Any:
+        return iter(["next"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_values_that_are_made_anew_for_ever_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradflow.values._MOST_MADE", 1_000)
+    tensor = torch.ones(1)
+    assert tensors_in([Endless(), tensor]) == [tensor]
