@@ -66,6 +66,12 @@ def _is_handed_on(recording: Recording, value: int) -> bool:
     return True
 
 
+def _is_let_through(recording: Recording, value: int) -> bool:
+    """Whether the module that returned a value was given it, as ``nn.Identity`` is: others have a name for it."""
+    call, returned = _returned_by(recording, value)
+    return call >= 0 and recording.values.producer[returned] < recording.calls[call].first_operation
+
+
 def parameter_names(observation: Observation, values: Sequence[int]) -> str:
     """The first parameter among them that has a name, and how many more there are."""
     names = (observation.recording.leaf_names.get(value, ("", ""))[1] for value in values)
@@ -80,7 +86,8 @@ def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["l
     if role == "parameter" and name:
         return (name if "." in name else _of_a_lone_layer(observation, value, name)), "parameter"
     layer, _ = layer_of(observation, value)
-    if layer and _is_handed_on(observation.recording, value):
+    layer = layer if _is_handed_on(observation.recording, value) else ""
+    if layer and not _is_let_through(observation.recording, value):
         return layer, "layer"
     for read in observation.reads:
         if read.value == value:
@@ -93,8 +100,8 @@ def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["l
     kind: Literal["layer", "parameter"] = "parameter" if is_leaf_value(observation.recording, value) else "layer"
     producer = observation.recording.values.producer[value]
     named = assigned_name(observation.recording.span_of(producer)) if producer >= 0 else ""
-    if named:
-        return named, kind
+    if named or layer:
+        return (named, kind) if named else (layer, "layer")
     shape = ", ".join(map(str, observation.recording.values.shape[value]))
     return f"a tensor of shape [{shape}]" if shape else "a number", "layer"
 
