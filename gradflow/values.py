@@ -6,8 +6,9 @@ The walk calls nobody's code, but the ``values`` of a mapping that holds nothing
 from __future__ import annotations
 
 import copy
+import operator
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, TypeGuard
 
@@ -15,7 +16,7 @@ import torch
 
 from gradflow.attributes import attributes_of, slots_of
 
-__all__ = ["first_tensor", "held_by", "is_tensor", "mapped", "tensors_in"]
+__all__ = ["first_tensor", "held_by", "is_tensor", "leaves_in", "mapped", "tensors_in"]
 
 _NUMBERS = frozenset({int, float, complex, bool, str, bytes, type(None)})
 _PLAIN = _NUMBERS | {range, torch.Size, torch.dtype}
@@ -23,7 +24,8 @@ _SEQUENCES: tuple[Any, ...] = (tuple, list, set, frozenset, deque)
 _NOT_ENTERED = (torch.nn.Module, type, ModuleType, FunctionType, MethodType)
 """What is no container of results: a module that is returned has parameters, and they are no output."""
 
-_MOST_ENTERED = 100_000
+_MOST_MADE = 100_000
+"""So many mappings are asked for values that they make anew; what is held in memory ends by itself."""
 
 Stand = Callable[[Any], torch.Tensor | None]
 
@@ -59,26 +61,48 @@ def first_tensor(value: Any) -> torch.Tensor | None:
     return value if is_tensor(value) else next(_walk(value), None)
 
 
+def leaves_in(value: Any) -> Iterator[Any]:
+    """What nested lists and tuples hold besides lists and tuples, in its order; each list is entered once."""
+    entered: dict[int, Any] = {}
+    stack: list[Iterator[Any]] = [iter((value,))]
+    while stack:
+        for part in stack[-1]:
+            cls = type(part)
+            kind: Any = list if issubclass(cls, list) else tuple if issubclass(cls, tuple) else None
+            if kind is None:
+                yield part
+            elif id(part) not in entered:
+                entered[id(part)] = part
+                stack.append(kind.__iter__(part))
+                break
+        else:
+            stack.pop()
+
+
 def _walk(root: Any, stands_for: Stand | None = None) -> Iterator[torch.Tensor]:
     entered: dict[int, Any] = {}
+    made = 0
     stack = [iter((root,))]
     while stack:
         for part in stack[-1]:
             if is_tensor(part):
                 yield part
             elif type(part) not in _PLAIN and id(part) not in entered:
-                if len(entered) == _MOST_ENTERED:
-                    return
                 # held, so that no other object can get its number meanwhile
                 entered[id(part)] = part
                 meant = stands_for(part) if stands_for is not None else None
-                stack.append(iter(_parts(part) if meant is None else (meant,)))
+                parts = _parts(part) if meant is None else (meant,)
+                if parts is None:
+                    made += 1
+                    parts = _given_by(part) if made <= _MOST_MADE else ()
+                stack.append(iter(parts))
                 break
         else:
             stack.pop()
 
 
-def _parts(value: Any) -> Iterable[Any]:
+def _parts(value: Any) -> Iterable[Any] | None:
+    """What a value itself holds; ``None`` where only its class can tell."""
     cls = type(value)
     for kind in _SEQUENCES:
         if issubclass(cls, kind):
@@ -91,12 +115,14 @@ def _parts(value: Any) -> Iterable[Any]:
     if issubclass(cls, _NOT_ENTERED):
         return ()
     found = held_by(value)
-    if not found:
-        try:
-            return [*value.values()] if issubclass(cls, Mapping) else ()
-        except Exception:  # noqa: BLE001  (the program's own code: what it cannot give, it does not hold)
-            return ()
-    return found
+    return None if not found and issubclass(cls, Mapping) else found
+
+
+def _given_by(value: Mapping[Any, Any]) -> Iterable[Any]:
+    try:
+        return [*value.values()]
+    except Exception:  # noqa: BLE001  (the program's own code: what it cannot give, it does not hold)
+        return ()
 
 
 def held_by(value: Any) -> list[Any]:
@@ -114,42 +140,73 @@ def _in_slots(value: Any) -> dict[MemberDescriptorType, Any]:
     return found
 
 
-def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+def mapped(value: Any, change: Callable[[Any], Any], *, afresh: bool = False) -> Any:
     """The same nested value with ``change(part)`` in place of what is in it and holds nothing else; numbers stay.
 
     Lists, tuples, named tuples, mappings and plain objects are made anew where something in them changes, each once,
     and of the same class, without calling its ``__init__``; where nothing does, or a class cannot be copied, they stay
     the objects that they are. What refers to itself refers to what it was.
+
+    Parameters
+    ----------
+    value
+        What is gone through, however deep it is nested.
+    change
+        Gives what takes the place of a tensor, or of anything else without contents.
+    afresh
+        Make plain lists and dictionaries anew also where nothing in them changes, so that what others do to them later
+        does not show.
     """
-    return _mapped(value, change, {})
+    known: dict[int, tuple[Any, Any]] = {}
+    # a stack of its own instead of calls: Python has room for about a thousand of these
+    waiting: list[_Making] = []
+    part, is_open = value, True
+    while True:
+        if not is_open:
+            answer = part
+        elif is_tensor(part) or type(part) in _PLAIN or issubclass(type(part), _NOT_ENTERED):
+            answer = change(part)
+        elif id(part) in known:
+            answer = known[id(part)][1]
+        else:
+            # with the value itself, so that no other object can get its number meanwhile
+            known[id(part)] = part, part
+            making = _sequence if issubclass(type(part), (list, tuple)) else _object
+            waiting.append(making(part, change, known, afresh))
+            answer = None
+        if not waiting:
+            return answer
+        try:
+            part, is_open = waiting[-1].send(answer), True
+        except StopIteration as made:
+            waiting.pop()
+            part, is_open = made.value, False
 
 
-def _mapped(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any, Any]]) -> Any:
-    if is_tensor(value) or type(value) in _PLAIN or issubclass(type(value), _NOT_ENTERED):
-        return change(value)
-    if id(value) in known:
-        return known[id(value)][1]
-    # with the value itself, so that no other object can get its number meanwhile
-    known[id(value)] = value, value
-    if issubclass(type(value), (list, tuple)):
-        kept: Any = tuple if issubclass(type(value), tuple) else list
-        if _NUMBERS.issuperset(map(type, kept.__iter__(value))):
-            return value
-        fresh = _sequence(value, [_mapped(part, change, known) for part in kept.__iter__(value)])
-    else:
-        fresh = _object(value, change, known)
+_Making = Generator[Any, Any, Any]
+"""Gives one part of a value after the other, is sent what takes its place, and returns the whole."""
+
+
+def _sequence(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any, Any]], afresh: bool) -> _Making:
+    kept: Any = tuple if issubclass(type(value), tuple) else list
+    fresh = value
+    if not _NUMBERS.issuperset(map(type, kept.__iter__(value))):
+        parts, changed = [*kept.__iter__(value)], []
+        for part in parts:
+            changed.append((yield part))  # noqa: PERF401  (what takes its place is sent)
+        if not all(map(operator.is_, changed, parts)):
+            fresh = _of_kind(value, changed)
+    if fresh is value and afresh and type(value) is list:
+        fresh = [*value]
     known[id(value)] = value, fresh
     return fresh
 
 
-def _sequence(value: Any, parts: list[Any]) -> Any:
+def _of_kind(value: Any, parts: list[Any]) -> Any:
     kind = type(value)
-    kept: Any = list if issubclass(kind, list) else tuple
-    if all(new is old for new, old in zip(parts, kept.__iter__(value), strict=True)):
-        return value
     if kind in (list, tuple):
         return kind(parts)
-    if kept is list:
+    if issubclass(kind, list):
         fresh = copy.copy(value)
         list.__setitem__(fresh, slice(None), parts)
         return fresh
@@ -159,25 +216,37 @@ def _sequence(value: Any, parts: list[Any]) -> Any:
         return kind(parts)
 
 
-def _object(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any, Any]]) -> Any:
+def _object(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any, Any]], afresh: bool) -> _Making:
     entries = dict(dict.items(value)) if issubclass(type(value), dict) else {}
     attributes = dict(attributes_of(value))
     slots = _in_slots(value)
     if not (entries or attributes or slots):
-        return change(value)
-    changed: list[dict[Any, Any]] = [
-        {key: new for key, old in held.items() if (new := _mapped(old, change, known)) is not old}
-        for held in (entries, attributes, slots)
-    ]
-    if not any(changed):
-        return value
+        fresh = change(value) if not issubclass(type(value), dict) else {} if afresh and type(value) is dict else value
+        known[id(value)] = value, fresh
+        return fresh
+    changed: list[dict[Any, Any]] = [{}, {}, {}]
+    given: tuple[dict[Any, Any], ...] = (entries, attributes, slots)
+    for into, held in zip(changed, given, strict=True):
+        for key, old in held.items():
+            new = yield old
+            if new is not old:
+                into[key] = new
+    kept = entries if afresh and type(value) is dict else value
+    fresh = _with_parts(value, *changed) if any(changed) else kept
+    known[id(value)] = value, fresh
+    return fresh
+
+
+def _with_parts(
+    value: Any, entries: dict[Any, Any], attributes: dict[str, Any], slots: dict[MemberDescriptorType, Any]
+) -> Any:
     try:
         fresh = copy.copy(value)
     except Exception:  # noqa: BLE001  (the program's own code: what it does not let be copied stays as it is)
         return value
-    for key, new in changed[0].items():
+    for key, new in entries.items():
         dict.__setitem__(fresh, key, new)
-    attributes_of(fresh).update(changed[1])
-    for slot, new in changed[2].items():
+    attributes_of(fresh).update(attributes)
+    for slot, new in slots.items():
         slot.__set__(fresh, new)
     return fresh

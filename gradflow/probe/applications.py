@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
+from gradflow.values import mapped
 
 __all__ = ["Application", "GivenToFunctions", "is_custom"]
 
@@ -54,13 +55,13 @@ class GivenToFunctions(Intervention):
 
 
 def copied(value: Any) -> Any:
-    """Detached copies of the tensors in nested lists, tuples and dicts, which keep their ``requires_grad``."""
-    if isinstance(value, torch.Tensor):
-        with torch.no_grad():
-            copy = value.detach().clone()
-        return copy.requires_grad_(value.requires_grad)
-    if type(value) in (list, tuple):
-        return type(value)(copied(item) for item in value)
-    if type(value) is dict:
-        return {key: copied(item) for key, item in value.items()}
-    return value
+    """The same nested value with detached copies of its tensors, which keep their ``requires_grad``."""
+    return mapped(value, _detached_copy, afresh=True)
+
+
+def _detached_copy(part: Any) -> Any:
+    if not isinstance(part, torch.Tensor):
+        return part
+    with torch.no_grad():
+        copy = part.detach().clone()
+    return copy.requires_grad_(part.requires_grad)

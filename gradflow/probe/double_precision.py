@@ -21,7 +21,7 @@ from gradflow.probe.autograd_walk import walk
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.operation_kinds import is_inplace_name
 from gradflow.torch_facts.tensor_slots import method
-from gradflow.values import mapped, tensors_in
+from gradflow.values import first_tensor, mapped, tensors_in
 
 __all__ = ["DoubleCopies", "DoublePrecision", "in_double", "with_state"]
 
@@ -118,7 +118,7 @@ def _dtype_in_double(func: Callable[..., Any], args: tuple[Any, ...], kwargs: di
     The default dtype itself cannot be changed for one thread only. What the call makes is tried without data, so that
     it draws no random numbers.
     """
-    if kwargs.get("dtype") is not None or "out" in kwargs or any(map(_holds_tensor, (*args, *kwargs.values()))):
+    if kwargs.get("dtype") is not None or "out" in kwargs or first_tensor((args, kwargs)) is not None:
         return None
     try:
         made = func(*args, **{**kwargs, "device": "meta", "dtype": None})
@@ -127,12 +127,6 @@ def _dtype_in_double(func: Callable[..., Any], args: tuple[Any, ...], kwargs: di
     if not isinstance(made, torch.Tensor):
         return None
     return _WIDE.get(made.dtype)
-
-
-def _holds_tensor(value: Any) -> bool:
-    if isinstance(value, torch.Tensor):
-        return True
-    return type(value) in (list, tuple) and any(map(_holds_tensor, value))
 
 
 def in_double(value: Any, look: Callable[[torch.Tensor], None] | None = None) -> Any:

@@ -10,7 +10,7 @@ import torch
 from torch.utils.flop_counter import flop_registry
 
 from gradflow.torch_facts.dispatch_modes import TorchDispatchMode
-from gradflow.torch_facts.trees import tree_leaves, tree_map_only
+from gradflow.values import mapped, tensors_in
 
 __all__ = ["MOST_BYTES", "MOST_OPERATIONS", "MOST_WORK", "Counting", "TooMuchError", "without_data"]
 
@@ -83,7 +83,7 @@ class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def without_data(value: Any) -> Any:
     """Arguments of a call with tensors of the same shapes on torch's meta device."""
-    return tree_map_only(torch.Tensor, _emptied, value)
+    return mapped(value, lambda part: _emptied(part) if isinstance(part, torch.Tensor) else part)
 
 
 def _emptied(tensor: torch.Tensor) -> torch.Tensor:
@@ -95,7 +95,7 @@ def _names_a_device(func: Any) -> bool:
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:
-    return [one for one in tree_leaves(value) if isinstance(one, torch.Tensor) and one.layout == torch.strided]
+    return [one for one in tensors_in(value) if one.layout == torch.strided]
 
 
 def _result_without_data(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -103,7 +103,7 @@ def _result_without_data(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     try:
         args, kwargs = without_data((args, kwargs))
         if _names_a_device(func):
-            kwargs["device"] = torch.device("meta")
+            kwargs = {**kwargs, "device": torch.device("meta")}  # the call's own, where it holds no tensor
         return func(*args, **kwargs)
     except Exception:  # noqa: BLE001 - no kernel without data, or an error that the operation itself will raise
         return None

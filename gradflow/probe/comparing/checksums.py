@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from itertools import chain
 from numbers import Number
 from typing import Any
 
@@ -14,7 +15,7 @@ from gradflow.record.operation_kinds import BLANK
 from gradflow.record.seam.intervention import Call, Intervention
 from gradflow.record.tables import Tables
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.values import tensors_in
+from gradflow.values import leaves_in, tensors_in
 
 __all__ = ["Checksums"]
 
@@ -126,16 +127,13 @@ def _parts_of_sparse(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return ()
 
 
-def _plain(arguments: Any, depth: int = 0) -> list[object]:
+def _plain(arguments: Any) -> list[object]:
     found: list[object] = []
-    for argument in arguments:
+    leaves = leaves_in([*arguments])
+    for argument in chain.from_iterable((a.start, a.stop, a.step) if isinstance(a, slice) else (a,) for a in leaves):
         if isinstance(argument, (Number, str)):
             found.append(argument)
         elif isinstance(argument, numpy.ndarray):
             reduced = zlib.crc32(repr((argument.dtype, argument.shape)).encode() + argument.tobytes())
             found.append(float(reduced) if argument.dtype.kind in "fc" else reduced)
-        elif isinstance(argument, (list, tuple)) and depth < 4:
-            found.extend(_plain(argument, depth + 1))
-        elif isinstance(argument, slice):
-            found.extend(_plain((argument.start, argument.stop, argument.step), depth + 1))
     return found

@@ -22,7 +22,7 @@ from gradflow.record.run import Run
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
 from gradflow.record.tensor_facts import has_readable_numbers
 from gradflow.recording import Recording
-from gradflow.values import tensors_in
+from gradflow.values import leaves_in, tensors_in
 
 __all__ = ["bad_score", "made_before"]
 
@@ -170,7 +170,7 @@ class _Numbers(Intervention):
         takes = given[1] if call.is_announced else answers is not None and answers[0] is not False
         if takes and row in self.with_nan:
             self.takes_infinity.add(row)
-        if not call.is_announced and _is_told_infinity(call.given):
+        if not call.is_announced and any(isinstance(one, float) and math.isinf(one) for one in leaves_in(call.given)):
             self.told_infinity.add(row)
         return result
 
@@ -180,13 +180,6 @@ def _look(value: Any) -> tuple[bool, bool]:
         found = [dense_values(one.detach()) for one in tensors_in(value) if _has_numbers(one)]
         real = [as_real(one) for one in found]
         return any(bool(one.isnan().any()) for one in real), any(bool(one.isinf().any()) for one in real)
-
-
-def _is_told_infinity(values: tuple[Any, ...]) -> bool:
-    return any(
-        math.isinf(one) if isinstance(one, float) else isinstance(one, (tuple, list)) and _is_told_infinity(tuple(one))
-        for one in values
-    )
 
 
 def _has_numbers(tensor: torch.Tensor) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from gradflow.location import is_installed
 from gradflow.probe.applications import Application, copied, is_custom
 from gradflow.probe.custom_backward import formula_spans
 from gradflow.record.tensor_facts import PLAIN_CLASSES, has_readable_numbers
+from gradflow.values import leaves_in, tensors_in
 from gradflow.watch.observers.harmless import is_harmless
 
 __all__ = ["ApplicationKeeper"]
@@ -34,7 +34,7 @@ class ApplicationKeeper:
         """Copies of the arguments, taken before the call, which may change them; ``None`` where none are wanted."""
         if len(self.kept) >= _TOGETHER or self._counts.get(cls, 0) >= _PER_CLASS or not torch.is_grad_enabled():
             return None
-        if not all(map(_is_plain, arguments)) or not any(tensor.requires_grad for tensor in _tensors(arguments)):
+        if not all(map(_is_plain, leaves_in(arguments))) or not any(one.requires_grad for one in tensors_in(arguments)):
             return None
         if not self._counts.get(cls) and not _is_wanted(cls):
             self._counts[cls] = _PER_CLASS
@@ -57,24 +57,14 @@ def _is_wanted(cls: type) -> bool:
     return span is not None and not is_installed(span.path) and is_harmless(cls)
 
 
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, torch.Tensor):
-        return type(value) in PLAIN_CLASSES and value.layout is torch.strided and has_readable_numbers(value)
-    if type(value) in (list, tuple):
-        return all(map(_is_plain, value))
-    return isinstance(value, _PLAIN)
-
-
-def _tensors(values: Any) -> Iterator[torch.Tensor]:
-    for value in values:
-        if isinstance(value, torch.Tensor):
-            yield value
-        elif type(value) in (list, tuple):
-            yield from _tensors(value)
+def _is_plain(leaf: Any) -> bool:
+    if isinstance(leaf, torch.Tensor):
+        return type(leaf) in PLAIN_CLASSES and leaf.layout is torch.strided and has_readable_numbers(leaf)
+    return isinstance(leaf, _PLAIN)
 
 
 def _cut_down(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    tensors = list(_tensors(arguments))
+    tensors = tensors_in(arguments)
     total = sum(tensor.numel() for tensor in tensors)
     if total <= _ENTRIES:
         return arguments
@@ -83,7 +73,7 @@ def _cut_down(arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
     shared = [tensor for tensor in tensors if tensor.dim() and tensor.shape[0] == rows]
     rest = total - sum(tensor.numel() for tensor in shared)
     kept = (_ENTRIES - rest) * rows // max(1, total - rest)
-    if kept < 1 or any(type(value) in (list, tuple) for value in arguments):
+    if kept < 1 or any(isinstance(value, list | tuple) and type(value) is not torch.Size for value in arguments):
         return None
     with torch.no_grad():
         return tuple(

@@ -11,6 +11,7 @@ import torch
 
 from gradflow.record.tensor_facts import PLAIN_CLASSES, has_readable_numbers
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
+from gradflow.values import leaves_in
 
 __all__ = ["Numbers"]
 
@@ -62,20 +63,16 @@ class Numbers:
 
 
 def _numbers_in(value: Any) -> Iterator[float]:
-    return (number for number in itertools.islice(_plain(value), _READ) if _is_telling(number))
+    every = itertools.chain.from_iterable(map(_plain, leaves_in(value)))
+    return (number for number in itertools.islice(every, _READ) if _is_telling(number))
 
 
-def _plain(value: Any) -> Iterator[float]:
+def _plain(value: Any) -> Iterable[float]:
     if isinstance(value, float):
-        yield value
-    elif type(value) in (list, tuple):
-        for item in value:
-            yield from _plain(item)
-    elif isinstance(value, numpy.ndarray):
-        if value.dtype.kind == "f":
-            yield from (float(number) for number in value.flat[:_READ])
-    elif isinstance(value, torch.Tensor):
-        yield from _entries(value)
+        return (value,)
+    if isinstance(value, numpy.ndarray):
+        return (float(number) for number in value.flat[:_READ]) if value.dtype.kind == "f" else ()
+    return _entries(value) if isinstance(value, torch.Tensor) else ()
 
 
 def _entries(tensor: torch.Tensor) -> list[float]:
