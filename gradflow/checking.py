@@ -20,7 +20,7 @@ from gradflow.errors import GradflowError, UsageError
 from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.layers.auto import Candidates, candidates_of
-from gradflow.layers.names import module_named, resolve_layers, resolve_parameters
+from gradflow.layers.names import matched_by_glob, module_named, resolve_layers, resolve_parameters
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.modes import Mode, model_in_mode
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
@@ -38,6 +38,7 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.backward_draws import backward_draws
 from gradflow.probe.targets.chosen_output import choose_outputs, told_outputs
 from gradflow.probe.targets.counting_layers import choose_counting_layer
+from gradflow.probe.targets.parameters_in_place import parameters_in_place
 from gradflow.probe.together.apart import each_by_itself
 from gradflow.record.conduct.turns import Turn
 from gradflow.record.conduct.whose_error import telling_our_errors
@@ -50,6 +51,7 @@ from gradflow.record.state.settings import generator_states
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.spelled import Spelled
+from gradflow.without_output import answers_in_place
 
 __all__ = ["check", "check_workload"]
 
@@ -156,6 +158,9 @@ def check_workload(
                     modules = {name: module_named(workload.model, name) for name in names}
                     laboratory = laboratory.with_layers(modules)
                     run = laboratory.forward()
+            # a map, and a part of an activation, need the activation itself
+            globs = layers if not cam and index is None else ()
+            laboratory, run, in_place = _with_parameters_in_place(laboratory, run, globs)
             say("walking the gradient back")
             facts, together, has_drawn = _gradients(laboratory, run)
             outputs = choose_outputs(laboratory, run, together)
@@ -163,15 +168,14 @@ def check_workload(
                 laboratory = laboratory.with_outputs(outputs)
                 run = laboratory.forward()
                 facts, together, has_drawn = _gradients(laboratory, run)
-            not_looked_at = _not_looked_at(workload.model, names) if candidates is not None else ()
             chosen = (*chosen, *told_outputs(run, outputs))
             draws = backward_draws(laboratory) if has_drawn else None
-            gradients = each_by_itself(together, laboratory.forward, tensors)
+            gradients = each_by_itself(together, laboratory.forward, laboratory.parameters)
             _require_fitting(slice_, index, gradients)
             class_index, value, bad = run.class_index, _value(run), bad_score(laboratory, run)
             run.score = None
             evidences = []
-            for name in (*names, *tensors):
+            for name in (*names, *laboratory.parameters):
                 say(f"looking at {name}")
                 evidence = examine(
                     laboratory,
@@ -194,7 +198,7 @@ def check_workload(
             *assumed,
             *maps.assumed,
             *(f"could not be put back: {name}" for name in unrestored),
-            *not_looked_at,
+            *(_not_looked_at(workload.model, names) if candidates is not None else ()),
         ),
     )
     environment = environment_of(workload, run.recording, laboratory.forward_count, time.perf_counter() - started)
@@ -202,7 +206,7 @@ def check_workload(
     reports = [
         _report(workload, evidence, score, environment, facts.get(evidence.target), maps) for evidence in evidences
     ]
-    return _in_one(reports)
+    return _in_one(answers_in_place(workload, evidences, reports, in_place, tensors))
 
 
 def _with_score(evidence: Evidence, bad: BadScore | None, draws: BackwardDraws | None, *, verify: bool) -> Evidence:
@@ -221,6 +225,18 @@ def _choose(workload: Workload, layers: Sequence[str]) -> tuple[tuple[str, ...],
         return resolve_layers(workload.model, layers, model_name=workload.model_name), (), None
     candidates = candidates_of(workload, run_modules(workload))
     return *_named(workload, layers, *candidates.choose()), candidates
+
+
+def _with_parameters_in_place(
+    laboratory: Laboratory, run: Run, patterns: Sequence[str]
+) -> tuple[Laboratory, Run, dict[str, tuple[str, ...]]]:
+    """Where layers that only a glob named gave no output: a run that is asked for parameters as well, by layer."""
+    globbed = matched_by_glob(laboratory.workload.model, patterns, laboratory.layers)
+    found = parameters_in_place(run, laboratory.layers, globbed)
+    if any(found.values()):
+        laboratory = laboratory.with_parameters({name: one for each in found.values() for name, one in each.items()})
+        run = laboratory.forward()
+    return laboratory, run, {layer: tuple(parameters) for layer, parameters in found.items()}
 
 
 def _named(

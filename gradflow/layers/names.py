@@ -15,7 +15,7 @@ from gradflow.load.module_tree import named_buffers_in, named_modules_in, named_
 from gradflow.load.plain_containers import plain_container_at
 from gradflow.spelled import Spelled
 
-__all__ = ["module_named", "resolve_layers", "resolve_parameters"]
+__all__ = ["matched_by_glob", "module_named", "resolve_layers", "resolve_parameters"]
 
 WRAPPERS = ("module", "_orig_mod")
 """What DataParallel and ``torch.compile`` put into qualified names."""
@@ -79,6 +79,13 @@ def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_nam
         )
 
     return _resolve(patterns, list(modules), "layer", advise, not_by_glob=containers)
+
+
+def matched_by_glob(model: torch.nn.Module, patterns: Sequence[str], names: Iterable[str]) -> frozenset[str]:
+    """Those of the resolved names that no pattern names as they are: nobody asked for the very layer."""
+    known = [name for name, _ in named_modules_in(model, remove_duplicate=False)]
+    named = {name for pattern in patterns for name in _find(pattern, known)}
+    return frozenset(names) - named if any(_is_glob(pattern) for pattern in patterns) else frozenset()
 
 
 def _advise_on_container(held: str, layers: Iterable[str], tensors: Iterable[str]) -> str:

@@ -120,6 +120,12 @@ class Laboratory:
         other.layers, other.outputs = layers, {}
         return other
 
+    def with_parameters(self, parameters: Mapping[str, torch.Tensor]) -> Laboratory:
+        """The same, with further parameters asked for."""
+        other = self._knowing_nothing()
+        other.parameters = {**self.parameters, **parameters}
+        return other
+
     def _knowing_nothing(self) -> Laboratory:
         """The same, without what was found out with the layers and outputs of which it was asked so far."""
         other = copy.copy(self)

@@ -6,7 +6,7 @@ from gradflow.probe.evidence import Evidence
 from gradflow.recording import UnseenCall
 from gradflow.source_place import place
 
-__all__ = ["has_unseen_output", "why_unseen"]
+__all__ = ["has_unseen_output", "what_happened", "why_unseen"]
 
 
 def has_unseen_output(evidence: Evidence) -> bool:
@@ -20,15 +20,21 @@ def why_unseen(evidence: Evidence) -> str:
     span = evidence.recording.site_span(call.site)
     at = f" ({'runs' if call.kind == 'own call' else 'called'} at {place(span)})" if span is not None else ""
     more = f"; so it was in {len(others)} more calls" if others and all(o.kind == call.kind for o in others) else ""
-    return f"{_what_happened(call)}{at}{more}"
+    hint = "; its parameters can be asked for" if call.kind == "inside" else ""
+    return f"{_subject(call)}{what_happened(call)}{hint}{at}{more}"
 
 
-def _what_happened(call: UnseenCall) -> str:
+def _subject(call: UnseenCall) -> str:
+    return f"`{call.what}` " if call.kind == "own call" else "it "
+
+
+def what_happened(call: UnseenCall) -> str:
+    """What a call did of which there is no output; what did it is to be said before."""
     if call.kind == "raised":
-        return f"it raised `{call.what}`, which the model caught, so that it gave no output"
+        return f"raised `{call.what}`, which the model caught, so that it gave no output"
     if call.kind == "inside":
-        return f"it ran inside `{call.what}`, where what it returns is not recorded; its parameters can be asked for"
+        return f"ran inside `{call.what}`, where what it returns is not recorded"
     if call.kind == "own call":
-        return f"`{call.what}` has a `__call__` of its own, past torch's hooks, so that what it returns is not seen"
+        return "has a `__call__` of its own, past torch's hooks, so that what it returns is not seen"
     given = "`None`" if call.what == "NoneType" else f"a `{call.what}`"
-    return f"it returned {given}, in which there is no tensor that could be followed"
+    return f"returned {given}, in which there is no tensor that could be followed"
