@@ -23,6 +23,9 @@ from gradflow.values import mapped
 
 __all__ = ["Inputs", "describe_inputs", "map_tensors", "obtain_inputs"]
 
+_SHOWN_DEPTH = 4
+"""Lists within lists that are described; an input may hold itself."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
@@ -143,11 +146,11 @@ def describe_inputs(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> 
     return ", ".join(parts) or "nothing"
 
 
-def _described(value: Any) -> str:
+def _described(value: Any, depth: int = 0) -> str:
     if isinstance(value, torch.Tensor):
         return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')}"
-    if isinstance(value, (list, tuple)) and value and len(value) <= 4:
-        inner = ", ".join(_described(item) for item in value)
+    if isinstance(value, (list, tuple)) and 0 < len(value) <= 4 and depth < _SHOWN_DEPTH:
+        inner = ", ".join(_described(item, depth + 1) for item in value)
         return f"({inner})" if isinstance(value, tuple) else f"list of {inner}"
     if isinstance(value, (bool, int, float, str)) or value is None:
         return repr(value)
