@@ -12,7 +12,7 @@ import torch.overrides
 
 from gradflow.location import is_machinery, own_directory
 
-__all__ = ["accepts_nothing", "caller_of", "is_guard", "is_within_torch", "only_asks_presence"]
+__all__ = ["accepts_nothing", "caller_of", "is_guard", "is_guarded_once_named", "is_within_torch", "only_asks_presence"]
 
 
 _OWN = own_directory()
@@ -41,7 +41,33 @@ _REWRITTEN = "@py_"
 @functools.lru_cache(maxsize=2048)
 def is_guard(code: CodeType, offset: int) -> bool:
     """Whether what was read is only asked for being there, as in ``if p.grad is not None``."""
-    following = [step for step in dis.get_instructions(code) if step.offset > offset and step.opname != "CACHE"][:12]
+    return _is_tested(_following(code, offset))
+
+
+@functools.lru_cache(maxsize=2048)
+def is_guarded_once_named(code: CodeType, offset: int) -> bool:
+    """Whether what was read gets a name, and the next thing is to ask whether it is there: ``g = p.grad; if g is None``.
+
+    One that is there goes on to be used.
+    """
+    following = _following(code, offset)
+    if len(following) < 3:
+        return False
+    names = [step.opname for step in following[:2]]
+    if names[0].startswith("STORE_FAST_LOAD_FAST"):
+        stored, loaded = following[0].argval
+        return stored == loaded and _is_tested(following[1:])
+    if names[0] == "COPY" and names[1].startswith("STORE_"):
+        return _is_tested(following[2:])
+    is_bound = names[0].startswith("STORE_") and names[1].startswith("LOAD_")
+    return is_bound and following[0].argval == following[1].argval and _is_tested(following[2:])
+
+
+def _following(code: CodeType, offset: int) -> list[dis.Instruction]:
+    return [step for step in dis.get_instructions(code) if step.offset > offset and step.opname != "CACHE"][:12]
+
+
+def _is_tested(following: list[dis.Instruction]) -> bool:
     for step, after in itertools.pairwise(following):
         if step.opname in {"POP_JUMP_FORWARD_IF_NOT_NONE", "POP_JUMP_IF_NOT_NONE"}:
             # `assert p.grad is not None` wants the gradient itself

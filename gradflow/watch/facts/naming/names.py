@@ -30,8 +30,11 @@ def calls_of_value(recording: Recording, value: int) -> tuple[int, ...]:
 
 def layer_of(observation: Observation, value: int) -> tuple[str, str]:
     """Qualified name and class of the module that a value came from; empty for none."""
-    calls = observation.recording.calls
-    call, returned = _returned_by(observation.recording, value)
+    return _layer(observation.recording, *_returned_by(observation.recording, value))
+
+
+def _layer(recording: Recording, call: int, returned: int) -> tuple[str, str]:
+    calls = recording.calls
     if call < 0:
         return "", ""
     # the model itself, which has no name, hands on what one of its layers has made
@@ -54,9 +57,8 @@ def _returned_by(recording: Recording, value: int) -> tuple[int, int]:
     return -1, -1
 
 
-def _is_handed_on(recording: Recording, value: int) -> bool:
+def _is_handed_on(recording: Recording, value: int, returned: int) -> bool:
     """Whether a value is what a module returned, or a view, copy or slice of it, and not computed from that."""
-    _, returned = _returned_by(recording, value)
     while value != returned:
         producer = recording.values.producer[value]
         name = recording.name_of(producer)
@@ -64,12 +66,6 @@ def _is_handed_on(recording: Recording, value: int) -> bool:
             return False
         value = recording.inputs_of(producer)[0]
     return True
-
-
-def _is_let_through(recording: Recording, value: int) -> bool:
-    """Whether the module that returned a value was given it, as ``nn.Identity`` is: others have a name for it."""
-    call, returned = _returned_by(recording, value)
-    return call >= 0 and recording.values.producer[returned] < recording.calls[call].first_operation
 
 
 def parameter_names(observation: Observation, values: Sequence[int]) -> str:
@@ -85,9 +81,13 @@ def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["l
     role, name = observation.recording.leaf_names.get(value, ("", ""))
     if role == "parameter" and name:
         return (name if "." in name else _of_a_lone_layer(observation, value, name)), "parameter"
-    layer, _ = layer_of(observation, value)
-    layer = layer if _is_handed_on(observation.recording, value) else ""
-    if layer and not _is_let_through(observation.recording, value):
+    recording = observation.recording
+    call, returned = _returned_by(recording, value)
+    layer, _ = (
+        _layer(recording, call, returned) if call >= 0 and _is_handed_on(recording, value, returned) else ("", "")
+    )
+    # what a module was given and lets through, as `nn.Identity` does, has another name in the program
+    if layer and recording.values.producer[returned] >= recording.calls[call].first_operation:
         return layer, "layer"
     for read in observation.reads:
         if read.value == value:

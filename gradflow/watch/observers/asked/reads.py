@@ -10,7 +10,13 @@ from gradflow.location import SiteTable, is_installed
 from gradflow.record.tables import Tables
 from gradflow.record.tensor_facts import is_leaf, requires_grad, retains_grad
 from gradflow.watch.events import READS_KEPT, GradRead
-from gradflow.watch.observers.callers import accepts_nothing, caller_of, is_guard, only_asks_presence
+from gradflow.watch.observers.callers import (
+    accepts_nothing,
+    caller_of,
+    is_guard,
+    is_guarded_once_named,
+    only_asks_presence,
+)
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 
@@ -59,7 +65,7 @@ class GradReads:
             is_leaf=is_leaf(tensor),
             requires_grad=requires_grad(tensor),
             retains_grad=retains_grad(tensor),
-            is_guard=is_guard(*here),
+            is_guard=is_guard(*here) or (not is_there and is_guarded_once_named(*here)),
             is_wanted=not only_asks_presence(*here) and not (not is_there and accepts_nothing(*here)),
             result=-1 if gradient is None else self._tables.value_of(gradient),
         )
