@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -255,6 +255,13 @@ class Tables:
             if tensor is not None and requires_grad(tensor) and is_leaf(tensor):
                 found.append(reference)
         return tuple(found)
+
+    def living(self, values: Container[int]) -> Iterator[torch.Tensor]:
+        """The tensors that are these values now, of those that still live."""
+        for reference, value in list(self.ids.values()):
+            tensor = reference() if value in values else None
+            if tensor is not None:
+                yield tensor
 
     # rows
 

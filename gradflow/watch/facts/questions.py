@@ -39,9 +39,14 @@ class Question:
     operation: int
     read: GradRead | None = None
     error: str = ""
-    others: tuple[int, ...] = ()
     is_waiting: bool = False
     is_standing: bool = False
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """What else the call asked for that asked for this."""
+        asked = self.backward.inputs if self.read is None and self.backward.kind == "grad" else ()
+        return tuple(value for value in asked if value not in (self.target, -1))
 
     @property
     def times(self) -> int:
@@ -120,7 +125,6 @@ def _questions(observation: Observation) -> Iterator[Question]:
                     measured=measured,
                     operation=backward.operation,
                     error=backward.error,
-                    others=tuple(v for v in backward.inputs if v not in (target, -1)),
                 )
         elif backward.error:
             yield Question(

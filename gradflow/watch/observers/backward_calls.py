@@ -29,6 +29,7 @@ from gradflow.torch_facts.transforms import is_in_transform
 from gradflow.watch.events import Backward
 from gradflow.watch.observers.backward_notes import BackwardNotes, KnownFlows
 from gradflow.watch.observers.callers import caller_of
+from gradflow.watch.observers.depth.history import History
 from gradflow.watch.observers.exceptions.caught import Caught, tell_when_dropped
 from gradflow.watch.observers.exceptions.expected import is_expected
 from gradflow.watch.observers.log import Log
@@ -36,8 +37,6 @@ from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.operations.rows import add_gradients, add_scores
 
 __all__ = ["BackwardCalls"]
-
-_LEAVES_WATCHED = 512
 
 
 class BackwardCalls:
@@ -52,6 +51,7 @@ class BackwardCalls:
         self._counting = threading.Lock()
         self._left: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], int]] = {}
         self._known: KnownFlows = {}
+        self._history = History(recorder.tables)
         self._packs_saved = False
         recorder.tables.on_stop.append(self._left.clear)
 
@@ -156,6 +156,7 @@ class BackwardCalls:
             known=self._known,
             reads_saved=not self._packs_saved,
             is_batched=bool(given.get("is_grads_batched")),
+            history=self._history,
         )
         log.backwards.append(event)
         try:
@@ -212,7 +213,7 @@ class BackwardCalls:
         return tuple(kept)
 
     def _remember(self, leaves: Sequence[torch.Tensor]) -> None:
-        for leaf in leaves[:_LEAVES_WATCHED]:
+        for leaf in leaves:
             left = gradient_of(leaf)
             if left is not None:
                 self._left[id(leaf)] = (weakref.ref(leaf), weakref.ref(left), version_of(left))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,10 +22,11 @@ from gradflow.record.recorder import Recorder
 from gradflow.record.tensor_facts import has_readable_numbers, is_inference, is_leaf, requires_grad
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.watch.events import Backward
+from gradflow.watch.observers.depth.history import UNKNOWN, History
+from gradflow.watch.observers.depth.limit import node_limit
 from gradflow.watch.observers.light_notes import LightNotes
 from gradflow.watch.observers.lost_ways import towards, with_hidden
 from gradflow.watch.observers.magnitude import Magnitude, magnitude_of, resolved
-from gradflow.watch.observers.node_limit import node_limit
 
 __all__ = ["BackwardNotes", "KnownFlows"]
 
@@ -57,6 +59,9 @@ class BackwardNotes:
         Whether the saved tensors of a graph may be looked at: not where unpacking them runs code of others.
     is_batched
         Whether the gradients are computed for many rows at once, which hold no numbers until all is over.
+    history
+        How deep graphs are. One that is too deep is not touched: of it the record tells what it holds, and its leaves
+        what came to them.
     """
 
     def __init__(
@@ -69,9 +74,12 @@ class BackwardNotes:
         known: KnownFlows,
         reads_saved: bool,
         is_batched: bool,
+        history: History,
     ) -> None:
         self.leaves: list[torch.Tensor] = []
         self._recorder = recorder
+        self._history = history
+        self._behind: set[int] | None = None
         given = [root for root in roots if type(root) is GradientEdge]
         tensors = [root for root in roots if issubclass(type(root), torch.Tensor)]
         self._scores = tuple(tensors)
@@ -88,7 +96,16 @@ class BackwardNotes:
         self._arrived: dict[Node, Magnitude] = {}
         self._unseen = ""
         self._unreadable = False
+        self._edges: dict[int, GradientEdge] = {}
+        values = [-1] * len(given) + [recorder.known_value(tensor) for tensor in tensors if requires_grad(tensor)]
+        depth, limit = history.depth_of(values), node_limit()
         with outside_dispatch():
+            if limit < depth < UNKNOWN and not is_batched:
+                self._unseen = (
+                    f"the graph is more than {limit:,} nodes deep, and gradflow does not touch graphs so deep"
+                )
+                self._watch_leaves(values)
+                return
             self._edges = {
                 position: torch.autograd.graph.get_gradient_edge(tensor)
                 for position, tensor in enumerate(inputs)
@@ -102,10 +119,21 @@ class BackwardNotes:
             if is_batched:
                 self._unseen = "many gradients were computed at once (`is_grads_batched`)"
             elif edges:
-                self._watch(tuple((edge.node, edge.output_nr) for edge in edges))
+                # however many nodes it has, only a deep one overflows the stack when it is freed
+                most = limit if depth >= UNKNOWN else sys.maxsize
+                self._watch(tuple((edge.node, edge.output_nr) for edge in edges), most)
 
-    def _watch(self, roots: tuple[tuple[Node, int], ...]) -> None:
-        limit = node_limit()
+    def _watch_leaves(self, roots: Sequence[int]) -> None:
+        """Of a graph that is not to be touched, see what comes to its leaves."""
+        self._behind = self._history.behind(roots)
+        for leaf in self._recorder.tables.living(self._history.leaves_among(self._behind)):
+            if not _edge_can_be_seen(leaf) or not requires_grad(leaf):
+                continue
+            self.leaves.append(leaf)
+            node = torch.autograd.graph.get_gradient_edge(leaf).node
+            self._handles.append(node.register_prehook(self._recorder.aside.looking(self._arrival(node))))
+
+    def _watch(self, roots: tuple[tuple[Node, int], ...], limit: int) -> None:
         nodes = walk_from((node for node, _ in roots), limit=limit)
         if nodes is None:
             self._unseen = f"the graph has more than {limit:,} nodes, and gradflow does not look into graphs so large"
@@ -168,8 +196,8 @@ class BackwardNotes:
 
     @property
     def is_graph_known(self) -> bool:
-        """Whether all nodes of the graph were seen."""
-        return not self._unseen
+        """Whether it is known of everything whether it is in the graph."""
+        return not self._unseen or self._behind is not None
 
     def drop(self) -> None:
         """Take the hooks off; what was noted is of no use."""
@@ -196,6 +224,8 @@ class BackwardNotes:
         self.drop()
 
     def _inputs_in_graph(self, event: Backward) -> frozenset[int]:
+        if self._behind is not None:
+            return frozenset(self._behind.intersection(event.inputs))
         nodes = set(self._nodes)
         return frozenset(event.inputs[position] for position, edge in self._edges.items() if edge.node in nodes)
 
@@ -203,7 +233,7 @@ class BackwardNotes:
         """Write what was seen to the event."""
         event.unseen = self._unseen
         event.in_graph = self._inputs_in_graph(event)
-        if self._roots:
+        if self._roots or self._behind is not None:
             with outside_dispatch():
                 self._write(event)
             if self._unreadable:
@@ -253,6 +283,8 @@ class BackwardNotes:
         values: dict[Node, int],
         key: tuple[int, frozenset[tuple[int, str]]],
     ) -> None:
+        if self._behind is not None:
+            return
         if not self._is_close and key in self._known:
             event.flows = self._known[key]
             return

@@ -127,15 +127,60 @@ def test_checkpoints_unpack_as_if_nobody_had_looked(closely: int, monkeypatch: p
     assert len(runs) == 2 * plain
 
 
-def test_a_graph_too_large_to_be_looked_at_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backward_notes, "node_limit", lambda: 5)
+def chain() -> None:
+    first, second = torch.ones(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    y = first
+    for _ in range(10):
+        y = y * 2
+    (y * second).sum().backward()
+
+
+def test_of_a_graph_too_deep_no_node_is_touched_and_its_leaves_tell_what_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    near = watched(chain).backwards[0]
+    monkeypatch.setattr(backward_notes, "node_limit", lambda: 9)
+    monkeypatch.setattr(backward_notes, "walk_from", lambda *_, **__: pytest.fail("touched"))
+    far = watched(chain).backwards[0]
+    assert far.arrived == near.arrived
+    assert sorted(largest for largest, _ in far.arrived.values()) == [0.0, 1024.0]
+    assert far.flows == ()
+    assert "more than 9 nodes deep" in far.unseen
+
+
+def test_a_wide_graph_is_looked_into_whatever_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    def program() -> None:
+        leaves = [torch.zeros(3, requires_grad=True) for _ in range(30)]
+        torch.stack([leaf * 2 for leaf in leaves]).sum().sqrt().backward()
+
+    monkeypatch.setattr(backward_notes, "node_limit", lambda: 9)
+    backward = watched(program).backwards[0]
+    assert len(backward.arrived) == 30
+    assert backward.flows
+    assert not backward.unseen
+
+
+def test_a_graph_that_nobody_saw_being_made_is_walked_as_far_as_the_stack_bears(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    leaf = torch.ones(3, requires_grad=True)
+    made_before = leaf
+    for _ in range(20):
+        made_before = made_before * 2
+    monkeypatch.setattr(backward_notes, "node_limit", lambda: 9)
+    backward = watched(lambda: made_before.sum().backward()).backwards[0]
+    assert "more than 9 nodes" in backward.unseen
+    assert "deep" not in backward.unseen.partition(",")[0]
+
+
+def test_what_is_asked_for_is_found_in_a_deep_graph_and_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backward_notes, "node_limit", lambda: 9)
 
     def program() -> None:
-        y = torch.zeros(3, requires_grad=True)
+        used, beside = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+        y = used
         for _ in range(10):
             y = y * 2
-        y.sum().sqrt().backward()
+        torch.autograd.grad(y.sum(), [used, beside], materialize_grads=True, allow_unused=True)
 
     backward = watched(program).backwards[0]
-    assert backward.flows == ()
-    assert "more than 5 nodes" in backward.unseen
+    assert backward.in_graph == {backward.inputs[0]}
+    assert [one.arrived for one in backward.results] == [True, False]

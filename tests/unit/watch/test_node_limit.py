@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from gradflow.watch.observers.node_limit import node_limit
+from gradflow.watch.observers.depth.limit import node_limit
 
 
 def test_a_thread_with_a_small_stack_bears_fewer_nodes() -> None:
