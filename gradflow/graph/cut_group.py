@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW, DECISIONS
+from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW, DECISIONS, IMPORTS, SWITCHES
 from gradflow.recording import Recording
 
-__all__ = ["Bridge", "CutGroup", "merge_cuts", "place_of", "rows_of"]
+__all__ = ["NOT_RECORDED", "Bridge", "CutGroup", "cause_of_loss", "merge_cuts", "place_of", "rows_of"]
+
+NOT_RECORDED = "not-recorded"
+"""The cause of a cut of which it is not determined why: what the operation read had its history lost meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,3 +138,17 @@ def _line(recording: Recording, group: CutGroup) -> tuple[str, int] | None:
 def _decides(recording: Recording, group: CutGroup) -> bool:
     """Whether the value left torch as the condition of a decision."""
     return group.leave >= 0 and recording.name_of(group.leave) in DECISIONS
+
+
+def cause_of_loss(recording: Recording, operation: int) -> str:
+    """Why an operation that ran with recording on gave a value without history, though one that it read had one."""
+    name = recording.name_of(operation)
+    if operation in recording.checkpoint_operations:
+        return "reentrant-checkpoint"
+    if name.endswith(".apply"):
+        return "custom-function"
+    if name in SWITCHES:
+        return "requires-grad-off"
+    if name in IMPORTS:
+        return "tensor-rewrap"
+    return NOT_RECORDED if operation in recording.outdated_operations else "nondiff-op"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gradflow.graph.cut_group import Bridge, CutGroup, merge_cuts
+from gradflow.graph.cut_group import Bridge, CutGroup, cause_of_loss, merge_cuts
 from gradflow.graph.derivatives import is_choice, is_differentiable
 from gradflow.graph.side_ways import side_ways
 from gradflow.location import makes_tensor
@@ -26,10 +26,7 @@ from gradflow.record.operation_kinds import (
 )
 from gradflow.recording import REGION_CAUSES, Recording
 
-__all__ = ["NOT_RECORDED", "Bridge", "CutGroup", "Dependence", "analyse", "cause_of_loss", "is_differentiable"]
-
-NOT_RECORDED = "not-recorded"
-"""The cause of a cut of which it is not determined why: what the operation read had its history lost meanwhile."""
+__all__ = ["Bridge", "CutGroup", "Dependence", "analyse", "is_differentiable"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,20 +93,6 @@ def inputs_behind(recording: Recording, operation: int, output: int) -> Sequence
     return [value for value in inputs if memory[value] not in shown]
 
 
-def cause_of_loss(recording: Recording, operation: int) -> str:
-    """Why an operation that ran with recording on gave a value without history, though one that it read had one."""
-    name = recording.name_of(operation)
-    if operation in recording.checkpoint_operations:
-        return "reentrant-checkpoint"
-    if name.endswith(".apply"):
-        return "custom-function"
-    if name in SWITCHES:
-        return "requires-grad-off"
-    if name in IMPORTS:
-        return "tensor-rewrap"
-    return NOT_RECORDED if operation in recording.outdated_operations else "nondiff-op"
-
-
 class _Analysis:
     def __init__(self, recording: Recording, sources: Sequence[int], bridges: tuple[Bridge, ...]) -> None:
         count = len(recording.values.producer)
@@ -120,6 +103,7 @@ class _Analysis:
         self.reaches = bytearray(count)
         self.cost: dict[int, int] = {}
         self.choices: dict[int, int] = {}
+        self.is_choice: dict[tuple[str, int], bool] = {}
         self.length: dict[int, int] = {}
         self.parent: dict[int, tuple[int, tuple[CutGroup, ...]]] = {}
         self.cuts: list[tuple[CutGroup, tuple[int, ...]]] = []
@@ -206,11 +190,13 @@ class _Analysis:
         mode = recording.operations.mode[operation]
         hides = name in DETACHING or name in REWRAPPING
         hides = hides or (name == CHANGED_THROUGH_VIEW and bool(self._hidden_by(operation)))
+        nearest: dict[int, int] = {}
         for value in outputs:
             if value in self.sources:
                 continue
             if operation in recording.view_operations:
                 inputs = [each for each in inputs_behind(recording, operation, value) if depends[each]]
+                nearest.clear()
                 if not inputs and bridge is None:
                     continue
             if mode:
@@ -221,7 +207,9 @@ class _Analysis:
                 keeps = any(carries[each] for each in inputs)
             depends[value] = 1
             carries[value] = keeps and not hides and recording.values.requires_grad[value]
-            self._price(operation, value, inputs, bridge)
+            if carries[value] not in nearest:
+                nearest[carries[value]] = self._nearest(inputs, value)
+            self._price(operation, value, nearest[carries[value]], bridge)
             if mode and carries[value]:
                 self._note_unrecorded_write(operation, value, inputs)
             if bridge is not None and inputs:
@@ -239,7 +227,7 @@ class _Analysis:
                 self.cost[value], self.choices[value], self.length[value] = 0, 0, 1
                 self.parent[value] = (leaf, ())
             else:
-                self._price(operation, value, inputs, None)
+                self._price(operation, value, self._nearest(inputs, value), None)
 
     def _note_unrecorded_write(self, operation: int, value: int, inputs: list[int]) -> None:
         """What is written while recording is off into a tensor with a history of its own: that one stays, this goes."""
@@ -247,11 +235,15 @@ class _Analysis:
             if self.carries[source] and source != self.recording.inputs_of(operation)[0]:
                 self.cuts.extend((group, (value,)) for group in self._groups(operation, value, source))
 
-    def _price(self, operation: int, value: int, inputs: list[int], bridge: Bridge | None) -> None:
+    def _nearest(self, inputs: list[int], value: int) -> int:
+        """The input over which a value is reached best; -1 for none."""
+        candidates = [each for each in inputs if self.carries[each] or not self.carries[value]]
+        return min(candidates, key=self._rank, default=-1)
+
+    def _price(self, operation: int, value: int, best: int, bridge: Bridge | None) -> None:
         """The number of things to mend before the gradient of ``value`` can arrive, and the way that needs fewest."""
         steps: list[tuple[int, tuple[CutGroup, ...]]] = []
-        if candidates := [each for each in inputs if self.carries[each] or not self.carries[value]]:
-            best = min(candidates, key=self._rank)
+        if best >= 0:
             steps.append((best, () if self.carries[value] else self._groups(operation, value, best)))
         if bridge is not None and not (steps and self.carries[value]):
             left = [v for v in value_inputs(self.recording, bridge.leave) if self.depends[v]]
@@ -284,7 +276,10 @@ class _Analysis:
 
     def _cost_of_step(self, source: int, fresh: tuple[CutGroup, ...]) -> tuple[int, int]:
         """How much there is to mend on the way over one value and a step from it, and how many choices are there."""
-        choices = sum(is_choice(self.recording, group) for group in fresh)
+        for group in fresh:
+            if (key := (group.cause, group.operation)) not in self.is_choice:
+                self.is_choice[key] = is_choice(self.recording, group)
+        choices = sum(self.is_choice[group.cause, group.operation] for group in fresh)
         return self.cost[source] + len(fresh), self.choices[source] + choices
 
     def _fresh(self, source: int, groups: tuple[CutGroup, ...]) -> tuple[CutGroup, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 
-from gradflow.graph.dependence import cause_of_loss, is_differentiable, value_inputs
+from gradflow.graph.cut_group import cause_of_loss
+from gradflow.graph.dependence import is_differentiable, value_inputs
 from gradflow.probe.evidence import SourceState
 from gradflow.record.operation_kinds import DETACHING, REWRAPPING, SWITCHES
 from gradflow.recording import REGION_CAUSES, Recording

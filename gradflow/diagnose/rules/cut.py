@@ -12,7 +12,7 @@ from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.written import written
 from gradflow.graph.chance.drawn_with import drawn_at
 from gradflow.graph.chance.draws import RANDOM_DRAW
-from gradflow.graph.dependence import NOT_RECORDED, CutGroup
+from gradflow.graph.cut_group import NOT_RECORDED, CutGroup
 from gradflow.graph.derivatives import is_choice
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence, RepairOutcome

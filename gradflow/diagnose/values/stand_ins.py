@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from gradflow.graph.cut_group import CutGroup
-from gradflow.graph.dependence import NOT_RECORDED
+from gradflow.graph.cut_group import NOT_RECORDED, CutGroup
 from gradflow.graph.paths.stand_ins import cuts_behind_stand_ins
 from gradflow.probe.evidence import Evidence, NodeFlow
 from gradflow.record.operation_kinds import REPLACING

@@ -46,7 +46,7 @@ def is_guard(code: CodeType, offset: int) -> bool:
 
 @functools.lru_cache(maxsize=2048)
 def is_guarded_once_named(code: CodeType, offset: int) -> bool:
-    """Whether what was read gets a name, and the next thing is to ask whether it is there: ``g = p.grad; if g is None``.
+    """Whether what was read gets a name, and the next thing is to ask whether it is there: `g = p.grad; if g is None`.
 
     One that is there goes on to be used.
     """

@@ -98,5 +98,6 @@ def test_a_gradient_that_is_named_and_used_is_wanted() -> None:
         active, inactive = (torch.ones(2, requires_grad=True) for _ in range(2))
         active.pow(2).sum().backward()
         g = inactive.grad
-        print(g)
+        print(  # noqa: T201
+            g)
     assert [one.severity for one in explanation.report.diagnostics] == ["error"]
