@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AS_GOOD_AS_ZERO",
-    "READS_KEPT",
     "STEPS_KEPT",
     "ZEROS_LOOKED_FOR",
     "Backward",
@@ -50,9 +49,6 @@ AS_GOOD_AS_ZERO = 1e-6
 
 ZEROS_LOOKED_FOR = 3
 """At so many steps of an optimizer it is looked whether its gradients are zero."""
-
-READS_KEPT = 20_000
-"""So many reads of ``.grad`` are noted one by one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,7 +109,7 @@ class GradRead:
 
     ``is_guard`` marks a branch or an assertion on whether it is there; ``is_wanted`` is false where nothing is
     done with it but asking that, or asserting that it is ``None``. ``times`` counts this read and the later ones at its
-    place that were not noted one by one, and also found a gradient, or also found none.
+    place that were not noted one by one, and found the same: none, zeros, numbers, or some that are not finite.
     """
 
     value: int
@@ -389,7 +385,6 @@ class Observation:
     used_elsewhere: frozenset[int] = frozenset()
     inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
     files: tuple[str, ...] = ()
-    reads_left_out: int = 0
 
     def pass_of_call(self, call: int) -> int:
         """The outermost module call that a call belongs to: one forward pass."""

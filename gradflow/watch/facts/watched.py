@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradflow.watch.events import READS_KEPT, Observation
+from gradflow.watch.events import Observation
 
 __all__ = ["is_seen_to_the_end", "not_watched", "watched_text"]
 
@@ -55,9 +55,6 @@ def not_watched(observation: Observation) -> tuple[str, ...]:
     if observation.elsewhere:
         passes = _counted(observation.elsewhere, _BACKWARD)
         said.append(f"what {passes} met in other threads: only the thread that starts the program is watched")
-    if observation.reads_left_out:
-        left_out = f"{observation.reads_left_out:,} read{'s' * (observation.reads_left_out != 1)} of `.grad`"
-        said.append(f"what {left_out} gave, at places that were new after the first {READS_KEPT:,} reads")
     if observation.is_transformed:
         said.append(
             "what gradients met that torch computed by itself: `torch.func` and `torch.autograd.functional` are not "

@@ -73,7 +73,6 @@ class Log:
     keys: ModuleKeys = field(default_factory=ModuleKeys)
     backwards: list[Backward] = field(default_factory=list)
     reads: list[GradRead] = field(default_factory=list)
-    reads_left_out: int = 0
     cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
     pass_uses: PassUses = field(default_factory=PassUses)
     retained: dict[int, tuple[int, int]] = field(default_factory=dict)

@@ -202,7 +202,6 @@ class Watch:
             modules=log.keys.modules,
             backwards=tuple(log.backwards),
             reads=tuple(log.reads),
-            reads_left_out=log.reads_left_out,
             cleared=log.cleared,
             passes_cleared={number: frozenset(values) for number, values in log.pass_uses.cleared.items()},
             retained=log.retained,

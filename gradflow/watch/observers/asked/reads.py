@@ -1,15 +1,17 @@
-"""Reads of ``.grad``: the first ones at each place are noted one by one, the later ones are counted."""
+"""Reads of ``.grad``: the first ones at each place are noted one by one, later ones that find the same are counted."""
 
 from __future__ import annotations
 
 from types import FrameType
+from typing import Literal
 
 import torch
 
 from gradflow.location import SiteTable, is_installed
 from gradflow.record.tables import Tables
-from gradflow.record.tensor_facts import is_leaf, requires_grad, retains_grad
-from gradflow.watch.events import READS_KEPT, GradRead
+from gradflow.record.tensor_facts import has_readable_numbers, is_leaf, requires_grad, retains_grad
+from gradflow.torch_facts.dispatch_modes import outside_dispatch
+from gradflow.watch.events import GradRead
 from gradflow.watch.observers.callers import (
     accepts_nothing,
     caller_of,
@@ -18,19 +20,25 @@ from gradflow.watch.observers.callers import (
     only_asks_presence,
 )
 from gradflow.watch.observers.log import Log
+from gradflow.watch.observers.magnitude import magnitude_of, resolved
 from gradflow.watch.observers.measuring import measure
 
 __all__ = ["GradReads"]
 
 _PER_PLACE = 50
-"""So often a ``.grad`` is measured for each place and tensor; of a loop the first turns are enough."""
+"""So often a ``.grad`` is measured in full for each place and tensor; afterwards it is looked at whether it differs."""
+
+_ONE_BY_ONE = 20_000
+"""So many reads are noted for each tensor; afterwards, what is read at a place that finds the same is one."""
+
+_Found = Literal["none", "unreadable", "zero", "numbers", "not finite"]
 
 
 class GradReads:
     """What each read found.
 
-    None is left out of the count, and the first read at a place that finds a gradient where there was none before, or
-    none where there was one, is noted however late it comes.
+    None is left out: of those that are not noted one by one, each that finds something else than was found there before
+    is noted however late it comes, and the others are counted.
     """
 
     def __init__(self, log: Log, sites: SiteTable, tables: Tables) -> None:
@@ -38,7 +46,8 @@ class GradReads:
         self._sites = sites
         self._tables = tables
         self._counts: dict[tuple[int, int], int] = {}
-        self._last: dict[tuple[int, int, bool], GradRead] = {}
+        self._last: dict[tuple[int, int, _Found], GradRead] = {}
+        self._alike: dict[tuple[int, _Found, bool, bool, bool], GradRead] = {}
 
     def note(self, tensor: torch.Tensor, gradient: torch.Tensor | None, frame: FrameType | None, moment: int) -> None:
         """The program's own code has read ``tensor.grad`` when ``moment`` operations had run."""
@@ -47,13 +56,13 @@ class GradReads:
             return
         site, value = self._sites.number(frame), self._tables.value_of(tensor)
         count = self._counts[site, value] = self._counts.get((site, value), 0) + 1
-        is_there = gradient is not None
-        known = self._last.get((site, value, is_there))
-        if known is not None and (count > _PER_PLACE or len(self._log.reads) >= READS_KEPT):
+        found = _found(gradient)
+        kind = (is_leaf(tensor), requires_grad(tensor), retains_grad(tensor))
+        known = self._last.get((site, value, found)) if count > _PER_PLACE else None
+        if known is None and len(self._log.reads) >= _ONE_BY_ONE:
+            known = self._alike.get((site, found, *kind))
+        if known is not None:
             known.times += 1
-            return
-        if len(self._log.reads) >= READS_KEPT:
-            self._log.reads_left_out += 1
             return
         here = (frame.f_code, frame.f_lasti)
         read = GradRead(
@@ -62,14 +71,26 @@ class GradReads:
             operation=moment,
             backwards=len(self._log.backwards),
             measured=measure(gradient),
-            is_leaf=is_leaf(tensor),
-            requires_grad=requires_grad(tensor),
-            retains_grad=retains_grad(tensor),
-            is_guard=is_guard(*here) or (not is_there and is_guarded_once_named(*here)),
-            is_wanted=not only_asks_presence(*here) and not (not is_there and accepts_nothing(*here)),
+            is_leaf=kind[0],
+            requires_grad=kind[1],
+            retains_grad=kind[2],
+            is_guard=is_guard(*here) or (gradient is None and is_guarded_once_named(*here)),
+            is_wanted=not only_asks_presence(*here) and not (gradient is None and accepts_nothing(*here)),
             result=-1 if gradient is None else self._tables.value_of(gradient),
         )
         self._log.reads.append(read)
-        self._last[site, value, is_there] = read
-        if is_there:
+        self._last[site, value, found] = self._alike[site, found, kind[0], kind[1], kind[2]] = read
+        if gradient is not None:
             self._log.gradient_of[read.result] = value
+
+
+def _found(gradient: torch.Tensor | None) -> _Found:
+    if gradient is None:
+        return "none"
+    if not has_readable_numbers(gradient):
+        return "unreadable"
+    with outside_dispatch(), torch.no_grad():
+        (largest,) = resolved([magnitude_of(gradient)])
+    if largest is None:
+        return "unreadable"
+    return "zero" if largest == 0 else "numbers" if largest < float("inf") else "not finite"

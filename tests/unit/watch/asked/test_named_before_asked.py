@@ -99,5 +99,6 @@ def test_a_gradient_that_is_named_and_used_is_wanted() -> None:
         active.pow(2).sum().backward()
         g = inactive.grad
         print(  # noqa: T201
-            g)
+            g
+        )
     assert [one.severity for one in explanation.report.diagnostics] == ["error"]

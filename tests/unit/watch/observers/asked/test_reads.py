@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -47,16 +48,34 @@ def test_a_gradient_that_is_lost_late_is_found_and_counted() -> None:
     assert [one.name for one in explain_observation(observation).diagnostics] == ["detach"]
 
 
-def test_what_is_left_out_is_said(monkeypatch) -> None:
-    monkeypatch.setattr(reads, "READS_KEPT", 10)
-    watch = Watch()
-    layers = [nn.Linear(2, 1) for _ in range(4)]
+@pytest.mark.parametrize("fault", [3, reads._PER_PLACE + 10])
+@pytest.mark.parametrize(("spoil", "verdict"), [(torch.round, "zero"), (lambda out: (out * 0).sqrt(), "nan")])
+def test_a_gradient_that_goes_bad_is_found_early_or_late(fault: int, spoil: object, verdict: str) -> None:
+    watch, layer = Watch(), nn.Linear(2, 1)
+    found = []
     with watch.watching():
-        for layer in layers:
-            layer(torch.ones(1, 2)).sum().backward()
-            for parameter in (*layer.parameters(), *layer.parameters()):
-                assert parameter.grad is not None
+        for turn in range(fault + 3):
+            layer.zero_grad()
+            out = layer(torch.ones(1, 2))
+            (spoil(out) if turn >= fault else out).sum().backward()  # type: ignore[operator]
+            found.append(layer.weight.grad)
     observation = watch.observation()
-    assert sum(read.times for read in observation.reads) + observation.reads_left_out == 16
-    assert observation.reads_left_out == 4
-    assert "what 4 reads of `.grad` gave" in not_watched(observation)[0]
+    assert sum(read.times for read in observation.reads) == fault + 3
+    assert explain_observation(observation).verdict == verdict
+
+
+@pytest.mark.parametrize("kept", [2, 20_000])
+def test_beyond_what_is_noted_one_by_one_only_the_same_is_one(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "_ONE_BY_ONE", kept)
+    watch = Watch()
+    layers = [nn.Linear(2, 1) for _ in range(6)]
+    with watch.watching():
+        for number, layer in enumerate(layers):
+            hidden = layer(torch.ones(1, 2))
+            (hidden.detach() + 0 * layer.bias if number == 5 else hidden).sum().backward()
+            str(layer.weight.grad)
+    observation = watch.observation()
+    assert sum(read.times for read in observation.reads) == 6
+    assert len(observation.reads) == (3 if kept == 2 else 6)
+    assert [one.name for one in explain_observation(observation).diagnostics] == ["detach"]
+    assert not_watched(observation) == ()
