@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AS_GOOD_AS_ZERO",
-    "STEPS_KEPT",
     "ZEROS_LOOKED_FOR",
     "Backward",
     "EmptiedGradient",
@@ -40,9 +39,6 @@ __all__ = [
     "TensorHook",
     "WatchedModule",
 ]
-
-STEPS_KEPT = 1_000
-"""So many steps of an optimizer are noted one by one."""
 
 AS_GOOD_AS_ZERO = 1e-6
 """Largest entry below which a gradient moves nothing."""
@@ -243,7 +239,7 @@ class Hook:
 class Optimizer:
     """An optimizer: the values of all parameters that it ever held, when it stepped, and what it found then.
 
-    The first ``steps`` are kept, ``later_steps`` is how many came after them, ``last_step`` the last of all.
+    ``steps`` are all of them, each with its site and its moment, ``last_step`` is the last.
     Backward passes before ``since`` are none of its: it was made then, or, where nobody saw that, perhaps long before.
 
     ``filled`` are those that had a gradient at one of its steps at least, ``first_filled`` and ``last_filled`` tell for
@@ -268,7 +264,6 @@ class Optimizer:
     parameters: tuple[int, ...]
     since: int = 0
     steps: list[tuple[int, int]] = field(default_factory=list)
-    later_steps: int = 0
     last_step: tuple[int, int] = (-1, -1)
     first_values: dict[int, int] = field(default_factory=dict)
     filled: set[int] = field(default_factory=set)
@@ -295,7 +290,7 @@ class Optimizer:
     @property
     def step_count(self) -> int:
         """How many steps it took, as far as they were watched."""
-        return len(self.steps) + self.later_steps
+        return len(self.steps)
 
     def given_at(self, values: Iterable[int]) -> int:
         """The site at which the last of these came to be held."""

@@ -21,7 +21,7 @@ from gradflow.record.recorder import Recorder
 from gradflow.record.tensor_facts import gradient_of, has_readable_numbers, requires_grad
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.torch_facts.running_calls import is_running, optimizer_step
-from gradflow.watch.events import STEPS_KEPT, ZEROS_LOOKED_FOR, Optimizer
+from gradflow.watch.events import ZEROS_LOOKED_FOR, Optimizer
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.steps.movement import Before, Movement, is_pushed
@@ -206,10 +206,7 @@ class OptimizerWatch:
         event, moment = step.event, step.at[1]
         event.last_step = step.at
         self._log.pass_uses.note_step(found.held, self._log.backwards, step.passes)
-        if len(event.steps) < STEPS_KEPT:
-            event.steps.append(step.at)
-        else:
-            event.later_steps += 1
+        event.steps.append(step.at)
         if found.held != event.parameters:
             event.parameters = tuple(dict.fromkeys((*event.parameters, *found.held)))
         event.dropped = set(event.parameters).difference(found.held)
@@ -256,7 +253,7 @@ class OptimizerWatch:
         event = self._event_of(optimizer, site)
         before = event.step_count
         result = operation(scaler, optimizer, *args, **kwargs)
-        if event.step_count == before and len(event.skipped) < STEPS_KEPT:
+        if event.step_count == before:
             event.skipped.append((site, moment))
         return result
 

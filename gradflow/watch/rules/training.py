@@ -82,9 +82,8 @@ def _is_dead(observation: Observation, optimizer: Optimizer, value: int, passes:
     if len(passes) < _STEPS:
         return False
     last = [observation.backwards[number] for number in passes]
-    # evaluation that goes on after training is not stepped along; of a long training the last step alone is known
-    steps = sum(operation >= last[-1].operation for _, operation in optimizer.steps)
-    is_stepped = steps >= _STEPS or (optimizer.later_steps > 0 and optimizer.last_step[1] >= last[-1].operation)
+    # evaluation that goes on after training is not stepped along
+    is_stepped = sum(operation >= last[-1].operation for _, operation in optimizer.steps) >= _STEPS
     return is_stepped and all(b.arrived[value] == (0.0, True) and not b.score_is_zero for b in last)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gradflow.watch.events import Backward, Observation, Optimizer
 from gradflow.watch.facts.naming.names import parameter_names
@@ -46,7 +47,7 @@ def _uncleared(observation: Observation, optimizer: Optimizer) -> int | None:
     if optimizer.takes_closure:  # its backward passes run inside the step, after the moment that is noted
         times.append(len(observation.recording) + 1)
     for before, after in itertools.pairwise(times):
-        between = [b for b in observation.backwards if before <= b.operation < after and b.kind == "backward"]
+        between = [b for b in _called_between(observation, before, after) if b.kind == "backward"]
         # each of them must have found the old gradient still there, at a parameter that it brings one
         reaching = [b for b in between if held & set(b.arrived)]
         if reaching and all(held & set(b.kept) & set(b.arrived) for b in reaching):
@@ -78,7 +79,7 @@ def gradients_stay_behind(observation: Observation) -> tuple[Finding, ...]:
 def _steps_and_passes(observation: Observation, optimizer: Optimizer) -> Iterator[tuple[int, int, list[Backward]]]:
     """Two steps that follow each other, and the backward passes between them."""
     for (_, before), (_, after) in itertools.pairwise(optimizer.steps):
-        passes = (one for one in observation.backwards if before <= one.operation < after)
+        passes = _called_between(observation, before, after)
         yield before, after, [one for one in passes if one.kind == "backward" and not one.error]
 
 
@@ -120,3 +121,10 @@ def _told(observation: Observation, optimizer: Optimizer, kept: tuple[int, ...],
         rank=2,
         operation=since,
     )
+
+
+def _called_between(observation: Observation, before: int, after: int) -> Sequence[Backward]:
+    """The calls between two steps, found without going through all of a long training for each."""
+    calls = observation.backwards
+    first = bisect.bisect_left(calls, before, key=lambda one: one.operation)
+    return calls[first : bisect.bisect_left(calls, after, lo=first, key=lambda one: one.operation)]

@@ -78,9 +78,7 @@ def _after(optimizer: Optimizer, moment: int) -> int:
 
 
 def _steps_after(optimizer: Optimizer, moment: int) -> int:
-    # of the later steps of a long training the last alone is known
-    later = optimizer.later_steps if optimizer.last_step[1] > moment else 0
-    return sum(operation > moment for _, operation in optimizer.steps) + later
+    return sum(operation > moment for _, operation in optimizer.steps)
 
 
 def _arrived(observation: Observation, values: tuple[int, ...], since: int, end: int) -> bool:
