@@ -6,7 +6,6 @@ from collections.abc import Sized
 from types import CodeType, FrameType
 
 from gradflow.location import SiteTable, is_boundary, is_installed
-from gradflow.recording.recording import CALLERS_KEPT
 
 __all__ = ["ProgramSites"]
 
@@ -113,7 +112,7 @@ class ProgramSites(SiteTable):
 
     def _note(self, places: dict[int, list[tuple[int, int]]], number: int, caller: int) -> None:
         callers = places.setdefault(number, [])
-        if (not callers or callers[-1][1] != caller) and len(callers) < CALLERS_KEPT:
+        if not callers or callers[-1][1] != caller:
             callers.append((len(self._clock), caller))
 
     def _owner(self, code: CodeType) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +16,6 @@ __all__ = ["REGION_CAUSES", "Recording"]
 
 REGION_CAUSES = {1: "no-grad", 2: "inference-mode", 3: "reentrant-checkpoint", 4: "custom-function"}
 """What keeps gradients from being recorded, by ``OperationColumns.mode``."""
-
-
-CALLERS_KEPT = 1_000
-"""How many changes of its caller are noted of one site."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +65,7 @@ class Recording:
         from which on it was that one; nothing where only libraries ran.
     called_from
         For each site in a function that another function of the program's own called, the sites of those calls,
-        likewise; a site with `CALLERS_KEPT` of them may have had more.
+        likewise.
     unseen_calls
         For each target layer the calls of which no output could be taken.
     ran_unseen
@@ -138,9 +135,8 @@ class Recording:
             yield span
             passed.add(site)
             callers = self.called_from.get(site, ())
-            if len(callers) >= CALLERS_KEPT and callers[-1][0] < moment:
-                return
-            site = next((caller for since, caller in reversed(callers) if since <= moment), -1)
+            known = bisect.bisect_right(callers, moment, key=lambda each: each[0])
+            site = callers[known - 1][1] if known else -1
 
     def way_to(self, operation: int) -> tuple[SourceSpan, ...]:
         """Where an operation stands, and from where the functions around it were called."""

@@ -16,7 +16,6 @@ from gradflow.watch.observers.harmless import is_harmless
 __all__ = ["ApplicationKeeper"]
 
 _PER_CLASS = 2
-_TOGETHER = 32
 _ENTRIES = 32_768
 """Larger arguments are cut down along the first axis that they share: a formula is wrong of a part as well."""
 
@@ -32,7 +31,7 @@ class ApplicationKeeper:
 
     def copy(self, cls: type, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
         """Copies of the arguments, taken before the call, which may change them; ``None`` where none are wanted."""
-        if len(self.kept) >= _TOGETHER or self._counts.get(cls, 0) >= _PER_CLASS or not torch.is_grad_enabled():
+        if self._counts.get(cls, 0) >= _PER_CLASS or not torch.is_grad_enabled():
             return None
         if not all(map(_is_plain, leaves_in(arguments))) or not any(one.requires_grad for one in tensors_in(arguments)):
             return None

@@ -15,15 +15,13 @@ from gradflow.watch.observers.magnitude import magnitude_of, resolved
 
 __all__ = ["note_emptied"]
 
-_KEPT = 1_000
-
 
 def note_emptied(log: Log, given: Any, returned: Any, *, value: int, site: int, defined: SourceSpan | None) -> None:
     """Compare what a backward hook returned, if it returned anything, with what it was given.
 
     ``value`` is the one whose gradient it was given.
     """
-    if returned is None or returned is given or value < 0 or not log.backwards or len(log.emptied) >= _KEPT:
+    if returned is None or returned is given or value < 0 or not log.backwards:
         return
     if _largest(returned) == 0.0 and _largest(given) > 0.0:
         log.emptied.append(EmptiedGradient(value=value, site=site, backward=len(log.backwards) - 1, defined=defined))

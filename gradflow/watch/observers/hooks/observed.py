@@ -20,9 +20,7 @@ from gradflow.watch.observers.log import Log
 
 __all__ = ["ForwardCall", "ObservedHook"]
 
-_RUNS_KEPT = 1_000
 _RUNS_COMPARED = 20
-_TENSORS_KEPT = 8
 
 
 @dataclass(slots=True)
@@ -78,11 +76,7 @@ class ObservedHook:
     ) -> Any:
         recorder, event = self.recorder, self.event
         # backward hooks may be called from autograd's own threads
-        if (
-            recorder.suspended
-            or len(event.runs) >= _RUNS_KEPT
-            or not (event.kind == "backward" or recorder.is_own_thread())
-        ):
+        if recorder.suspended or not (event.kind == "backward" or recorder.is_own_thread()):
             event.ran_unseen = True
             return operation(module, *args, **kwargs)
         output = args[-1] if args else None
@@ -114,7 +108,7 @@ class ObservedHook:
         return result
 
     def _values(self, value: Any) -> tuple[int, ...]:
-        return tuple(map(self.recorder.value_of, list(nested_tensors(value))[:_TENSORS_KEPT]))
+        return tuple(map(self.recorder.value_of, nested_tensors(value)))
 
     def _note_gradients(self, run: HookRun, bound: ForwardCall | None, module: torch.nn.Module, args: Any) -> None:
         """Whose gradients the hook is given."""

@@ -23,9 +23,6 @@ from gradflow.watch.observers.log import Log
 
 __all__ = ["TensorHooks"]
 
-_KEPT = 1_000
-"""So many hooks are noted one by one; after them, those of one line of the program are one."""
-
 
 class TensorHooks:
     """Notes each hook; what autograd calls is observed, what the program finds on its tensor is its own hook."""
@@ -34,7 +31,6 @@ class TensorHooks:
         self._recorder = recorder
         self._log = log
         self._next: Callable[[Any], Any] | None = None
-        self._last: dict[int, TensorHook] = {}
         self._tables: weakref.WeakValueDictionary[int, TensorTable] = weakref.WeakValueDictionary()
         self._leaves: weakref.WeakValueDictionary[int, torch.Tensor] = weakref.WeakValueDictionary()
         self._handles: weakref.WeakValueDictionary[int, RemovableHandle] = weakref.WeakValueDictionary()
@@ -78,10 +74,8 @@ class TensorHooks:
             call=recorder.call,
         )
         is_observed = self._prepare(tensor)
-        known = self._last.get(event.site) if len(self._log.tensor_hooks) >= _KEPT else None
-        noted = known or event
         is_of_leaf, module = is_leaf(tensor), self._module_of(value)
-        self._next = lambda hook: self._observed(hook, noted, value, is_of_leaf, module)
+        self._next = lambda hook: self._observed(hook, event, value, is_of_leaf, module)
         try:
             handle = operation(*args, **kwargs)
         finally:
@@ -89,9 +83,8 @@ class TensorHooks:
         if is_observed:
             self._handles[id(handle)] = handle
         # of a hook that is not observed nobody knows whether it runs
-        if is_observed and not is_within_torch(caller) and known is None:
+        if is_observed and not is_within_torch(caller):
             self._log.tensor_hooks.append(event)
-            self._last[event.site] = event
         return handle
 
     def _prepare(self, tensor: torch.Tensor) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from types import FrameType
 from typing import Any
@@ -18,8 +17,6 @@ from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 
 __all__ = ["watch_gradients"]
-
-_PARTS_KEPT = 100
 
 
 def watch_gradients(recorder: Recorder, log: Log, reads: GradReads) -> None:
@@ -43,25 +40,34 @@ def watch_gradients(recorder: Recorder, log: Log, reads: GradReads) -> None:
             log.retained.setdefault(recorder.value_of(tensor), (len(log.backwards), recorder.sites.number(frame)))
         return operation(tensor, *args)
 
-    def note_part(row: int, args: tuple[Any, ...], kwargs: Mapping[str, Any], part: Any) -> None:
-        if log.gradient_of and isinstance(part, torch.Tensor):
-            _note_part(recorder, log, args[0], part)
-
     recorder.look_at(getter("grad"), read)
     recorder.look_at(setter("grad"), write)
     recorder.look_at(torch.Tensor.retain_grad, retain)
-    recorder.look_after(("__getitem__",), note_part)
+    recorder.look_after(("__getitem__",), _Parts(recorder, log).note)
 
 
-def _note_part(recorder: Recorder, log: Log, gradient: torch.Tensor, part: torch.Tensor) -> None:
-    """The program looks at a part of a gradient: note where there is nothing in it."""
-    whole = recorder.known_value(gradient)
-    if whole not in log.gradient_of or len(log.zero_parts) >= _PARTS_KEPT:
-        return
-    measured = measure(part)
-    site = recorder.sites.number(sys._getframe(1))
-    if measured.is_zero and measured.entry_count > 1:
-        if not measure(gradient).is_zero:
-            log.zero_parts.append((whole, site))
-    elif not measured.is_zero:
-        log.filled_parts.add(site)
+class _Parts:
+    """Where the program looks at parts of gradients, and there is nothing in them."""
+
+    def __init__(self, recorder: Recorder, log: Log) -> None:
+        self._recorder = recorder
+        self._log = log
+        self._last_whole = -1, False
+
+    def note(self, row: int, args: tuple[Any, ...], kwargs: Mapping[str, Any], part: Any) -> None:
+        """An operation took ``part`` of its first argument."""
+        if self._log.gradient_of and isinstance(part, torch.Tensor):
+            self._look_at(args[0], part, self._recorder.operations.site[row])
+
+    def _look_at(self, gradient: torch.Tensor, part: torch.Tensor, site: int) -> None:
+        whole, log = self._recorder.known_value(gradient), self._log
+        if whole not in log.gradient_of or site in log.filled_parts:
+            return
+        measured = measure(part)
+        if measured.is_zero and measured.entry_count > 1:
+            if self._last_whole[0] != whole:
+                self._last_whole = whole, measure(gradient).is_zero
+            if not self._last_whole[1]:
+                log.zero_parts.append((whole, site))
+        elif not measured.is_zero:
+            log.filled_parts.add(site)

@@ -1,0 +1,102 @@
+"""The same fault in a short program and in a long one gets the same answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+pytest.importorskip("torch")
+
+from gradflow.report import Report
+
+Explain = Callable[[str], Report]
+
+
+@pytest.mark.parametrize("passes", [0, 1_010])
+def test_a_stale_activation_after_many_passes(explain: Explain, passes: int) -> None:
+    report = explain(f"""
+    layer, kept = nn.Linear(2, 2), {{}}
+    layer.register_forward_hook(lambda module, given, output: kept.__setitem__("out", output))
+    with torch.no_grad():
+        for _ in range({passes}):
+            layer(torch.ones(1, 2))
+    first = layer(torch.ones(1, 2)).sum()
+    layer(torch.ones(1, 2))
+    torch.autograd.grad(first, kept["out"], allow_unused=True)
+    """)
+    assert [one.name for one in report.diagnostics] == ["stale-activation"]
+
+
+@pytest.mark.parametrize("position", [0, 11])
+def test_a_stale_activation_among_many_outputs(explain: Explain, position: int) -> None:
+    report = explain(f"""
+    class Many(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(12))
+        def forward(self, x):
+            return tuple(layer(x) for layer in self.layers)
+    model, kept = Many(), {{}}
+    model.register_forward_hook(lambda module, given, output: kept.__setitem__("out", output[{position}]))
+    first = sum(out.sum() for out in model(torch.ones(1, 2)))
+    model(torch.ones(1, 2))
+    torch.autograd.grad(first, kept["out"], allow_unused=True)
+    """)
+    assert [one.name for one in report.diagnostics] == ["stale-activation"]
+
+
+@pytest.mark.parametrize("before", [0, 40])
+def test_a_wrong_formula_after_many_right_ones(explain: Explain, before: int) -> None:
+    report = explain(f"""
+    def made(factor):
+        class Double(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x * 2
+            @staticmethod
+            def backward(ctx, gradient):
+                return gradient * factor
+        return Double
+    weight = nn.Parameter(torch.ones(3))
+    state = weight
+    for _ in range({before}):
+        state = made(2).apply(state)
+    made(3).apply(state).sum().backward()
+    """)
+    assert [one.name for one in report.diagnostics] == ["custom-function"]
+
+
+@pytest.mark.parametrize("before", [0, 150])
+def test_a_part_without_a_gradient_after_many_others(explain: Explain, before: int) -> None:
+    report = explain(f"""
+    layer = nn.Linear(2, 4)
+    for turn in range({before}):
+        hidden = layer(torch.ones(3, 2))
+        (gradient,) = torch.autograd.grad(hidden[0].sum(), hidden)
+        print(gradient[1])
+    hidden = layer(torch.ones(3, 2))
+    (gradient,) = torch.autograd.grad(hidden[0].sum(), hidden)
+    print(gradient[2])
+    """)
+    assert len([one for one in report.diagnostics if one.name == "position-not-read"]) == 1 + (before > 0)
+
+
+@pytest.mark.parametrize("turns", [3, 1_200])
+def test_which_call_led_to_a_place_is_known_to_the_end(turns: int) -> None:
+    import torch
+
+    from gradflow.watch.observers.watching import Watch
+
+    def helper(x: torch.Tensor) -> torch.Tensor:
+        return x + 1
+
+    watch, x = Watch(), torch.ones(1)
+    with watch.watching():
+        for _ in range(turns):
+            x = helper(x)
+            x = helper(x)
+        x = helper(x) * 2
+    recording = watch.observation().recording
+    lines = [[span.line for span in recording.way_to(row)][1] for row in (0, 1, 2 * turns - 1, 2 * turns)]
+    assert [line - lines[0] for line in lines] == [0, 1, 1, 2]
