@@ -44,7 +44,7 @@ def group_parameters(
     replaced
         Those in whose place the run put another tensor.
     """
-    ran = {*recording.ran_unseen, *(call.module for call in recording.calls)}
+    ran = {*recording.completeness.ran_unseen, *(call.module for call in recording.calls)}
     found: dict[tuple[Hashable, ...], list[str]] = {}
     for name, state in states.items():
         if state == "gradient":

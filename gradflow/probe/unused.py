@@ -56,7 +56,7 @@ def explain_unused(laboratory: Laboratory, recording: Recording, target: str) ->
 
 
 def _ran(recording: Recording) -> frozenset[str]:
-    return recording.ran_unseen.union(call.module for call in recording.calls)
+    return recording.completeness.ran_unseen.union(call.module for call in recording.calls)
 
 
 def _inside_script(laboratory: Laboratory, recording: Recording, target: str) -> NotCalled | None:

@@ -157,7 +157,8 @@ def run_forward(
     own = calls_past_hooks(names, modules_in(model), {call.module for call in recording.calls}, recording.spans)
     for name, module in layers.items():
         unseen_calls[name] += tuple(one for one in [own.get(names.get(id(module), ""))] if one is not None)
-    recording = replace(recording, unseen_calls=unseen_calls, ran_unseen=frozenset({*own, *unrecorded.inside}))
+    completeness = replace(recording.completeness, ran_unseen=frozenset({*own, *unrecorded.inside}))
+    recording = replace(recording, unseen_calls=unseen_calls, completeness=completeness)
     return Run(
         recording=recording,
         score=score,

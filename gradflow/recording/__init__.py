@@ -2,12 +2,15 @@
 
 from gradflow.recording.calls import CallRow, ModuleCall
 from gradflow.recording.columns import Operation, OperationColumns, ValueColumns, ValueMeta
+from gradflow.recording.completeness import Completeness, Gap
 from gradflow.recording.recording import REGION_CAUSES, Recording
 from gradflow.recording.unseen_call import UnseenCall
 
 __all__ = [
     "REGION_CAUSES",
     "CallRow",
+    "Completeness",
+    "Gap",
     "ModuleCall",
     "Operation",
     "OperationColumns",

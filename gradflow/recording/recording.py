@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from gradflow.location import SourceSpan
 from gradflow.recording.calls import ModuleCall
 from gradflow.recording.columns import Operation, OperationColumns, ValueColumns, ValueMeta
+from gradflow.recording.completeness import Completeness
 from gradflow.recording.unseen_call import UnseenCall
 
 __all__ = ["REGION_CAUSES", "Recording"]
@@ -50,12 +51,6 @@ class Recording:
         Operations that gave several tensors, some of which are views of what they read: each of those shows that alone.
     checkpoint_operations
         Calls of torch's own reentrant checkpoint.
-    given_away
-        Values whose memory or text was handed out: they may come back where no operation brings them.
-    read_unseen
-        Values that operations inside a transform of torch read: those operations are not recorded.
-    unrecorded_modules
-        Modules of which a call ran where operations are not recorded, and where that was, in words.
     hooked
         Values of tensors that got a hook of their own.
     met_in_model
@@ -68,8 +63,8 @@ class Recording:
         likewise.
     unseen_calls
         For each target layer the calls of which no output could be taken.
-    ran_unseen
-        Modules that ran although ``calls`` does not have them.
+    completeness
+        What it does not have.
     """
 
     operations: OperationColumns
@@ -87,15 +82,12 @@ class Recording:
     outdated_operations: frozenset[int] = frozenset()
     view_operations: frozenset[int] = frozenset()
     checkpoint_operations: frozenset[int] = frozenset()
-    given_away: frozenset[int] = frozenset()
     hooked: frozenset[int] = frozenset()
-    read_unseen: frozenset[int] = frozenset()
-    unrecorded_modules: Mapping[str, str] = field(default_factory=dict)
     met_in_model: range = range(0)
     callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     called_from: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     unseen_calls: Mapping[str, tuple[UnseenCall, ...]] = field(default_factory=dict)
-    ran_unseen: frozenset[str] = frozenset()
+    completeness: Completeness = field(default_factory=Completeness)
 
     def __len__(self) -> int:
         return len(self.operations.name)

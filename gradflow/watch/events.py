@@ -331,12 +331,9 @@ class Observation:
     ``retained`` of a computed tensor after how many backward calls, and at which site, it was first told to keep its
     gradient.
 
-    ``elsewhere`` counts backward passes in other threads, of which nothing else is known, ``is_transformed`` tells that
-    torch computed gradients by itself, as ``torch.func.grad`` does. ``used_elsewhere`` are parameters of modules that
-    were called in other threads; ``inner_reads`` tells for the application of a Function what its forward read without
-    having been given it. ``own_failure`` tells what of gradflow's own failed, if anything did: nothing was seen from
-    then on. ``interrupted`` is the type of a module whose forward, not recorded in detail, was ended by Ctrl-C or an
-    exit: nothing was seen from then on until the next pass. ``files`` are the program's own.
+    ``used_elsewhere`` are parameters of modules that were called in other threads; ``inner_reads`` tells for the
+    application of a Function what its forward read without having been given it. ``files`` are the program's own. What
+    was not seen is told by the recording's ``completeness``.
     """
 
     recording: Recording
@@ -372,11 +369,6 @@ class Observation:
     passes_cleared: dict[int, frozenset[int]] = field(default_factory=dict)
     retained: dict[int, tuple[int, int]] = field(default_factory=dict)
     plain_tensors: tuple[PlainTensor, ...] = ()
-    stepped_aside: str = ""
-    interrupted: str = ""
-    elsewhere: int = 0
-    own_failure: str = ""
-    is_transformed: bool = False
     used_elsewhere: frozenset[int] = frozenset()
     inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
     files: tuple[str, ...] = ()

@@ -235,7 +235,7 @@ def explain_observation(
     score = first.score if first is not None and first.score else score_text(observation, last.backward) if last else ""
     measured = last.measured if last is not None and first is None else None
     return Report(
-        verdict=_verdict(first, doubts),
+        verdict=_verdict(first, is_open=bool(doubts or left_out) or _saw_nothing(observation)),
         target=Target(name=name, kind="parameter" if kind == "parameter" else "layer"),
         score=Score(description=score.strip("`") or "the score"),
         diagnostics=tuple(with_own_path(observation, one) if one is not first else one.diagnostic for one in found),
@@ -272,11 +272,16 @@ def explain_observation(
     )
 
 
-def _verdict(first: Finding | None, doubts: tuple[str, ...]) -> Verdict:
+def _verdict(first: Finding | None, *, is_open: bool) -> Verdict:
     """A remark is about no gradient that was asked for."""
     if first is not None and first.diagnostic.severity != "info" and first.verdict != "connected":
         return first.verdict
-    return "not determined" if doubts else "connected"
+    return "not determined" if is_open else "connected"
+
+
+def _saw_nothing(observation: Observation) -> bool:
+    """Whether no gradient was seen being asked for, and one may have been."""
+    return not observation.backwards and not observation.recording.completeness.has_all("backward passes")
 
 
 def summary(report: Report) -> str:

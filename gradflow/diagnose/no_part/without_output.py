@@ -25,8 +25,8 @@ def why_no_output(evidence: Evidence, *, uses_weights: bool, is_empty: bool) -> 
         return "gives whole numbers or truth values, which cannot have a gradient"
     if has_unseen_output(evidence):
         return what_happened(recording.unseen_calls[name][0])
-    if name in recording.unrecorded_modules:
-        return f"ran {recording.unrecorded_modules[name]}, where operations are not recorded"
+    if name in recording.completeness.unrecorded_modules:
+        return f"ran {recording.completeness.unrecorded_modules[name]}, where operations are not recorded"
     if any(module.startswith(f"{name}.") for module in recording.calls_by_module):
         return "is not called itself, and what it holds is"
     kind = evidence.not_called.kind if evidence.not_called is not None else ""

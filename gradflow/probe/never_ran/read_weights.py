@@ -99,7 +99,7 @@ def idle_parameters(model: torch.nn.Module, recording: Recording, target: str) -
         name.removeprefix(f"{target}.")
         for name, its in values.items()
         if name not in shared
-        and not any(used[value] or value in recording.read_unseen for value in its)
+        and not any(used[value] or value in recording.completeness.read_unseen for value in its)
         and not analyse(recording, its).exits
     )
 

@@ -12,7 +12,7 @@ __all__ = ["is_followed_by_autograd", "may_come_from_outside"]
 def may_come_from_outside(recording: Recording, dependence: Dependence) -> bool:
     """Whether a value that the score uses may hold the target's numbers although nothing recorded brought them."""
     return (
-        any(dependence.depends[value] for value in recording.given_away)
+        any(dependence.depends[value] for value in recording.completeness.given_away)
         or _has_value_from_nowhere(recording, dependence)
         or _reads_memory_that_nothing_filled(recording, dependence)
     )

@@ -22,11 +22,11 @@ _MOST = 32
 
 def why_unrecorded(recording: Recording, target: str, dependence: Dependence, *, is_layer: bool) -> str:
     """Why the record does not tell what becomes of a target's values; empty where it does."""
-    where = recording.unrecorded_modules.get(target, "")
+    where = recording.completeness.unrecorded_modules.get(target, "")
     if is_layer and where == IN_TRANSFORM:
         return f"`{target}` ran {where}, where operations are not recorded"
-    owner = "" if is_layer else recording.unrecorded_modules.get(target.rpartition(".")[0], "")
-    if any(dependence.depends[value] for value in recording.read_unseen):
+    owner = "" if is_layer else recording.completeness.unrecorded_modules.get(target.rpartition(".")[0], "")
+    if any(dependence.depends[value] for value in recording.completeness.read_unseen):
         owner = owner or IN_TRANSFORM
     return f"it is read {owner}, where operations are not recorded" if owner else ""
 
@@ -37,10 +37,10 @@ def unrecorded_parameters(recording: Recording, names: Sequence[str]) -> dict[st
     for name in names:
         owner = name.rpartition(".")[0]
         value = recording.layer_values[name][0]
-        if value in recording.read_unseen:
+        if value in recording.completeness.read_unseen:
             found[name] = IN_TRANSFORM
-        elif owner in recording.unrecorded_modules:
-            found[name] = recording.unrecorded_modules[owner]
+        elif owner in recording.completeness.unrecorded_modules:
+            found[name] = recording.completeness.unrecorded_modules[owner]
     return found
 
 

@@ -57,7 +57,7 @@ def _for_others(recording: Recording, model: torch.nn.Module, unseen: bytearray)
         handed_out[value] = 1
     found = set()
     for name, calls in recording.calls_by_module.items():
-        for number, call in enumerate(calls if name not in recording.unrecorded_modules else ()):
+        for number, call in enumerate(calls if name not in recording.completeness.unrecorded_modules else ()):
             may_count = not call.outputs or any(value < 0 or used[value] or unseen[value] for value in call.outputs)
             if not may_count and any(handed_out[value] for value in call.outputs):
                 found.add((name, number))
@@ -79,8 +79,8 @@ def _may_come_back(recording: Recording) -> bytearray:
     producer = recording.values.producer
     made = producer[recording.score] if recording.score >= 0 else len(recording)
     leaving = (row for row in range(made) if not recording.outputs_of(row))
-    left = upstream_of(recording, *leaving, *(producer[value] for value in recording.read_unseen))
-    for value in recording.read_unseen:
+    left = upstream_of(recording, *leaving, *(producer[value] for value in recording.completeness.read_unseen))
+    for value in recording.completeness.read_unseen:
         left[value] = 1
     return left
 

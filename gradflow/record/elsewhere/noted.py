@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 
+from gradflow.record.elsewhere.places import IN_TRANSFORM
 from gradflow.record.elsewhere.transforms import tensors_behind
+from gradflow.recording import Completeness, Gap
 
 __all__ = ["Elsewhere"]
 
@@ -46,3 +48,17 @@ class Elsewhere:
     def note_module(self, name: str, where: str) -> None:
         """A call of a module begins at a place where operations are not recorded."""
         self.modules.setdefault(name, where)
+
+    def completeness(self) -> Completeness:
+        """What the recording does not have, as plain data."""
+        gaps = []
+        if self.read_unseen:
+            gaps.append(Gap(why="transform", events=frozenset({"operations"})))
+        if any(where != IN_TRANSFORM for where in self.modules.values()):
+            gaps.append(Gap(why="another thread", events=frozenset({"operations"})))
+        return Completeness(
+            gaps=tuple(gaps),
+            given_away=frozenset(self.given_away),
+            read_unseen=frozenset(self.read_unseen),
+            unrecorded_modules=dict(self.modules),
+        )

@@ -68,7 +68,7 @@ def _read_inside(observation: Observation, dependence: Dependence) -> str:
 
 
 def _left_elsewhere(observation: Observation, question: Question, dependence: Dependence) -> str:
-    """As a plain number it may have come back in a file in which its name could not be followed."""
+    """As a plain number it may have come back: where its name could not be followed, or it is not remembered."""
     recording = observation.recording
     last = recording.values.producer[question.score]
     there = recording.span_of(last) if last >= 0 else recording.site_span(question.backward.site)
@@ -76,6 +76,6 @@ def _left_elsewhere(observation: Observation, question: Question, dependence: De
         span = recording.span_of(operation)
         if operation > last or recording.name_of(operation) not in VALUE_EXITS or span is None or there is None:
             continue
-        if span.path != there.path:
+        if span.path != there.path or recording.completeness.lacks("numbers that left"):
             return f"a number that was computed from it left torch at {place(span)}, and may have come back"
     return ""

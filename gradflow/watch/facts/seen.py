@@ -20,7 +20,8 @@ _OPTIMIZERS_TOLD = 3
 def what_was_seen(observation: Observation) -> tuple[str, ...]:
     """Sentences that say no more than the record does; where no gradient was asked for, that."""
     if not observation.backwards:
-        return ("no gradient was asked for",)
+        is_whole = observation.recording.completeness.has_all("backward passes")
+        return ("no gradient was asked for" if is_whole else "no gradient was asked for in what was watched",)
     stepped = [optimizer for optimizer in observation.optimizers if optimizer.steps]
     said = [_of_optimizer(optimizer) for optimizer in stepped[:_OPTIMIZERS_TOLD]]
     if len(stepped) > _OPTIMIZERS_TOLD:
@@ -99,7 +100,7 @@ def _of_the_rest(observation: Observation, stepped: list[Optimizer]) -> Iterator
 def _of_those_that_never_step(observation: Observation) -> Iterator[str]:
     """Optimizers that hold what gets gradients, where neither they nor others, nor the program itself, move it."""
     idle = [one for one in observation.optimizers if not one.steps and not one.skipped]
-    if observation.elsewhere or not idle:
+    if observation.recording.completeness.because_of("another thread") or not idle:
         return
     never = "never stepped" if is_seen_to_the_end(observation) else "has not stepped so far"
     for optimizer in idle:
@@ -168,7 +169,7 @@ def _of_tests_in_vain(observation: Observation) -> Iterator[str]:
 
 def _of_hooks(observation: Observation) -> Iterator[str]:
     """Those on modules of which none that was registered at the same place ran: they may have come too late."""
-    if not is_seen_to_the_end(observation) or observation.elsewhere:
+    if not observation.recording.completeness.has_all("backward passes"):
         return
     have_run = {hook.site for hook in observation.hooks if hook.runs or hook.ran_unseen}
     spans = (observation.recording.site_span(hook.site) for hook in observation.hooks if hook.site not in have_run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradflow.recording import Gap
 from gradflow.watch.events import Observation
 
 __all__ = ["is_seen_to_the_end", "not_watched", "watched_text"]
@@ -38,28 +39,33 @@ def _forward_passes(observation: Observation) -> int:
 
 def is_seen_to_the_end(observation: Observation) -> bool:
     """Whether gradflow watched until the program, or the block, ended."""
-    return not (observation.stepped_aside or observation.own_failure)
+    return observation.recording.completeness.is_to_the_end
 
 
 def not_watched(observation: Observation) -> tuple[str, ...]:
     """What ran and was not watched."""
-    said = []
-    if observation.own_failure:
-        why = f"gradflow's own observation failed: {observation.own_failure}; please report it"
-        said.append(f"what happened later, because {why}")
-    if observation.stepped_aside:
-        said.append(f"what happened later: gradflow stepped aside {observation.stepped_aside}")
-    if observation.interrupted:
-        what = f"a forward of `{observation.interrupted}` was interrupted"
-        said.append(f"what ran after {what}, until the next forward or backward pass")
-    if observation.elsewhere:
-        passes = _counted(observation.elsewhere, _BACKWARD)
-        said.append(f"what {passes} met in other threads: only the thread that starts the program is watched")
-    if observation.is_transformed:
-        said.append(
-            "what gradients met that torch computed by itself: `torch.func` and `torch.autograd.functional` are not "
-            "looked into"
-        )
-    unseen = dict.fromkeys(backward.unseen for backward in observation.backwards if backward.unseen)
-    said += [f"what gradients met on their way, because {reason}" for reason in unseen]
-    return tuple(said)
+    return tuple(text for gap in observation.recording.completeness.gaps if (text := _in_words(gap)))
+
+
+def _in_words(gap: Gap) -> str:
+    match gap.why:
+        case "observer failed":
+            why = f"gradflow's own observation failed: {gap.detail}; please report it"
+            return f"what happened later, because {why}"
+        case "stepped aside":
+            return f"what happened later: gradflow stepped aside {gap.detail}"
+        case "interrupted":
+            what = f"a forward of `{gap.detail}` was interrupted"
+            return f"what ran after {what}, until the next forward or backward pass"
+        case "another thread":
+            passes = _counted(gap.missed, _BACKWARD)
+            return f"what {passes} met in other threads: only the thread that starts the program is watched"
+        case "transform":
+            return (
+                "what gradients met that torch computed by itself: `torch.func` and `torch.autograd.functional` are "
+                "not looked into"
+            )
+        case "graph":
+            return f"what gradients met on their way, because {gap.detail}"
+        case "not remembered":
+            return ""  # matters only where such a number may have come back

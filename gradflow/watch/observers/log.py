@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from gradflow.location import SourceSpan
+from gradflow.recording.completeness import Event, Gap
 from gradflow.watch.events import (
     Backward,
     EmptiedGradient,
@@ -109,6 +110,30 @@ class Log:
     is_transformed: bool = False
     called_elsewhere: dict[int, weakref.ref[Any]] = field(default_factory=dict)
     inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def gaps(self, operations: int, *, failure: str, is_differentiated: bool) -> tuple[Gap, ...]:
+        """What of the program was not seen: ``operations`` are those recorded, ``failure`` is one of gradflow's own."""
+        passes, way = frozenset[Event]({"backward passes"}), frozenset[Event]({"gradients on their way"})
+        found = []
+        if failure:
+            found.append(Gap(why="observer failed", detail=failure, seen=operations))
+        if self.stepped_aside:
+            found.append(Gap(why="stepped aside", detail=self.stepped_aside, seen=operations))
+        if self.interrupted:
+            unseen = frozenset[Event]({"operations", "module calls"})
+            found.append(Gap(why="interrupted", detail=self.interrupted, events=unseen))
+        if self.elsewhere:
+            seen = len(self.backwards)
+            found.append(Gap(why="another thread", events=passes, seen=seen, missed=self.elsewhere))
+        if self.is_transformed or is_differentiated:
+            found.append(Gap(why="transform", events=way))
+        unseen_graphs = Counter(backward.unseen for backward in self.backwards if backward.unseen)
+        whole = len(self.backwards) - unseen_graphs.total()
+        found += [Gap(why="graph", detail=w, events=way, seen=whole, missed=n) for w, n in unseen_graphs.items()]
+        if self.numbers.forgotten:
+            numbers = frozenset[Event]({"numbers that left"})
+            found.append(Gap(why="not remembered", events=numbers, missed=self.numbers.forgotten))
+        return tuple(found)
 
     def note_gradient(self, gradient: int, of: int) -> None:
         """A gradient belongs to a value; one that autograd hands on unchanged may belong to several."""

@@ -29,11 +29,14 @@ class Numbers:
     ----------
     returned
         For an operation, or the first operation that reads a new tensor: the operations at which its numbers had left.
+    forgotten
+        How many numbers that left are not remembered any more.
     """
 
     def __init__(self) -> None:
         self.returned: dict[int, tuple[int, ...]] = {}
         self.any_left = False
+        self.forgotten = 0
         self._left_at: dict[float, int] = {}
 
     def leave(self, row: int, result: Any) -> None:
@@ -44,6 +47,7 @@ class Numbers:
             self._left_at[number] = row
         for oldest in list(itertools.islice(self._left_at, max(0, len(self._left_at) - _KEPT))):
             del self._left_at[oldest]
+            self.forgotten += 1
 
     def enter(self, row: int, tensor: torch.Tensor) -> None:
         """A tensor was made of something that is not a tensor."""

@@ -9,6 +9,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from types import ModuleType
 
 import torch
@@ -196,6 +197,9 @@ class Watch:
             callers=self.sites.callers,
             called_from=self.sites.called_from,
         )
+        gaps = log.gaps(len(recording), failure=recorder.aside.failure, is_differentiated=recorder.is_differentiated)
+        completeness = replace(recording.completeness, gaps=(*gaps, *recording.completeness.gaps))
+        recording = replace(recording, completeness=completeness)
         return Observation(
             recording=recording,
             call_modules=tuple(log.call_modules[: len(recording.calls)]),
@@ -230,11 +234,6 @@ class Watch:
             copies=log.copies,
             made_when=log.made_when,
             plain_tensors=self._plain_tensors.now(),
-            stepped_aside=log.stepped_aside,
-            interrupted=log.interrupted,
-            elsewhere=log.elsewhere,
-            own_failure=recorder.aside.failure,
-            is_transformed=log.is_transformed or recorder.is_differentiated,
             used_elsewhere=self._used_elsewhere(),
             inner_reads=log.inner_reads,
             files=own_files((span.path for span in recording.spans), self.program),

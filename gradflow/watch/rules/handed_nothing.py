@@ -5,7 +5,6 @@ from __future__ import annotations
 from gradflow.watch.events import HandedGradient, Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question
-from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding
 from gradflow.watch.rules.answered import a_gradient_came
 
@@ -18,7 +17,7 @@ def hook_is_handed_nothing(observation: Observation) -> tuple[Finding, ...]:
     Where a part of the program was not watched, another gradient may have come there.
     A score of exactly zero has nothing more to tell: every margin of a hinge loss is kept.
     """
-    if observation.elsewhere or not is_seen_to_the_end(observation):
+    if not observation.recording.completeness.has_all("backward passes"):
         return ()
     kinds: dict[tuple[int, int], list[HandedGradient]] = {}
     for handed in observation.handed:

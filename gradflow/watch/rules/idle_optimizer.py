@@ -198,7 +198,8 @@ def _severity(observation: Observation, empty: Iterable[int]) -> Severity:
     """What was not watched may have brought a gradient: in another thread, between two steps, or later."""
     if not is_seen_to_the_end(observation):
         return "info"
-    return "info" if observation.elsewhere and not _arrived(observation, empty) else "warning"
+    is_whole = observation.recording.completeness.has_all("backward passes")
+    return "warning" if is_whole or _arrived(observation, empty) else "info"
 
 
 def _arrived(observation: Observation, values: Iterable[int]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from gradflow.watch.events import Observation, OwnBackward
-from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
 
 __all__ = ["module_defines_backward"]
@@ -18,7 +17,7 @@ def module_defines_backward(observation: Observation) -> tuple[Finding, ...]:
     # one that calls others by hand may do nothing else
     if not methods or _any_ran(observation, methods):
         return ()
-    is_whole = is_seen_to_the_end(observation) and not observation.elsewhere
+    is_whole = observation.recording.completeness.has_all("backward passes")
     found: dict[OwnBackward, Finding] = {}
     for module in modules:
         method = module.own_backward

@@ -8,7 +8,6 @@ from gradflow.probe.evidence import Measured
 from gradflow.watch.events import Backward, Observation, Optimizer
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question
-from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding
 from gradflow.watch.rules.answered import a_gradient_came
 
@@ -20,7 +19,7 @@ def optimizer_steps_along_zeros(observation: Observation) -> tuple[Finding, ...]
 
     One step may lie in a flat place, and a loss may be switched on later: so at least two steps, and the whole program.
     """
-    if observation.elsewhere or not is_seen_to_the_end(observation):
+    if not observation.recording.completeness.has_all("backward passes"):
         return ()
     for optimizer in observation.optimizers:
         backwards = _its_backwards(observation, optimizer)

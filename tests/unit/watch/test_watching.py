@@ -126,6 +126,9 @@ def test_a_loop_without_a_backward_is_bounded_too(monkeypatch: pytest.MonkeyPatc
         layer(x)
         assert recordings() == before
     assert watch.log.stepped_aside == "after 50 operations"
+    report = explain_observation(watch.observation())
+    assert report.verdict == "not determined"
+    assert report.seen == ("no gradient was asked for in what was watched",)
 
 
 def test_another_thread_is_left_alone() -> None:
@@ -186,6 +189,6 @@ def test_backward_passes_of_other_threads_are_counted_and_told() -> None:
         thread.start()
         thread.join()
     report = explain_observation(watch.observation())
-    assert report.connected
+    assert report.verdict == "not determined"
     assert "3 backward passes met in other threads" in report.undetermined[0]
     assert "not determined" in summary(report)

@@ -16,7 +16,6 @@ from gradflow.source_place import place
 from gradflow.watch.events import Backward, Observation, Optimizer
 from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.facts.unheld import leaves_moved_by_none, passes_between
-from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.facts.writes import before_writes
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.optimizers.other_model import optimizer_of_another_model
@@ -30,7 +29,7 @@ _TIMES = 2
 
 def optimizer_is_never_reached(observation: Observation) -> tuple[Finding, ...]:
     """For each optimizer without a gradient at any of several steps, where others have gradients and no optimizer."""
-    if observation.elsewhere or not is_seen_to_the_end(observation):
+    if not observation.recording.completeness.has_all("backward passes"):
         return ()
     found = []
     for optimizer in observation.optimizers:
@@ -67,7 +66,7 @@ def with_what_is_left_to_nobody(observation: Observation, found: Finding, optimi
 
     Where a part of it does get gradients that is often meant, but for a leaf that was made after the optimizer.
     """
-    if observation.elsewhere or not is_seen_to_the_end(observation):
+    if not observation.recording.completeness.has_all("backward passes"):
         return found
     others = _left_to_nobody(observation, optimizer)
     told, since = found.diagnostic, optimizer.since - 1

@@ -11,7 +11,6 @@ import itertools
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.unheld import moved_by_none, passes_between
-from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.optimizers.unheld import later_parameters_are_unheld
 from gradflow.watch.rules.parameters import optimizer_is_stale
@@ -23,7 +22,7 @@ _TIMES = 2
 
 def optimizer_of_another_model(observation: Observation) -> tuple[Finding, ...]:
     """After loading, rebuilding or copying a model; or two optimizers given the same parameters, and others to none."""
-    if observation.elsewhere or not is_seen_to_the_end(observation):
+    if not observation.recording.completeness.has_all("backward passes"):
         return ()
     if optimizer_is_stale(observation) or later_parameters_are_unheld(observation):
         return ()  # what came into a model in place of others, or later, is told there

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from gradflow.watch.events import Backward, Observation, Optimizer
 from gradflow.watch.facts.naming.names import parameter_names
-from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
 
 __all__ = ["nothing_was_differentiated"]
@@ -19,7 +18,7 @@ def nothing_was_differentiated(
 
     Who steps to see how a schedule moves, or beside an evaluation without gradients, has no loss to differentiate.
     """
-    if optimizer.filled or observation.elsewhere or not optimizer.is_still or not is_seen_to_the_end(observation):
+    if optimizer.filled or not optimizer.is_still or not observation.recording.completeness.has_all("backward passes"):
         return ()
     if any(one.kind == "backward" for one in observation.backwards if _is_in_time(optimizer, one)):
         return ()

@@ -17,7 +17,7 @@ def observed(run) -> Observation:
     with watch.watching():
         run()
     observation = watch.observation()
-    assert not observation.own_failure
+    assert observation.recording.completeness.is_to_the_end
     return observation
 
 

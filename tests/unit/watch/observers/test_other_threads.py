@@ -48,11 +48,13 @@ def test_only_this_thread_is_noted(is_here: bool) -> None:
             thread.join()
     observation = watch.observation()
     count = TURNS * is_here
-    assert not observation.own_failure
+    assert observation.recording.completeness.is_to_the_end
     assert len(observation.hooks) == len(observation.optimizers) == count
     assert len({one.operation for one in observation.replacements}) == len(observation.module_flags) == count
     assert sum(len(optimizer.steps) for optimizer in observation.optimizers) == count
-    assert observation.elsewhere == 2 * TURNS
+    (gap,) = observation.recording.completeness.lacks("backward passes")
+    assert (gap.why, gap.missed) == ("another thread", 2 * TURNS)
+    assert observation.recording.completeness.is_to_the_end
     assert len(kept) == TURNS * (2 + is_here)
 
 

@@ -1,0 +1,29 @@
+"""What a recording says of what it does not have."""
+
+from __future__ import annotations
+
+from gradflow.recording import Completeness, Gap
+
+THREAD = Gap(why="another thread", events=frozenset({"backward passes"}), seen=3, missed=2)
+END = Gap(why="stepped aside", detail="after 40 operations", seen=40)
+
+
+def test_without_a_gap_all_was_seen() -> None:
+    assert Completeness().has_all("operations", "backward passes", "steps")
+    assert Completeness().is_to_the_end
+
+
+def test_a_gap_in_one_kind_of_event_is_none_in_another() -> None:
+    completeness = Completeness(gaps=(THREAD,))
+    assert completeness.lacks("backward passes") == (THREAD,)
+    assert not completeness.has_all("steps", "backward passes")
+    assert completeness.has_all("steps", "operations")
+    assert completeness.is_to_the_end
+
+
+def test_what_ends_early_lacks_all_kinds() -> None:
+    completeness = Completeness(gaps=(THREAD, END))
+    assert completeness.lacks("steps") == (END,)
+    assert not completeness.has_all("operations")
+    assert not completeness.is_to_the_end
+    assert completeness.because_of("another thread") == (THREAD,)
