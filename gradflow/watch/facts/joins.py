@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import bisect
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from gradflow.graph.cut_group import Bridge
 from gradflow.graph.dependence import Dependence
@@ -15,8 +16,6 @@ from gradflow.watch.source.program.walk import labels_that_reach
 
 __all__ = ["how_joined", "joins_of"]
 
-_EXITS_TRIED = 200
-_SITES_TRIED = 20
 _INDICES = frozenset({"__index__", "__int__"})
 _LISTS = TO_ARRAYS | {"tolist"}
 
@@ -41,20 +40,28 @@ def joins_of(observation: Observation, dependence: Dependence, *, is_lost: bool)
     if not leaving:
         return ()
     found: dict[int, Bridge] = {}
+    left_at = set(leaving)
     for operation, rows in observation.returned.items():
-        same = [row for row in rows if row in set(leaving)]
+        same = [row for row in rows if row in left_at]
         if same and _is_used(recording, dependence, operation):
             found[operation] = Bridge(leave=same[-1], enter=operation)
-    for operation, leave in _within(recording, dependence, leaving):
+    for leave, operation in sorted(_within(recording, dependence, leaving)):
         found.setdefault(operation, Bridge(leave=leave, enter=operation))
     for operation, leave in _by_a_number(observation, dependence, leaving) if not found else ():
         found.setdefault(operation, Bridge(leave=leave, enter=operation, how="source"))
+    # of a place that runs many times the last one before: whatever the length of a loop, a program has few places
+    last: dict[SourceSpan | None, int] = {}
+    left = iter(leaving)
+    following = next(left, None)
     for operation in _made_of_plain_numbers(recording, dependence):
-        if (
-            operation not in found
-            and (bridge := _by_source_or_order(observation, leaving, operation, is_lost)) is not None
-        ):
-            found[operation] = bridge
+        while following is not None and following < operation:
+            last.pop(recording.span_of(following), None)
+            last[recording.span_of(following)] = following
+            following = next(left, None)
+        if operation not in found and last:
+            bridge = _by_source_or_order(observation, last, operation, is_lost)
+            if bridge is not None:
+                found[operation] = bridge
     return tuple(found[operation] for operation in sorted(found))
 
 
@@ -69,38 +76,59 @@ def _is_used(recording: Recording, dependence: Dependence, operation: int) -> bo
 
 def _within(recording: Recording, dependence: Dependence, leaving: list[int]) -> Iterator[tuple[int, int]]:
     """``x / t.item()``, ``x[i:]``: the number leaves inside the very expression that uses it."""
-    for leave in leaving[-_EXITS_TRIED:]:
-        inner = recording.span_of(leave)
-        for operation in range(leave + 1, min(leave + 32, len(recording))):
-            outer = recording.span_of(operation)
-            is_index = inner is not None and outer == inner and recording.name_of(leave) in _INDICES
-            if recording.outputs_of(operation) and (is_index or _contains(outer, inner)):
-                if _is_used(recording, dependence, operation):
-                    yield operation, leave
-                break
+    at = _by_span(recording, range(len(recording)))
+    around: dict[tuple[SourceSpan | None, bool], list[list[int]]] = {}
+    again: dict[SourceSpan | None, int] = {}
+    for leave in reversed(leaving):
+        inner, is_index = recording.span_of(leave), recording.name_of(leave) in _INDICES
+        if (inner, is_index) not in around:
+            around[inner, is_index] = [
+                operations
+                for outer, operations in at.items()
+                if inner is not None and (_contains(outer, inner) or (is_index and outer == inner))
+            ]
+        # before it leaves there once more
+        end = again.get(inner, len(recording))
+        again[inner] = leave
+        nearest = min((_first_after(operations, leave, end) for operations in around[inner, is_index]), default=end)
+        if nearest < end and _is_used(recording, dependence, nearest):
+            yield leave, nearest
+
+
+def _by_span(recording: Recording, operations: Iterable[int]) -> dict[SourceSpan, list[int]]:
+    """The operations at each place that gave something."""
+    found: dict[SourceSpan, list[int]] = {}
+    for operation in operations:
+        span = recording.span_of(operation)
+        if span is not None and recording.outputs_of(operation):
+            found.setdefault(span, []).append(operation)
+    return found
+
+
+def _first_after(operations: list[int], moment: int, end: int) -> int:
+    """The first of some operations after another one; ``end`` where there is none before."""
+    position = bisect.bisect_right(operations, moment)
+    return min(operations[position], end) if position < len(operations) else end
 
 
 def _by_a_number(observation: Observation, dependence: Dependence, leaving: list[int]) -> Iterator[tuple[int, int]]:
     """A Python number that was computed with before an operation took it: ``s = t.item()``, then ``x / (2 * s**2)``."""
     recording = observation.recording
-    last = {recording.operations.site[leave]: leave for leave in leaving if recording.name_of(leave) not in _LISTS}
-    for site, leave in list(last.items())[-_SITES_TRIED:]:
-        here = recording.site_span(site)
-        behind = range(leave + 1, min(leave + _EXITS_TRIED, len(recording)))
-        used = [operation for operation in behind if _is_used(recording, dependence, operation)]
-        taking = next((operation for operation in used if leads_to(here, recording.span_of(operation))), None)
-        if taking is None and here is not None:
-            taking = _first_reached(observation, here, used)
+    numbers = [leave for leave in leaving if recording.name_of(leave) not in _LISTS]
+    last = {span: leave for leave in numbers if (span := recording.span_of(leave)) is not None}
+    used = _by_span(recording, (row for row in range(len(recording)) if _is_used(recording, dependence, row)))
+    reached: Mapping[SourceSpan, Collection[int]] | None = None
+    for number, (here, leave) in enumerate(last.items()):
+        behind = {there: _first_after(operations, leave, len(recording)) for there, operations in used.items()}
+        in_order = sorted(behind.items(), key=lambda each: each[1])
+        later = [(operation, there) for there, operation in in_order if operation < len(recording)]
+        taking = next((operation for operation, there in later if leads_to(here, there)), None)
+        if taking is None:
+            # all places at once: the program is gone through for that
+            reached = labels_that_reach(observation.files, list(last), list(used)) if reached is None else reached
+            taking = next((operation for operation, there in later if number in reached.get(there, ())), None)
         if taking is not None:
             yield taking, leave
-
-
-def _first_reached(observation: Observation, here: SourceSpan, operations: list[int]) -> int | None:
-    """The first of some operations to which a value goes from a place, through functions and files."""
-    spans = [observation.recording.span_of(operation) for operation in operations]
-    reached = labels_that_reach(observation.files, [here], [span for span in spans if span is not None])
-    found = (operation for operation, span in zip(operations, spans, strict=True) if span and reached.get(span))
-    return next(found, None)
 
 
 def _contains(outer: SourceSpan | None, inner: SourceSpan | None) -> bool:
@@ -121,37 +149,32 @@ def _made_of_plain_numbers(recording: Recording, dependence: Dependence) -> Iter
             yield operation
 
 
-def _by_source_or_order(observation: Observation, leaving: list[int], enter: int, is_lost: bool) -> Bridge | None:
+def _by_source_or_order(
+    observation: Observation, last: Mapping[SourceSpan | None, int], enter: int, is_lost: bool
+) -> Bridge | None:
+    """``last`` tells where something left before, and when that was the last time."""
     recording = observation.recording
-    before = [leave for leave in leaving if leave < enter][-_EXITS_TRIED:]
     there = recording.span_of(enter)
-    if not before or is_written_out(there):
-        return None
-    for leave in reversed(before):
-        if leads_to(recording.span_of(leave), there):
+    if there is not None:
+        if is_written_out(there):
+            return None
+        by_name = next((leave for here, leave in reversed(list(last.items())) if leads_to(here, there)), None)
+        leave = _through_the_program(observation, last, there) if by_name is None else by_name
+        if leave is not None:
             return Bridge(leave=leave, enter=enter, how="source")
-    through = _through_the_program(observation, before, enter)
-    if through is not None:
-        return Bridge(leave=through, enter=enter, how="source")
     lists = [
         leave
-        for leave in before
+        for leave in last.values()
         if recording.name_of(leave) in _LISTS and (is_lost or _file_of(recording, leave) != _file_of(recording, enter))
     ]
-    return Bridge(leave=lists[-1], enter=enter, how="order") if lists else None
+    return Bridge(leave=max(lists), enter=enter, how="order") if lists else None
 
 
-def _through_the_program(observation: Observation, before: list[int], enter: int) -> int | None:
-    """The last place from which a value went through functions, objects and files of the program to ``enter``."""
-    last: dict[SourceSpan, int] = {}
-    for leave in reversed(before):
-        span = observation.recording.span_of(leave)
-        if span is not None and len(last) < _SITES_TRIED:
-            last.setdefault(span, leave)
-    there = observation.recording.span_of(enter)
-    if there is None:
-        return None
-    spans = sorted(last, key=str)
+def _through_the_program(
+    observation: Observation, last: Mapping[SourceSpan | None, int], there: SourceSpan
+) -> int | None:
+    """The last place from which a value went through functions, objects and files of the program to another."""
+    spans = sorted((here for here in last if here is not None), key=str)
     reached = labels_that_reach(observation.files, spans, [there]).get(there, ())
     return max((last[spans[number]] for number in reached), default=None)
 

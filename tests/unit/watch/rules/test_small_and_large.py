@@ -100,3 +100,36 @@ def test_which_call_led_to_a_place_is_known_to_the_end(turns: int) -> None:
     recording = watch.observation().recording
     lines = [[span.line for span in recording.way_to(row)][1] for row in (0, 1, 2 * turns - 1, 2 * turns)]
     assert [line - lines[0] for line in lines] == [0, 1, 1, 2]
+
+
+@pytest.mark.parametrize("between", [0, 300])
+@pytest.mark.parametrize(
+    "written", ["value = (weight * 2).item() * busy(3)", "half = (weight * 2).item()\n    value = busy(3) * half"]
+)
+def test_a_number_that_is_used_long_after_it_left(explain: Explain, between: int, written: str) -> None:
+    report = explain(f"""
+    def busy(x):
+        other = torch.zeros(1)
+        for _ in range({between}):
+            other = other + 1
+        return torch.ones(1) * x
+    weight, beside = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+    {written}
+    (value * beside).sum().backward()
+    print(weight.grad)
+    """)
+    assert [one.name for one in report.diagnostics] == ["numpy-roundtrip"]
+
+
+@pytest.mark.parametrize("turns", [1, 300])
+def test_numbers_that_left_before_many_others(explain: Explain, turns: int) -> None:
+    report = explain(f"""
+    weight, beside = nn.Parameter(torch.ones(3)), nn.Parameter(torch.ones(1))
+    listed = (weight * 2).tolist()
+    for _ in range({turns}):
+        print((weight * 3).sum().item())
+    back = torch.tensor([each * 2 for each in listed])
+    (back * beside).sum().backward()
+    print(weight.grad)
+    """)
+    assert [one.name for one in report.diagnostics] == ["numpy-roundtrip"]
