@@ -31,6 +31,7 @@ from gradflow.diagnose.parameter_group import (
     never_read,
     placed,
 )
+from gradflow.diagnose.source_lines import with_source
 from gradflow.diagnose.untold.left_open import left_open
 from gradflow.diagnose.values.bad_score import bad_score_finding
 from gradflow.diagnose.values.drawn_in_backward import drawn_finding, drawn_unseen
@@ -184,7 +185,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         *_frozen(workload),
     )
     diagnostics = (*diagnostics, *_of_score(run.recording, run.description, bad, diagnostics))
-    diagnostics = tuple(_at_its_place(one, workload, run.recording, causes) for one in diagnostics)
+    diagnostics = tuple(with_source(_at_its_place(one, workload, run.recording, causes)) for one in diagnostics)
     not_seen = (text for name in arrived for text in drawn_unseen(draws, name))
     undetermined = (*not_seen, *(one.text for one in questions), *left_open(of_model, diagnostics, questions, causes))
     return AuditReport(

@@ -14,6 +14,7 @@ from gradflow.cam.own_run import Maps, make_maps
 from gradflow.diagnose.diagnosing import diagnose, unexplained
 from gradflow.diagnose.own_line import at_own_line, operation_of
 from gradflow.diagnose.rules.forward_error import is_refusal
+from gradflow.diagnose.source_lines import with_source
 from gradflow.diagnose.values.drawn_in_backward import drawn_unseen
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.errors import GradflowError, UsageError
@@ -327,7 +328,7 @@ def _report(
     names, shares = (facts.names, facts.shares) if facts is not None else ({}, {})
     recording, dependence, target = evidence.recording, evidence.dependence, evidence.target
     diagnostics = tuple(
-        at_own_line(recording, one, operation_of(recording, one, [evidence])) for one in diagnose(evidence)
+        with_source(at_own_line(recording, one, operation_of(recording, one, [evidence]))) for one in diagnose(evidence)
     )
     return Report(
         verdict=verdict_of(evidence),

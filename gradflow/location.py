@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-import linecache
 import os
 import re
-import stat
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType, FrameType
+
+from gradflow.source_texts import keep_text, lines_of
 
 __all__ = [
     "SiteTable",
@@ -47,18 +47,8 @@ class SourceSpan:
 
 def source_line(path: str, line: int) -> str:
     """The text of one line of a file without its line end; empty where the file cannot be read."""
-    return linecache.getline(path, line).rstrip("\n") if _may_be_read(path) else ""
-
-
-@functools.cache
-def _may_be_read(path: str) -> bool:
-    """Whether a path, which may come from a file, names none of what has no end, and nothing that cannot be a name."""
-    try:
-        return stat.S_ISREG(os.stat(path).st_mode)
-    except ValueError:
-        return False
-    except OSError:  # not there, or no file at all but a cell of a notebook: the cache of lines may know it
-        return True
+    lines = lines_of(path)
+    return lines[line - 1].rstrip("\n") if 0 < line <= len(lines) else ""
 
 
 _CONSTRUCTOR = re.compile(r"(torch\.)?(cuda\.)?[A-Z]\w*Tensor\(|(torch\.)?Tensor\(")
@@ -186,12 +176,13 @@ class SiteTable:
     standard library are skipped; where gradflow called a torch module directly, the innermost torch frame is taken.
     """
 
-    __slots__ = ("_codes", "_numbers", "_places", "_roles", "_rows", "_spans", "_within")
+    __slots__ = ("_codes", "_files", "_numbers", "_places", "_roles", "_rows", "_spans", "_within")
 
     def __init__(self) -> None:
         # keyed by id(code): hashing a code object hashes its constants and costs ten times more
         self._roles: dict[int, int] = {}
         self._codes: list[CodeType] = []
+        self._files: set[str] = set()
         self._numbers: dict[tuple[int, int], int] = {}
         self._places: dict[tuple[int, object], int] = {}
         self._rows: list[tuple[CodeType, int] | SourceSpan] = []
@@ -236,6 +227,9 @@ class SiteTable:
         A call is made by one instruction while a function is new, and by the one before it once Python has specialised
         it: the place is the same.
         """
+        if code.co_filename not in self._files:
+            self._files.add(code.co_filename)
+            keep_text(code.co_filename)
         positions = _positions(code)
         stretch = positions[instruction // 2] if 0 <= instruction // 2 < len(positions) else (None,) * 4
         if None in stretch:

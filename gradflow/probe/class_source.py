@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import linecache
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
 
-from gradflow.location import SourceSpan, is_machinery
+from gradflow.location import SourceSpan, character_column, is_machinery
+from gradflow.source_texts import lines_of
 
 __all__ = [
     "ClassSource",
@@ -75,20 +75,16 @@ def span_of_node(path: str, node: ast.expr | ast.stmt | ast.pattern, function: s
     return SourceSpan(
         path=path,
         line=node.lineno,
-        column=_characters(path, node.lineno, node.col_offset),
+        column=character_column(path, node.lineno, node.col_offset),
         end_line=end_line,
-        end_column=_characters(path, end_line, node.end_col_offset or 0),
+        end_column=character_column(path, end_line, node.end_col_offset or 0),
         function=function,
     )
 
 
-def _characters(path: str, line: int, byte_count: int) -> int:
-    return len(linecache.getline(path, line).encode()[:byte_count].decode(errors="ignore")) + 1
-
-
 def parse_file(path: str) -> ast.Module | None:
     """The syntax tree of a file; ``None`` where it cannot be read or is not Python."""
-    return _parse("".join(linecache.getlines(path)))
+    return _parse("".join(lines_of(path)))
 
 
 @functools.lru_cache(maxsize=128)

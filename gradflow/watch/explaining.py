@@ -9,6 +9,7 @@ from importlib import metadata
 
 import gradflow
 from gradflow.diagnose.own_line import at_own_line
+from gradflow.diagnose.source_lines import with_source
 from gradflow.diagnose.verdict import Verdict
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.printable import inert, printable
@@ -238,7 +239,9 @@ def explain_observation(
         verdict=_verdict(first, is_open=bool(doubts or left_out) or _saw_nothing(observation)),
         target=Target(name=name, kind="parameter" if kind == "parameter" else "layer"),
         score=Score(description=score.strip("`") or "the score"),
-        diagnostics=tuple(with_own_path(observation, one) if one is not first else one.diagnostic for one in found),
+        diagnostics=tuple(
+            with_source(with_own_path(observation, one) if one is not first else one.diagnostic) for one in found
+        ),
         flow=_picture(observation, first),
         gradients=(
             GradientStatistics(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 
 import gradflow
+from gradflow.diagnose.source_lines import with_source
 from gradflow.record.conduct.their_exceptions import is_one, text_of
 from gradflow.report import Environment, Report, Score, Target
 from gradflow.torch_facts.function_modes import unseen
@@ -94,7 +95,7 @@ def report_about(error: BaseException) -> Report:
             kind="parameter" if first is not None and first.is_parameter else "layer",
         ),
         score=Score(description=(first.score.strip("`") if first is not None else "") or "the score"),
-        diagnostics=tuple(one.diagnostic for one in found),
+        diagnostics=tuple(with_source(one.diagnostic) for one in found),
         environment=Environment(
             torch=metadata.version("torch"),
             python=platform.python_version(),
