@@ -172,7 +172,8 @@ class FlagChange:
 class TensorHook:
     """A hook that the program registered on a tensor; ``backwards`` is how many backward calls had been made before.
 
-    ``call`` is the module call in whose forward it was registered, -1 where none ran.
+    ``call`` is the module call in whose forward it was registered, -1 where none ran. Where it was taken off again,
+    ``removed_site`` tells at which place, and ``removed_backwards`` after how many backward calls (-1 for not).
     """
 
     value: int
@@ -181,6 +182,8 @@ class TensorHook:
     backwards: int
     runs: int = 0
     call: int = -1
+    removed_site: int = -1
+    removed_backwards: int = -1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -239,7 +242,8 @@ class Hook:
 class Optimizer:
     """An optimizer: the values of all parameters that it ever held, when it stepped, and what it found then.
 
-    ``steps`` are all of them, each with its site and its moment, ``last_step`` is the last.
+    ``steps`` are all of them, each with its site and its moment, ``last_step`` is the last. ``holdings`` tells what it
+    held, by the first values, from which step on: one entry for each change, as by ``add_param_group``.
     Backward passes before ``since`` are none of its: it was made then, or, where nobody saw that, perhaps long before.
 
     ``filled`` are those that had a gradient at one of its steps at least, ``first_filled`` and ``last_filled`` tell for
@@ -264,6 +268,7 @@ class Optimizer:
     parameters: tuple[int, ...]
     since: int = 0
     steps: list[tuple[int, int]] = field(default_factory=list)
+    holdings: list[tuple[int, frozenset[int]]] = field(default_factory=list)
     last_step: tuple[int, int] = (-1, -1)
     first_values: dict[int, int] = field(default_factory=dict)
     filled: set[int] = field(default_factory=set)
@@ -291,6 +296,14 @@ class Optimizer:
     def step_count(self) -> int:
         """How many steps it took, as far as they were watched."""
         return len(self.steps)
+
+    def steps_with(self, values: Iterable[int]) -> int:
+        """At how many of its steps it held any of these."""
+        wanted = self.tensors(values)
+        ends = [*(since for since, _ in self.holdings[1:]), len(self.steps)]
+        return sum(
+            end - since for (since, held), end in zip(self.holdings, ends, strict=True) if not wanted.isdisjoint(held)
+        )
 
     def given_at(self, values: Iterable[int]) -> int:
         """The site at which the last of these came to be held."""

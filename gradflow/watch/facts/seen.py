@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from gradflow.graph.dependence import analyse
 from gradflow.location import is_installed
 from gradflow.source_place import place
 from gradflow.watch.events import ZEROS_LOOKED_FOR, Backward, Observation, Optimizer
@@ -171,12 +173,35 @@ def _of_hooks(observation: Observation) -> Iterator[str]:
     """Those on modules of which none that was registered at the same place ran: they may have come too late."""
     if not observation.recording.completeness.has_all("backward passes"):
         return
+    yield from _of_hooks_taken_off(observation)
     have_run = {hook.site for hook in observation.hooks if hook.runs or hook.ran_unseen}
     spans = (observation.recording.site_span(hook.site) for hook in observation.hooks if hook.site not in have_run)
     idle = list(dict.fromkeys(place(span) for span in spans if span is not None and not is_installed(span.path)))
     if idle:
         more = f" and at {_counted(len(idle) - 1, 'other place')}" if len(idle) > 1 else ""
         yield f"what was registered as a hook at {idle[0]}{more} never ran"
+
+
+def _of_hooks_taken_off(observation: Observation) -> Iterator[str]:
+    """Those on tensors that were gone again when the backward began that would have called them."""
+    recording = observation.recording
+    have_run = {hook.site for hook in observation.tensor_hooks if hook.runs}
+    for hook in observation.tensor_hooks:
+        later = observation.backwards[hook.removed_backwards :] if hook.removed_backwards >= 0 else ()
+        if hook.site in have_run or hook.backwards != hook.removed_backwards:
+            continue
+        if any(_is_behind(observation, hook.value, one) for one in later if not one.error):
+            at, gone = recording.site_span(hook.site), recording.site_span(hook.removed_site)
+            if at is not None and gone is not None:
+                yield f"what was registered as a hook at {place(at)} was removed at {place(gone)}, before the backward"
+            return
+
+
+def _is_behind(observation: Observation, value: int, backward: Backward) -> bool:
+    """Whether the score of a pass was computed from a value, and its gradient gets there."""
+    if backward.score < 0:
+        return False
+    return analyse(replace(observation.recording, score=backward.score), (value,)).score_carries
 
 
 def _of_passes(observation: Observation) -> Iterator[str]:

@@ -206,6 +206,9 @@ class OptimizerWatch:
         event, moment = step.event, step.at[1]
         event.last_step = step.at
         self._log.pass_uses.note_step(found.held, self._log.backwards, step.passes)
+        held = frozenset(found.first.values())
+        if not event.holdings or event.holdings[-1][1] != held:
+            event.holdings.append((len(event.steps), held))
         event.steps.append(step.at)
         if found.held != event.parameters:
             event.parameters = tuple(dict.fromkeys((*event.parameters, *found.held)))

@@ -208,9 +208,12 @@ def _arrived(observation: Observation, values: Iterable[int]) -> bool:
 
 
 def _message(observation: Observation, optimizer: Optimizer, empty: tuple[int, ...]) -> str:
-    count, is_whole = optimizer.step_count, is_seen_to_the_end(observation)
+    # what was added later was not there at the steps before
+    count, is_whole = optimizer.steps_with(empty), is_seen_to_the_end(observation)
     steps = f"any of {'' if is_whole else 'the first '}{count:,} steps"
-    if count == 1:
+    if count < optimizer.step_count:
+        steps = f"any of the {count:,} steps since it was added" if count > 1 else "the one step since it was added"
+    elif count == 1:
         steps = "its only step" if is_whole else "its first step"
     return f"`{optimizer.type_name}` holds {parameter_names(observation, empty)}, without a gradient at {steps}"
 

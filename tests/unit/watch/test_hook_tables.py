@@ -89,7 +89,7 @@ def test_the_table_of_a_module_can_do_what_a_dictionary_can():
 
 def test_autograd_calls_what_a_tensors_table_makes_of_a_hook():
     calls = []
-    table = TensorTable(lambda hook: lambda gradient: calls.append(hook))
+    table = TensorTable(lambda hook: lambda gradient: calls.append(hook), lambda key: None)
     x = torch.ones(1, requires_grad=True)
     x._backward_hooks = table
     handle = x.register_hook(spy)

@@ -31,8 +31,10 @@ class TensorHooks:
         self._recorder = recorder
         self._log = log
         self._next: Callable[[Any], Any] | None = None
+        self._removed = recorder.aside.looking(self._note_removed)
         self._tables: weakref.WeakValueDictionary[int, TensorTable] = weakref.WeakValueDictionary()
         self._leaves: weakref.WeakValueDictionary[int, torch.Tensor] = weakref.WeakValueDictionary()
+        self._noted: dict[int, TensorHook] = {}
         self._handles: weakref.WeakValueDictionary[int, RemovableHandle] = weakref.WeakValueDictionary()
 
     def forget(self, tensor: torch.Tensor) -> None:
@@ -82,6 +84,7 @@ class TensorHooks:
             self._next = None
         if is_observed:
             self._handles[id(handle)] = handle
+            self._noted[handle.id] = event
         # of a hook that is not observed nobody knows whether it runs
         if is_observed and not is_within_torch(caller):
             self._log.tensor_hooks.append(event)
@@ -92,7 +95,7 @@ class TensorHooks:
         with unseen():
             table = tensor._backward_hooks
             if table is None and requires_grad(tensor):
-                table = TensorTable(self._observe)
+                table = TensorTable(self._observe, self._removed)
                 self._tables[id(table)] = table
                 tensor._backward_hooks = table
                 if is_leaf(tensor):
@@ -107,6 +110,12 @@ class TensorHooks:
         except Exception as error:  # noqa: BLE001  (ours, in the middle of torch's own registration)
             self._recorder.aside.note(error)
             return hook
+
+    def _note_removed(self, number: int) -> None:
+        event = self._noted.pop(number, None)
+        if event is not None and not self._recorder.is_off():
+            event.removed_site = self._recorder.sites.number(sys._getframe(1))
+            event.removed_backwards = len(self._log.backwards)
 
     def _observed(
         self, hook: Any, event: TensorHook, value: int, is_of_leaf: bool, module: int

@@ -161,12 +161,13 @@ class ModuleTable(OrderedDict[int, Any]):
 class TensorTable(OrderedDict[int, Any]):
     """The hooks of one tensor: autograd, which is no Python, reads what is stored; Python is given the program's own.
 
-    ``observe`` makes of a hook what is to be called.
+    ``observe`` makes of a hook what is to be called; ``removed`` is told the number of one that is taken off.
     """
 
-    def __init__(self, observe: Callable[[Any], Observed]) -> None:
+    def __init__(self, observe: Callable[[Any], Observed], removed: Callable[[int], None]) -> None:
         super().__init__()
         self.observe = observe
+        self.removed = removed
         self._own: dict[int, Any] = {}
 
     def __setitem__(self, key: int, hook: Any) -> None:
@@ -183,6 +184,7 @@ class TensorTable(OrderedDict[int, Any]):
     def __delitem__(self, key: int) -> None:
         super().__delitem__(key)
         self._own.pop(key, None)
+        self.removed(key)
 
     def pop(self, key: int, *default: Any) -> Any:  # noqa: D102
         if key not in self and default:
@@ -210,7 +212,7 @@ class TensorTable(OrderedDict[int, Any]):
 
     def release(self) -> None:
         """Store the program's own hooks from now on: nobody observes any more."""
-        self.observe = _itself
+        self.observe = self.removed = _itself
         for key, hook in self._own.items():
             super().__setitem__(key, hook)
 

@@ -19,7 +19,7 @@ def module_table() -> ModuleTable:
 
 
 def tensor_table() -> TensorTable:
-    table = TensorTable(lambda hook: ("observed", hook))
+    table = TensorTable(lambda hook: ("observed", hook), lambda key: None)
     table.update({1: "one"})
     table[2] = "two"
     return table
