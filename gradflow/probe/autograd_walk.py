@@ -1,32 +1,69 @@
 """The walk over autograd's own graph, from the score back to the target, linked to the recording.
 
-Iterative, and bounded because a graph whose every node Python has touched recurses when it is freed: 50,000 in a row
-overflow an 8 MB stack, and a thread's stack may be smaller.
+Iterative. A graph whose every node Python has touched recurses when it is freed: 50,000 in a row overflow 8 MB,
+and a thread's stack may be smaller. A graph of gradflow's own runs is therefore freed node by node where it is large;
+of any other, which is not to be changed so, only as much is walked as the stack bears.
 """
 
 from __future__ import annotations
 
 import bisect
+import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import torch
 
 from gradflow.recording import Recording
 
-__all__ = ["NODE_LIMIT", "Node", "link_operations", "on_the_way", "walk", "walk_from"]
+__all__ = ["Node", "link_operations", "on_the_way", "walk", "walk_from"]
 
-NODE_LIMIT = 10_000
+_BORNE = 10_000
+"""So many nodes in a row may free one another."""
+
+_SMALL = 1_000
+"""So many do on the smallest stack."""
+
+_STRETCHES = 250
+_OF_A_LEAF = 2**64 - 1
 
 Node = torch.autograd.graph.Node
 
 
-def walk(root: Node, goals: Collection[Node] = (), limit: int = NODE_LIMIT) -> list[Node] | None:
-    """The nodes that backward from ``root`` visits, breadth first, not beyond ``goals``; ``None`` above ``limit``."""
-    return walk_from((root,), goals, limit)
+def walk(root: Node, goals: Collection[Node] = ()) -> list[Node]:
+    """The nodes that backward from ``root`` visits, breadth first, not beyond ``goals``, in a run of gradflow's own."""
+    order = walk_from((root,), goals, sys.maxsize) or []
+    if len(order) > _SMALL:
+        _free_in_order(order)
+    return order
 
 
-def walk_from(roots: Iterable[Node], goals: Collection[Node] = (), limit: int = NODE_LIMIT) -> list[Node] | None:
-    """As :func:`walk`, from several roots at once."""
+def _free_in_order(nodes: Sequence[Node]) -> None:
+    """See to it that they go one by one, those nearest to the root first, and not one from within the other.
+
+    A stretch of them is held by its first node: whatever else outlives the root, a layer's output that a model keeps,
+    frees no more than one stretch in a row.
+    """
+    # leaves, which have the largest number of all, have nothing behind them
+    in_order = sorted(nodes, key=lambda node: sequence_of(node) % _OF_A_LEAF, reverse=True)
+    length = max(_SMALL, len(in_order) // _STRETCHES)
+    for start in range(0, len(in_order), length):
+        first, *others = in_order[start : start + length]
+        first.metadata["gradflow"] = _Stretch(others[::-1])
+
+
+class _Stretch:
+    """Lives as long as the first node of some; then lets go of the others."""
+
+    def __init__(self, nodes: list[Node]) -> None:
+        self._nodes = nodes
+
+    def __del__(self) -> None:
+        while self._nodes:
+            self._nodes.pop()
+
+
+def walk_from(roots: Iterable[Node], goals: Collection[Node] = (), limit: int = _BORNE) -> list[Node] | None:
+    """As :func:`walk`, from several roots at once, in any graph; ``None`` where it has more than ``limit`` nodes."""
     order = list(dict.fromkeys(roots))
     seen = set(order)
     for node in order:

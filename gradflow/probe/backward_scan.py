@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from gradflow.probe.autograd_walk import NODE_LIMIT, Node, link_operations, on_the_way, walk
+from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk
 from gradflow.probe.cancellation import with_shares
 from gradflow.probe.custom_backward import missing_return
 from gradflow.probe.dense_values import dense_values
@@ -39,8 +39,6 @@ def scan_backward(
     if score is None or score.grad_fn is None:
         return (), None, "the score has no autograd graph"
     nodes = walk(score.grad_fn)
-    if nodes is None:
-        return (), None, f"the graph has more than {NODE_LIMIT:,} nodes"
     goal_nodes = {goal.node for goal in goals}
     way = on_the_way(nodes, goal_nodes)
     operation_of = link_operations(run.recording)

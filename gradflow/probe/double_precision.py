@@ -73,7 +73,7 @@ class DoublePrecision(TorchFunctionMode):
                 self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
         handles = []
-        for node in walk(root) or ():
+        for node in walk(root):
             handles += [node.register_prehook(begin), node.register_hook(end)]
         try:
             yield

@@ -120,7 +120,7 @@ def _broken_saver(run: Run) -> tuple[int, str]:
         return -1, ""
     nodes = walk(run.score.grad_fn)
     operation_of = link_operations(run.recording)
-    for node in nodes or ():
+    for node in nodes:
         for attribute in dir(node):
             if attribute.startswith("_saved_") and _is_spoiled(node, attribute):
                 return operation_of(node), node.name()
@@ -146,7 +146,7 @@ def _without_derivative(run: Run) -> int:
     recording = run.recording
     columns = recording.operations
     operation_of = link_operations(recording)
-    for node in walk(run.score.grad_fn) or ():
+    for node in walk(run.score.grad_fn):
         names = [following.name() for following, _ in node.next_functions if following is not None]
         user = operation_of(node) if any(name.endswith("NotImplemented") for name in names) else -1
         for value in recording.inputs_of(user) if user >= 0 else ():

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["forward_origin"]
 
-_MOST_NODES = 500
-
 _Look = Literal["made", "passed on", "clean", "blank"]
 
 
@@ -41,7 +39,7 @@ def forward_origin(node: Node) -> Node | None:
         if look == "made":
             found = current
         for following, _ in current.next_functions:
-            if following is not None and following not in seen and len(seen) < _MOST_NODES:
+            if following is not None and following not in seen:
                 seen.add(following)
                 waiting.append(following)
     return found

@@ -10,13 +10,11 @@ if TYPE_CHECKING:
 
 __all__ = ["nodes_leading_to"]
 
-_MOST = 10_000
-
 
 def nodes_leading_to(
     goals: Collection[Node], starts: Iterable[Iterable[Node]], dead_edges: Collection[tuple[Node, int]]
 ) -> set[Node]:
-    """The nodes from which a gradient would get to a goal without passing a dead edge; empty for a graph too large."""
+    """The nodes from which a gradient would get to a goal without passing a dead edge."""
     users: dict[Node, list[Node]] = {}
     waiting = list({node for nodes in starts for node in nodes})
     seen = set(waiting)
@@ -29,8 +27,6 @@ def nodes_leading_to(
             if following not in seen:
                 seen.add(following)
                 waiting.append(following)
-        if len(seen) > _MOST:
-            return set()
     leading = set(goals) & seen
     waiting = list(leading)
     while waiting:

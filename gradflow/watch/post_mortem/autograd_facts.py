@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gradflow.probe.autograd_walk import Node, walk
+from gradflow.probe.autograd_walk import Node, walk_from
 from gradflow.record.tensor_facts import is_leaf
 from gradflow.torch_facts.function_modes import past_classes
 from gradflow.watch.post_mortem.look import is_module, is_tensor, unwrapped
@@ -47,7 +47,7 @@ def grad_fn_of(tensor: torch.Tensor) -> Node | None:
 def nodes_behind(tensor: torch.Tensor) -> list[Node] | None:
     """The nodes of the graph behind a tensor; ``None`` where there is none or it is too large to be looked at."""
     root = grad_fn_of(tensor)
-    return walk(root, limit=NODES) if root is not None else None
+    return walk_from((root,), limit=NODES) if root is not None else None
 
 
 def contains(root: torch.Tensor, target: torch.Tensor) -> bool | None:

@@ -133,3 +133,18 @@ def test_numbers_that_left_before_many_others(explain: Explain, turns: int) -> N
     print(weight.grad)
     """)
     assert [one.name for one in report.diagnostics] == ["numpy-roundtrip"]
+
+
+@pytest.mark.parametrize("length", [5, 700])
+def test_numbers_that_went_bad_long_before_the_score(explain: Explain, length: int) -> None:
+    report = explain(f"""
+    weight, other = nn.Parameter(-torch.ones(1)), nn.Parameter(torch.ones(1))
+    state = weight.log()
+    for _ in range({length}):
+        state = state * other
+    state.sum().backward()
+    print(other.grad)
+    """)
+    (found,) = report.diagnostics
+    assert report.verdict == "nan"
+    assert "`log` gives NaN or infinity in the forward" in found.message
