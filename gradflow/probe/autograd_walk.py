@@ -48,7 +48,7 @@ def _free_in_order(nodes: Sequence[Node]) -> None:
     length = max(_SMALL, len(in_order) // _STRETCHES)
     for start in range(0, len(in_order), length):
         first, *others = in_order[start : start + length]
-        first.metadata["gradflow"] = _Stretch(others[::-1])
+        first.metadata["gradflow"] = _Stretch(others[::-1])  # type: ignore[index]
 
 
 class _Stretch:

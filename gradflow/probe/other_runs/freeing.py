@@ -15,14 +15,12 @@ __all__ = ["freeing_call"]
 
 _GRADIENT_CALLS = (torch.autograd.grad, torch.Tensor.backward)
 
-_MOST_TRIED = 8
-
 
 def freeing_call(laboratory: Laboratory, target: str) -> SourceSpan | None:
     """The gradient call in the forward with whose graph kept a gradient does reach the target, where there is one."""
     calls = _GradientCalls()
     laboratory.forward(seam=calls)
-    for site in list(calls.seen)[:_MOST_TRIED]:
+    for site in list(calls.seen):
         run = laboratory.forward(seam=_GradientCalls(keep=site))
         if run.failure is not None:
             continue

@@ -17,8 +17,6 @@ __all__ = ["Question", "answers_in", "question_of", "questions_in", "questions_l
 
 _TURNS = 8
 _QUESTIONS = 200
-_PASSES = 200
-_PLACES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,9 +247,9 @@ def _backward_meant(observation: Observation, read: GradRead, scores: _Scores) -
     if read.measured.arrived:
         return next((n for n in filling if read.value in observation.backwards[n].arrived), (*filling, before[0])[0])
     places: set[int] = set()
-    for number in filling[:_PASSES]:
+    for number in filling:
         backward = observation.backwards[number]
-        if backward.roots and backward.site not in places and len(places) < _PLACES:
+        if backward.roots and backward.site not in places:
             places.add(backward.site)
             if scores.uses(backward.score, read.value):
                 return -1 if scores.beginnings.was_released_since(read, backward) else number

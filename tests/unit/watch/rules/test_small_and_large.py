@@ -148,3 +148,14 @@ def test_numbers_that_went_bad_long_before_the_score(explain: Explain, length: i
     (found,) = report.diagnostics
     assert report.verdict == "nan"
     assert "`log` gives NaN or infinity in the forward" in found.message
+
+
+@pytest.mark.parametrize("others", [1, 6])
+def test_a_gradient_that_is_read_after_many_other_backwards(explain: Explain, others: int) -> None:
+    between = "".join("\n    (other * 2).sum().backward()" for _ in range(others))
+    report = explain(f"""
+    weight, other = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    (weight.exp().detach() * other).sum().backward(){between}
+    print(weight.grad)
+    """)
+    assert [one.name for one in report.diagnostics] == ["detach"]
