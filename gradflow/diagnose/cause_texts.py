@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradflow.diagnose.written import written
 from gradflow.graph.chance.draws import RANDOM_DRAW
-from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW
+from gradflow.torch_facts.operations.queries import CHANGED_THROUGH_VIEW, decides, has
+from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["NOT_REPLACED", "SEE_WHY", "CauseText", "text_for"]
 
@@ -19,20 +19,6 @@ SEE_WHY = (
     "see why that line does not run: a condition that does not hold, or something kept from an earlier call that takes "
     "its place"
 )
-
-_COMPARISONS = frozenset({
-    "gt", "lt", "ge", "le", "eq", "ne", "greater", "less", "greater_equal", "less_equal", "not_equal", "isclose",
-    "__gt__", "__lt__", "__ge__", "__le__", "__eq__", "__ne__", "logical_and", "logical_or", "logical_not",
-})  # fmt: skip
-_CHOICES = frozenset({
-    "argmax", "argmin", "argsort", "sort", "topk", "kthvalue", "mode", "max", "min", "one_hot", "multinomial",
-    "nonzero", "argwhere", "searchsorted", "unique",
-})  # fmt: skip
-_CASTS = frozenset({"long", "int", "short", "char", "byte", "bool", "to", "type", "type_as"})
-_DISCRETE = frozenset({
-    "bernoulli", "binomial", "geometric", "multinomial", "poisson", "randint", "random", "randperm",
-})  # fmt: skip
-_COUNTS = frozenset({"histc", "bincount", "histogram", "histogramdd", "bucketize"})
 
 STRAIGHT_THROUGH = "or pass the gradient through by hand (straight-through): `soft + (hard - soft).detach()`"
 
@@ -95,7 +81,7 @@ _LEAVING = {
 
 
 def _numpy(operation: str) -> CauseText:
-    if operation in ("__bool__", "is_nonzero"):
+    if decides(operation):
         return CauseText(
             label="a decision is taken on the value here",
             note="autograd follows the branch that was taken, and does not know that the value decided it",
@@ -153,19 +139,19 @@ def _nondiff(operation: str) -> CauseText:
             note="`torch.autograd.grad` gives plain numbers, unless it is told to record how they were computed",
             helps=("pass `create_graph=True`",),
         )
-    if operation.endswith("_with_indices"):
+    if has(operation, "also-indices") and has(operation, "pools"):
         return CauseText(
             label="the result has no derivative",
             note="where a maximum stands is a whole number, which jumps: there is no slope to pass back",
             helps=("use the values that it gives, not only where they stand", STRAIGHT_THROUGH),
         )
-    if operation in _COMPARISONS:
+    if has(operation, "compares"):
         advice = "use a smooth step instead of the comparison: `torch.sigmoid((x - threshold) / temperature)`"
-    elif operation in _CHOICES:
+    elif has(operation, "chooses", "also-indices"):
         advice = "use soft weights instead of a choice: `softmax`, or `torch.nn.functional.gumbel_softmax`"
-    elif operation in _CASTS:
+    elif has(operation, "whole", "casts"):
         advice = "keep the value in floating point: whole numbers and booleans cannot carry a gradient"
-    elif operation in _COUNTS:
+    elif has(operation, "counts"):
         advice = "use a soft count: a sum of smooth bumps, one per bin"
     else:
         return CauseText(
@@ -217,7 +203,7 @@ def _off(operation: str) -> CauseText:
 def _random_draw(operation: str) -> CauseText:
     first = "draw what has no parameters, and compute the rest with recording on: `.rsample()` of a distribution, or "
     first += "`mean + std * torch.randn_like(mean)`"
-    if operation.rstrip("_") in _DISCRETE:
+    if has(operation, "draws-whole"):
         first = "use a soft draw (`torch.nn.functional.gumbel_softmax`, `RelaxedBernoulli(...).rsample()`)"
     return CauseText(
         label="what is drawn here goes on, without a gradient to what it was drawn with",

@@ -25,11 +25,11 @@ from gradflow.diagnose.rules.unrecorded import nothing_requires_grad
 from gradflow.diagnose.rules.wrong_derivative import gradient_is_verified
 from gradflow.diagnose.rules.zero import gradient_is_zero
 from gradflow.diagnose.verdict import verdict_of
-from gradflow.diagnose.written import written
 from gradflow.graph.cut_group import NOT_RECORDED
 from gradflow.graph.paths.out_of_nowhere import met_out_of_nowhere
 from gradflow.probe.evidence import Evidence
 from gradflow.source_place import place
+from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["ALL_RULES", "NOTHING_FITS", "diagnose", "open_questions", "unexplained"]
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from gradflow.diagnose.zero_causes import READING
 from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.torch_facts.operations.queries import hands_entries_on, has, reads_part
+from gradflow.torch_facts.operations.spelling import operation_of
 
 __all__ = ["flat_origin"]
 
-_HANDING_ON = READING | {
-    "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "expand", "expand_as", "permute", "transpose",
-    "t", "movedim", "contiguous", "clone", "to", "float", "double", "type_as", "T", "mT",
-}  # fmt: skip
-_PRODUCTS = frozenset({"mul", "mul_", "__mul__", "__rmul__", "__imul__", "multiply", "prod"})
-_FLAT_AT_ZERO = frozenset({
-    "relu", "relu_", "relu6", "clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_", "hardtanh", "hardtanh_",
-    "threshold", "hardsigmoid", "hardshrink", "softshrink",
-})  # fmt: skip
 _DEPTH = 16
 
 
@@ -38,12 +30,14 @@ def flat_origin(evidence: Evidence, flow: NodeFlow) -> int:
             if producer < 0 or depth == _DEPTH:
                 return -1
             name = recording.name_of(producer)
-            if name in _FLAT_AT_ZERO:
+            if has(name, "rectifies", "clips"):
                 found.add(producer)
-            elif name in _HANDING_ON or producer in flow.zeros_go_through:
-                waiting.append((recording.inputs_of(producer)[0], depth + 1))
-            elif name in _PRODUCTS:
-                waiting.extend((factor, depth + 1) for factor in recording.inputs_of(producer))
+            elif not (factors := recording.inputs_of(producer)):
+                return -1
+            elif hands_entries_on(name) or reads_part(name) or producer in flow.zeros_go_through:
+                waiting.append((factors[0], depth + 1))
+            elif has(name, "product") or operation_of(name) == "prod":
+                waiting.extend((factor, depth + 1) for factor in factors)
             else:
                 return -1
     return found.pop() if len(found) == 1 else -1

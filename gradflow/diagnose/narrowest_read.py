@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 
-from gradflow.diagnose.zero_causes import READING
 from gradflow.probe.evidence import Evidence
+from gradflow.torch_facts.operations.queries import reads_part
 
 __all__ = ["narrowest_read", "where_zeros_begin"]
 
@@ -23,7 +23,7 @@ def narrowest_read(evidence: Evidence, after: int = -1) -> int:
     best, best_share = -1, 1.0
     for before, value in itertools.pairwise(way):
         operation = recording.values.producer[value]
-        if operation <= after or recording.name_of(operation) not in READING or recording.span_of(operation) is None:
+        if operation <= after or not reads_part(recording.name_of(operation)) or recording.span_of(operation) is None:
             continue
         share = math.prod(recording.values.shape[value]) / max(1, math.prod(recording.values.shape[before]))
         if share < best_share:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from gradflow.diagnose.diagnostic import PathStep
-from gradflow.diagnose.written import written
 from gradflow.graph.elements import Node
+from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["step_of"]
 

@@ -10,43 +10,15 @@ from gradflow.diagnose.values.replaced import words_of_replacing
 from gradflow.diagnose.values.too_small import SMALLEST, coarser_dtype, is_too_small
 from gradflow.diagnose.values.unread import note_of_unread
 from gradflow.diagnose.values.zero_start import label_of, way_out
-from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence, NodeFlow
-from gradflow.record.operation_kinds import REPLACING
+from gradflow.torch_facts.operations.queries import has, reads_part
+from gradflow.torch_facts.operations.writing import written
 
-__all__ = ["CANCELLED", "NOTHING_GOES_ON", "READING", "WAYS_CANCEL", "ZeroCause", "clamped_to_zero", "explain_end"]
-
-READING = frozenset({
-    "__getitem__", "select", "narrow", "index_select", "gather", "take", "unbind", "split", "chunk", "max", "min",
-    "amax", "amin", "topk", "take_along_dim", "masked_select", "tensor_split", "adaptive_max_pool2d", "max_pool2d",
-})  # fmt: skip
-"""Hand on some of the positions that they are given."""
+__all__ = ["CANCELLED", "NOTHING_GOES_ON", "WAYS_CANCEL", "ZeroCause", "clamped_to_zero", "explain_end"]
 
 CANCELLED = "parts of the gradient cancel each other here"
 NOTHING_GOES_ON = "a gradient comes in, zero goes on"
 WAYS_CANCEL = "the ways by which the gradient goes on cancel each other"
-
-_PLACING = frozenset({
-    "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "pad", "roll", "constant_pad_nd",
-})  # fmt: skip
-_BOUNDED = frozenset({
-    "relu", "relu_", "relu6", "clamp", "clamp_", "clip", "clip_", "clamp_min", "clamp_min_", "clamp_max",
-    "clamp_max_", "hardtanh", "hardtanh_", "hardsigmoid", "hardswish", "threshold", "sigmoid", "sigmoid_", "tanh",
-    "tanh_", "softmax", "log_softmax", "logsigmoid", "gelu", "silu", "elu", "selu", "celu", "hardshrink", "softshrink",
-    "maximum", "minimum", "softplus", "leaky_relu", "exp", "erf", "rrelu", "prelu", "glu", "mish", "cross_entropy",
-    "nll_loss", "hinge_embedding_loss", "nan_to_num", "grid_sample",
-})  # fmt: skip
-_MULTIPLYING = frozenset({
-    "mul", "mul_", "__mul__", "__rmul__", "__imul__", "multiply", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm",
-    "linear", "conv1d", "conv2d", "conv3d", "conv_transpose2d", "einsum", "dropout", "dropout1d", "dropout2d",
-    "dropout3d", "alpha_dropout", "feature_dropout", "addmm", "baddbmm", "lerp", "addcmul", "prod", "bilinear",
-    "tensordot", "dot", "mv", "scaled_dot_product_attention",
-})  # fmt: skip
-_NORMALISING = frozenset({
-    "layer_norm", "batch_norm", "instance_norm", "group_norm", "normalize", "rms_norm", "softmax", "log_softmax",
-})  # fmt: skip
-
-_DRAWING = frozenset({"normal", "bernoulli", "poisson"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +47,7 @@ def explain_end(evidence: Evidence, flow: NodeFlow) -> ZeroCause:
 def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCause | None:
     """From what was read in the autograd node, or measured there."""
     dtype, shown = coarser_dtype(evidence, flow.operation), written(name)
-    if name.rstrip("_") in _DRAWING:
+    if has(name, "draws"):
         return _drawn(name, shown)
     read_there = (
         (flow.is_staircase, _staircase),
@@ -91,10 +63,10 @@ def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
         return _drawn_zero(shown)
     if is_too_small(flow, dtype):
         return _underflow(dtype)
-    if flow.is_sum and name not in _NORMALISING:
+    if flow.is_sum and not has(name, "normalises"):
         is_one_twice = flow.is_of_one and _reads_one_twice(evidence, flow.operation)
         return _same_twice(shown, cancels=True) if is_one_twice else _ways_cancel(shown)
-    if flow.is_sum or (flow.cancels and name in _NORMALISING and flow.factor != 0.0):
+    if flow.is_sum or (flow.cancels and has(name, "normalises") and flow.factor != 0.0):
         return _constant(shown)
     return None
 
@@ -111,22 +83,22 @@ def _hooked() -> ZeroCause:
 def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCause:
     """From what operations of this name do."""
     shown = written(name)
-    if name in REPLACING:
+    if has(name, "replaces"):
         return _replaced(evidence, flow, shown)
-    if name in READING:
+    if reads_part(name):
         return _not_read(evidence, shown)
-    if name in _PLACING:
+    if has(name, "places", "moves"):
         return _put_beside(evidence, shown)
-    if flow.least_factor and name not in _NORMALISING:
+    if flow.least_factor and not has(name, "normalises"):
         return _cancelled(shown)
-    if flow.factor == 0.0 or name in _MULTIPLYING:
+    if flow.factor == 0.0 or has(name, "multiplies"):
         return _multiplied(name, shown, flow)
     if name.endswith(".apply"):
         text = text_for("custom-function", name)
         return ZeroCause(name="custom-function", label="its backward returns zeros", note=text.note, helps=text.helps)
-    if name in _NORMALISING - _BOUNDED:
+    if has(name, "normalises") and not has(name, "saturates"):
         return _constant(shown)
-    if name in _BOUNDED:
+    if has(name, "saturates"):
         return _cut_off(shown) if _is_in_score(evidence, flow.operation) else _saturated(shown)
     return _flat(evidence, flow, shown)
 
@@ -338,14 +310,14 @@ def _put_beside(evidence: Evidence, shown: str) -> ZeroCause:
 
 
 def _multiplied(name: str, shown: str, flow: NodeFlow) -> ZeroCause:
-    if "dropout" in name:
+    if has(name, "drops"):
         return ZeroCause(
             name="zero-multiplier",
             label="everything is dropped here",
             note="dropout multiplies what it drops by zero, and the gradient with it",
             helps=("use a probability below 1",),
         )
-    which, parameter = "weight" if name in _NORMALISING else "other factor", flow.zero_parameter
+    which, parameter = "weight" if has(name, "normalises") else "other factor", flow.zero_parameter
     if parameter:
         return ZeroCause(
             name="zero-multiplier",
@@ -361,7 +333,7 @@ def _multiplied(name: str, shown: str, flow: NodeFlow) -> ZeroCause:
         others = ("make the score from a part that the factor does not take out",)
     return ZeroCause(
         name="zero-multiplier",
-        label="its weight is exactly zero" if name in _NORMALISING and not where else label,
+        label="its weight is exactly zero" if has(name, "normalises") and not where else label,
         note=f"the {which} of `{shown}` is zero{where}, and it scales the gradient as well",
         helps=("start the factor (gate, weight, mask, loss weight) from something other than zero", *others),
     )

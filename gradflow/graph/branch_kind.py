@@ -6,13 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gradflow.graph.elements import BranchKind
-from gradflow.graph.operation_family import (
-    is_activation,
-    is_identity,
-    is_upsampling,
-    is_weight_free,
-    is_weighted,
-)
+from gradflow.torch_facts.operations.families import is_identity, is_weight_free, is_weighted
+from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["PathSummary", "branch_kind"]
 
@@ -41,8 +36,8 @@ class PathSummary:
         return cls(
             length=len(names),
             weighted_count=sum(map(is_weighted, names)),
-            activation_count=sum(map(is_activation, names)),
-            upsamples=any(map(is_upsampling, names)),
+            activation_count=sum(has(name, "activation") for name in names),
+            upsamples=any(has(name, "upsamples") for name in names),
             is_trivial=all(map(is_weight_free, names)),
             is_identity=all(map(is_identity, names)),
             gated=gated,
@@ -71,7 +66,7 @@ def branch_kind(
     Parameters
     ----------
     family
-        How the join brings its inputs together, see :func:`gradflow.graph.operation_family.join_family`.
+        How the join brings its inputs together, see :func:`gradflow.torch_facts.operations.families.join_family`.
     paths
         One summary per path.
     overlapping

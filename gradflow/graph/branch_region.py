@@ -7,15 +7,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from gradflow.graph.dominators import immediate_dominators
-from gradflow.graph.operation_family import (
-    is_activation,
-    is_gate,
-    is_weight_free,
-    is_weighted,
-    join_family,
-    plain_name,
-    reads_shape_only,
-)
+from gradflow.torch_facts.operations.families import is_weight_free, is_weighted, join_family
+from gradflow.torch_facts.operations.queries import has
+from gradflow.torch_facts.operations.spelling import operation_of
 
 __all__ = ["Arm", "Flow", "Region", "trace_region"]
 
@@ -41,7 +35,7 @@ class Flow:
             before = [each for each in inputs.get(operation, ()) if each in on_way and each != operation]
             found = [number[each] for each in before if each in number]
             name = name_of(operation)
-            if before and (not found or reads_shape_only(name)):
+            if before and (not found or has(name, "makes")):
                 continue  # made from nothing but shapes: no value of the layer is in it
             place = number[operation] = len(self.operations)
             self.operations.append(operation)
@@ -77,9 +71,9 @@ class Flow:
             if node <= fork:
                 return False
             name = self.name(node)
-            if is_gate(name):
+            if has(name, "gate", "self-gate"):
                 return True
-            if is_activation(name) or is_weighted(name) or self.is_join(node):
+            if has(name, "activation") or is_weighted(name) or self.is_join(node):
                 return False
             node = self.producers[node][0]
         return False
@@ -91,7 +85,7 @@ class Flow:
                 return False
             node = self._consumer[node]
             name = self.name(node)
-            if plain_name(name) in ("softmax", "gumbel_softmax"):
+            if operation_of(name) in ("softmax", "gumbel_softmax"):
                 return True
             if not is_weight_free(name) or self.is_join(node):
                 return False

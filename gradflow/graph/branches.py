@@ -14,7 +14,9 @@ from typing import NamedTuple
 from gradflow.graph.branch_kind import PathSummary, branch_kind
 from gradflow.graph.branch_region import Arm, Flow, Region, trace_region
 from gradflow.graph.elements import BranchKind
-from gradflow.graph.operation_family import is_attention, is_splitting, plain_name
+from gradflow.torch_facts.operations.families import is_attention
+from gradflow.torch_facts.operations.queries import has
+from gradflow.torch_facts.operations.spelling import operation_of
 
 __all__ = ["OperationView", "RawBranch", "RawPath", "find_branches"]
 
@@ -145,8 +147,8 @@ class _Finder:
             summaries,
             overlapping=region.overlapping,
             is_dense=bool(region.swallowed) and family == "cat",
-            splits=is_splitting(flow.name(fork)),
-            stacks=plain_name(flow.name(join)) == "stack",
+            splits=has(flow.name(fork), "splits"),
+            stacks=operation_of(flow.name(join)) == "stack",
             is_attention=family == "attention" and self._is_attention(join, region),
         )
         self._swallowed |= region.swallowed

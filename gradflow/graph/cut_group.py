@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW, DECISIONS, IMPORTS, SWITCHES
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import CHANGED_THROUGH_VIEW, decides, has
 
 __all__ = ["NOT_RECORDED", "Bridge", "CutGroup", "cause_of_loss", "merge_cuts", "place_of", "rows_of"]
 
@@ -137,7 +137,7 @@ def _line(recording: Recording, group: CutGroup) -> tuple[str, int] | None:
 
 def _decides(recording: Recording, group: CutGroup) -> bool:
     """Whether the value left torch as the condition of a decision."""
-    return group.leave >= 0 and recording.name_of(group.leave) in DECISIONS
+    return group.leave >= 0 and decides(recording.name_of(group.leave))
 
 
 def cause_of_loss(recording: Recording, operation: int) -> str:
@@ -147,8 +147,8 @@ def cause_of_loss(recording: Recording, operation: int) -> str:
         return "reentrant-checkpoint"
     if name.endswith(".apply"):
         return "custom-function"
-    if name in SWITCHES:
+    if has(name, "switches"):
         return "requires-grad-off"
-    if name in IMPORTS:
+    if has(name, "imports"):
         return "tensor-rewrap"
     return NOT_RECORDED if operation in recording.outdated_operations else "nondiff-op"

@@ -14,17 +14,8 @@ from gradflow.graph.cut_group import Bridge, CutGroup, cause_of_loss, merge_cuts
 from gradflow.graph.derivatives import is_choice, is_differentiable
 from gradflow.graph.side_ways import side_ways
 from gradflow.location import makes_tensor
-from gradflow.record.operation_kinds import (
-    CHANGED_THROUGH_VIEW,
-    DETACHING,
-    FROM_ARRAYS,
-    IMPORTS,
-    REWRAPPING,
-    SHAPE_ONLY,
-    SWITCHES,
-    is_inplace_name,
-)
 from gradflow.recording import REGION_CAUSES, Recording
+from gradflow.torch_facts.operations.queries import CHANGED_THROUGH_VIEW, gives_argument_back, has, positions_read
 
 __all__ = ["Bridge", "CutGroup", "Dependence", "analyse", "is_differentiable"]
 
@@ -74,7 +65,7 @@ def value_inputs(recording: Recording, operation: int) -> Sequence[int]:
     columns = recording.operations
     start = columns.input_start[operation]
     inputs = columns.inputs[start : columns.input_start[operation + 1]]
-    relevant = SHAPE_ONLY.get(recording.names[columns.name[operation]])
+    relevant = positions_read(recording.names[columns.name[operation]])
     if relevant is None:
         return inputs
     return [value for offset, value in enumerate(inputs) if columns.argument[start + offset] in relevant]
@@ -184,11 +175,11 @@ class _Analysis:
         if not inputs and bridge is None:
             return
         name = recording.name_of(operation)
-        if name in SWITCHES and inputs and inputs[0] in self.same_leaf:
+        if has(name, "switches") and inputs and inputs[0] in self.same_leaf:
             self._switch(operation, outputs, inputs)
             return
         mode = recording.operations.mode[operation]
-        hides = name in DETACHING or name in REWRAPPING
+        hides = has(name, "detaches", "rewraps")
         hides = hides or (name == CHANGED_THROUGH_VIEW and bool(self._hidden_by(operation)))
         nearest: dict[int, int] = {}
         for value in outputs:
@@ -313,11 +304,11 @@ class _Analysis:
             return tuple(groups)
         first = recording.inputs_of(operation)[:1]
         # what is written into a tensor while recording is off loses its history; the tensor's own history stays
-        if columns.mode[operation] and not (is_inplace_name(name) and first and first[0] == source):
+        if columns.mode[operation] and not (gives_argument_back(name) and first and first[0] == source):
             cause = REGION_CAUSES[columns.mode[operation]]
             region = columns.region[operation]
             groups.append(CutGroup(cause=cause, operation=operation, value=source, site=region))
-        if name in DETACHING:
+        if has(name, "detaches"):
             groups.append(
                 CutGroup(
                     cause="hook-detach" if operation in recording.hook_operations else "detach",
@@ -325,7 +316,7 @@ class _Analysis:
                     value=source,
                 )
             )
-        elif name in FROM_ARRAYS or (name in IMPORTS and self._leave_of(source, operation) >= 0):
+        elif has(name, "from-arrays") or (has(name, "imports") and self._leave_of(source, operation) >= 0):
             groups = [group for group in groups if group.site >= 0]
             groups.append(
                 CutGroup(
@@ -335,7 +326,7 @@ class _Analysis:
                     leave=self._leave_of(source, operation),
                 )
             )
-        elif name in REWRAPPING or name == CHANGED_THROUGH_VIEW:
+        elif has(name, "rewraps") or name == CHANGED_THROUGH_VIEW:
             hidden_by = self._hidden_by(operation) if name == CHANGED_THROUGH_VIEW else ()
             groups.append(CutGroup(cause="tensor-rewrap", operation=operation, value=source, prepared_by=hidden_by))
         elif lost and not groups:
@@ -347,7 +338,7 @@ class _Analysis:
         recording = self.recording
         before, value = recording.inputs_of(operation)
         while value != before and (producer := recording.values.producer[value]) >= 0 and recording.inputs_of(producer):
-            if recording.name_of(producer) in DETACHING:
+            if has(recording.name_of(producer), "detaches"):
                 return (producer,)
             value = recording.inputs_of(producer)[0]
         return ()

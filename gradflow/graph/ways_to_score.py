@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gradflow.graph.dependence import inputs_behind, is_differentiable, value_inputs
-from gradflow.record.operation_kinds import DETACHING, REWRAPPING, is_inplace_name
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import gives_argument_back, has
 
 __all__ = ["Obstacle", "WaysToScore", "leaves_before", "upstream_of", "ways_to_score"]
 
@@ -90,9 +90,9 @@ def _offer(
 def _obstacle(recording: Recording, operation: int, value: int, output: int) -> Obstacle | None:
     columns, requires_grad = recording.operations, recording.values.requires_grad
     name = recording.name_of(operation)
-    if columns.mode[operation] and not is_inplace_name(name):
+    if columns.mode[operation] and not gives_argument_back(name):
         return "region", columns.region[operation]
-    if name in DETACHING or name in REWRAPPING or (requires_grad[value] and not requires_grad[output]):
+    if has(name, "detaches", "rewraps") or (requires_grad[value] and not requires_grad[output]):
         return name, columns.site[operation]
     return None
 

@@ -10,14 +10,9 @@ from gradflow.probe.audit_evidence import UnitCount
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
 from gradflow.record.tables import Tables
 from gradflow.torch_facts.function_modes import unseen
+from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["UnitCounting"]
-
-# functions whose result is exactly zero on a whole side of their input; smooth ones such as GELU never are
-RECTIFYING = frozenset({"relu", "relu_", "relu6", "threshold", "threshold_", "hardswish", "hardsigmoid"})
-
-# what makes a tensor of three dimensions a signal [N, C, L]; otherwise it is taken for tokens [N, T, C]
-_OF_SIGNALS = frozenset({"conv1d", "batch_norm", "instance_norm", "group_norm", "conv_transpose1d", "max_pool1d"})
 
 
 class UnitCounting(Intervention):
@@ -28,7 +23,7 @@ class UnitCounting(Intervention):
 
     def before(self, call: Call) -> Any:
         """Look at what goes in: an in-place activation changes it."""
-        if call.name in RECTIFYING and call.arguments and _is_countable(call.arguments[0]):
+        if has(call.name, "rectifies") and call.arguments and _is_countable(call.arguments[0]):
             axis = _unit_axis(call.recorder, call.arguments[0])
             call.memo = axis, _has_values(call.arguments[0], axis)
         return AS_IT_IS
@@ -55,7 +50,8 @@ def _unit_axis(recorder: Tables, given: torch.Tensor) -> int:
     producer = recorder.values.producer[value] if value >= 0 else -1
     if producer < 0:
         return 2
-    return 1 if recorder.names[recorder.operations.name[producer]] in _OF_SIGNALS else 2
+    # what no operation on signals made is taken for tokens [N, T, C]
+    return 1 if has(recorder.names[recorder.operations.name[producer]], "signal") else 2
 
 
 def _is_countable(value: Any) -> bool:

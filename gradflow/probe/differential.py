@@ -21,8 +21,8 @@ from gradflow.probe.comparing.checksums import Checksums
 from gradflow.probe.dense_values import as_real
 from gradflow.probe.evidence import Influence
 from gradflow.record.moving import CannotMoveError, why_unmovable
-from gradflow.record.operation_kinds import DECISIONS, EXITS
 from gradflow.record.run import Run
+from gradflow.torch_facts.operations.queries import decides, has
 
 __all__ = [
     "Alteration",
@@ -202,9 +202,9 @@ def find_bridges(
     moved_values = [value for value, lies_in in enumerate(recording.values.memory) if lies_in in memory]
     entries = entries_of_change(base, again, changed, moved_values)
     end = entries.parting if entries.parting >= 0 else len(recording)
-    decisions = [row for row in exits if recording.name_of(row) in DECISIONS and row < end]
+    decisions = [row for row in exits if decides(recording.name_of(row)) and row < end]
     # others give no tensor either, but facts about it: whether two are of one type, say
-    values = [row for row in exits if recording.name_of(row) in EXITS - DECISIONS and row < end]
+    values = [row for row in exits if has(name := recording.name_of(row), "leaves") and not decides(name) and row < end]
     bridges = []
     for enter in entries.rows:
         leave = _last_before(enter, values) if _last_before(enter, values) >= 0 else _last_before(enter, decisions)

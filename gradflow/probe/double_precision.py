@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
 from gradflow.probe.autograd_walk import walk
 from gradflow.record.conduct.whose_error import run_theirs
-from gradflow.record.operation_kinds import is_inplace_name
+from gradflow.torch_facts.operations.queries import gives_argument_back
 from gradflow.torch_facts.tensor_slots import method
 from gradflow.values import first_tensor, mapped, tensors_in
 
@@ -88,7 +88,7 @@ class DoublePrecision(TorchFunctionMode):
         if name in _CASTS and args:
             return run_theirs(_CASTS[name], args[:1])
         # what is changed in place has to stay the same object
-        kept = args[:1] if is_inplace_name(name) else ()
+        kept = args[:1] if gives_argument_back(name) else ()
         if kept or "out" in kwargs:
             self._note_write((*kept, kwargs.get("out")), (args[len(kept) :], kwargs))
         rest = tuple(in_double(value, self._note_history) for value in args[len(kept) :])

@@ -16,17 +16,11 @@ from gradflow.probe.other_runs.freeing import freeing_call
 from gradflow.probe.other_runs.same_way import row_in
 from gradflow.record.conduct.raised_by import is_own_raise
 from gradflow.record.failure import failure_of
-from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW, INPLACE_CAPABLE, is_inplace_name
 from gradflow.record.run import Run
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has, writes_in_place
 
 __all__ = ["explain_backward_error"]
-
-_VIEWS = frozenset({
-    "view", "reshape", "permute", "transpose", "__getitem__", "chunk", "split", "unbind", "flatten", "squeeze",
-    "unsqueeze", "expand", "narrow", "select", "t", "T", "mT", "movedim", "swapaxes", "view_as", "detach", "data",
-    "unflatten", "diagonal", "tensor_split", "contiguous", "to", "real", "imag", CHANGED_THROUGH_VIEW,
-})  # fmt: skip
 
 
 def explain_backward_error(
@@ -177,9 +171,14 @@ def _writer_after(recording: Recording, saver: int) -> int:
 
 
 def _bases(recording: Recording, value: int) -> Iterator[int]:
-    while (producer := recording.values.producer[value]) >= 0 and recording.name_of(producer) in _VIEWS:
+    while (producer := recording.values.producer[value]) >= 0 and _may_lie_in_its_memory(recording.name_of(producer)):
         value = recording.inputs_of(producer)[0]
         yield value
+
+
+def _may_lie_in_its_memory(name: str) -> bool:
+    """Whether what it gives may be a view of its first argument, or that tensor itself."""
+    return has(name, "view", "aliases", "itself")
 
 
 def _first_write(recording: Recording, saver: int, values: set[int]) -> int:
@@ -189,9 +188,9 @@ def _first_write(recording: Recording, saver: int, values: set[int]) -> int:
         if not inputs or inputs[0] not in shared:
             continue
         name = recording.name_of(operation)
-        if is_inplace_name(name) or (name in INPLACE_CAPABLE and _is_same_tensor(recording, operation)):
+        if writes_in_place(name) or (has(name, "inplace") and _is_same_tensor(recording, operation)):
             return operation
-        if name in _VIEWS:
+        if _may_lie_in_its_memory(name):
             shared.update(recording.outputs_of(operation))
     return -1
 

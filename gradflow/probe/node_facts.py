@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from gradflow.torch_facts.node_kind import kind_of
+from gradflow.torch_facts.node_kind import kind_of, operation_behind
+from gradflow.torch_facts.operations.queries import has
 from gradflow.torch_facts.pointwise import is_pointwise
 
 __all__ = [
@@ -23,8 +24,6 @@ __all__ = [
     "is_staircase",
     "zero_operands",
 ]
-
-_STAIRCASES = frozenset({"Round", "Floor", "Ceil", "Trunc", "Sign", "Sgn", "Bernoulli", "Poisson", "Normal"})
 
 _FACTORS: dict[str, dict[int, str]] = {
     # for each input of the forward, the saved tensor that its gradient is multiplied with
@@ -117,7 +116,9 @@ def facts_of(node: Any, edges: Iterable[int], *, reads_saved: bool = True) -> No
 def is_staircase(node: Any) -> bool:
     """Whether the derivative is zero everywhere, whatever the input: rounding, signs, nearest sampling of a grid."""
     kind = kind_of(node)
-    if kind in _STAIRCASES or (kind == "Div" and getattr(node, "_saved_rounding_mode", None) is not None):
+    if has(operation_behind(node), "flat") or (
+        kind == "Div" and getattr(node, "_saved_rounding_mode", None) is not None
+    ):
         return True
     return kind.startswith("GridSampler") and getattr(node, "_saved_interpolation_mode", None) == _NEAREST
 

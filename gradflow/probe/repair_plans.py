@@ -11,8 +11,8 @@ from gradflow.graph.dependence import CutGroup, Dependence
 from gradflow.probe.evidence import RepairOutcome, SourceState
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.repairing import RepairPlan
-from gradflow.record.operation_kinds import TO_ARRAYS
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has
 from gradflow.torch_facts.smooth_draws import DRAWN_SMOOTHLY
 
 __all__ = ["joined", "plan_of", "repair_together"]
@@ -40,7 +40,7 @@ def plan_of(recording: Recording, groups: Sequence[CutGroup]) -> RepairPlan:
         place = (recording.name_of(group.operation), recording.operations.site[group.operation])
         if group.leave >= 0:
             operations.add((recording.name_of(group.leave), recording.operations.site[group.leave]))
-        if group.leave >= 0 and recording.name_of(group.leave) not in TO_ARRAYS:
+        if group.leave >= 0 and not has(recording.name_of(group.leave), "array"):
             followers.add(place)
         else:
             operations.add(place)

@@ -16,8 +16,8 @@ from torch.autograd.graph import get_gradient_edge
 from gradflow.location import SiteTable, SourceSpan
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.nested import nested_tensors
-from gradflow.record.operation_kinds import DETACHING, TO_ARRAYS, VALUE_EXITS
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Instead, Intervention
+from gradflow.torch_facts.operations.queries import gives_values, has
 from gradflow.torch_facts.smooth_draws import with_its_derivative
 
 __all__ = ["Repair", "RepairPlan"]
@@ -129,7 +129,7 @@ class Repair(Intervention):
             result = result if smooth is None else smooth
         changed = call.writes and "out" not in call.keywords
         self._note(place, call.arguments[:1] if changed else result, call.arguments)
-        if call.name in VALUE_EXITS and not call.is_announced:
+        if gives_values(call.name) and not call.is_announced:
             self._note_left(call.arguments)
         return result
 
@@ -150,7 +150,7 @@ class Repair(Intervention):
         if name == "grad" and kwargs.get("create_graph") is False:
             return torch.autograd.grad(*args, **{**kwargs, "create_graph": True})
         if isinstance(first, torch.Tensor):
-            if name in DETACHING:
+            if has(name, "detaches"):
                 return first
             if name == "_make_subclass":
                 return first.as_subclass(args[1])
@@ -158,9 +158,9 @@ class Repair(Intervention):
                 return first.reshape(())
             if name == "tolist" and first.numel() <= _MANY:
                 return _nested(first)
-            if name in TO_ARRAYS:
+            if has(name, "array"):
                 return self._array_of(first)
-        if name in ("tensor", "as_tensor", "new_tensor", "from_numpy", "frombuffer", "asarray"):
+        if has(name, "imports", "from-arrays"):
             data = args[1] if name == "new_tensor" and len(args) > 1 else first
             made = self._unchanged(data) if isinstance(data, numpy.ndarray) else _stack(data)
             dtype = kwargs.get("dtype")

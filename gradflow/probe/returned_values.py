@@ -16,10 +16,10 @@ from gradflow.probe.differential import Entries, entries_of_change, score_of
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.shifted_exits import Place, ShiftedExits
 from gradflow.probe.together.halving import worth_trying
-from gradflow.record.operation_kinds import VALUE_EXITS
 from gradflow.record.seam.intervention import InTurn
 from gradflow.recording import Recording
 from gradflow.source_place import place as place_in_code
+from gradflow.torch_facts.operations.queries import gives_values
 
 __all__ = ["FollowedValues", "ReturnedValues", "find_returned_values", "follow_returned", "number_exits"]
 
@@ -63,7 +63,7 @@ def number_exits(recording: Recording, dependence: Dependence) -> dict[Place, li
     last = _last_that_counts(recording, dependence)
     found: dict[Place, list[int]] = {}
     for row in dependence.exits:
-        if row < last and recording.name_of(row) in VALUE_EXITS:
+        if row < last and gives_values(recording.name_of(row)):
             values = recording.inputs_of(row)
             if any(dependence.depends[v] and is_differentiable(recording.dtype_of(v)) for v in values):
                 found.setdefault((recording.name_of(row), recording.operations.site[row]), []).append(row)

@@ -7,8 +7,8 @@ import heapq
 from gradflow.graph.cut_group import cause_of_loss
 from gradflow.graph.dependence import is_differentiable, value_inputs
 from gradflow.probe.evidence import SourceState
-from gradflow.record.operation_kinds import DETACHING, REWRAPPING, SWITCHES
 from gradflow.recording import REGION_CAUSES, Recording
+from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["source_state", "switched_off"]
 
@@ -50,7 +50,7 @@ def switched_off(recording: Recording, values: tuple[int, ...]) -> SourceState |
     """
     now, found = set(values), -1
     for operation, name in enumerate(recording.operations.name):
-        if recording.names[name] in SWITCHES and not now.isdisjoint(recording.inputs_of(operation)):
+        if has(recording.names[name], "switches") and not now.isdisjoint(recording.inputs_of(operation)):
             outputs = recording.outputs_of(operation)
             now.update(outputs)
             found = -1 if any(recording.values.requires_grad[value] for value in outputs) else operation
@@ -69,14 +69,14 @@ def _loss_at(recording: Recording, operation: int) -> SourceState | None:
     if columns.mode[operation]:
         cause = REGION_CAUSES[columns.mode[operation]]
         return SourceState(recorded=False, cause=cause, operation=operation, site=columns.region[operation])
-    if name in DETACHING:
+    if has(name, "detaches"):
         cause = "detach"
-    elif name in REWRAPPING:
+    elif has(name, "rewraps"):
         cause = "tensor-rewrap"
     elif (
         operation in recording.checkpoint_operations
         or name.endswith(".apply")
-        or name in SWITCHES
+        or has(name, "switches")
         or any(not recording.values.requires_grad[value] for value in recording.outputs_of(operation))
     ):
         cause = cause_of_loss(recording, operation)

@@ -9,16 +9,12 @@ Stochastic Neurons for Conditional Computation").
 from __future__ import annotations
 
 from gradflow.graph.dependence import CutGroup
-from gradflow.record.operation_kinds import DETACHING
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has, is_reflected
+from gradflow.torch_facts.operations.spelling import operation_of
 
 __all__ = ["is_straight_through"]
 
-_PLUS = frozenset({"add", "add_", "__iadd__", "__add__", "__radd__"})
-_MINUS = frozenset({"sub", "sub_", "__isub__", "__sub__", "subtract"})
-_REVERSED_MINUS = frozenset({"rsub", "__rsub__"})
-_SAME = frozenset({"clone", "contiguous", "alias", "view", "reshape", "to", "type_as"})
-_LINEAR = _PLUS | _MINUS | _REVERSED_MINUS | _SAME | DETACHING | {"neg"}
 _DEPTH = 12
 
 
@@ -27,10 +23,10 @@ def is_straight_through(recording: Recording, group: CutGroup) -> bool:
     held = set(recording.outputs_of(group.operation))
     for operation in range(group.operation + 1, len(recording)):
         name = recording.name_of(operation)
-        if name not in _LINEAR or held.isdisjoint(recording.inputs_of(operation)):
+        if not _is_linear(name) or held.isdisjoint(recording.inputs_of(operation)):
             continue
         held.update(recording.outputs_of(operation))
-        if name not in _PLUS | _MINUS | _REVERSED_MINUS:
+        if not has(name, "sums"):
             continue
         for output in recording.outputs_of(operation):
             forward = _combination(recording, output, stop_at_detach=False)
@@ -47,25 +43,30 @@ def _combination(recording: Recording, value: int, *, stop_at_detach: bool, dept
         return {value: 1}
     name = recording.name_of(producer)
     inputs = recording.inputs_of(producer)
-    if name in DETACHING:
+    if has(name, "detaches"):
         if stop_at_detach:
             return {}
         return _combination(recording, inputs[0], stop_at_detach=stop_at_detach, depth=depth + 1)
-    signs: tuple[int, ...]
-    if name in _SAME and inputs:
-        signs = (1,)
-    elif name in _PLUS and inputs:
-        signs = (1, 1)
-    elif name in _MINUS and inputs:
-        signs = (1, -1)
-    elif name in _REVERSED_MINUS and inputs:
-        signs = (-1, 1)
-    elif name == "neg" and inputs:
-        signs = (-1,)
-    else:
+    signs = _signs(name)
+    if not signs or not inputs:
         return {value: 1}
     total: dict[int, int] = {}
     for sign, read in zip(signs, inputs, strict=False):
         for atom, coefficient in _combination(recording, read, stop_at_detach=stop_at_detach, depth=depth + 1).items():
             total[atom] = total.get(atom, 0) + sign * coefficient
     return total
+
+
+def _is_linear(name: str) -> bool:
+    return has(name, "detaches") or bool(_signs(name))
+
+
+def _signs(name: str) -> tuple[int, ...]:
+    """With which sign each argument goes into the result; nothing for what is no such sum."""
+    if has(name, "sums"):
+        other = 1 if operation_of(name) == "add" else -1
+        return (other, 1) if is_reflected(name) else (1, other)
+    if has(name, "negates"):
+        return (-1,)
+    # other entries at the same place would be another value
+    return (1,) if has(name, "same", "reshapes") else ()

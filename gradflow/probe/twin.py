@@ -9,8 +9,8 @@ import torch
 from gradflow.load.module_tree import named_modules_in, named_parameters_in
 from gradflow.location import SourceSpan
 from gradflow.probe.layer_view import NotCalled
-from gradflow.record.operation_kinds import REWRAPPING
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["explain_copy", "explain_copy_of_the_run"]
 
@@ -89,7 +89,7 @@ def _new_parameters(recording: Recording) -> dict[str, list[tuple[int, int]]]:
         if recording.values.shape[inputs[0]] != recording.values.shape[outputs[0]]:
             continue
         source[outputs[0]] = source[inputs[0]]
-        if recording.name_of(row) in REWRAPPING:
+        if has(recording.name_of(row), "rewraps"):
             found.setdefault(source[inputs[0]], []).append((outputs[0], row))
     return found
 

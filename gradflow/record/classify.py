@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gradflow.record.operation_kinds import (
-    ALIASING,
-    EXITS,
-    EXPOSING,
-    GETTERS_RECORDED,
-    IGNORED,
-    IMPORTS,
-    SWITCHES,
-    TELLING,
-    is_inplace_name,
-)
+from gradflow.torch_facts.operations.queries import changes_argument, has, writes_in_place
+from gradflow.torch_facts.operators import is_custom
 
 __all__ = ["Kind", "classify"]
 
@@ -44,21 +35,29 @@ def classify(func: Any) -> tuple[int, str]:
     name = str(getattr(func, "__name__", func))
     if name in ("__get__", "__set__"):
         name = getattr(getattr(func, "__self__", None), "__name__", "?") + ("=" if name == "__set__" else "")
-        if name == "data=":
-            return Kind.INPLACE, name
-        if name in SWITCHES:
-            return Kind.PLAIN, name
-        return (Kind.ALIASING if name in GETTERS_RECORDED else Kind.IGNORE), name
+        return _kind_of_property(name), name
     if name == "_set_grad_enabled":
         return Kind.GRAD_MODE, name
+    return Kind.PLAIN if is_custom(func) else _kind_of(name), name
+
+
+def _kind_of_property(name: str) -> int:
+    if writes_in_place(name):
+        return Kind.INPLACE
+    if has(name, "switches"):
+        return Kind.PLAIN
+    return Kind.ALIASING if has(name, "getter") else Kind.IGNORE
+
+
+def _kind_of(name: str) -> int:
     if name == "register_hook":
-        return Kind.HOOK, name
-    if name in IGNORED:
-        return (Kind.EXPOSE if name in EXPOSING else Kind.TELL if name in TELLING else Kind.IGNORE), name
-    if name in EXITS:
-        return Kind.EXIT, name
-    if is_inplace_name(name) and name != "requires_grad_":
-        return Kind.INPLACE, name
-    if name in IMPORTS:
-        return Kind.IMPORT, name
-    return (Kind.ALIASING if name in ALIASING else Kind.PLAIN), name
+        return Kind.HOOK
+    if has(name, "facts"):
+        return Kind.EXPOSE if has(name, "exposes") else Kind.TELL if has(name, "tells") else Kind.IGNORE
+    if has(name, "leaves"):
+        return Kind.EXIT
+    if changes_argument(name):
+        return Kind.INPLACE
+    if has(name, "imports"):
+        return Kind.IMPORT
+    return Kind.ALIASING if has(name, "aliases") else Kind.PLAIN

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from gradflow.diagnose.diagnostic import Diagnostic
-from gradflow.diagnose.written import written
 from gradflow.graph.contract import group_name
 from gradflow.graph.elements import Cut, Node
 from gradflow.graph.focus import shown_cuts
@@ -14,6 +13,7 @@ from gradflow.graph.outline import Group
 from gradflow.render.drawing_text import file_line, shape_and_type
 from gradflow.render.words import number, plural
 from gradflow.report import Report, Target
+from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["cut_lines", "finding_lines", "heading", "layer_lines", "relative", "score_lines", "tooltip", "torch_lines"]
 

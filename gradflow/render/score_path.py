@@ -7,10 +7,10 @@ from itertools import groupby
 
 from gradflow.diagnose.diagnostic import Diagnostic, PathStep
 from gradflow.diagnose.path_step import step_of
-from gradflow.diagnose.written import written
 from gradflow.render.words import plural, shape_text
 from gradflow.report import Report
 from gradflow.source_place import place
+from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["PathRow", "path_rows", "path_steps", "short_path"]
 

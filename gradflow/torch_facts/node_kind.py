@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
 
-__all__ = ["is_written_in_python", "kind_of"]
+__all__ = ["is_written_in_python", "kind_of", "operation_behind"]
 
 _WRITTEN_IN_PYTHON = torch._C._FunctionBase
 
@@ -26,3 +27,8 @@ def kind_of(node: Any) -> str:
         return ""
     name: str = node.name()
     return name.partition("Backward")[0]
+
+
+def operation_behind(node: Any) -> str:
+    """The operation whose derivative it is, as torch names operations: ``log_softmax`` of ``LogSoftmaxBackward0``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind_of(node)).lower()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import re
 from typing import Any
 
 import torch
 
-from gradflow.torch_facts.node_kind import kind_of
+from gradflow.torch_facts.node_kind import operation_behind
 
 __all__ = ["is_pointwise"]
 
@@ -18,7 +17,7 @@ def is_pointwise(node: Any) -> bool:
 
     ``False`` also where that is not known: for nodes written in Python, and for names that torch has no operation for.
     """
-    return _is_tagged(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind_of(node)).lower())
+    return _is_tagged(operation_behind(node))
 
 
 @functools.cache

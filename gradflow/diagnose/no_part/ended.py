@@ -8,9 +8,9 @@ from gradflow.diagnose.diagnostic import Annotation
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.never_ran.raised import what_raised
-from gradflow.record.operation_kinds import is_inplace_name
 from gradflow.recording import ModuleCall, Recording
 from gradflow.spelled import Spelled
+from gradflow.torch_facts.operations.queries import gives_argument_back
 
 __all__ = ["OTHER_OUTPUT", "Ended", "ended_by_raising", "ended_in_the_output"]
 
@@ -59,7 +59,7 @@ def _is_handed_on(evidence: Evidence, value: int) -> bool:
     while value not in own:
         producer = recording.values.producer[value]
         inputs = recording.inputs_of(producer) if producer >= 0 else ()
-        if len(inputs) != 1 or memory[inputs[0]] != memory[value] or is_inplace_name(recording.name_of(producer)):
+        if len(inputs) != 1 or memory[inputs[0]] != memory[value] or gives_argument_back(recording.name_of(producer)):
             return False
         value = inputs[0]
     return True

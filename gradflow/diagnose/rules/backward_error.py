@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
-from gradflow.diagnose.written import written
 from gradflow.probe.evidence import BackwardError, Evidence
+from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["backward_raised"]
 

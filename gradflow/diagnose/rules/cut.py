@@ -9,7 +9,6 @@ from gradflow.diagnose.cause_texts import text_for
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help, Repair
 from gradflow.diagnose.score_path import score_path
-from gradflow.diagnose.written import written
 from gradflow.graph.chance.drawn_with import drawn_at
 from gradflow.graph.chance.draws import RANDOM_DRAW
 from gradflow.graph.cut_group import NOT_RECORDED, CutGroup
@@ -17,6 +16,7 @@ from gradflow.graph.derivatives import is_choice
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence, RepairOutcome
 from gradflow.probe.straight_through import is_straight_through
+from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["cuts_of", "path_is_cut"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Diagnostic, Help
 from gradflow.diagnose.empty_result import empty_result
-from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence
+from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["layer_ran_on_nothing"]
 

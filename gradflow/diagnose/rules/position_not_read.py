@@ -12,6 +12,8 @@ from gradflow.diagnose.values.zero_start import as_long_as, once_moved
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.probe.evidence import Evidence
 from gradflow.spelled import Spelled
+from gradflow.torch_facts.operations.families import is_attention
+from gradflow.torch_facts.operations.spelling import operation_of
 
 __all__ = ["position_is_not_read"]
 
@@ -80,4 +82,4 @@ def _of_the_rest(evidence: Evidence) -> list[str]:
 def _attends(evidence: Evidence) -> bool:
     """Whether the model mixes the positions of its layers by attention."""
     names = {evidence.recording.name_of(operation) for operation in range(len(evidence.recording))}
-    return bool(names & {"scaled_dot_product_attention", "multi_head_attention_forward", "softmax"})
+    return any(is_attention(name) or operation_of(name) == "softmax" for name in names)

@@ -10,10 +10,10 @@ from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.values.rest_of_target import is_rest_alive
 from gradflow.diagnose.values.stand_ins import cuts_behind_end
 from gradflow.diagnose.verdict import verdict_of
-from gradflow.diagnose.written import written
 from gradflow.graph.cut_group import CutGroup
 from gradflow.probe.derivative.harmful import harmful_losses
 from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["what_stands_in_is_cut"]
 

@@ -17,10 +17,10 @@ from gradflow.diagnose.values.stand_ins import cuts_behind_end
 from gradflow.diagnose.values.unread import said_of_others
 from gradflow.diagnose.values.zero_start import as_long_as, label_of, once_moved, way_out
 from gradflow.diagnose.verdict import verdict_of
-from gradflow.diagnose.written import written
 from gradflow.diagnose.zero_causes import NOTHING_GOES_ON, clamped_to_zero, explain_end
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["gradient_is_zero"]
 

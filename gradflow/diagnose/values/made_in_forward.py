@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from gradflow.diagnose.written import written
 from gradflow.probe.facts.bad_number import BadNumber
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["said_of_making", "then_nan", "ways_out"]
 

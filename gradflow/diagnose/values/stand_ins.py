@@ -5,7 +5,7 @@ from __future__ import annotations
 from gradflow.graph.cut_group import NOT_RECORDED, CutGroup
 from gradflow.graph.paths.stand_ins import cuts_behind_stand_ins
 from gradflow.probe.evidence import Evidence, NodeFlow
-from gradflow.record.operation_kinds import REPLACING
+from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["cuts_behind_end"]
 
@@ -16,7 +16,7 @@ def cuts_behind_end(evidence: Evidence, flow: NodeFlow) -> tuple[CutGroup, ...]:
     Nothing where the target was moved and the score did not follow: then it is not these that it reads.
     """
     recording = evidence.recording
-    if flow.operation < 0 or recording.name_of(flow.operation) not in REPLACING or flow.moves_score is False:
+    if flow.operation < 0 or not has(recording.name_of(flow.operation), "replaces") or flow.moves_score is False:
         return ()
     groups = cuts_behind_stand_ins(recording, flow.operation, evidence.dependence, evidence.bridges)
     return tuple(group for group in groups if group.cause != NOT_RECORDED)

@@ -11,12 +11,14 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from gradflow.graph.chance.draws import RANDOM_DRAW, Draw, draw_at, goes_on_alone, is_drawing
+from gradflow.graph.chance.draws import RANDOM_DRAW, Draw, draw_at, goes_on_alone
 from gradflow.graph.cut_group import CutGroup, rows_of
 from gradflow.graph.dependence import value_inputs
 from gradflow.graph.derivatives import is_differentiable
-from gradflow.graph.operation_family import is_weight_free, join_family, plain_name
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.families import is_weight_free, join_family
+from gradflow.torch_facts.operations.queries import has
+from gradflow.torch_facts.operations.spelling import operation_of
 
 __all__ = ["drawn_at"]
 
@@ -47,7 +49,7 @@ def _kind(
     recording: Recording, row: int, kinds: dict[int, _Kind], learned: Sequence[int], *, is_one_call: bool
 ) -> _Kind | None:
     inputs, name = value_inputs(recording, row), recording.name_of(row)
-    if is_drawing(name):
+    if has(name, "draws"):
         return "drawn" if any(learned[value] for value in inputs) else "noise"
     before = {kinds[value] for value in inputs if value in kinds}
     others = [value for value in inputs if learned[value] and value not in kinds]
@@ -60,7 +62,7 @@ def _kind(
         is_smooth = all(is_differentiable(recording.dtype_of(value)) for value in recording.outputs_of(row))
         return ("scaled" if "scaled" in before else "noise") if is_smooth else None
     if before == {"noise"} and _scales(recording, row, kinds, others):
-        return "drawn" if is_one_call or plain_name(name) == "addcmul" else "scaled"
+        return "drawn" if is_one_call or operation_of(name) == "addcmul" else "scaled"
     if "drawn" in before or is_one_call:
         return "drawn" if is_weight_free(name) else None
     return "drawn" if before == {"scaled"} and join_family(name) == "add" else None
@@ -74,7 +76,7 @@ def _scales(recording: Recording, row: int, kinds: dict[int, _Kind], others: Seq
     if join_family(name) == "attention":
         # a matrix that is a weight is a layer; one that was computed is the square root of a covariance
         return is_own and all(recording.values.producer[value] >= 0 for value in others)
-    return is_own and (join_family(name) == "mul" or plain_name(name) in ("div", "addcmul"))
+    return is_own and (join_family(name) == "mul" or has(name, "divides") or operation_of(name) == "addcmul")
 
 
 def _learned(recording: Recording) -> bytearray:

@@ -9,15 +9,9 @@ from gradflow.graph.cut_group import CutGroup, rows_of
 from gradflow.graph.dependence import value_inputs
 from gradflow.graph.derivatives import is_differentiable
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has
 
-__all__ = ["DRAWING", "RANDOM_DRAW", "Draw", "draw_at", "draws_in", "goes_on_alone", "is_drawing"]
-
-DRAWING = frozenset({
-    "_Dirichlet.apply", "_sample_dirichlet", "_standard_gamma", "bernoulli", "binomial", "cauchy", "exponential",
-    "geometric", "log_normal", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like",
-    "randn", "randn_like", "random", "randperm", "uniform",
-})  # fmt: skip
-"""All of torch's that give what they draw (its Dirichlet does so in a Function); a dropout only makes use of a draw."""
+__all__ = ["RANDOM_DRAW", "Draw", "draw_at", "draws_in", "goes_on_alone"]
 
 RANDOM_DRAW = "random-draw"
 """The cause of a cut at an operation that is recorded, and whose derivative torch takes for zero."""
@@ -34,17 +28,12 @@ class Draw:
     given: frozenset[int]
 
 
-def is_drawing(name: str) -> bool:
-    """Whether an operation of this name draws, in any of its spellings."""
-    return name.removesuffix("_") in DRAWING
-
-
 def draws_in(recording: Recording) -> tuple[Draw, ...]:
     """All draws of a run that are given tensors, each with what is computed of it while recording is off."""
     found, by_region = [], dict[int, list[int]]()
     mode, region = recording.operations.mode, recording.operations.region
     for row in range(len(recording)):
-        if not is_drawing(recording.name_of(row)):
+        if not has(recording.name_of(row), "draws"):
             continue
         if mode[row]:
             by_region.setdefault(region[row], []).append(row)
@@ -69,7 +58,7 @@ def draw_at(recording: Recording, group: CutGroup, reaches: Sequence[int]) -> Dr
     if group.cause not in _REGIONS:
         return None
     rows = rows_of(recording, group)
-    drawing = [row for row in rows if is_drawing(recording.name_of(row))]
+    drawing = [row for row in rows if has(recording.name_of(row), "draws")]
     if not drawing:
         return None
     draw = _unrecorded(recording, drawing, rows)

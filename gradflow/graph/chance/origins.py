@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from gradflow.graph.chance.draws import is_drawing
 from gradflow.graph.dependence import value_inputs
-from gradflow.graph.operation_family import join_family
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.families import join_family
+from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["Origin", "origin_of"]
 
@@ -42,7 +42,7 @@ def origin_of(recording: Recording, value: int, joins: int = _JOINS) -> Origin:
         beside = {one for one in inputs if values.memory[one] == values.memory[value]}
         # `broadcast_tensors` gives a view of each
         following = inputs if len(inputs) == 1 else beside if len(beside) == 1 else set[int]()
-        if is_drawing(recording.name_of(row)):
+        if has(recording.name_of(row), "draws"):
             break  # what is drawn is another value than what it is drawn with
         if len(following) != 1 or following <= passed:
             return _of_several(recording, row, inputs - passed, fewest, joins)

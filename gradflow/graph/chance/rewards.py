@@ -8,14 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from gradflow.graph.dependence import value_inputs
-from gradflow.graph.operation_family import join_family, plain_name
-from gradflow.record.operation_kinds import DECISIONS, EXITS, SELECTING, is_inplace_name
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.families import join_family
+from gradflow.torch_facts.operations.queries import has, leaves_as_values, writes_in_place
 
 __all__ = ["Rewards", "is_product"]
-
-_LEAVING = EXITS - DECISIONS
-"""How a draw comes to what gives a reward outside torch; distributions themselves decide on whether it is valid."""
 
 _OF_THE_MODEL = frozenset({"parameter", "buffer"})
 
@@ -66,7 +63,8 @@ class Rewards:
             self._given.update(outputs)
         if any(value in self.computed for value in inputs):
             self.computed.update(outputs)
-            self._has_left = self._has_left or recording.name_of(row) in _LEAVING
+            # distributions themselves decide on whether what was drawn is valid
+            self._has_left = self._has_left or leaves_as_values(recording.name_of(row))
         elif self._may_come_back(row, inputs):
             self._came_back.update(outputs)
 
@@ -75,7 +73,7 @@ class Rewards:
             return True
         # entries are chosen, and written, by numbers as well as by tensors
         name = self._trace.name_of(row)
-        is_told = not inputs or self._reads_a_number(row) or name in SELECTING or is_inplace_name(name)
+        is_told = not inputs or self._reads_a_number(row) or has(name, "selects") or writes_in_place(name)
         return self._has_left and is_told
 
     def _is_of_draw(self, value: int) -> bool:
@@ -88,4 +86,4 @@ class Rewards:
 
 def is_product(name: str) -> bool:
     """Whether an operation multiplies what it is given."""
-    return join_family(name) in ("mul", "attention") or plain_name(name) == "div"
+    return join_family(name) in ("mul", "attention") or has(name, "divides")

@@ -17,8 +17,8 @@ from gradflow.graph.chance.draws import Draw
 from gradflow.graph.chance.origins import Origin, origin_of
 from gradflow.graph.chance.rewards import Rewards, is_product
 from gradflow.graph.dependence import value_inputs
-from gradflow.graph.operation_family import join_family
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.families import join_family
 
 __all__ = ["Likelihood", "is_estimated", "likelihood_of", "only_weighs"]
 

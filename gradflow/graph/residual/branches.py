@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gradflow.graph.dependence import value_inputs
-from gradflow.graph.operation_family import is_identity, is_weight_free, join_family
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.families import is_identity, is_weight_free, join_family
 
 __all__ = ["ResidualBranch", "meetings_with_data", "residual_branches"]
 

@@ -11,10 +11,10 @@ import numpy
 import torch
 
 from gradflow.record.nested import nested_tensors
-from gradflow.record.operation_kinds import BLANK
 from gradflow.record.seam.intervention import Call, Intervention
 from gradflow.record.tables import Tables
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
+from gradflow.torch_facts.operations.queries import has
 from gradflow.values import leaves_in, tensors_in
 
 __all__ = ["Checksums"]
@@ -80,7 +80,7 @@ class Checksums(Intervention):
         columns, lies_in = call.recorder.operations, call.recorder.values.memory
         memory = {lies_in[v] for v in columns.inputs[columns.input_start[call.row] :] if v in self._blank}
         outputs = columns.outputs[columns.output_start[call.row] :]
-        return call.name in BLANK or any(lies_in[value] in memory for value in outputs)
+        return has(call.name, "blank") or any(lies_in[value] in memory for value in outputs)
 
     def _look_at_sources(self, call: Call) -> None:
         recorder, columns = call.recorder, call.recorder.operations

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from gradflow.graph.dependence import analyse
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["why_not_at_one_seed"]
-
-_DRAWN_BY_REJECTION = frozenset({"_standard_gamma", "_sample_dirichlet", "_Dirichlet.apply"})
 
 
 def why_not_at_one_seed(recording: Recording, target: str) -> str:
     """Why moves of a target tell nothing of its gradient: it goes on through such a draw; empty where it does not."""
-    rows = [row for row in range(len(recording)) if recording.name_of(row) in _DRAWN_BY_REJECTION]
+    rows = [row for row in range(len(recording)) if has(recording.name_of(row), "by-rejection")]
     if not rows:
         return ""
     values = recording.layer_values.get(target) or tuple(

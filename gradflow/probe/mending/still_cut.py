@@ -15,8 +15,8 @@ from torch.autograd.graph import get_gradient_edge
 
 from gradflow.probe.autograd_walk import walk_from
 from gradflow.probe.repairing import Place, Repair
-from gradflow.record.operation_kinds import TO_ARRAYS, VALUE_EXITS
 from gradflow.record.run import Run
+from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["StillCut", "still_cut"]
 
@@ -51,9 +51,7 @@ def still_cut(repair: Repair, run: Run, parameters: Mapping[str, torch.Tensor]) 
 
 def _left_again(repair: Repair) -> frozenset[Place]:
     """Places at which a tensor took the place of a number, and something made of it has become a number after all."""
-    in_place_of_numbers = {
-        place: nodes for place, nodes in repair.mended.items() if place[0] in VALUE_EXITS - TO_ARRAYS
-    }
+    in_place_of_numbers = {place: nodes for place, nodes in repair.mended.items() if has(place[0], "number")}
     if not (in_place_of_numbers and repair.left):
         return frozenset()
     behind = walk_from(repair.left, frozenset().union(*in_place_of_numbers.values()))

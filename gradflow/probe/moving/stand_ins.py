@@ -11,8 +11,8 @@ from gradflow.graph.paths.stand_ins import cuts_behind_stand_ins
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.moving.far_moves import is_moved_by
-from gradflow.record.operation_kinds import REPLACING
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["with_stand_ins"]
 
@@ -34,7 +34,7 @@ def with_stand_ins(
         for flow in flows
         if flow.is_end
         and flow.operation >= 0
-        and recording.name_of(flow.operation) in REPLACING
+        and has(recording.name_of(flow.operation), "replaces")
         and cuts_behind_stand_ins(recording, flow.operation, dependence)
     }
     if not rows or not laboratory.has_values:

@@ -15,9 +15,9 @@ import torch
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.laboratory import Laboratory
 from gradflow.record.nested import nested_tensors
-from gradflow.record.operation_kinds import REPLACING, is_inplace_name
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has, writes_in_place
 
 __all__ = ["with_written_over"]
 
@@ -30,7 +30,7 @@ def with_written_over(
     ``recording`` is the run that ``flows`` are of. Two forward passes where there is such an end, else none.
     """
     rows = {flow.operation for flow in flows if flow.is_end and flow.operation >= 0}
-    rows = {row for row in rows if recording.name_of(row) in REPLACING}
+    rows = {row for row in rows if has(recording.name_of(row), "replaces")}
     if not rows or not laboratory.has_values:
         return tuple(flows)
     as_it_is = _Replacing(rows)
@@ -58,7 +58,7 @@ def _is_written_over(one: _Seen | None, other: _Seen | None) -> bool | None:
     shapes = [tensor.shape for tensor in (*one.given, one.result)]
     if shapes != [tensor.shape for tensor in (*other.given, other.result)]:
         return None
-    is_in_place = is_inplace_name(one.name) or one.name == "__setitem__"
+    is_in_place = writes_in_place(one.name)
     movements = [_moves(a, b) for a, b in zip(one.given, other.given, strict=True)]
     if not any(bool(each.any()) for each in movements):
         return None
@@ -83,7 +83,7 @@ class _Replacing(Intervention):
 
     def before(self, call: Call) -> Any:
         """Keep what is given, which may be written to."""
-        if call.name in REPLACING:
+        if has(call.name, "replaces"):
             call.memo = _copies(call.given)
         return AS_IT_IS
 

@@ -10,10 +10,10 @@ import torch
 
 from gradflow.graph.dependence import value_inputs
 from gradflow.probe.laboratory import Laboratory
-from gradflow.record.operation_kinds import EXITS
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
 from gradflow.record.state.settings import torch_generator_states
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["DrawnRows", "depends_on_draws", "look_at_draws"]
 
@@ -46,7 +46,7 @@ def depends_on_draws(recording: Recording, drawing: Container[int]) -> frozenset
     found: set[int] = set()
     for row in range(len(recording)):
         if row in drawing or not found.isdisjoint(value_inputs(recording, row)):
-            if recording.name_of(row) in EXITS:
+            if has(recording.name_of(row), "leaves"):
                 return None
             found.update(recording.outputs_of(row))
     return frozenset(found)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from gradflow.probe.gradient import differentiate
-from gradflow.record.operation_kinds import EXITS
 from gradflow.record.run import Run
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["MOST", "CalledIn", "Learning", "has_exits", "learning_in"]
 
@@ -71,7 +71,7 @@ class CalledIn:
 
 def has_exits(recording: Recording, end: int | None = None) -> bool:
     """Whether a value left torch, at any operation before ``end``: then Python may decide by it."""
-    exits = {number for number, name in enumerate(recording.names) if name in EXITS}
+    exits = {number for number, name in enumerate(recording.names) if has(name, "leaves")}
     return not exits.isdisjoint(recording.operations.name[:end])
 
 

@@ -11,9 +11,9 @@ from collections.abc import Container, Iterable
 
 from gradflow.graph.dependence import analyse
 from gradflow.probe.laboratory import Laboratory
-from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW
 from gradflow.recording import Recording
 from gradflow.source_place import place
+from gradflow.torch_facts.operations.queries import CHANGED_THROUGH_VIEW
 
 __all__ = ["first_left_out", "row_in", "why_not_again"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gradflow.graph.dependence import Dependence, is_differentiable, value_inputs
-from gradflow.record.operation_kinds import BLANK
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["is_followed_by_autograd", "may_come_from_outside"]
 
@@ -54,6 +54,6 @@ def _reads_memory_that_nothing_filled(recording: Recording, dependence: Dependen
             )
             if made is not None and not is_view and dependence.reaches[value]:
                 return True
-        if recording.name_of(row) in BLANK:
+        if has(recording.name_of(row), "blank"):
             blank.update(dict.fromkeys(recording.outputs_of(row), row))
     return False

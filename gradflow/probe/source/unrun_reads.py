@@ -12,13 +12,10 @@ from gradflow.location import SourceSpan, is_machinery
 from gradflow.probe.class_source import MethodSource, class_source
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.source.scopes import find_scopes
-from gradflow.record.operation_kinds import IGNORED
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import tells_no_value
 
 __all__ = ["find_unrun_read", "unrun_read"]
-
-_ABOUT_IT = IGNORED | {"shape", "dtype", "device", "ndim", "requires_grad", "grad", "is_leaf", "itemsize", "nbytes"}
-"""Reading these of a parameter does not read its values."""
 
 
 def unrun_read(laboratory: Laboratory, recording: Recording, name: str) -> SourceSpan | None:
@@ -79,7 +76,7 @@ def _reader(node: ast.AST, method: MethodSource, attribute: str) -> ast.expr | N
             return parent
         case ast.Subscript(value=value) if value is node:
             return parent
-        case ast.Attribute(attr=name) if name not in _ABOUT_IT:
+        case ast.Attribute(attr=name) if not (tells_no_value(name) or name in ("requires_grad", "grad")):
             return parent
         case ast.Call(func=function, args=arguments) if node in arguments and _is_torchs(function, method):
             return parent

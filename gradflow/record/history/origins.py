@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 
-from gradflow.record.operation_kinds import DECISIONS, EXITS, FROM_ARRAYS, IMPORTS, SHAPE_ONLY
 from gradflow.record.recorder import Recorder
 from gradflow.record.tensor_facts import passes_gradient
+from gradflow.torch_facts.operations.queries import has, leaves_as_values, positions_read
 
 __all__ = ["RecordedOrigins"]
 
@@ -88,16 +88,15 @@ class RecordedOrigins:
     @functools.cached_property
     def _exits(self) -> tuple[tuple[int, int], ...]:
         """Where values left torch as numbers that a program computes with: the operation, and the value."""
-        leaving = EXITS - DECISIONS
         names = self._recorder.names
-        rows = [row for row, name in enumerate(self._operations.name) if names[name] in leaving]
+        rows = [row for row, name in enumerate(self._operations.name) if leaves_as_values(names[name])]
         return tuple((row, read) for row in rows for read in self._inputs_of(row))
 
     def _brought_in(self, value: int) -> list[int]:
         """The values that left torch before, and have as many entries as one that was made of an array or a list."""
         row, count = self._values.producer[value], math.prod(self._values.shape[value])
         name = self._recorder.names[self._operations.name[row]]
-        if name not in IMPORTS | FROM_ARRAYS or count == 1:
+        if not has(name, "imports", "from-arrays") or count == 1:
             return []
         return [read for left, read in self._exits if left < row and math.prod(self._values.shape[read]) == count]
 
@@ -130,7 +129,7 @@ class RecordedOrigins:
             for read in self._brought_in(value) if not inputs else ():
                 found.brought_in[value] |= found.brought_in[read]
                 found.is_of_input[value] |= found.is_of_input[read]
-            relevant = SHAPE_ONLY.get(names[self._operations.name[producer]])
+            relevant = positions_read(names[self._operations.name[producer]])
             first = self._operations.input_start[producer]
             for offset, read in enumerate(inputs):
                 if not 0 <= read < value:

@@ -13,7 +13,7 @@ from collections.abc import Container, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from gradflow.record.operation_kinds import is_inplace_name
+from gradflow.torch_facts.operations.queries import changes_argument
 
 __all__ = ["written_arguments"]
 
@@ -35,7 +35,7 @@ def _written(function: types.FunctionType, depth: int) -> tuple[str, ...]:
     code = function.__code__
     inner = {name: function.__globals__.get(name) for name in code.co_names}
     called = {name: one for name, one in inner.items() if type(one) is types.FunctionType and depth}
-    if not any(map(_says_so, code.co_names)) and not any(_written(one, depth - 1) for one in called.values()):
+    if not any(map(changes_argument, code.co_names)) and not any(_written(one, depth - 1) for one in called.values()):
         return ()
     own = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
     try:
@@ -56,10 +56,10 @@ def _roots(call: ast.Call, called: Mapping[str, Any], modules: Container[str], d
             written, order = _written(called[name], depth - 1), called[name].__code__.co_varnames
             given = [*zip(order, call.args, strict=False), *((one.arg, one.value) for one in call.keywords)]
             yield from (_root(argument) for parameter, argument in given if parameter in written)
-        case ast.Attribute(attr=name, value=owner) if _says_so(name):
+        case ast.Attribute(attr=name, value=owner) if changes_argument(name):
             of_module = isinstance(owner, ast.Name) and owner.id in modules  # `torch.relu_(x)`, not `x.relu_()`
             yield from map(_root, call.args[:1] if of_module else (owner,))
-        case ast.Name(id=name) if _says_so(name):
+        case ast.Name(id=name) if changes_argument(name):
             yield from map(_root, call.args[:1])
 
 
@@ -67,7 +67,3 @@ def _root(node: ast.expr) -> str:
     while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
         node = node.func if isinstance(node, ast.Call) else node.value
     return node.id if isinstance(node, ast.Name) else ""
-
-
-def _says_so(name: str) -> bool:
-    return name != "requires_grad_" and is_inplace_name(name)

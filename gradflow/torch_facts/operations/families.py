@@ -40,8 +40,9 @@ def is_attention(name: str) -> bool:
 
 @functools.cache
 def is_identity(name: str) -> bool:
-    """Whether the values pass unchanged: shape, layout, dtype and dropout operations."""
-    return not words_of(name).isdisjoint(_KEEPING)
+    """Whether the values pass unchanged: shape, layout, dtype and dropout operations; a new leaf is another value."""
+    words = words_of(name)
+    return not words.isdisjoint(_KEEPING) and "rewraps" not in words
 
 
 @functools.cache

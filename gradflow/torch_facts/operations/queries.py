@@ -13,13 +13,19 @@ from gradflow.torch_facts.operations.vocabulary import NO_DERIVATIVE
 
 __all__ = [
     "CHANGED_THROUGH_VIEW",
+    "changes_argument",
+    "decides",
+    "gives_argument_back",
+    "gives_values",
     "hands_entries_on",
     "has",
     "has_no_derivative",
     "is_reflected",
+    "leaves_as_values",
     "may_write",
     "positions_read",
     "reads_part",
+    "tells_no_value",
     "words_of",
     "writes_in_place",
 ]
@@ -53,6 +59,22 @@ def writes_in_place(name: str) -> bool:
     return spelling_of(name).is_in_place and not has(name, "writes-nothing")
 
 
+def decides(name: str) -> bool:
+    """Whether it gives a Python truth: from there on the program takes one way or another."""
+    return has(name, "decision", "answer")
+
+
+def gives_argument_back(name: str) -> bool:
+    """Whether what comes out is the first argument itself: ``add_``, and ``detach_`` or ``requires_grad_`` as well."""
+    return spelling_of(name).is_in_place
+
+
+@functools.cache
+def changes_argument(name: str) -> bool:
+    """Whether that argument is another one afterwards: by its values, by its history, or by where it lies."""
+    return spelling_of(name).is_in_place and not has(name, "switches", "facts")
+
+
 def may_write(name: str) -> bool:
     """Whether it changes its first argument, or does so when it is told ``inplace=True``."""
     return writes_in_place(name) or has(name, "inplace")
@@ -67,6 +89,23 @@ def is_reflected(name: str) -> bool:
 def has_no_derivative(name: str) -> bool:
     """Whether torch records nothing of any result, because it jumps: truths, whole numbers, positions, counts."""
     return has(name, *NO_DERIVATIVE)
+
+
+def leaves_as_values(name: str) -> bool:
+    """Whether what it was given leaves torch, and not only to be taken for true or false."""
+    words = words_of(name)
+    return "leaves" in words and "decision" not in words
+
+
+def gives_values(name: str) -> bool:
+    """Whether it gives the values themselves outside torch, as numbers or as an array: no decision, and no index."""
+    return has(name, "number", "array")
+
+
+@functools.cache
+def tells_no_value(name: str) -> bool:
+    """Whether none of a tensor's values is in the result: a fact such as a shape, or another tensor of that shape."""
+    return has(name, "facts", "makes") and not has(name, "tells", "exposes")
 
 
 @functools.cache

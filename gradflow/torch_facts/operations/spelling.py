@@ -38,7 +38,8 @@ ALIASES = {
     "special_log_softmax": "log_softmax", "special_round": "round", "special_xlogy": "xlogy", "ger": "outer",
     "logsigmoid": "log_sigmoid", "hard_sigmoid": "hardsigmoid", "hard_swish": "hardswish", "swish": "silu",
     "vector_norm": "linalg_vector_norm", "matrix_norm": "linalg_matrix_norm", "getitem": "__getitem__",
-    "setitem": "__setitem__", "linalg_diagonal": "diagonal", "upsample_nearest1d": "upsample_nearest",
+    "setitem": "__setitem__", "_foreach_zero": "zero",
+    "linalg_diagonal": "diagonal", "upsample_nearest1d": "upsample_nearest",
 }  # fmt: skip
 """Other names of the same function."""
 

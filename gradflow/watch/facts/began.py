@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from gradflow.record.operation_kinds import is_inplace_name
+from gradflow.torch_facts.operations.queries import gives_argument_back
 from gradflow.watch.events import Backward, GradRead, Observation
 from gradflow.watch.facts.flags import required_grad_at
 from gradflow.watch.facts.writes import before_writes
@@ -54,7 +54,7 @@ class Beginnings:
         """The first operation that computed something else from a value."""
         recording, found = self._observation.recording, dict[int, int]()
         for operation in range(len(recording)):
-            if recording.outputs_of(operation) and not is_inplace_name(recording.name_of(operation)):
+            if recording.outputs_of(operation) and not gives_argument_back(recording.name_of(operation)):
                 for value in recording.inputs_of(operation):
                     found.setdefault(value, operation)
         return found

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradflow.record.operation_kinds import DETACHING, INPLACE_CAPABLE, REWRAPPING, is_inplace_name
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has, may_write
 from gradflow.watch.events import Hook, HookRun, Observation
 
 __all__ = ["Copy", "copied_from", "hook_around", "hook_that_stored", "is_rewritten"]
-
-_SAME = frozenset({"clone", "contiguous", "to", "float", "double", "half", "cpu", "cuda", "alias", "view_as"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +30,9 @@ def copied_from(recording: Recording, value: int) -> Copy | None:
         inputs = recording.inputs_of(producer)
         if not inputs:
             break  # made of plain numbers: a copy of nothing
-        if name in DETACHING or name in REWRAPPING:
+        if has(name, "detaches", "rewraps"):
             operation = producer if operation < 0 else operation
-        elif name not in _SAME:
+        elif not has(name, "same"):
             break
         value = inputs[0]
     return Copy(operation=operation, origin=value) if operation >= 0 else None
@@ -70,7 +68,7 @@ def is_rewritten(observation: Observation, value: int) -> tuple[int, int] | None
     seen = 0
     while producer >= 0 and seen < 16:
         name, inputs = recording.name_of(producer), recording.inputs_of(producer)
-        if not inputs or not (is_inplace_name(name) or name in INPLACE_CAPABLE):
+        if not inputs or not may_write(name):
             return None
         before = inputs[0]
         for hook in observation.hooks:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradflow.graph.dependence import Dependence, analyse
-from gradflow.record.operation_kinds import VALUE_EXITS
 from gradflow.source_place import place
+from gradflow.torch_facts.operations.queries import gives_values
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
@@ -74,7 +74,7 @@ def _left_elsewhere(observation: Observation, question: Question, dependence: De
     there = recording.span_of(last) if last >= 0 else recording.site_span(question.backward.site)
     for operation in dependence.exits:
         span = recording.span_of(operation)
-        if operation > last or recording.name_of(operation) not in VALUE_EXITS or span is None or there is None:
+        if operation > last or not gives_values(recording.name_of(operation)) or span is None or there is None:
             continue
         if span.path != there.path or recording.completeness.lacks("numbers that left"):
             return f"a number that was computed from it left torch at {place(span)}, and may have come back"

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from gradflow.graph.cut_group import Bridge
 from gradflow.graph.dependence import analyse, is_differentiable, value_inputs
 from gradflow.probe.evidence import Evidence
-from gradflow.record.operation_kinds import SELECTING
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import call_of_value, calls_of_value
 
 __all__ = ["calls_scored_instead", "other_calls"]
-
-_INDICES = frozenset({"__index__", "__int__"})
 
 
 def other_calls(observation: Observation, value: int, reaches: bytearray) -> tuple[int, tuple[int, ...]]:
@@ -87,6 +85,6 @@ def _only_chooses(recording: Recording, value: int, bridges: Sequence[Bridge]) -
 
 def _is_choice(recording: Recording, bridge: Bridge) -> bool:
     """Whether the number that left torch is a whole one, or came back as the position of an entry."""
-    if recording.name_of(bridge.enter) in SELECTING or recording.name_of(bridge.leave) in _INDICES:
+    if has(recording.name_of(bridge.enter), "selects") or has(recording.name_of(bridge.leave), "whole-number"):
         return True
     return not any(is_differentiable(recording.dtype_of(read)) for read in value_inputs(recording, bridge.leave))

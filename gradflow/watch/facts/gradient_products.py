@@ -7,15 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gradflow.graph.dependence import analyse
+from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.leaves import is_leaf_value
 
-__all__ = ["PRODUCTS", "Chain", "GradientProducts", "Product"]
-
-PRODUCTS = frozenset(
-    {"mul", "__mul__", "__rmul__", "multiply", "mul_", "einsum", "matmul", "__matmul__", "bmm", "tensordot"}
-)
-"""Operations by which a map is put together."""
+__all__ = ["Chain", "GradientProducts", "Product"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +93,7 @@ class GradientProducts:
         """Each of them, with where its activation comes from."""
         recording = self._trace
         for operation in range(len(recording)):
-            if recording.name_of(operation) not in PRODUCTS:
+            if not has(recording.name_of(operation), "product", "matrix-product"):
                 continue
             inputs = recording.inputs_of(operation)
             gradients = [position for position, value in enumerate(inputs) if value in self.roots]

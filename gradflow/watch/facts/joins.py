@@ -8,16 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from gradflow.graph.cut_group import Bridge
 from gradflow.graph.dependence import Dependence
 from gradflow.location import SourceSpan
-from gradflow.record.operation_kinds import FROM_ARRAYS, IMPORTS, TO_ARRAYS, VALUE_EXITS
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.events import Observation
 from gradflow.watch.source.flow import is_written_out, leads_to
 from gradflow.watch.source.program.walk import labels_that_reach
 
 __all__ = ["how_joined", "joins_of"]
 
-_INDICES = frozenset({"__index__", "__int__"})
-_LISTS = TO_ARRAYS | {"tolist"}
 
 _HOW = {
     "source": "followed by name through the source: the tensor made there is computed from what leaves here",
@@ -36,7 +34,7 @@ def joins_of(observation: Observation, dependence: Dependence, *, is_lost: bool)
     ``is_lost``: it has no history, so that it must have been made of something that left torch.
     """
     recording = observation.recording
-    leaving = [operation for operation in dependence.exits if recording.name_of(operation) in VALUE_EXITS | _INDICES]
+    leaving = [row for row in dependence.exits if has(recording.name_of(row), "number", "array", "whole-number")]
     if not leaving:
         return ()
     found: dict[int, Bridge] = {}
@@ -80,7 +78,7 @@ def _within(recording: Recording, dependence: Dependence, leaving: list[int]) ->
     around: dict[tuple[SourceSpan | None, bool], list[list[int]]] = {}
     again: dict[SourceSpan | None, int] = {}
     for leave in reversed(leaving):
-        inner, is_index = recording.span_of(leave), recording.name_of(leave) in _INDICES
+        inner, is_index = recording.span_of(leave), has(recording.name_of(leave), "whole-number")
         if (inner, is_index) not in around:
             around[inner, is_index] = [
                 operations
@@ -114,7 +112,7 @@ def _first_after(operations: list[int], moment: int, end: int) -> int:
 def _by_a_number(observation: Observation, dependence: Dependence, leaving: list[int]) -> Iterator[tuple[int, int]]:
     """A Python number that was computed with before an operation took it: ``s = t.item()``, then ``x / (2 * s**2)``."""
     recording = observation.recording
-    numbers = [leave for leave in leaving if recording.name_of(leave) not in _LISTS]
+    numbers = [leave for leave in leaving if not has(recording.name_of(leave), "list")]
     last = {span: leave for leave in numbers if (span := recording.span_of(leave)) is not None}
     used = _by_span(recording, (row for row in range(len(recording)) if _is_used(recording, dependence, row)))
     reached: Mapping[SourceSpan, Collection[int]] | None = None
@@ -145,7 +143,7 @@ def _made_of_plain_numbers(recording: Recording, dependence: Dependence) -> Iter
     for operation in range(len(recording)):
         if columns.input_start[operation] != columns.input_start[operation + 1]:
             continue
-        if recording.name_of(operation) in FROM_ARRAYS | IMPORTS and _is_used(recording, dependence, operation):
+        if has(recording.name_of(operation), "from-arrays", "imports") and _is_used(recording, dependence, operation):
             yield operation
 
 
@@ -165,7 +163,8 @@ def _by_source_or_order(
     lists = [
         leave
         for leave in last.values()
-        if recording.name_of(leave) in _LISTS and (is_lost or _file_of(recording, leave) != _file_of(recording, enter))
+        if has(recording.name_of(leave), "list")
+        and (is_lost or _file_of(recording, leave) != _file_of(recording, enter))
     ]
     return Bridge(leave=max(lists), enter=enter, how="order") if lists else None
 

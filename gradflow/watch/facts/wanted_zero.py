@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from gradflow.record.operation_kinds import VALUE_EXITS
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import gives_values, has
 from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.source.asserted import demands, zeros_compared_with
 
 __all__ = ["is_asserted_zero"]
 
-_EQUALITY = frozenset({"eq", "__eq__", "equal", "allclose", "isclose"})
-_ZEROS = frozenset({"zeros", "zeros_like", "new_zeros"})
 _STEPS = 8
 
 
@@ -29,11 +27,11 @@ def is_asserted_zero(observation: Observation, read: GradRead) -> bool:
         inputs = recording.inputs_of(operation)
         if computed.isdisjoint(inputs):
             continue
-        if recording.name_of(operation) in _EQUALITY:
+        if has(recording.name_of(operation), "equates"):
             others = [value for value in inputs if value not in computed]
             is_with_zeros = demands(span) and bool(others) and all(_is_zeros(recording, value) for value in others)
             return is_with_zeros or (not others and zeros_compared_with(span))
-        if recording.name_of(operation) in VALUE_EXITS:
+        if gives_values(recording.name_of(operation)):
             return zeros_compared_with(span)
         # of a truth about each entry, such as `isnan`, zero says something else
         computed.update(value for value in recording.outputs_of(operation) if recording.dtype_of(value) != "bool")
@@ -42,4 +40,4 @@ def is_asserted_zero(observation: Observation, read: GradRead) -> bool:
 
 def _is_zeros(recording: Recording, value: int) -> bool:
     producer = recording.values.producer[value]
-    return producer >= 0 and recording.name_of(producer) in _ZEROS
+    return producer >= 0 and has(recording.name_of(producer), "zeros")

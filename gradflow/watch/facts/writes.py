@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW, INPLACE_CAPABLE, is_inplace_name
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import CHANGED_THROUGH_VIEW, has
+from gradflow.torch_facts.operations.queries import writes_in_place as is_written_in_place
 
 __all__ = ["before_writes", "writes_in_place", "written_by"]
 
@@ -19,9 +20,9 @@ def writes_in_place(recording: Recording, operation: int) -> bool:
     )
     if not inputs:
         return False
-    if is_inplace_name(name) or name == CHANGED_THROUGH_VIEW:
+    if is_written_in_place(name) or name == CHANGED_THROUGH_VIEW:
         return True
-    if name not in INPLACE_CAPABLE or not outputs:
+    if not has(name, "inplace") or not outputs:
         return False
     return tuple(recording.values.shape[outputs[0]]) == tuple(recording.values.shape[inputs[0]])
 
@@ -39,7 +40,7 @@ def written_by(recording: Recording, row: int) -> Iterator[int]:
     ``p.data = p.data`` puts there what was there.
     """
     name, memory = recording.name_of(row), recording.values.memory
-    if name == "requires_grad_" or not (is_inplace_name(name) or name == CHANGED_THROUGH_VIEW):
+    if not (is_written_in_place(name) or name == CHANGED_THROUGH_VIEW):
         return
     if name == "data=" and len({memory[value] for value in recording.inputs_of(row)}) == 1:
         return

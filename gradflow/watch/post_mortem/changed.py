@@ -10,6 +10,7 @@ import torch
 
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.autograd_walk import Node
+from gradflow.torch_facts.operations.queries import writes_in_place
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.post_mortem.aftermath import Aftermath
 from gradflow.watch.post_mortem.autograd_facts import nodes_behind
@@ -23,7 +24,6 @@ _HELPS = (
     "write the result to a new tensor instead: `y = y + 1` and not `y += 1`",
     "or change a copy: `.clone()` before this line",
 )
-_NOT_WRITING = frozenset({"requires_grad_", "retain_grad_", "share_memory_", "__init__"})
 
 
 def saved_tensor_changed(after: Aftermath) -> tuple[Finding, ...]:
@@ -221,7 +221,7 @@ def _writes(node: ast.AST, text: str) -> bool:
         case ast.Assign(targets=[ast.Subscript(value=owner)]):
             return ast.unparse(owner) in (text, f"{text}.data")
         case ast.Call(func=ast.Attribute(value=owner, attr=name), args=arguments, keywords=keywords):
-            if name.endswith("_") and not name.startswith("_") and name not in _NOT_WRITING:
+            if not name.startswith("_") and writes_in_place(name):
                 if ast.unparse(owner) in (text, f"{text}.data"):
                     return True
                 return bool(arguments) and ast.unparse(arguments[0]) == text

@@ -7,28 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gradflow.torch_facts.operations.queries import has, has_no_derivative, tells_no_value
 from gradflow.watch.post_mortem.look import MISSING, look_up
 
 __all__ = ["Cut", "carries_no_value", "cut_between", "is_reentrant_checkpoint", "switch_of", "switches_on"]
 
-_METHODS = {
-    "detach": "detach", "detach_": "detach", "item": "numpy-roundtrip", "tolist": "numpy-roundtrip",
-    "numpy": "numpy-roundtrip", "argmax": "nondiff-op", "argmin": "nondiff-op", "argsort": "nondiff-op",
-    "nonzero": "nondiff-op", "multinomial": "nondiff-op", "long": "nondiff-op", "int": "nondiff-op",
-    "short": "nondiff-op", "byte": "nondiff-op", "char": "nondiff-op", "bool": "nondiff-op",
-    **dict.fromkeys(("histc", "bincount", "bucketize", "searchsorted", "count_nonzero", "isin"), "nondiff-op"),
-    **dict.fromkeys(("gt", "lt", "ge", "le", "eq", "ne", "isnan", "isfinite", "logical_not"), "nondiff-op"),
-}  # fmt: skip
-_WHOLE_NUMBERS = frozenset({"long", "int", "int64", "int32", "int16", "int8", "uint8", "bool"})
-_REWRAPPING = frozenset({"tensor", "Tensor", "FloatTensor", "DoubleTensor", "LongTensor", "Variable", "Parameter"})
-_NUMBERS = {"float": "__float__", "int": "__int__", "bool": "__bool__"}
 _COMPARED = {ast.Gt: "gt", ast.Lt: "lt", ast.GtE: "ge", ast.LtE: "le", ast.Eq: "eq", ast.NotEq: "ne"}
-_CHOOSING = frozenset({"max", "min", "topk", "sort", "kthvalue", "mode", "median"})
+_WHOLE_NUMBERS = frozenset({"int64", "int32", "int16", "int8", "uint8"})
+_LEGACY = frozenset({"FloatTensor", "DoubleTensor", "LongTensor"})
+"""Classes of torch that make a tensor of values."""
+
 _NO_VALUE = frozenset({
-    "shape", "dtype", "device", "size", "dim", "ndim", "numel", "len", "isinstance", "range", "print",
-    "zeros_like", "ones_like", "rand_like", "randn_like", "empty_like", "new_zeros", "new_ones", "requires_grad",
-    "grad_fn", "is_leaf", "backward", "grad", "zero_grad", "append", "state_dict",
+    "len", "isinstance", "range", "print", "requires_grad", "grad", "zero_grad", "append", "state_dict",
 })  # fmt: skip
+"""What Python, modules and optimizers have besides that does not read the values of a tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +41,11 @@ def cut_between(path: list[tuple[ast.AST, ast.AST]], names: Mapping[str, Any]) -
             case ast.Attribute(value=owner, attr="data") if owner is child:
                 return Cut("detach", "data", parent)
             case ast.Attribute(value=ast.Call(func=ast.Attribute(attr=called)), attr="indices"):
-                if called in _CHOOSING:
+                if has(called, "also-indices"):
                     return Cut("nondiff-op", called, parent)
             case ast.Subscript(value=owner, slice=ast.Constant(value=1)) if owner is child:
                 called = _called(owner)
-                if called in _CHOOSING and _has_axis(owner):
+                if has(called, "also-indices") and _has_axis(owner):
                     return Cut("nondiff-op", called, parent)
             case ast.Compare(ops=[operator, *_]):
                 name = _COMPARED.get(type(operator))
@@ -70,11 +62,13 @@ def carries_no_value(path: list[tuple[ast.AST, ast.AST]]) -> bool:
     """Whether only a shape, a type or the like of a value is used."""
     for child, parent in path:
         match parent:
-            case ast.Attribute(value=owner, attr=name) if owner is child and name in _NO_VALUE:
+            case ast.Attribute(value=owner, attr=name) if owner is child and _has_no_value(name):
                 return True
-            case ast.Call(func=ast.Name(id=name)) if parent.func is not child and name in _NO_VALUE:
+            case ast.Call(func=ast.Name(id=name)) if parent.func is not child and _has_no_value(name):
                 return True
-            case ast.Call(func=ast.Attribute(attr=name)) if parent.func is not child and name in _NO_VALUE - {"grad"}:
+            case ast.Call(func=ast.Attribute(attr=name)) if (
+                parent.func is not child and name != "grad" and _has_no_value(name)
+            ):
                 return True
             case ast.keyword(arg="dim" | "axis" | "device" | "dtype" | "size"):
                 return True
@@ -91,12 +85,13 @@ def _cut_of_call(call: ast.Call, child: ast.AST, names: Mapping[str, Any]) -> Cu
         name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
         if name in ("to", "type") and _is_whole_number_type(call):
             return Cut("nondiff-op", name, call)
-        cause = _METHODS.get(name)
-        return Cut(cause, name, call) if cause is not None else None
+        cause = _cause_of(name)
+        return Cut(cause, name, call) if cause else None
     if isinstance(call.func, ast.Name):
         name = call.func.id
-        if name in _NUMBERS and look_up(call.func, names) is MISSING:
-            return Cut("numpy-roundtrip", _NUMBERS[name], call)
+        number = f"__{name}__"
+        if has(number, "leaves") and look_up(call.func, names) is MISSING:
+            return Cut("numpy-roundtrip", number, call)
         owner = ""
     elif isinstance(call.func, ast.Attribute):
         name, owner = call.func.attr, _package(call.func.value, names)
@@ -106,11 +101,24 @@ def _cut_of_call(call: ast.Call, child: ast.AST, names: Mapping[str, Any]) -> Cu
         return Cut("numpy-roundtrip", "numpy" if owner == "numpy" else "__float__", call)
     if name == "grad" and owner == "torch" and not any(one.arg == "create_graph" for one in call.keywords):
         return Cut("graph-freed", "grad", call)
-    if name in _REWRAPPING and (owner == "torch" or not owner):
+    if (has(name, "rewraps") or name in _LEGACY) and (owner == "torch" or not owner):
         return Cut("tensor-rewrap", name, call)
-    if owner == "torch" and (name == "one_hot" or _METHODS.get(name) in ("nondiff-op", "detach")):
-        return Cut(_METHODS.get(name, "nondiff-op"), name, call)
+    if owner == "torch" and _cause_of(name) in ("nondiff-op", "detach"):
+        return Cut(_cause_of(name), name, call)
     return None
+
+
+def _cause_of(name: str) -> str:
+    """Which cut a method or function of this name is; empty for none."""
+    if has(name, "detaches"):
+        return "detach"
+    if has(name, "number", "array"):
+        return "numpy-roundtrip"
+    return "nondiff-op" if has_no_derivative(name) else ""
+
+
+def _has_no_value(name: str) -> bool:
+    return name in _NO_VALUE or tells_no_value(name)
 
 
 def _package(owner: ast.expr, names: Mapping[str, Any]) -> str:
@@ -141,7 +149,7 @@ def _has_axis(node: ast.AST) -> bool:
 def _is_whole_number_type(call: ast.Call) -> bool:
     given = [*call.args, *(keyword.value for keyword in call.keywords)]
     return any(
-        (isinstance(one, ast.Attribute) and one.attr in _WHOLE_NUMBERS)
+        (isinstance(one, ast.Attribute) and (has(one.attr, "whole") or one.attr in _WHOLE_NUMBERS))
         or (isinstance(one, ast.Name) and one.id in ("int", "bool"))
         for one in given
     )

@@ -10,6 +10,7 @@ from types import CodeType
 from gradflow.cell import earlier_cells
 from gradflow.location import SourceSpan
 from gradflow.probe.class_source import parse_file, span_of_node
+from gradflow.torch_facts.operations.queries import gives_argument_back
 
 __all__ = [
     "Definition",
@@ -188,7 +189,7 @@ def _given(node: ast.AST) -> Iterator[tuple[str, ast.expr | None, bool]]:
         ):
             if name == "detach_":
                 yield ast.unparse(owner), node, False
-            elif name in _STORING or (name.endswith("_") and not name.startswith("_")):
+            elif name in _STORING or (gives_argument_back(name) and not name.startswith("_")):
                 for argument in arguments:
                     yield ast.unparse(owner), argument, True
 

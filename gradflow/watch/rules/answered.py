@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gradflow.probe.evidence import Evidence
+from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
@@ -10,8 +11,6 @@ from gradflow.watch.rules.bad_numbers import gradient_is_bad
 from gradflow.watch.rules.nothing_left import gradient_is_nothing
 
 __all__ = ["a_gradient_came", "position_not_read"]
-
-_READING = frozenset({"__getitem__", "select", "narrow", "index_select", "gather", "unbind"})
 
 
 def a_gradient_came(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
@@ -123,7 +122,7 @@ def position_not_read(observation: Observation, question: Question, evidence: Ev
         (
             producer
             for value in way
-            if (producer := recording.values.producer[value]) >= 0 and recording.name_of(producer) in _READING
+            if (producer := recording.values.producer[value]) >= 0 and has(recording.name_of(producer), "selects")
         ),
         -1,
     )

@@ -7,10 +7,10 @@ import re
 from dataclasses import replace
 from typing import NamedTuple
 
-from gradflow.diagnose.written import written
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.writing import written
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.operation_place import operation_place
-from gradflow.diagnose.written import written
 from gradflow.probe.evidence import Evidence
+from gradflow.torch_facts.operations.writing import written
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from gradflow.location import SourceSpan, source_line
 from gradflow.probe.evidence import Evidence
-from gradflow.record.operation_kinds import DETACHING
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has
+from gradflow.torch_facts.operations.spelling import operation_of
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.captures import copied_from, hook_around, hook_that_stored, is_rewritten
 from gradflow.watch.facts.forwards import calls_scored_instead, other_calls
@@ -47,11 +48,15 @@ def _copied(observation: Observation, question: Question, evidence: Evidence) ->
         return  # the score was computed from this very tensor
     name = recording.name_of(copy.operation)
     written = (
-        f"`.{name}()`" if name in ("detach", "detach_") else f"`.{name}`" if name in DETACHING else f"`{name}(...)`"
+        f"`.{name}()`"
+        if operation_of(name) == "detach"
+        else f"`.{name}`"
+        if has(name, "detaches")
+        else f"`{name}(...)`"
     )
     inside = hook_around(observation, copy.operation)
     from_pass = evidence.dependence.reaches[copy.origin]
-    cause = "hook-detach" if inside else "detach" if name in DETACHING else "tensor-rewrap"
+    cause = "hook-detach" if inside else "detach" if has(name, "detaches") else "tensor-rewrap"
     notes = [
         f"{written} gives the same numbers without their history: it is another tensor, and the score does not use it"
     ]

@@ -9,8 +9,8 @@ from gradflow.diagnose.diagnostic import Severity
 from gradflow.graph.dependence import analyse
 from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, Measured
-from gradflow.record.operation_kinds import ALIASING
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.naming.names import parameter_names
@@ -229,6 +229,6 @@ def _written(recording: Recording, values: tuple[int, ...], optimizer: Optimizer
     for operation in range(optimizer.steps[0][1], optimizer.last_step[1]) if optimizer.steps else ():
         found.update(same[value] for value in written_by(recording, operation) if value in same)
         inputs = recording.inputs_of(operation)
-        if inputs and inputs[0] in same and recording.name_of(operation) in ALIASING:
+        if inputs and inputs[0] in same and has(recording.name_of(operation), "aliases"):
             same.update(dict.fromkeys(recording.outputs_of(operation), same[inputs[0]]))
     return found

@@ -14,8 +14,8 @@ from gradflow.graph.cut_group import CutGroup
 from gradflow.graph.dependence import analyse
 from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence, Measured
-from gradflow.record.operation_kinds import DETACHING
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.leaves import leaves_behind
@@ -26,8 +26,6 @@ from gradflow.watch.rules.engine import engine_findings
 
 __all__ = ["term_has_no_history"]
 
-_SUMS = frozenset({"add", "__add__", "__radd__", "__iadd__", "add_", "sub", "__sub__", "__rsub__", "__isub__", "sub_"})
-_SCALINGS = frozenset({"mul", "__mul__", "__rmul__", "__imul__", "div", "__truediv__", "neg", "__neg__"})
 _PLACES = 8
 _TERMS = 64
 
@@ -66,9 +64,9 @@ def _lifeless(recording: Recording, root: int) -> Iterator[int]:
         if producer < 0 or recording.operations.mode[producer] != 0 or recording.values.shape[value]:
             continue
         name, inputs = recording.name_of(producer), recording.inputs_of(producer)
-        if name in _SUMS:
+        if has(name, "sums"):
             waiting.extend((one, len(inputs) > 1 or is_term) for one in inputs)
-        elif name in _SCALINGS and len(inputs) == 1:
+        elif has(name, "product", "divides", "negates") and len(inputs) == 1:
             waiting.append((inputs[0], is_term))
         elif is_term and not recording.values.requires_grad[value]:
             yield value
@@ -127,14 +125,14 @@ def _is_half_of_a_pair(evidence: Evidence, question: Question, group: CutGroup) 
     nothing, and without the stop it would move the wrong one.
     """
     recording = evidence.recording
-    if recording.name_of(group.operation) not in DETACHING or not question.backward.roots:
+    if not has(recording.name_of(group.operation), "detaches") or not question.backward.roots:
         return False
     loss = analyse(replace(recording, score=question.backward.roots[0]), (group.value,))
     term = analyse(replace(recording, score=question.score), (group.value,))
     return any(
         term.reaches[source] and not term.depends[source] and loss.reaches[output] and not term.reaches[output]
         for operation in range(len(recording))
-        if recording.name_of(operation) in DETACHING
+        if has(recording.name_of(operation), "detaches")
         for source in recording.inputs_of(operation)[:1]
         for output in recording.outputs_of(operation)
     )

@@ -7,8 +7,8 @@ from dataclasses import replace
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.recording import ModuleCall, Recording
+from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.events import GradRead, Observation
-from gradflow.watch.facts.gradient_products import PRODUCTS
 from gradflow.watch.facts.naming.names import call_of_value
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.source.definitions import argument_at, definition_of
@@ -22,7 +22,7 @@ def gradient_and_activation_differ(observation: Observation) -> tuple[Finding, .
     found: dict[SourceSpan | None, Finding] = {}
     recording = observation.recording
     for operation in range(len(recording)):
-        if recording.name_of(operation) not in PRODUCTS:
+        if not has(recording.name_of(operation), "product", "matrix-product"):
             continue
         inputs = recording.inputs_of(operation)
         for value in inputs:

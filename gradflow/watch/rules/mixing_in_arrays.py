@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
-from gradflow.record.operation_kinds import TO_ARRAYS
+from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.events import GradRead, Observation
 from gradflow.watch.finding import Finding
 from gradflow.watch.rules.mixing import gradients_onwards, weight_gradient_taken
@@ -84,5 +84,5 @@ def _reads_that_left(
 def _exits(observation: Observation) -> Iterator[int]:
     recording = observation.recording
     for operation in range(len(recording)):
-        if recording.name_of(operation) in TO_ARRAYS and recording.inputs_of(operation):
+        if has(recording.name_of(operation), "array") and recording.inputs_of(operation):
             yield operation

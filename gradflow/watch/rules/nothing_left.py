@@ -9,6 +9,7 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.location import SourceSpan, source_line
 from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.facts.questions import Question
@@ -20,10 +21,6 @@ from gradflow.watch.source.definitions import definition_of, expression_at
 __all__ = ["gradient_is_nothing"]
 
 _SMALL = 1e-6
-_SCALING = frozenset({
-    "mul", "__mul__", "__rmul__", "mul_", "div", "__truediv__", "pow", "__pow__", "square", "mean", "sum", "linear",
-    "matmul", "mse_loss", "softmax", "conv2d",
-})  # fmt: skip
 _CLOSED_GATES = frozenset({"ReluBackward0", "ThresholdBackward0"})
 """Names of torch's own nodes: that of a custom Function ends with ``Backward``, whatever its class is called."""
 _DEAD_AT_LEAST = 3
@@ -177,7 +174,7 @@ def _is_half(observation: Observation, evidence: Evidence, found: Finding) -> bo
         return False
     return any(
         recording.span_of(operation) == found.diagnostic.location
-        and recording.name_of(operation) in _SCALING
+        and has(recording.name_of(operation), "multiplies", "divides", "scales")
         and any(recording.dtype_of(value) == "float16" for value in recording.outputs_of(operation))
         for operation in range(len(recording))
     )

@@ -15,8 +15,9 @@ from gradflow.graph.cut_group import CutGroup
 from gradflow.location import SourceSpan, is_installed
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.straight_through import is_straight_through
-from gradflow.record.operation_kinds import ALIASING, DETACHING
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import hands_entries_on, has
+from gradflow.torch_facts.operations.spelling import operation_of
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
@@ -24,18 +25,7 @@ from gradflow.watch.finding import Finding, finding
 __all__ = ["one_way_is_cut"]
 
 _CAUSES = frozenset({"detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
-_PASSING = DETACHING | ALIASING | {
-    "clone", "contiguous", "to", "float", "double", "half", "bfloat16", "view", "reshape", "flatten", "unflatten",
-    "transpose", "permute", "t", "squeeze", "unsqueeze", "expand", "expand_as", "view_as", "chunk", "split", "unbind",
-    "__getitem__", "narrow", "select", "cpu", "cuda", "tensor", "new_tensor", "type", "movedim", "roll", "flip",
-}  # fmt: skip
-_JUNCTIONS = frozenset({
-    "add", "__add__", "__radd__", "__iadd__", "add_", "cat", "concat", "concatenate", "stack", "hstack", "vstack",
-})  # fmt: skip
-"""Not differences: ``prediction - target.detach()`` is how a target is held fixed."""
-
 _UNINTENDED = frozenset({"numpy-roundtrip", "tensor-rewrap"})
-_LARGEST = frozenset({"max", "amax", "min", "amin", "logsumexp", "aminmax"})
 _STEPS = 64
 
 
@@ -76,7 +66,7 @@ def _place(recording: Recording, group: CutGroup) -> SourceSpan | None:
 def _joins_unchanged(evidence: Evidence, group: CutGroup) -> bool:
     """Whether the value behind the cut only passes through up to a sum or a concatenation that carries the gradient."""
     recording, dependence = evidence.recording, evidence.dependence
-    if recording.name_of(group.operation) not in _PASSING:
+    if not _passes(recording.name_of(group.operation)):
         return False
     passed = {value for value in recording.outputs_of(group.operation) if dependence.reaches[value]}
     for operation in range(group.operation + 1, min(len(recording), group.operation + _STEPS)):
@@ -85,11 +75,21 @@ def _joins_unchanged(evidence: Evidence, group: CutGroup) -> bool:
             continue
         outputs = [value for value in recording.outputs_of(operation) if dependence.reaches[value]]
         name = recording.name_of(operation)
-        if name in _JUNCTIONS and outputs and dependence.carries[outputs[0]]:
+        if _is_junction(name) and outputs and dependence.carries[outputs[0]]:
             return True
-        if name in _PASSING:
+        if _passes(name):
             passed.update(outputs)
     return False
+
+
+def _passes(name: str) -> bool:
+    """Whether what goes in comes out as it is, wherever it stands then; its history may be left behind."""
+    return hands_entries_on(name) or has(name, "rewraps", "aliases")
+
+
+def _is_junction(name: str) -> bool:
+    """Sums and concatenations; not differences: ``prediction - target.detach()`` is how a target is held fixed."""
+    return operation_of(name) == "add" or has(name, "cats")
 
 
 def _only_shifts(recording: Recording, group: CutGroup) -> bool:
@@ -100,15 +100,13 @@ def _only_shifts(recording: Recording, group: CutGroup) -> bool:
         for _ in range(4):
             if producer < 0:
                 break
-            if recording.name_of(producer) in _LARGEST:
+            if has(recording.name_of(producer), "extreme"):
                 return True
             inputs = recording.inputs_of(producer)
-            producer = (
-                recording.values.producer[inputs[0]] if inputs and recording.name_of(producer) in _PASSING else -1
-            )
+            producer = recording.values.producer[inputs[0]] if inputs and _passes(recording.name_of(producer)) else -1
     following = range(group.operation, min(len(recording), group.operation + 8))
     return any(
-        recording.name_of(operation) in _LARGEST
+        has(recording.name_of(operation), "extreme")
         and set(recording.outputs_of(group.operation)) & set(recording.inputs_of(operation))
         for operation in following
     )

@@ -10,33 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gradflow.record.operation_kinds import DETACHING, EXITS
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.queries import has, is_reflected
 from gradflow.watch.events import Hook, HookRun, Observation
 from gradflow.watch.finding import Finding, as_remark, finding
 from gradflow.watch.source.hooks import place_of_return
 
 __all__ = ["hook_replaces_output"]
-
-_STATISTICS = frozenset({
-    "max", "min", "amax", "amin", "aminmax", "norm", "linalg_norm", "vector_norm", "linalg_vector_norm", "std", "var",
-    "mean", "sum",
-})  # fmt: skip
-_DIVISION = frozenset({"div", "__truediv__", "div_", "__itruediv__", "true_divide", "divide"})
-_PRODUCT = frozenset({"mul", "__mul__", "__rmul__", "mul_", "multiply"})
-_CONSTANT = _PRODUCT | _DIVISION | {"add", "__add__", "__radd__", "sub", "__sub__", "neg", "__neg__"}
-_COPYING = DETACHING | {"clone", "cpu", "to", "float", "double", "contiguous", "cuda", "half"}
-_SHOWING = (
-    _STATISTICS
-    | _CONSTANT
-    | _COPYING
-    | {
-        "__rsub__", "__rtruediv__", "abs", "relu", "clamp", "clamp_min", "clip", "__getitem__", "squeeze", "unsqueeze",
-        "flatten", "view", "reshape", "permute", "transpose", "softmax", "sigmoid", "normalize", "pow", "__pow__",
-        "square", "sqrt", "interpolate", "relu_", "clamp_", "maximum",
-    }
-)  # fmt: skip
-"""What one does to a tensor in order to draw or print it."""
 
 _STEPS = 256
 _SOON = 4
@@ -80,28 +60,47 @@ def _unintended(observation: Observation, hook: Hook, run: HookRun) -> Finding |
     ):
         why = f"it returns a `{run.returned_type}` in place of a tensor, and the next layer cannot take that"
         return _replaces(observation, hook, run, why)
-    if made.is_from_elsewhere or not made.names or not made.names <= _SHOWING:
+    if made.is_from_elsewhere or not made.names or not all(map(_only_shows, made.names)):
         return None
     return _only_looks(observation, hook, run, made)
 
 
 def _only_looks(observation: Observation, hook: Hook, run: HookRun, made: _Making) -> Finding | None:
     """What it returns is made of nothing but the output, by what one does to look at a tensor."""
-    if made.names <= _COPYING - DETACHING:
+    is_detached = any(has(name, "detaches") for name in made.names)
+    is_copy = all(_copies(name) for name in made.names)
+    if is_copy and not is_detached:
         return None  # the same numbers with their history, as against in-place operations
-    if run.is_kept and made.names <= _COPYING and made.names & DETACHING:
+    if run.is_kept and is_copy:
         return _returns_copy(observation, hook, run)
-    is_display = not made.names <= _CONSTANT
+    is_display = not all(map(_is_affine, made.names))
     if is_display and _reads_numbers(observation.recording, run):
         why = "the hook reads numbers out of what it returns, as one that only looks does"
         return _likely(_replaces(observation, hook, run, why))
-    if run.is_kept and (made.divides or made.names & DETACHING or "normalize" in made.names):
+    if run.is_kept and (made.divides or is_detached or "normalize" in made.names):
         why = "the hook keeps what it returns, as one that only looks does"
         return _likely(_replaces(observation, hook, run, why))
     if made.divides and not made.multiplies_tensors:
         why = "it divides by a number made of the output, as one does to draw it, or to normalise it"
         return as_remark(_replaces(observation, hook, run, why))
     return None
+
+
+def _copies(name: str) -> bool:
+    """Whether it gives the same numbers; a new leaf, which a hook makes on purpose, is another matter."""
+    return has(name, "same") and not has(name, "rewraps")
+
+
+def _is_affine(name: str) -> bool:
+    """Whether it only scales and shifts the output, as steering and ablation do."""
+    return has(name, "sums", "product", "negates") or (has(name, "divides") and not is_reflected(name))
+
+
+def _only_shows(name: str) -> bool:
+    """Whether it is what one does to a tensor in order to draw or print it."""
+    return _copies(name) or has(
+        name, "sums", "product", "divides", "negates", "reduces", "reshapes", "permutes", "selects", "display"
+    )
 
 
 def _likely(found: Finding) -> Finding:
@@ -130,14 +129,14 @@ def _made_of(recording: Recording, run: HookRun) -> _Making:
     multiplies = False
     for operation in operations:
         name, inputs = recording.name_of(operation), recording.inputs_of(operation)
-        if name in _DIVISION and len(inputs) > 1:
+        if has(name, "divides") and len(inputs) > 1:
             below, _ = _back(recording, inputs[1:], set(run.outputs), inside)
             divisors |= {recording.name_of(one) for one in below}
-        multiplies |= name in _PRODUCT and len(inputs) > 1
+        multiplies |= has(name, "product") and len(inputs) > 1
     is_old = not operations and not set(run.returned) & set(run.outputs)
     return _Making(
         names=frozenset(map(recording.name_of, operations)),
-        divides=bool(divisors & _STATISTICS),
+        divides=any(has(one, "reduces") for one in divisors),
         multiplies_tensors=multiplies,
         is_from_elsewhere=elsewhere,
         is_older=is_old,
@@ -182,7 +181,7 @@ def _origins(recording: Recording, value: int) -> set[int]:
     for _ in range(8):
         producer = recording.values.producer[value]
         inputs = recording.inputs_of(producer) if producer >= 0 else ()
-        if len(inputs) != 1 or recording.name_of(producer) not in _COPYING:
+        if len(inputs) != 1 or not _copies(recording.name_of(producer)):
             break
         value = inputs[0]
         found.add(value)
@@ -201,7 +200,7 @@ def _ends_program(observation: Observation, run: HookRun) -> bool:
 def _reads_numbers(recording: Recording, run: HookRun) -> bool:
     inside = range(run.first_operation, run.end_operation)
     return any(
-        recording.name_of(operation) in EXITS
+        has(recording.name_of(operation), "leaves")
         and _comes_from(recording, recording.inputs_of(operation), set(run.returned))
         for operation in inside
     )
@@ -245,7 +244,7 @@ def _returns_copy(observation: Observation, hook: Hook, run: HookRun) -> Finding
     copies = [
         operation
         for operation in range(run.first_operation, run.end_operation)
-        if recording.name_of(operation) in DETACHING
+        if has(recording.name_of(operation), "detaches")
     ]
     name = module.name or module.type_name
     return finding(

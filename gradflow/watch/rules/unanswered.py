@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from gradflow.graph.dependence import is_differentiable
 from gradflow.probe.evidence import Evidence
-from gradflow.record.operation_kinds import is_inplace_name
+from gradflow.torch_facts.operations.queries import gives_argument_back
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.captures import hook_around
 from gradflow.watch.facts.leaves import is_leaf_value
@@ -137,7 +137,7 @@ def _is_computed_with(observation: Observation, value: int) -> bool:
     return any(
         value in recording.inputs_of(operation)
         for operation in range(len(recording))
-        if recording.outputs_of(operation) and not is_inplace_name(recording.name_of(operation))
+        if recording.outputs_of(operation) and not gives_argument_back(recording.name_of(operation))
     )
 
 

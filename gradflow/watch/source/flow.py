@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from gradflow.location import SourceSpan
 from gradflow.probe.class_source import parse_file
+from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.source.definitions import expression_at
 
 __all__ = ["is_written_out", "leads_to"]
@@ -15,7 +16,7 @@ __all__ = ["is_written_out", "leads_to"]
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Key = tuple[object, object]
 _FILLING = frozenset({"append", "extend", "insert", "add", "appendleft", "update", "push", "put"})
-_EMPTY = frozenset({"list", "dict", "set", "deque", "zeros", "ones", "empty", "zeros_like", "empty_like"})
+_EMPTY = frozenset({"list", "dict", "set", "deque"})
 _ROUNDS = 12
 
 
@@ -192,7 +193,7 @@ def _is_start(node: ast.expr) -> bool:
         case ast.Constant() | ast.List(elts=[]) | ast.Dict(keys=[]):
             return True
         case ast.Call():
-            return _called(node) in _EMPTY
+            return (called := _called(node)) in _EMPTY or has(called, "makes")
         case ast.Tuple(elts=parts):
             return all(map(_is_start, parts))
     return False

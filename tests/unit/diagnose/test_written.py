@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gradflow.diagnose.written import written
+from gradflow.torch_facts.operations.writing import written
 
 
 @pytest.mark.parametrize(

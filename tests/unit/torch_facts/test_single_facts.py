@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from gradflow.record.classify import Kind, classify
 from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules, is_compiler_loaded
 from gradflow.torch_facts.frames import decorated_function, hook_that_runs, is_around_hooks, without_hooks
 from gradflow.torch_facts.module_machinery import (
@@ -20,7 +21,7 @@ from gradflow.torch_facts.module_machinery import (
     BackwardHookFunction,
     global_hook_tables,
 )
-from gradflow.torch_facts.operators import schemas_of
+from gradflow.torch_facts.operators import is_custom, schemas_of
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
 from gradflow.torch_facts.settings import saved_tensor_hooks
 from gradflow.torch_facts.settings.of_thread import (
@@ -253,6 +254,20 @@ def test_an_operation_of_the_dispatcher_declares_what_it_writes_to(function: Any
     assert schemas
     assert all(one.is_mutable and one.arguments[0].alias_info.is_write for one in schemas)
     assert list(schemas_of(torch.add)) == []
+
+
+def test_an_operator_that_somebody_registered_is_told_from_torchs() -> None:
+    @torch.library.custom_op("gradflow_facts::item", mutates_args=())
+    def item(x: torch.Tensor) -> torch.Tensor:
+        return x.clone()
+
+    packet = torch.ops.gradflow_facts.item
+    assert is_custom(packet)
+    assert is_custom(packet.default)
+    assert classify(packet.default)[0] == Kind.PLAIN
+    for own in (torch.ops.aten.item, torch.ops.aten.item.default, torch.Tensor.item, torch.relu):
+        assert not is_custom(own)
+    assert classify(torch.ops.aten.item)[0] == Kind.EXIT
 
 
 def test_where_the_compiler_and_the_scripter_look_things_up() -> None:

@@ -6,11 +6,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from gradflow.graph.chance.draws import DRAWING
 from gradflow.torch_facts.smooth_draws import with_its_derivative
-
-MASKS = ("attention", "dropout", "rnn", "lstm", "gru", "rrelu", "sdp", "mps", "softmax")
-"""Operations that use a draw, and give something else than it."""
 
 
 def test_torch_has_no_derivative_of_its_own() -> None:
@@ -45,18 +41,3 @@ def test_a_spread_of_zero_is_the_mean() -> None:
 @pytest.mark.parametrize("given", [(torch.zeros(3), torch.ones(3)), (0.0, torch.ones(3)), ()])
 def test_what_no_gradient_could_go_on_to_is_left(given: tuple[object, ...]) -> None:
     assert with_its_derivative(torch.randn(3), given, {}) is None
-
-
-def test_the_operations_that_draw_are_those_that_torch_tags() -> None:
-    tag = torch.Tag.nondeterministic_seeded
-    names = {
-        schema.name.removeprefix("aten::") for schema in torch._C._jit_get_all_schemas() if "aten::" in schema.name
-    }
-    tagged = set()
-    for name in names:
-        packet = getattr(torch.ops.aten, name, None)
-        if packet is not None and any(tag in getattr(packet, each).tags for each in packet.overloads()):
-            tagged.add(name.removesuffix("_").removesuffix("_functional"))
-    drawing = {name for name in tagged if not any(mask in name for mask in MASKS)}
-    assert drawing - DRAWING <= {"_cudnn_init_dropout_state", "_fill_mem_eff_dropout_mask"}
-    assert DRAWING - tagged == {"_Dirichlet.apply"}

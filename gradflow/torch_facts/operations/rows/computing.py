@@ -97,7 +97,7 @@ leaky_relu              activation pointwise inplace
 elu                     activation saturates pointwise inplace
 selu                    activation saturates pointwise inplace
 celu                    activation saturates pointwise inplace
-prelu                   activation
+prelu                   activation saturates
 rrelu                   activation pointwise chance inplace
 softsign                activation pointwise
 tanhshrink              activation pointwise
@@ -145,7 +145,7 @@ sgn                     flat pointwise
 
 # over one dimension
 softmax                 activation gate normalises saturates scales display
-log_softmax             normalises
+log_softmax             normalises saturates
 softmin                 normalises saturates
 gumbel_softmax          normalises chance
 cumsum

@@ -15,9 +15,9 @@ __int__                 leaves whole-number
 __index__               leaves whole-number
 __bool__                leaves decision
 is_nonzero              leaves decision
-equal                   leaves decision equates
-allclose                leaves decision equates
-__contains__            leaves decision
+equal                   leaves answer equates
+allclose                leaves answer equates
+__contains__            leaves answer
 numpy                   same leaves array list aliases exposes
 __array__               same leaves array list aliases exposes
 __dlpack__              leaves exposes
@@ -83,6 +83,14 @@ byte                    whole itself
 bool                    whole itself
 
 # facts about a tensor, none of its values
+shape                   facts
+dtype                   facts
+device                  facts
+layout                  facts
+ndim                    facts
+is_leaf                 facts
+itemsize                facts
+nbytes                  facts
 size                    facts reads:none
 numel                   facts reads:none
 dim                     facts

@@ -6,10 +6,10 @@ import ast
 from collections.abc import Sequence
 from typing import Literal
 
-from gradflow.graph.operation_family import is_identity, is_splitting
 from gradflow.location import SourceSpan, is_installed, source_line
-from gradflow.record.operation_kinds import SELECTING
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.families import is_identity
+from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.source.assigned import assigned_name
@@ -62,7 +62,7 @@ def _is_handed_on(recording: Recording, value: int, returned: int) -> bool:
     while value != returned:
         producer = recording.values.producer[value]
         name = recording.name_of(producer)
-        if not (is_identity(name) or is_splitting(name) or name in SELECTING):
+        if not (is_identity(name) or has(name, "splits", "selects")):
             return False
         value = recording.inputs_of(producer)[0]
     return True

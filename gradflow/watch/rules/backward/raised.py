@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Collection
 
 from gradflow.diagnose.diagnostic import Severity
-from gradflow.diagnose.written import written
+from gradflow.torch_facts.operations.writing import written
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.claims import weight_of_exception
 from gradflow.watch.facts.naming.names import score_text

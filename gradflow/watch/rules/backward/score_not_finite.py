@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gradflow.diagnose.written import written
 from gradflow.graph.dependence import analyse
+from gradflow.torch_facts.operations.queries import has
+from gradflow.torch_facts.operations.writing import written
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.finding import Finding, finding
 
 __all__ = ["score_is_not_finite"]
-
-_DEFINED_OF_NOTHING = frozenset({"sum", "nansum", "prod", "norm", "vector_norm", "count_nonzero", "all", "any"})
-"""The sum of no numbers is 0 and their product 1, as mathematics has it; a mean of none is NaN."""
 
 
 def score_is_not_finite(observation: Observation) -> tuple[Finding, ...]:
@@ -61,6 +59,7 @@ def _reduced_nothing(observation: Observation, backward: Backward) -> int:
         made = [value for value in recording.outputs_of(row) if reaches[value] and 0 not in shapes[value]]
         read = [value for value in recording.inputs_of(row) if reaches[value]]
         is_of_nothing = bool(made and read) and all(0 in shapes[value] for value in read)
-        if is_of_nothing and recording.name_of(row) not in _DEFINED_OF_NOTHING:
+        # the sum of no numbers is 0 and their product 1, as mathematics has it; a mean of none is NaN
+        if is_of_nothing and not has(recording.name_of(row), "of-nothing"):
             return row
     return -1

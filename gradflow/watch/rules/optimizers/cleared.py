@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW, is_inplace_name
+from gradflow.torch_facts.operations.queries import CHANGED_THROUGH_VIEW, writes_in_place
+from gradflow.torch_facts.operations.spelling import operation_of
 from gradflow.watch.events import ZEROS_LOOKED_FOR, Backward, Observation, Optimizer
 from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.watched import is_seen_to_the_end
@@ -12,9 +13,6 @@ from gradflow.watch.finding import Finding, finding
 from gradflow.watch.rules.optimizers.never_moves import never_moves
 
 __all__ = ["gradients_are_gone", "gradients_are_zero"]
-
-_EMPTYING = frozenset({"zero_", "_foreach_zero_"})
-"""Write zeros, whatever was there."""
 
 _ORDER = "clear the gradients before backward, or after the step: `zero_grad()`, `backward()`, `step()`"
 
@@ -68,7 +66,7 @@ def gradients_are_zero(observation: Observation, optimizer: Optimizer) -> tuple[
     name, names = optimizer.type_name, parameter_names(observation, optimizer.parameters)
     writes = _writes(observation, optimizer, passes[-1].operation)
     if writes:
-        is_cleared = all(observation.recording.name_of(row) in _EMPTYING for row in writes)
+        is_cleared = all(operation_of(observation.recording.name_of(row)) == "zero" for row in writes)
         last = max(writes)
         return (
             _told(
@@ -132,7 +130,7 @@ def _writes(observation: Observation, optimizer: Optimizer, since: int) -> list[
     rows = {row for row in made if row >= since}
     for row in range(since, optimizer.empty_steps[-1]):
         # over a list of tensors it gives no new values
-        if is_inplace_name(recording.name_of(row)) and gradients.intersection(recording.inputs_of(row)):
+        if writes_in_place(recording.name_of(row)) and gradients.intersection(recording.inputs_of(row)):
             rows.add(row)
     return sorted(_through_view(observation, row) for row in rows)
 

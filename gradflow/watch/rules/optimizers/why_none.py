@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Annotation
 from gradflow.graph.dependence import Dependence, analyse
-from gradflow.record.operation_kinds import VALUE_EXITS
 from gradflow.source_place import place
+from gradflow.torch_facts.operations.queries import gives_values
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.facts.questions import Question
@@ -63,4 +63,4 @@ def _left_before(observation: Observation, question: Question, dependence: Depen
     recording = observation.recording
     earlier = [one.operation for one in observation.backwards[: question.backward_number]]
     since, last = max(earlier, default=-1), recording.values.producer[question.score]
-    return [row for row in dependence.exits if since <= row < last and recording.name_of(row) in VALUE_EXITS]
+    return [row for row in dependence.exits if since <= row < last and gives_values(recording.name_of(row))]

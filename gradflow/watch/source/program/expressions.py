@@ -8,12 +8,12 @@ from collections.abc import Mapping
 
 from gradflow.location import SourceSpan
 from gradflow.probe.class_source import span_of_node
+from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.source.program.things import Labels, Scope, Thing, as_one, made_of
 
 __all__ = ["Evaluator", "TooLongError"]
 
 _FILLING = frozenset({"append", "extend", "insert", "add", "appendleft", "update", "setdefault", "put"})
-_PRODUCTS = frozenset({"multiply", "mul", "dot", "einsum", "tensordot", "matmul", "inner", "outer", "average"})
 _OF_NO_VALUE = frozenset({"shape", "ndim", "dtype", "device"})
 _STEPS = 100_000
 
@@ -220,12 +220,17 @@ class Evaluator(ABC):
             case ast.Attribute(attr=name):
                 if name in _FILLING:
                     holder.labels |= made_of(given).labels
-                if name in _PRODUCTS:
+                if _is_product(name):
                     self.note_product(node, scope, [holder, *given])
-            case ast.Name(id=name) if name in _PRODUCTS:
+            case ast.Name(id=name) if _is_product(name):
                 self.note_product(node, scope, given)
         return made_of([function, *given])
 
 
 def _key(span: SourceSpan) -> tuple[str, int, int | None, int | None, int | None]:
     return span.path, span.line, span.column, span.end_line, span.end_column
+
+
+def _is_product(name: str) -> bool:
+    """Whether torch or NumPy multiply by a function of this name."""
+    return has(name, "product", "matrix-product") or name == "average"

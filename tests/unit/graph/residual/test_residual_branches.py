@@ -74,7 +74,7 @@ def test_the_skip_may_be_seen_through_a_view_and_the_weight_be_prepared() -> Non
     x, weight = sketch.leaf("input", "0"), sketch.leaf("parameter", "weight")
     prepared = sketch.do("sub", weight, sketch.do("mean", weight))
     branch = sketch.do("linear", x, prepared)
-    sketch.do("iadd", sketch.do("reshape", x), branch)
+    sketch.do("add_", sketch.do("reshape", x), branch)
     (found,) = residual_branches(sketch.recording())
     assert (found.merge, found.end, found.before) == (4, 2, -1)
     assert meetings_with_data(sketch.recording()) == {"weight": 2}

@@ -9,6 +9,9 @@ from gradflow.torch_facts.operations.queries import has
 from gradflow.torch_facts.operations.table import OPERATIONS
 from tests.unit.torch_facts.operations.calling import CALLED, call, calls_of, tensors_of
 
+MASKS = ("attention", "dropout", "rnn", "lstm", "gru", "rrelu", "sdp", "mps", "softmax")
+"""Operations that use a draw, and give something else than it."""
+
 
 def _moves_the_generator(name: str) -> bool:
     for text in calls_of(name):
@@ -67,3 +70,19 @@ def test_near_misses() -> None:
     assert has("dropout", "drops")
     assert not has("zeros_like", "draws")
     assert tensors_of(call("rand", "f(4)").result)
+
+
+def test_the_operations_that_draw_are_those_that_torch_tags() -> None:
+    tag = torch.Tag.nondeterministic_seeded
+    names = {
+        schema.name.removeprefix("aten::") for schema in torch._C._jit_get_all_schemas() if "aten::" in schema.name
+    }
+    tagged = set()
+    for name in names:
+        packet = getattr(torch.ops.aten, name, None)
+        if packet is not None and any(tag in getattr(packet, each).tags for each in packet.overloads()):
+            tagged.add(name.removesuffix("_").removesuffix("_functional"))
+    drawing = {name for name in tagged if not any(mask in name for mask in MASKS)}
+    known = {one.name for one in OPERATIONS.values() if "draws" in one.words}
+    assert drawing - known <= {"_cudnn_init_dropout_state", "_fill_mem_eff_dropout_mask"}
+    assert known - tagged == {"_Dirichlet.apply"}

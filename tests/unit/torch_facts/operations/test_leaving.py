@@ -14,15 +14,16 @@ OTHER = {"__dlpack__": "a capsule", "to_dlpack": "a capsule"}
 
 
 def _what(value: object) -> str:
-    kinds = ((bool, "decision"), (int, "whole-number"), ((float, complex, list), "number"), (np.ndarray, "array"))
+    kinds = ((bool, "true or false"), (int, "whole-number"), ((float, complex, list), "number"), (np.ndarray, "array"))
     return next((word for kind, word in kinds if isinstance(value, kind)), "")
 
 
 @pytest.mark.parametrize("name", [name for name in CALLED if has(name, "leaves")])
 def test_what_leaves_and_as_what(name: str) -> None:
     found = {_what(call(name, text).result) for text in calls_of(name)}
-    kinds = {"decision", "whole-number", "number", "array"}
-    assert found == (OPERATIONS[name].words & kinds or {""})
+    kinds = {"decision": "true or false", "answer": "true or false"}
+    kinds |= {word: word for word in ("whole-number", "number", "array")}
+    assert found == ({kinds[word] for word in OPERATIONS[name].words & kinds.keys()} or {""})
     assert (name in OTHER) == (found == {""})
 
 

@@ -72,6 +72,7 @@ def test_every_method_of_an_operator_has_a_row() -> None:
 
 
 NOT_COMPARED = {
+    "_foreach_zero": "of a list of tensors",
     "getitem": "as `operator` has it", "setitem": "as `operator` has it", "swish": "of other packages",
     "hard_sigmoid": "of other packages", "hard_swish": "of other packages", "upsample_nearest1d": "the dispatcher's",
     "vector_norm": "without its package", "matrix_norm": "without its package",
