@@ -15,7 +15,13 @@ from gradflow.graph.derivatives import is_choice, is_differentiable
 from gradflow.graph.side_ways import side_ways
 from gradflow.location import makes_tensor
 from gradflow.recording import REGION_CAUSES, Recording
-from gradflow.torch_facts.operations.queries import CHANGED_THROUGH_VIEW, gives_argument_back, has, positions_read
+from gradflow.torch_facts.operations.queries import (
+    CHANGED_THROUGH_VIEW,
+    gives_argument_back,
+    has,
+    positions_read,
+    words_of,
+)
 
 __all__ = ["Bridge", "CutGroup", "Dependence", "analyse", "is_differentiable"]
 
@@ -175,11 +181,12 @@ class _Analysis:
         if not inputs and bridge is None:
             return
         name = recording.name_of(operation)
-        if has(name, "switches") and inputs and inputs[0] in self.same_leaf:
+        words = words_of(name)
+        if "switches" in words and inputs and inputs[0] in self.same_leaf:
             self._switch(operation, outputs, inputs)
             return
         mode = recording.operations.mode[operation]
-        hides = has(name, "detaches", "rewraps")
+        hides = "detaches" in words or "rewraps" in words
         hides = hides or (name == CHANGED_THROUGH_VIEW and bool(self._hidden_by(operation)))
         nearest: dict[int, int] = {}
         for value in outputs:
