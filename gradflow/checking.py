@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from gradflow.cam.own_run import Maps, make_maps
+from gradflow.cam.map_run import Maps, make_maps
 from gradflow.diagnose.diagnosing import diagnose, unexplained
 from gradflow.diagnose.own_line import at_own_line, operation_of
 from gradflow.diagnose.rules.forward_error import is_refusal
@@ -150,7 +150,8 @@ def check_workload(
             laboratory = Laboratory(workload, keeper, modules, tensors)
             if cam and not laboratory.has_values:
                 raise UsageError("a Grad-CAM needs values, and the meta device has none", hint="use another device")
-            run = laboratory.forward()
+            # a map needs the activations as they were; nothing else of the run differs
+            run = laboratory.forward(keep=cam)
             if run.failure is not None and not is_refusal(run.failure):
                 raise model_raised(run.failure)
             if candidates is not None and run.failure is None:
@@ -158,7 +159,7 @@ def check_workload(
                 if set(names) != set(modules):
                     modules = {name: module_named(workload.model, name) for name in names}
                     laboratory = laboratory.with_layers(modules)
-                    run = laboratory.forward()
+                    run = laboratory.forward(keep=cam)
             # a map, and a part of an activation, need the activation itself
             globs = layers if not cam and index is None else ()
             laboratory, run, in_place = _with_parameters_in_place(laboratory, run, globs)
@@ -167,7 +168,7 @@ def check_workload(
             outputs = choose_outputs(laboratory, run, together)
             if outputs:
                 laboratory = laboratory.with_outputs(outputs)
-                run = laboratory.forward()
+                run = laboratory.forward(keep=cam)
                 facts, together, has_drawn = _gradients(laboratory, run)
             chosen = (*chosen, *told_outputs(run, outputs))
             draws = backward_draws(laboratory) if has_drawn else None
@@ -189,7 +190,7 @@ def check_workload(
                     redraw=True,
                 )
                 evidences.append(_with_score(evidence, bad, draws, verify=verify))
-            maps = make_maps(laboratory, evidences, class_index, index) if cam else Maps()
+            maps = make_maps(laboratory, run, gradients, evidences, class_index, index) if cam else Maps()
         unrestored = keeper.unrestored
     workload = replace(
         workload,

@@ -25,7 +25,8 @@ def fingerprint(content: torch.Tensor) -> int | None:
     total = 0
     for rows in torch.split(content[:whole].view(torch.int64).view(-1, _WORDS), _ROWS_AT_ONCE):
         total = zlib.crc32(_read(_weighed(rows)), total)
-    return zlib.crc32(_read(content[whole:]), total)
+    # of the rest a copy: memory that an array has been made of cannot be resized any more
+    return zlib.crc32(_read(content[whole:].clone()), total)
 
 
 def _read(tensor: torch.Tensor) -> Any:

@@ -1,8 +1,11 @@
-"""The run that a class activation map is made of: its own, so that a check says the same with a map and without."""
+"""The run that a class activation map is made of: that of the check, or one of its own where that cannot be it.
+
+A check says the same with a map and without.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -41,18 +44,26 @@ class Maps:
 
 
 def make_maps(
-    laboratory: Laboratory, evidences: Sequence[Evidence], class_index: int | None, index: Any = None
+    laboratory: Laboratory,
+    run: Run,
+    gradients: Mapping[str, Gradients],
+    evidences: Sequence[Evidence],
+    class_index: int | None,
+    index: Any = None,
 ) -> Maps:
     """The Grad-CAM of each layer whose path is confirmed in the run that the map is made of.
 
-    That run is in eval mode where nobody asked for train mode: a map explains what the model answers, and in train mode
-    batch norms and dropout make another answer. Where nothing before a layer requires grad, the input does, or one
-    parameter. Whatever differs from the run of the check is said, and there the path is looked at once more.
+    That is the run of the check, as far as it can be. It is in eval mode where nobody asked for train mode: a map
+    explains what the model answers, and in train mode batch norms and dropout make another answer. Where nothing before
+    a layer requires grad, the input does, or one parameter. Whatever differs from the run of the check is said, and
+    there the path is looked at once more.
 
     Parameters
     ----------
     laboratory
         Of the check, which is done with it.
+    run, gradients
+        The run of the check, with the activations kept, and what came to each target.
     evidences
         What the check found out.
     class_index
@@ -72,7 +83,10 @@ def make_maps(
             groups.setdefault(source, []).append(evidence)
     with in_mode(workload.model, "eval" if changes_mode else None):
         for source, group in groups.items():
-            _OwnRun(laboratory, source, group, class_index, index, changes_mode=changes_mode).make(maps)
+            if source is None and not changes_mode:
+                _OfCheck(laboratory, None, group, class_index, index, changes_mode=False).make_of(run, gradients, maps)
+            else:
+                _OwnRun(laboratory, source, group, class_index, index, changes_mode=changes_mode).make(maps)
     if maps.by_layer and changes_mode:
         made = "map: made in eval mode, though the model is in train mode"
         kept = Spelled(f"{made} (`--train` keeps that)", in_python=f'{made} (`mode="train"` keeps that)')
@@ -80,8 +94,8 @@ def make_maps(
     return maps
 
 
-class _OwnRun:
-    """One run for the maps of all layers that get their gradient in the same way."""
+class _OfOneRun:
+    """The maps of all layers that get their gradient in the same way."""
 
     def __init__(
         self,
@@ -99,47 +113,28 @@ class _OwnRun:
         self.index = index
         self.changes_mode = changes_mode
         self.main = laboratory
-        self.laboratory = laboratory.again(
-            {name: laboratory.layers[name] for name in self.evidences}, source.feed if source is not None else None
-        )
 
-    def make(self, maps: Maps) -> None:
-        """Run, look at the paths, and add the maps of those that are connected."""
-        refused: dict[str, str] = {}
-        try:
-            with self.source.switched_on(self.main.workload.model) if self.source is not None else nullcontext():
-                run = self.laboratory.forward(keep=True)
-                if run.failure is not None:
-                    said = f"{self._where()}the model raised {run.failure.type_name}: {run.failure.message}"
-                    refused = dict.fromkeys(self.evidences, said)
-                else:
-                    refused = self._make(run, maps)
-        except InternalError:
-            raise
-        except GradflowError as error:
-            # a score that is made for the other mode's output, say
-            refused = dict.fromkeys(self.evidences, f"{self._where()}{error.message}")
-        # of a path that is not connected, the verdict tells
+    def refuse(self, refused: Mapping[str, str], maps: Maps) -> None:
+        """Say why layers have no map; of a path that is not connected, the verdict tells."""
         connected = {name for name, evidence in self.evidences.items() if verdict_of(evidence) == "connected"}
         maps.refused.update((name, why) for name, why in refused.items() if name in connected)
 
-    def _make(self, run: Run, maps: Maps) -> dict[str, str]:
+    def made_of(self, run: Run, all_gradients: Mapping[str, Gradients], maps: Maps) -> dict[str, str]:
         """Add the maps; gives why there is none, by layer."""
-        all_gradients = each_by_itself(differentiate(run, {}), lambda: self.laboratory.forward(keep=True), {})
-        run.score = None
         refused: dict[str, str] = {}
         made = []
-        for name, gradients in all_gradients.items():
+        for name in self.evidences:
+            gradients = all_gradients[name]
             call = _last_call(run.activations[name], gradients.by_target[name])
             if call is None:
-                refused[name] = f"{self._where()}no gradient reaches it"
+                refused[name] = f"{self.where()}no gradient reaches it"
                 continue
             if name in gradients.partly_seen:
                 refused[name] = f"not determined: {NOT_FOLLOWED}"
                 continue
-            verdict = self._verdict(run, gradients, name)
+            verdict = self.verdict(run, gradients, name)
             if verdict != "connected":
-                refused[name] = f"{self._where()}the verdict about its path is `{verdict}`"
+                refused[name] = f"{self.where()}the verdict about its path is `{verdict}`"
                 continue
             try:
                 maps.by_layer[name] = self._map(name, call, run.class_index)
@@ -155,19 +150,18 @@ class _OwnRun:
             maps.assumed.append(f"map: of class {run.class_index}, the one that the score is of in that run")
         return refused
 
-    def _verdict(self, run: Run, gradients: Gradients, name: str) -> str:
-        """What holds of the path in this run: what the check found, where it looked at a run like this."""
-        if self.source is None and not self.changes_mode:
-            return verdict_of(self.evidences[name])
-        return verdict_of(examine(self.laboratory, run, gradients, name, index=self.index))
+    def verdict(self, run: Run, gradients: Gradients, name: str) -> str:
+        """What holds of the path in this run."""
+        return verdict_of(self.evidences[name])
 
-    def _where(self) -> str:
+    def where(self) -> str:
+        """In which run that is, where it is not that of the check."""
         if self.changes_mode:
             return "in eval mode "
         return f"with {self.source.said} " if self.source is not None else ""
 
     def _map(self, name: str, call: _Call, class_index: int | None) -> CamResult:
-        workload = self.laboratory.workload
+        workload = self.main.workload
         found = grad_cam(
             call.activation.detach(),
             call.gradient,
@@ -183,6 +177,47 @@ class _OwnRun:
         which = "the last one" if call.number == call.count else "the last one that a gradient reaches"
         note = f"`{name}` ran {call.count} times: the map is of call {call.number}, {which}"
         return replace(found, notes=(*found.notes, note))
+
+
+class _OfCheck(_OfOneRun):
+    """Of the run of the check, whose verdicts hold."""
+
+    def make_of(self, run: Run, gradients: Mapping[str, Gradients], maps: Maps) -> None:
+        """Add the maps of the layers that are connected."""
+        self.refuse(self.made_of(run, gradients, maps), maps)
+
+
+class _OwnRun(_OfOneRun):
+    """Of a run of their own, in which the path is looked at once more."""
+
+    def make(self, maps: Maps) -> None:
+        """Run, look at the paths, and add the maps of those that are connected."""
+        laboratory = self.main.again(
+            {name: self.main.layers[name] for name in self.evidences}, self.source.feed if self.source else None
+        )
+        refused: dict[str, str] = {}
+        try:
+            with self.source.switched_on(self.main.workload.model) if self.source is not None else nullcontext():
+                run = laboratory.forward(keep=True)
+                if run.failure is not None:
+                    said = f"{self.where()}the model raised {run.failure.type_name}: {run.failure.message}"
+                    refused = dict.fromkeys(self.evidences, said)
+                else:
+                    self._laboratory = laboratory
+                    together = differentiate(run, {})
+                    gradients = each_by_itself(together, lambda: laboratory.forward(keep=True), {})
+                    run.score = None
+                    refused = self.made_of(run, gradients, maps)
+        except InternalError:
+            raise
+        except GradflowError as error:
+            # a score that is made for the other mode's output, say
+            refused = dict.fromkeys(self.evidences, f"{self.where()}{error.message}")
+        self.refuse(refused, maps)
+
+    def verdict(self, run: Run, gradients: Gradients, name: str) -> str:
+        """What an examination of this run says."""
+        return verdict_of(examine(self._laboratory, run, gradients, name, index=self.index))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
