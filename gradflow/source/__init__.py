@@ -1,0 +1,1 @@
+"""The source of what runs: its text, for places and for words."""
