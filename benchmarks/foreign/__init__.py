@@ -1,0 +1,1 @@
+"""Other projects' test suites, run plainly and under `gradflow run`."""
