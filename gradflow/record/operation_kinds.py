@@ -16,7 +16,6 @@ __all__ = [
     "FROM_ARRAYS",
     "IMPORTS",
     "INPLACE_CAPABLE",
-    "REWRAPPING",
     "SWITCHES",
     "TO_ARRAYS",
     "VALUE_EXITS",
@@ -30,7 +29,6 @@ EXPOSING: Final = spellings("exposes")
 FROM_ARRAYS: Final = spellings("from-arrays")
 IMPORTS: Final = spellings("imports")
 INPLACE_CAPABLE: Final = spellings("inplace")
-REWRAPPING: Final = spellings("rewraps")
 SWITCHES: Final = spellings("switches")
 TO_ARRAYS: Final = spellings("array")
 VALUE_EXITS: Final = spellings("number") | TO_ARRAYS
