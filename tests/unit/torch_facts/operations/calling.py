@@ -80,7 +80,8 @@ def function_of(name: str, *, method: bool = False) -> Callable[..., Any]:
     found = [getattr(home, name) for home in homes if hasattr(home, name)]
     if not found:
         raise LookupError(name)
-    return next(filter(callable, found), lambda tensor: getattr(tensor, name))
+    is_property = name in ("device", "dtype", "layout")  # which are classes of torch as well
+    return next((one for one in found if callable(one) and not is_property), lambda tensor: getattr(tensor, name))
 
 
 def _resolved(name: str, *, method: bool = False) -> Callable[..., Any]:
