@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from gradflow.probe.audit_evidence import UnitCount
+from gradflow.record.operations.tables import Tables
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
-from gradflow.record.tables import Tables
 from gradflow.torch_facts.function_modes import unseen
 from gradflow.torch_facts.operations.queries import has
 

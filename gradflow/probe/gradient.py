@@ -16,8 +16,8 @@ from gradflow.probe.dense_values import dense_values, l2_norm
 from gradflow.probe.evidence import Measured
 from gradflow.record.capture import Activation
 from gradflow.record.conduct.whose_error import is_ours, our_error
+from gradflow.record.operations.tensor_facts import shape_of
 from gradflow.record.run import Run
-from gradflow.record.tensor_facts import shape_of
 
 __all__ = ["Gradients", "differentiate", "gradients_at", "measure", "measure_each"]
 

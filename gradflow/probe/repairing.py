@@ -15,7 +15,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from gradflow.location import SiteTable, SourceSpan
 from gradflow.record.conduct.whose_error import run_theirs
-from gradflow.record.nested import nested_tensors
+from gradflow.record.operations.nested import nested_tensors
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Instead, Intervention
 from gradflow.torch_facts.operations.queries import gives_values, has
 from gradflow.torch_facts.smooth_draws import with_its_derivative

@@ -14,7 +14,7 @@ from gradflow.location import SourceSpan
 from gradflow.probe.audit_evidence import Holder
 from gradflow.probe.class_source import class_source
 from gradflow.probe.registering.containers import are_all_modules, working_key
-from gradflow.record.tensor_facts import is_leaf, requires_grad
+from gradflow.record.operations.tensor_facts import is_leaf, requires_grad
 
 __all__ = ["assignment_of", "find_unregistered"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gradflow.record.tensor_facts import shape_of
+from gradflow.record.operations.tensor_facts import shape_of
 from gradflow.record.views import ViewedBase, Views
 
 __all__ = ["Activation", "activation_of", "chosen_position"]

@@ -21,9 +21,9 @@ from gradflow.record.modules.layer_calls import LayerCalls
 from gradflow.record.modules.module_pass import ModulePass
 from gradflow.record.modules.one_run import OneRun
 from gradflow.record.observed import name_leaves, names_by_module, observed, raise_own_failure
+from gradflow.record.operations.tensor_facts import shape_of
 from gradflow.record.recorder import Recorder
 from gradflow.record.state import preserved
-from gradflow.record.tensor_facts import shape_of
 from gradflow.spelled import Spelled
 from gradflow.values import tensors_in
 

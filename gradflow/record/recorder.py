@@ -17,24 +17,24 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from gradflow.location import SiteTable
-from gradflow.record.announced_calls import AnnouncedCalls
-from gradflow.record.asking import asked_function
-from gradflow.record.classify import Kind, classify
 from gradflow.record.conduct.aside import Aside, leave_out_own_frames
 from gradflow.record.conduct.whose_error import is_ours, run_theirs
 from gradflow.record.elsewhere.noted import Elsewhere
-from gradflow.record.frames import is_in_hook
-from gradflow.record.grad_mode import GradModes
-from gradflow.record.marks import Marks
-from gradflow.record.nested import nested_tensors
-from gradflow.record.operation_kinds import DETACHING, EXPOSING, INPLACE_CAPABLE
-from gradflow.record.reading import Reading
-from gradflow.record.results.results import Results
+from gradflow.record.operations.announced_calls import AnnouncedCalls
+from gradflow.record.operations.asking import asked_function
+from gradflow.record.operations.classify import Kind, classify
+from gradflow.record.operations.frames import is_in_hook
+from gradflow.record.operations.grad_mode import GradModes
+from gradflow.record.operations.kinds import DETACHING, EXPOSING, INPLACE_CAPABLE
+from gradflow.record.operations.marks import Marks
+from gradflow.record.operations.nested import nested_tensors
+from gradflow.record.operations.reading import Reading
+from gradflow.record.operations.results import Results
+from gradflow.record.operations.special_functions import Around, SpecialFunctions
+from gradflow.record.operations.tables import Tables
+from gradflow.record.operations.tensor_facts import passes_gradient
 from gradflow.record.seam.intervention import Call, Intervention, carry_out
-from gradflow.record.special_functions import Around, SpecialFunctions
 from gradflow.record.state.writes import run_announcing
-from gradflow.record.tables import Tables
-from gradflow.record.tensor_facts import passes_gradient
 from gradflow.record.views import Views
 from gradflow.torch_facts.function_modes import on_stack
 from gradflow.torch_facts.sequence_numbers import next_sequence_number

@@ -10,9 +10,9 @@ from typing import Any
 import numpy
 import torch
 
-from gradflow.record.nested import nested_tensors
+from gradflow.record.operations.nested import nested_tensors
+from gradflow.record.operations.tables import Tables
 from gradflow.record.seam.intervention import Call, Intervention
-from gradflow.record.tables import Tables
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.torch_facts.operations.queries import has
 from gradflow.values import leaves_in, tensors_in

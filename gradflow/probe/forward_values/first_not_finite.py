@@ -18,9 +18,9 @@ from gradflow.probe.differential import score_of
 from gradflow.probe.facts.bad_number import BadNumber, BadScore
 from gradflow.probe.forward_values.replay import has_slope_of_its_own, takes_infinity
 from gradflow.probe.laboratory import Laboratory
+from gradflow.record.operations.tensor_facts import has_readable_numbers
 from gradflow.record.run import Run
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
-from gradflow.record.tensor_facts import has_readable_numbers
 from gradflow.recording import Recording
 from gradflow.values import leaves_in, tensors_in
 

@@ -11,7 +11,7 @@ from gradflow.probe.evidence import Unread
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.moving.same_entries import SameEntries
 from gradflow.record.moving import write
-from gradflow.record.nested import nested_tensors
+from gradflow.record.operations.nested import nested_tensors
 from gradflow.record.seam.intervention import Call, Intervention
 
 __all__ = ["is_left_out", "left_out"]

@@ -14,7 +14,7 @@ import torch
 
 from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.laboratory import Laboratory
-from gradflow.record.nested import nested_tensors
+from gradflow.record.operations.nested import nested_tensors
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
 from gradflow.recording import Recording
 from gradflow.torch_facts.operations.queries import has, writes_in_place

@@ -17,8 +17,8 @@ from gradflow.graph.ways_to_score import upstream_of
 from gradflow.layers.auto import Candidates
 from gradflow.load.module_tree import modules_in
 from gradflow.probe.autograd_walk import link_operations
+from gradflow.record.operations.tensor_facts import is_leaf
 from gradflow.record.run import Run
-from gradflow.record.tensor_facts import is_leaf
 from gradflow.recording import Recording
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.values import tensors_in

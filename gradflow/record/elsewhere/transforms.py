@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gradflow.record.nested import nested_tensors
+from gradflow.record.operations.nested import nested_tensors
 from gradflow.torch_facts.transforms import is_wrapped, unwrapped
 
 __all__ = ["tensors_behind"]

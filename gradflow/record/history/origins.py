@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from gradflow.record.operations.tensor_facts import passes_gradient
 from gradflow.record.recorder import Recorder
-from gradflow.record.tensor_facts import passes_gradient
 from gradflow.torch_facts.operations.queries import has, leaves_as_values, positions_read
 
 __all__ = ["RecordedOrigins"]

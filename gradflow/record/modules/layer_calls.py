@@ -11,7 +11,7 @@ import torch
 
 from gradflow.record.modules.module_pass import LayerCall
 from gradflow.record.modules.observer import CallObserver, RunningCall
-from gradflow.record.tensor_facts import shape_of
+from gradflow.record.operations.tensor_facts import shape_of
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.values import tensors_in
 

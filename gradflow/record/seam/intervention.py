@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     import torch
 
-    from gradflow.record.tables import Tables
+    from gradflow.record.operations.tables import Tables
 
 __all__ = ["AS_IT_IS", "Call", "InTurn", "Instead", "Intervention", "carry_out"]
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch.overrides import TorchFunctionMode
 
-from gradflow.record.classify import Kind, classify
 from gradflow.record.conduct.whose_error import is_ours, run_theirs
+from gradflow.record.operations.classify import Kind, classify
 from gradflow.record.seam.intervention import Call, Intervention, carry_out
 from gradflow.torch_facts.transforms import is_in_transform
 
 if TYPE_CHECKING:
-    from gradflow.record.tables import Tables
+    from gradflow.record.operations.tables import Tables
 
 __all__ = ["shown_to"]
 

@@ -20,9 +20,9 @@ from gradflow.record.conduct.aside import Operation
 from gradflow.record.conduct.raised_by import is_own_raise
 from gradflow.record.conduct.their_exceptions import text_of, traceback_of
 from gradflow.record.failure import innermost_place
+from gradflow.record.operations.tensor_facts import gradient_of, is_leaf, requires_grad, version_of
 from gradflow.record.patches import replace, replace_function
 from gradflow.record.recorder import Recorder
-from gradflow.record.tensor_facts import gradient_of, is_leaf, requires_grad, version_of
 from gradflow.torch_facts.differentiated import items_of
 from gradflow.torch_facts.settings.saved_tensor_hooks import PUSHING
 from gradflow.torch_facts.transforms import is_in_transform

@@ -18,8 +18,8 @@ from gradflow.probe.forward_origin import forward_origin
 from gradflow.probe.last_nodes import NodeNote, with_ends
 from gradflow.probe.node_facts import NodeFacts, facts_of
 from gradflow.probe.stopped_node import stopped_at
+from gradflow.record.operations.tensor_facts import has_readable_numbers, is_inference, is_leaf, requires_grad
 from gradflow.record.recorder import Recorder
-from gradflow.record.tensor_facts import has_readable_numbers, is_inference, is_leaf, requires_grad
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.watch.events import Backward
 from gradflow.watch.observers.depth.history import UNKNOWN, History

@@ -9,7 +9,7 @@ from typing import Any
 import numpy
 import torch
 
-from gradflow.record.tensor_facts import PLAIN_CLASSES, has_readable_numbers
+from gradflow.record.operations.tensor_facts import PLAIN_CLASSES, has_readable_numbers
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.values import leaves_in
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from gradflow.location import SourceSpan
-from gradflow.record.tensor_facts import is_leaf
+from gradflow.record.operations.tensor_facts import is_leaf
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.post_mortem.aftermath import Aftermath
 from gradflow.watch.post_mortem.autograd_facts import carries_history, contains, describe

@@ -7,7 +7,7 @@ import ast
 import torch
 
 from gradflow.probe.autograd_walk import Node
-from gradflow.record.tensor_facts import is_leaf
+from gradflow.record.operations.tensor_facts import is_leaf
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.post_mortem.aftermath import Aftermath
 from gradflow.watch.post_mortem.autograd_facts import contains, describe, grad_fn_of, holds, nodes_behind

@@ -113,7 +113,7 @@ def test_an_operation_that_hands_on_what_it_read_is_noted(function, is_noted):
     with recorder:
         function(torch.randn(2, 3), torch.randn(2, 3))
     assert recorder.failed is None
-    assert bool(recorder.view_operations) == is_noted
+    assert bool(recorder.results.view_operations) == is_noted
 
 
 class Pair(nn.Module):

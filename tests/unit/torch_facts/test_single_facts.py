@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from gradflow.record.classify import Kind, classify
+from gradflow.record.operations.classify import Kind, classify
 from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules, is_compiler_loaded
 from gradflow.torch_facts.frames import decorated_function, hook_that_runs, is_around_hooks, without_hooks
 from gradflow.torch_facts.module_machinery import (

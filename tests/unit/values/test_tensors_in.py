@@ -13,7 +13,7 @@ import numpy
 import pytest
 import torch
 
-from gradflow.record.nested import nested_tensors
+from gradflow.record.operations.nested import nested_tensors
 from gradflow.values import first_tensor, is_tensor, tensors_in
 
 

@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 import gradflow
-from gradflow.record.announced_calls import AnnouncedCalls
 from gradflow.record.conduct.aside import Aside
-from gradflow.record.grad_mode import GradModes
 from gradflow.record.modules.following import ModuleFollower
-from gradflow.record.reading import Reading
+from gradflow.record.operations.announced_calls import AnnouncedCalls
+from gradflow.record.operations.grad_mode import GradModes
+from gradflow.record.operations.reading import Reading
+from gradflow.record.operations.results import Results
+from gradflow.record.operations.tables import Tables
 from gradflow.record.recorder import Recorder
-from gradflow.record.results.results import Results
-from gradflow.record.tables import Tables
 from gradflow.watch.observers import backward_calls
 from gradflow.watch.observers.applications import ApplicationKeeper
 from gradflow.watch.observers.asked.reads import GradReads

@@ -13,7 +13,7 @@ from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from gradflow.record.nested import nested_tensors
+from gradflow.record.operations.nested import nested_tensors
 from gradflow.record.state.kept.of_runs import OfRuns
 from gradflow.record.state.kept.plain_keys import is_plain_key
 from gradflow.values import held_by

@@ -9,7 +9,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from gradflow.record.conduct.whose_error import run_theirs, stepping_aside
-from gradflow.record.nested import nested_tensors
+from gradflow.record.operations.nested import nested_tensors
 
 __all__ = ["NotingMode", "OfRuns", "TensorsOfRun"]
 

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 
 from gradflow.location import SiteTable, is_installed
-from gradflow.record.tables import Tables
-from gradflow.record.tensor_facts import has_readable_numbers, is_leaf, requires_grad, retains_grad
+from gradflow.record.operations.tables import Tables
+from gradflow.record.operations.tensor_facts import has_readable_numbers, is_leaf, requires_grad, retains_grad
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.watch.events import GradRead
 from gradflow.watch.observers.callers import (

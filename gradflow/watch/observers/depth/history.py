@@ -5,8 +5,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 
-from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW
-from gradflow.record.tables import Tables
+from gradflow.record.operations.kinds import CHANGED_THROUGH_VIEW
+from gradflow.record.operations.tables import Tables
 
 __all__ = ["UNKNOWN", "History"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from gradflow.location import SourceSpan
-from gradflow.record.nested import nested_tensors
+from gradflow.record.operations.nested import nested_tensors
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.watch.events import EmptiedGradient
 from gradflow.watch.observers.log import Log

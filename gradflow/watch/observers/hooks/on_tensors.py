@@ -13,8 +13,8 @@ from torch.utils.hooks import RemovableHandle
 
 from gradflow.probe.hooks.program_hooks import definition_of
 from gradflow.record.conduct.aside import Operation, leave_out_this_frame
+from gradflow.record.operations.tensor_facts import is_leaf, requires_grad
 from gradflow.record.recorder import Recorder
-from gradflow.record.tensor_facts import is_leaf, requires_grad
 from gradflow.torch_facts.function_modes import unseen
 from gradflow.watch.events import TensorHook
 from gradflow.watch.observers.callers import caller_of, is_within_torch

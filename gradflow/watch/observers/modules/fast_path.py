@@ -12,9 +12,9 @@ import torch
 
 from gradflow.load.module_tree import parameters_in
 from gradflow.record.modules.observer import CallObserver, RunningCall
-from gradflow.record.nested import nested_tensors
+from gradflow.record.operations.nested import nested_tensors
+from gradflow.record.operations.tensor_facts import requires_grad
 from gradflow.record.recorder import Recorder
-from gradflow.record.tensor_facts import requires_grad
 from gradflow.torch_facts.function_modes import is_only_one, put_on, take_off
 from gradflow.watch.observers.log import Log
 

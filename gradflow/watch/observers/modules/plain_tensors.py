@@ -6,8 +6,8 @@ import torch
 
 from gradflow.load.module_tree import named_modules_in
 from gradflow.probe.unregistered import assignment_of, find_unregistered
+from gradflow.record.operations.tensor_facts import is_leaf, requires_grad
 from gradflow.record.recorder import Recorder
-from gradflow.record.tensor_facts import is_leaf, requires_grad
 from gradflow.torch_facts.function_modes import unseen
 from gradflow.watch.events import PlainTensor
 from gradflow.watch.observers.log import Log

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradflow.record.tables import Tables
+from gradflow.record.operations.tables import Tables
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.watch.observers.applications import ApplicationKeeper
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from gradflow.record.conduct.aside import Operation
+from gradflow.record.operations.tensor_facts import is_leaf
 from gradflow.record.recorder import Recorder
-from gradflow.record.tensor_facts import is_leaf
 from gradflow.torch_facts.tensor_slots import getter, setter
 from gradflow.watch.observers.asked.reads import GradReads
 from gradflow.watch.observers.log import Log

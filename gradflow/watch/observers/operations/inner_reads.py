@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradflow.record.nested import nested_tensors
-from gradflow.record.tables import Tables
+from gradflow.record.operations.nested import nested_tensors
+from gradflow.record.operations.tables import Tables
 from gradflow.watch.observers.log import Log
 
 __all__ = ["InnerReads"]

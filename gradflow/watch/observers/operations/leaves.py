@@ -6,17 +6,15 @@ from collections.abc import Sequence
 
 import torch
 
-from gradflow.record.results.results import Results
-from gradflow.record.tables import Tables
-from gradflow.record.tensor_facts import is_leaf, requires_grad
+from gradflow.record.operations.results import Results
+from gradflow.record.operations.tables import Tables
+from gradflow.record.operations.tensor_facts import is_leaf, requires_grad
+from gradflow.torch_facts.operations.table import spellings
 from gradflow.watch.observers.log import Log
 
 __all__ = ["HANDED_THROUGH", "MadeParameters", "UpdatedFromOutside"]
 
-HANDED_THROUGH = frozenset({
-    "to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda", "contiguous", "flatten", "reshape",
-    "as_tensor", "asarray", "alias", "resolve_conj", "resolve_neg", "dequantize",
-})  # fmt: skip
+HANDED_THROUGH = spellings("itself")
 """Operations that may return the very tensor that they were given."""
 
 _STEPS = 16

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gradflow.record.operation_kinds import EXITS, FROM_ARRAYS, IMPORTS, VALUE_EXITS
+from gradflow.record.operations.kinds import EXITS, FROM_ARRAYS, IMPORTS, VALUE_EXITS
 from gradflow.record.recorder import Recorder
 from gradflow.watch.observers.numbers import Numbers
 

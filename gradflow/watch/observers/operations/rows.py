@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from gradflow.record.tables import Tables
+from gradflow.record.operations.tables import Tables
 
 __all__ = ["add_gradients", "add_scores"]
 

@@ -17,9 +17,9 @@ from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.location import own_directory
 from gradflow.record.conduct.aside import Operation, leave_out_this_frame
 from gradflow.record.modules.following import ModuleFollower
+from gradflow.record.operations.tensor_facts import requires_grad
 from gradflow.record.patches import replace, replace_function
 from gradflow.record.recorder import Recorder
-from gradflow.record.tensor_facts import requires_grad
 from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules
 from gradflow.torch_facts.function_modes import all_taken_off
 from gradflow.torch_facts.module_machinery import global_hook_tables

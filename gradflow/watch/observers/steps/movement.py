@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gradflow.record.tensor_facts import gradient_of, has_readable_numbers
+from gradflow.record.operations.tensor_facts import gradient_of, has_readable_numbers
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.watch.events import Optimizer
 

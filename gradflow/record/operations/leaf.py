@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from gradflow.record.tensor_facts import is_leaf, requires_grad
+from gradflow.record.operations.tensor_facts import is_leaf, requires_grad
 from gradflow.recording import OperationColumns, ValueColumns
 
 if TYPE_CHECKING:
     import torch
 
-    from gradflow.record.tables import Tables
+    from gradflow.record.operations.tables import Tables
 
 __all__ = ["LeafRule", "MadeOfItself", "is_made_of_itself"]
 

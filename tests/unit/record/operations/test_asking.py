@@ -7,7 +7,7 @@ import sys
 import torch
 from torch.overrides import TorchFunctionMode
 
-from gradflow.record.asking import asked_function
+from gradflow.record.operations.asking import asked_function
 
 
 class Asking(TorchFunctionMode):

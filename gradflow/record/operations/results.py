@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from gradflow.record.classify import Kind
-from gradflow.record.nested import nested_tensors
-from gradflow.record.operation_kinds import INPLACE_CAPABLE, SWITCHES, TO_ARRAYS
-from gradflow.record.tables import Tables
-from gradflow.record.tensor_facts import (
+from gradflow.record.operations.classify import Kind
+from gradflow.record.operations.kinds import INPLACE_CAPABLE, SWITCHES, TO_ARRAYS
+from gradflow.record.operations.nested import nested_tensors
+from gradflow.record.operations.tables import Tables
+from gradflow.record.operations.tensor_facts import (
     base_of,
     has_memory_of_torch,
     is_view,
@@ -90,8 +90,10 @@ class Results:
             if tables.leaf_rule.is_update(tables, tensor, value, inputs, writes=writes):
                 self._operations.outputs.append(tables.new_value_of_leaf(value))
                 return
-            if self.handed_through is not None and value in inputs and (is_same or text in self.handed_through):
-                return
+            if self.handed_through is not None and value in inputs:
+                # where it may write as well, whether it did tells; else that it is the very tensor
+                if is_same or (text in self.handed_through and not writes):
+                    return
             tables.go_on(value, len(tables.values.producer))
         else:
             writes = False

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from gradflow.record.nested import nested_tensors
-from gradflow.record.tables import Tables
-from gradflow.record.tensor_facts import SCALARS, storage_pointer
+from gradflow.record.operations.nested import nested_tensors
+from gradflow.record.operations.tables import Tables
+from gradflow.record.operations.tensor_facts import SCALARS, storage_pointer
 
 __all__ = ["Reading"]
 

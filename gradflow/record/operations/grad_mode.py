@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from gradflow.location import SiteTable, SourceSpan, character_column, is_machinery, own_directory
-from gradflow.record.frames import is_in_torchs_module
+from gradflow.record.operations.frames import is_in_torchs_module
 from gradflow.torch_facts.frames import decorated_function
 
 __all__ = ["GradModes", "region_site"]

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from gradflow.record.classify import Kind
 from gradflow.record.conduct.aside import Aside
 from gradflow.record.conduct.whose_error import run_theirs
-from gradflow.record.marks import Marks
-from gradflow.record.nested import nested_tensors
-from gradflow.record.operation_kinds import ALIASING, EXPOSING, is_inplace_name
-from gradflow.record.reading import Reading
-from gradflow.record.results.results import Results
-from gradflow.record.tables import Tables
+from gradflow.record.operations.classify import Kind
+from gradflow.record.operations.kinds import ALIASING, EXPOSING, is_inplace_name
+from gradflow.record.operations.marks import Marks
+from gradflow.record.operations.nested import nested_tensors
+from gradflow.record.operations.reading import Reading
+from gradflow.record.operations.results import Results
+from gradflow.record.operations.tables import Tables
 from gradflow.record.views import Views
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
 

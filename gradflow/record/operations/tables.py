@@ -11,10 +11,17 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from gradflow.location import SiteTable
-from gradflow.record.grad_mode import GradModes
-from gradflow.record.leaf import LeafRule, MadeOfItself
-from gradflow.record.operation_kinds import CHANGED_THROUGH_VIEW
-from gradflow.record.tensor_facts import PLAIN_CLASSES, dtype_of, is_leaf, is_on_meta, requires_grad, shape_of
+from gradflow.record.operations.grad_mode import GradModes
+from gradflow.record.operations.kinds import CHANGED_THROUGH_VIEW
+from gradflow.record.operations.leaf import LeafRule, MadeOfItself
+from gradflow.record.operations.tensor_facts import (
+    PLAIN_CLASSES,
+    dtype_of,
+    is_leaf,
+    is_on_meta,
+    requires_grad,
+    shape_of,
+)
 from gradflow.recording import CallRow, OperationColumns, ValueColumns
 from gradflow.torch_facts.function_modes import modes_on_stack
 from gradflow.torch_facts.sequence_numbers import next_sequence_number

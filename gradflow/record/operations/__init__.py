@@ -1,0 +1,1 @@
+"""How operations become rows: what they are given and give, and which tensor is which value."""

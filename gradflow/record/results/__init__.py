@@ -1,1 +1,0 @@
-"""What operations gave, as it is recorded."""
