@@ -90,10 +90,10 @@ class Results:
             if tables.leaf_rule.is_update(tables, tensor, value, inputs, writes=writes):
                 self._operations.outputs.append(tables.new_value_of_leaf(value))
                 return
-            if self.handed_through is not None and value in inputs:
-                # where it may write as well, whether it did tells; else that it is the very tensor
-                if is_same or (text in self.handed_through and not writes):
-                    return
+            # of what may write as well it counts whether it did; of the others, that it is the very tensor
+            is_handed_through = is_same or (not writes and text in (self.handed_through or ()))
+            if is_handed_through and self.handed_through is not None and value in inputs:
+                return
             tables.go_on(value, len(tables.values.producer))
         else:
             writes = False
