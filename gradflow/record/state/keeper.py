@@ -39,7 +39,7 @@ from gradflow.torch_facts.function_modes import unseen
 __all__ = ["StateKeeper", "preserved"]
 
 COPIED_BEFOREHAND_BYTES = 64 * 1024**2
-FINGERPRINTED_BYTES = 16 * 1024**2
+FINGERPRINTED_BYTES = 4 * 1024**2
 """What can be read twice in about a hundredth of the time of a small check."""
 
 

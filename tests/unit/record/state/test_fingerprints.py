@@ -42,3 +42,9 @@ def test_drawing_the_weights_leaves_random_numbers_alone() -> None:
     fingerprint(torch.zeros(20_000, dtype=torch.uint8))
     assert random.getstate() == before[0]
     assert torch.equal(torch.get_rng_state(), before[1])
+
+
+def test_the_memory_that_is_read_can_be_resized_afterwards() -> None:
+    content = torch.arange(5_001, dtype=torch.uint8)
+    fingerprint(content)
+    assert content.untyped_storage().resizable()
