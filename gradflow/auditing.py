@@ -135,11 +135,11 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         run = laboratory.forward(seam=units)
         if run.failure is not None:
             raise model_raised(run.failure)
-        value, bad = None if run.score is None else float(run.score.detach()), bad_score(laboratory, run)
+        value, bad = None if run.live.score is None else float(run.live.score.detach()), bad_score(laboratory, run)
         say("walking the gradient back")
         everything = laboratory.parameters
         gradients, draws = _walked_back(laboratory, run)
-        run.score = None
+        run.live.score = None
         measured = {name: measured_all(gradients[name], name)[0] for name in everything}
         states: dict[str, ParameterState] = {name: state_of([one]) for name, one in measured.items()}
         ways = ways_to_score(run.recording)

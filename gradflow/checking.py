@@ -175,7 +175,7 @@ def check_workload(
             gradients = each_by_itself(together, laboratory.forward, laboratory.parameters)
             _require_fitting(slice_, index, gradients)
             class_index, value, bad = run.class_index, _value(run), bad_score(laboratory, run)
-            run.score = None
+            run.live.score = None
             evidences = []
             for name in (*names, *laboratory.parameters):
                 say(f"looking at {name}")
@@ -277,12 +277,12 @@ def _gradients(laboratory: Laboratory, run: Run) -> tuple[dict[str, AutogradFact
 
 def _walked_back(laboratory: Laboratory, run: Run) -> tuple[dict[str, AutogradFacts], Gradients]:
     recording = run.recording
-    name = next((name for name, taken in run.activations.items() if any(a.edge is not None for a in taken)), None)
+    name = next((name for name, taken in run.live.activations.items() if any(a.edge is not None for a in taken)), None)
     if name is None or len(recording) > MEASURED_OPERATIONS:
         return {}, differentiate(run, laboratory.parameters)
     dependence = laboratory.dependence(recording, recording.layer_values[name])
     branches = branches_between(recording, dependence, name)
-    goals = [goal for activation in run.activations[name] for goal in activation.goals]
+    goals = [goal for activation in run.live.activations[name] for goal in activation.goals]
     makers = layer_operations(recording, name)
     with measuring(run, goals, max(makers, default=-1), branches) as facts:
         return {name: facts}, differentiate(run, laboratory.parameters)
@@ -304,7 +304,7 @@ def _require_fitting(text: str, index: Any, gradients: Mapping[str, Gradients]) 
 
 
 def _value(run: Run) -> float | None:
-    return None if run.score is None or run.score.is_meta else float(run.score.detach())
+    return None if run.live.score is None or run.live.score.is_meta else float(run.live.score.detach())
 
 
 def _score(workload: Workload, run: Run, class_index: int | None, value: float | None) -> Score:

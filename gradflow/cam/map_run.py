@@ -125,7 +125,7 @@ class _OfOneRun:
         made = []
         for name in self.evidences:
             gradients = all_gradients[name]
-            call = _last_call(run.activations[name], gradients.by_target[name])
+            call = _last_call(run.live.activations[name], gradients.by_target[name])
             if call is None:
                 refused[name] = f"{self.where()}no gradient reaches it"
                 continue
@@ -206,7 +206,7 @@ class _OwnRun(_OfOneRun):
                     self._laboratory = laboratory
                     together = differentiate(run, {})
                     gradients = each_by_itself(together, lambda: laboratory.forward(keep=True), {})
-                    run.score = None
+                    run.live.score = None
                     refused = self.made_of(run, gradients, maps)
         except InternalError:
             raise

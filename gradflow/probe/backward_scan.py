@@ -35,7 +35,7 @@ def scan_backward(
 
     Returns the notes in the order of execution, what backward raised, and why there are none, if there are none.
     """
-    score = run.score
+    score = run.live.score
     if score is None or score.grad_fn is None:
         return (), None, "the score has no autograd graph"
     nodes = walk(score.grad_fn)

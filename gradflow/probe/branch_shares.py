@@ -80,7 +80,7 @@ def measuring(
 ) -> Iterator[AutogradFacts]:
     """Walk the graph of a run up to ``goals`` and measure the branches while the block runs backward."""
     facts = AutogradFacts()
-    score = run.score
+    score = run.live.score
     goal_nodes = {goal.node for goal in goals}
     nodes = walk(score.grad_fn, goal_nodes) if score is not None and score.grad_fn is not None and goals else None
     if nodes is None or (score is not None and score.is_meta):

@@ -123,7 +123,7 @@ def _same(one: float, other: float) -> bool:
 
 def score_of(run: Run) -> float | None:
     """The score as a number; ``None`` where the run failed, or has no values (meta tensors)."""
-    return None if run.score is None or run.score.is_meta else float(run.score.detach().double())
+    return None if run.live.score is None or run.live.score.is_meta else float(run.live.score.detach().double())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,7 +181,7 @@ class _Examination:
             dependence = self._look_at_what_arrived(sliced or measured, measured, dependence)
         not_called = explain_unused(laboratory, recording, target)
         module = laboratory.layers.get(target)
-        activations = self.run.activations.get(target, [])
+        activations = self.run.live.activations.get(target, [])
         parameter_names = {name for name, _ in named_parameters_in(laboratory.workload.model, remove_duplicate=False)}
         return Evidence(
             target=target,
@@ -213,7 +213,7 @@ class _Examination:
             frozen_at=self._frozen_at(source),
             registered_at=laboratory.workload.provenance.registered_at,
             objective_span=laboratory.workload.objective.span,
-            function_spans=function_spans(self.run.functions),
+            function_spans=function_spans(self.run.live.functions),
             is_cancelled=self.is_cancelled,
             made_in_forward=self.made_in_forward,
             is_partly_seen=target in self.gradients.partly_seen,
@@ -384,7 +384,7 @@ class _Examination:
 
     def _formulas(self, dependence: Dependence) -> tuple[FormulaCheck, ...]:
         """The custom Functions on the way, each checked against its own forward."""
-        checks = check_custom_functions(self.laboratory, self.recording, dependence, self.run.functions)
+        checks = check_custom_functions(self.laboratory, self.recording, dependence, self.run.live.functions)
         reasons = {check.function: check.reason for check in checks if check.outcome == "undetermined"}
         self.undetermined.extend(
             f"whether the backward of `{name}` is right, because {reason}" for name, reason in reasons.items()

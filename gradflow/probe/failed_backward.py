@@ -89,9 +89,9 @@ def _explain(laboratory: Laboratory, run_again: Callable[[], Run], error: Except
 
 def _stopped_operation(run: Run) -> int:
     """The operation whose node raises in a backward from the score, -1 where none does, or that is not found."""
-    root = run.score.grad_fn if run.score is not None else None
+    root = run.live.score.grad_fn if run.live.score is not None else None
     nodes = walk(root) if root is not None else None
-    if run.score is None or not nodes:
+    if run.live.score is None or not nodes:
         return -1
     begun: list[Node] = []
     ended: set[Node] = set()
@@ -100,7 +100,7 @@ def _stopped_operation(run: Run) -> int:
         node.register_prehook(lambda *_, node=node: begun.append(node))
         node.register_hook(lambda *_, node=node: ended.add(node))
     try:
-        torch.autograd.grad(run.score, edges, allow_unused=True)
+        torch.autograd.grad(run.live.score, edges, allow_unused=True)
     except Exception:  # noqa: BLE001  (the very exception that is to be explained)
         # the one that began and did not end; where all did, what it handed on was refused
         stopped = next((node for node in begun if node not in ended), begun[-1] if begun else None)
@@ -110,9 +110,9 @@ def _stopped_operation(run: Run) -> int:
 
 def _broken_saver(run: Run) -> tuple[int, str]:
     """The operation whose saved tensor can no longer be unpacked: reading it raises the very error of backward."""
-    if run.score is None or run.score.grad_fn is None:
+    if run.live.score is None or run.live.score.grad_fn is None:
         return -1, ""
-    nodes = walk(run.score.grad_fn)
+    nodes = walk(run.live.score.grad_fn)
     operation_of = link_operations(run.recording)
     for node in nodes:
         for attribute in dir(node):
@@ -135,12 +135,12 @@ def _without_derivative(run: Run) -> int:
 
     Its node has no sequence number, so the operation is the one that made an input of the node before, and took none.
     """
-    if run.score is None or run.score.grad_fn is None:
+    if run.live.score is None or run.live.score.grad_fn is None:
         return -1
     recording = run.recording
     columns = recording.operations
     operation_of = link_operations(recording)
-    for node in walk(run.score.grad_fn):
+    for node in walk(run.live.score.grad_fn):
         names = [following.name() for following, _ in node.next_functions if following is not None]
         user = operation_of(node) if any(name.endswith("NotImplemented") for name in names) else -1
         for value in recording.inputs_of(user) if user >= 0 else ():

@@ -47,14 +47,14 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
 
     ``.grad`` of nothing is touched. With ``retain`` the graph survives; otherwise it is freed on the way.
     """
-    taken = [activation for each in run.activations.values() for activation in each]
-    extra = [(name, *other) for name, each in run.activations.items() for a in each for other in a.others]
+    taken = [activation for each in run.live.activations.values() for activation in each]
+    extra = [(name, *other) for name, each in run.live.activations.items() for a in each for other in a.others]
     trainable = {name: tensor for name, tensor in parameters.items() if tensor.requires_grad}
     further = [*trainable.values(), *(edge for _, _, edge in extra)]
     error: Exception | None = None
     at_outputs: list[torch.Tensor | None] = [None] * len(taken)
     at_further: list[torch.Tensor | None] = [None] * len(further)
-    if run.score is not None and run.score.requires_grad:
+    if run.live.score is not None and run.live.score.requires_grad:
         try:
             at_outputs, at_further = gradients_at(functools.partial(gradients_of, run, retain=retain), taken, further)
         except Exception as raised:  # (whatever a user's backward raises is the finding)
@@ -62,7 +62,7 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
                 raise our_error(raised) from raised
             error = raised
     arriving = iter(at_outputs)
-    found = {name: tuple(next(arriving) for _ in each) for name, each in run.activations.items()}
+    found = {name: tuple(next(arriving) for _ in each) for name, each in run.live.activations.items()}
     of_parameters = dict(zip(trainable, at_further, strict=False))
     found.update({name: (of_parameters.get(name),) for name in parameters})
     others: dict[str, int] = {}
@@ -73,10 +73,14 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
         by_target=found,
         others=others,
         partly_seen=frozenset(
-            name for name, each in run.activations.items() if any(a.base is not None and a.base.is_lost for a in each)
+            name
+            for name, each in run.live.activations.items()
+            if any(a.base is not None and a.base.is_lost for a in each)
         ),
         hooked=frozenset(
-            name for name, each in run.activations.items() if not run.recording.hooked.isdisjoint(a.value for a in each)
+            name
+            for name, each in run.live.activations.items()
+            if not run.recording.hooked.isdisjoint(a.value for a in each)
         ),
         error=error,
     )

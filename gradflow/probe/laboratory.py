@@ -377,7 +377,7 @@ class Laboratory:
         if target in self.parameters:
             tensor = self.parameters[target]
             return [torch.autograd.graph.get_gradient_edge(tensor)] if tensor.requires_grad else []
-        return [goal for activation in run.activations.get(target, ()) for goal in activation.goals]
+        return [goal for activation in run.live.activations.get(target, ()) for goal in activation.goals]
 
     def scan(self, target: str, *, count_zeros: bool = False) -> tuple[tuple[NodeFlow, ...], str]:
         """Run again and watch backward node by node on the way to the target."""

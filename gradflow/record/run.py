@@ -30,29 +30,46 @@ from gradflow.record.program_sites import ProgramSites
 from gradflow.record.recorder import Recorder
 from gradflow.recording import Recording
 
-__all__ = ["Run", "run_forward"]
+__all__ = ["Live", "Run", "run_forward"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Live:
+    """The ends of a run that are still alive, from which gradients can be asked; with them the graph stays.
+
+    Attributes
+    ----------
+    score
+        The tensor; ``None`` where there is none, and when it has been let go of.
+    activations
+        The gradient edges of the target layers, one for each of their calls.
+    functions
+        The classes of the Functions that were applied, by the name of the operation.
+    leaves
+        Those that require grad, of the tensors that the run read.
+    """
+
+    score: torch.Tensor | None
+    activations: dict[str, list[Activation]]
+    functions: Mapping[str, type] = field(default_factory=dict)
+    leaves: Sequence[weakref.ref[torch.Tensor]] = ()
 
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """A finished forward pass: the plain recording, and the live ends from which gradients can be asked.
+    """A finished forward pass: what was recorded, as plain data, and what is still alive of it.
 
-    ``score`` is the live tensor; ``activations`` the live gradient edges of the target layers. Both keep the autograd
-    graph alive and are dropped as soon as the gradients are known. ``failure`` is what stopped the forward, if anything
-    did. ``unmoved`` is why an experiment could not give an activation other values, where it could not. ``leaves``
-    are those that require grad, of the tensors that the run read. ``drew`` tells whose generators (``"python"``,
-    ``"torch"``, ``"numpy"``) it drew from, where that was looked at.
+    ``failure`` is what stopped the forward, if anything did. ``unmoved`` is why an experiment could not give an
+    activation other values, where it could not. ``drew`` tells whose generators (``"python"``, ``"torch"``,
+    ``"numpy"``) it drew from, where that was looked at.
     """
 
     recording: Recording
-    score: torch.Tensor | None
+    live: Live
     description: str
     class_index: int | None
-    activations: dict[str, list[Activation]]
     failure: ForwardFailure | None = None
     unmoved: str = ""
-    functions: Mapping[str, type] = field(default_factory=dict)
-    leaves: Sequence[weakref.ref[torch.Tensor]] = ()
     drew: frozenset[str] = frozenset()
 
 
@@ -159,16 +176,14 @@ def run_forward(
         unseen_calls[name] += tuple(one for one in [own.get(names.get(id(module), ""))] if one is not None)
     completeness = replace(recording.completeness, ran_unseen=frozenset({*own, *unrecorded.inside}))
     recording = replace(recording, unseen_calls=unseen_calls, completeness=completeness)
+    live = Live(score=score, activations=activations, functions=recorder.functions, leaves=recorder.leaves())
     return Run(
         recording=recording,
-        score=score,
+        live=live,
         description=description,
         class_index=class_index,
-        activations=activations,
         failure=failure,
         unmoved=taking.unmoved,
-        functions=recorder.functions,
-        leaves=recorder.leaves(),
     )
 
 

@@ -128,11 +128,11 @@ def _compared(workload: Workload, layer: str, seed: int, tolerance: float) -> Co
 def _score(run: Run) -> float:
     if run.failure is not None:
         raise model_raised(run.failure)
-    if run.score is None:
+    if run.live.score is None:
         raise UsageError("there is no score to be differentiated")
     if run.unmoved:
         raise UsageError("the output of this layer cannot be moved", note=run.unmoved)
-    return float(run.score.detach())
+    return float(run.live.score.detach())
 
 
 def _direction(like: torch.Tensor, seed: int) -> torch.Tensor:

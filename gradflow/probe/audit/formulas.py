@@ -39,7 +39,7 @@ def examine_formulas(
     laboratory's ``parameters`` are afterwards only those.
     """
     recording = run.recording
-    behind = _behind_functions(recording, run.functions, arrived)
+    behind = _behind_functions(recording, run.live.functions, arrived)
     undetermined: list[str] = []
     found: dict[_Place, FormulaCause] = {}
     places: dict[str, list[_Place]] = {}

@@ -27,8 +27,8 @@ def gradients_of(run: Run, wanted: Sequence[Any], *, retain: bool) -> Sequence[t
     Exception
         Whatever the user's backward raises.
     """
-    score = run.score
-    if score is None or not any(map(_refuses_grad, run.functions.values())):
+    score = run.live.score
+    if score is None or not any(map(_refuses_grad, run.live.functions.values())):
         found: Sequence[torch.Tensor | None] = run_theirs(
             torch.autograd.grad, (score, wanted), {"retain_graph": retain, "allow_unused": True}
         )
@@ -36,7 +36,7 @@ def gradients_of(run: Run, wanted: Sequence[Any], *, retain: bool) -> Sequence[t
     caught: dict[int, torch.Tensor] = {}
     with contextlib.ExitStack() as stack:
         # a leaf that nobody holds is not wanted either
-        leaves = [leaf for reference in run.leaves if (leaf := reference()) is not None]
+        leaves = [leaf for reference in run.live.leaves if (leaf := reference()) is not None]
         for leaf in leaves:
             stack.enter_context(_empty(leaf))
         for position, one in enumerate(wanted):

@@ -35,7 +35,7 @@ class StillCut:
 
 def still_cut(repair: Repair, run: Run, parameters: Mapping[str, torch.Tensor]) -> StillCut:
     """What holds of a finished repaired run, whose graph is there still."""
-    goals = {name: {goal.node for one in taken for goal in one.goals} for name, taken in run.activations.items()}
+    goals = {name: {goal.node for one in taken for goal in one.goals} for name, taken in run.live.activations.items()}
     goals |= {name: {get_gradient_edge(one).node} for name, one in parameters.items() if one.requires_grad}
     found: dict[str, set[Place]] = {name: set() for name in goals}
     if walk_from({node for nodes in repair.mended.values() for node in nodes}) is not None:

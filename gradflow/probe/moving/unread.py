@@ -61,7 +61,7 @@ def _may_be_unread(flow: NodeFlow) -> bool:
 def _unread_at(laboratory: Laboratory, target: str, name: str, row: int) -> Unread | None:
     run = laboratory.forward()
     goals = laboratory.goals(run, target)
-    root = run.score.grad_fn if run.score is not None else None
+    root = run.live.score.grad_fn if run.live.score is not None else None
     nodes = walk(root) if root is not None else None
     is_same = row < len(run.recording) and run.recording.name_of(row) == name
     if run.failure is not None or not goals or nodes is None or not is_same:
@@ -104,7 +104,7 @@ def _gradient_at(
     handle = node.register_prehook(look)
     try:
         gradients = run_theirs(
-            torch.autograd.grad, (run.score, list(goals)), {"allow_unused": True, "retain_graph": True}
+            torch.autograd.grad, (run.live.score, list(goals)), {"allow_unused": True, "retain_graph": True}
         )
     except Exception:  # noqa: BLE001  (whatever a backward raises for other numbers: then nothing is shown)
         return None, False

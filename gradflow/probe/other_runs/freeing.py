@@ -24,7 +24,7 @@ def freeing_call(laboratory: Laboratory, target: str) -> SourceSpan | None:
         run = laboratory.forward(seam=_GradientCalls(keep=site))
         if run.failure is not None:
             continue
-        run.activations = {name: each for name, each in run.activations.items() if name == target}
+        run.live.activations = {name: each for name, each in run.live.activations.items() if name == target}
         parameters = {name: each for name, each in laboratory.parameters.items() if name == target}
         if differentiate(run, parameters).error is None:
             return laboratory.sites.span(site)

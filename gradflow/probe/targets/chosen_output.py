@@ -23,7 +23,7 @@ def choose_outputs(laboratory: Laboratory, run: Run, gradients: Gradients) -> di
     found: dict[str, int] = {}
     if run.failure is not None or gradients.error is not None:
         return found
-    for name, taken in run.activations.items():
+    for name, taken in run.live.activations.items():
         if any(gradient is not None for gradient in gradients.by_target.get(name, ())):
             continue
         if max((len(activation.values) for activation in taken), default=0) < 2:
@@ -58,7 +58,7 @@ def told_outputs(run: Run, chosen: Mapping[str, int]) -> tuple[str, ...]:
     """What a report says of the layers of which not the first tensor is looked at."""
     told = []
     for name, position in chosen.items():
-        count = max((len(activation.values) for activation in run.activations[name]), default=0)
+        count = max((len(activation.values) for activation in run.live.activations[name]), default=0)
         told.append(
             f"output: tensor {position + 1} of the {count} that `{name}` returns; no gradient reaches any before it"
         )

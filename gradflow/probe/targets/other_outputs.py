@@ -60,7 +60,7 @@ def losses_at_other_outputs(
         again = elsewhere.forward()
         together = differentiate(again, elsewhere.parameters)
         given = each_by_itself(together, elsewhere.forward, elsewhere.parameters)[target].by_target.get(target, ())
-        again.score = None
+        again.live.score = None
         losses = PartialLosses(elsewhere, again.recording, target, given, substitutes, _Compared(elsewhere, target))
         partial = losses.on_side_ways(dependence)
         found.losses += [
@@ -92,7 +92,7 @@ def _cut_outputs(laboratory: Laboratory, run: Run, target: str) -> Iterator[tupl
 
 def _values_of_others(laboratory: Laboratory, run: Run, target: str) -> dict[int, list[int]]:
     """The values that all calls returned at each position that is not looked at, each value once."""
-    recording, taken = run.recording, run.activations.get(target, [])
+    recording, taken = run.recording, run.live.activations.get(target, [])
     looked_at = laboratory.outputs.get(target, 0)
     # a call that returned fewer is looked at by its first one
     known = {

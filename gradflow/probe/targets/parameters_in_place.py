@@ -47,7 +47,7 @@ def _can_have_a_gradient(run: Run, name: str) -> bool:
     recording = run.recording
     return any(
         value < 0 or is_differentiable(recording.dtype_of(value))
-        for activation in run.activations.get(name, ())
+        for activation in run.live.activations.get(name, ())
         for value in activation.values
     )
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 
 from gradflow.probe.gradient import Gradients, differentiate
-from gradflow.record.run import Run
+from gradflow.record.run import Live, Run
 
 __all__ = ["each_by_itself"]
 
@@ -57,6 +57,10 @@ def _halves(names: Sequence[str]) -> list[Sequence[str]]:
 
 
 def _of(run: Run, parameters: Mapping[str, torch.Tensor], names: Sequence[str]) -> Gradients:
-    narrowed = replace(run, activations={name: run.activations[name] for name in names if name in run.activations})
+    narrowed = replace(run, live=_of_targets(run.live, names))
     asked = {name: parameters[name] for name in names if name in parameters}
     return differentiate(narrowed, asked, retain=True)
+
+
+def _of_targets(live: Live, names: Sequence[str]) -> Live:
+    return replace(live, activations={name: live.activations[name] for name in names if name in live.activations})

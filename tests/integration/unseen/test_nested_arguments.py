@@ -99,7 +99,7 @@ def test_a_late_output_of_a_layer_is_one_of_its_outputs(number: int) -> None:
     run = run_forward(workload_from_objects(model, X, target=1), {"many": model.many}, {}, sites=ProgramSites())
     (call,) = run.recording.calls_by_module["many"]
     assert len(call.outputs) == 12
-    assert len(run.activations["many"][0].others) == 11
+    assert len(run.live.activations["many"][0].others) == 11
     report = gradflow.check(model, "many", inputs=X, target=1)
     assert (report.verdict, report.diagnostics) == ("connected", ())
     assert any(f"tensor {number + 1} of the 12" in one for one in report.assumptions)

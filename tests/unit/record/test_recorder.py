@@ -223,7 +223,7 @@ def test_what_leaves_torch_is_an_operation_without_output(leave, name):
 
 def test_the_kept_values_are_those_that_the_layer_returned():
     run = record(lambda h: h.mul_(0.0) + 1, keep=True)
-    kept = run.activations["first"][0].tensor
+    kept = run.live.activations["first"][0].tensor
     assert kept is not None
     assert kept.abs().sum() > 0
 
@@ -244,11 +244,11 @@ def test_no_tensor_of_the_run_is_held():
 
 def test_sequence_numbers_link_nodes_to_operations():
     run = record(lambda h: torch.relu(h) * 2)
-    assert run.score is not None
-    assert run.score.grad_fn is not None
+    assert run.live.score is not None
+    assert run.live.score.grad_fn is not None
     columns = run.recording.operations
     made_by: dict[str, list[str]] = {}
-    for node in walk(run.score.grad_fn) or []:
+    for node in walk(run.live.score.grad_fn) or []:
         owners = [
             run.recording.name_of(i)
             for i in range(len(run.recording))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gradflow.location import SiteTable
-from gradflow.record import grad_mode
+from gradflow.record.operations import grad_mode
 
 places: list[int] = []
 sites = SiteTable()

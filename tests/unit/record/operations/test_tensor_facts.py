@@ -8,7 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gradflow.record import tensor_facts as facts
+from gradflow.record.operations import tensor_facts as facts
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 
 

@@ -93,9 +93,9 @@ def test_a_run_with_an_experiment_that_only_looks_is_recorded_as_one_without() -
         for column in one.__slots__ if hasattr(one, "__slots__") else vars(one):
             if column not in ("name", "sequence_start", "sequence_end"):
                 assert list(getattr(one, column)) == list(getattr(other, column)), column
-    assert plain.score is not None
-    assert shown.score is not None
-    assert plain.score.item() == shown.score.item()
+    assert plain.live.score is not None
+    assert shown.live.score is not None
+    assert plain.live.score.item() == shown.live.score.item()
 
 
 def test_every_row_is_shown_once_and_what_comes_from_outside_as_it_comes() -> None:
@@ -117,8 +117,8 @@ class Replacing(Intervention):
 def test_what_takes_the_place_of_an_operation_goes_on_and_what_it_computed_itself_is_no_part_of_the_run() -> None:
     changed = run(lambda x: torch.relu(x).mul(2), Replacing())
     assert names(changed) == ["mul", "sum"]
-    assert changed.score is not None
-    assert changed.score.item() == 6 * 1000 + 21 * 10 * 2
+    assert changed.live.score is not None
+    assert changed.live.score.item() == 6 * 1000 + 21 * 10 * 2
 
 
 def test_arguments_may_be_exchanged() -> None:
@@ -129,8 +129,8 @@ def test_arguments_may_be_exchanged() -> None:
             return AS_IT_IS
 
     changed = run(lambda x: x.mul(2), Exchanging())
-    assert changed.score is not None
-    assert changed.score.item() == 21 * 5
+    assert changed.live.score is not None
+    assert changed.live.score.item() == 21 * 5
 
 
 def test_a_part_of_the_program_that_runs_instead_is_recorded() -> None:
@@ -163,8 +163,8 @@ def test_the_next_experiment_is_shown_what_the_one_before_it_gives() -> None:
     first, second = Adding(1.0), Adding(10.0)
     changed = run(lambda x: x, InTurn(first, second))
     assert (first.given, second.given) == ([21.0], [22.0])
-    assert changed.score is not None
-    assert changed.score.item() == 32.0
+    assert changed.live.score is not None
+    assert changed.live.score.item() == 32.0
 
 
 def test_a_switch_may_be_left_out() -> None:
