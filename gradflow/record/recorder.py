@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from threading import get_ident
 from types import FrameType, FunctionType
 from typing import Any, Self
@@ -23,26 +23,21 @@ from gradflow.record.elsewhere.noted import Elsewhere
 from gradflow.record.operations.announced_calls import AnnouncedCalls
 from gradflow.record.operations.asking import asked_function
 from gradflow.record.operations.classify import Kind, classify
-from gradflow.record.operations.frames import is_in_hook
 from gradflow.record.operations.grad_mode import GradModes
-from gradflow.record.operations.kinds import DETACHING, EXPOSING, INPLACE_CAPABLE
+from gradflow.record.operations.kinds import EXPOSING
 from gradflow.record.operations.marks import Marks
-from gradflow.record.operations.nested import nested_tensors
 from gradflow.record.operations.reading import Reading
+from gradflow.record.operations.recorded import RecordedOperations
 from gradflow.record.operations.results import Results
 from gradflow.record.operations.special_functions import Around, SpecialFunctions
 from gradflow.record.operations.tables import Tables
-from gradflow.record.operations.tensor_facts import passes_gradient
 from gradflow.record.seam.intervention import Call, Intervention, carry_out
 from gradflow.record.state.writes import run_announcing
 from gradflow.record.views import Views
 from gradflow.torch_facts.function_modes import on_stack
-from gradflow.torch_facts.sequence_numbers import next_sequence_number
 from gradflow.torch_facts.transforms import differentiates, innermost_transform
 
 __all__ = ["Recorder"]
-
-Afterwards = Callable[[int, tuple[Any, ...], Mapping[str, Any], Any], None]
 
 _NO_KEYWORDS: dict[str, Any] = {}
 _is_grad_enabled = torch.is_grad_enabled
@@ -56,7 +51,7 @@ class Recorder(TorchFunctionMode):
     """A ``TorchFunctionMode`` that appends one row per operation to plain columns.
 
     What else is to be seen of a run is seen by observers: of functions that are no operations (:meth:`look_at`), of
-    operations by name (:meth:`look_after`), of announced calls (``announced.observers``) and of new values
+    operations by name (``recorded.look_after``), of announced calls (``announced.observers``) and of new values
     (``tables.met``). Whatever fails in one of them, or here, ends the recording; the operation itself runs once.
 
     Parameters
@@ -72,10 +67,8 @@ class Recorder(TorchFunctionMode):
 
     Attributes
     ----------
-    after
-        For the name of an operation who is told of each that has been recorded: its row, arguments and result.
-    followers
-        Who is told of all of them likewise.
+    recorded
+        Runs the operations that are recorded, and tells who looks after them.
     unrecorded
         Who is given the arguments of each operation that is not recorded because recording is suspended.
     look_again
@@ -103,15 +96,16 @@ class Recorder(TorchFunctionMode):
         self.reading = Reading(tables, self.results.exported)
         self.announced = AnnouncedCalls(tables, self.reading, self.results, self.views, self.marks, self.aside)
         self.special = SpecialFunctions()
-        self.after: dict[str, list[Afterwards]] = {}
-        self.followers: list[Afterwards] = []
+        self.recorded = RecordedOperations(
+            tables, self.reading, self.results, self.views, self.marks, self.aside, before_write
+        )
         self.unrecorded: list[Callable[[Any], None]] = []
         self.look_again: Callable[[FrameType], None] | None = None
         self.is_differentiated = False
         self.thread = get_ident()
         self.before_write = before_write
         self._announce = None if before_write is None else self.aside.looking(before_write)
-        self._most, self._on_full = sys.maxsize, _do_nothing
+        self._run_recorded = self.recorded.run
         self._is_guest = is_guest
         self._kinds: dict[Any, tuple[int, int, str]] = {}
         self.announced.before_write = before_write
@@ -127,20 +121,6 @@ class Recorder(TorchFunctionMode):
             tables.is_met,
             tables.is_made,
         )
-        # bound once: each look-up is noticed in a loop of small operations
-        columns = tables.operations
-        self._appends = (
-            columns.name.append,
-            columns.site.append,
-            columns.call.append,
-            columns.mode.append,
-            columns.region.append,
-            columns.sequence_start.append,
-            columns.sequence_end.append,
-            columns.inputs.extend,
-            columns.input_start.append,
-        )
-        self._read, self._add_result, self._number = self.reading.read, self.results.add, sites.number
 
     def __enter__(self) -> Self:
         self.modes.enabled_at_start = _is_grad_enabled()
@@ -206,15 +186,6 @@ class Recorder(TorchFunctionMode):
         self.special.pass_through(function)
         self._kinds.clear()
 
-    def look_after(self, names: Iterable[str], look: Afterwards) -> None:
-        """Call ``look`` after each operation of one of these names."""
-        for name in names:
-            self.after.setdefault(name, []).append(look)
-
-    def bound(self, operations: int, on_full: Callable[[], None]) -> None:
-        """Record at most so many operations; the one after them calls ``on_full`` instead."""
-        self._most, self._on_full = operations, on_full
-
     def step_aside(self, error: BaseException) -> None:
         """Record no more: our own code has failed, and what the program does goes on without it."""
         self.aside.note(error)
@@ -254,7 +225,7 @@ class Recorder(TorchFunctionMode):
                 return self._run_special(func, args, kwargs or _NO_KEYWORDS, kind, frame)
             if kind == _GRAD_MODE:
                 return self._change_grad_mode(func, args, frame)
-            return self._record(func, args, kwargs or _NO_KEYWORDS, kind, name, text, frame)
+            return self._run_recorded(func, args, kwargs or _NO_KEYWORDS, kind, name, text, frame)
         except BaseException as error:
             self._pass_on(error)
             raise
@@ -330,100 +301,6 @@ class Recorder(TorchFunctionMode):
         if self.seam is not None:
             self.seam.give_away(read)
 
-    def _record(  # noqa: PLR0912, PLR0915  (every call more is noticed in a loop of small operations)
-        self,
-        func: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: Mapping[str, Any],
-        kind: int,
-        name: int,
-        text: str,
-        frame: FrameType,
-    ) -> Any:
-        """Run one operation, once, and log it; where logging fails, only run it."""
-        tables = self.tables
-        columns = tables.operations
-        inputs: list[int] | None = None
-        try:
-            if len(columns.name) >= self._most:
-                self._on_full()
-                return run_theirs(func, args, kwargs)
-            read, arguments = self._read(args, kwargs)
-            target = None
-            if kwargs or kind == _INPLACE or text in INPLACE_CAPABLE:
-                target = self.results.look_before(args, kwargs, kind, text)
-            if self.before_write is not None and (target is not None or (kind == _EXIT and text in EXPOSING)):
-                self.before_write(args[0] if target is None and args else target)
-            site = self._number(frame)
-            call = tables.call
-            enabled = _is_grad_enabled()
-            before = next_sequence_number()
-            inputs = read
-        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
-            self.aside.note(error)
-        # outside of the `except`, so that what it raises does not name our failure as its context
-        announce = self._announce
-        result = run_theirs(func, args, kwargs) if announce is None else run_announcing(func, args, kwargs, announce)
-        if inputs is None:
-            return result
-        try:
-            after = next_sequence_number()
-            if self.views.pending:
-                self.views.look()
-            is_tensor = type(result) is _Tensor or isinstance(result, _Tensor)
-            if not is_tensor and result.__class__ is str:
-                return result  # `x.type()` asks for a name, `x.type(torch.float64)` converts
-            row = len(columns.name)
-            add_name, add_site, add_call, add_mode, add_region, add_start, add_end, add_inputs, add_first = (
-                self._appends
-            )
-            add_name(name)
-            add_site(site)
-            add_call(call)
-            if enabled:
-                add_mode(0)
-                add_region(-1)
-            else:
-                self._log_switched_off(row)
-            if kind == _ALIASING and text in DETACHING and is_in_hook(frame):
-                self.marks.in_hooks.add(row)
-            add_start(before)
-            # one number, not two equal ones, where autograd made nothing
-            add_end(before if after == before else after)
-            add_inputs(inputs)
-            columns.argument.extend(arguments)
-            add_first(len(columns.inputs))
-            if is_tensor:
-                kind = kind if target is None else _INPLACE
-                self._add_result(result, row, kind, text, inputs, (args, kwargs, result))
-            else:
-                self.results.add_others(result, row, kind, text, inputs, (args, kwargs, result), target)
-            columns.output_start.append(len(columns.outputs))
-            if tables.on_meta:
-                tables.leave_values_behind(inputs)
-            if inputs and enabled and not tables.values.requires_grad[-1]:
-                self._look_at_flags(row, inputs, args, kwargs)
-            if self.after or self.followers:
-                for look in (*self.after.get(text, ()), *self.followers):
-                    look(row, args, kwargs, result)
-        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
-            self.aside.note(error)
-        return result
-
-    def _look_at_flags(self, row: int, inputs: list[int], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Whether what required grad when it was first seen did so no more when this operation read it."""
-        required = self.values.requires_grad
-        if any(required[value] for value in inputs):
-            arguments = (*args, *kwargs.values())
-            if not any(passes_gradient(tensor) for each in arguments for tensor in nested_tensors(each)):
-                self.marks.outdated.add(row)
-
-    def _log_switched_off(self, row: int) -> None:
-        self.operations.mode.append(self.modes.mode)
-        self.operations.region.append(self.modes.region)
-        if self.modes.is_torchs:
-            self.marks.of_library.add(row)
-
     def record_call(self, name: str, function: Callable[[], Any], inputs: Any, *, inner: bool = False) -> Any:
         """Log something that the mode cannot see by itself as one operation; its inside is not recorded.
 
@@ -464,7 +341,3 @@ class Recorder(TorchFunctionMode):
     def leave_inference(self, enabled: bool) -> None:
         """Called when an ``inference_mode`` region ends."""
         self.aside.looking(self.modes.leave_inference)(enabled)
-
-
-def _do_nothing() -> None:
-    """Nothing is bounded."""

@@ -82,7 +82,7 @@ class Watch:
         """Observe; torch is as it was afterwards, whatever happens inside."""
         recorder, log = self.recorder, self.log
         recorder.thread = threading.get_ident()
-        recorder.bound(OPERATIONS_KEPT * 5 // 4, self._stop_recording)
+        recorder.recorded.bound(OPERATIONS_KEPT * 5 // 4, self._stop_recording)
         self._calls = calls = follow_calls(recorder, log, self._before_pass)
         backwards = BackwardCalls(recorder, log, before=self._before_pass, after=self._count)
         hooks = HookWatch(recorder, log)

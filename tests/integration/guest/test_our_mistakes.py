@@ -14,9 +14,9 @@ from gradflow import checking
 from gradflow.cli import main
 from gradflow.errors import GradflowError, InternalError, ModelRaisedError
 from gradflow.probe.backward_pass import real_backward
-from gradflow.record import recorder
 from gradflow.record.modules import activations, following, layer_calls
 from gradflow.record.operations.reading import Reading
+from gradflow.record.operations.recorded import RecordedOperations
 from gradflow.record.operations.results import Results
 from gradflow.record.state import keeper
 
@@ -86,7 +86,7 @@ CALLBACKS = {
     "module ends": (following.ModuleFollower, "leave"),
     "before an operation": (Reading, "read"),
     "after an operation": (Results, "add"),
-    "an operation": (recorder.Recorder, "_record"),
+    "an operation": (RecordedOperations, "run"),
     "a write": (keeper.StateKeeper, "before_write"),
 }
 

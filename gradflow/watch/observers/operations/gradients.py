@@ -43,7 +43,7 @@ def watch_gradients(recorder: Recorder, log: Log, reads: GradReads) -> None:
     recorder.look_at(getter("grad"), read)
     recorder.look_at(setter("grad"), write)
     recorder.look_at(torch.Tensor.retain_grad, retain)
-    recorder.look_after(("__getitem__",), _Parts(recorder, log).note)
+    recorder.recorded.look_after(("__getitem__",), _Parts(recorder, log).note)
 
 
 class _Parts:

@@ -19,8 +19,8 @@ def follow_numbers(recorder: Recorder, numbers: Numbers) -> None:
 
     def leave(row: int, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
         numbers.leave(row, result)
-        if use not in recorder.followers:
-            recorder.followers.append(use)
+        if use not in recorder.recorded.followers:
+            recorder.recorded.followers.append(use)
             recorder.tables.met.append(meet)
 
     def use(row: int, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
@@ -35,7 +35,7 @@ def follow_numbers(recorder: Recorder, numbers: Numbers) -> None:
         # nothing recorded made it: perhaps `torch.FloatTensor(...)` did, of numbers that had left
         numbers.enter(len(recorder.operations.name), tensor)
 
-    recorder.look_after(VALUE_EXITS, leave)
+    recorder.recorded.look_after(VALUE_EXITS, leave)
     recorder.announced.observers.append(_Imports(numbers))
 
 

@@ -25,4 +25,4 @@ def watch_precision(recorder: Recorder, log: Log) -> None:
         if given in _LOW and before not in _LOW:
             log.low_precision.append((tables.operations.site[row], row))
 
-    recorder.look_after(("data=",), note)
+    recorder.recorded.look_after(("data=",), note)
