@@ -28,6 +28,7 @@ from gradflow.diagnose.verdict import verdict_of
 from gradflow.graph.cut_group import NOT_RECORDED
 from gradflow.graph.paths.out_of_nowhere import met_out_of_nowhere
 from gradflow.probe.evidence import Evidence
+from gradflow.probe.source_state import UNSEEN
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.writing import written
 
@@ -103,6 +104,8 @@ def open_questions(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tup
         inside = f"inside `{outer}`, a program of TorchScript" if outer else "inside TorchScript"
         reason = f"it is {inside}, and what runs there is not recorded"
         return ((f"whether {evidence.score} depends on `{evidence.target}`", reason),)
+    if verdict in ("broken", "not determined") and evidence.source.cause == UNSEEN and not evidence.source.recorded:
+        return ((f"why no gradient is recorded at `{evidence.target}`", _lost_unseen(evidence)),)
     lost = [group.operation for group in cuts_of(evidence) if group.cause == NOT_RECORDED]
     not_recorded = tuple(_why_not(evidence, operation) for operation in lost)
     if verdict == "broken" and not_recorded:
@@ -135,6 +138,15 @@ def _from_nowhere(evidence: Evidence) -> str:
         f"`{name}`{where}{others} reads a tensor that no recorded operation made: it comes from where gradflow cannot "
         f"look ({_UNSEEN})"
     )
+
+
+def _lost_unseen(evidence: Evidence) -> str:
+    left = evidence.source.left
+    if left < 0:
+        return f"what it is made of comes from where gradflow cannot look ({_UNSEEN})"
+    name, span = written(evidence.recording.name_of(left)), evidence.recording.span_of(left)
+    where = f" at {place(span)}" if span is not None else ""
+    return f"it is made of numbers, and values with a history had left torch before, last by `{name}`{where}"
 
 
 def _why_not(evidence: Evidence, operation: int) -> tuple[str, str]:

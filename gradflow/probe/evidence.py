@@ -72,13 +72,15 @@ class SourceState:
     """Why the target's own value has no gradient history, or that it has.
 
     ``recorded`` when autograd follows it. Else ``cause`` is the rule that explains it, ``operation`` the operation at
-    which the history before it was lost (-1 when there never was any), ``site`` a grad-mode region.
+    which the history before it was lost (-1 when there never was any), ``site`` a grad-mode region. ``left`` is the last
+    operation by which values with a history left torch, where the target is made of numbers that came in after it.
     """
 
     recorded: bool
     cause: str = ""
     operation: int = -1
     site: int = -1
+    left: int = -1
     frozen_parameters: tuple[str, ...] = ()
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 
 from gradflow.graph.cut_group import cause_of_loss
 from gradflow.graph.dependence import is_differentiable, value_inputs
 from gradflow.probe.evidence import SourceState
 from gradflow.recording import REGION_CAUSES, Recording
-from gradflow.torch_facts.operations.queries import has
+from gradflow.torch_facts.operations.queries import gives_values, has, positions_read
 
-__all__ = ["source_state", "switched_off"]
+__all__ = ["UNSEEN", "source_state", "switched_off"]
+
+UNSEEN = "unseen"
+"""The history was lost where nobody looked: in numbers, in another thread, inside a transform."""
 
 
 def source_state(recording: Recording, values: tuple[int, ...]) -> SourceState:
@@ -22,7 +26,10 @@ def source_state(recording: Recording, values: tuple[int, ...]) -> SourceState:
         return SourceState(recorded=False, cause="integer-input", operation=recording.values.producer[value])
     producer = recording.values.producer[value]
     if producer < 0:
-        return SourceState(recorded=False, cause="nothing-requires-grad")
+        return _of_nowhere(recording, [value], len(recording)) or SourceState(
+            recorded=False, cause="nothing-requires-grad"
+        )
+    sources: list[int] = []
     frozen: dict[str, None] = {}
     seen = {producer}
     # the latest operation first: what lost the history nearest to the target is what matters
@@ -32,7 +39,11 @@ def source_state(recording: Recording, values: tuple[int, ...]) -> SourceState:
         found = _loss_at(recording, operation)
         if found is not None:
             return found
+        if not recording.inputs_of(operation) and _holds_numbers(recording.name_of(operation)):
+            sources.extend(recording.outputs_of(operation))
         for read in value_inputs(recording, operation):
+            if recording.values.producer[read] < 0:
+                sources.append(read)
             role, name = recording.leaf_names.get(read, ("", ""))
             if role == "parameter" and not recording.values.requires_grad[read]:
                 frozen.setdefault(name)
@@ -40,7 +51,56 @@ def source_state(recording: Recording, values: tuple[int, ...]) -> SourceState:
             if before >= 0 and before not in seen:
                 seen.add(before)
                 heapq.heappush(waiting, -before)
-    return SourceState(recorded=False, cause="nothing-requires-grad", frozen_parameters=tuple(frozen))
+    return _of_nowhere(recording, sources, producer) or SourceState(
+        recorded=False, cause="nothing-requires-grad", frozen_parameters=tuple(frozen)
+    )
+
+
+def _of_nowhere(recording: Recording, sources: list[int], end: int) -> SourceState | None:
+    """Where values may have come back whose history was lost where nobody looked; ``None`` where all is accounted for.
+
+    That is so where something that requires grad was read before, and one of the ``sources`` was first met in the model
+    with neither a name nor an operation that made it, or was made of numbers after others had left torch.
+    """
+    columns, requires_grad = recording.operations, recording.values.requires_grad
+    if not any(requires_grad[value] for value in columns.inputs[: columns.input_start[min(end, len(recording))]]):
+        return None
+    for source in sources:
+        made = recording.values.producer[source]
+        if made < 0 and source in recording.met_in_model and source not in recording.leaf_names:
+            return SourceState(recorded=False, cause=UNSEEN)
+        left = _last_that_left(recording, made)
+        if left >= 0:
+            return SourceState(recorded=False, cause=UNSEEN, left=left)
+    return None
+
+
+def _holds_numbers(name: str) -> bool:
+    """Whether an operation without tensors makes one of numbers or arrays that it is given: no zeros, nothing drawn."""
+    return has(name, "imports", "from-arrays") or (has(name, "makes") and bool(positions_read(name)))
+
+
+def _last_that_left(recording: Recording, before: int) -> int:
+    """The last operation before another one by which values with a history left torch as numbers; -1 for none."""
+    for operation in range(before - 1, -1, -1):
+        if gives_values(recording.name_of(operation)) and _has_history(recording, recording.inputs_of(operation)):
+            return operation
+    return -1
+
+
+def _has_history(recording: Recording, values: Sequence[int]) -> bool:
+    """Whether anything that values were computed from requires grad."""
+    waiting, seen = list(values), set(values)
+    while waiting:
+        value = waiting.pop()
+        if recording.values.requires_grad[value]:
+            return True
+        made = recording.values.producer[value]
+        for read in recording.inputs_of(made) if made >= 0 else ():
+            if read not in seen:
+                seen.add(read)
+                waiting.append(read)
+    return False
 
 
 def switched_off(recording: Recording, values: tuple[int, ...]) -> SourceState | None:

@@ -27,10 +27,10 @@ from gradflow.record.operations.grad_mode import GradModes
 from gradflow.record.operations.kinds import EXPOSING
 from gradflow.record.operations.marks import Marks
 from gradflow.record.operations.reading import Reading
-from gradflow.record.operations.recorded import RecordedOperations
 from gradflow.record.operations.results import Results
 from gradflow.record.operations.special_functions import Around, SpecialFunctions
 from gradflow.record.operations.tables import Tables
+from gradflow.record.recorded import RecordedOperations
 from gradflow.record.seam.intervention import Call, Intervention, carry_out
 from gradflow.record.state.writes import run_announcing
 from gradflow.record.views import Views

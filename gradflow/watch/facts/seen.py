@@ -120,7 +120,10 @@ def _of_passes_cleared(observation: Observation, stepped: list[Optimizer]) -> It
     cleared = [
         number
         for number, values in observation.passes_cleared.items()
-        if number not in read and values and held & set(observation.backwards[number].arrived) == values & held != set()
+        if observation.backwards[number].kind == "backward"
+        and number not in read
+        and values
+        and held & set(observation.backwards[number].arrived) == values & held != set()
     ]
     if cleared:
         done = sum(one.kind == "backward" and not one.error for one in observation.backwards)
@@ -144,6 +147,15 @@ def _of_answers(observation: Observation) -> Iterator[str]:
     # of a loop each turn is a look of its own, also where it looks at the same gradient again
     there = sum(question.times for question in questions if question.measured.arrived)
     count = sum(question.times for question in questions)
+    reads = sum(read.times for read in observation.reads)
+    if sum(question.times for question in questions if question.read is not None) < reads:
+        # some are no questions, tests for `None` above all; they are looks all the same
+        filled = sum(read.times for read in observation.reads if read.measured.arrived)
+        found = f"{_times(filled)} there was" if filled else "never was there"
+        yield f"the program read `.grad` {_times(reads)}, and {found} a gradient"
+        questions = [question for question in questions if question.read is None]
+        there = sum(question.times for question in questions if question.measured.arrived)
+        count = sum(question.times for question in questions)
     if count == 1:
         yield f"the program looked at one gradient, and it was {'there' if there else 'not there'}"
     elif count:

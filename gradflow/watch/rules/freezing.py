@@ -44,7 +44,7 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
             *((f"torch says: {question.error}",) if question.error else ()),
             note,
             *(
-                ("it was frozen together with all that is read here, and other parameters train: taken as meant",)
+                ("all that was frozen with it is read here too, and other parameters train: taken as meant",)
                 if is_meant
                 else ("the program only asks whether a gradient is there: taken as a check that none is",)
                 if is_checked

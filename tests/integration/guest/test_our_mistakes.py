@@ -16,8 +16,8 @@ from gradflow.errors import GradflowError, InternalError, ModelRaisedError
 from gradflow.probe.backward_pass import real_backward
 from gradflow.record.modules import activations, following, layer_calls
 from gradflow.record.operations.reading import Reading
-from gradflow.record.operations.recorded import RecordedOperations
 from gradflow.record.operations.results import Results
+from gradflow.record.recorded import RecordedOperations
 from gradflow.record.state import keeper
 
 
