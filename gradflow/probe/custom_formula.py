@@ -26,6 +26,7 @@ __all__ = ["check_formula"]
 
 _SEEDS = (1, 2)
 _DIRECTIONS = 3
+_FAR = 30.0
 _JITTER = 0.01
 _TOLERANCE = {torch.float64: 1e-3, torch.float32: 3e-2}
 
@@ -112,6 +113,8 @@ def _judged(
     outputs = subject(point)
     if len(outputs) == 1 and _is_same(outputs[0], point):
         return _judged_identity(base, subject, point, outputs[0])
+    if _is_unread(subject, point, outputs):
+        return replace(base, reason="its forward gives the same whatever this argument is: it may read it another way")
     if _is_surrogate(subject, application, used, dtype, point):
         return replace(base, outcome="straight-through")
     if any(comparison.outcome != "differs" for comparison in comparisons):
@@ -171,6 +174,19 @@ def _jittered(subject: LoneFunction, seed: int) -> torch.Tensor:
 
 def _is_same(output: torch.Tensor, point: torch.Tensor) -> bool:
     return output.numel() == point.numel() and torch.equal(output.reshape(-1), point.reshape(-1))
+
+
+def _is_unread(subject: LoneFunction, point: torch.Tensor, outputs: Sequence[torch.Tensor]) -> bool:
+    """Whether values of other signs and of another size change nothing, as they change every staircase.
+
+    A forward may read the very tensor that it is also given, as an attribute of a module: there, moving a copy of the
+    argument tells nothing.
+    """
+    noise = noise_like(point, torch.Generator().manual_seed(_SEEDS[0]))
+    others = (-point, point + _FAR * size_of(point) * noise, torch.zeros_like(point))
+    return all(
+        all(torch.equal(one, other) for one, other in zip(outputs, subject(moved), strict=True)) for moved in others
+    )
 
 
 def _judged_identity(
