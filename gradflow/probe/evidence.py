@@ -72,8 +72,8 @@ class SourceState:
     """Why the target's own value has no gradient history, or that it has.
 
     ``recorded`` when autograd follows it. Else ``cause`` is the rule that explains it, ``operation`` the operation at
-    which the history before it was lost (-1 when there never was any), ``site`` a grad-mode region. ``left`` is the last
-    operation by which values with a history left torch, where the target is made of numbers that came in after it.
+    which the history before it was lost (-1 when there never was any), ``site`` a grad-mode region. ``left``, where the
+    target is made of numbers, the last operation by which values with a history had left torch.
     """
 
     recorded: bool

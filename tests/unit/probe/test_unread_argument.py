@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gradflow
 import torch
 from torch import nn
+
+import gradflow
 
 
 class ThroughModule(torch.autograd.Function):
