@@ -24,7 +24,7 @@ from gradflow.location import is_installed
 from gradflow.record.calls.set_memory import record_set_memory
 from gradflow.record.calls.subclasses import record_subclasses
 from gradflow.record.conduct.replacing import put, replace
-from gradflow.record.conduct.whose_error import is_ours, run_theirs
+from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.recorder import Recorder
 
 __all__ = ["exports_announced", "replace", "replace_function", "watched"]
@@ -43,12 +43,7 @@ class _Noting:
 
     def record(self, name: str, function: Callable[[], Any], inputs: Any, *, inner: bool = False) -> Any:
         """Log one call, which the caller of the caller has made."""
-        try:
-            return self.recorder.record_call(name, function, inputs, inner=inner)
-        except Exception as error:
-            if is_ours(error):
-                self.recorder.step_aside(error)
-            raise
+        return self.recorder.record_call(name, function, inputs, inner=inner)
 
 
 @contextlib.contextmanager

@@ -306,8 +306,14 @@ class Recorder(TorchFunctionMode):
 
         ``inner`` lets the inside be recorded too, and counts what it made as inputs of the whole.
         """
-        site, inputs = self.sites.number(sys._getframe(1)), tuple(inputs)
+        site = -2
         try:
+            try:
+                site, inputs = self.sites.number(sys._getframe(1)), tuple(inputs)
+            except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
+                self.aside.note(error)
+            if site < -1:
+                return run_theirs(function)
             if self.seam is None:
                 return self.announced.follow(name, function, inputs, site, inner=inner)
             call = Call(

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from gradflow.location import own_directory
+from gradflow.record.conduct.signal_handlers import is_of_signal_handler
 from gradflow.record.conduct.their_exceptions import set_traceback, traceback_of
 
 __all__ = ["Aside", "Operation", "leave_out_own_frames", "leave_out_this_frame"]
@@ -96,7 +97,9 @@ class Aside:
         self._around: list[list[functools.partial[Any]]] = []
 
     def note(self, error: BaseException) -> None:
-        """Something of gradflow's own failed."""
+        """Something of gradflow's own failed; what a signal handler of the program raised meanwhile goes on to it."""
+        if is_of_signal_handler(error):
+            raise error
         if not self.failure:
             at = error.__traceback__
             while at is not None and at.tb_next is not None:

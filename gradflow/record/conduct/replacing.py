@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
 from gradflow.attributes import attributes_of
 
-__all__ = ["put", "replace"]
+__all__ = ["originals_in_place", "put", "replace"]
 
 _MISSING = object()
 
@@ -59,6 +60,24 @@ def put(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
     stack.callback(_put_back, replacement)
     _standing.setdefault((id(owner), name), []).append(replacement)
     _set(owner, name, value)
+
+
+@contextlib.contextmanager
+def originals_in_place() -> Iterator[None]:
+    """Everything that is replaced is as it was meanwhile: a compiler goes into whatever it finds."""
+    changed = []
+    for standing in list(_standing.values()):
+        first, last = standing[0], standing[-1]
+        if attributes_of(last.owner).get(last.name, _MISSING) is last.value:
+            _set(last.owner, last.name, first.original)
+            changed.append((first.original, last))
+    try:
+        yield
+    finally:
+        for original, last in changed:
+            still_stands = last in _standing.get((id(last.owner), last.name), ())
+            if still_stands and attributes_of(last.owner).get(last.name, _MISSING) is original:
+                _set(last.owner, last.name, last.value)
 
 
 def _put_back(replacement: _Replacement) -> None:

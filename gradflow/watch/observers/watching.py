@@ -101,7 +101,7 @@ class Watch:
                 hooks.watching,
                 Construction(recorder, log).watching,
                 optimizers.watching,
-                CompiledCalls(recorder, log, calls).watching,
+                CompiledCalls(recorder, log, calls, hooks.plain).watching,
                 self._recording,
             ):
                 self._stack.enter_context(observer(watching))

@@ -26,7 +26,8 @@ def without_gradflow(found: TracebackType | None) -> TracebackType | None:
         elif is_around_hooks(frame) and kept and (place := without_hooks(kept[-1][0], _is_ours)) is not None:
             kept[-1] = kept[-1][0], *place  # a module without hooks, but for ours
         elif is_started and not is_ours:
-            kept.append((frame, found.tb_lasti, found.tb_lineno))
+            # a frame that was interrupted between two lines has none
+            kept.append((frame, found.tb_lasti, found.tb_lineno or code.co_firstlineno))
         found = found.tb_next
     shown: TracebackType | None = None
     for frame, instruction, line in reversed(kept):

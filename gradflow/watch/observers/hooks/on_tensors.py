@@ -143,4 +143,6 @@ class TensorHooks:
                 leave_out_this_frame(error)
                 raise
 
+        # torch names the hook by it where it refuses what a hook returned
+        call.__name__ = getattr(hook, "__name__", "<unknown>")
         return call

@@ -47,7 +47,8 @@ class HookWatch:
         self._recorder = recorder
         self._log = log
         self._events: dict[int, Hook] = {}
-        self._tables: list[tuple[weakref.ref[Any], str, ModuleTable]] = []
+        self._tables: list[tuple[weakref.ref[Any], str, weakref.ref[ModuleTable]]] = []
+        self._observed_in: dict[int, weakref.ref[ModuleTable]] = {}
         self._on_tensors = TensorHooks(recorder, log)
         self.forget = self._on_tensors.forget
 
@@ -71,11 +72,28 @@ class HookWatch:
 
         Not before all is over: of a hook that runs after gradflow has stepped aside, it is still noted that it did.
         """
-        for reference, name, table in self._tables:
-            module = reference()
-            if module is not None and vars(module).get(name) is table:
-                vars(module)[name] = table.table
+        for module, name, table in self._living():
+            vars(module)[name] = table.table
         self._on_tensors.put_tables_back()
+
+    @contextlib.contextmanager
+    def plain(self) -> Iterator[None]:
+        """Torch's own tables in all modules meanwhile: a compiler reads what is stored, past the table's methods."""
+        changed = list(self._living())
+        for module, name, table in changed:
+            vars(module)[name] = table.table
+        try:
+            yield
+        finally:
+            for module, name, table in changed:
+                if vars(module).get(name) is table.table:
+                    vars(module)[name] = table
+
+    def _living(self) -> Iterator[tuple[torch.nn.Module, str, ModuleTable]]:
+        for reference, name, of_module in self._tables:
+            module, table = reference(), of_module()
+            if module is not None and table is not None and vars(module).get(name) is table:
+                yield module, name, table
 
     def _bind(self, operation: Operation, hook: Any, module: Any, user_hooks: Any, user_pre_hooks: Any) -> None:
         """Torch makes one ``BackwardHook`` for each call of a module: tell its hooks which call that is."""
@@ -130,7 +148,7 @@ class HookWatch:
         found = vars(module)[name]
         if type(found) is OrderedDict:
             found = vars(module)[name] = ModuleTable(found)
-            self._tables.append((weakref.ref(module), name, found))
+            self._tables.append((weakref.ref(module), name, weakref.ref(found)))
         event = observed.event
         if type(found) is not ModuleTable:
             event.ran_unseen = True  # a table of the program's own
@@ -142,9 +160,14 @@ class HookWatch:
             event.ran_unseen = True
 
         found.observe(handle.id, observed, might_run)
+        self._observed_in[handle.id] = weakref.ref(found)
 
     def _remove(self, operation: Operation, handle: Any) -> None:
         operation(handle)
+        of_module = self._observed_in.pop(handle.id, None)
+        table = of_module() if of_module is not None else None
+        if table is not None:
+            table.forget(handle.id)
         event = self._events.get(handle.id)
         if event is not None and event.removed_at_call < 0:
             event.removed_at_call = len(self._recorder.calls)

@@ -52,6 +52,15 @@ class ModuleTable(OrderedDict[int, Any]):
         self.observed[key] = self.table[key], observed
         self.on_reading[key] = on_reading
 
+    def forget(self, key: int) -> None:
+        """A hook has been taken off: nothing keeps it, nor what it has closed over, any more."""
+        self.observed.pop(key, None)
+        self.on_reading.pop(key, None)
+
+    def _forget_gone(self) -> None:
+        for key in [key for key in self.observed if key not in self.table]:
+            self.forget(key)
+
     def items(self) -> Any:  # noqa: D102  (as in OrderedDict)
         if id(sys._getframe(1).f_code) not in _CALLERS:
             return self._read().items()
@@ -75,10 +84,14 @@ class ModuleTable(OrderedDict[int, Any]):
         return self._read().get(key, default)
 
     def pop(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
-        return self._read().pop(*args, **kwargs)
+        found = self._read().pop(*args, **kwargs)
+        self._forget_gone()
+        return found
 
     def popitem(self, last: bool = True) -> Any:  # noqa: D102
-        return self._read().popitem(last)
+        found = self._read().popitem(last)
+        self._forget_gone()
+        return found
 
     def setdefault(self, key: Any, default: Any = None) -> Any:  # noqa: D102
         return self._read().setdefault(key, default)
@@ -88,6 +101,7 @@ class ModuleTable(OrderedDict[int, Any]):
 
     def clear(self) -> None:  # noqa: D102
         self.table.clear()
+        self._forget_gone()
 
     def keys(self) -> Any:  # noqa: D102
         return self.table.keys()
@@ -106,6 +120,7 @@ class ModuleTable(OrderedDict[int, Any]):
 
     def __delitem__(self, key: Any) -> None:
         del self.table[key]
+        self.forget(key)
 
     def __contains__(self, key: Any) -> bool:
         return key in self.table

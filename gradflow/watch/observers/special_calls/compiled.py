@@ -16,6 +16,7 @@ from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.location import own_directory
 from gradflow.record.conduct.aside import Operation, leave_out_this_frame
+from gradflow.record.conduct.replacing import originals_in_place
 from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.operations.tensor_facts import requires_grad
 from gradflow.record.patches import replace, replace_function
@@ -33,7 +34,14 @@ __all__ = ["CompiledCalls"]
 class CompiledCalls:
     """A compiled program would be compiled again, differently, with gradflow's observers in it."""
 
-    def __init__(self, recorder: Recorder, log: Log, calls: ModuleFollower) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        log: Log,
+        calls: ModuleFollower,
+        plain_hooks: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+    ) -> None:
+        self._plain_hooks = plain_hooks
         self._recorder = recorder
         self._log = log
         self._calls = calls
@@ -137,7 +145,7 @@ class CompiledCalls:
             return run()
 
         def without_observers() -> Any:
-            with _without_observers():
+            with originals_in_place(), self._plain_hooks(), _without_observers():
                 return run()
 
         return recorder.record_call("(compiled)", without_observers, tensors_in([inputs]))
