@@ -523,7 +523,10 @@ SETTINGS: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
     ),
     "arguments of distributions": (
         lambda: torch.distributions.Distribution._validate_args,
-        lambda: torch.distributions.Distribution.set_default_validate_args(False),
+        # torch's compiler has switched it off, where it was imported
+        lambda: torch.distributions.Distribution.set_default_validate_args(
+            not torch.distributions.Distribution._validate_args
+        ),
     ),
     "sparse tensors": (
         torch.sparse.check_sparse_tensor_invariants.is_enabled,
