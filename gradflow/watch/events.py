@@ -340,9 +340,9 @@ class Observation:
     ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``made_at`` at which
     site a parameter was made, ``made_when`` at which operation, ``copies`` of which value it is a copy. ``cleared``
     tells of a tensor when, as a number of operations, and at which site ``.grad`` was last set to ``None``;
-    ``passes_cleared`` of a backward pass of which no step used anything at which leaves that took away its gradient;
-    ``retained`` of a computed tensor after how many backward calls, and at which site, it was first told to keep its
-    gradient.
+    ``passes_read`` are the backward passes of which the program has read a gradient, ``passes_cleared`` tells of a
+    backward pass of which no step used anything at which leaves that took away its gradient; ``retained`` of a computed
+    tensor after how many backward calls, and at which site, it was first told to keep its gradient.
 
     ``used_elsewhere`` are parameters of modules that were called in other threads; ``inner_reads`` tells for the
     application of a Function what its forward read without having been given it. ``files`` are the program's own. What
@@ -380,6 +380,7 @@ class Observation:
     module_flags: tuple[ModuleFlag, ...] = ()
     cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
     passes_cleared: dict[int, frozenset[int]] = field(default_factory=dict)
+    passes_read: frozenset[int] = frozenset()
     retained: dict[int, tuple[int, int]] = field(default_factory=dict)
     plain_tensors: tuple[PlainTensor, ...] = ()
     used_elsewhere: frozenset[int] = frozenset()

@@ -116,12 +116,11 @@ def _of_those_that_never_step(observation: Observation) -> Iterator[str]:
 def _of_passes_cleared(observation: Observation, stepped: list[Optimizer]) -> Iterator[str]:
     """Passes of which no optimizer used anything, and whose gradients the program itself did not read either."""
     held = {value for optimizer in stepped for value in optimizer.parameters}
-    read = {read.backwards - 1 for read in observation.reads if read.measured.arrived and not read.is_guard}
     cleared = [
         number
         for number, values in observation.passes_cleared.items()
         if observation.backwards[number].kind == "backward"
-        and number not in read
+        and number not in observation.passes_read
         and values
         and held & set(observation.backwards[number].arrived) == values & held != set()
     ]

@@ -74,6 +74,7 @@ class Log:
     keys: ModuleKeys = field(default_factory=ModuleKeys)
     backwards: list[Backward] = field(default_factory=list)
     reads: list[GradRead] = field(default_factory=list)
+    passes_read: set[int] = field(default_factory=set)
     cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
     pass_uses: PassUses = field(default_factory=PassUses)
     retained: dict[int, tuple[int, int]] = field(default_factory=dict)

@@ -207,6 +207,7 @@ class Watch:
             backwards=tuple(log.backwards),
             reads=tuple(log.reads),
             cleared=log.cleared,
+            passes_read=frozenset(log.passes_read),
             passes_cleared={number: frozenset(values) for number, values in log.pass_uses.cleared.items()},
             retained=log.retained,
             flags=tuple(log.flags),

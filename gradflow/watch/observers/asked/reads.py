@@ -63,6 +63,7 @@ class GradReads:
             known = self._alike.get((site, found, *kind))
         if known is not None:
             known.times += 1
+            self._mark_pass(known, gradient)
             return
         here = (frame.f_code, frame.f_lasti)
         read = GradRead(
@@ -79,9 +80,15 @@ class GradReads:
             result=-1 if gradient is None else self._tables.value_of(gradient),
         )
         self._log.reads.append(read)
+        self._mark_pass(read, gradient)
         self._last[site, value, found] = self._alike[site, found, kind[0], kind[1], kind[2]] = read
         if gradient is not None:
             self._log.gradient_of[read.result] = value
+
+    def _mark_pass(self, read: GradRead, gradient: torch.Tensor | None) -> None:
+        """What the last backward pass brought is used by the program itself, also by a read that is only counted."""
+        if gradient is not None and not read.is_guard:
+            self._log.passes_read.add(len(self._log.backwards) - 1)
 
 
 def _found(gradient: torch.Tensor | None) -> _Found:
