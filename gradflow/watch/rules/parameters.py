@@ -106,9 +106,12 @@ def _of_copies(observation: Observation, optimizer: Optimizer, idle: dict[int, i
     copy = value if observation.copies.get(value) == twin else twin
     name = recording.leaf_names.get(twin, ("", ""))[1] or "the model"
     others = f"`{name}` and {len(idle) - 1} more" if len(idle) > 1 else f"`{name}`"
-    given, copied = recording.site_span(optimizer.site), recording.site_span(observation.made_at.get(copy, -1))
+    added = optimizer.added.get(value, -1)
+    given = recording.site_span(added if added >= 0 else optimizer.site)
+    copied = recording.site_span(observation.made_at.get(copy, -1))
     # of a copy made later, such as one that is adapted in an inner loop, the optimizer could not know
-    is_later = copied is not None and observation.made_when.get(copy, -1) >= optimizer.operation
+    made = observation.made_when.get(copy, -1)
+    is_later = copied is not None and added < 0 and made >= optimizer.operation
     return finding(
         "optimizer-stale-params",
         "connected",

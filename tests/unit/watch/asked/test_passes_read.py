@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import gradflow
 import pytest
 import torch
+
+import gradflow
 
 
 def said(*, reads: bool, passes: int = 70) -> str:

@@ -78,3 +78,23 @@ def test_a_leaf_frozen_for_one_pass_and_thawed_afterwards(explain: Explain, froz
     """)
     names = [one.name for one in report.diagnostics]
     assert names == (["requires-grad-too-late"] if thawed == "after" else [])
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_wrong_copy_is_told_where_it_was_given(explain: Explain, is_late: bool) -> None:
+    held = "[*model['head'].parameters()]" if is_late else "[*model['head'].parameters(), *other['stem'].parameters()]"
+    report = explain(f"""
+    import copy
+    model = nn.ModuleDict(dict(stem=nn.Linear(2, 2), head=nn.Linear(2, 1)))
+    other = copy.deepcopy(model)
+    optimizer = torch.optim.SGD({held}, 0.1)
+    for turn in range(4):
+        if {is_late} and turn == 1:
+            optimizer.add_param_group(dict(params=[*other['stem'].parameters()]))
+        optimizer.zero_grad()
+        model['head'](model['stem'](torch.ones(1, 2))).sum().backward()
+        optimizer.step()
+    """)
+    (found,) = [one for one in report.diagnostics if one.code == "GF305"]
+    assert found.location is not None
+    assert found.location.line == (10 if is_late else 7)
