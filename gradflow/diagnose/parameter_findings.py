@@ -154,9 +154,9 @@ def _unknown(recording: Recording, span: SourceSpan | None, is_new: bool, values
     shapes = ", ".join(str(list(recording.values.shape[value])) for value in values[:4])
     if is_new:
         message = f"{count} parameters are made" if count > 1 else "a parameter is made"
-        message += f" anew in every forward: no optimizer trains {them}"
-        label = "made here, and gone when the forward is over"
-        advice = "make the layer once, in `__init__`, and keep it in an attribute of the model"
+        message += f" in the forward: no optimizer that is made before it runs trains {them}"
+        label = "made here, while the model runs"
+        advice = "make the layer in `__init__`, and keep it in an attribute of the model"
     else:
         message = f"{count} tensors outside the model take" if count > 1 else "a tensor outside the model takes"
         message += f" part and would learn: no optimizer that is given `model.parameters()` trains {them}"
