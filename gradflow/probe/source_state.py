@@ -9,7 +9,7 @@ from gradflow.graph.cut_group import cause_of_loss
 from gradflow.graph.dependence import is_differentiable, value_inputs
 from gradflow.probe.evidence import SourceState
 from gradflow.recording import REGION_CAUSES, Recording
-from gradflow.torch_facts.operations.queries import gives_values, has, positions_read
+from gradflow.torch_facts.operations.queries import CHANGED_THROUGH_VIEW, gives_values, has, positions_read
 
 __all__ = ["UNSEEN", "source_state", "switched_off"]
 
@@ -131,7 +131,7 @@ def _loss_at(recording: Recording, operation: int) -> SourceState | None:
         return SourceState(recorded=False, cause=cause, operation=operation, site=columns.region[operation])
     if has(name, "detaches"):
         cause = "detach"
-    elif has(name, "rewraps"):
+    elif has(name, "rewraps") or name == CHANGED_THROUGH_VIEW:
         cause = "tensor-rewrap"
     elif (
         operation in recording.checkpoint_operations

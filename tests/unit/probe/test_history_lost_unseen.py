@@ -79,3 +79,13 @@ class Frozen(Net):
 def test_what_is_frozen_is_told_as_that(how):
     report = gradflow.check(Frozen(how), "encoder", inputs=torch.ones(2, 4), target=0)
     assert [one.code for one in report.diagnostics] == ["GF109"]
+
+
+def test_a_write_by_way_of_data_is_told_as_that():
+    def stored(h):
+        out = torch.empty(2, 6)
+        out.data.copy_(h)
+        return out
+
+    report = gradflow.check(Net(stored), "encoder", inputs=torch.ones(2, 4), target=0)
+    assert [one.code for one in report.diagnostics] == ["GF105"]
