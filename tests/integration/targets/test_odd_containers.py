@@ -69,7 +69,7 @@ class AppliesToAList(nn.Module):
         return GivenAList.apply(self.lin(x), circular(1.0))
 
 
-@pytest.mark.parametrize("put", [deep, circular])
+@pytest.mark.parametrize("put", [pytest.param(deep, marks=pytest.mark.slow), circular])
 def test_containers_without_end(put: Any) -> None:
     report = gradflow.check(Around(put), "*", inputs=(put(torch.ones(2, 3)),))
     assert [one.target.name for one in report.reports] == ["first", "puts", "last"]
