@@ -146,20 +146,13 @@ def _of_answers(observation: Observation) -> Iterator[str]:
     # of a loop each turn is a look of its own, also where it looks at the same gradient again
     there = sum(question.times for question in questions if question.measured.arrived)
     count = sum(question.times for question in questions)
-    reads = sum(read.times for read in observation.reads)
-    if sum(question.times for question in questions if question.read is not None) < reads:
-        # some are no questions, tests for `None` above all; they are looks all the same
-        filled = sum(read.times for read in observation.reads if read.measured.arrived)
-        found = f"{_times(filled)} there was" if filled else "never was there"
-        yield f"the program read `.grad` {_times(reads)}, and {found} a gradient"
-        questions = [question for question in questions if question.read is None]
-        there = sum(question.times for question in questions if question.measured.arrived)
-        count = sum(question.times for question in questions)
+    # a mere test for `None` is no look
+    besides = "besides tests for `None`, " if any(read.is_guard for read in observation.reads) else ""
     if count == 1:
-        yield f"the program looked at one gradient, and it was {'there' if there else 'not there'}"
+        yield f"{besides}the program looked at one gradient, and it was {'there' if there else 'not there'}"
     elif count:
         found = f"{'each time' if there == count else _times(there)} there was one" if there else "there was none"
-        yield f"the program looked {count:,} times at a gradient, and {found}"
+        yield f"{besides}the program looked {count:,} times at a gradient, and {found}"
 
 
 def _times(count: int) -> str:
