@@ -259,7 +259,7 @@ def test_layers_made_in_forward_are_told_where() -> None:
     report = gradflow.audit(Forgets(), inputs=torch.randn(2, 4))
     (found,) = report.diagnostics
     assert (found.name, found.severity) == ("unregistered-params", "warning")
-    assert found.message.startswith("2 parameters are made anew")
+    assert found.message.startswith("2 parameters are made in the forward")
     assert found.location is not None
     assert found.location.function.endswith("Forgets.forward")
 
