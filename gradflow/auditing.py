@@ -56,8 +56,8 @@ from gradflow.probe.evidence import Measured
 from gradflow.probe.facts.backward_draws import BackwardDraws
 from gradflow.probe.facts.bad_number import BadScore
 from gradflow.probe.forward_values.first_not_finite import bad_score
-from gradflow.probe.gradient import Gradients, differentiate
-from gradflow.probe.laboratory import Laboratory, measured_all
+from gradflow.probe.gradient import Gradients, differentiate, measured_all
+from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.backward_draws import backward_draws
 from gradflow.probe.registering.copies import copies_of_groups
 from gradflow.probe.together.apart import each_by_itself

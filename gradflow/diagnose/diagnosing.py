@@ -121,7 +121,7 @@ def open_questions(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tup
     return ((f"why the gradient is {verdict}", NOTHING_FITS),)
 
 
-_UNSEEN = "TorchScript, a transform of torch, compiled code, another thread or process"
+_UNSEEN = "TorchScript, a transform of torch, compiled code, another thread, or a class such as `torch.FloatTensor`"
 
 
 def _from_nowhere(evidence: Evidence) -> str:
@@ -146,7 +146,8 @@ def _lost_unseen(evidence: Evidence) -> str:
         return f"what it is made of comes from where gradflow cannot look ({_UNSEEN})"
     name, span = written(evidence.recording.name_of(left)), evidence.recording.span_of(left)
     where = f" at {place(span)}" if span is not None else ""
-    return f"it is made of numbers, and values with a history had left torch before, last by `{name}`{where}"
+    before = f"values computed from what requires grad had left torch before, last by `{name}`{where}"
+    return f"it is made of numbers, and {before}"
 
 
 def _why_not(evidence: Evidence, operation: int) -> tuple[str, str]:

@@ -33,8 +33,8 @@ from gradflow.probe.facts.bad_number import BadNumber
 from gradflow.probe.failed_backward import explain_backward_error
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.forward_values.first_not_finite import made_before
-from gradflow.probe.gradient import Gradients
-from gradflow.probe.laboratory import Laboratory, measured_all
+from gradflow.probe.gradient import Gradients, measured_all
+from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.losses.partial_causes import stopped_while_switched_off
 from gradflow.probe.moving.at_ends import look_at_ends

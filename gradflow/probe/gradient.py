@@ -19,7 +19,7 @@ from gradflow.record.conduct.whose_error import is_ours, our_error
 from gradflow.record.operations.tensor_facts import shape_of
 from gradflow.record.run import Run
 
-__all__ = ["Gradients", "differentiate", "gradients_at", "measure", "measure_each"]
+__all__ = ["Gradients", "differentiate", "gradients_at", "measure", "measure_each", "measured_all"]
 
 _SMALL = 4_096
 """Gradients of so few entries are measured together: ten small operations for each would cost more than the run."""
@@ -192,3 +192,8 @@ def measure(gradient: torch.Tensor | None, index: Any = None) -> Measured:
         nan_count=int(torch.isnan(part).sum()),
         inf_count=int(torch.isinf(part).sum()),
     )
+
+
+def measured_all(gradients: Gradients, target: str, index: Any = None) -> tuple[Measured, ...]:
+    """The statistics of a target's gradients, one per call."""
+    return measure_each(gradients.by_target.get(target, ()), index)

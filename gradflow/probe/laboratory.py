@@ -18,8 +18,8 @@ from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.comparing.checksummed import Checksummed
 from gradflow.probe.comparing.checksums import Checksums
 from gradflow.probe.differential import Alteration, moved, score_of
-from gradflow.probe.evidence import Measured, NodeFlow, RepairOutcome
-from gradflow.probe.gradient import Gradients, differentiate, measure, measure_each
+from gradflow.probe.evidence import NodeFlow, RepairOutcome
+from gradflow.probe.gradient import Gradients, differentiate, measure
 from gradflow.probe.mending.still_cut import StillCut, still_cut
 from gradflow.probe.reach_of_move import ReachOfMove, reach_of_move
 from gradflow.probe.registering.replaced import Replaced, replaced_in
@@ -397,8 +397,3 @@ def _only(target: str, alter: Alteration) -> Alteration:
 
 def _can_require_grad(tensor: torch.Tensor) -> bool:
     return tensor.is_leaf and (tensor.is_floating_point() or tensor.is_complex()) and not tensor.is_inference()
-
-
-def measured_all(gradients: Gradients, target: str, index: Any = None) -> tuple[Measured, ...]:
-    """The statistics of a target's gradients, one per call."""
-    return measure_each(gradients.by_target.get(target, ()), index)

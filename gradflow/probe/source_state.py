@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
 
 from gradflow.graph.cut_group import cause_of_loss
 from gradflow.graph.dependence import is_differentiable, value_inputs
@@ -65,14 +64,14 @@ def _of_nowhere(recording: Recording, sources: list[int], end: int) -> SourceSta
     columns, requires_grad = recording.operations, recording.values.requires_grad
     if not any(requires_grad[value] for value in columns.inputs[: columns.input_start[min(end, len(recording))]]):
         return None
-    for source in sources:
-        made = recording.values.producer[source]
-        if made < 0 and source in recording.met_in_model and source not in recording.leaf_names:
-            return SourceState(recorded=False, cause=UNSEEN)
-        left = _last_that_left(recording, made)
-        if left >= 0:
-            return SourceState(recorded=False, cause=UNSEEN, left=left)
-    return None
+    made = [recording.values.producer[source] for source in sources]
+    if any(
+        row < 0 and source in recording.met_in_model and source not in recording.leaf_names
+        for row, source in zip(made, sources, strict=True)
+    ):
+        return SourceState(recorded=False, cause=UNSEEN)
+    left = _last_that_left(recording, max(made, default=-1))
+    return SourceState(recorded=False, cause=UNSEEN, left=left) if left >= 0 else None
 
 
 def _holds_numbers(name: str) -> bool:
@@ -80,27 +79,20 @@ def _holds_numbers(name: str) -> bool:
     return has(name, "imports", "from-arrays") or (has(name, "makes") and bool(positions_read(name)))
 
 
-def _last_that_left(recording: Recording, before: int) -> int:
-    """The last operation before another one by which values with a history left torch as numbers; -1 for none."""
-    for operation in range(before - 1, -1, -1):
-        if gives_values(recording.name_of(operation)) and _has_history(recording, recording.inputs_of(operation)):
-            return operation
-    return -1
+def _last_that_left(recording: Recording, end: int) -> int:
+    """The last operation before ``end`` by which what is computed from something trainable left torch; -1 for none.
 
-
-def _has_history(recording: Recording, values: Sequence[int]) -> bool:
-    """Whether anything that values were computed from requires grad."""
-    waiting, seen = list(values), set(values)
-    while waiting:
-        value = waiting.pop()
-        if recording.values.requires_grad[value]:
-            return True
-        made = recording.values.producer[value]
-        for read in recording.inputs_of(made) if made >= 0 else ():
-            if read not in seen:
-                seen.add(read)
-                waiting.append(read)
-    return False
+    One pass over the operations, in their order.
+    """
+    computed_from = list(recording.values.requires_grad)
+    found = -1
+    for operation in range(end):
+        if any(computed_from[read] for read in recording.inputs_of(operation)):
+            for output in recording.outputs_of(operation):
+                computed_from[output] = True
+            if gives_values(recording.name_of(operation)):
+                found = operation
+    return found
 
 
 def switched_off(recording: Recording, values: tuple[int, ...]) -> SourceState | None:

@@ -41,10 +41,9 @@ __all__ = ["Recorder"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
 _is_grad_enabled = torch.is_grad_enabled
-_Tensor = torch.Tensor
 # looked up once: this runs for every operation
-_IGNORE, _GRAD_MODE, _EXIT, _SPECIAL = Kind.IGNORE, Kind.GRAD_MODE, Kind.EXIT, Kind.SPECIAL
-_INPLACE, _ALIASING, _EXPOSE, _HOOK = Kind.INPLACE, Kind.ALIASING, Kind.EXPOSE, Kind.HOOK
+_IGNORE, _GRAD_MODE, _SPECIAL = Kind.IGNORE, Kind.GRAD_MODE, Kind.SPECIAL
+_INPLACE, _EXPOSE, _HOOK = Kind.INPLACE, Kind.EXPOSE, Kind.HOOK
 
 
 class Recorder(TorchFunctionMode):
@@ -245,8 +244,8 @@ class Recorder(TorchFunctionMode):
             leave_out_own_frames(error)
         elif isinstance(error, Exception) and is_ours(error):
             self.aside.note(error)
-        if not isinstance(error, Exception):
-            self.tables.drop_open_row()  # Ctrl-C may come in the middle of one
+        # what the handler of a signal raises, Ctrl-C above all, may come in the middle of a row
+        self.tables.drop_open_row()
 
     def _run_unrecorded(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], kind: int, text: str) -> Any:
         """Run what is not recorded; what it writes to or hands out is announced all the same."""
@@ -306,13 +305,10 @@ class Recorder(TorchFunctionMode):
 
         ``inner`` lets the inside be recorded too, and counts what it made as inputs of the whole.
         """
-        site = -2
+        inputs, frame = tuple(inputs), sys._getframe(1)
         try:
-            try:
-                site, inputs = self.sites.number(sys._getframe(1)), tuple(inputs)
-            except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
-                self.aside.note(error)
-            if site < -1:
+            site = self._site_of(frame)
+            if site is None:
                 return run_theirs(function)
             if self.seam is None:
                 return self.announced.follow(name, function, inputs, site, inner=inner)
@@ -329,6 +325,14 @@ class Recorder(TorchFunctionMode):
         except BaseException as error:
             self._pass_on(error)
             raise
+
+    def _site_of(self, frame: FrameType) -> int | None:
+        """The number of the place; ``None`` where that fails, and nothing more is recorded."""
+        try:
+            return self.sites.number(frame)
+        except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
+            self.aside.note(error)
+            return None
 
     def listening(self) -> contextlib.AbstractContextManager[None]:
         """Record also where torch has put function modes aside, as it does during a backward pass."""

@@ -25,8 +25,9 @@ def is_of_signal_handler(error: BaseException) -> bool:
 def _handlers() -> Iterator[CodeType]:
     for number in signal.valid_signals():
         handler: Any = signal.getsignal(number)
-        # a function, a method, or an object that is called
-        for found in (handler, getattr(handler, "__func__", None), getattr(type(handler), "__call__", None)):  # noqa: B004
+        # a function, a method, one of which arguments are given already, or an object that is called
+        kinds = (getattr(handler, name, None) for name in ("__func__", "func"))
+        for found in (handler, *kinds, getattr(type(handler), "__call__", None)):  # noqa: B004
             code = getattr(found, "__code__", None)
             if isinstance(code, CodeType):
                 yield code

@@ -13,6 +13,7 @@ from torch import nn
 import gradflow
 from gradflow.record.conduct.aside import Aside
 from gradflow.record.conduct.signal_handlers import is_of_signal_handler
+from gradflow.record.operations.results import Results
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -129,3 +130,31 @@ def test_torch_names_a_hook_of_the_program_by_its_name():
         y.register_hook(too_short)
         with pytest.raises(RuntimeError, match="too_short"):
             y.sum().backward()
+
+
+def test_a_signal_in_the_middle_of_a_row_leaves_the_recording_whole(monkeypatch):
+    before = signal.signal(signal.SIGALRM, stop)
+    original, calls = Results.add, []
+
+    def interrupted(self, *given):
+        calls.append(1)
+        if len(calls) == 3:
+            signal.raise_signal(signal.SIGALRM)
+        original(self, *given)
+
+    monkeypatch.setattr(Results, "add", interrupted)
+    weight = torch.ones(2, requires_grad=True)
+    caught = 0
+    try:
+        with gradflow.explain(quiet=True) as explanation:
+            for _ in range(4):
+                try:
+                    (weight * 2).tanh().sum().backward()
+                except OutOfTime:
+                    caught += 1
+            assert weight.grad is not None
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert caught == 1
+    assert explanation.report.undetermined == ()
+    assert explanation.report.environment.operation_count >= 9
