@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -96,15 +97,17 @@ def _stopped_operation(run: Run) -> int:
     begun: list[Node] = []
     ended: set[Node] = set()
     edges = [torch.autograd.graph.GradientEdge(node, 0) for node in nodes if node.name().endswith("AccumulateGrad")]
-    for node in nodes:
-        node.register_prehook(lambda *_, node=node: begun.append(node))
-        node.register_hook(lambda *_, node=node: ended.add(node))
-    try:
-        torch.autograd.grad(run.live.score, edges, allow_unused=True)
-    except Exception:  # noqa: BLE001  (the very exception that is to be explained)
-        # the one that began and did not end; where all did, what it handed on was refused
-        stopped = next((node for node in begun if node not in ended), begun[-1] if begun else None)
-        return link_operations(run.recording)(stopped) if stopped is not None else -1
+    # the graph may go on into one that others hold: neither a hook is left on it, nor is it freed
+    with contextlib.ExitStack() as hooks:
+        for node in nodes:
+            hooks.callback(node.register_prehook(lambda *_, node=node: begun.append(node)).remove)
+            hooks.callback(node.register_hook(lambda *_, node=node: ended.add(node)).remove)
+        try:
+            torch.autograd.grad(run.live.score, edges, allow_unused=True, retain_graph=True)
+        except Exception:  # noqa: BLE001  (the very exception that is to be explained)
+            # the one that began and did not end; where all did, what it handed on was refused
+            stopped = next((node for node in begun if node not in ended), begun[-1] if begun else None)
+            return link_operations(run.recording)(stopped) if stopped is not None else -1
     return -1
 
 

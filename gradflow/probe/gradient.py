@@ -42,10 +42,10 @@ class Gradients:
     error: Exception | None = None
 
 
-def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: bool = False) -> Gradients:
+def differentiate(run: Run, parameters: Mapping[str, torch.Tensor]) -> Gradients:
     """Ask autograd for the gradient of the score at every target of the run, in one backward pass.
 
-    ``.grad`` of nothing is touched. With ``retain`` the graph survives; otherwise it is freed on the way.
+    ``.grad`` of nothing is touched, and the graph is kept.
     """
     taken = [activation for each in run.live.activations.values() for activation in each]
     extra = [(name, *other) for name, each in run.live.activations.items() for a in each for other in a.others]
@@ -56,7 +56,7 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor], *, retain: b
     at_further: list[torch.Tensor | None] = [None] * len(further)
     if run.live.score is not None and run.live.score.requires_grad:
         try:
-            at_outputs, at_further = gradients_at(functools.partial(gradients_of, run, retain=retain), taken, further)
+            at_outputs, at_further = gradients_at(functools.partial(gradients_of, run), taken, further)
         except Exception as raised:  # (whatever a user's backward raises is the finding)
             if is_ours(raised):
                 raise our_error(raised) from raised

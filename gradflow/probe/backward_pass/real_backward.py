@@ -19,8 +19,11 @@ from gradflow.record.run import Run
 __all__ = ["gradients_of"]
 
 
-def gradients_of(run: Run, wanted: Sequence[Any], *, retain: bool) -> Sequence[torch.Tensor | None]:
+def gradients_of(run: Run, wanted: Sequence[Any]) -> Sequence[torch.Tensor | None]:
     """The gradient of the score of a run at each leaf or gradient edge of ``wanted``; ``None`` where no path leads.
+
+    The graph is kept: it may go on into what the model had made before the run, or keeps after it, and that is to be
+    differentiated by others.
 
     Raises
     ------
@@ -30,7 +33,7 @@ def gradients_of(run: Run, wanted: Sequence[Any], *, retain: bool) -> Sequence[t
     score = run.live.score
     if score is None or not any(map(_refuses_grad, run.live.functions.values())):
         found: Sequence[torch.Tensor | None] = run_theirs(
-            torch.autograd.grad, (score, wanted), {"retain_graph": retain, "allow_unused": True}
+            torch.autograd.grad, (score, wanted), {"retain_graph": True, "allow_unused": True}
         )
         return found
     caught: dict[int, torch.Tensor] = {}
@@ -42,7 +45,7 @@ def gradients_of(run: Run, wanted: Sequence[Any], *, retain: bool) -> Sequence[t
         for position, one in enumerate(wanted):
             if not isinstance(one, torch.Tensor) and getattr(one.node, "variable", None) is None:
                 stack.callback(one.node.register_prehook(_catch(caught, position, one.output_nr)).remove)
-        run_theirs(torch.autograd.backward, (score,), {"retain_graph": retain})
+        run_theirs(torch.autograd.backward, (score,), {"retain_graph": True})
         return [
             caught.get(position) if leaf is None else leaf.grad for position, leaf in enumerate(map(_leaf_of, wanted))
         ]

@@ -59,7 +59,7 @@ def _halves(names: Sequence[str]) -> list[Sequence[str]]:
 def _of(run: Run, parameters: Mapping[str, torch.Tensor], names: Sequence[str]) -> Gradients:
     narrowed = replace(run, live=_of_targets(run.live, names))
     asked = {name: parameters[name] for name in names if name in parameters}
-    return differentiate(narrowed, asked, retain=True)
+    return differentiate(narrowed, asked)
 
 
 def _of_targets(live: Live, names: Sequence[str]) -> Live:
