@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradflow.graph.chance.draws import RANDOM_DRAW
-from gradflow.torch_facts.operations.queries import CHANGED_THROUGH_VIEW, decides, has
+from gradflow.torch_facts.operations.queries import CHANGED_THROUGH_VIEW, decides, has, has_no_derivative
+from gradflow.torch_facts.operations.table import row_of
 from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["NOT_REPLACED", "SEE_WHY", "CauseText", "text_for"]
@@ -153,6 +154,13 @@ def _nondiff(operation: str) -> CauseText:
         advice = "keep the value in floating point: whole numbers and booleans cannot carry a gradient"
     elif has(operation, "counts"):
         advice = "use a soft count: a sum of smooth bumps, one per bin"
+    elif row_of(operation) is not None and not has_no_derivative(operation):
+        return CauseText(
+            label="the result has no history",
+            note=f"torch has a derivative of `{written(operation)}` and recorded none here: something within this call "
+            "ends the history, such as the `__torch_function__` of a tensor subclass, or a kernel of its own",
+            helps=("look there for `.detach()`, `.data`, `torch.no_grad()`, or a kernel without a backward",),
+        )
     else:
         return CauseText(
             label="the result has no derivative",
