@@ -39,8 +39,10 @@ def pytest_report_header() -> str:
 @pytest.fixture(autouse=True)
 def _no_module_outlives_its_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Many tests write a `net.py` of their own and import it: none may be handed to the next."""
+    before = set(sys.modules)
     yield
     temporary = str(tmp_path_factory.getbasetemp())
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", None) or "").startswith(temporary):
+    # only what the test has imported is asked for its file: there are thousands of modules, and of tests
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(temporary):
             del sys.modules[name]
