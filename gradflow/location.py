@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
-from gradflow.source.texts import keep_text, lines_of
+from gradflow.source_texts import keep_text, lines_of
 
 __all__ = [
     "SiteTable",

@@ -14,13 +14,13 @@ import torch
 
 from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk
 from gradflow.probe.cancellation import with_shares
-from gradflow.probe.custom_backward import missing_return
 from gradflow.probe.dense_values import dense_values
 from gradflow.probe.evidence import ROUNDING, NodeFlow
 from gradflow.probe.last_nodes import NodeNote, with_ends
 from gradflow.record.conduct.whose_error import is_ours, our_error, run_theirs
 from gradflow.record.run import Run
 from gradflow.recording import Recording
+from gradflow.source.custom_backward import missing_return
 from gradflow.torch_facts.module_machinery import BackwardHookFunction
 
 __all__ = ["note_flow", "scan_backward"]

@@ -15,12 +15,12 @@ import torch
 
 from gradflow.probe.applications import Application
 from gradflow.probe.central_differences import SINGLE_STEPS, STEPS, Comparison, Quotient, compare
-from gradflow.probe.custom_backward import formula_spans
 from gradflow.probe.dense_values import as_real, inner_product
 from gradflow.probe.flat_forward import is_flat, passes_where_flat
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.lone_function import LoneFunction, noise_like, size_of
 from gradflow.record.conduct.whose_error import is_ours, reason_of
+from gradflow.source.custom_backward import formula_spans
 
 __all__ = ["check_formula"]
 

@@ -12,7 +12,6 @@ from gradflow.graph.derivatives import is_choice
 from gradflow.load.module_tree import named_parameters_in
 from gradflow.probe.absorption import SUSPICIOUSLY_SMALL, absorbing_operation, is_rounding_error
 from gradflow.probe.cancellation import may_have_cancelled
-from gradflow.probe.custom_backward import function_spans
 from gradflow.probe.custom_functions import check_custom_functions
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.differences.locating import located
@@ -53,6 +52,7 @@ from gradflow.probe.targets.other_outputs import losses_at_other_outputs
 from gradflow.probe.unused import explain_unused
 from gradflow.record.run import Run
 from gradflow.recording import Recording
+from gradflow.source.custom_backward import function_spans
 
 __all__ = ["examine"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import MethodSource
+from gradflow.source.class_source import MethodSource
 
 __all__ = ["Guard", "guards_of"]
 

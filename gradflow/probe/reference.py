@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from gradflow.probe.class_source import MethodSource
+from gradflow.source.class_source import MethodSource
 
 __all__ = ["Counter", "Reference", "References"]
 

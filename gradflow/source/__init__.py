@@ -1,1 +1,1 @@
-"""The source of what runs: its text, for places and for words."""
+"""The source of what runs, read for places and for words."""

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import functools
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from types import CodeType, FunctionType, MethodType
+from types import CodeType
 from typing import Any, Literal
 
 import torch
 
 from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import named_modules_in, named_parameters_in
-from gradflow.location import SourceSpan, span_of
-from gradflow.probe.class_source import parse_file, span_of_node
+from gradflow.location import SourceSpan
+from gradflow.source.callables import code_of
+from gradflow.source.class_source import parse_file, span_of_node
 from gradflow.torch_facts.tensor_slots import getter
 
-__all__ = ["PlacedHook", "code_of", "definition_of", "hooks_on", "left_out", "registration_of"]
+__all__ = ["PlacedHook", "hooks_on", "left_out", "registration_of"]
 
 _hooks_of_tensor = getter("_backward_hooks")
 _OF_MODULES = ("_backward_hooks", "_backward_pre_hooks")
@@ -66,26 +66,6 @@ def left_out(hooks: Collection[PlacedHook]) -> Iterator[None]:
             added = [entry for entry in table.items() if entry[0] not in dict(held[key])]
             table.clear()
             table.update([*held[key], *added])
-
-
-def code_of(hook: Any) -> CodeType | None:
-    """The code that runs when a hook is called; ``None`` for what is not written in Python."""
-    while isinstance(hook, functools.partial):
-        hook = hook.func
-    if isinstance(hook, MethodType):
-        hook = hook.__func__
-    if not isinstance(hook, FunctionType):
-        hook = next((vars(cls)["__call__"] for cls in type(hook).__mro__ if "__call__" in vars(cls)), None)
-    return hook.__code__ if isinstance(hook, FunctionType) else None
-
-
-def definition_of(hook: Any) -> SourceSpan | None:
-    """Where the code of a hook begins."""
-    code = code_of(hook)
-    if code is None:
-        return None
-    span = span_of(code, -1)
-    return SourceSpan(path=span.path, line=span.line, function=span.function)
 
 
 def registration_of(hook: Any) -> SourceSpan | None:

@@ -8,9 +8,10 @@ import torch
 
 from gradflow.probe.evidence import TakingHook
 from gradflow.probe.gradient import differentiate
-from gradflow.probe.hooks.program_hooks import PlacedHook, definition_of, hooks_on, left_out, registration_of
+from gradflow.probe.hooks.program_hooks import PlacedHook, hooks_on, left_out, registration_of
 from gradflow.probe.hooks.tensor_hooks import HooksLeftOut, MadeHook
 from gradflow.probe.laboratory import Laboratory
+from gradflow.source.callables import definition_of
 
 __all__ = ["taking_hooks"]
 

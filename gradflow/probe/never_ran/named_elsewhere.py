@@ -10,8 +10,8 @@ import ast
 from collections.abc import Iterator, Sequence
 
 from gradflow.location import SourceSpan, is_machinery
-from gradflow.probe.class_source import class_source, parse_file, span_of_node
 from gradflow.probe.layer_view import LayerView
+from gradflow.source.class_source import class_source, parse_file, span_of_node
 
 __all__ = ["named_elsewhere", "told_names"]
 

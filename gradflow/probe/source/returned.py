@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import parse_file
+from gradflow.source.class_source import parse_file
 
 __all__ = ["kept_at"]
 

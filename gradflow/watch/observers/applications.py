@@ -8,8 +8,8 @@ import torch
 
 from gradflow.location import is_installed
 from gradflow.probe.applications import Application, copied, is_custom
-from gradflow.probe.custom_backward import formula_spans
 from gradflow.record.operations.tensor_facts import PLAIN_CLASSES, has_readable_numbers
+from gradflow.source.custom_backward import formula_spans
 from gradflow.values import leaves_in, tensors_in
 from gradflow.watch.observers.harmless import is_harmless
 

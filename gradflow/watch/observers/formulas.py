@@ -13,11 +13,11 @@ import torch
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.probe.applications import Application, is_custom
-from gradflow.probe.custom_backward import missing_return
 from gradflow.probe.custom_formula import check_formula
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.lone_function import LoneFunction
 from gradflow.recording import Recording
+from gradflow.source.custom_backward import missing_return
 from gradflow.watch.events import Backward
 from gradflow.watch.observers.functions.own_state import with_own_state
 

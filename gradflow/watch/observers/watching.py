@@ -15,7 +15,6 @@ from types import ModuleType
 import torch
 
 from gradflow.load.module_tree import modules_in, parameters_in
-from gradflow.probe.custom_backward import function_spans
 from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.record.conduct.their_exceptions import attribute_of, text_of, traceback_of
 from gradflow.record.failure import innermost_place, way_of
@@ -23,6 +22,7 @@ from gradflow.record.finishing import recording_of
 from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.patches import watched
 from gradflow.record.program_sites import ProgramSites
+from gradflow.source.custom_backward import function_spans
 from gradflow.torch_facts.function_modes import is_on_stack, take_off
 from gradflow.watch.events import Failure, Observation
 from gradflow.watch.observers.backward_calls import BackwardCalls

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import parse_file, span_of_node
+from gradflow.source.class_source import parse_file, span_of_node
 from gradflow.watch.post_mortem.autograd_facts import parameters_of
 from gradflow.watch.post_mortem.scope import Scope
 

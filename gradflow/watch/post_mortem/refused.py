@@ -6,7 +6,7 @@ import ast
 
 from gradflow.diagnose.cause_texts import text_for
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import parse_file, span_of_node
+from gradflow.source.class_source import parse_file, span_of_node
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.post_mortem.aftermath import Aftermath
 from gradflow.watch.post_mortem.autograd_facts import describe

@@ -10,7 +10,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from gradflow.location import SourceSpan, is_installed
-from gradflow.probe.class_source import span_of_node
+from gradflow.source.class_source import span_of_node
 from gradflow.watch.post_mortem.cuts import switch_of, switches_on
 from gradflow.watch.post_mortem.look import MISSING, is_module, look_up, of_attribute, unwrapped
 from gradflow.watch.post_mortem.source import Definition, Listing, Position, listing_of, module_listing, parameters

@@ -9,7 +9,7 @@ from types import CodeType
 
 from gradflow.cell import earlier_cells
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import parse_file, span_of_node
+from gradflow.source.class_source import parse_file, span_of_node
 from gradflow.torch_facts.operations.queries import gives_argument_back
 
 __all__ = [

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import Any
 
-from gradflow.probe.class_source import parse_file, span_of_node
+from gradflow.source.class_source import parse_file, span_of_node
 from gradflow.watch.post_mortem.aftermath import Aftermath
 from gradflow.watch.post_mortem.cuts import cut_between
 from gradflow.watch.post_mortem.references import key_of, references_in, way_up

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import parse_file
+from gradflow.source.class_source import parse_file
 from gradflow.watch.events import Failure, Observation
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.source.definitions import definition_of, expression_at

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import parse_file, span_of_node
+from gradflow.source.class_source import parse_file, span_of_node
 
 __all__ = ["assigned_name"]
 

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterator, Sequence
 
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import parse_file, span_of_node
+from gradflow.source.class_source import parse_file, span_of_node
 from gradflow.watch.source.given import given_for
 
 __all__ = [

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterator
 
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import parse_file
+from gradflow.source.class_source import parse_file
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.source.definitions import expression_at
 

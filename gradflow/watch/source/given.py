@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import parse_file
+from gradflow.source.class_source import parse_file
 
 __all__ = ["given_for"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import parse_file, span_of_node
+from gradflow.source.class_source import parse_file, span_of_node
 from gradflow.watch.events import Hook
 
 __all__ = [

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch.utils.hooks import RemovableHandle
 
-from gradflow.probe.hooks.program_hooks import definition_of
 from gradflow.record.conduct.aside import Operation, leave_out_this_frame
 from gradflow.record.operations.tensor_facts import is_leaf, requires_grad
 from gradflow.record.recorder import Recorder
+from gradflow.source.callables import definition_of
 from gradflow.torch_facts.function_modes import unseen
 from gradflow.watch.events import TensorHook
 from gradflow.watch.observers.callers import caller_of, is_within_torch

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from gradflow.location import SourceSpan
-from gradflow.probe.class_source import span_of_node
+from gradflow.source.class_source import span_of_node
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.source.program.things import Labels, Scope, Thing, as_one, made_of
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradflow.probe.class_source import parse_file
+from gradflow.source.class_source import parse_file
 
 __all__ = ["ProgramFiles"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gradflow.source.texts import keep_text, lines_of
+from gradflow.source_texts import keep_text, lines_of
 
 
 def test_what_was_kept_stays_though_the_file_changes_or_goes(tmp_path: Path) -> None:

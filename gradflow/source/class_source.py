@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import CodeType
 
 from gradflow.location import SourceSpan, character_column, is_machinery
-from gradflow.source.texts import lines_of
+from gradflow.source_texts import lines_of
 
 __all__ = [
     "ClassSource",
