@@ -52,7 +52,6 @@ from gradflow.probe.audit_causes import examine_groups
 from gradflow.probe.audit_evidence import GroupCause, UnitCount
 from gradflow.probe.audit_groups import state_of
 from gradflow.probe.derivative.harmful import harmful_losses
-from gradflow.probe.evidence import Measured
 from gradflow.probe.facts.backward_draws import BackwardDraws
 from gradflow.probe.facts.bad_number import BadScore
 from gradflow.probe.forward_values.first_not_finite import bad_score
@@ -70,6 +69,7 @@ from gradflow.record.state import preserved
 from gradflow.record.state.lazy_layers import with_lazy_layers_initialised
 from gradflow.record.state.settings import generator_states
 from gradflow.recording import Recording
+from gradflow.recording.gradients import Measured
 from gradflow.report import Score
 from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.spelled import each_way

@@ -29,7 +29,7 @@ from gradflow.load.slicing import parse_slice
 from gradflow.load.workload import Workload
 from gradflow.probe.branch_shares import AutogradFacts, measuring
 from gradflow.probe.derivative_check import DerivativeCheck
-from gradflow.probe.evidence import Evidence, Measured
+from gradflow.probe.evidence import Evidence
 from gradflow.probe.examine import examine
 from gradflow.probe.facts.backward_draws import BackwardDraws
 from gradflow.probe.facts.bad_number import BadScore
@@ -49,6 +49,7 @@ from gradflow.record.run import Run
 from gradflow.record.state import preserved
 from gradflow.record.state.lazy_layers import with_lazy_layers_initialised
 from gradflow.record.state.settings import generator_states
+from gradflow.recording.gradients import Measured
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
 from gradflow.run_setting import environment_of, recording_allowed
 from gradflow.spelled import Spelled

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.probe.evidence import Evidence
+from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.operations.queries import hands_entries_on, has, reads_part
 from gradflow.torch_facts.operations.spelling import operation_of
 

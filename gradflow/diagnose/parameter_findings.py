@@ -10,8 +10,9 @@ from gradflow.diagnose.parameter_group import common_module
 from gradflow.graph.ways_to_score import WaysToScore
 from gradflow.location import SourceSpan
 from gradflow.probe.along_depth.evidence import EXPLODING, VANISHING, AlongDepth, is_unusual
-from gradflow.probe.audit_evidence import Holder, UnitCount
+from gradflow.probe.audit_evidence import UnitCount
 from gradflow.recording import Recording
+from gradflow.recording.holders import Holder
 from gradflow.spelled import Spelled
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradflow.probe.evidence import NodeFlow
+from gradflow.recording.gradients import NodeFlow
 
 __all__ = ["DRAWN_ZERO", "is_drawn_zero", "tried_with_other_draws"]
 

@@ -10,7 +10,8 @@ from gradflow.diagnose.values.replaced import words_of_replacing
 from gradflow.diagnose.values.too_small import SMALLEST, coarser_dtype, is_too_small
 from gradflow.diagnose.values.unread import note_of_unread
 from gradflow.diagnose.values.zero_start import label_of, way_out
-from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.probe.evidence import Evidence
+from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.operations.queries import has, reads_part
 from gradflow.torch_facts.operations.writing import written
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from gradflow.graph.dependence import Dependence
-from gradflow.probe.dense_values import as_real
 from gradflow.probe.directional import gradient_in_double, gradients_in_double
 from gradflow.probe.laboratory import Laboratory
+from gradflow.record.backward.dense_values import as_real
 from gradflow.record.seam.intervention import Call, Intervention
 from gradflow.recording import Recording
 from gradflow.values import tensors_in

@@ -17,8 +17,7 @@ from gradflow.probe.audit.named import and_more
 from gradflow.probe.audit.without_effect import are_without_effect
 from gradflow.probe.audit_evidence import GroupCause, OpenQuestion, ParameterGroup
 from gradflow.probe.audit_groups import group_parameters
-from gradflow.probe.dense_values import dense_values
-from gradflow.probe.evidence import Evidence, NodeFlow, TakingHook
+from gradflow.probe.evidence import Evidence, TakingHook
 from gradflow.probe.examine import examine
 from gradflow.probe.factors.awakening import awakened, zero_factors
 from gradflow.probe.gradient import Gradients, differentiate
@@ -30,9 +29,11 @@ from gradflow.probe.outside.unrecorded import read_all_the_same, unrecorded_para
 from gradflow.probe.source.unrun_reads import find_unrun_read
 from gradflow.probe.unregistered import assignment_of
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
+from gradflow.record.backward.dense_values import dense_values
 from gradflow.record.run import Run
 from gradflow.record.state import StateKeeper
 from gradflow.recording import Recording
+from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.module_machinery import NORMS_WITH_STATISTICS
 
 __all__ = ["examine_groups"]

@@ -11,7 +11,7 @@ from gradflow.probe.evidence import Evidence
 if TYPE_CHECKING:
     from gradflow.probe.registering.replaced import Replaced
 
-__all__ = ["GroupCause", "GroupKind", "Holder", "OpenQuestion", "ParameterGroup", "UnitCount"]
+__all__ = ["GroupCause", "GroupKind", "OpenQuestion", "ParameterGroup", "UnitCount"]
 
 GroupKind = Literal["module not called", "never read", "cut", "discarded", "lost", "zero", "not finite", "error"]
 
@@ -68,40 +68,6 @@ class OpenQuestion:
 
     text: str
     names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """An attribute that holds trainable tensors which the model does not know of.
-
-    Attributes
-    ----------
-    owner, owner_type, attribute
-        The module, its class, and the attribute of it.
-    container
-        ``"list"``, ``"dict"``, ...; empty where the attribute is the tensor, or an object of another kind.
-    is_layers
-        Whether the tensors belong to modules.
-    names
-        Of the tensors, written like qualified names.
-    span
-        Where the attribute is assigned or filled; ``None`` where the source does not tell.
-    key
-        How the keys of a mapping are written so that torch's own container takes them, as ``"str(key)"``; empty where
-        there are none, or no way of writing them was found.
-    is_flat
-        Whether torch's own container takes the items as they are, but for the keys.
-    """
-
-    owner: str
-    owner_type: str
-    attribute: str
-    container: str
-    is_layers: bool
-    names: tuple[str, ...]
-    span: SourceSpan | None = None
-    key: str = ""
-    is_flat: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

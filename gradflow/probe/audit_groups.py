@@ -7,8 +7,8 @@ from typing import Literal
 
 from gradflow.graph.ways_to_score import WaysToScore
 from gradflow.probe.audit_evidence import GroupKind, ParameterGroup
-from gradflow.probe.evidence import Measured
 from gradflow.recording import Recording
+from gradflow.recording.gradients import Measured
 
 __all__ = ["group_parameters", "outermost_idle", "state_of"]
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from gradflow.graph.branches import RawBranch
-from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk
-from gradflow.probe.dense_values import as_real
+from gradflow.record.backward.dense_values import as_real
+from gradflow.record.backward.walk import Node, link_operations, on_the_way, walk
 from gradflow.record.run import Run
 
 __all__ = ["AutogradFacts", "measuring"]

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gradflow.probe.evidence import NodeFlow
-from gradflow.probe.last_nodes import NodeNote
-from gradflow.probe.node_facts import can_cancel, factor_of
+from gradflow.record.backward.last_nodes import NodeNote
+from gradflow.record.backward.node_facts import can_cancel, factor_of
+from gradflow.recording.gradients import NodeFlow
 
 if TYPE_CHECKING:
-    from gradflow.probe.autograd_walk import Node
+    from gradflow.record.backward.walk import Node
 
 __all__ = ["may_have_cancelled", "with_shares"]
 

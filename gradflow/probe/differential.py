@@ -18,8 +18,8 @@ import torch
 from gradflow.graph.dependence import Bridge
 from gradflow.probe.comparing.checksummed import Checksummed
 from gradflow.probe.comparing.checksums import Checksums
-from gradflow.probe.dense_values import as_real
 from gradflow.probe.evidence import Influence
+from gradflow.record.backward.dense_values import as_real
 from gradflow.record.moving import CannotMoveError, why_unmovable
 from gradflow.record.run import Run
 from gradflow.torch_facts.operations.queries import decides, has

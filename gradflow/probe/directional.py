@@ -19,7 +19,6 @@ import torch
 
 from gradflow.load.module_tree import buffers_in, parameters_in
 from gradflow.probe.central_differences import STEPS, Comparison, Quotient, compare
-from gradflow.probe.dense_values import inner_product
 from gradflow.probe.derivative.implicit_draws import why_not_at_one_seed
 from gradflow.probe.derivative.made_again import MadeAgain
 from gradflow.probe.derivative.saved_values import SavedValues
@@ -30,6 +29,7 @@ from gradflow.probe.gradient import gradients_at
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.lone_function import noise_like, size_of
 from gradflow.program_warnings import warnings_as_without_gradflow
+from gradflow.record.backward.dense_values import inner_product
 from gradflow.record.capture import Activation, activation_of, chosen_position
 from gradflow.record.conduct.whose_error import reason_of, run_theirs
 from gradflow.record.moving import why_unmovable, write

@@ -17,7 +17,7 @@ from torch.func import functional_call
 from torch.overrides import TorchFunctionMode
 
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
-from gradflow.probe.autograd_walk import walk
+from gradflow.record.backward.walk import walk
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.torch_facts.operations.queries import gives_argument_back
 from gradflow.torch_facts.tensor_slots import method

@@ -16,16 +16,7 @@ from gradflow.probe.custom_functions import check_custom_functions
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.differences.locating import located
 from gradflow.probe.directional import check_derivative
-from gradflow.probe.evidence import (
-    Evidence,
-    Influence,
-    LeftOutBy,
-    Measured,
-    NodeFlow,
-    PartialLoss,
-    RepairOutcome,
-    SourceState,
-)
+from gradflow.probe.evidence import Evidence, Influence, LeftOutBy, PartialLoss, RepairOutcome, SourceState
 from gradflow.probe.factors.why_zero import WhyZero, why_zero
 from gradflow.probe.factors.zero_parameters import named_factors
 from gradflow.probe.facts.bad_number import BadNumber
@@ -52,6 +43,7 @@ from gradflow.probe.targets.other_outputs import losses_at_other_outputs
 from gradflow.probe.unused import explain_unused
 from gradflow.record.run import Run
 from gradflow.recording import Recording
+from gradflow.recording.gradients import Measured, NodeFlow
 from gradflow.source.custom_backward import function_spans
 
 __all__ = ["examine"]

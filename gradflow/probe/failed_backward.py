@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from gradflow.graph.dependence import value_inputs
-from gradflow.probe.autograd_walk import Node, link_operations, walk
 from gradflow.probe.evidence import BackwardError
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.freeing import freeing_call
 from gradflow.probe.other_runs.same_way import row_in
+from gradflow.record.backward.walk import Node, link_operations, walk
 from gradflow.record.conduct.raised_by import is_own_raise
 from gradflow.record.failure import failure_of
 from gradflow.record.run import Run

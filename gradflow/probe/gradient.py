@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from gradflow.probe.backward_pass.real_backward import gradients_of
-from gradflow.probe.dense_values import dense_values, l2_norm
-from gradflow.probe.evidence import Measured
+from gradflow.record.backward.dense_values import dense_values, l2_norm
 from gradflow.record.capture import Activation
 from gradflow.record.conduct.whose_error import is_ours, our_error
 from gradflow.record.operations.tensor_facts import shape_of
 from gradflow.record.run import Run
+from gradflow.recording.gradients import Measured
 
 __all__ = ["Gradients", "differentiate", "gradients_at", "measure", "measure_each", "measured_all"]
 

@@ -18,7 +18,7 @@ from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.comparing.checksummed import Checksummed
 from gradflow.probe.comparing.checksums import Checksums
 from gradflow.probe.differential import Alteration, moved, score_of
-from gradflow.probe.evidence import NodeFlow, RepairOutcome
+from gradflow.probe.evidence import RepairOutcome
 from gradflow.probe.gradient import Gradients, differentiate, measure
 from gradflow.probe.mending.still_cut import StillCut, still_cut
 from gradflow.probe.reach_of_move import ReachOfMove, reach_of_move
@@ -33,6 +33,7 @@ from gradflow.record.seam.intervention import Intervention
 from gradflow.record.state import StateKeeper
 from gradflow.record.state.settings import generator_states, seed_generators
 from gradflow.recording import Recording
+from gradflow.recording.gradients import NodeFlow
 from gradflow.values import tensors_in
 
 __all__ = ["FAR", "Laboratory"]

@@ -11,7 +11,6 @@ import torch
 
 from gradflow.graph.cut_group import place_of
 from gradflow.graph.dependence import CutGroup, Dependence
-from gradflow.probe.dense_values import as_real
 from gradflow.probe.derivative.harmful import is_of_a_package
 from gradflow.probe.derivative_check import DerivativeCheck
 from gradflow.probe.evidence import PartialLoss
@@ -26,6 +25,7 @@ from gradflow.probe.repairing import RepairPlan
 from gradflow.probe.straight_through import is_straight_through
 from gradflow.probe.substitutes import is_behind
 from gradflow.probe.together.halving import worth_trying
+from gradflow.record.backward.dense_values import as_real
 from gradflow.recording import Recording
 from gradflow.source_place import place
 

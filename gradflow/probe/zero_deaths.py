@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 
 from gradflow.probe.backward_scan import scan_backward
-from gradflow.probe.evidence import NodeFlow
 from gradflow.record.run import Run
 from gradflow.recording import Recording
+from gradflow.recording.gradients import NodeFlow
 
 __all__ = ["nearest_deaths", "scan_deaths"]
 

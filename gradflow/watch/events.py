@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from gradflow.location import SourceSpan
-from gradflow.probe.evidence import Measured, NodeFlow
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.recording import Recording
+from gradflow.recording.gradients import Measured, NodeFlow
 from gradflow.watch.module_events import ModuleFlag, OwnBackward, PlainTensor, Replacement, WatchedModule
 
 if TYPE_CHECKING:

@@ -93,7 +93,7 @@ def test_a_long_graph_that_was_walked_is_freed_without_harm(kept: str) -> None:
     """Whichever of its tensors goes last."""
     program = f"""
 import torch
-from gradflow.probe.autograd_walk import walk
+from gradflow.record.backward.walk import walk
 state = torch.ones(1, requires_grad=True)
 for turn in range(100_000):
     state = state * 1

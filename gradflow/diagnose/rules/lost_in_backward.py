@@ -7,7 +7,8 @@ from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.operation_place import operation_place
 from gradflow.diagnose.score_path import score_path
-from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.probe.evidence import Evidence
+from gradflow.recording.gradients import NodeFlow
 
 __all__ = ["gradient_is_lost_in_backward"]
 

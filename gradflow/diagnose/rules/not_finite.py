@@ -8,8 +8,9 @@ from gradflow.diagnose.operation_place import operation_place
 from gradflow.diagnose.score_path import score_path
 from gradflow.diagnose.values.made_in_forward import said_of_making, then_nan, ways_out
 from gradflow.diagnose.verdict import verdict_of
-from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.probe.evidence import Evidence
 from gradflow.probe.facts.bad_number import BadNumber
+from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["gradient_is_not_finite"]

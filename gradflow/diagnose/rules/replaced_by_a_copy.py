@@ -12,7 +12,8 @@ from gradflow.diagnose.values.stand_ins import cuts_behind_end
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.graph.cut_group import CutGroup
 from gradflow.probe.derivative.harmful import harmful_losses
-from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.probe.evidence import Evidence
+from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["what_stands_in_is_cut"]

@@ -19,7 +19,8 @@ from gradflow.diagnose.values.zero_start import as_long_as, label_of, once_moved
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.diagnose.zero_causes import NOTHING_GOES_ON, clamped_to_zero, explain_end
 from gradflow.location import SourceSpan
-from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.probe.evidence import Evidence
+from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["gradient_is_zero"]

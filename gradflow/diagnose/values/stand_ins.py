@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gradflow.graph.cut_group import NOT_RECORDED, CutGroup
 from gradflow.graph.paths.stand_ins import cuts_behind_stand_ins
-from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.probe.evidence import Evidence
+from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["cuts_behind_end"]

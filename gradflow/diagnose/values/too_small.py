@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.probe.evidence import Evidence
+from gradflow.recording.gradients import NodeFlow
 
 __all__ = ["SMALLEST", "coarser_dtype", "is_too_small"]
 

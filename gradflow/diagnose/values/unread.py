@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gradflow.probe.evidence import Unread
+from gradflow.recording.gradients import Unread
 
 __all__ = ["note_of_unread", "said_of_others"]
 

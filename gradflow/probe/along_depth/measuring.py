@@ -19,9 +19,9 @@ from gradflow.graph.ways_to_score import WaysToScore
 from gradflow.load.module_tree import modules_in
 from gradflow.probe.along_depth.at_layers import at_layers
 from gradflow.probe.along_depth.evidence import AlongDepth, is_unusual
-from gradflow.probe.evidence import Measured
 from gradflow.probe.laboratory import Laboratory
 from gradflow.recording import Recording
+from gradflow.recording.gradients import Measured
 from gradflow.spelled import Spelled
 
 __all__ = ["measure_along_depth"]

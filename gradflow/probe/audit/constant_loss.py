@@ -14,9 +14,9 @@ from gradflow.graph.additive import is_only_added
 from gradflow.probe.absorption import SUSPICIOUSLY_SMALL, rounding_errors
 from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.cancellation import may_have_cancelled
-from gradflow.probe.evidence import Measured
 from gradflow.probe.laboratory import Laboratory
 from gradflow.recording import Recording
+from gradflow.recording.gradients import Measured
 
 __all__ = ["only_rounding_error"]
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gradflow.probe.evidence import NodeFlow, TakingHook
+from gradflow.probe.evidence import TakingHook
 from gradflow.probe.factors.zero_parameters import zero_starts
 from gradflow.probe.hooks.taken_gradients import taking_hooks
 from gradflow.probe.laboratory import Laboratory
 from gradflow.recording import Recording
+from gradflow.recording.gradients import NodeFlow
 
 __all__ = ["WhyZero", "why_zero"]
 

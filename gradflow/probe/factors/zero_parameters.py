@@ -10,10 +10,10 @@ import torch
 
 from gradflow.graph.additive import is_only_added, is_only_added_at
 from gradflow.load.module_tree import named_parameters_in
-from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.factors.awakening import awakened
 from gradflow.probe.laboratory import Laboratory
 from gradflow.recording import Recording
+from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.operations.families import is_identity
 
 __all__ = ["named_factors", "zero_starts"]

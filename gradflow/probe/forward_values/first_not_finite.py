@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import torch
 
-from gradflow.probe.dense_values import as_real, dense_values
 from gradflow.probe.differential import score_of
 from gradflow.probe.facts.bad_number import BadNumber, BadScore
 from gradflow.probe.forward_values.replay import has_slope_of_its_own, takes_infinity
 from gradflow.probe.laboratory import Laboratory
+from gradflow.record.backward.dense_values import as_real, dense_values
 from gradflow.record.operations.tensor_facts import has_readable_numbers
 from gradflow.record.run import Run
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch.autograd.graph import get_gradient_edge
 
-from gradflow.probe.autograd_walk import walk_from
 from gradflow.probe.repairing import Place, Repair
+from gradflow.record.backward.walk import walk_from
 from gradflow.record.run import Run
 from gradflow.torch_facts.operations.queries import has
 

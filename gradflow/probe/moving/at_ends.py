@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from gradflow.graph.dependence import Dependence
-from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.moving.stand_ins import with_stand_ins
 from gradflow.probe.moving.unread import with_unread_parts
 from gradflow.probe.moving.written_over import with_written_over
 from gradflow.probe.other_runs.redrawn import with_other_draws
 from gradflow.recording import Recording
+from gradflow.recording.gradients import NodeFlow
 
 __all__ = ["look_at_ends"]
 

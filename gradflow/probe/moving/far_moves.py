@@ -8,10 +8,10 @@ from typing import Any
 
 from gradflow.probe.comparing.checksums import Checksums
 from gradflow.probe.differential import score_of
-from gradflow.probe.evidence import ROUNDING
 from gradflow.probe.laboratory import FAR, Laboratory
 from gradflow.probe.other_runs.same_way import why_not_again
 from gradflow.recording import Recording
+from gradflow.recording.gradients import ROUNDING
 
 __all__ = ["is_moved_by"]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from gradflow.probe.evidence import Unread
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.moving.same_entries import SameEntries
 from gradflow.record.moving import write
 from gradflow.record.operations.nested import nested_tensors
 from gradflow.record.seam.intervention import Call, Intervention
+from gradflow.recording.gradients import Unread
 
 __all__ = ["is_left_out", "left_out"]
 

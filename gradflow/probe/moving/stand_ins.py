@@ -8,10 +8,10 @@ from typing import Any
 
 from gradflow.graph.dependence import Dependence
 from gradflow.graph.paths.stand_ins import cuts_behind_stand_ins
-from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.moving.far_moves import is_moved_by
 from gradflow.recording import Recording
+from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.operations.queries import has
 
 __all__ = ["with_stand_ins"]

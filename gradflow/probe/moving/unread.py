@@ -13,15 +13,15 @@ from typing import Any
 
 import torch
 
-from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk
-from gradflow.probe.evidence import NodeFlow, Unread
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.moving.left_out_part import is_left_out, left_out
 from gradflow.probe.other_runs.other_values import with_other_values
+from gradflow.record.backward.walk import Node, link_operations, on_the_way, walk
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.run import Run
 from gradflow.recording import Recording
+from gradflow.recording.gradients import NodeFlow, Unread
 
 __all__ = ["with_unread_parts"]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.laboratory import Laboratory
 from gradflow.record.operations.nested import nested_tensors
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
 from gradflow.recording import Recording
+from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.operations.queries import has, writes_in_place
 
 __all__ = ["with_written_over"]

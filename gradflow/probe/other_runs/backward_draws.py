@@ -17,10 +17,10 @@ import torch
 import torch.utils.checkpoint
 
 from gradflow.location import SiteTable
-from gradflow.probe.dense_values import dense_values
 from gradflow.probe.facts.backward_draws import BackwardDraws
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory
+from gradflow.record.backward.dense_values import dense_values
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.state.settings import generator_states, seed_generators
 from gradflow.torch_facts.dispatch_modes import TorchDispatchMode

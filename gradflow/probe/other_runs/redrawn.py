@@ -13,10 +13,10 @@ from dataclasses import replace
 
 from gradflow.graph.dependence import value_inputs
 from gradflow.probe.backward_scan import scan_backward
-from gradflow.probe.evidence import NodeFlow
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.drawn_rows import DrawnRows, depends_on_draws, look_at_draws
 from gradflow.recording import Recording
+from gradflow.recording.gradients import NodeFlow
 
 __all__ = ["with_other_draws"]
 

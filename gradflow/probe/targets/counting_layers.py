@@ -16,7 +16,7 @@ from gradflow.graph.dependence import analyse
 from gradflow.graph.ways_to_score import upstream_of
 from gradflow.layers.auto import Candidates
 from gradflow.load.module_tree import modules_in
-from gradflow.probe.autograd_walk import link_operations
+from gradflow.record.backward.walk import link_operations
 from gradflow.record.operations.tensor_facts import is_leaf
 from gradflow.record.run import Run
 from gradflow.recording import Recording

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from gradflow.graph.dependence import analyse
-from gradflow.probe.evidence import Measured
+from gradflow.recording.gradients import Measured
 from gradflow.watch.events import Backward, GradRead, Observation
 from gradflow.watch.facts.began import Beginnings
 from gradflow.watch.facts.guards import Guards

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 
-from gradflow.probe.evidence import Measured
 from gradflow.record.conduct.aside import Operation
 from gradflow.record.conduct.raised_by import is_own_raise
 from gradflow.record.conduct.their_exceptions import text_of, traceback_of
@@ -23,6 +22,7 @@ from gradflow.record.failure import innermost_place
 from gradflow.record.operations.tensor_facts import gradient_of, is_leaf, requires_grad, version_of
 from gradflow.record.patches import replace, replace_function
 from gradflow.record.recorder import Recorder
+from gradflow.recording.gradients import Measured
 from gradflow.torch_facts.differentiated import items_of
 from gradflow.torch_facts.settings.saved_tensor_hooks import PUSHING
 from gradflow.torch_facts.transforms import is_in_transform

@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch.autograd.graph import GradientEdge
 
-from gradflow.probe.autograd_walk import Node, link_operations, on_the_way, walk_from
-from gradflow.probe.backward_scan import note_flow
-from gradflow.probe.evidence import NodeFlow
-from gradflow.probe.forward_origin import forward_origin
-from gradflow.probe.last_nodes import NodeNote, with_ends
-from gradflow.probe.node_facts import NodeFacts, facts_of
-from gradflow.probe.stopped_node import stopped_at
+from gradflow.record.backward.forward_origin import forward_origin
+from gradflow.record.backward.last_nodes import NodeNote, with_ends
+from gradflow.record.backward.node_facts import NodeFacts, facts_of
+from gradflow.record.backward.node_flow import note_flow
+from gradflow.record.backward.stopped_node import stopped_at
+from gradflow.record.backward.walk import Node, link_operations, on_the_way, walk_from
 from gradflow.record.operations.tensor_facts import has_readable_numbers, is_inference, is_leaf, requires_grad
 from gradflow.record.recorder import Recorder
+from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.watch.events import Backward
 from gradflow.watch.observers.depth.history import UNKNOWN, History

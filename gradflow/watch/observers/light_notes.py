@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from gradflow.probe.autograd_walk import Node
-from gradflow.probe.evidence import NodeFlow
-from gradflow.probe.last_nodes import NodeNote
-from gradflow.probe.node_facts import NodeFacts
+from gradflow.record.backward.last_nodes import NodeNote
+from gradflow.record.backward.node_facts import NodeFacts
+from gradflow.record.backward.walk import Node
+from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.torch_facts.node_kind import kind_of
 from gradflow.watch.observers.magnitude import Magnitude, magnitude_of, resolved

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from gradflow.probe.autograd_walk import Node
-from gradflow.probe.evidence import NodeFlow
-from gradflow.probe.last_nodes import NodeNote
+from gradflow.record.backward.last_nodes import NodeNote
+from gradflow.record.backward.walk import Node
+from gradflow.recording.gradients import NodeFlow
 
 __all__ = ["towards", "with_hidden"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gradflow.probe.dense_values import dense_values
+from gradflow.record.backward.dense_values import dense_values
 from gradflow.record.operations.tensor_facts import has_readable_numbers
 
 __all__ = ["Magnitude", "magnitude_of", "resolved"]

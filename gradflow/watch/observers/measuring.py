@@ -6,9 +6,9 @@ import math
 
 import torch
 
-from gradflow.probe.dense_values import dense_values, l2_norm
-from gradflow.probe.evidence import Measured
+from gradflow.record.backward.dense_values import dense_values, l2_norm
 from gradflow.record.operations.tensor_facts import has_readable_numbers, shape_of
+from gradflow.recording.gradients import Measured
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 
 __all__ = ["measure"]

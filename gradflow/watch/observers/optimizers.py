@@ -14,11 +14,11 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from gradflow.location import SourceSpan, is_installed
-from gradflow.probe.evidence import Measured
 from gradflow.record.conduct.aside import Operation
 from gradflow.record.operations.tensor_facts import gradient_of, has_readable_numbers, requires_grad
 from gradflow.record.patches import replace
 from gradflow.record.recorder import Recorder
+from gradflow.recording.gradients import Measured
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.torch_facts.running_calls import is_running, optimizer_step
 from gradflow.watch.events import ZEROS_LOOKED_FOR, Optimizer

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gradflow.probe.autograd_walk import Node, walk_from
+from gradflow.record.backward.walk import Node, walk_from
 from gradflow.record.operations.tensor_facts import is_leaf
 from gradflow.torch_facts.function_modes import past_classes
 from gradflow.watch.post_mortem.look import is_module, is_tensor, unwrapped

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from gradflow.location import SourceSpan, is_installed
-from gradflow.probe.autograd_walk import Node
+from gradflow.record.backward.walk import Node
 from gradflow.torch_facts.operations.queries import writes_in_place
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.post_mortem.aftermath import Aftermath

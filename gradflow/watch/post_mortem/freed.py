@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gradflow.location import SourceSpan
-from gradflow.probe.autograd_walk import Node
+from gradflow.record.backward.walk import Node
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.post_mortem.aftermath import Aftermath
 from gradflow.watch.post_mortem.autograd_facts import carries_history, grad_fn_of, is_freed, nodes_behind

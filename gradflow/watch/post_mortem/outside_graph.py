@@ -6,7 +6,7 @@ import ast
 
 import torch
 
-from gradflow.probe.autograd_walk import Node
+from gradflow.record.backward.walk import Node
 from gradflow.record.operations.tensor_facts import is_leaf
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.post_mortem.aftermath import Aftermath

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradflow.probe.evidence import Measured
+from gradflow.recording.gradients import Measured
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.leaves import is_leaf_value

@@ -8,8 +8,9 @@ from dataclasses import replace
 from gradflow.diagnose.diagnostic import Severity
 from gradflow.graph.dependence import analyse
 from gradflow.location import is_installed
-from gradflow.probe.evidence import Evidence, Measured
+from gradflow.probe.evidence import Evidence
 from gradflow.recording import Recording
+from gradflow.recording.gradients import Measured
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.evidence import evidence_for

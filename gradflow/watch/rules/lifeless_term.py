@@ -13,8 +13,9 @@ from gradflow.diagnose.codes import code_of
 from gradflow.graph.cut_group import CutGroup
 from gradflow.graph.dependence import analyse
 from gradflow.location import is_installed
-from gradflow.probe.evidence import Evidence, Measured
+from gradflow.probe.evidence import Evidence
 from gradflow.recording import Recording
+from gradflow.recording.gradients import Measured
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for

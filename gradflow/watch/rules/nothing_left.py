@@ -8,7 +8,8 @@ from dataclasses import replace
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.location import SourceSpan, source_line
-from gradflow.probe.evidence import Evidence, NodeFlow
+from gradflow.probe.evidence import Evidence
+from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import name_of_value

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
-from gradflow.probe.evidence import Measured
 from gradflow.probe.formula_check import FormulaCheck, wrong_formulas
+from gradflow.recording.gradients import Measured
 from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question

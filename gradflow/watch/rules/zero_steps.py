@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from gradflow.probe.evidence import Measured
+from gradflow.recording.gradients import Measured
 from gradflow.watch.events import Backward, Observation, Optimizer
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question

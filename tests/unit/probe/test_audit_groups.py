@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gradflow.probe.audit_groups import outermost_idle, state_of
-from gradflow.probe.evidence import Measured
+from gradflow.recording.gradients import Measured
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import gradflow
 from gradflow.probe.cancellation import may_have_cancelled
-from gradflow.probe.evidence import NodeFlow
+from gradflow.recording.gradients import NodeFlow
 
 
 class Faded(nn.Module):

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from gradflow.probe.evidence import Measured
 from gradflow.probe.gradient import measure, measure_each
+from gradflow.recording.gradients import Measured
 from gradflow.watch.observers.measuring import measure as measure_in_program
 
 

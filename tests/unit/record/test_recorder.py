@@ -12,7 +12,7 @@ from torch import nn
 
 from gradflow.load.loading import workload_from_objects
 from gradflow.location import source_line
-from gradflow.probe.autograd_walk import sequence_of, walk
+from gradflow.record.backward.walk import sequence_of, walk
 from gradflow.record.program_sites import ProgramSites
 from gradflow.record.run import Run, run_forward
 from gradflow.recording import Recording

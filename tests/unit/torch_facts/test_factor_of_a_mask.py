@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gradflow.probe.node_facts import factor_of, facts_of
+from gradflow.record.backward.node_facts import factor_of, facts_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from gradflow.probe.node_facts import NodeFacts, factor_of, facts_of, is_staircase
+from gradflow.record.backward.node_facts import NodeFacts, factor_of, facts_of, is_staircase
 from gradflow.torch_facts.node_kind import kind_of
 from gradflow.watch.observers.light_notes import LightNotes
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradflow.graph.dependence import is_differentiable
-from gradflow.probe.evidence import Measured
+from gradflow.recording.gradients import Measured
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.moved_by_hand import moved_by_hand

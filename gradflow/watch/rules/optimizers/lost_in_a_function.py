@@ -7,7 +7,7 @@ from dataclasses import replace
 from gradflow.diagnose.cause_texts import text_for
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Help
-from gradflow.probe.evidence import NodeFlow
+from gradflow.recording.gradients import NodeFlow
 from gradflow.watch.events import Backward, Observation
 from gradflow.watch.finding import Finding
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import gradflow
-from gradflow.probe.dense_values import as_real, inner_product
+from gradflow.record.backward.dense_values import as_real, inner_product
 
 
 class Complex(nn.Module):

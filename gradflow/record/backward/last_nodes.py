@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from gradflow.probe.backward_pass.behind_ends import nodes_leading_to
-from gradflow.probe.evidence import ROUNDING, NodeFlow
-from gradflow.probe.node_facts import NodeFacts, can_cancel, facts_of
+from gradflow.record.backward.behind_ends import nodes_leading_to
+from gradflow.record.backward.node_facts import NodeFacts, can_cancel, facts_of
+from gradflow.recording.gradients import ROUNDING, NodeFlow
 
 if TYPE_CHECKING:
-    from gradflow.probe.autograd_walk import Node
+    from gradflow.record.backward.walk import Node
 
 __all__ = ["NodeNote", "with_ends"]
 

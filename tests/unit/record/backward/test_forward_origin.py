@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gradflow.probe.forward_origin import forward_origin  # noqa: E402
+from gradflow.record.backward.forward_origin import forward_origin  # noqa: E402
 
 X = torch.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
 

@@ -14,7 +14,7 @@ import torch
 from gradflow.torch_facts.node_kind import kind_of
 
 if TYPE_CHECKING:
-    from gradflow.probe.autograd_walk import Node
+    from gradflow.record.backward.walk import Node
 
 __all__ = ["forward_origin"]
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gradflow.probe.autograd_walk import Node
+    from gradflow.record.backward.walk import Node
 
 __all__ = ["nodes_leading_to"]
 

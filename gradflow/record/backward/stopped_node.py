@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from gradflow.probe.autograd_walk import Node, sequence_of
+from gradflow.record.backward.walk import Node, sequence_of
 
 __all__ = ["stopped_at"]
 
