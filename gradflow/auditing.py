@@ -60,10 +60,10 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.backward_draws import backward_draws
 from gradflow.probe.registering.copies import copies_of_groups
 from gradflow.probe.together.apart import each_by_itself
-from gradflow.probe.unregistered import find_unregistered
 from gradflow.record.conduct.turns import Turn
 from gradflow.record.conduct.whose_error import telling_our_errors
 from gradflow.record.failure import model_raised
+from gradflow.record.modules.unregistered import find_unregistered
 from gradflow.record.run import Run
 from gradflow.record.state import preserved
 from gradflow.record.state.lazy_layers import with_lazy_layers_initialised

@@ -65,7 +65,7 @@ class Layers:
 
 def _not_registered(model: torch.nn.Module) -> list[str]:
     """Where a model keeps layers that are none of its own to ``nn.Module``."""
-    from gradflow.probe.unregistered import find_unregistered
+    from gradflow.record.modules.unregistered import find_unregistered
 
     return [
         f"in `self.{holder.attribute}` of {f'`{holder.owner}`' if holder.owner else 'the model'}"

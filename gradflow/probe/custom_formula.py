@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from gradflow.probe.applications import Application
 from gradflow.probe.central_differences import SINGLE_STEPS, STEPS, Comparison, Quotient, compare
 from gradflow.probe.flat_forward import is_flat, passes_where_flat
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.lone_function import LoneFunction, noise_like, size_of
 from gradflow.record.backward.dense_values import as_real, inner_product
+from gradflow.record.calls.applications import Application
 from gradflow.record.conduct.whose_error import is_ours, reason_of
 from gradflow.source.custom_backward import formula_spans
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gradflow.graph.dependence import Dependence
-from gradflow.probe.applications import is_custom
 from gradflow.probe.custom_formula import check_formula
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.laboratory import Laboratory
+from gradflow.record.calls.applications import is_custom
 from gradflow.recording import Recording
 
 __all__ = ["check_custom_functions"]

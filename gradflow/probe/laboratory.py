@@ -13,7 +13,7 @@ import torch
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.load.module_tree import parameters_in
 from gradflow.load.workload import Workload
-from gradflow.probe.applications import Application, GivenToFunctions
+from gradflow.probe.applications import GivenToFunctions
 from gradflow.probe.backward_scan import scan_backward
 from gradflow.probe.comparing.checksummed import Checksummed
 from gradflow.probe.comparing.checksums import Checksums
@@ -25,6 +25,7 @@ from gradflow.probe.reach_of_move import ReachOfMove, reach_of_move
 from gradflow.probe.registering.replaced import Replaced, replaced_in
 from gradflow.probe.repairing import Repair, RepairPlan
 from gradflow.probe.together.apart import each_by_itself
+from gradflow.record.calls.applications import Application
 from gradflow.record.moving import CannotMoveError, write
 from gradflow.record.program_sites import ProgramSites
 from gradflow.record.recorder import Recorder

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from gradflow.probe.applications import Application
 from gradflow.record.backward.dense_values import as_real
+from gradflow.record.calls.applications import Application
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.values import mapped, tensors_in
 

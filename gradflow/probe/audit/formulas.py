@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gradflow.graph.ways_to_score import WaysToScore, upstream_of
-from gradflow.probe.applications import is_custom
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.examine import examine
 from gradflow.probe.gradient import Gradients
 from gradflow.probe.laboratory import Laboratory
+from gradflow.record.calls.applications import is_custom
 from gradflow.record.run import Run
 from gradflow.recording import Recording
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from gradflow.location import is_installed
-from gradflow.probe.applications import Application, copied, is_custom
+from gradflow.record.calls.applications import Application, copied, is_custom
 from gradflow.record.operations.tensor_facts import PLAIN_CLASSES, has_readable_numbers
 from gradflow.source.custom_backward import formula_spans
 from gradflow.values import leaves_in, tensors_in

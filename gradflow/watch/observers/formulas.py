@@ -12,10 +12,10 @@ import torch
 
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
-from gradflow.probe.applications import Application, is_custom
 from gradflow.probe.custom_formula import check_formula
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.lone_function import LoneFunction
+from gradflow.record.calls.applications import Application, is_custom
 from gradflow.recording import Recording
 from gradflow.source.custom_backward import missing_return
 from gradflow.watch.events import Backward

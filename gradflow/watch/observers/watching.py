@@ -20,6 +20,7 @@ from gradflow.record.conduct.their_exceptions import attribute_of, text_of, trac
 from gradflow.record.failure import innermost_place, way_of
 from gradflow.record.finishing import recording_of
 from gradflow.record.modules.following import ModuleFollower
+from gradflow.record.own_files import own_files
 from gradflow.record.patches import watched
 from gradflow.record.program_sites import ProgramSites
 from gradflow.source.custom_backward import function_spans
@@ -38,7 +39,6 @@ from gradflow.watch.observers.operations.program_recorder import program_recorde
 from gradflow.watch.observers.optimizers import OptimizerWatch
 from gradflow.watch.observers.special_calls.compiled import CompiledCalls
 from gradflow.watch.observers.special_calls.swapped_tensors import SwappedTensors
-from gradflow.watch.source.program.loaded import own_files
 
 __all__ = ["OPERATIONS_KEPT", "Watch"]
 

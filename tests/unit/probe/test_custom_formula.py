@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from gradflow.probe.applications import Application, is_custom
 from gradflow.probe.custom_formula import check_formula
 from gradflow.probe.formula_check import FormulaCheck
+from gradflow.record.calls.applications import Application, is_custom
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -6,7 +6,7 @@ import torch
 
 from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import modules_in, parameters_in
-from gradflow.probe.unregistered import find_unregistered
+from gradflow.record.modules.unregistered import find_unregistered
 from gradflow.record.operations.tensor_facts import requires_grad
 from gradflow.record.recorder import Recorder
 from gradflow.watch.observers.log import Log

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gradflow.load.module_tree import named_modules_in
-from gradflow.probe.unregistered import assignment_of, find_unregistered
+from gradflow.record.modules.unregistered import assignment_of, find_unregistered
 from gradflow.record.operations.tensor_facts import is_leaf, requires_grad
 from gradflow.record.recorder import Recorder
 from gradflow.torch_facts.function_modes import unseen

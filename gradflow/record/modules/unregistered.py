@@ -11,7 +11,7 @@ import torch
 
 from gradflow.load.module_tree import buffers_in, modules_in, named_modules_in, named_parameters_in, parameters_in
 from gradflow.location import SourceSpan
-from gradflow.probe.registering.containers import are_all_modules, working_key
+from gradflow.record.modules.containers import are_all_modules, working_key
 from gradflow.record.operations.tensor_facts import is_leaf, requires_grad
 from gradflow.recording.holders import Holder
 from gradflow.source.class_source import class_source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from gradflow.probe.unregistered import find_unregistered
+from gradflow.record.modules.unregistered import find_unregistered
 
 
 def names(model: nn.Module) -> list[str]:
