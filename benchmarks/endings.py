@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import tempfile
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from gradflow.watch.observers.running import run_program
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 from gradflow.watch.outcome import outcome
 
 __all__ = ["end_table"]
@@ -77,5 +79,5 @@ def _timed(length: int) -> tuple[int, float, float]:
         with contextlib.redirect_stdout(io.StringIO()):
             run_program(watch, str(path), [], is_module=False)
         ended = time.process_time()
-        report = outcome(watch.observation, program=path.name)
+        report = outcome(functools.partial(observation_of, watch), program=path.name)
         return report.environment.operation_count, ended - start, time.process_time() - ended

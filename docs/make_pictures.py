@@ -15,6 +15,7 @@ from gradflow.report import Report
 from gradflow.watch.explaining import explain_observation
 from gradflow.watch.observers.running import run_program
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -34,7 +35,7 @@ def explain(program: str) -> Report:
     watch = Watch()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         run_program(watch, program, [], is_module=False)
-    return explain_observation(watch.observation(), program=program)
+    return explain_observation(observation_of(watch), program=program)
 
 
 def draw_terminal(report: Report, name: str, command: str) -> None:

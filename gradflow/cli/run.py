@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextlib
+import functools
 import io
 import os
 import signal
@@ -107,14 +108,15 @@ class Run:
         from gradflow.watch.observers.running import INTERRUPTED, run_program
         from gradflow.watch.observers.special_calls.hard_exit import telling_before_hard_exit
         from gradflow.watch.observers.watching import Watch
+        from gradflow.watch.observing import observation_of
         from gradflow.watch.outcome import outcome
 
-        watch, ended_by = Watch(steps=args.steps, formulas=not args.no_formulas), EndedBy()
+        watch, ended_by = Watch(steps=args.steps), EndedBy()
         started, process, is_ours = perf_counter(), os.getpid(), _is_own_process()
 
         def tell(*, status: int = 0, is_flushed: bool = True) -> Report:
             report = outcome(
-                watch.observation,
+                functools.partial(observation_of, watch, formulas=not args.no_formulas),
                 program=args.program,
                 duration_s=perf_counter() - started,
                 refine=ended_by.refine,

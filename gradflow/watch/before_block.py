@@ -11,9 +11,9 @@ from gradflow.graph.dependence import analyse, is_differentiable
 from gradflow.report import Report
 from gradflow.torch_facts.function_modes import unseen
 from gradflow.watch.ended_by import amended
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question, questions_in
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.post_mortem.aftermath import Aftermath, asked_in, frame_scope
 from gradflow.watch.post_mortem.examine import findings_about
 from gradflow.watch.post_mortem.look import is_tensor, look_up

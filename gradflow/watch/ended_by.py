@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradflow.report import Report, Target
-from gradflow.watch.events import Observation
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.post_mortem.examine import findings_about
 
 __all__ = ["EndedBy", "amended"]

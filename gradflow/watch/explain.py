@@ -15,10 +15,11 @@ from gradflow.printable import printable
 from gradflow.record.conduct.their_exceptions import set_traceback, traceback_of
 from gradflow.report import Environment, Report, Score, Target
 from gradflow.watch.before_block import with_what_ran_before
-from gradflow.watch.events import Observation
+from gradflow.watch.observation import Observation
 from gradflow.watch.observers.active import Claim
 from gradflow.watch.observers.exceptions.program_frames import without_gradflow
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 from gradflow.watch.outcome import outcome
 from gradflow.watch.post_mortem.examine import report_about
 from gradflow.watch.showing import is_shown_by_itself, mark_explained, say, show
@@ -159,7 +160,12 @@ class _Run:
         def refine(report: Report, observation: Observation) -> Report:
             return with_what_ran_before(report, observation, frame, error)
 
-        report = outcome(watch.observation, duration_s=perf_counter() - self._started, is_block=True, refine=refine)
+        report = outcome(
+            functools.partial(observation_of, watch),
+            duration_s=perf_counter() - self._started,
+            is_block=True,
+            refine=refine,
+        )
         for one in (self._explanation, *self._joined):
             one.report = report
         if error is not None:

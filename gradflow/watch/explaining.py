@@ -14,7 +14,6 @@ from gradflow.diagnose.verdict import Verdict
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.printable import inert, printable
 from gradflow.report import Environment, GradientStatistics, Report, Score, Target
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.claims import is_wanted, weight_of_exception
 from gradflow.watch.facts.completeness import doubt_about
 from gradflow.watch.facts.evidence import evidence_for
@@ -24,6 +23,7 @@ from gradflow.watch.facts.questions import Question, questions_in, questions_lef
 from gradflow.watch.facts.seen import shows_gradients, what_is_lacking, what_was_seen
 from gradflow.watch.facts.watched import not_watched, watched_text
 from gradflow.watch.finding import Finding, as_remark, as_warning
+from gradflow.watch.observation import Observation
 from gradflow.watch.picture import draw_question, with_own_path
 from gradflow.watch.rules.answered import a_gradient_came
 from gradflow.watch.rules.backward.raised import backward_raised_somehow

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gradflow.record.conduct.their_exceptions import text_of
 from gradflow.report import Environment, Report, Score, Target
-from gradflow.watch.events import Observation
 from gradflow.watch.explaining import explain_observation
+from gradflow.watch.observation import Observation
 
 __all__ = ["outcome"]
 

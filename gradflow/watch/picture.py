@@ -11,12 +11,12 @@ from gradflow.graph.dependence import Dependence
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.probe.evidence import Evidence
 from gradflow.recording import Recording
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["draw_question", "with_own_path"]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Diagnostic
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.writes import before_writes
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["without_unseen_holders"]
 

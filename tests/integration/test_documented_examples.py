@@ -21,6 +21,7 @@ from gradflow.render.terminal import render_text
 from gradflow.watch.explaining import explain_observation, summary
 from gradflow.watch.observers.running import run_program
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "explanation" / "thirteen-examples.md"
@@ -38,7 +39,7 @@ def test_the_answer_in_the_documentation_is_the_real_one(path: Path, monkeypatch
     watch = Watch()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         run_program(watch, str(path), [], is_module=False)
-    report = explain_observation(watch.observation(), program=path.name)
+    report = explain_observation(observation_of(watch), program=path.name)
     report = replace(report, environment=replace(report.environment, duration_s=0.0))
     said = render_text(report, width=WIDTH) if report.diagnostics else summary(report) + "\n"
     answer = ANSWERS / f"{path.stem}.txt"

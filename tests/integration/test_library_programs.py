@@ -26,6 +26,7 @@ from gradflow.report import Report
 from gradflow.watch.explaining import explain_observation
 from gradflow.watch.observers.running import run_program
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "library_programs"
 PROGRAMS = sorted(FOLDER.glob("*.py"))
@@ -113,7 +114,7 @@ def run_watched(path: Path) -> tuple[Report, int, str]:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
         status = run_program(watch, str(path), [], is_module=False)
-    return explain_observation(watch.observation(), program=path.name), status, printed.getvalue()
+    return explain_observation(observation_of(watch), program=path.name), status, printed.getvalue()
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: path.stem)

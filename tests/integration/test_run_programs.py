@@ -17,6 +17,7 @@ from gradflow.report import Report
 from gradflow.watch.explaining import explain_observation
 from gradflow.watch.observers.running import run_program
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 
 PROGRAMS = sorted((Path(__file__).parents[2] / "fixtures" / "programs").glob("*.py"))
 
@@ -27,7 +28,7 @@ def explain(path: Path, *arguments: str) -> tuple[Report, int, str]:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
         status = run_program(watch, str(path), arguments, is_module=False)
-    return explain_observation(watch.observation(), program=path.name), status, printed.getvalue()
+    return explain_observation(observation_of(watch), program=path.name), status, printed.getvalue()
 
 
 @pytest.mark.filterwarnings("ignore")

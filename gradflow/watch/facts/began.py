@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from gradflow.recording.program.events import Backward, GradRead
 from gradflow.torch_facts.operations.queries import gives_argument_back
-from gradflow.watch.events import Backward, GradRead, Observation
 from gradflow.watch.facts.flags import required_grad_at
 from gradflow.watch.facts.writes import before_writes
+from gradflow.watch.observation import Observation
 
 __all__ = ["Beginnings"]
 

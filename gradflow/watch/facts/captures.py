@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradflow.recording import Recording
+from gradflow.recording.program.events import Hook, HookRun
 from gradflow.torch_facts.operations.queries import has, may_write
-from gradflow.watch.events import Hook, HookRun, Observation
+from gradflow.watch.observation import Observation
 
 __all__ = ["Copy", "copied_from", "hook_around", "hook_that_stored", "is_rewritten"]
 

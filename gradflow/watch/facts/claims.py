@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Severity
 from gradflow.probe.evidence import Evidence
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.leaves import leaves_behind
 from gradflow.watch.facts.questions import Question
+from gradflow.watch.observation import Observation
 
 __all__ = ["is_wanted", "weight_of_exception"]
 

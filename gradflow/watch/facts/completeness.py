@@ -7,9 +7,9 @@ from dataclasses import replace
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.queries import gives_values
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
+from gradflow.watch.observation import Observation
 
 __all__ = ["doubt_about"]
 

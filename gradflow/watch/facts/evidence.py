@@ -8,11 +8,11 @@ from gradflow.graph.cut_group import Bridge
 from gradflow.graph.dependence import analyse
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.source_state import source_state
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.joins import joins_of
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
+from gradflow.watch.observation import Observation
 
 __all__ = ["evidence_for"]
 

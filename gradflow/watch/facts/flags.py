@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gradflow.watch.events import Observation
+from gradflow.watch.observation import Observation
 
 __all__ = ["required_grad_at"]
 

@@ -9,8 +9,8 @@ from gradflow.graph.dependence import analyse, is_differentiable, value_inputs
 from gradflow.probe.evidence import Evidence
 from gradflow.recording import Recording
 from gradflow.torch_facts.operations.queries import has
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import call_of_value, calls_of_value
+from gradflow.watch.observation import Observation
 
 __all__ = ["calls_scored_instead", "other_calls"]
 

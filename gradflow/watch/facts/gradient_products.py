@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from gradflow.graph.dependence import analyse
 from gradflow.torch_facts.operations.queries import has
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.leaves import is_leaf_value
+from gradflow.watch.observation import Observation
 
 __all__ = ["Chain", "GradientProducts", "Product"]
 

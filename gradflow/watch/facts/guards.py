@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from gradflow.watch.events import GradRead, Observation
+from gradflow.recording.program.events import GradRead
 from gradflow.watch.facts.writes import before_writes
+from gradflow.watch.observation import Observation
 
 __all__ = ["Guards"]
 

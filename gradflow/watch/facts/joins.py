@@ -10,7 +10,7 @@ from gradflow.graph.dependence import Dependence
 from gradflow.location import SourceSpan
 from gradflow.recording import Recording
 from gradflow.torch_facts.operations.queries import has
-from gradflow.watch.events import Observation
+from gradflow.watch.observation import Observation
 from gradflow.watch.source.flow import is_written_out, leads_to
 from gradflow.watch.source.program.walk import labels_that_reach
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from gradflow.graph.dependence import analyse, is_differentiable
 from gradflow.recording import Recording
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.flags import required_grad_at
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.facts.writes import writes_in_place
+from gradflow.watch.observation import Observation
 
 __all__ = ["is_leaf_tensor", "is_leaf_value", "leaves_behind"]
 

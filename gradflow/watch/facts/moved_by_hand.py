@@ -6,8 +6,8 @@ them gradients, leaves that require grad are written to while nothing is recorde
 
 from __future__ import annotations
 
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.writes import written_by
+from gradflow.watch.observation import Observation
 
 __all__ = ["moved_by_hand"]
 

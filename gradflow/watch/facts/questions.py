@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 from gradflow.graph.dependence import analyse
 from gradflow.recording.gradients import Measured
-from gradflow.watch.events import Backward, GradRead, Observation
+from gradflow.recording.program.events import Backward, GradRead
 from gradflow.watch.facts.began import Beginnings
 from gradflow.watch.facts.guards import Guards
 from gradflow.watch.facts.wanted_zero import is_asserted_zero
+from gradflow.watch.observation import Observation
 from gradflow.watch.source.asserted import asserts_absence
 
 __all__ = ["Question", "answers_in", "question_of", "questions_in", "questions_left_out", "tests_in_vain"]

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from gradflow.graph.dependence import analyse
 from gradflow.location import is_installed
+from gradflow.recording.program.events import ZEROS_LOOKED_FOR, Backward, Optimizer
 from gradflow.source_place import place
-from gradflow.watch.events import ZEROS_LOOKED_FOR, Backward, Observation, Optimizer
 from gradflow.watch.facts.naming.names import name_of_value, parameter_names
 from gradflow.watch.facts.questions import answers_in, tests_in_vain
 from gradflow.watch.facts.unheld import moved_by_none
 from gradflow.watch.facts.watched import is_seen_to_the_end
+from gradflow.watch.observation import Observation
 
 __all__ = ["shows_gradients", "what_is_lacking", "what_was_seen"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from gradflow.watch.events import Backward, Observation
+from gradflow.recording.program.events import Backward
 from gradflow.watch.facts.writes import written_by
+from gradflow.watch.observation import Observation
 
 __all__ = ["leaves_moved_by_none", "moved_by_none", "passes_between"]
 

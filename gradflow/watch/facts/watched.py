@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradflow.recording import Gap
-from gradflow.watch.events import Observation
+from gradflow.watch.observation import Observation
 
 __all__ = ["is_seen_to_the_end", "not_watched", "watched_text"]
 

@@ -23,10 +23,10 @@ from gradflow.record.operations.tensor_facts import gradient_of, is_leaf, requir
 from gradflow.record.patches import replace, replace_function
 from gradflow.record.recorder import Recorder
 from gradflow.recording.gradients import Measured
+from gradflow.recording.program.events import Backward
 from gradflow.torch_facts.differentiated import items_of
 from gradflow.torch_facts.settings.saved_tensor_hooks import PUSHING
 from gradflow.torch_facts.transforms import is_in_transform
-from gradflow.watch.events import Backward
 from gradflow.watch.observers.backward_notes import BackwardNotes, KnownFlows
 from gradflow.watch.observers.callers import caller_of
 from gradflow.watch.observers.depth.history import History

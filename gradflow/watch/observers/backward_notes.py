@@ -20,8 +20,8 @@ from gradflow.record.backward.walk import Node, link_operations, on_the_way, wal
 from gradflow.record.operations.tensor_facts import has_readable_numbers, is_inference, is_leaf, requires_grad
 from gradflow.record.recorder import Recorder
 from gradflow.recording.gradients import NodeFlow
+from gradflow.recording.program.events import Backward
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.watch.events import Backward
 from gradflow.watch.observers.depth.history import UNKNOWN, History
 from gradflow.watch.observers.depth.limit import node_limit
 from gradflow.watch.observers.light_notes import LightNotes

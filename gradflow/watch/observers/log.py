@@ -11,7 +11,7 @@ import torch
 
 from gradflow.location import SourceSpan
 from gradflow.recording.completeness import Event, Gap
-from gradflow.watch.events import (
+from gradflow.recording.program.events import (
     Backward,
     EmptiedGradient,
     Failure,

@@ -19,9 +19,9 @@ from gradflow.record.operations.tensor_facts import gradient_of, has_readable_nu
 from gradflow.record.patches import replace
 from gradflow.record.recorder import Recorder
 from gradflow.recording.gradients import Measured
+from gradflow.recording.program.events import ZEROS_LOOKED_FOR, Optimizer
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.torch_facts.running_calls import is_running, optimizer_step
-from gradflow.watch.events import ZEROS_LOOKED_FOR, Optimizer
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.measuring import measure
 from gradflow.watch.observers.steps.movement import Before, Movement, is_pushed

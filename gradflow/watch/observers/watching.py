@@ -16,6 +16,7 @@ import torch
 
 from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.program_warnings import warnings_as_without_gradflow
+from gradflow.record.calls.applications import Application
 from gradflow.record.conduct.their_exceptions import attribute_of, text_of, traceback_of
 from gradflow.record.failure import innermost_place, way_of
 from gradflow.record.finishing import recording_of
@@ -23,17 +24,17 @@ from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.own_files import own_files
 from gradflow.record.patches import watched
 from gradflow.record.program_sites import ProgramSites
+from gradflow.recording.program.events import Failure
+from gradflow.recording.program.recording import ProgramRecording
 from gradflow.source.custom_backward import function_spans
 from gradflow.torch_facts.function_modes import is_on_stack, take_off
-from gradflow.watch.events import Failure, Observation
 from gradflow.watch.observers.backward_calls import BackwardCalls
-from gradflow.watch.observers.formulas import check_formulas, last_returns
+from gradflow.watch.observers.functions.returns import last_returns
 from gradflow.watch.observers.hooks.registrations import HookWatch
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.modules.construction import Construction
 from gradflow.watch.observers.modules.plain_tensors import PlainTensors
 from gradflow.watch.observers.modules.program_calls import follow_calls
-from gradflow.watch.observers.modules.uncalled import explain_uncalled
 from gradflow.watch.observers.operations.applied import Applied
 from gradflow.watch.observers.operations.program_recorder import program_recorder
 from gradflow.watch.observers.optimizers import OptimizerWatch
@@ -57,11 +58,9 @@ class Watch:
     steps
         Step aside when the first forward or backward pass after so many backward passes begins; ``None`` for no such
         bound.
-    formulas
-        Check the backward of the program's own Functions when it has ended.
     """
 
-    def __init__(self, *, steps: int | None = None, formulas: bool = True) -> None:
+    def __init__(self, *, steps: int | None = None) -> None:
         self.log = Log()
         self.sites = ProgramSites()
         self.recorder = program_recorder(self.sites, self.log)
@@ -70,7 +69,6 @@ class Watch:
         self.sites.follow(self.recorder.operations.name)
         self._plain_tensors = PlainTensors(self.recorder, self.log)
         self._steps = steps
-        self._formulas = formulas
         self._enough = ""
         self._initially_enabled = torch.is_grad_enabled()
         self._stack = contextlib.ExitStack()
@@ -184,7 +182,12 @@ class Watch:
             )
         )
 
-    def observation(self) -> Observation:
+    @property
+    def applications(self) -> tuple[Application, ...]:
+        """The first applications of the program's own Functions that are harmless to call again, with copies."""
+        return tuple(self._applied.keeper.kept)
+
+    def seen(self) -> ProgramRecording:
         """What was seen, as plain data."""
         log, recorder = self.log, self.recorder
         self._check_reachable()
@@ -200,7 +203,7 @@ class Watch:
         gaps = log.gaps(len(recording), failure=recorder.aside.failure, is_differentiated=recorder.is_differentiated)
         completeness = replace(recording.completeness, gaps=(*gaps, *recording.completeness.gaps))
         recording = replace(recording, completeness=completeness)
-        return Observation(
+        return ProgramRecording(
             recording=recording,
             call_modules=tuple(log.call_modules[: len(recording.calls)]),
             modules=log.keys.modules,
@@ -222,13 +225,11 @@ class Watch:
             gradient_ties=frozenset(log.gradient_ties),
             captured_calls=frozenset(log.captured_calls),
             failed_calls=frozenset(log.failed_calls),
-            not_called=explain_uncalled(log, recording),
             function_spans=dict(function_spans(recorder.functions)),
             zero_parts=tuple(part for part in log.zero_parts if part[1] not in log.filled_parts),
             handed=tuple(log.handed),
             emptied=tuple(log.emptied),
             backward_returns=last_returns(recorder.functions),
-            formulas=check_formulas(self._applied.keeper.kept if self._formulas else (), recording, log.backwards),
             low_precision=tuple(log.low_precision),
             returned=log.numbers.returned,
             made_at=log.made_at,

@@ -14,6 +14,7 @@ from gradflow.torch_facts.function_modes import unseen
 from gradflow.watch.explaining import findings_in
 from gradflow.watch.finding import Finding
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 from gradflow.watch.post_mortem.aftermath import Aftermath, aftermath_of
 from gradflow.watch.post_mortem.changed import leaf_written_to, saved_tensor_changed
 from gradflow.watch.post_mortem.freed import graph_is_freed
@@ -79,7 +80,7 @@ def _findings(error: BaseException) -> tuple[Finding, ...]:
         return ()
     watch = Watch()
     watch.note_failure(error)
-    return findings_in(watch.observation())
+    return findings_in(observation_of(watch))
 
 
 def report_about(error: BaseException) -> Report:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gradflow.probe.evidence import Evidence
 from gradflow.torch_facts.operations.queries import has
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.bad_numbers import gradient_is_bad
 from gradflow.watch.rules.nothing_left import gradient_is_nothing
 

@@ -11,11 +11,11 @@ from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.recording import Recording
 from gradflow.torch_facts.operations.writing import written
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.facts.writes import writes_in_place
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.backward.freed_graph import graph_is_freed
 
 __all__ = ["backward_raised"]

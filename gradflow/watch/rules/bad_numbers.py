@@ -8,9 +8,9 @@ from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.diagnose.operation_place import operation_place
 from gradflow.probe.evidence import Evidence
 from gradflow.torch_facts.operations.writing import written
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.engine import engine_findings
 
 __all__ = ["gradient_is_bad"]

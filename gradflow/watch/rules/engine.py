@@ -12,11 +12,11 @@ from gradflow.diagnose.own_line import operation_of
 from gradflow.diagnose.verdict import verdict_of
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.captures import hook_around
 from gradflow.watch.facts.joins import how_joined
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.backward.shared_stop import for_this_loss_only
 from gradflow.watch.rules.plain_input import at_plain_input
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from gradflow.location import SourceSpan
-from gradflow.watch.events import Failure, Hook, Observation
+from gradflow.recording.program.events import Failure, Hook
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.refused import REFUSALS
 
 __all__ = ["program_failed"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
-from gradflow.watch.events import FlagChange, Observation
+from gradflow.recording.program.events import FlagChange
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["not_trainable"]
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from gradflow.watch.events import HandedGradient, Observation
+from gradflow.recording.program.events import HandedGradient
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.answered import a_gradient_came
 
 __all__ = ["hook_is_handed_nothing"]

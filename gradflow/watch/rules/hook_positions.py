@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from gradflow.recording.gradients import Measured
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.answered import position_not_read
 
 __all__ = ["hook_takes_zeros"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gradflow.watch.events import Hook, Observation, WatchedModule
+from gradflow.recording.program.events import Hook, WatchedModule
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.uncalled import layer_never_ran, used_without_calling
 from gradflow.watch.source.definitions import definition_of, receiver_at
 

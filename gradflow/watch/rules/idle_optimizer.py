@@ -11,14 +11,15 @@ from gradflow.location import is_installed
 from gradflow.probe.evidence import Evidence
 from gradflow.recording import Recording
 from gradflow.recording.gradients import Measured
+from gradflow.recording.program.events import Optimizer
 from gradflow.torch_facts.operations.queries import has
-from gradflow.watch.events import Observation, Optimizer
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.facts.writes import written_by
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.optimizers.cleared import gradients_are_gone, gradients_are_zero
 from gradflow.watch.rules.optimizers.left_out_of_inputs import told_what_inputs_leave_out

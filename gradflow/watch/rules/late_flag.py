@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradflow.recording import Recording
-from gradflow.watch.events import FlagChange, Observation
+from gradflow.recording.program.events import FlagChange
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["late_flag", "too_late"]
 

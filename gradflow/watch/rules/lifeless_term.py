@@ -17,12 +17,12 @@ from gradflow.probe.evidence import Evidence
 from gradflow.recording import Recording
 from gradflow.recording.gradients import Measured
 from gradflow.torch_facts.operations.queries import has
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.leaves import leaves_behind
 from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.engine import engine_findings
 
 __all__ = ["term_has_no_history"]

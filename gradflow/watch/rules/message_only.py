@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gradflow.watch.events import Observation
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["message_only"]
 

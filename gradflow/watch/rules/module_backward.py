@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gradflow.watch.events import Observation, OwnBackward
+from gradflow.recording.program.events import OwnBackward
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["module_defines_backward"]
 

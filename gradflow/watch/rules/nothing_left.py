@@ -11,10 +11,10 @@ from gradflow.location import SourceSpan, source_line
 from gradflow.probe.evidence import Evidence
 from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.operations.queries import has
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.hooks.emptied import gradient_is_emptied
 from gradflow.watch.source.definitions import definition_of, expression_at

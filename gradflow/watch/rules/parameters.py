@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 
-from gradflow.watch.events import Observation, Optimizer
+from gradflow.recording.program.events import Optimizer
+from gradflow.recording.program.module_events import Replacement
 from gradflow.watch.facts.writes import before_writes
 from gradflow.watch.finding import Finding, finding
-from gradflow.watch.module_events import Replacement
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.failures import unregistered
 
 __all__ = ["optimizer_holds_a_copy", "optimizer_is_stale", "parameters_unregistered"]

@@ -18,9 +18,9 @@ from gradflow.probe.straight_through import is_straight_through
 from gradflow.recording import Recording
 from gradflow.torch_facts.operations.queries import hands_entries_on, has
 from gradflow.torch_facts.operations.spelling import operation_of
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["one_way_is_cut"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question
+from gradflow.watch.observation import Observation
 
 __all__ = ["at_plain_input"]
 

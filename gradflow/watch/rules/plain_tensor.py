@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gradflow.recording import Recording
-from gradflow.watch.events import Observation, PlainTensor
+from gradflow.recording.program.events import PlainTensor
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["plain_tensor_never_learns"]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 
 from gradflow.location import SourceSpan
+from gradflow.recording.program.events import Failure
 from gradflow.source.class_source import parse_file
-from gradflow.watch.events import Failure, Observation
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.source.definitions import definition_of, expression_at
 
 __all__ = ["REFUSALS"]

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Help
 from gradflow.graph.dependence import analyse
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.leaves import leaves_behind
 from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.late_flag import late_flag, too_late
 

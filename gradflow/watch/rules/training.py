@@ -9,10 +9,11 @@ import math
 from dataclasses import replace
 
 from gradflow.recording.gradients import Measured
-from gradflow.watch.events import Observation, Optimizer
+from gradflow.recording.program.events import Optimizer
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.answered import a_gradient_came
 
 __all__ = ["learns_nothing", "steps_along_nan"]

@@ -7,11 +7,11 @@ from dataclasses import replace
 from gradflow.graph.dependence import is_differentiable
 from gradflow.probe.evidence import Evidence
 from gradflow.torch_facts.operations.queries import gives_argument_back
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.captures import hook_around
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.forwards.not_in_this_one import not_in_this_forward
 from gradflow.watch.rules.freezing import not_trainable

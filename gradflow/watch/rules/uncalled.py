@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradflow.location import SourceSpan
-from gradflow.watch.events import Observation
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["layer_never_ran", "used_without_calling"]
 

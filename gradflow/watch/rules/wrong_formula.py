@@ -7,10 +7,10 @@ from dataclasses import replace
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
 from gradflow.probe.formula_check import FormulaCheck, wrong_formulas
 from gradflow.recording.gradients import Measured
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["formula_is_wrong"]
 

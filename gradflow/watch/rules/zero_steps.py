@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 from gradflow.recording.gradients import Measured
-from gradflow.watch.events import Backward, Observation, Optimizer
+from gradflow.recording.program.events import Backward, Optimizer
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.answered import a_gradient_came
 
 __all__ = ["optimizer_steps_along_zeros"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 
 from gradflow.location import SourceSpan
+from gradflow.recording.program.events import Hook
 from gradflow.source.class_source import parse_file, span_of_node
-from gradflow.watch.events import Hook
 
 __all__ = [
     "keeps_all",

@@ -12,16 +12,17 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
-from gradflow.watch.events import Backward, Observation  # noqa: E402
+from gradflow.recording.program.events import Backward  # noqa: E402
+from gradflow.recording.program.recording import ProgramRecording  # noqa: E402
 from gradflow.watch.observers import backward_notes  # noqa: E402
 from gradflow.watch.observers.watching import Watch  # noqa: E402
 
 
-def watched(function) -> Observation:  # type: ignore[no-untyped-def]
+def watched(function) -> ProgramRecording:  # type: ignore[no-untyped-def]
     watch = Watch()
     with watch.watching():
         function()
-    return watch.observation()
+    return watch.seen()
 
 
 def dead_relu() -> None:

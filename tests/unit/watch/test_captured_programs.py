@@ -10,6 +10,7 @@ import torch
 from gradflow.watch.explaining import findings_in
 from gradflow.watch.finding import Finding
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 
 
 class Net(torch.nn.Module):
@@ -31,7 +32,7 @@ def found_in(program: Any) -> tuple[Finding, ...]:
         warnings.simplefilter("ignore")
         with watch.watching():
             program()
-    return findings_in(watch.observation())
+    return findings_in(observation_of(watch))
 
 
 def test_scripting_compiles_a_hook_that_is_there() -> None:
@@ -106,7 +107,7 @@ def test_each_gradient_belongs_to_its_own_call() -> None:
         layer.register_full_backward_hook(lambda module, grad_in, grad_out: grads.append((grad_in, grad_out)))
         first = layer(torch.ones(1, 3, requires_grad=True))
         (layer(first) * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
-    observation = watch.observation()
+    observation = observation_of(watch)
     (hook,) = observation.hooks
     assert [run.call for run in hook.runs] == [1, 0]
     calls = observation.recording.calls
@@ -125,7 +126,7 @@ def test_dropout_in_eval_mode_is_the_same_value() -> None:
     value_of = watch.recorder.known_value
     assert dropped is y
     assert inplace is y
-    recording = watch.observation().recording
+    recording = observation_of(watch).recording
     names = [
         recording.name_of(operation)
         for operation in range(len(recording))

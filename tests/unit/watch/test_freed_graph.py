@@ -15,6 +15,7 @@ from gradflow.diagnose.diagnostic import Diagnostic  # noqa: E402
 from gradflow.watch.explaining import explain_observation  # noqa: E402
 from gradflow.watch.observers.running import run_program  # noqa: E402
 from gradflow.watch.observers.watching import Watch  # noqa: E402
+from gradflow.watch.observing import observation_of  # noqa: E402
 
 Explain = Callable[[str], Diagnostic]
 
@@ -45,7 +46,7 @@ def explain(tmp_path: Path) -> Explain:
         watch = Watch()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             assert run_program(watch, str(path), (), is_module=False) == 1
-        found = explain_observation(watch.observation()).diagnostics[0]
+        found = explain_observation(observation_of(watch)).diagnostics[0]
         assert found.name == "graph-freed"
         assert found.location is not None
         return found

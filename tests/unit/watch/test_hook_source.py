@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gradflow.location import SourceSpan
-from gradflow.watch.events import Hook
+from gradflow.recording.program.events import Hook
 from gradflow.watch.source.hooks import (
     keeps_all,
     place_of_keeping,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gradflow.watch.events import Observation
 from gradflow.watch.explaining import summary
+from gradflow.watch.observation import Observation
 from gradflow.watch.outcome import outcome
 
 

@@ -16,6 +16,7 @@ from gradflow.report import Report  # noqa: E402
 from gradflow.watch.explaining import explain_observation  # noqa: E402
 from gradflow.watch.observers.running import run_program  # noqa: E402
 from gradflow.watch.observers.watching import Watch  # noqa: E402
+from gradflow.watch.observing import observation_of  # noqa: E402
 
 Explain = Callable[[str], Report]
 
@@ -30,7 +31,7 @@ def explain(tmp_path: Path) -> Explain:
         watch = Watch()
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             run_program(watch, str(path), (), is_module=False)
-        return explain_observation(watch.observation())
+        return explain_observation(observation_of(watch))
 
     return run
 

@@ -13,6 +13,7 @@ from gradflow.report import Report  # noqa: E402
 from gradflow.watch.explaining import explain_observation  # noqa: E402
 from gradflow.watch.observers.running import run_program  # noqa: E402
 from gradflow.watch.observers.watching import Watch  # noqa: E402
+from gradflow.watch.observing import observation_of  # noqa: E402
 
 
 def explained(tmp_path: Path, source: str) -> tuple[Report, Path]:
@@ -20,7 +21,7 @@ def explained(tmp_path: Path, source: str) -> tuple[Report, Path]:
     path.write_text("import torch\ntorch.manual_seed(0)\n" + textwrap.dedent(source))
     watch = Watch()
     run_program(watch, str(path), (), is_module=False)
-    return explain_observation(watch.observation()), path
+    return explain_observation(observation_of(watch)), path
 
 
 ASKED = {

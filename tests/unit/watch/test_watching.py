@@ -15,6 +15,7 @@ from torch.optim import optimizer as optimizer_machinery
 from gradflow.watch.explaining import explain_observation, summary
 from gradflow.watch.observers import watching
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 
 
 def recordings() -> dict[str, object]:
@@ -126,7 +127,7 @@ def test_a_loop_without_a_backward_is_bounded_too(monkeypatch: pytest.MonkeyPatc
         layer(x)
         assert recordings() == before
     assert watch.log.stepped_aside == "after 50 operations"
-    report = explain_observation(watch.observation())
+    report = explain_observation(observation_of(watch))
     assert report.verdict == "not determined"
     assert report.seen == ("no gradient was asked for in what was watched",)
 
@@ -188,7 +189,7 @@ def test_backward_passes_of_other_threads_are_counted_and_told() -> None:
         thread = threading.Thread(target=train)
         thread.start()
         thread.join()
-    report = explain_observation(watch.observation())
+    report = explain_observation(observation_of(watch))
     assert report.verdict == "not determined"
     assert "3 backward passes met in other threads" in report.undetermined[0]
     assert "not determined" in summary(report)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import called_as
+from gradflow.watch.observation import Observation
 
 __all__ = ["with_models_told_apart"]
 

@@ -10,8 +10,8 @@ import torch
 from gradflow.location import SiteTable, is_installed
 from gradflow.record.operations.tables import Tables
 from gradflow.record.operations.tensor_facts import has_readable_numbers, is_leaf, requires_grad, retains_grad
+from gradflow.recording.program.events import GradRead
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.watch.events import GradRead
 from gradflow.watch.observers.callers import (
     accepts_nothing,
     caller_of,

@@ -8,8 +8,8 @@ import torch
 
 from gradflow.location import SourceSpan
 from gradflow.record.operations.nested import nested_tensors
+from gradflow.recording.program.events import EmptiedGradient
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.watch.events import EmptiedGradient
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.magnitude import magnitude_of, resolved
 

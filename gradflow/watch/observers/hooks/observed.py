@@ -13,8 +13,8 @@ from gradflow.record.conduct.aside import Aside, Operation, leave_out_this_frame
 from gradflow.record.operations.nested import nested_tensors
 from gradflow.record.operations.tensor_facts import has_readable_numbers, shape_of
 from gradflow.record.recorder import Recorder
+from gradflow.recording.program.events import Hook, HookRun
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.watch.events import Hook, HookRun
 from gradflow.watch.observers.hooks.emptied import note_emptied
 from gradflow.watch.observers.log import Log
 

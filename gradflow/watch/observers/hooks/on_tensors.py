@@ -14,9 +14,9 @@ from torch.utils.hooks import RemovableHandle
 from gradflow.record.conduct.aside import Operation, leave_out_this_frame
 from gradflow.record.operations.tensor_facts import is_leaf, requires_grad
 from gradflow.record.recorder import Recorder
+from gradflow.recording.program.events import TensorHook
 from gradflow.source.callables import definition_of
 from gradflow.torch_facts.function_modes import unseen
-from gradflow.watch.events import TensorHook
 from gradflow.watch.observers.callers import caller_of, is_within_torch
 from gradflow.watch.observers.hooks.emptied import note_emptied
 from gradflow.watch.observers.hooks.tables import TensorTable

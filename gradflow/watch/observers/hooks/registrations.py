@@ -21,7 +21,7 @@ from gradflow.location import SourceSpan, is_machinery
 from gradflow.record.conduct.aside import Operation
 from gradflow.record.patches import replace
 from gradflow.record.recorder import Recorder
-from gradflow.watch.events import Hook
+from gradflow.recording.program.events import Hook
 from gradflow.watch.observers.callers import caller_of
 from gradflow.watch.observers.hooks.observed import ForwardCall, ObservedHook
 from gradflow.watch.observers.hooks.on_tensors import TensorHooks

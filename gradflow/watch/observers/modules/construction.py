@@ -16,7 +16,7 @@ from gradflow.load.registrations import registrations
 from gradflow.record.conduct.aside import Operation
 from gradflow.record.patches import replace
 from gradflow.record.recorder import Recorder
-from gradflow.watch.events import ModuleFlag, Replacement
+from gradflow.recording.program.events import ModuleFlag, Replacement
 from gradflow.watch.observers.log import Log
 
 __all__ = ["Construction"]

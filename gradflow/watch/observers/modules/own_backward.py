@@ -6,7 +6,7 @@ import inspect
 from types import CodeType
 
 from gradflow.location import SourceSpan, is_installed
-from gradflow.watch.events import OwnBackward
+from gradflow.recording.program.events import OwnBackward
 
 __all__ = ["own_backward"]
 

@@ -8,8 +8,8 @@ from gradflow.load.module_tree import named_modules_in
 from gradflow.record.modules.unregistered import assignment_of, find_unregistered
 from gradflow.record.operations.tensor_facts import is_leaf, requires_grad
 from gradflow.record.recorder import Recorder
+from gradflow.recording.program.events import PlainTensor
 from gradflow.torch_facts.function_modes import unseen
-from gradflow.watch.events import PlainTensor
 from gradflow.watch.observers.log import Log
 
 __all__ = ["PlainTensors"]

@@ -11,8 +11,8 @@ from gradflow.record.conduct.aside import Operation
 from gradflow.record.conduct.their_exceptions import text_of
 from gradflow.record.operations.tensor_facts import is_leaf, requires_grad
 from gradflow.record.recorder import Recorder
+from gradflow.recording.program.events import FlagChange
 from gradflow.torch_facts.tensor_slots import setter
-from gradflow.watch.events import FlagChange
 from gradflow.watch.observers.log import Log
 
 __all__ = ["watch_flags"]

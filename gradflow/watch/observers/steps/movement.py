@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 
 from gradflow.record.operations.tensor_facts import gradient_of, has_readable_numbers
+from gradflow.recording.program.events import Optimizer
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
-from gradflow.watch.events import Optimizer
 
 __all__ = ["Before", "Movement", "is_pushed"]
 

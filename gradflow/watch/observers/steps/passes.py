@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gradflow.watch.events import Backward
+from gradflow.recording.program.events import Backward
 
 __all__ = ["PassUses"]
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.recording import Recording
-from gradflow.watch.events import Backward, Observation
+from gradflow.recording.program.events import Backward
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.backward.made_anew import is_made_anew, where_made_once
 
 __all__ = ["graph_is_freed"]

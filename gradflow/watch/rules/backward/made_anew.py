@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from gradflow.location import SourceSpan
-from gradflow.watch.events import Observation
+from gradflow.watch.observation import Observation
 
 __all__ = ["is_made_anew", "where_made_once"]
 

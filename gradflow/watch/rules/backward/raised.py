@@ -6,11 +6,12 @@ import builtins
 from collections.abc import Collection
 
 from gradflow.diagnose.diagnostic import Severity
+from gradflow.recording.program.events import Backward
 from gradflow.torch_facts.operations.writing import written
-from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.claims import weight_of_exception
 from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["backward_raised_somehow"]
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradflow.graph.dependence import analyse
+from gradflow.recording.program.events import Backward
 from gradflow.torch_facts.operations.queries import has
 from gradflow.torch_facts.operations.writing import written
-from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["score_is_not_finite"]
 

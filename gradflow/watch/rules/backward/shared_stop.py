@@ -13,10 +13,11 @@ from gradflow.diagnose.diagnostic import Diagnostic, Help
 from gradflow.graph.cut_group import CutGroup
 from gradflow.graph.dependence import analyse
 from gradflow.probe.evidence import Evidence
+from gradflow.recording.program.events import Backward
 from gradflow.source_place import place
-from gradflow.watch.events import Backward, Observation
 from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.facts.questions import Question
+from gradflow.watch.observation import Observation
 
 __all__ = ["for_this_loss_only"]
 

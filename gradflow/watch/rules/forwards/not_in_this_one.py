@@ -6,9 +6,9 @@ As an expert that is not chosen, or a layer that is left out at random.
 from __future__ import annotations
 
 from gradflow.probe.evidence import Evidence
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["not_in_this_forward"]
 

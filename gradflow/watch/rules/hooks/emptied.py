@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
-from gradflow.watch.events import EmptiedGradient, Observation
+from gradflow.recording.program.events import EmptiedGradient
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["gradient_is_emptied"]
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 
+from gradflow.recording.program.events import ZEROS_LOOKED_FOR, Backward, Optimizer
 from gradflow.torch_facts.operations.queries import CHANGED_THROUGH_VIEW, writes_in_place
 from gradflow.torch_facts.operations.spelling import operation_of
-from gradflow.watch.events import ZEROS_LOOKED_FOR, Backward, Observation, Optimizer
 from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.optimizers.never_moves import never_moves
 
 __all__ = ["gradients_are_gone", "gradients_are_zero"]

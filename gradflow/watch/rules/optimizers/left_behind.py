@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from gradflow.graph.dependence import is_differentiable
 from gradflow.recording.gradients import Measured
-from gradflow.watch.events import Backward, Observation
+from gradflow.recording.program.events import Backward
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.moved_by_hand import moved_by_hand
 from gradflow.watch.facts.naming.names import parameter_names
@@ -17,6 +17,7 @@ from gradflow.watch.facts.questions import Question
 from gradflow.watch.facts.watched import not_watched
 from gradflow.watch.facts.writes import written_by
 from gradflow.watch.finding import Finding, as_remark
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.engine import engine_findings
 
 __all__ = ["others_are_moved"]

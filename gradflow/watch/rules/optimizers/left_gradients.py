@@ -6,9 +6,10 @@ import bisect
 import itertools
 from collections.abc import Iterator, Sequence
 
-from gradflow.watch.events import Backward, Observation, Optimizer
+from gradflow.recording.program.events import Backward, Optimizer
 from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["gradients_pile_up", "gradients_stay_behind"]
 

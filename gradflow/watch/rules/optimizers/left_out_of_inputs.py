@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Annotation, Help
 from gradflow.graph.dependence import analyse
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["told_what_inputs_leave_out"]
 

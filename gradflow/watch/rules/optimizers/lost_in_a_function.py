@@ -8,8 +8,9 @@ from gradflow.diagnose.cause_texts import text_for
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Help
 from gradflow.recording.gradients import NodeFlow
-from gradflow.watch.events import Backward, Observation
+from gradflow.recording.program.events import Backward
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["told_where_it_is_lost"]
 

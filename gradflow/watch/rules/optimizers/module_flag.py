@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gradflow.watch.events import ModuleFlag, Observation
+from gradflow.recording.program.events import ModuleFlag
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["flag_of_a_module"]
 

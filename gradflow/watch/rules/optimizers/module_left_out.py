@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from gradflow.graph.dependence import inputs_behind
 from gradflow.location import is_installed
-from gradflow.watch.events import Observation, Optimizer, WatchedModule
+from gradflow.recording.program.events import Optimizer, WatchedModule
 from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.unheld import moved_by_none, passes_between
 from gradflow.watch.facts.watched import not_watched
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.optimizers.other_model import optimizer_of_another_model
 from gradflow.watch.rules.optimizers.unheld import later_parameters_are_unheld
 from gradflow.watch.rules.parameters import optimizer_holds_a_copy, optimizer_is_stale

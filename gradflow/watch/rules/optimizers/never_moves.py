@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gradflow.watch.events import ZEROS_LOOKED_FOR, Observation, Optimizer
+from gradflow.recording.program.events import ZEROS_LOOKED_FOR, Optimizer
 from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["never_moves", "optimizer_never_moves"]
 

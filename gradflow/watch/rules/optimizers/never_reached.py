@@ -12,12 +12,13 @@ from dataclasses import replace
 from gradflow.diagnose.diagnostic import Annotation, Help
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.location import SourceSpan
+from gradflow.recording.program.events import Backward, Optimizer
 from gradflow.source_place import place
-from gradflow.watch.events import Backward, Observation, Optimizer
 from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.facts.unheld import leaves_moved_by_none, passes_between
 from gradflow.watch.facts.writes import before_writes
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.optimizers.other_model import optimizer_of_another_model
 from gradflow.watch.rules.optimizers.unheld import later_parameters_are_unheld
 from gradflow.watch.rules.parameters import optimizer_holds_a_copy, optimizer_is_stale

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-from gradflow.watch.events import FlagChange, Observation, Optimizer
+from gradflow.recording.program.events import FlagChange, Optimizer
 from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.facts.writes import before_writes
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["optimizer_holds_constants"]
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import itertools
 
-from gradflow.watch.events import Observation, Optimizer
+from gradflow.recording.program.events import Optimizer
 from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.unheld import moved_by_none, passes_between
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.optimizers.unheld import later_parameters_are_unheld
 from gradflow.watch.rules.parameters import optimizer_is_stale
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from gradflow.graph.dependence import analyse
-from gradflow.watch.events import Observation, Optimizer
+from gradflow.recording.program.events import Optimizer
 from gradflow.watch.facts.leaves import is_leaf_tensor
 from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["value_is_outdated"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gradflow.watch.events import Backward, Observation, Optimizer
+from gradflow.recording.program.events import Backward, Optimizer
 from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 
 __all__ = ["nothing_was_differentiated"]
 

@@ -6,8 +6,9 @@ That an optimizer holds a part of a model only is often meant. What came after i
 from __future__ import annotations
 
 from gradflow.location import SourceSpan
-from gradflow.watch.events import Observation, Optimizer
+from gradflow.recording.program.events import Optimizer
 from gradflow.watch.finding import Finding, finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.rules.parameters import optimizer_is_stale
 
 __all__ = ["later_parameters_are_unheld"]

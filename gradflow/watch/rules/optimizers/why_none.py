@@ -9,10 +9,10 @@ from gradflow.diagnose.diagnostic import Annotation
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.queries import gives_values
-from gradflow.watch.events import Observation
 from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
+from gradflow.watch.observation import Observation
 from gradflow.watch.source.assigned import assigned_name
 
 __all__ = ["with_what_is_known_of_why"]

@@ -41,7 +41,7 @@ def replacements(change: Callable[[nn.Module], object]) -> list[tuple[str, int, 
         net.add_module("fc", nn.Linear(2, 2))
         net(torch.ones(1, 2))
         change(net)
-    return [(one.name, len(one.old), len(one.new)) for one in watch.observation().replacements]
+    return [(one.name, len(one.old), len(one.new)) for one in watch.seen().replacements]
 
 
 @pytest.mark.parametrize("how", REPLACING)

@@ -8,6 +8,7 @@ from torch import nn
 import gradflow
 from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 
 
 class Net(nn.Module):
@@ -51,7 +52,7 @@ def test_a_leaf_that_a_module_makes_is_called_by_the_module() -> None:
     net, watch = Detaches(), Watch()
     with watch.watching():
         net(torch.ones(1, 3)).sum().backward()
-    observation = watch.observation()
+    observation = observation_of(watch)
     calls = observation.recording.calls
     (value,) = next(call.outputs for call in calls if call.module == "preprocessing")
     assert name_of_value(observation, value) == ("preprocessing", "layer")

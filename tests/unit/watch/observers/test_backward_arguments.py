@@ -7,16 +7,17 @@ import torch
 from torch import nn
 from torch.autograd.graph import get_gradient_edge
 
-from gradflow.watch.events import Observation
 from gradflow.watch.explaining import explain_observation
+from gradflow.watch.observation import Observation
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 
 
 def observed(run) -> Observation:
     watch = Watch()
     with watch.watching():
         run()
-    observation = watch.observation()
+    observation = observation_of(watch)
     assert observation.recording.completeness.is_to_the_end
     return observation
 

@@ -11,6 +11,7 @@ from gradflow.watch.explaining import explain_observation
 from gradflow.watch.facts import questions
 from gradflow.watch.observers import numbers
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 
 
 @pytest.mark.parametrize("runs_late", [True, False])
@@ -23,7 +24,7 @@ def test_a_hook_that_runs_late_is_no_hook_that_waits(runs_late: bool) -> None:
             hidden.register_hook(lambda gradient: seen.append(float(gradient)))
             out = hidden if runs_late and turn > 8 else hidden.detach() + 0 * layer.bias
             out.sum().backward()
-    observation = watch.observation()
+    observation = observation_of(watch)
     assert len(observation.tensor_hooks) == 12
     assert sum(hook.runs for hook in observation.tensor_hooks) == len(seen) == 3 * runs_late
     names = [one.name for one in explain_observation(observation).diagnostics]
@@ -52,7 +53,7 @@ def test_questions_that_are_not_gone_into_are_counted(
         sum(layer(torch.ones(1, 2)).detach().sum() for layer in layers).requires_grad_().backward()
         for layer in layers:
             str(layer.weight.grad)
-    said = [text for text in explain_observation(watch.observation()).undetermined if "more gradient" in text]
+    said = [text for text in explain_observation(observation_of(watch)).undetermined if "more gradient" in text]
     assert said == (
         ["what 3 more gradients met that the program asked for: only the first are gone into"] * (most == 2)
     )

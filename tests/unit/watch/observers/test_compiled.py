@@ -40,7 +40,7 @@ def test_a_compiled_module_runs_as_one_operation(when: str) -> None:
         if compiled is None:
             compiled = torch.compile(layer, backend="eager")
         compiled(torch.ones(1, 2)).sum().backward()
-    observation = watch.observation()
+    observation = watch.seen()
     assert observation.recording.completeness.is_to_the_end
     names = [observation.recording.name_of(row) for row in range(len(observation.recording))]
     assert names.count("(compiled)") == 1

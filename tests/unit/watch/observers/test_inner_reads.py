@@ -35,7 +35,7 @@ def test_it_is_noted(how: str) -> None:
 
         Reading.apply(torch.ones(2, requires_grad=True)).sum().backward()
         value = watch.recorder.known_value(other)
-    observation = watch.observation()
+    observation = watch.seen()
     assert observation.recording.completeness.is_to_the_end
     read = {one for values in observation.inner_reads.values() for one in values}
     assert (value in read) is (how != "not at all")

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from gradflow.watch.events import Observation
 from gradflow.watch.explaining import explain_observation
+from gradflow.watch.observation import Observation
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 
 
 class Stopping:
@@ -56,7 +57,7 @@ def interrupted(error: type[BaseException] | None, *, has_fast_path: bool = True
                 hidden.sum().backward()
         assert watch.recorder.call == -1 or not trains
     assert torch._C._len_torch_function_stack() == depth
-    return watch.observation()
+    return observation_of(watch)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])

@@ -46,7 +46,7 @@ def test_only_this_thread_is_noted(is_here: bool) -> None:
             make_things(kept)
         for thread in others:
             thread.join()
-    observation = watch.observation()
+    observation = watch.seen()
     count = TURNS * is_here
     assert observation.recording.completeness.is_to_the_end
     assert len(observation.hooks) == len(observation.optimizers) == count
@@ -66,5 +66,5 @@ def test_an_optimizer_made_elsewhere_is_noted_when_it_steps_here() -> None:
         thread.join()
         layer(torch.ones(1, 2)).sum().backward()
         made[0].step()
-    (optimizer,) = watch.observation().optimizers
+    (optimizer,) = watch.seen().optimizers
     assert (len(optimizer.steps), optimizer.complete_steps) == (1, 1)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import gradflow
-from gradflow.watch.events import Observation
+from gradflow.recording.program.recording import ProgramRecording
 from gradflow.watch.observers.watching import Watch
 
 
@@ -47,7 +47,7 @@ def test_what_follows_a_step_that_raised_is_seen() -> None:
     assert [one.name for one in explanation.report.diagnostics] == ["detach"]
 
 
-def steps_of(make, turns: int = 3, skipped: int = 0) -> tuple[Observation, int]:
+def steps_of(make, turns: int = 3, skipped: int = 0) -> tuple[ProgramRecording, int]:
     watch = Watch()
     layer = nn.Linear(2, 1)
     optimizer = make(layer.parameters())
@@ -58,7 +58,7 @@ def steps_of(make, turns: int = 3, skipped: int = 0) -> tuple[Observation, int]:
         assert watch.recorder.suspended == 0
         layer(torch.ones(1, 2))
         assert len(watch.recorder.operations.name) > before
-    observation = watch.observation()
+    observation = watch.seen()
     return observation, len(observation.optimizers[0].steps)
 
 
@@ -82,7 +82,7 @@ def test_nothing_within_a_step_is_recorded() -> None:
     with watch.watching():
         optimizer.step()
     # what torch's profiler is told of a step lies around it
-    recording = watch.observation().recording
+    recording = watch.seen().recording
     assert all(recording.name_of(row).startswith("_record_function") for row in range(len(recording)))
 
 
@@ -99,7 +99,7 @@ def test_a_closure_is_recorded_and_its_optimizer_steps_once() -> None:
     optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=3)
     with watch.watching():
         optimizer.step(closure)
-    observation = watch.observation()
+    observation = watch.seen()
     assert len(observation.optimizers[0].steps) == 1
     assert observation.optimizers[0].complete_steps == 1
     assert len(observation.backwards) >= 2
@@ -122,7 +122,7 @@ def test_a_step_with_a_closure_is_known_from_its_beginning_to_its_end(raises: bo
         with pytest.raises(ValueError, match="closure") if raises else contextlib.nullcontext():
             optimizer.step(closure)
         layer(torch.ones(1, 2)).sum().backward()
-    observation = watch.observation()
+    observation = watch.seen()
     (begun, ended), *others = observation.optimizers[0].closures
     first, last = observation.backwards[0].operation, observation.backwards[-1].operation
     assert others == []

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from gradflow.watch.events import Observation
 from gradflow.watch.explaining import explain_observation
+from gradflow.watch.observation import Observation
 from gradflow.watch.observers.log import Log
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -24,7 +25,7 @@ def observed(calls_per_pass: int, passes: int) -> Observation:
             for _ in range(calls_per_pass):
                 x = layer(x)
             x.sum().backward()
-    return watch.observation()
+    return observation_of(watch)
 
 
 def test_each_run_belongs_to_the_call_of_its_pass() -> None:
@@ -41,7 +42,7 @@ def test_one_whose_layer_gets_no_gradient_never_runs() -> None:
         layer.register_backward_hook(lambda *_: None)
         hidden = layer(torch.ones(1, 2)).detach()
         (hidden * torch.ones(2, requires_grad=True)).sum().backward()
-    observation = watch.observation()
+    observation = observation_of(watch)
     assert observation.hooks[0].runs == []
     assert [one.name for one in explain_observation(observation).diagnostics] == ["detach"]
 

@@ -17,6 +17,7 @@ from gradflow.watch.ended_by import EndedBy  # noqa: E402
 from gradflow.watch.explaining import explain_observation  # noqa: E402
 from gradflow.watch.observers.running import run_program  # noqa: E402
 from gradflow.watch.observers.watching import Watch  # noqa: E402
+from gradflow.watch.observing import observation_of  # noqa: E402
 
 Explain = Callable[[str], Report]
 
@@ -28,7 +29,7 @@ def explain(tmp_path: Path) -> Explain:
         path.write_text("import torch\nfrom torch import nn\n" + textwrap.dedent(source))
         watch, ended_by = Watch(), EndedBy()
         run_program(watch, str(path), (), is_module=False, look_at=ended_by.look)
-        observation = watch.observation()
+        observation = observation_of(watch)
         return ended_by.refine(explain_observation(observation), observation)
 
     return run

@@ -22,6 +22,7 @@ def explain(tmp_path: Path) -> Explain:
     from gradflow.watch.explaining import explain_observation
     from gradflow.watch.observers.running import run_program
     from gradflow.watch.observers.watching import Watch
+    from gradflow.watch.observing import observation_of
 
     def run(source: str, *, steps: int | None = None, name: str = "program.py") -> Report:
         path = tmp_path / name
@@ -29,7 +30,7 @@ def explain(tmp_path: Path) -> Explain:
         watch = Watch(steps=steps)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             run_program(watch, str(path), (), is_module=False)
-        return explain_observation(watch.observation())
+        return explain_observation(observation_of(watch))
 
     return run
 

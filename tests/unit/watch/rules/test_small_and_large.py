@@ -97,7 +97,7 @@ def test_which_call_led_to_a_place_is_known_to_the_end(turns: int) -> None:
             x = helper(x)
             x = helper(x)
         x = helper(x) * 2
-    recording = watch.observation().recording
+    recording = watch.seen().recording
     lines = [[span.line for span in recording.way_to(row)][1] for row in (0, 1, 2 * turns - 1, 2 * turns)]
     assert [line - lines[0] for line in lines] == [0, 1, 1, 2]
 

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from gradflow.watch.events import Observation
 from gradflow.watch.explaining import explain_observation
 from gradflow.watch.facts.seen import what_was_seen
 from gradflow.watch.facts.watched import not_watched
+from gradflow.watch.observation import Observation
 from gradflow.watch.observers.asked import reads
 from gradflow.watch.observers.watching import Watch
+from gradflow.watch.observing import observation_of
 
 TURNS = 70
 
@@ -27,7 +28,7 @@ def read_in_a_loop(cut_from: int) -> Observation:
                 out = out.detach() + 0 * layer.bias
             out.sum().backward()
             found.append(layer.weight.grad)
-    return watch.observation()
+    return observation_of(watch)
 
 
 def test_a_healthy_loop_is_counted_whole() -> None:
@@ -59,7 +60,7 @@ def test_a_gradient_that_goes_bad_is_found_early_or_late(fault: int, spoil: obje
             out = layer(torch.ones(1, 2))
             (spoil(out) if turn >= fault else out).sum().backward()  # type: ignore[operator]
             found.append(layer.weight.grad)
-    observation = watch.observation()
+    observation = observation_of(watch)
     assert sum(read.times for read in observation.reads) == fault + 3
     last = observation.reads[-1].measured
     assert (last.is_zero, last.is_finite) == (verdict == "connected", verdict == "connected")
@@ -77,7 +78,7 @@ def test_beyond_what_is_noted_one_by_one_only_the_same_is_one(kept: int, monkeyp
             hidden = layer(torch.ones(1, 2))
             (hidden.detach() + 0 * layer.bias if number == 5 else hidden).sum().backward()
             str(layer.weight.grad)
-    observation = watch.observation()
+    observation = observation_of(watch)
     assert sum(read.times for read in observation.reads) == 6
     assert len(observation.reads) == (3 if kept == 2 else 6)
     assert [one.name for one in explain_observation(observation).diagnostics] == ["detach"]

@@ -14,11 +14,12 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gradflow.report import Report  # noqa: E402
-from gradflow.watch.events import Observation  # noqa: E402
 from gradflow.watch.explaining import explain_observation  # noqa: E402
+from gradflow.watch.observation import Observation  # noqa: E402
 from gradflow.watch.observers.exceptions.caught import handler_at  # noqa: E402
 from gradflow.watch.observers.running import run_program  # noqa: E402
 from gradflow.watch.observers.watching import Watch  # noqa: E402
+from gradflow.watch.observing import observation_of  # noqa: E402
 
 Observe = Callable[[str], Observation]
 
@@ -41,7 +42,7 @@ def observe(tmp_path: Path) -> Observe:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             run_program(watch, str(path), (), is_module=False)
         gc.collect()
-        return watch.observation()
+        return observation_of(watch)
 
     return run
 

@@ -107,6 +107,7 @@ thread.join()
 def test_writing_before_a_gradient_came_moves_nothing_along_it():
     torch = pytest.importorskip("torch")
     from gradflow.watch.observers.watching import Watch
+    from gradflow.watch.observing import observation_of
 
     first, later = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     watch = Watch()
@@ -116,5 +117,5 @@ def test_writing_before_a_gradient_came_moves_nothing_along_it():
         (first(torch.ones(1, 2)) + later(torch.ones(1, 2))).sum().backward()
         with torch.no_grad():
             later.weight.mul_(2)
-    observation = watch.observation()
+    observation = observation_of(watch)
     assert moved_by_hand(observation) == {observation.modules[1].parameters[0]}

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from time import thread_time  # as it is now: the program may lay out a clock of its own
 
 import torch
 
 from gradflow.graph.dependence import analyse
-from gradflow.location import SourceSpan
 from gradflow.probe.custom_formula import check_formula
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.lone_function import LoneFunction
-from gradflow.record.calls.applications import Application, is_custom
+from gradflow.record.calls.applications import Application
 from gradflow.recording import Recording
-from gradflow.source.custom_backward import missing_return
-from gradflow.watch.events import Backward
+from gradflow.recording.program.events import Backward
 from gradflow.watch.observers.functions.own_state import with_own_state
 
-__all__ = ["check_formulas", "last_returns"]
+__all__ = ["check_formulas"]
 
 _SECONDS = 3.0
 _SECONDS_PER_CALL = 0.05
@@ -80,12 +78,6 @@ def _outputs_used(application: Application, recording: Recording, backwards: Seq
         if any(used):
             return used
     return (False,) * len(outputs)
-
-
-def last_returns(functions: Mapping[str, type]) -> dict[str, SourceSpan]:
-    """Where the backward of each Function that ran returns, by the name of its class."""
-    spans = {cls.__name__: missing_return(cls, 0) for cls in functions.values() if is_custom(cls)}
-    return {name: span for name, span in spans.items() if span is not None}
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What was seen of the modules of a program, as plain data; see :mod:`gradflow.watch.events`."""
+"""What was seen of the modules of a program, as plain data; see :mod:`gradflow.recording.program.events`."""
 
 from __future__ import annotations
 

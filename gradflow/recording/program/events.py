@@ -1,23 +1,18 @@
 """What happened to gradients while a program ran, as plain data: no tensor, no module is held.
 
-Tensors are value ids of the recording, modules are keys of :attr:`Observation.modules`, places are site numbers, and
-``operation`` is how many operations had been recorded when the event happened: it orders events and operations.
+Tensors are value ids of the recording, modules are keys of :attr:`ProgramRecording.modules`, places are site numbers,
+and ``operation`` is how many operations had been recorded when the event happened: it orders events and operations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from gradflow.location import SourceSpan
-from gradflow.probe.formula_check import FormulaCheck
-from gradflow.recording import Recording
 from gradflow.recording.gradients import Measured, NodeFlow
-from gradflow.watch.module_events import ModuleFlag, OwnBackward, PlainTensor, Replacement, WatchedModule
-
-if TYPE_CHECKING:
-    from gradflow.probe.layer_view import NotCalled
+from gradflow.recording.program.module_events import ModuleFlag, OwnBackward, PlainTensor, Replacement, WatchedModule
 
 __all__ = [
     "AS_GOOD_AS_ZERO",
@@ -31,7 +26,6 @@ __all__ = [
     "Hook",
     "HookRun",
     "ModuleFlag",
-    "Observation",
     "Optimizer",
     "OwnBackward",
     "PlainTensor",
@@ -331,65 +325,3 @@ class Failure:
     module: int = -1
     calls: tuple[int, ...] = ()
     callers: tuple[SourceSpan, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observation:
-    """Everything that was seen of a program; what the rules look at.
-
-    ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``made_at`` at which
-    site a parameter was made, ``made_when`` at which operation, ``copies`` of which value it is a copy. ``cleared``
-    tells of a tensor when, as a number of operations, and at which site ``.grad`` was last set to ``None``;
-    ``passes_read`` are the backward passes of which the program has read a gradient, ``passes_cleared`` tells of a
-    backward pass of which no step used anything at which leaves that took away its gradient; ``retained`` of a computed
-    tensor after how many backward calls, and at which site, it was first told to keep its gradient.
-
-    ``used_elsewhere`` are parameters of modules that were called in other threads; ``inner_reads`` tells for the
-    application of a Function what its forward read without having been given it. ``files`` are the program's own. What
-    was not seen is told by the recording's ``completeness``.
-    """
-
-    recording: Recording
-    call_modules: tuple[int, ...]
-    modules: dict[int, WatchedModule]
-    backwards: tuple[Backward, ...]
-    reads: tuple[GradRead, ...]
-    flags: tuple[FlagChange, ...]
-    hooks: tuple[Hook, ...]
-    tensor_hooks: tuple[TensorHook, ...]
-    optimizers: tuple[Optimizer, ...]
-    replacements: tuple[Replacement, ...]
-    failures: tuple[Failure, ...]
-    unregistered: dict[int, SourceSpan | None]
-    gradient_of: dict[int, int]
-    gradient_ties: frozenset[int] = frozenset()
-    captured_calls: frozenset[int] = frozenset()
-    failed_calls: frozenset[int] = frozenset()
-    not_called: dict[int, NotCalled] = field(default_factory=dict)
-    function_spans: dict[str, SourceSpan] = field(default_factory=dict)
-    zero_parts: tuple[tuple[int, int], ...] = ()
-    handed: tuple[HandedGradient, ...] = ()
-    emptied: tuple[EmptiedGradient, ...] = ()
-    formulas: tuple[FormulaCheck, ...] = ()
-    backward_returns: dict[str, SourceSpan] = field(default_factory=dict)
-    low_precision: tuple[tuple[int, int], ...] = ()
-    returned: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    made_at: dict[int, int] = field(default_factory=dict)
-    copies: dict[int, int] = field(default_factory=dict)
-    made_when: dict[int, int] = field(default_factory=dict)
-    module_flags: tuple[ModuleFlag, ...] = ()
-    cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
-    passes_cleared: dict[int, frozenset[int]] = field(default_factory=dict)
-    passes_read: frozenset[int] = frozenset()
-    retained: dict[int, tuple[int, int]] = field(default_factory=dict)
-    plain_tensors: tuple[PlainTensor, ...] = ()
-    used_elsewhere: frozenset[int] = frozenset()
-    inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
-    files: tuple[str, ...] = ()
-
-    def pass_of_call(self, call: int) -> int:
-        """The outermost module call that a call belongs to: one forward pass."""
-        calls = self.recording.calls
-        while call >= 0 and calls[call].parent >= 0:
-            call = calls[call].parent
-        return call

@@ -1,0 +1,1 @@
+"""What happens in a program that is observed, as plain data."""

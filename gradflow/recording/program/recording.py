@@ -1,0 +1,82 @@
+"""What was seen of a program while it ran: the operations, and all that happened to gradients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gradflow.location import SourceSpan
+from gradflow.recording import Recording
+from gradflow.recording.program.events import (
+    Backward,
+    EmptiedGradient,
+    Failure,
+    FlagChange,
+    GradRead,
+    HandedGradient,
+    Hook,
+    Optimizer,
+    TensorHook,
+)
+from gradflow.recording.program.module_events import ModuleFlag, PlainTensor, Replacement, WatchedModule
+
+__all__ = ["ProgramRecording"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramRecording:
+    """Everything that was seen of a program.
+
+    ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``made_at`` at which
+    site a parameter was made, ``made_when`` at which operation, ``copies`` of which value it is a copy. ``cleared``
+    tells of a tensor when, as a number of operations, and at which site ``.grad`` was last set to ``None``;
+    ``passes_read`` are the backward passes of which the program has read a gradient, ``passes_cleared`` tells of a
+    backward pass of which no step used anything at which leaves that took away its gradient; ``retained`` of a computed
+    tensor after how many backward calls, and at which site, it was first told to keep its gradient.
+
+    ``used_elsewhere`` are parameters of modules that were called in other threads; ``inner_reads`` tells for the
+    application of a Function what its forward read without having been given it. ``files`` are the program's own. What
+    was not seen is told by the recording's ``completeness``.
+    """
+
+    recording: Recording
+    call_modules: tuple[int, ...]
+    modules: dict[int, WatchedModule]
+    backwards: tuple[Backward, ...]
+    reads: tuple[GradRead, ...]
+    flags: tuple[FlagChange, ...]
+    hooks: tuple[Hook, ...]
+    tensor_hooks: tuple[TensorHook, ...]
+    optimizers: tuple[Optimizer, ...]
+    replacements: tuple[Replacement, ...]
+    failures: tuple[Failure, ...]
+    unregistered: dict[int, SourceSpan | None]
+    gradient_of: dict[int, int]
+    gradient_ties: frozenset[int] = frozenset()
+    captured_calls: frozenset[int] = frozenset()
+    failed_calls: frozenset[int] = frozenset()
+    function_spans: dict[str, SourceSpan] = field(default_factory=dict)
+    zero_parts: tuple[tuple[int, int], ...] = ()
+    handed: tuple[HandedGradient, ...] = ()
+    emptied: tuple[EmptiedGradient, ...] = ()
+    backward_returns: dict[str, SourceSpan] = field(default_factory=dict)
+    low_precision: tuple[tuple[int, int], ...] = ()
+    returned: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    made_at: dict[int, int] = field(default_factory=dict)
+    copies: dict[int, int] = field(default_factory=dict)
+    made_when: dict[int, int] = field(default_factory=dict)
+    module_flags: tuple[ModuleFlag, ...] = ()
+    cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
+    passes_cleared: dict[int, frozenset[int]] = field(default_factory=dict)
+    passes_read: frozenset[int] = frozenset()
+    retained: dict[int, tuple[int, int]] = field(default_factory=dict)
+    plain_tensors: tuple[PlainTensor, ...] = ()
+    used_elsewhere: frozenset[int] = frozenset()
+    inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+    def pass_of_call(self, call: int) -> int:
+        """The outermost module call that a call belongs to: one forward pass."""
+        calls = self.recording.calls
+        while call >= 0 and calls[call].parent >= 0:
+            call = calls[call].parent
+        return call

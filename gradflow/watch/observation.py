@@ -1,0 +1,26 @@
+"""What the rules look at: what was seen of a program, and what was then found out about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gradflow.probe.formula_check import FormulaCheck
+from gradflow.recording.program.recording import ProgramRecording
+
+if TYPE_CHECKING:
+    from gradflow.probe.layer_view import NotCalled
+
+__all__ = ["Observation"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation(ProgramRecording):
+    """A program as it was seen, with the answers that need more than the record.
+
+    ``not_called`` tells why a module that was asked about never ran, by its key; ``formulas`` what came of checking the
+    backward of the program's own Functions.
+    """
+
+    not_called: dict[int, NotCalled] = field(default_factory=dict)
+    formulas: tuple[FormulaCheck, ...] = ()
