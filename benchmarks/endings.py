@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gradflow.watch.observers.running import run_program
-from gradflow.watch.observers.watching import Watch
+from gradflow.record.program.running import run_program
+from gradflow.record.program.watching import Watch
 from gradflow.watch.observing import observation_of
 from gradflow.watch.outcome import outcome
 

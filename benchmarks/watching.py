@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.loops import LOOPS
-from gradflow.watch.observers.watching import Watch
+from gradflow.record.program.watching import Watch
 
 __all__ = ["memory_table", "time_table"]
 

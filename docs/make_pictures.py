@@ -10,11 +10,11 @@ from pathlib import Path
 from gradflow.checking import check_workload
 from gradflow.load.loading import load_workload
 from gradflow.load.request import Request
+from gradflow.record.program.running import run_program
+from gradflow.record.program.watching import Watch
 from gradflow.render.terminal_picture import export_terminal_svg
 from gradflow.report import Report
 from gradflow.watch.explaining import explain_observation
-from gradflow.watch.observers.running import run_program
-from gradflow.watch.observers.watching import Watch
 from gradflow.watch.observing import observation_of
 
 ROOT = Path(__file__).parents[1]

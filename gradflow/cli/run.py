@@ -104,10 +104,10 @@ class Run:
                 f"there is no program `{args.program}`",
                 hint="for a module, as in `python -m`, write `gradflow run -m MODULE`",
             )
+        from gradflow.record.program.running import INTERRUPTED, run_program
+        from gradflow.record.program.special_calls.hard_exit import telling_before_hard_exit
+        from gradflow.record.program.watching import Watch
         from gradflow.watch.ended_by import EndedBy
-        from gradflow.watch.observers.running import INTERRUPTED, run_program
-        from gradflow.watch.observers.special_calls.hard_exit import telling_before_hard_exit
-        from gradflow.watch.observers.watching import Watch
         from gradflow.watch.observing import observation_of
         from gradflow.watch.outcome import outcome
 
@@ -173,7 +173,7 @@ def _is_own_process() -> bool:
 
 def _end_as_interrupted() -> None:
     """End as Python does after Ctrl-C: a shell that runs a loop of commands stops only when one died of the signal."""
-    from gradflow.watch.observers.running import flush
+    from gradflow.record.program.running import flush
 
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -227,7 +227,7 @@ def _show(report: Report, format_: str, output: Path | None, outputs: Outputs, *
         show(report, format_, output, outputs)
         return
     if is_flushed:
-        from gradflow.watch.observers.running import flush
+        from gradflow.record.program.running import flush
 
         flush(sys.stdout)
     if format_ == "text":

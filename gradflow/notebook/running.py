@@ -11,8 +11,8 @@ from typing import Any
 from IPython.core.error import UsageError
 
 from gradflow.cell import cell_number
+from gradflow.record.program.exceptions.program_frames import without_gradflow
 from gradflow.watch.explain import Explanation
-from gradflow.watch.observers.exceptions.program_frames import without_gradflow
 
 __all__ = ["run_source"]
 

@@ -16,7 +16,7 @@ from gradflow.location import own_directory
 __all__ = ["warn_for_program", "warnings_skip_gradflow"]
 
 _OWN = own_directory()
-_STARTS = (os.path.join(_OWN, "watch", "observers", "running.py"), os.path.join(_OWN, "cli", "program.py"))  # noqa: PTH118
+_STARTS = (os.path.join(_OWN, "record", "program", "running.py"), os.path.join(_OWN, "cli", "program.py"))  # noqa: PTH118
 """Below them there is gradflow only, where a program of its own has nothing."""
 
 _BEYOND = 1_000_000

@@ -13,12 +13,12 @@ from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 from gradflow.errors import UsageError
 from gradflow.printable import printable
 from gradflow.record.conduct.their_exceptions import set_traceback, traceback_of
+from gradflow.record.program.active import Claim
+from gradflow.record.program.exceptions.program_frames import without_gradflow
+from gradflow.record.program.watching import Watch
 from gradflow.report import Environment, Report, Score, Target
 from gradflow.watch.before_block import with_what_ran_before
 from gradflow.watch.observation import Observation
-from gradflow.watch.observers.active import Claim
-from gradflow.watch.observers.exceptions.program_frames import without_gradflow
-from gradflow.watch.observers.watching import Watch
 from gradflow.watch.observing import observation_of
 from gradflow.watch.outcome import outcome
 from gradflow.watch.post_mortem.examine import report_about

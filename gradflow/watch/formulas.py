@@ -15,9 +15,9 @@ from gradflow.probe.custom_formula import check_formula
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.lone_function import LoneFunction
 from gradflow.record.calls.applications import Application
+from gradflow.record.program.functions.own_state import with_own_state
 from gradflow.recording import Recording
 from gradflow.recording.program.events import Backward
-from gradflow.watch.observers.functions.own_state import with_own_state
 
 __all__ = ["check_formulas"]
 

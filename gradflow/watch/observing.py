@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from gradflow.record.program.watching import Watch
 from gradflow.watch.formulas import check_formulas
 from gradflow.watch.observation import Observation
-from gradflow.watch.observers.watching import Watch
 from gradflow.watch.uncalled import explain_uncalled
 
 __all__ = ["observation_of"]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from gradflow.location import is_installed
 from gradflow.probe.not_called import explain_not_called
+from gradflow.record.program.log import Log
 from gradflow.recording import Recording
-from gradflow.watch.observers.log import Log
 
 if TYPE_CHECKING:
     from gradflow.probe.layer_view import NotCalled

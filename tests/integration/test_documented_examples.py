@@ -17,10 +17,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("torchvision")
 
+from gradflow.record.program.running import run_program
+from gradflow.record.program.watching import Watch
 from gradflow.render.terminal import render_text
 from gradflow.watch.explaining import explain_observation, summary
-from gradflow.watch.observers.running import run_program
-from gradflow.watch.observers.watching import Watch
 from gradflow.watch.observing import observation_of
 
 ROOT = Path(__file__).parents[2]

@@ -13,10 +13,10 @@ import pytest
 
 pytest.importorskip("torch")
 
+from gradflow.record.program.running import run_program
+from gradflow.record.program.watching import Watch
 from gradflow.report import Report
 from gradflow.watch.explaining import explain_observation
-from gradflow.watch.observers.running import run_program
-from gradflow.watch.observers.watching import Watch
 from gradflow.watch.observing import observation_of
 
 PROGRAMS = sorted((Path(__file__).parents[2] / "fixtures" / "programs").glob("*.py"))

@@ -64,7 +64,7 @@ def import_all_ahead() -> None:
         "gradflow.load.loading",
         "gradflow.render",
     ]
-    names += ["gradflow.render.json_report", "gradflow.watch.explaining", "gradflow.watch.observers.running"]
+    names += ["gradflow.render.json_report", "gradflow.watch.explaining", "gradflow.record.program.running"]
     names += ["torchvision.models"] if importlib.util.find_spec("torchvision") else []
     for name in names:
         importlib.import_module(name)

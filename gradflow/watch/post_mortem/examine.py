@@ -9,11 +9,11 @@ from importlib import metadata
 import gradflow
 from gradflow.diagnose.source_lines import with_source
 from gradflow.record.conduct.their_exceptions import is_one, text_of
+from gradflow.record.program.watching import Watch
 from gradflow.report import Environment, Report, Score, Target
 from gradflow.torch_facts.function_modes import unseen
 from gradflow.watch.explaining import findings_in
 from gradflow.watch.finding import Finding
-from gradflow.watch.observers.watching import Watch
 from gradflow.watch.observing import observation_of
 from gradflow.watch.post_mortem.aftermath import Aftermath, aftermath_of
 from gradflow.watch.post_mortem.changed import leaf_written_to, saved_tensor_changed

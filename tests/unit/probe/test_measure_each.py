@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from gradflow.probe.gradient import measure, measure_each
+from gradflow.record.program.measuring import measure as measure_in_program
 from gradflow.recording.gradients import Measured
-from gradflow.watch.observers.measuring import measure as measure_in_program
 
 
 def _assert_same(together: tuple[Measured, ...], gradients: list[torch.Tensor | None]) -> None:

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("torch")
 
 from gradflow.program_warnings.levels import warnings_skip_gradflow
-from gradflow.watch.observers.running import run_program
-from gradflow.watch.observers.watching import Watch
+from gradflow.record.program.running import run_program
+from gradflow.record.program.watching import Watch
 
 PROGRAM = """\
 import warnings

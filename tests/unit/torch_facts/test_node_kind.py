@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from gradflow.record.backward.node_facts import NodeFacts, factor_of, facts_of, is_staircase
+from gradflow.record.program.light_notes import LightNotes
 from gradflow.torch_facts.node_kind import kind_of
-from gradflow.watch.observers.light_notes import LightNotes
 
 
 def of_a_class_called(name: str) -> torch.Tensor:

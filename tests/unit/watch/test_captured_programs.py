@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from gradflow.record.program.watching import Watch
 from gradflow.watch.explaining import findings_in
 from gradflow.watch.finding import Finding
-from gradflow.watch.observers.watching import Watch
 from gradflow.watch.observing import observation_of
 
 

@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import gradflow  # noqa: E402
-from gradflow.watch.observers.watching import Watch  # noqa: E402
+from gradflow.record.program.watching import Watch  # noqa: E402
 from gradflow.watch.observing import observation_of  # noqa: E402
 
 RUNS: list[int] = []

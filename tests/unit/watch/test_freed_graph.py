@@ -12,9 +12,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from gradflow.diagnose.diagnostic import Diagnostic  # noqa: E402
+from gradflow.record.program.running import run_program  # noqa: E402
+from gradflow.record.program.watching import Watch  # noqa: E402
 from gradflow.watch.explaining import explain_observation  # noqa: E402
-from gradflow.watch.observers.running import run_program  # noqa: E402
-from gradflow.watch.observers.watching import Watch  # noqa: E402
 from gradflow.watch.observing import observation_of  # noqa: E402
 
 Explain = Callable[[str], Diagnostic]

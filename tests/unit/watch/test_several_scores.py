@@ -9,10 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from gradflow.record.program.running import run_program  # noqa: E402
+from gradflow.record.program.watching import Watch  # noqa: E402
 from gradflow.report import Report  # noqa: E402
 from gradflow.watch.explaining import explain_observation  # noqa: E402
-from gradflow.watch.observers.running import run_program  # noqa: E402
-from gradflow.watch.observers.watching import Watch  # noqa: E402
 from gradflow.watch.observing import observation_of  # noqa: E402
 
 

@@ -12,9 +12,9 @@ import torch.nn.modules.module as module_machinery
 from torch import nn
 from torch.optim import optimizer as optimizer_machinery
 
+from gradflow.record.program import watching
+from gradflow.record.program.watching import Watch
 from gradflow.watch.explaining import explain_observation, summary
-from gradflow.watch.observers import watching
-from gradflow.watch.observers.watching import Watch
 from gradflow.watch.observing import observation_of
 
 

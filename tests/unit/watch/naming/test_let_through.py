@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 import gradflow
+from gradflow.record.program.watching import Watch
 from gradflow.watch.facts.naming.names import name_of_value
-from gradflow.watch.observers.watching import Watch
 from gradflow.watch.observing import observation_of
 
 

@@ -19,9 +19,9 @@ Explain = Callable[..., Report]
 def explain(tmp_path: Path) -> Explain:
     """Run a program under another name each time, with further files beside it, and explain it."""
     pytest.importorskip("torch")
+    from gradflow.record.program.running import run_program
+    from gradflow.record.program.watching import Watch
     from gradflow.watch.explaining import explain_observation
-    from gradflow.watch.observers.running import run_program
-    from gradflow.watch.observers.watching import Watch
     from gradflow.watch.observing import observation_of
 
     def run(source: str, *, steps: int | None = None, name: str = "program.py") -> Report:

@@ -86,7 +86,7 @@ def test_a_part_without_a_gradient_after_many_others(explain: Explain, before: i
 def test_which_call_led_to_a_place_is_known_to_the_end(turns: int) -> None:
     import torch
 
-    from gradflow.watch.observers.watching import Watch
+    from gradflow.record.program.watching import Watch
 
     def helper(x: torch.Tensor) -> torch.Tensor:
         return x + 1

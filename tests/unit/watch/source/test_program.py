@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from gradflow.location import SourceSpan
-from gradflow.record.own_files import own_files
 from gradflow.watch.source.program.walk import labels_that_reach, product_in_program
 
 G, A = "layer.weight.grad", "activation.numpy()"
@@ -205,13 +204,3 @@ g, a = to_array({G}), to_array(maps)
 print(g * a)
 """
     assert product_line(write(tmp_path, program=source)) == 4
-
-
-def test_a_file_counts_once_and_libraries_do_not(tmp_path: Path) -> None:
-    (path,) = write(tmp_path, program="")
-    link = tmp_path / "link.py"
-    link.symlink_to(path)
-    found = own_files([str(link), path, pytest.__file__], None)
-    assert str(link) in found
-    assert path not in found
-    assert pytest.__file__ not in found

@@ -106,7 +106,7 @@ thread.join()
 
 def test_writing_before_a_gradient_came_moves_nothing_along_it():
     torch = pytest.importorskip("torch")
-    from gradflow.watch.observers.watching import Watch
+    from gradflow.record.program.watching import Watch
     from gradflow.watch.observing import observation_of
 
     first, later = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)

@@ -1,0 +1,161 @@
+"""The log that all observers of a program write to."""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from gradflow.location import SourceSpan
+from gradflow.record.program.measuring import measure
+from gradflow.record.program.numbers import Numbers
+from gradflow.record.program.steps.passes import PassUses
+from gradflow.recording.completeness import Event, Gap
+from gradflow.recording.program.events import (
+    Backward,
+    EmptiedGradient,
+    Failure,
+    FlagChange,
+    GradRead,
+    HandedGradient,
+    Hook,
+    ModuleFlag,
+    Optimizer,
+    Replacement,
+    TensorHook,
+    WatchedModule,
+)
+
+__all__ = ["Log", "ModuleKeys"]
+
+_HANDED_KEPT = 20
+
+
+class ModuleKeys:
+    """Numbers modules without keeping them alive."""
+
+    def __init__(self) -> None:
+        self._keys: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self.modules: dict[int, WatchedModule] = {}
+        self.references: dict[int, weakref.ref[Any]] = {}
+        self.made_at: dict[int, tuple[weakref.ref[Any], int]] = {}
+        self.classes: dict[int, type] = {}
+
+    def key_of(self, module: Any) -> int:
+        """The number of a module; a new one for a module not seen before."""
+        entry = self._keys.get(id(module))
+        if entry is not None and entry[0]() is module:
+            return entry[1]
+        key = len(self.references)
+        reference = weakref.ref(module)
+        self._keys[id(module)] = (reference, key)
+        self.references[key] = reference
+        self.classes[key] = type(module)
+        made = self.made_at.get(id(module))
+        self.modules[key] = WatchedModule(
+            key=key,
+            type_name=type(module).__name__,
+            made_at=made[1] if made is not None and made[0]() is module else -1,
+        )
+        return key
+
+    def note_made(self, module: Any, site: int) -> None:
+        """A module is being constructed."""
+        self.made_at[id(module)] = (weakref.ref(module), site)
+
+
+@dataclass(slots=True)
+class Log:
+    """Events in the order in which they happened."""
+
+    keys: ModuleKeys = field(default_factory=ModuleKeys)
+    backwards: list[Backward] = field(default_factory=list)
+    reads: list[GradRead] = field(default_factory=list)
+    passes_read: set[int] = field(default_factory=set)
+    cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
+    pass_uses: PassUses = field(default_factory=PassUses)
+    retained: dict[int, tuple[int, int]] = field(default_factory=dict)
+    flags: list[FlagChange] = field(default_factory=list)
+    module_flags: list[ModuleFlag] = field(default_factory=list)
+    hooks: list[Hook] = field(default_factory=list)
+    tensor_hooks: list[TensorHook] = field(default_factory=list)
+    optimizers: list[Optimizer] = field(default_factory=list)
+    replacements: list[Replacement] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    call_modules: list[int] = field(default_factory=list)
+    calls_of: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    roots: set[int] = field(default_factory=set)
+    gradient_of: dict[int, int] = field(default_factory=dict)
+    gradient_ties: set[int] = field(default_factory=set)
+    unregistered: dict[int, SourceSpan | None] = field(default_factory=dict)
+    zero_parts: list[tuple[int, int]] = field(default_factory=list)
+    handed: list[HandedGradient] = field(default_factory=list)
+    emptied: list[EmptiedGradient] = field(default_factory=list)
+    handed_at: Counter[tuple[int, int]] = field(default_factory=Counter)
+    handed_alive: set[tuple[int, int]] = field(default_factory=set)
+    filled_parts: set[int] = field(default_factory=set)
+    low_precision: list[tuple[int, int]] = field(default_factory=list)
+    numbers: Numbers = field(default_factory=Numbers)
+    made_at: dict[int, int] = field(default_factory=dict)
+    copies: dict[int, int] = field(default_factory=dict)
+    made_when: dict[int, int] = field(default_factory=dict)
+    is_capturing: bool = False
+    captured_calls: set[int] = field(default_factory=set)
+    failed_calls: set[int] = field(default_factory=set)
+    stepped_aside: str = ""
+    interrupted: str = ""
+    elsewhere: int = 0
+    is_transformed: bool = False
+    called_elsewhere: dict[int, weakref.ref[Any]] = field(default_factory=dict)
+    inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def gaps(self, operations: int, *, failure: str, is_differentiated: bool) -> tuple[Gap, ...]:
+        """What of the program was not seen: ``operations`` are those recorded, ``failure`` is one of gradflow's own."""
+        passes, way = frozenset[Event]({"backward passes"}), frozenset[Event]({"gradients on their way"})
+        found = []
+        if failure:
+            found.append(Gap(why="observer failed", detail=failure, seen=operations))
+        if self.stepped_aside:
+            found.append(Gap(why="stepped aside", detail=self.stepped_aside, seen=operations))
+        if self.interrupted:
+            unseen = frozenset[Event]({"operations", "module calls"})
+            found.append(Gap(why="interrupted", detail=self.interrupted, events=unseen))
+        if self.elsewhere:
+            seen = len(self.backwards)
+            found.append(Gap(why="another thread", events=passes, seen=seen, missed=self.elsewhere))
+        if self.is_transformed or is_differentiated:
+            found.append(Gap(why="transform", events=way))
+        unseen_graphs = Counter(backward.unseen for backward in self.backwards if backward.unseen)
+        whole = len(self.backwards) - unseen_graphs.total()
+        found += [Gap(why="graph", detail=w, events=way, seen=whole, missed=n) for w, n in unseen_graphs.items()]
+        if self.numbers.forgotten:
+            numbers = frozenset[Event]({"numbers that left"})
+            found.append(Gap(why="not remembered", events=numbers, missed=self.numbers.forgotten))
+        return tuple(found)
+
+    def note_gradient(self, gradient: int, of: int) -> None:
+        """A gradient belongs to a value; one that autograd hands on unchanged may belong to several."""
+        known = self.gradient_of.setdefault(gradient, of)
+        if known != of:
+            self.gradient_ties.add(gradient)
+            self.gradient_of[gradient] = of
+
+    def note_handed(self, gradient: torch.Tensor, *, of: int, site: int, module: int) -> None:
+        """A hook is given the gradient of a value.
+
+        Of each place and thing hooked the first passes are kept, and the first later one at which something of use
+        came after all: until then each is looked at, however late it is.
+        """
+        key = site, module
+        if not self.backwards or (self.handed_at[key] >= _HANDED_KEPT and key in self.handed_alive):
+            return
+        number, measured = len(self.backwards) - 1, measure(gradient)
+        handed = HandedGradient(value=of, site=site, module=module, backward=number, measured=measured)
+        if handed.is_of_use:
+            self.handed_alive.add(key)
+        if self.handed_at[key] < _HANDED_KEPT or handed.is_of_use:
+            self.handed_at[key] += 1
+            self.handed.append(handed)

@@ -1,0 +1,96 @@
+"""Functions that may be called again, and those that may not."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gradflow.record.program.harmless import is_harmless  # noqa: E402
+
+COUNTS: list[int] = []
+FACTOR = 2.0
+
+
+def helper(x):  # type: ignore[no-untyped-def]
+    return x.exp() * FACTOR
+
+
+def counting_helper(x):  # type: ignore[no-untyped-def]
+    COUNTS.append(1)
+    return x
+
+
+def function_of(forward):  # type: ignore[no-untyped-def]
+    def backward(ctx, gradient):  # type: ignore[no-untyped-def]
+        return gradient
+
+    return type(
+        "Made", (torch.autograd.Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    )
+
+
+def uses_torch(ctx, x):  # type: ignore[no-untyped-def]
+    ctx.save_for_backward(x)
+    ctx.scale = math.sqrt(x.shape[-1])
+    y = torch.zeros_like(x)
+    y[0] = helper(x)[0]
+    return torch.nn.functional.relu(y) * max(1.0, ctx.scale)
+
+
+def prints(ctx, x):  # type: ignore[no-untyped-def]
+    print(x.shape)  # noqa: T201
+    return x * 2
+
+
+def counts(ctx, x):  # type: ignore[no-untyped-def]
+    COUNTS.append(1)
+    return x * 2
+
+
+def counts_elsewhere(ctx, x):  # type: ignore[no-untyped-def]
+    return counting_helper(x) * 2
+
+
+def saves(ctx, x):  # type: ignore[no-untyped-def]
+    torch.save(x, "x.pt")
+    return x * 2
+
+
+def communicates(ctx, x):  # type: ignore[no-untyped-def]
+    torch.distributed.all_reduce(x)
+    return x * 2
+
+
+def calls_what_it_is_given(ctx, x, run):  # type: ignore[no-untyped-def]
+    return run(x)
+
+
+def loops(ctx, x):  # type: ignore[no-untyped-def]
+    while x.norm() > 1:
+        x = x / 2
+    return x
+
+
+def seeds(ctx, x):  # type: ignore[no-untyped-def]
+    torch.manual_seed(0)
+    return x * torch.rand_like(x)
+
+
+def test_what_works_on_its_arguments_alone_is_harmless() -> None:
+    assert is_harmless(function_of(uses_torch))
+
+
+@pytest.mark.parametrize(
+    "forward", [prints, counts, counts_elsewhere, saves, communicates, calls_what_it_is_given, loops, seeds]
+)
+def test_what_does_anything_else_is_left_alone(forward) -> None:  # type: ignore[no-untyped-def]
+    assert not is_harmless(function_of(forward))
+
+
+def test_a_class_without_source_is_left_alone() -> None:
+    space: dict[str, object] = {}
+    exec("def forward(ctx, x):\n    return x * 2", space)
+    assert not is_harmless(function_of(space["forward"]))

@@ -1,0 +1,70 @@
+"""What other threads make and register is not noted, neither at all times nor by chance; what this one does is."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from gradflow.record.program.watching import Watch
+
+TURNS = 60
+
+
+def make_things(kept: list[object]) -> None:
+    for _ in range(TURNS):
+        layer = nn.Linear(2, 2)
+        layer.register_forward_hook(lambda *_: None)
+        layer.weight = nn.Parameter(torch.ones(2, 2))
+        layer.requires_grad = True
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        layer(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        kept.append(layer)
+
+
+@pytest.fixture
+def _many_switches():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("_many_switches")
+@pytest.mark.parametrize("is_here", [True, False])
+def test_only_this_thread_is_noted(is_here: bool) -> None:
+    watch, kept = Watch(), list[object]()
+    others = [threading.Thread(target=make_things, args=(kept,)) for _ in range(2)]
+    with watch.watching():
+        for thread in others:
+            thread.start()
+        if is_here:
+            make_things(kept)
+        for thread in others:
+            thread.join()
+    observation = watch.seen()
+    count = TURNS * is_here
+    assert observation.recording.completeness.is_to_the_end
+    assert len(observation.hooks) == len(observation.optimizers) == count
+    assert len({one.operation for one in observation.replacements}) == len(observation.module_flags) == count
+    assert sum(len(optimizer.steps) for optimizer in observation.optimizers) == count
+    (gap,) = observation.recording.completeness.lacks("backward passes")
+    assert (gap.why, gap.missed) == ("another thread", 2 * TURNS)
+    assert observation.recording.completeness.is_to_the_end
+    assert len(kept) == TURNS * (2 + is_here)
+
+
+def test_an_optimizer_made_elsewhere_is_noted_when_it_steps_here() -> None:
+    watch, layer, made = Watch(), nn.Linear(2, 1), list[torch.optim.Optimizer]()
+    with watch.watching():
+        thread = threading.Thread(target=lambda: made.append(torch.optim.SGD(layer.parameters(), lr=0.1)))
+        thread.start()
+        thread.join()
+        layer(torch.ones(1, 2)).sum().backward()
+        made[0].step()
+    (optimizer,) = watch.seen().optimizers
+    assert (len(optimizer.steps), optimizer.complete_steps) == (1, 1)
