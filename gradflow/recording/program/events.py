@@ -2,6 +2,7 @@
 
 Tensors are value ids of the recording, modules are keys of :attr:`ProgramRecording.modules`, places are site numbers,
 and ``operation`` is how many operations had been recorded when the event happened: it orders events and operations.
+What is not frozen goes on for a while, as an optimizer does: its observer alone writes to it, as long as it observes.
 """
 
 from __future__ import annotations
@@ -308,7 +309,7 @@ class Optimizer:
         return {self.first_values.get(value, value) for value in values}
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """An exception of torch that the program met; ``is_last`` when it ended the program.
 

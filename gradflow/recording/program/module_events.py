@@ -71,7 +71,7 @@ class PlainTensor:
     is_computed: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Replacement:
     """A parameter or module took the place of another one: ``old`` are the parameters that left, ``new`` that came."""
 
