@@ -14,6 +14,8 @@ from types import CodeType, FrameType
 from gradflow.source_texts import keep_text, lines_of
 
 __all__ = [
+    "BOUNDARY",
+    "USER",
     "SiteTable",
     "SourceSpan",
     "character_column",
@@ -144,7 +146,7 @@ def span_of(code: CodeType, instruction: int) -> SourceSpan:
     )
 
 
-_USER, _SKIP, _TORCH, _BOUNDARY = range(4)
+USER, _SKIP, _TORCH, BOUNDARY = range(4)
 _DISPATCH = os.path.join(os.sep + "torch", "overrides.py")
 
 
@@ -155,9 +157,9 @@ def _role_of(path: str) -> int:
         recording = path.startswith(
             (f"{own}record{os.sep}", f"{own}probe{os.sep}", f"{own}watch{os.sep}", f"{own}load{os.sep}observe")
         )
-        return _SKIP if recording and not path.endswith(f"record{os.sep}run.py") else _BOUNDARY
+        return _SKIP if recording and not path.endswith(f"record{os.sep}run.py") else BOUNDARY
     if not is_machinery(path):
-        return _USER
+        return USER
     if path.endswith(_DISPATCH):
         return _SKIP  # hands operations to whoever records them, and computes nothing
     return _TORCH if path.startswith(_machinery_prefixes()) else _SKIP
@@ -165,7 +167,7 @@ def _role_of(path: str) -> int:
 
 def is_boundary(path: str) -> bool:
     """Whether a file is the part of gradflow that calls the user's code: what called that is not looked at."""
-    return path.startswith(own_directory()) and _role_of(path) == _BOUNDARY
+    return path.startswith(own_directory()) and _role_of(path) == BOUNDARY
 
 
 class SiteTable:
@@ -203,9 +205,9 @@ class SiteTable:
             role = roles.get(id(code))
             if role is None:
                 role = self._classify(code)
-            if role == _USER:
+            if role == USER:
                 break
-            if role == _BOUNDARY:
+            if role == BOUNDARY:
                 frame = fallback
                 break
             if role == _TORCH and fallback is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gradflow.record.recorder import Recorder
-from gradflow.recording import Recording
+from gradflow.recording import ModuleCalls, Recording
 
 __all__ = ["recording_of"]
 
@@ -28,7 +28,7 @@ def recording_of(
         names=tables.names,
         dtypes=tables.dtypes,
         spans=recorder.sites.spans(),
-        calls=tuple(call.finished() for call in tables.calls),
+        calls=ModuleCalls(tables.calls),
         leaf_names=tables.leaf_names,
         hook_operations=frozenset(marks.in_hooks),
         library_operations=frozenset(marks.of_library),

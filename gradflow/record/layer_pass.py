@@ -74,8 +74,8 @@ def run_modules(workload: Workload) -> ModulePass:
         keeper.note_run(recorder)
         name_leaves(recorder, workload)
         guard = functools.partial(stepping_aside, step_aside=recorder.step_aside)
-        scope = OneRun(recorder.is_own_thread, id(model), names)
-        follower = ModuleFollower(recorder, scope, (GivenNames(names), layers), guard)
+        scope = OneRun(id(model), names)
+        follower = ModuleFollower(recorder.tables, scope, (GivenNames(names), layers), guard)
         try:
             with observed(recorder, follower, model):
                 give_held_interrupt()

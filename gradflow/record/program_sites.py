@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sized
 from types import CodeType, FrameType
 
-from gradflow.location import SiteTable, is_boundary, is_installed
+from gradflow.location import BOUNDARY, USER, SiteTable, is_boundary, is_installed
 
 __all__ = ["ProgramSites"]
 
@@ -49,12 +49,20 @@ class ProgramSites(SiteTable):
 
     def number(self, frame: FrameType | None) -> int:
         """As in :class:`SiteTable`; notes who called where the place is a library's."""
-        if frame is not None:
-            own = self._own.get((id(frame.f_code), frame.f_lasti), -1)
-            back = frame.f_back
-            # the commonest case, told at once: a line of the user's, in a function that none of the user's called
-            if own >= 0 and (back is None or self._owners.get(id(back.f_code), _OWN) != _OWN):
-                return own
+        # the commonest case, told by one walk: a line of the user's, in a function that none of the user's called
+        roles, here = self._roles, frame
+        while here is not None:
+            code = here.f_code
+            role = roles.get(id(code), BOUNDARY)
+            if role == USER:
+                own = self._own.get((id(code), here.f_lasti), -1)
+                back = here.f_back
+                if own >= 0 and (back is None or self._owners.get(id(back.f_code), _OWN) != _OWN):
+                    return own
+                break
+            if role == BOUNDARY:
+                break
+            here = here.f_back
         number = super().number(frame)
         in_library = self._in_library.get(number)
         if in_library is None:
@@ -62,8 +70,8 @@ class ProgramSites(SiteTable):
         if in_library:
             self._note_caller(number, frame)
         elif number >= 0 and frame is not None:
-            if self._numbers.get((id(frame.f_code), frame.f_lasti)) == number:
-                self._own[id(frame.f_code), frame.f_lasti] = number
+            if here is not None and self._numbers.get((id(here.f_code), here.f_lasti)) == number:
+                self._own[id(here.f_code), here.f_lasti] = number
             if self._is_following:
                 self._note_way(number, frame)
         return number

@@ -101,7 +101,6 @@ class Recorder(TorchFunctionMode):
         self.unrecorded: list[Callable[[Any], None]] = []
         self.look_again: Callable[[FrameType], None] | None = None
         self.is_differentiated = False
-        self.thread = get_ident()
         self.before_write = before_write
         self._announce = None if before_write is None else self.aside.looking(before_write)
         self._run_recorded = self.recorded.run
@@ -190,14 +189,14 @@ class Recorder(TorchFunctionMode):
         self.aside.note(error)
 
     def is_own_thread(self) -> bool:
-        """Whether this is the thread whose operations are recorded: a function mode is on in one thread only."""
-        return get_ident() == self.thread
+        """Whether this is the thread whose operations are recorded."""
+        return get_ident() == self.tables.thread
 
     def is_off(self) -> bool:
         """Whether what happens now is not to be noted."""
-        if self.tables.suspended and self.look_again is not None and get_ident() == self.thread:
+        if self.tables.suspended and self.look_again is not None and self.is_own_thread():
             self.look_again(sys._getframe(1))
-        return self.tables.suspended > 0 or get_ident() != self.thread
+        return self.tables.suspended > 0 or not self.is_own_thread()
 
     # operations
 

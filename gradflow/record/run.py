@@ -138,8 +138,8 @@ def run_forward(
     taking = TargetActivations(recorder, first_names, keep=keep, alter=alter, outputs=meant)
     unrecorded = UnrecordedCalls(recorder, names)
     follower = ModuleFollower(
-        recorder,
-        OneRun(recorder.is_own_thread, id(model), names),
+        recorder.tables,
+        OneRun(id(model), names),
         (GivenNames(names), unrecorded, taking),
         functools.partial(stepping_aside, step_aside=recorder.step_aside),
     )
@@ -171,7 +171,7 @@ def run_forward(
         callers=sites.callers,
         called_from=sites.called_from,
     )
-    own = calls_past_hooks(names, modules_in(model), {call.module for call in recording.calls}, recording.spans)
+    own = calls_past_hooks(names, modules_in(model), set(recorder.calls.module), recording.spans)
     for name, module in layers.items():
         unseen_calls[name] += tuple(one for one in [own.get(names.get(id(module), ""))] if one is not None)
     completeness = replace(recording.completeness, ran_unseen=frozenset({*own, *unrecorded.inside}))

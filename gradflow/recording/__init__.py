@@ -1,6 +1,6 @@
 """The plain data that everything speaks of: what ran, in which order, and what lay between; torch-free, no logic."""
 
-from gradflow.recording.calls import CallRow, ModuleCall
+from gradflow.recording.calls import CallColumns, ModuleCall, ModuleCalls
 from gradflow.recording.columns import Operation, OperationColumns, ValueColumns, ValueMeta
 from gradflow.recording.completeness import Completeness, Gap
 from gradflow.recording.recording import REGION_CAUSES, Recording
@@ -8,10 +8,11 @@ from gradflow.recording.unseen_call import UnseenCall
 
 __all__ = [
     "REGION_CAUSES",
-    "CallRow",
+    "CallColumns",
     "Completeness",
     "Gap",
     "ModuleCall",
+    "ModuleCalls",
     "Operation",
     "OperationColumns",
     "Recording",

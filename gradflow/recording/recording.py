@@ -72,7 +72,7 @@ class Recording:
     names: tuple[str, ...]
     dtypes: tuple[str, ...]
     spans: tuple[SourceSpan, ...]
-    calls: tuple[ModuleCall, ...]
+    calls: Sequence[ModuleCall]
     leaf_names: dict[int, tuple[str, str]]
     score: int
     layer_values: dict[str, tuple[int, ...]]

@@ -6,7 +6,7 @@ which it has called the first hook is on the stack for exactly as long as the st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
 from typing import Any
 
@@ -31,21 +31,21 @@ _STEP = _codes_of(torch.optim.Optimizer.profile_hook_step(lambda *_: None))
 _CALL = _codes_of(torch.nn.Module._call_impl)
 
 
-def optimizer_step(frame: FrameType) -> int:
+def optimizer_step(frame: FrameType | None) -> int:
     """The number of the step whose hook is called by ``frame``; -1 where torch runs steps in another way."""
-    return _innermost(frame, _STEP)
-
-
-def module_call(frame: FrameType) -> int:
-    """The same for a call of a module."""
-    return _innermost(frame, _CALL)
-
-
-def _innermost(frame: FrameType | None, codes: Mapping[int, CodeType]) -> int:
-    """No frame is kept: it would keep what the program has in it."""
-    while frame is not None and id(frame.f_code) not in codes:
+    while frame is not None and id(frame.f_code) not in _STEP:
         frame = frame.f_back
     return id(frame) if frame is not None else -1
+
+
+def module_call(frame: FrameType | None) -> FrameType | None:
+    """The frame that runs the call of a module whose hook is called by ``frame``; its ``id`` is the call's number.
+
+    It is not to be kept: it would keep what the program has in it.
+    """
+    while frame is not None and id(frame.f_code) not in _CALL:
+        frame = frame.f_back
+    return frame
 
 
 def is_running(number: int, frame: FrameType | None) -> bool:

@@ -68,7 +68,7 @@ class TargetActivations(CallObserver):
         self._alter = alter
         self._outputs = outputs or {}
 
-    def entered(self, call: RunningCall, module: torch.nn.Module, inputs: Any) -> None:
+    def entered_unseen(self, call: RunningCall, module: torch.nn.Module, inputs: Any) -> None:
         """A call within an operation that is recorded as one gives nothing that has a place in the graph."""
         recorder = self._recorder
         if call.is_recorded or not recorder.inside or not recorder.is_own_thread():
@@ -84,10 +84,10 @@ class TargetActivations(CallObserver):
         if target is None or not call.is_recorded:
             return
         if raised is not None:
-            self.unseen[target].append(UnseenCall(kind="raised", what=type(raised).__name__, site=call.row.site))
+            self.unseen[target].append(UnseenCall(kind="raised", what=type(raised).__name__, site=call.site))
             return
         with outside_dispatch():
-            self._take(target, output, call.row.site)
+            self._take(target, output, call.site)
 
     def _take(self, layer: str, output: Any, site: int) -> None:
         tensors = tensors_in(output)

@@ -15,19 +15,21 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 
 from gradflow.location import SiteTable
 from gradflow.record.modules.observer import CallObserver, RunningCall
-from gradflow.recording import CallRow, OperationColumns
+from gradflow.recording import CallColumns, OperationColumns
 from gradflow.torch_facts.running_calls import is_running, module_call
+from gradflow.torch_facts.transforms import innermost_transform
 
 __all__ = ["ModuleFollower", "Rows", "Scope"]
 
 
 class Rows(Protocol):
-    """What the follower needs of a recorder; ``call`` is the innermost call in the recorder's own thread."""
+    """What the follower needs: ``call`` is the innermost call in ``thread``, whose operations are recorded."""
 
     call: int
+    thread: int
 
     @property
-    def calls(self) -> list[CallRow]:
+    def calls(self) -> CallColumns:
         """All calls so far."""
 
     @property
@@ -42,23 +44,24 @@ class Rows(Protocol):
     def suspended(self) -> int:
         """Not 0 while operations are not recorded."""
 
-    def is_own_thread(self) -> bool:
-        """Whether this is the thread whose operations are recorded."""
-
     def known_values(self, output: Any) -> tuple[int, ...]:
         """The values of the tensors in what a module returned."""
 
 
 class Scope(Protocol):
-    """Which calls are followed; ``is_inside`` is whether one that is followed runs in this thread."""
+    """Which calls are followed.
+
+    ``is_inside`` is whether one that is followed runs in this thread, ``is_own_thread`` whether operations are recorded
+    in this one.
+    """
 
     def open(self) -> None:
         """Calls are followed from now on."""
 
-    def begins(self, module: torch.nn.Module, *, is_inside: bool) -> bool:
+    def begins(self, module: torch.nn.Module, *, is_inside: bool, is_own_thread: bool) -> bool:
         """Whether to follow a call that begins."""
 
-    def ends(self, module: torch.nn.Module, *, is_inside: bool) -> bool:
+    def ends(self, module: torch.nn.Module, *, is_inside: bool, is_own_thread: bool) -> bool:
         """Whether a call that ends may be one that is followed."""
 
 
@@ -67,8 +70,8 @@ class ModuleFollower:
 
     Parameters
     ----------
-    recorder
-        Gets the calls.
+    rows
+        Get the calls.
     scope
         Which calls are followed.
     observers
@@ -79,17 +82,20 @@ class ModuleFollower:
 
     def __init__(
         self,
-        recorder: Rows,
+        rows: Rows,
         scope: Scope,
         observers: Sequence[CallObserver],
         guard: Callable[[Callable[..., None]], Callable[..., Any]],
     ) -> None:
-        self._recorder = recorder
+        self._rows = rows
         self._scope = scope
         self._guard = guard
         # asked once: this runs for every call of a module
         nothing = CallObserver
         self._entered = [one.entered for one in observers if type(one).entered is not nothing.entered]
+        self._entered_unseen = [
+            one.entered_unseen for one in observers if type(one).entered_unseen is not nothing.entered_unseen
+        ]
         self._leaving = [one.leaving for one in observers if type(one).leaving is not nothing.leaving]
         self._left = [one.left for one in observers if type(one).left is not nothing.left]
         self._abandoned = [one.abandoned for one in observers if type(one).abandoned is not nothing.abandoned]
@@ -118,34 +124,59 @@ class ModuleFollower:
         """As torch calls it."""
         self.enter(module, inputs, module_call(sys._getframe(1)))
 
-    def enter(self, module: torch.nn.Module, inputs: Any, frame: int = -1) -> None:
-        """A module's forward begins; ``frame`` is the number of torch's, where it may not tell that it ends."""
-        recorder, stack = self._recorder, self._stacks[get_ident()]
+    def enter(self, module: torch.nn.Module, inputs: Any, frame: FrameType | None = None) -> None:
+        """A module's forward begins; ``frame`` is torch's that runs it, where it may not tell that it ends."""
+        rows, thread = self._rows, get_ident()
+        stack, is_own = self._stacks[thread], thread == rows.thread
+        running, above = (-1, sys._getframe(1)) if frame is None else (id(frame), frame)
         if stack:
-            self._let_go(stack, sys._getframe(1), frame)
-        if not self._scope.begins(module, is_inside=bool(stack)):
+            self._let_go(stack, above, running)
+        if not self._scope.begins(module, is_inside=bool(stack), is_own_thread=is_own):
             return
-        outer = stack[-1].number if stack else recorder.call
-        is_recorded = not recorder.suspended
-        site = recorder.sites.number(sys._getframe(1)) if is_recorded else -1
+        outer = stack[-1].number if stack else rows.call
+        is_recorded = not rows.suspended
+        site = rows.sites.number(above) if is_recorded else -1
         type_name = type(module).__name__
+        handled = id(sys.exception())  # who handles it keeps it for as long as the call runs
+        calls = rows.calls
         with self._lock:
-            number = len(recorder.calls) if is_recorded else -1
-            row = CallRow(number, f"({type_name})", type_name, outer, site, len(recorder.operations.name))
-            handled = id(sys.exception())  # who handles it keeps it for as long as the call runs
-            call = RunningCall(id(module), row, is_recorded, number if is_recorded else outer, frame, handled)
+            number = len(calls) if is_recorded else -1
+            call = RunningCall(
+                id(module),
+                number,
+                f"({type_name})",
+                type_name,
+                outer,
+                site,
+                is_recorded,
+                number if is_recorded else outer,
+                running,
+                handled,
+            )
             for entered in self._entered:
                 entered(call, module, inputs)
+            if not is_recorded or not is_own or innermost_transform() is not None:
+                for entered in self._entered_unseen:
+                    entered(call, module, inputs)
             if is_recorded:
-                recorder.calls.append(row)
+                calls.module.append(call.module)
+                calls.type_name.append(type_name)
+                calls.parent.append(outer)
+                calls.site.append(site)
+                calls.first_operation.append(len(rows.operations.name))
+                calls.end_operation.append(-1)
+                calls.outputs.append(())
         stack.append(call)
-        if is_recorded and recorder.is_own_thread():
-            recorder.call = number
+        if is_recorded and is_own:
+            rows.call = number
 
     def leave(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
         """A module's forward has ended; called from where an exception is handled, if that is how."""
-        stack = self._stacks[get_ident()]
-        if not self._scope.ends(module, is_inside=bool(stack)) or not self._unwind(stack, id(module)):
+        rows, thread = self._rows, get_ident()
+        stack = self._stacks[thread]
+        if not self._scope.ends(module, is_inside=bool(stack), is_own_thread=thread == rows.thread):
+            return
+        if not (stack and stack[-1].module_id == id(module)) and not self._unwind(stack, id(module)):
             return
         call = stack[-1]
         for leaving in self._leaving:
@@ -155,18 +186,17 @@ class ModuleFollower:
         raised = sys.exception()
         if id(raised) == call.handled:
             raised = None
-        else:
-            call.row.raised = type(raised).__name__
-        with self._lock:
-            for left in self._left:
-                left(call, module, output, raised)
-            if call.is_recorded and raised is None:
-                call.row.outputs = self._recorder.known_values(output)
+        elif call.is_recorded:
+            rows.calls.raised[call.id] = type(raised).__name__
+        if self._left:
+            with self._lock:
+                for left in self._left:
+                    left(call, module, output, raised)
+        if call.is_recorded and raised is None:
+            rows.calls.outputs[call.id] = rows.known_values(output)
 
     def _unwind(self, stack: list[RunningCall], module_id: int) -> bool:
         """Let go of the calls within that of a module, which has come to its end; whether it is there at all."""
-        if stack and stack[-1].module_id == module_id:
-            return True
         if not any(call.module_id == module_id for call in stack):
             return False
         while stack[-1].module_id != module_id:
@@ -186,8 +216,8 @@ class ModuleFollower:
             abandoned(call)
 
     def _end(self, call: RunningCall) -> None:
-        recorder = self._recorder
         if call.is_recorded:
-            call.row.end_operation = len(recorder.operations.name)
-            if recorder.is_own_thread():
-                recorder.call = call.row.parent
+            rows = self._rows
+            rows.calls.end_operation[call.id] = len(rows.operations.name)
+            if get_ident() == rows.thread:
+                rows.call = call.parent

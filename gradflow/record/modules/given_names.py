@@ -22,4 +22,4 @@ class GivenNames(CallObserver):
         """One that is registered nowhere keeps the name of its class."""
         name = self._names.get(id(module))
         if name is not None:
-            call.row.module = name
+            call.module = name

@@ -45,7 +45,7 @@ class LayerCalls(CallObserver):
             self._note_output(found, output)
         self.finished.append(found)
         if call.is_recorded:
-            self.by_row[call.row.id] = found
+            self.by_row[call.id] = found
 
     def _note_output(self, found: LayerCall, output: Any) -> None:
         tensors = tensors_in(output)

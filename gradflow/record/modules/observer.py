@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 
-from gradflow.recording import CallRow
-
 __all__ = ["CallObserver", "RunningCall"]
 
 
@@ -20,9 +18,13 @@ class RunningCall:
     ----------
     module_id
         ``id`` of the module.
-    row
-        What is recorded of the call; it goes into no recording where ``is_recorded`` is ``False``: operations are not
-        recorded there, as inside the forward of a custom Function.
+    id
+        Which of the recorded calls it is; -1 where ``is_recorded`` is ``False``: operations are not recorded there, as
+        inside the forward of a custom Function, and the call goes into no recording.
+    module
+        The name under which it is recorded, which an observer may give while the call begins.
+    type_name, parent, site
+        As in :class:`~gradflow.recording.ModuleCall`.
     number
         That of the innermost call, this one or one around it, that is recorded; -1 for none.
     frame
@@ -32,7 +34,11 @@ class RunningCall:
     """
 
     module_id: int
-    row: CallRow
+    id: int
+    module: str
+    type_name: str
+    parent: int
+    site: int
     is_recorded: bool
     number: int
     frame: int
@@ -44,6 +50,9 @@ class CallObserver:
 
     def entered(self, call: RunningCall, module: torch.nn.Module, inputs: Any) -> None:
         """A call has begun; its row joins the recording afterwards."""
+
+    def entered_unseen(self, call: RunningCall, module: torch.nn.Module, inputs: Any) -> None:
+        """The same, told only where not all is seen: unrecorded, in another thread, or inside a transform of torch."""
 
     def leaving(self, call: RunningCall, module: torch.nn.Module, inputs: Any, output: Any) -> None:
         """A call is about to end: what is recorded now is still part of it."""

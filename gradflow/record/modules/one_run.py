@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from threading import get_ident
 from types import FrameType
 
@@ -21,16 +21,13 @@ class OneRun:
 
     Parameters
     ----------
-    is_own_thread
-        Whether this is the thread that runs the model.
     root
         ``id`` of the model.
     parts
         ``id`` of each module in it.
     """
 
-    def __init__(self, is_own_thread: Callable[[], bool], root: int, parts: Collection[int]) -> None:
-        self._is_own_thread = is_own_thread
+    def __init__(self, root: int, parts: Collection[int]) -> None:
         self._root = root
         self._parts = parts
         self._elsewhere: dict[int, int] = {}
@@ -40,13 +37,13 @@ class OneRun:
         """Threads that run a module already are in a run of their own."""
         self._busy = _threads_inside_a_module()
 
-    def begins(self, module: torch.nn.Module, *, is_inside: bool) -> bool:
+    def begins(self, module: torch.nn.Module, *, is_inside: bool, is_own_thread: bool) -> bool:
         """Whether a call that begins is one of this run."""
-        return self._is_own_thread() or self._is_of_this_run(module, 1, is_inside=is_inside)
+        return is_own_thread or self._is_of_this_run(module, 1, is_inside=is_inside)
 
-    def ends(self, module: torch.nn.Module, *, is_inside: bool) -> bool:
+    def ends(self, module: torch.nn.Module, *, is_inside: bool, is_own_thread: bool) -> bool:
         """The same for one that ends."""
-        return self._is_own_thread() or self._is_of_this_run(module, -1, is_inside=is_inside)
+        return is_own_thread or self._is_of_this_run(module, -1, is_inside=is_inside)
 
     def _is_of_this_run(self, module: torch.nn.Module, change: int, *, is_inside: bool) -> bool:
         """``change`` is 1 where a call begins and -1 where it ends."""

@@ -23,7 +23,7 @@ class UnrecordedCalls(CallObserver):
         self._recorder = recorder
         self._names = names
 
-    def entered(self, call: RunningCall, module: torch.nn.Module, inputs: Any) -> None:
+    def entered_unseen(self, call: RunningCall, module: torch.nn.Module, inputs: Any) -> None:
         """Where it runs shows when it begins."""
         recorder, name = self._recorder, self._names.get(id(module))
         if not call.is_recorded:

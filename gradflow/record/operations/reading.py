@@ -45,11 +45,11 @@ class Reading:
             cls = type(argument)
             if cls is _Tensor or cls is _Parameter or (cls not in SCALARS and isinstance(argument, _Tensor)):
                 # what `value_of` finds for all but new tensors and those that may have changed through a view
-                entry = ids.get(id(argument))
-                if entry is None or self._written or entry[0]() is not argument:
+                known = ids.get(id(argument))
+                if known is None or self._written or known() is not argument:
                     inputs.append(self._value_of(argument))
                 else:
-                    inputs.append(entry[1])
+                    inputs.append(known.value)
                 arguments.append(position)
             elif cls not in SCALARS and not (cls is tuple and _are_numbers(argument)):
                 self.collect(argument, position, inputs, arguments)

@@ -78,10 +78,10 @@ class Results:
     def add(self, tensor: torch.Tensor, row: int, kind: int, text: str, inputs: list[int], beside: Beside) -> None:
         """A tensor that an operation gave."""
         tables = self._tables
-        entry = tables.ids.get(id(tensor))
-        if entry is not None and entry[0]() is tensor:
+        known = tables.ids.get(id(tensor))
+        if known is not None and known() is tensor:
             # the operation returned a tensor that was there before: changed in place, or handed through
-            value = entry[1]
+            value = known.value
             group = self._memory[value]
             # dropout in eval mode hands its input through, and has written nothing
             can_write = text in INPLACE_CAPABLE
@@ -109,7 +109,7 @@ class Results:
         if lets_go:
             group = self._memory_of_others(tensor, beside)
         if writes:
-            tables.writes += 1
+            tables.note_write()
         value = tables.new_value(tensor, row, group)
         if writes and not lets_go:
             tables.written[group] = (row, value, tables.writes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import get_ident
 from typing import Any
 
 import torch
@@ -22,15 +23,28 @@ from gradflow.record.operations.tensor_facts import (
     requires_grad,
     shape_of,
 )
-from gradflow.recording import CallRow, OperationColumns, ValueColumns
+from gradflow.recording import CallColumns, OperationColumns, ValueColumns
 from gradflow.torch_facts.function_modes import modes_on_stack
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
 from gradflow.values import is_tensor, tensors_in
 
-__all__ = ["Tables"]
+__all__ = ["KnownTensor", "Tables"]
 
 _is_grad_enabled = torch.is_grad_enabled
-_reference = weakref.ref
+
+
+class KnownTensor(weakref.ref["torch.Tensor"]):
+    """A tensor that was seen, and which value it is: one object, for each object more costs time when Python collects.
+
+    Attributes
+    ----------
+    value
+        The number of the value.
+    """
+
+    __slots__ = ("value",)
+
+    value: int
 
 
 class Tables:
@@ -45,6 +59,8 @@ class Tables:
 
     Attributes
     ----------
+    thread
+        The one whose operations are recorded: a function mode is on in one thread only.
     met
         Called with the number and the tensor of each value that no recorded operation made, when it is first seen.
     on_stop
@@ -54,7 +70,7 @@ class Tables:
     memory
         For each value the first one that lay in its memory.
     seen
-        For each value how many writes there had been when it was last read.
+        For each value how many writes there had been when it was last read; empty as long as there was none.
     written
         For memory that was written to: the operation, the value that was made, and the number of the write.
     """
@@ -62,16 +78,17 @@ class Tables:
     def __init__(self, sites: SiteTable, modes: GradModes) -> None:
         self.sites = sites
         self.modes = modes
+        self.thread = get_ident()
         self.suspended = 0
         self.operations = OperationColumns()
         self.values = ValueColumns()
-        self.calls: list[CallRow] = []
+        self.calls = CallColumns()
         self.leaf_names: dict[int, tuple[str, str]] = {}
         self.call = -1
         self.met: list[Callable[[int, torch.Tensor], None]] = []
         self.on_stop: list[Callable[[], None]] = []
         self.leaf_rule: LeafRule = MadeOfItself()
-        self.ids: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
+        self.ids: dict[int, KnownTensor] = {}
         self.memory = self.values.memory
         self.seen: list[int] = []
         self.written: dict[int, tuple[int, int, int]] = {}
@@ -91,7 +108,6 @@ class Tables:
             values.shape.append,
             values.dtype.append,
             values.memory.append,
-            self.seen.append,
         )
 
     def stop(self) -> None:
@@ -129,9 +145,9 @@ class Tables:
 
     def value_of(self, tensor: torch.Tensor) -> int:
         """The value id of a tensor; a tensor never seen before becomes a value without a producer."""
-        entry = self.ids.get(id(tensor))
-        if entry is not None and entry[0]() is tensor:
-            value = entry[1]
+        known = self.ids.get(id(tensor))
+        if known is not None and known() is tensor:
+            value = known.value
             if self.written:
                 write = self.written.get(self.memory[value])
                 if write is not None and write[2] > self.seen[value]:
@@ -144,11 +160,14 @@ class Tables:
 
     def known_value(self, tensor: torch.Tensor) -> int:
         """The value id of a tensor that was seen before, else -1."""
-        entry = self.ids.get(id(tensor))
-        return entry[1] if entry is not None and entry[0]() is tensor else -1
+        known = self.ids.get(id(tensor))
+        return known.value if known is not None and known() is tensor else -1
 
     def known_values(self, output: Any) -> tuple[int, ...]:
         """The value ids of the tensors that a module returned, as far as they were seen before."""
+        known = self.ids.get(id(output))
+        if known is not None and known() is output:
+            return (known.value,)  # asked after each call of a module, most of which return one tensor
         if is_tensor(output):
             value = self.known_value(output)
             return (value,) if value >= 0 else ()
@@ -156,8 +175,8 @@ class Tables:
 
     def forget(self, tensor: torch.Tensor) -> int:
         """Let go of a tensor, which nothing refers to weakly any more; gives its value id, -1 where it had none."""
-        entry = self.ids.pop(id(tensor), None)
-        return entry[1] if entry is not None and entry[0]() is tensor else -1
+        known = self.ids.pop(id(tensor), None)
+        return known.value if known is not None and known() is tensor else -1
 
     def forget_all(self) -> None:
         """Let go of every tensor."""
@@ -166,7 +185,8 @@ class Tables:
 
     def remember(self, tensor: torch.Tensor, value: int) -> None:
         """From now on a tensor is the value ``value``."""
-        self.ids[id(tensor)] = (_reference(tensor), value)
+        self.ids[id(tensor)] = known = KnownTensor(tensor)
+        known.value = value
 
     def name_leaf(self, tensor: torch.Tensor, role: str, name: str) -> int:
         """Register a tensor that exists before the run under a name."""
@@ -198,19 +218,21 @@ class Tables:
             requires, shape, dtype = requires_grad(tensor), shape_of(tensor), dtype_of(tensor)
             is_meta = is_on_meta(tensor)
             if is_lazy(tensor):
-                self._without_shape.append((_reference(tensor), value))
+                self._without_shape.append((weakref.ref(tensor), value))
         number = self._dtypes.get(dtype)
         if number is None:
             number = self._dtypes[dtype] = len(self._dtypes)
         # all of it has been read: the columns stay of one length
-        add_producer, add_flag, add_shape, add_dtype, add_memory, add_seen = self._value_appends
+        add_producer, add_flag, add_shape, add_dtype, add_memory = self._value_appends
         add_producer(producer)
         add_flag(requires)
         add_shape(shape)
         add_dtype(number)
         add_memory(value if group < 0 else group)
-        add_seen(self.writes)
-        self.ids[id(tensor)] = (_reference(tensor), value)
+        if self.writes:
+            self.seen.append(self.writes)
+        self.ids[id(tensor)] = known = KnownTensor(tensor)
+        known.value = value
         if is_meta:
             self.on_meta.add(value)
         if producer < 0:
@@ -251,13 +273,21 @@ class Tables:
         self.values.shape.append(shape)
         self.values.dtype.append(dtype)
         self.memory.append(fresh)
-        self.seen.append(self.writes)
+        if self.writes:
+            self.seen.append(self.writes)
         return fresh
+
+    def note_write(self) -> int:
+        """Something is written to now; gives the number of the write."""
+        if not self.writes:
+            self.seen.extend([0] * (len(self.values.producer) - len(self.seen)))
+        self.writes += 1
+        return self.writes
 
     def leaves(self) -> tuple[weakref.ref[torch.Tensor], ...]:
         """The leaves that require grad, of the tensors that were seen and still live."""
         found = []
-        for reference, _ in self.ids.values():
+        for reference in self.ids.values():
             tensor = reference()
             if tensor is not None and requires_grad(tensor) and is_leaf(tensor):
                 found.append(reference)
@@ -265,8 +295,8 @@ class Tables:
 
     def living(self, values: Container[int]) -> Iterator[torch.Tensor]:
         """The tensors that are these values now, of those that still live."""
-        for reference, value in list(self.ids.values()):
-            tensor = reference() if value in values else None
+        for known in list(self.ids.values()):
+            tensor = known() if known.value in values else None
             if tensor is not None:
                 yield tensor
 

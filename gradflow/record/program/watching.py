@@ -79,7 +79,7 @@ class Watch:
     def watching(self) -> Iterator[None]:
         """Observe; torch is as it was afterwards, whatever happens inside."""
         recorder, log = self.recorder, self.log
-        recorder.thread = threading.get_ident()
+        recorder.tables.thread = threading.get_ident()
         recorder.recorded.bound(OPERATIONS_KEPT * 5 // 4, self._stop_recording)
         self._calls = calls = follow_calls(recorder, log, self._before_pass)
         backwards = BackwardCalls(recorder, log, before=self._before_pass, after=self._count)
@@ -250,9 +250,10 @@ class Watch:
     def _name_early_calls(self) -> None:
         """A part of a model that ran before the model itself was not known to be one: it has its name since."""
         # where gradflow stepped aside as a call began, its module is noted and the call is not
-        for call, key in zip(self.recorder.calls, self.log.call_modules, strict=False):
-            if not call.module or call.module.startswith("("):
-                call.module = self.log.keys.modules[key].name or call.module
+        names = self.recorder.calls.module
+        for number, (name, key) in enumerate(zip(names, self.log.call_modules, strict=False)):
+            if not name or name.startswith("("):
+                names[number] = self.log.keys.modules[key].name or name
 
     def _check_reachable(self) -> None:
         """Which of the modules seen hang on an outermost module that ran."""

@@ -44,16 +44,15 @@ def test_a_call_runs_until_ctrl_c_has_ended_it() -> None:
 
     numbers: list[int] = []
     inside: list[bool] = []
-    handle = register_module_forward_pre_hook(lambda *_: numbers.append(module_call(sys._getframe())))
+    handle = register_module_forward_pre_hook(lambda *_: numbers.append(id(module_call(sys._getframe()))))
     try:
         with pytest.raises(KeyboardInterrupt):
             Interrupted()(torch.ones(1))
     finally:
         handle.remove()
-    assert numbers[0] >= 0
     assert inside == [True]
     assert not is_running(numbers[0], sys._getframe())
 
 
 def test_outside_of_both_there_is_no_number() -> None:
-    assert (optimizer_step(sys._getframe()), module_call(sys._getframe())) == (-1, -1)
+    assert (optimizer_step(sys._getframe()), module_call(sys._getframe())) == (-1, None)

@@ -117,7 +117,7 @@ class ObservedHook:
         if run.call < 0:
             return
         grad_output = list(nested_tensors(args[-1]))
-        made = recorder.calls[run.call].outputs
+        made = recorder.calls.outputs[run.call]
         for tensor, output in zip(grad_output, made[: len(grad_output)] if len(made) > 1 else made, strict=False):
             log.note_gradient(recorder.value_of(tensor), output)
             log.note_handed(tensor, of=output, site=self.event.site, module=self.event.module)
@@ -140,7 +140,7 @@ class ObservedHook:
         if not args or run.call < 0:
             return
         # a hook that runs before the module's backward is given the gradient of the output alone
-        values = self.recorder.calls[run.call].outputs if len(args) == 1 else bound.inputs if bound is not None else ()
+        values = self.recorder.calls.outputs[run.call] if len(args) == 1 else bound.inputs if bound is not None else ()
         value = next((one for one in values if one >= 0), -1)
         event = self.event
         note_emptied(self.log, args[0], result, value=value, site=event.site, defined=event.defined)
@@ -151,7 +151,7 @@ class ObservedHook:
         start = log.backwards[-2].operation if len(log.backwards) > 1 else 0
         calls = log.calls_of[key]
         # in order of time, and a hook may run in every pass of a long program: the last two tell
-        recent = [n for n in calls[-2:] if self.recorder.calls[n].first_operation >= start]
+        recent = [n for n in calls[-2:] if self.recorder.calls.first_operation[n] >= start]
         return recent[0] if len(recent) == 1 else calls[0] if len(calls) == 1 else -1
 
 

@@ -21,8 +21,8 @@ class FailedCalls(CallObserver):
     def left(self, call: RunningCall, module: torch.nn.Module, output: Any, raised: BaseException | None) -> None:
         """A call has ended."""
         if raised is not None:
-            self._log.failed_calls.add(call.row.id)
+            self._log.failed_calls.add(call.id)
 
     def abandoned(self, call: RunningCall) -> None:
         """A call was interrupted."""
-        self._log.failed_calls.add(call.row.id)
+        self._log.failed_calls.add(call.id)

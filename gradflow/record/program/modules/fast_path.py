@@ -50,7 +50,7 @@ class FastPath(CallObserver):
         """Nothing was recorded since the module's forward began."""
         if call is self._call:
             self._put_back()
-            self._log.interrupted = call.row.type_name
+            self._log.interrupted = call.type_name
 
     def _put_back(self) -> None:
         self._call = None

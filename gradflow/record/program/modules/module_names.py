@@ -31,22 +31,22 @@ class ModuleNames(CallObserver):
 
     def entered(self, call: RunningCall, module: torch.nn.Module, inputs: Any) -> None:
         """A call has begun; an outermost one begins a pass."""
-        log, row = self._log, call.row
+        log = self._log
         key = log.keys.key_of(module)
-        if row.parent < 0:
+        if call.parent < 0:
             self._root = key
             self._holders.begin_pass()
             self._name_all(module, key)
         entry = self._names.get(id(module))
         if entry is not None and entry[0]() is module:
-            row.module = entry[1]
-        elif row.parent >= 0:
+            call.module = entry[1]
+        elif call.parent >= 0:
             self._holders.look_for(module, key, self._root)
         log.call_modules.append(key)
-        log.calls_of[key].append(row.id)
+        log.calls_of[key].append(call.id)
         log.keys.modules[key].ran_training |= bool(vars(module).get("training"))
         if log.is_capturing:
-            log.captured_calls.add(row.id)
+            log.captured_calls.add(call.id)
 
     def _name_all(self, root: torch.nn.Module, root_key: int) -> None:
         """Names for the modules and parameters of an outermost module; once, and again when it has changed."""

@@ -24,16 +24,16 @@ class OwnThread:
     def open(self) -> None:
         """Nothing is to be known beforehand."""
 
-    def begins(self, module: torch.nn.Module, *, is_inside: bool) -> bool:
+    def begins(self, module: torch.nn.Module, *, is_inside: bool, is_own_thread: bool) -> bool:
         """Whether to follow a call that begins."""
         recorder = self._recorder
-        if not recorder.is_own_thread():
+        if not is_own_thread:
             self._log.called_elsewhere.setdefault(id(module), weakref.ref(module))
             return False
         if recorder.call < 0:
             self._before_pass()
         return not recorder.is_off()
 
-    def ends(self, module: torch.nn.Module, *, is_inside: bool) -> bool:
+    def ends(self, module: torch.nn.Module, *, is_inside: bool, is_own_thread: bool) -> bool:
         """Whether the end of a call counts."""
         return not self._recorder.is_off()

@@ -22,4 +22,4 @@ def follow_calls(recorder: Recorder, log: Log, before_pass: Callable[[], None]) 
         FailedCalls(log),
         ModuleNames(recorder, log),
     )
-    return ModuleFollower(recorder, OwnThread(recorder, log, before_pass), observers, recorder.aside.looking)
+    return ModuleFollower(recorder.tables, OwnThread(recorder, log, before_pass), observers, recorder.aside.looking)

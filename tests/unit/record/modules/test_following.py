@@ -18,7 +18,7 @@ from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.modules.given_names import GivenNames
 from gradflow.record.modules.observer import CallObserver, RunningCall
 from gradflow.record.modules.one_run import OneRun
-from gradflow.recording import CallRow, OperationColumns
+from gradflow.recording import CallColumns, ModuleCalls, OperationColumns
 
 
 class Rows:
@@ -26,15 +26,12 @@ class Rows:
 
     def __init__(self) -> None:
         self.call = -1
-        self.calls: list[CallRow] = []
+        self.calls = CallColumns()
         self.sites = SiteTable()
         self.operations = OperationColumns()
         self.suspended = 0
         self.failed: list[Exception] = []
-        self._thread = threading.get_ident()
-
-    def is_own_thread(self) -> bool:
-        return threading.get_ident() == self._thread
+        self.thread = threading.get_ident()
 
     def known_values(self, output: Any) -> tuple[int, ...]:
         return (7,)
@@ -51,13 +48,13 @@ class Told(CallObserver):
         self.of: list[tuple[str, ...]] = []
 
     def entered(self, call: RunningCall, module: nn.Module, inputs: Any) -> None:
-        self.of.append(("entered", call.row.module) if call.is_recorded else ("entered unrecorded",))
+        self.of.append(("entered", call.module) if call.is_recorded else ("entered unrecorded",))
 
     def left(self, call: RunningCall, module: nn.Module, output: Any, raised: BaseException | None) -> None:
-        self.of.append(("left", call.row.module, type(output).__name__ if raised is None else type(raised).__name__))
+        self.of.append(("left", call.module, type(output).__name__ if raised is None else type(raised).__name__))
 
     def abandoned(self, call: RunningCall) -> None:
-        self.of.append(("abandoned", call.row.module))
+        self.of.append(("abandoned", call.module))
 
 
 class Doing(nn.Module):
@@ -83,7 +80,7 @@ def fail(error: BaseException) -> nn.Module:
 def follow(model: nn.Module, observers: Sequence[CallObserver] = ()) -> tuple[Rows, Told]:
     rows, told = Rows(), Told()
     names = {id(module): name or "model" for name, module in model.named_modules()}
-    scope = OneRun(rows.is_own_thread, id(model), names)
+    scope = OneRun(id(model), names)
     guard = functools.partial(stepping_aside, step_aside=rows.step_aside)
     with ModuleFollower(rows, scope, (GivenNames(names), *observers, told), guard).watching():
         model()
@@ -94,14 +91,14 @@ def follow(model: nn.Module, observers: Sequence[CallObserver] = ()) -> tuple[Ro
 
 def test_calls_within_calls() -> None:
     rows, told = follow(Doing(lambda m: (m.a(), m.a()), a=Doing(lambda m: m.b(), b=Doing(lambda _: 1))))
-    assert [(row.module, row.parent, row.outputs, row.raised) for row in rows.calls] == [
+    assert [(row.module, row.parent, row.outputs, row.raised) for row in ModuleCalls(rows.calls)] == [
         ("model", -1, (7,), ""),
         ("a", 0, (7,), ""),
         ("a.b", 1, (7,), ""),
         ("a", 0, (7,), ""),
         ("a.b", 3, (7,), ""),
     ]
-    assert all(row.end_operation == 0 for row in rows.calls)
+    assert all(row.end_operation == 0 for row in ModuleCalls(rows.calls))
     assert rows.call == -1
     assert told.of[:4] == [("entered", "model"), ("entered", "a"), ("entered", "a.b"), ("left", "a.b", "int")]
 
@@ -114,7 +111,7 @@ def test_a_module_that_raised_and_was_caught() -> None:
             return model.b()
 
     rows, told = follow(Doing(catch, a=fail(ValueError()), b=Doing(lambda _: None)))
-    assert [(row.module, row.parent, row.raised, row.outputs) for row in rows.calls] == [
+    assert [(row.module, row.parent, row.raised, row.outputs) for row in ModuleCalls(rows.calls)] == [
         ("model", -1, "", (7,)),
         ("a", 0, "ValueError", ()),
         ("b", 0, "", (7,)),
@@ -133,10 +130,10 @@ def test_what_ends_without_a_word_is_let_go_of(error: BaseException) -> None:
         model.b()
 
     rows, told = follow(Doing(catch, a=Doing(lambda m: m.c(), c=fail(error)), b=Doing(lambda _: 1)))
-    assert [(row.module, row.parent) for row in rows.calls] == [
+    assert [(row.module, row.parent) for row in ModuleCalls(rows.calls)] == [
         ("model", -1), ("a", 0), ("a.c", 1), ("b", 0), ("b", 0),
     ]  # fmt: skip
-    assert all(row.end_operation == 0 for row in rows.calls)
+    assert all(row.end_operation == 0 for row in ModuleCalls(rows.calls))
     assert [one for one in told.of if one[0] == "abandoned"] == [("abandoned", "a.c"), ("abandoned", "a")]
 
 
@@ -165,10 +162,10 @@ def test_what_runs_unrecorded_is_told_and_not_recorded() -> None:
     rows.append(Rows())
     told = Told()
     names = {id(module): name or "model" for name, module in model.named_modules()}
-    scope = OneRun(rows[0].is_own_thread, id(model), names)
+    scope = OneRun(id(model), names)
     with ModuleFollower(rows[0], scope, (GivenNames(names), told), lambda callback: callback).watching():
         model()
-    assert [(row.module, row.parent) for row in rows[0].calls] == [("model", -1), ("b", 0)]
+    assert [(row.module, row.parent) for row in ModuleCalls(rows[0].calls)] == [("model", -1), ("b", 0)]
     assert told.of.count(("entered unrecorded",)) == 2
     assert rows[0].call == -1
 
@@ -188,9 +185,9 @@ def test_each_thread_has_calls_of_its_own() -> None:
 
     parts = {name: Doing(lambda m: m.c(), c=Doing(meet)) for name in "ab"}
     rows, _ = follow(Doing(in_threads, **parts))
-    parents = {row.module: rows.calls[row.parent].module for row in rows.calls if row.parent >= 0}
+    parents = {row.module: rows.calls.module[row.parent] for row in ModuleCalls(rows.calls) if row.parent >= 0}
     assert parents == {"a": "model", "b": "model", "a.c": "a", "b.c": "b"}
-    assert [row.id for row in rows.calls] == list(range(5))
+    assert [row.id for row in ModuleCalls(rows.calls)] == list(range(5))
 
 
 def test_another_run_in_another_thread_is_none_of_this_one() -> None:
@@ -205,7 +202,7 @@ def test_another_run_in_another_thread_is_none_of_this_one() -> None:
         model.a()
 
     rows, _ = follow(Doing(in_thread, a=Doing(lambda _: 1)))
-    assert [row.module for row in rows.calls] == ["model", "a"]
+    assert [row.module for row in ModuleCalls(rows.calls)] == ["model", "a"]
 
 
 class Failing(CallObserver):
@@ -235,4 +232,4 @@ def test_an_observer_that_fails_ends_the_observation_and_nothing_else(at: str) -
     rows, _ = follow(Doing(run, a=Doing(lambda _: torch.ones(1))), [Failing(at)])
     assert [type(error) for error in rows.failed[:1]] == [LookupError]
     assert [result.item() for result in results] == [1.0]
-    assert rows.calls == [] if at == "entered" else [row.id for row in rows.calls] == [0, 1]
+    assert len(rows.calls) == (0 if at == "entered" else 2)
