@@ -128,11 +128,23 @@ def own_modules() -> list[ModuleType]:
     """
     found = []
     for name, module in list(sys.modules.items()):
+        if _of_libraries.get(name) is module:
+            continue
         path = attributes_of(module).get("__file__")
-        is_own = name == "__main__" or (isinstance(path, str) and not is_installed(path))
+        is_file = isinstance(path, str)
+        is_own = name == "__main__" or (is_file and not is_installed(path))
         if is_own and issubclass(type(module), ModuleType):
             found.append(module)
+        elif is_file and not is_own:
+            _of_libraries[name] = module
     return found
+
+
+_of_libraries: dict[str, ModuleType] = {}
+"""Modules that were found to be nobody's own, under their names: to look into all of them took longer than a small run.
+
+One that has no file may get it later, and is looked at each time.
+"""
 
 
 def replace_function(

@@ -171,7 +171,10 @@ class RecordedOperations:
     def _look_at_flags(self, row: int, inputs: list[int], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Whether what required grad when it was first seen did so no more when this operation read it."""
         required = self._tables.values.requires_grad
-        if any(required[value] for value in inputs):
+        is_required = False
+        for value in inputs:  # no generator: asked for every operation of what needs no gradient
+            is_required = is_required or required[value]
+        if is_required:
             arguments = (*args, *kwargs.values())
             if not any(passes_gradient(tensor) for each in arguments for tensor in nested_tensors(each)):
                 self._marks.outdated.add(row)

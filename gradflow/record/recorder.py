@@ -203,15 +203,16 @@ class Recorder(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        frame = sys._getframe(1)
         try:
             try:
                 if type(func) is FunctionType:
-                    func = asked_function(func, frame)
+                    func = asked_function(func, sys._getframe(1))
                 kind, name, text = self._kinds.get(func) or self._classify(func)
                 tables = self.tables
-                if tables.suspended and self.look_again is not None and kind != _IGNORE:
-                    self.look_again(frame)
+                if kind != _IGNORE:
+                    frame = sys._getframe(1)
+                    if tables.suspended and self.look_again is not None:
+                        self.look_again(frame)
             except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
                 self.aside.note(error)
                 kind = _IGNORE

@@ -140,7 +140,7 @@ def run_forward(
     follower = ModuleFollower(
         recorder.tables,
         OneRun(id(model), names),
-        (GivenNames(names), unrecorded, taking),
+        (GivenNames(names), unrecorded, *((taking,) if layers else ())),
         functools.partial(stepping_aside, step_aside=recorder.step_aside),
     )
     score: torch.Tensor | None = None

@@ -39,14 +39,14 @@ class Reading:
         """Value ids of the tensors among the arguments, and the position of the argument that each came from."""
         inputs: list[int] = []
         arguments: list[int] = []
-        ids = self._ids
+        ids, written = self._ids, self._written
         position = 0
         for argument in args:
             cls = type(argument)
             if cls is _Tensor or cls is _Parameter or (cls not in SCALARS and isinstance(argument, _Tensor)):
                 # what `value_of` finds for all but new tensors and those that may have changed through a view
                 known = ids.get(id(argument))
-                if known is None or self._written or known() is not argument:
+                if known is None or written or known() is not argument:
                     inputs.append(self._value_of(argument))
                 else:
                     inputs.append(known.value)

@@ -205,14 +205,15 @@ class Tables:
         value = len(values.producer)
         if type(tensor) in PLAIN_CLASSES and not modes_on_stack():
             # one tuple for all values of a shape; nested tensors may not give theirs, symbols are not to be looked up
-            shape: tuple[int, ...] | None
-            if tensor.is_nested or tensor._has_symbolic_sizes_strides:
+            try:
+                size = None if tensor._has_symbolic_sizes_strides else tensor.shape
+            except RuntimeError:
+                size = None  # a nested tensor
+            shape = self._shapes.get(size)
+            if shape is None:
                 shape = shape_of(tensor)
-            else:
-                size = tensor.shape
-                shape = self._shapes.get(size)
-                if shape is None:
-                    shape = self._shapes[size] = shape_of(tensor)
+                if size is not None:
+                    self._shapes[size] = shape
             requires, dtype, is_meta = tensor.requires_grad, tensor.dtype, tensor.is_meta
         else:
             requires, shape, dtype = requires_grad(tensor), shape_of(tensor), dtype_of(tensor)

@@ -58,3 +58,12 @@ def test_a_module_that_raises_when_it_is_looked_at_is_not(monkeypatch):
         replace_function(stack, torch, "from_numpy", standing_in())
         assert mine.held() == "ours"
     assert mine.held is torch.from_numpy
+
+
+def test_a_module_of_the_users_own_in_the_place_of_a_librarys(monkeypatch):
+    first, then = types.ModuleType("borrowed"), types.ModuleType("borrowed")
+    first.__file__, then.__file__ = torch.__file__, "/somewhere/borrowed.py"
+    monkeypatch.setitem(sys.modules, "borrowed", first)
+    assert first not in own_modules()
+    monkeypatch.setitem(sys.modules, "borrowed", then)
+    assert then in own_modules()
