@@ -63,6 +63,7 @@ class RecordedOperations:
         self._aside = aside
         self._before_write = before_write
         self._announce = None if before_write is None else aside.looking(before_write)
+        self._sequence = -1
         self._most, self._on_full = sys.maxsize, _do_nothing
         # bound once: each look-up is noticed in a loop of small operations
         columns = tables.operations
@@ -116,6 +117,8 @@ class RecordedOperations:
             call = tables.call
             enabled = _is_grad_enabled()
             before = next_sequence_number()
+            if before == self._sequence:
+                before = self._sequence  # one number for what ends and what begins there, not two equal ones
             inputs = read
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self._aside.note(error)
@@ -146,8 +149,8 @@ class RecordedOperations:
             if kind == _ALIASING and text in DETACHING and is_in_hook(frame):
                 self._marks.in_hooks.add(row)
             add_start(before)
-            # one number, not two equal ones, where autograd made nothing
-            add_end(before if after == before else after)
+            self._sequence = before if after == before else after
+            add_end(self._sequence)
             add_inputs(inputs)
             columns.argument.extend(arguments)
             add_first(len(columns.inputs))

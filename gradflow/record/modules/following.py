@@ -55,6 +55,10 @@ class Scope(Protocol):
     in this one.
     """
 
+    @property
+    def has_own_thread(self) -> bool:
+        """Whether all calls in the thread whose operations are recorded are followed: it is not asked about them."""
+
     def open(self) -> None:
         """Calls are followed from now on."""
 
@@ -89,6 +93,7 @@ class ModuleFollower:
     ) -> None:
         self._rows = rows
         self._scope = scope
+        self._has_own_thread = scope.has_own_thread
         self._guard = guard
         # asked once: this runs for every call of a module
         nothing = CallObserver
@@ -131,7 +136,8 @@ class ModuleFollower:
         running, above = (-1, sys._getframe(1)) if frame is None else (id(frame), frame)
         if stack:
             self._let_go(stack, above, running)
-        if not self._scope.begins(module, is_inside=bool(stack), is_own_thread=is_own):
+        is_asked = not (is_own and self._has_own_thread)
+        if is_asked and not self._scope.begins(module, is_inside=bool(stack), is_own_thread=is_own):
             return
         outer = stack[-1].number if stack else rows.call
         is_recorded = not rows.suspended
@@ -173,8 +179,9 @@ class ModuleFollower:
     def leave(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
         """A module's forward has ended; called from where an exception is handled, if that is how."""
         rows, thread = self._rows, get_ident()
-        stack = self._stacks[thread]
-        if not self._scope.ends(module, is_inside=bool(stack), is_own_thread=thread == rows.thread):
+        stack, is_own = self._stacks[thread], thread == rows.thread
+        is_asked = not (is_own and self._has_own_thread)
+        if is_asked and not self._scope.ends(module, is_inside=bool(stack), is_own_thread=is_own):
             return
         if not (stack and stack[-1].module_id == id(module)) and not self._unwind(stack, id(module)):
             return

@@ -27,6 +27,8 @@ class OneRun:
         ``id`` of each module in it.
     """
 
+    has_own_thread = True
+
     def __init__(self, root: int, parts: Collection[int]) -> None:
         self._root = root
         self._parts = parts

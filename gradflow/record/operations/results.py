@@ -103,7 +103,9 @@ class Results:
                 return
             if inputs and (kind == _ALIASING or (text == "as_tensor" and _lies_in_arguments(tensor, beside))):
                 group = self._memory[inputs[0]]
-            elif inputs and (tensor._is_view() if type(tensor) is _Tensor and not modes_on_stack() else is_view(tensor)):
+            elif inputs and (
+                tensor._is_view() if type(tensor) is _Tensor and not modes_on_stack() else is_view(tensor)
+            ):
                 group = self._memory_of_view(tensor, inputs, beside)
         # `x.data = y` and `x.set_(y)` write nothing: they let go of the memory, which others see as it was
         lets_go = writes and self._storage and storage_of(tensor) != self._storage

@@ -16,6 +16,8 @@ __all__ = ["OwnThread"]
 class OwnThread:
     """Of calls in other threads only the module is noted; ``before_pass`` is called before an outermost one."""
 
+    has_own_thread = False
+
     def __init__(self, recorder: Recorder, log: Log, before_pass: Callable[[], None]) -> None:
         self._recorder = recorder
         self._log = log
