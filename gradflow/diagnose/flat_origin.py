@@ -9,8 +9,6 @@ from gradflow.torch_facts.operations.spelling import operation_of
 
 __all__ = ["flat_origin"]
 
-_DEPTH = 16
-
 
 def flat_origin(evidence: Evidence, flow: NodeFlow) -> int:
     """The operation that made the zeros which end a gradient at ``flow``, -1 where nothing of the kind did.
@@ -21,14 +19,18 @@ def flat_origin(evidence: Evidence, flow: NodeFlow) -> int:
     recording = evidence.recording
     inputs = recording.inputs_of(flow.operation) if flow.operation >= 0 else ()
     found: set[int] = set()
+    seen: set[int] = set()
     for operand in flow.zero_operands:
         if operand >= len(inputs):
             return -1
-        waiting = [(inputs[operand], 0)]
+        waiting = [inputs[operand]]
         while waiting:
-            value, depth = waiting.pop()
+            value = waiting.pop()
+            if value in seen:
+                continue
+            seen.add(value)
             producer = recording.values.producer[value]
-            if producer < 0 or depth == _DEPTH:
+            if producer < 0:
                 return -1
             name = recording.name_of(producer)
             if has(name, "rectifies", "clips"):
@@ -36,9 +38,9 @@ def flat_origin(evidence: Evidence, flow: NodeFlow) -> int:
             elif not (factors := recording.inputs_of(producer)):
                 return -1
             elif hands_entries_on(name) or reads_part(name) or producer in flow.zeros_go_through:
-                waiting.append((factors[0], depth + 1))
+                waiting.append(factors[0])
             elif has(name, "product") or operation_of(name) == "prod":
-                waiting.extend((factor, depth + 1) for factor in factors)
+                waiting.extend(factors)
             else:
                 return -1
     return found.pop() if len(found) == 1 else -1

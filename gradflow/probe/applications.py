@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
+
 from gradflow.record.calls.applications import Application, copied, is_custom
+from gradflow.record.operations.tensor_facts import requires_grad
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
+from gradflow.values import leaves_in
 
 __all__ = ["GivenToFunctions"]
 
-_PER_CLASS = 4
-_TOGETHER = 32
+_PER_KIND = 4
+"""So many calls of each Function are kept for each kind of arguments; the others are counted."""
 
 
 class GivenToFunctions(Intervention):
-    """Keeps what custom Functions are given: the first few times each."""
+    """Keeps what custom Functions are given: the first few times each, for each kind of arguments."""
 
     def __init__(self) -> None:
         self.applications: list[Application] = []
-        self._counts: dict[type, int] = {}
+        self._counts: Counter[tuple[object, ...]] = Counter()
 
     def before(self, call: Call) -> Any:
         """Copy the arguments first: a Function may change them in place."""
         cls = call.function
-        if cls is not None and is_custom(cls) and len(self.applications) < _TOGETHER:
-            self._counts[cls] = self._counts.get(cls, 0) + 1
-            if self._counts[cls] <= _PER_CLASS:
+        if cls is not None and is_custom(cls):
+            kind = cls, *_kinds(call.arguments)
+            self._counts[kind] += 1
+            if self._counts[kind] <= _PER_KIND:
                 call.memo = copied(call.arguments)
         return AS_IT_IS
 
@@ -35,3 +42,12 @@ class GivenToFunctions(Intervention):
             row = len(call.recorder.operations.name) - 1
             self.applications.append(Application(function=call.function, operation=row, arguments=call.memo))
         return result
+
+
+def _kinds(arguments: Sequence[Any]) -> Iterator[object]:
+    """What a Function may branch on: its switches; of each tensor the type, how many axes, whether it requires grad."""
+    for leaf in leaves_in(arguments):
+        if isinstance(leaf, torch.Tensor):
+            yield leaf.dtype, leaf.dim(), requires_grad(leaf)
+        else:
+            yield leaf if isinstance(leaf, (bool, str)) else type(leaf)

@@ -218,7 +218,9 @@ class _Examination:
             if self.factors:
                 moved = {name: self.parameters[name] for name in self.factors}
                 self.waiting = awakened(self.laboratory, moved, zeros)
-            self.taken = taking_hooks(self.laboratory, zeros)
+            self.taken, unknown = taking_hooks(self.laboratory, zeros)
+            if unknown:
+                self._leave_open(unknown)
             self.deaths, reason = scan_deaths(self.laboratory.forward(), list(zeros.values()))
             if reason:
                 self._leave_open(f"where the gradients that are zero become so, because {reason}")

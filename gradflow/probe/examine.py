@@ -243,9 +243,10 @@ class _Examination:
         if all(m.is_zero for m in looked_at if m.arrived) or any(not m.is_finite for m in measured if m.arrived):
             self.flows = self._scan()
             if all(m.is_zero for m in looked_at if m.arrived):
-                self.flows = look_at_ends(
+                self.flows, unknown = look_at_ends(
                     self.laboratory, self.recording, self.target, self.flows, dependence, self.index
                 )
+                self.undetermined += unknown
                 self.why_zero = why_zero(
                     self.laboratory, self.recording, self.flows, self.target, self.index, self.starts
                 )
@@ -376,9 +377,6 @@ class _Examination:
 
     def _formulas(self, dependence: Dependence) -> tuple[FormulaCheck, ...]:
         """The custom Functions on the way, each checked against its own forward."""
-        checks = check_custom_functions(self.laboratory, self.recording, dependence, self.run.live.functions)
-        reasons = {check.function: check.reason for check in checks if check.outcome == "undetermined"}
-        self.undetermined.extend(
-            f"whether the backward of `{name}` is right, because {reason}" for name, reason in reasons.items()
-        )
+        checks, unknown = check_custom_functions(self.laboratory, self.recording, dependence, self.run.live.functions)
+        self.undetermined.extend(unknown)
         return checks

@@ -8,14 +8,14 @@ Stochastic Neurons for Conditional Computation").
 
 from __future__ import annotations
 
+import heapq
+
 from gradflow.graph.dependence import CutGroup
 from gradflow.recording import Recording
 from gradflow.torch_facts.operations.queries import has, is_reflected
 from gradflow.torch_facts.operations.spelling import operation_of
 
 __all__ = ["is_straight_through"]
-
-_DEPTH = 12
 
 
 def is_straight_through(recording: Recording, group: CutGroup) -> bool:
@@ -36,24 +36,30 @@ def is_straight_through(recording: Recording, group: CutGroup) -> bool:
     return False
 
 
-def _combination(recording: Recording, value: int, *, stop_at_detach: bool, depth: int = 0) -> dict[int, int]:
-    """A value as a sum of other values with integer coefficients; empty for what autograd takes for a constant."""
-    producer = recording.values.producer[value]
-    if producer < 0 or depth >= _DEPTH:
-        return {value: 1}
-    name = recording.name_of(producer)
-    inputs = recording.inputs_of(producer)
-    if has(name, "detaches"):
-        if stop_at_detach:
-            return {}
-        return _combination(recording, inputs[0], stop_at_detach=stop_at_detach, depth=depth + 1)
-    signs = _signs(name)
-    if not signs or not inputs:
-        return {value: 1}
+def _combination(recording: Recording, value: int, *, stop_at_detach: bool) -> dict[int, int]:
+    """A value as a sum of other values with integer coefficients; empty for what autograd takes for a constant.
+
+    From the last value back, so that each is taken apart once, however many sums it goes into.
+    """
     total: dict[int, int] = {}
-    for sign, read in zip(signs, inputs, strict=False):
-        for atom, coefficient in _combination(recording, read, stop_at_detach=stop_at_detach, depth=depth + 1).items():
-            total[atom] = total.get(atom, 0) + sign * coefficient
+    coefficients, waiting = {value: 1}, [-value]
+    while waiting:
+        latest = -heapq.heappop(waiting)
+        coefficient = coefficients.pop(latest)
+        producer = recording.values.producer[latest]
+        name, inputs = (recording.name_of(producer), recording.inputs_of(producer)) if producer >= 0 else ("", ())
+        is_stop = stop_at_detach and has(name, "detaches")
+        signs = (1,) if has(name, "detaches") else _signs(name)
+        if is_stop:
+            continue
+        if not signs or not inputs:
+            total[latest] = coefficient
+            continue
+        for sign, read in zip(signs, inputs, strict=False):
+            if read not in coefficients:
+                coefficients[read] = 0
+                heapq.heappush(waiting, -read)
+            coefficients[read] += sign * coefficient
     return total
 
 

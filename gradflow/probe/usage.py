@@ -129,7 +129,7 @@ def find_usage(owner: type, attribute: str, *, executed: frozenset[tuple[str, in
     Returns
     -------
     Usage or None
-        ``None`` where the source code is not available.
+        ``None`` where the source code is not available, or more than can be followed.
     """
     source = class_source(owner)
     if source is None:
@@ -140,6 +140,8 @@ def find_usage(owner: type, attribute: str, *, executed: frozenset[tuple[str, in
     }
     others: list[str] = []
     scopes = find_scopes(source.methods, path)
+    if scopes is None:
+        return None
     readers = {scope: _Reader(source, scope, path, executed) for scope in scopes}
     for scope, sites in _read(readers).items():
         for role, site in sites:

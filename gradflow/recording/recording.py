@@ -179,6 +179,15 @@ class Recording:
         return frozenset((span.path, span.line) for span in self.spans)
 
     @functools.cached_property
+    def readers(self) -> Mapping[int, Sequence[int]]:
+        """The operations that read each value, in their order; values that nothing reads are left out."""
+        found: dict[int, list[int]] = {}
+        for operation in range(len(self)):
+            for value in dict.fromkeys(self.inputs_of(operation)):
+                found.setdefault(value, []).append(operation)
+        return found
+
+    @functools.cached_property
     def calls_by_module(self) -> dict[str, tuple[ModuleCall, ...]]:
         """The calls of each module that ran, by qualified name."""
         found: dict[str, list[ModuleCall]] = {}

@@ -268,7 +268,7 @@ def explain_observation(
             module_call_count=len(observation.recording.calls),
             duration_s=duration_s,
         ),
-        undetermined=(*doubts, *_not_gone_into(left_out), *not_watched(observation)),
+        undetermined=(*doubts, *_not_gone_into(left_out), *not_watched(observation), *observation.formulas_unknown),
         seen=what_was_seen(observation),
         is_clear=shows_gradients(observation),
         lacking=what_is_lacking(observation) if first is not None and first.diagnostic.severity != "info" else "",

@@ -19,8 +19,9 @@ class Observation(ProgramRecording):
     """A program as it was seen, with the answers that need more than the record.
 
     ``not_called`` tells why a module that was asked about never ran, by its key; ``formulas`` what came of checking the
-    backward of the program's own Functions.
+    backward of the program's own Functions, ``formulas_unknown`` of which it is not known whether theirs is right.
     """
 
     not_called: dict[int, NotCalled] = field(default_factory=dict)
     formulas: tuple[FormulaCheck, ...] = ()
+    formulas_unknown: tuple[str, ...] = ()

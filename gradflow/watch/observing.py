@@ -24,8 +24,10 @@ def observation_of(watch: Watch, *, formulas: bool = True) -> Observation:
     """
     seen = watch.seen()
     applications = watch.applications if formulas else ()
+    checks, unknown = check_formulas(applications, seen.recording, seen.backwards)
     return Observation(
         **{each.name: getattr(seen, each.name) for each in fields(seen)},
         not_called=explain_uncalled(watch.log, seen.recording),
-        formulas=check_formulas(applications, seen.recording, seen.backwards),
+        formulas=checks,
+        formulas_unknown=unknown,
     )

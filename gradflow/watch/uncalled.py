@@ -15,25 +15,28 @@ if TYPE_CHECKING:
 
 __all__ = ["explain_uncalled"]
 
-_EXPLAINED = 20
-
 
 def explain_uncalled(log: Log, recording: Recording) -> dict[int, NotCalled]:
     """The reason for each module, by its key, that has a hook which never ran or a parameter without gradient."""
     called = set(log.call_modules)
     executed = recording.executed_lines
     files = tuple(dict.fromkeys(span.path for span in recording.spans if not is_installed(span.path)))
+    named: dict[int, dict[str, int]] = {}
+    for number, facts in log.keys.modules.items():
+        named.setdefault(facts.root, {})[facts.name] = number
+    ran: dict[int, set[str]] = {}
+    for call in recording.calls:
+        ran.setdefault(log.keys.modules[log.call_modules[call.id]].root, set()).add(call.module)
     found: dict[int, NotCalled] = {}
-    for key in list(dict.fromkeys(_asked_for(log)))[:_EXPLAINED]:
+    for key in dict.fromkeys(_asked_for(log)):
         facts = log.keys.modules[key]
         if key in called or facts.root < 0 or not facts.name or not facts.is_reachable:
             continue
-        named = {other.name: number for number, other in log.keys.modules.items() if other.root == facts.root}
         owners: list[tuple[str, type, str]] = []
         name = facts.name
         while name:
             parent, _, attribute = name.rpartition(".")
-            owner = named.get(parent, facts.root if not parent else -1)
+            owner = named[facts.root].get(parent, facts.root if not parent else -1)
             if owner < 0:
                 break
             owners.append((parent, log.keys.classes[owner], attribute))
@@ -41,10 +44,8 @@ def explain_uncalled(log: Log, recording: Recording) -> dict[int, NotCalled]:
         if name:
             continue
         made = recording.site_span(facts.made_at)
-        ran = frozenset(
-            call.module for call in recording.calls if log.keys.modules[log.call_modules[call.id]].root == facts.root
-        )
-        found[key] = explain_not_called(owners, executed, made, ran=ran, user_files=files)
+        ran_there = frozenset(ran.get(facts.root, ()))
+        found[key] = explain_not_called(owners, executed, made, ran=ran_there, user_files=files)
     return found
 
 

@@ -14,10 +14,7 @@ from gradflow.recording import Recording
 from gradflow.torch_facts.operations.families import join_family
 from gradflow.torch_facts.operations.queries import has
 
-__all__ = ["Origin", "origin_of"]
-
-_JOINS = 4
-"""So many operations on several values are looked behind; what is further back is mixed with much else."""
+__all__ = ["Origin", "Origins"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,33 +29,56 @@ class Origin:
         return not self.sources.isdisjoint(other.sources) and other.fewest >= self.fewest
 
 
-def origin_of(recording: Recording, value: int, joins: int = _JOINS) -> Origin:
-    """Walk back from a value as long as it is computed of one other, or of several that have one origin."""
-    values = recording.values
-    fewest = math.prod(values.shape[value])
-    passed = {value}
-    while (row := values.producer[value]) >= 0:
+class Origins:
+    """The origins of the values of one recording, each looked up once."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._known: dict[int, Origin] = {}
+
+    def of(self, value: int) -> Origin:
+        """Walk back from a value as long as it is computed of one other, or of several that have one origin."""
+        waiting = [value]
+        while waiting:
+            latest = waiting[-1]
+            unknown = (
+                [one for one in self._behind(latest) if one not in self._known] if latest not in self._known else []
+            )
+            if unknown:
+                waiting.extend(unknown)
+            else:
+                waiting.pop()
+                self._known.setdefault(latest, self._origin(latest))
+        return self._known[value]
+
+    def _behind(self, value: int) -> set[int]:
+        """The values whose origins decide about that of this one."""
+        recording, values = self._recording, self._recording.values
+        row = values.producer[value]
+        if row < 0 or has(recording.name_of(row), "draws"):
+            return set()  # what is drawn is another value than what it is drawn with
         inputs = set(value_inputs(recording, row))
         beside = {one for one in inputs if values.memory[one] == values.memory[value]}
         # `broadcast_tensors` gives a view of each
-        following = inputs if len(inputs) == 1 else beside if len(beside) == 1 else set[int]()
-        if has(recording.name_of(row), "draws"):
-            break  # what is drawn is another value than what it is drawn with
-        if len(following) != 1 or following <= passed:
-            return _of_several(recording, row, inputs - passed, fewest, joins)
-        value = following.pop()
-        passed.add(value)
-        fewest = min(fewest, math.prod(values.shape[value]))
-    return Origin(sources=frozenset({("value", value)}), fewest=fewest)
+        if len(inputs) > 1 and len(beside) == 1:
+            return beside
+        return set() if len(inputs) > 1 and self._weights(inputs) else inputs
 
+    def _weights(self, inputs: set[int]) -> frozenset[tuple[str, int]]:
+        values = self._recording.values
+        return frozenset(("weights", one) for one in inputs if values.producer[one] < 0 and values.requires_grad[one])
 
-def _of_several(recording: Recording, row: int, inputs: set[int], fewest: int, joins: int) -> Origin:
-    values = recording.values
-    weights = {("weights", one) for one in inputs if values.producer[one] < 0 and values.requires_grad[one]}
-    if weights:
-        return Origin(sources=frozenset(weights), fewest=fewest)
-    origins = [origin_of(recording, one, joins - 1) for one in inputs] if joins else []
-    # put beside each other, or a logarithm of a softmax: logits and what is computed of all of them
-    if origins and (join_family(recording.name_of(row)) == "cat" or len({origin.sources for origin in origins}) == 1):
-        return Origin(sources=frozenset().union(*(origin.sources for origin in origins)), fewest=fewest)
-    return Origin(sources=frozenset({("operation", row)}), fewest=fewest)
+    def _origin(self, value: int) -> Origin:
+        recording, values = self._recording, self._recording.values
+        fewest, row, behind = math.prod(values.shape[value]), values.producer[value], self._behind(value)
+        if row < 0 or has(recording.name_of(row), "draws"):
+            return Origin(sources=frozenset({("value", value)}), fewest=fewest)
+        origins = [self._known[one] for one in behind]
+        if len(origins) == 1:
+            return Origin(sources=origins[0].sources, fewest=min(fewest, origins[0].fewest))
+        if not origins and (weights := self._weights(set(value_inputs(recording, row)))):
+            return Origin(sources=weights, fewest=fewest)
+        # put beside each other, or a logarithm of a softmax: logits and what is computed of all of them
+        if origins and (join_family(recording.name_of(row)) == "cat" or len({one.sources for one in origins}) == 1):
+            return Origin(sources=frozenset().union(*(one.sources for one in origins)), fewest=fewest)
+        return Origin(sources=frozenset({("operation", row)}), fewest=fewest)

@@ -8,13 +8,12 @@ values again, and the term in which they meet is multiplied with something else.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gradflow.graph.chance.draws import Draw
-from gradflow.graph.chance.origins import Origin, origin_of
+from gradflow.graph.chance.origins import Origin, Origins
 from gradflow.graph.chance.rewards import Rewards, is_product
 from gradflow.graph.dependence import value_inputs
 from gradflow.recording import Recording
@@ -43,7 +42,7 @@ class Likelihood:
 
 def likelihood_of(recording: Recording, draw: Draw) -> Likelihood | None:
     """Where a draw meets the values that it was drawn with; ``None`` where it does not."""
-    origin = functools.cache(functools.partial(origin_of, recording))
+    origin = Origins(recording).of
     origins = [origin(value) for value in draw.given]
     drawn = [origin(value) for value in draw.values]
     rewards = Rewards(recording, draw.values)

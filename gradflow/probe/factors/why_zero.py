@@ -38,7 +38,8 @@ def why_zero(
 
     ``starts`` are the parameters where somebody has found them out already, ``None`` where nobody has looked.
     """
-    hooks = taking_hooks(laboratory, (target,)).get(target, ())
+    by_target, unknown = taking_hooks(laboratory, (target,))
+    hooks = by_target.get(target, ())
     if starts is None:
         starts = () if hooks else zero_starts(laboratory, recording, flows, target, index)
     # where the part that was asked for stays zero all the same, whether the rest of the target does
@@ -47,9 +48,12 @@ def why_zero(
         taking_hooks=hooks,
         zero_starts=starts,
         starts_of_rest=zero_starts(laboratory, recording, flows, target) if is_part else (),
-        undetermined=tuple(
-            f"on which line {one.shown} was registered, because that was before the check"
-            for one in hooks
-            if one.registered is None
+        undetermined=(
+            *((unknown,) if unknown else ()),
+            *(
+                f"on which line {one.shown} was registered, because that was before the check"
+                for one in hooks
+                if one.registered is None
+            ),
         ),
     )

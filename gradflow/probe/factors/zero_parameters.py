@@ -18,8 +18,6 @@ from gradflow.torch_facts.operations.families import is_identity
 
 __all__ = ["named_factors", "zero_starts"]
 
-_DEPTH = 16
-
 
 def named_factors(
     laboratory: Laboratory, recording: Recording, flows: Sequence[NodeFlow], target: str
@@ -85,7 +83,7 @@ def _read_at(recording: Recording, operation: int, zeros: Mapping[str, torch.Ten
 
 
 def _parameter_behind(recording: Recording, value: int) -> str:
-    for _ in range(_DEPTH):
+    while True:
         role, name = recording.leaf_names.get(value, ("", ""))
         if role == "parameter":
             return name
@@ -94,4 +92,3 @@ def _parameter_behind(recording: Recording, value: int) -> str:
         if not inputs or not is_identity(recording.name_of(producer)):
             return ""
         value = inputs[0]
-    return ""

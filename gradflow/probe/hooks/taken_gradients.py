@@ -19,12 +19,14 @@ MOST_TRIED = 16
 """So many hooks are left out one at a time; more are halved, as long as a gradient comes without one half."""
 
 
-def taking_hooks(laboratory: Laboratory, targets: Collection[str]) -> dict[str, tuple[TakingHook, ...]]:
+def taking_hooks(laboratory: Laboratory, targets: Collection[str]) -> tuple[dict[str, tuple[TakingHook, ...]], str]:
     """The hooks without which the gradient of a target is more than zero, for each target of which that is so.
 
     ``targets`` are those whose gradient is zero. Nothing is tried where neither the model nor its forward has hooks.
+    Besides, what is not known of the hooks, because there are so many.
     """
-    return _Search(laboratory, targets).found()
+    search = _Search(laboratory, targets)
+    return search.found(), search.unknown
 
 
 class _Search:
@@ -33,6 +35,7 @@ class _Search:
         self.targets = targets
         self.placed = hooks_on(laboratory.workload.model)
         self.made: list[MadeHook] = []
+        self.unknown = ""
 
     def found(self) -> dict[str, tuple[TakingHook, ...]]:
         # one look without leaving anything out tells which hooks the forward makes
@@ -49,7 +52,11 @@ class _Search:
             for name in self._without({number}) & freed:
                 single[name].append(self._hook(number))
         if count > MOST_TRIED:
-            # of so many hooks that take a gradient only together, it is not known which do
+            if not all(single.values()):
+                self.unknown = (
+                    f"which of {count} hooks take the gradient together: it comes without all of them, "
+                    "and not where any single one is left out"
+                )
             return {name: tuple(hooks) for name, hooks in single.items() if hooks}
         everything = tuple(self._hook(number, is_alone=count == 1) for number in range(count))
         return {name: tuple(hooks) or everything for name, hooks in single.items()}

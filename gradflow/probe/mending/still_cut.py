@@ -14,7 +14,7 @@ import torch
 from torch.autograd.graph import get_gradient_edge
 
 from gradflow.probe.repairing import Place, Repair
-from gradflow.record.backward.walk import walk_from
+from gradflow.record.backward.walk import walk_of_own
 from gradflow.record.run import Run
 from gradflow.torch_facts.operations.queries import has
 
@@ -38,13 +38,12 @@ def still_cut(repair: Repair, run: Run, parameters: Mapping[str, torch.Tensor]) 
     goals = {name: {goal.node for one in taken for goal in one.goals} for name, taken in run.live.activations.items()}
     goals |= {name: {get_gradient_edge(one).node} for name, one in parameters.items() if one.requires_grad}
     found: dict[str, set[Place]] = {name: set() for name in goals}
-    if walk_from({node for nodes in repair.mended.values() for node in nodes}) is not None:
-        for place, nodes in repair.mended.items():
-            # beyond a goal other goals may lie: a layer's output, and a parameter before it
-            behind = set(walk_from(nodes) or ())
-            for name, of_target in goals.items():
-                if of_target.isdisjoint(behind):
-                    found[name].add(place)
+    for place, nodes in repair.mended.items():
+        # beyond a goal other goals may lie: a layer's output, and a parameter before it
+        behind = set(walk_of_own(nodes))
+        for name, of_target in goals.items():
+            if of_target.isdisjoint(behind):
+                found[name].add(place)
     by_target = {name: frozenset(places) for name, places in found.items()}
     return StillCut(everywhere=repair.without_history | _left_again(repair), by_target=by_target)
 
@@ -54,8 +53,5 @@ def _left_again(repair: Repair) -> frozenset[Place]:
     in_place_of_numbers = {place: nodes for place, nodes in repair.mended.items() if has(place[0], "number")}
     if not (in_place_of_numbers and repair.left):
         return frozenset()
-    behind = walk_from(repair.left, frozenset().union(*in_place_of_numbers.values()))
-    # of a graph that is too large to walk it is not known
-    return frozenset(
-        place for place, nodes in in_place_of_numbers.items() if behind is None or not nodes.isdisjoint(behind)
-    )
+    behind = walk_of_own(repair.left, frozenset().union(*in_place_of_numbers.values()))
+    return frozenset(place for place, nodes in in_place_of_numbers.items() if not nodes.isdisjoint(behind))

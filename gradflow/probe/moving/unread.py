@@ -23,10 +23,10 @@ from gradflow.record.run import Run
 from gradflow.recording import Recording
 from gradflow.recording.gradients import NodeFlow, Unread
 
-__all__ = ["with_unread_parts"]
+__all__ = ["MOST", "unread_unknown", "with_unread_parts"]
 
-_MOST = 2
-"""So many operations are looked into; each takes a forward."""
+MOST = 8
+"""So many operations are looked into; each takes some backward passes, and where it is found, some forward passes."""
 
 _OTHER_INPUTS = 3
 
@@ -35,10 +35,11 @@ def with_unread_parts(
     laboratory: Laboratory, recording: Recording, target: str, flows: Sequence[NodeFlow]
 ) -> tuple[NodeFlow, ...]:
     """The same flows; those that end at an operation of which the parts that are read are others say which are."""
-    if not laboratory.has_values:
+    asked = _asked(laboratory, flows)[:MOST]
+    if not asked:
         return tuple(flows)
-    asked = list(dict.fromkeys(flow.operation for flow in flows if _may_be_unread(flow)))[:_MOST]
-    found = {row: _unread_at(laboratory, target, recording.name_of(row), row) for row in asked}
+    look = _Backward(laboratory, target)
+    found = {row: look.unread_at(recording.name_of(row), row) for row in asked}
     found = {row: unread if unread and is_left_out(laboratory, row, unread) else None for row, unread in found.items()}
     if any(found.values()):
         stays = _is_zero_for_others(laboratory, target)
@@ -47,6 +48,22 @@ def with_unread_parts(
         replace(flow, unread=found[flow.operation]) if flow.is_end and found.get(flow.operation) else flow
         for flow in flows
     )
+
+
+def unread_unknown(laboratory: Laboratory, recording: Recording, flows: Sequence[NodeFlow]) -> tuple[str, ...]:
+    """What is not known, because a gradient ends at so many operations."""
+    asked = _asked(laboratory, flows)
+    if len(asked) <= MOST:
+        return ()
+    first = recording.name_of(asked[MOST])
+    more = f"why the gradient ends at {len(asked) - MOST} more operations, the first of them `{first}`"
+    return (f"{more}: of {len(asked)}, {MOST} were looked into",)
+
+
+def _asked(laboratory: Laboratory, flows: Sequence[NodeFlow]) -> list[int]:
+    if not laboratory.has_values:
+        return []
+    return list(dict.fromkeys(flow.operation for flow in flows if _may_be_unread(flow)))
 
 
 def _may_be_unread(flow: NodeFlow) -> bool:
@@ -58,20 +75,28 @@ def _may_be_unread(flow: NodeFlow) -> bool:
     return flow.is_end and flow.operation >= 0 and flow.dies and not any(explained)
 
 
-def _unread_at(laboratory: Laboratory, target: str, name: str, row: int) -> Unread | None:
-    run = laboratory.forward()
-    goals = laboratory.goals(run, target)
-    root = run.live.score.grad_fn if run.live.score is not None else None
-    nodes = walk(root) if root is not None else None
-    is_same = row < len(run.recording) and run.recording.name_of(row) == name
-    if run.failure is not None or not goals or nodes is None or not is_same:
+class _Backward:
+    """One run, through which gradients are sent back as often as there is something to ask."""
+
+    def __init__(self, laboratory: Laboratory, target: str) -> None:
+        self._run = run = laboratory.forward()
+        self._goals = laboratory.goals(run, target)
+        root = run.live.score.grad_fn if run.live.score is not None else None
+        nodes = walk(root) if root is not None and run.failure is None and self._goals else None
+        self._nodes = nodes or ()
+        self._way = on_the_way(nodes, {goal.node for goal in self._goals}) if nodes else set()
+
+    def unread_at(self, name: str, row: int) -> Unread | None:
+        """Which part of what the operation of a row gives is read, where another part would reach the target."""
+        recording = self._run.recording
+        if row >= len(recording) or recording.name_of(row) != name:
+            return None
+        for node in _entered(self._run, self._nodes, row, self._way):
+            given = _gradient_at(self._run, self._goals, node, None)[0]
+            for unread, part in _parts(given) if given is not None else ():
+                if _gradient_at(self._run, self._goals, node, part)[1]:
+                    return unread
         return None
-    for node in _entered(run, nodes, row, on_the_way(nodes, {goal.node for goal in goals})):
-        given = _gradient_at(run, goals, node, None)[0]
-        for unread, part in _parts(given) if given is not None else ():
-            if _gradient_at(run, goals, node, part)[1]:
-                return unread
-    return None
 
 
 def _entered(run: Run, nodes: Sequence[Node], row: int, way: set[Node]) -> Iterator[Node]:

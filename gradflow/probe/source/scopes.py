@@ -48,8 +48,11 @@ class Scope:
             yield scope
 
 
-def find_scopes(methods: Sequence[MethodSource], path: tuple[str, ...]) -> list[Scope]:
-    """The methods of a class, in order, and what they hand on of the way along ``path`` to a sub-module."""
+def find_scopes(methods: Sequence[MethodSource], path: tuple[str, ...]) -> list[Scope] | None:
+    """The methods of a class, in order, and what they hand on of the way along ``path`` to a sub-module.
+
+    ``None`` where that is handed on too often to be followed: what does not stand in a part of it is not missing.
+    """
     by_name: dict[str, list[MethodSource]] = {}
     for method in methods:
         by_name.setdefault(method.name, []).append(method)
@@ -58,6 +61,8 @@ def find_scopes(methods: Sequence[MethodSource], path: tuple[str, ...]) -> list[
     finder.add(Scope(method=each, references=References(each, path), is_reached=True) for each in entries)
     rest = [each for each in methods if each not in finder.of_method]
     finder.add(Scope(method=each, references=References(each, path), is_reached=False) for each in rest)
+    if not finder.is_whole:
+        return None
     return [*(finder.of_method[each] for each in methods), *finder.helpers]
 
 
@@ -67,6 +72,7 @@ class _Finder:
         self._methods = {name: found[0] for name, found in by_name.items()}
         self.of_method: dict[MethodSource, Scope] = {}
         self.helpers: list[Scope] = []
+        self.is_whole = True
 
     def add(self, scopes: Iterable[Scope]) -> None:
         """Keep scopes, and follow what they call."""
@@ -101,7 +107,7 @@ class _Finder:
         """Functions that a scope gives the module, or what is on the way to the sub-module, one for each call."""
         callers = [scope, *scope.callers()]
         for node in ast.walk(scope.method.node):
-            if not isinstance(node, ast.Call) or len(callers) > _DEEPEST or len(self.helpers) >= _MOST:
+            if not isinstance(node, ast.Call):
                 continue
             function, is_bound = self._function(node, scope)
             if function is None or any(each.method.function is function and each.is_helper for each in callers):
@@ -111,6 +117,9 @@ class _Finder:
             method = function_source(function, function.__name__) if given else None
             if method is None:
                 continue
+            if len(callers) > _DEEPEST or len(self.helpers) >= _MOST:
+                self.is_whole = False
+                return
             # an argument that is set again may stand for anything
             kept = arguments.keys() - {each.id for each in ast.walk(method.node) if _is_set(each)}
             counters = _found(scope.references.counter, arguments)

@@ -51,7 +51,7 @@ def find_unrun_read(owner: type, attribute: str, executed: Collection[tuple[str,
     if source is None:
         return None
     found: SourceSpan | None = None
-    for scope in find_scopes(source.methods, (attribute,)):
+    for scope in find_scopes(source.methods, (attribute,)) or ():
         for node in ast.walk(scope.method.node) if scope.is_reached else ():
             reader = _reader(node, scope.method, attribute)
             if reader is None or not isinstance(node, ast.expr) or is_machinery(scope.method.path):

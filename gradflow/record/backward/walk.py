@@ -15,7 +15,7 @@ import torch
 
 from gradflow.recording import Recording
 
-__all__ = ["Node", "link_operations", "on_the_way", "walk", "walk_from"]
+__all__ = ["Node", "link_operations", "on_the_way", "walk", "walk_from", "walk_of_own"]
 
 _BORNE = 10_000
 """So many nodes in a row may free one another."""
@@ -31,7 +31,12 @@ Node = torch.autograd.graph.Node
 
 def walk(root: Node, goals: Collection[Node] = ()) -> list[Node]:
     """The nodes that backward from ``root`` visits, breadth first, not beyond ``goals``, in a run of gradflow's own."""
-    order = walk_from((root,), goals, sys.maxsize) or []
+    return walk_of_own((root,), goals)
+
+
+def walk_of_own(roots: Iterable[Node], goals: Collection[Node] = ()) -> list[Node]:
+    """The same from several roots at once."""
+    order = walk_from(roots, goals, sys.maxsize) or []
     if len(order) > _SMALL:
         _free_in_order(order)
     return order

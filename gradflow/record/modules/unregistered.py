@@ -18,7 +18,6 @@ from gradflow.source.class_source import class_source
 
 __all__ = ["assignment_of", "find_unregistered"]
 
-_DEEPEST = 4
 _CONTAINERS = (list, tuple, set, Mapping, UserDict)
 _FOLLOWED = (torch.Tensor, torch.nn.Module, Mapping, list, tuple, set)
 # what `nn.Module` itself keeps in an instance
@@ -39,7 +38,7 @@ def find_unregistered(model: torch.nn.Module) -> tuple[tuple[Holder, Mapping[str
                 continue
             tensors: dict[str, torch.Tensor] = {}
             is_layers = False
-            for path, tensor, is_layer in _leaves(value, modules, 0):
+            for path, tensor, is_layer in _leaves(value, modules, frozenset()):
                 if id(tensor) not in known:
                     known.add(id(tensor))
                     tensors[".".join(part for part in (owner, attribute, path) if part)] = tensor
@@ -62,7 +61,7 @@ def find_unregistered(model: torch.nn.Module) -> tuple[tuple[Holder, Mapping[str
     return tuple(found)
 
 
-def _leaves(value: Any, modules: set[int], depth: int) -> Iterator[tuple[str, torch.Tensor, bool]]:
+def _leaves(value: Any, modules: set[int], around: frozenset[int]) -> Iterator[tuple[str, torch.Tensor, bool]]:
     """Path, tensor, and whether it belongs to a module, for each trainable leaf inside a value."""
     if isinstance(value, torch.Tensor):
         if is_leaf(value) and requires_grad(value):
@@ -73,9 +72,9 @@ def _leaves(value: Any, modules: set[int], depth: int) -> Iterator[tuple[str, to
             for name, parameter in named_parameters_in(value):
                 if requires_grad(parameter):
                     yield name, parameter, True
-    elif depth < _DEEPEST:
+    elif id(value) not in around:  # what holds itself has been seen
         for key, item in _items(value):
-            for path, tensor, is_layer in _leaves(item, modules, depth + 1):
+            for path, tensor, is_layer in _leaves(item, modules, around | {id(value)}):
                 yield ".".join(part for part in (key, path) if part), tensor, is_layer
 
 

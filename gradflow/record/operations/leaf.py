@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LeafRule", "MadeOfItself", "is_made_of_itself"]
 
-_STEPS = 512
-
 
 def is_made_of_itself(operations: OperationColumns, values: ValueColumns, leaf: int, written: Sequence[int]) -> bool:
-    """Whether no other leaf that requires grad went into the values ``written``; ``False`` also where that is long."""
+    """Whether no other leaf that requires grad went into the values ``written``."""
     waiting, seen = list(written), {leaf}
     while waiting:
         value = waiting.pop()
@@ -36,7 +34,7 @@ def is_made_of_itself(operations: OperationColumns, values: ValueColumns, leaf: 
             if producer >= 0
             else ()
         )
-        if len(seen) > _STEPS or (not inputs and values.requires_grad[value]):
+        if not inputs and values.requires_grad[value]:
             return False
         waiting.extend(inputs)
     return True

@@ -12,7 +12,6 @@ from gradflow.values import is_tensor, tensors_in
 
 __all__ = ["nested_tensors"]
 
-_MOST_VIEWS = 8
 _BASE: Any = vars(numpy.ndarray)["base"].__get__
 
 
@@ -24,8 +23,6 @@ def nested_tensors(value: Any) -> Iterable[torch.Tensor]:
 def _owner_of(value: Any) -> torch.Tensor | None:
     """The tensor whose memory an array shows: one made by ``Tensor.numpy()`` keeps it as its ``base``."""
     base = value
-    for _ in range(_MOST_VIEWS):
-        if not issubclass(type(base), numpy.ndarray):
-            break
+    while issubclass(type(base), numpy.ndarray):
         base = _BASE(base)
     return base if is_tensor(base) else None

@@ -16,6 +16,7 @@ from gradflow.values import leaves_in
 __all__ = ["Numbers"]
 
 _READ = 256
+"""So many numbers of an array are looked at; one that has more is noted, as its others may come back unseen."""
 _KEPT = 100_000
 """So many numbers are remembered, those that left last."""
 
@@ -31,20 +32,26 @@ class Numbers:
         For an operation, or the first operation that reads a new tensor: the operations at which its numbers had left.
     forgotten
         How many numbers that left are not remembered any more.
+    partly
+        The operations at which more numbers left than were looked at.
     """
 
     def __init__(self) -> None:
         self.returned: dict[int, tuple[int, ...]] = {}
         self.any_left = False
         self.forgotten = 0
+        self.partly: set[int] = set()
         self._left_at: dict[float, int] = {}
 
     def leave(self, row: int, result: Any) -> None:
         """An operation gave ``result``, a number, a list or an array."""
         self.any_left = True
-        for number in _numbers_in(result):
+        every = _all_numbers_in(result)
+        for number in filter(_is_telling, itertools.islice(every, _READ)):
             self._left_at.pop(number, None)
             self._left_at[number] = row
+        if next(every, None) is not None:
+            self.partly.add(row)
         for oldest in list(itertools.islice(self._left_at, max(0, len(self._left_at) - _KEPT))):
             del self._left_at[oldest]
             self.forgotten += 1
@@ -67,15 +74,19 @@ class Numbers:
 
 
 def _numbers_in(value: Any) -> Iterator[float]:
-    every = itertools.chain.from_iterable(map(_plain, leaves_in(value)))
-    return (number for number in itertools.islice(every, _READ) if _is_telling(number))
+    return filter(_is_telling, itertools.islice(_all_numbers_in(value), _READ))
+
+
+def _all_numbers_in(value: Any) -> Iterator[float]:
+    """All of a list; of an array or a tensor one more than are looked at."""
+    return itertools.chain.from_iterable(map(_plain, leaves_in(value)))
 
 
 def _plain(value: Any) -> Iterable[float]:
     if isinstance(value, float):
         return (value,)
     if isinstance(value, numpy.ndarray):
-        return (float(number) for number in value.flat[:_READ]) if value.dtype.kind == "f" else ()
+        return (float(number) for number in value.flat[: _READ + 1]) if value.dtype.kind == "f" else ()
     return _entries(value) if isinstance(value, torch.Tensor) else ()
 
 
@@ -86,7 +97,7 @@ def _entries(tensor: torch.Tensor) -> list[float]:
     with outside_dispatch(), torch.no_grad():
         if not tensor.is_floating_point() or tensor.layout is not torch.strided or tensor.is_nested:
             return []
-        return tensor.detach().reshape(-1)[:_READ].double().tolist()
+        return tensor.detach().reshape(-1)[: _READ + 1].double().tolist()
 
 
 def _is_telling(number: float) -> bool:

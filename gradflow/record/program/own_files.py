@@ -11,8 +11,6 @@ from gradflow.location import is_installed
 
 __all__ = ["own_files"]
 
-_FILES_KEPT = 100
-
 
 def own_files(seen: Iterable[str], main: ModuleType | None) -> tuple[str, ...]:
     """The program's own files: ``seen`` while it ran, and those of the modules that are loaded.
@@ -25,4 +23,4 @@ def own_files(seen: Iterable[str], main: ModuleType | None) -> tuple[str, ...]:
     for path in (*seen, *(each for each in named if isinstance(each, str) and each.endswith(".py"))):
         if path and not is_installed(path):
             found.setdefault(os.path.realpath(path), path)
-    return tuple(found.values())[:_FILES_KEPT]
+    return tuple(found.values())

@@ -232,6 +232,7 @@ class Watch:
             backward_returns=last_returns(recorder.functions),
             low_precision=tuple(log.low_precision),
             returned=log.numbers.returned,
+            left_partly=frozenset(log.numbers.partly),
             made_at=log.made_at,
             copies=log.copies,
             made_when=log.made_when,

@@ -26,12 +26,13 @@ __all__ = ["ProgramRecording"]
 class ProgramRecording:
     """Everything that was seen of a program.
 
-    ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``made_at`` at which
-    site a parameter was made, ``made_when`` at which operation, ``copies`` of which value it is a copy. ``cleared``
-    tells of a tensor when, as a number of operations, and at which site ``.grad`` was last set to ``None``;
-    ``passes_read`` are the backward passes of which the program has read a gradient, ``passes_cleared`` tells of a
-    backward pass of which no step used anything at which leaves that took away its gradient; ``retained`` of a computed
-    tensor after how many backward calls, and at which site, it was first told to keep its gradient.
+    ``returned`` tells for an operation which earlier ones had taken its numbers out of torch, ``left_partly`` are those
+    that took out more than was looked at; ``made_at`` tells at which site a parameter was made, ``made_when`` at which
+    operation, ``copies`` of which value it is a copy. ``cleared`` tells of a tensor when, as a number of operations,
+    and at which site ``.grad`` was last set to ``None``; ``passes_read`` are the backward passes of which the program
+    has read a gradient, ``passes_cleared`` tells of a backward pass of which no step used anything at which leaves that
+    took away its gradient; ``retained`` of a computed tensor after how many backward calls, and at which site, it was
+    first told to keep its gradient.
 
     ``used_elsewhere`` are parameters of modules that were called in other threads; ``inner_reads`` tells for the
     application of a Function what its forward read without having been given it. ``files`` are the program's own. What
@@ -61,6 +62,7 @@ class ProgramRecording:
     backward_returns: dict[str, SourceSpan] = field(default_factory=dict)
     low_precision: tuple[tuple[int, int], ...] = ()
     returned: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    left_partly: frozenset[int] = frozenset()
     made_at: dict[int, int] = field(default_factory=dict)
     copies: dict[int, int] = field(default_factory=dict)
     made_when: dict[int, int] = field(default_factory=dict)

@@ -23,10 +23,7 @@ class Copy:
 def copied_from(recording: Recording, value: int) -> Copy | None:
     """The detaching or rewrapping operation that a tensor goes back to without any computation in between."""
     operation = -1
-    for _ in range(32):
-        producer = recording.values.producer[value]
-        if producer < 0:
-            break
+    while (producer := recording.values.producer[value]) >= 0:
         name = recording.name_of(producer)
         inputs = recording.inputs_of(producer)
         if not inputs:

@@ -68,7 +68,7 @@ def _read_inside(observation: Observation, dependence: Dependence) -> str:
 
 
 def _left_elsewhere(observation: Observation, question: Question, dependence: Dependence) -> str:
-    """As a plain number it may have come back: where its name could not be followed, or it is not remembered."""
+    """As a plain number it may have come back: where its name could not be followed, or it is not known."""
     recording = observation.recording
     last = recording.values.producer[question.score]
     there = recording.span_of(last) if last >= 0 else recording.site_span(question.backward.site)
@@ -76,6 +76,7 @@ def _left_elsewhere(observation: Observation, question: Question, dependence: De
         span = recording.span_of(operation)
         if operation > last or not gives_values(recording.name_of(operation)) or span is None or there is None:
             continue
-        if span.path != there.path or recording.completeness.lacks("numbers that left"):
+        is_known = operation not in observation.left_partly and not recording.completeness.lacks("numbers that left")
+        if span.path != there.path or not is_known:
             return f"a number that was computed from it left torch at {place(span)}, and may have come back"
     return ""

@@ -117,13 +117,12 @@ class GradientProducts:
     def _chain(self, value: int) -> Chain:
         recording = self._trace
         values, calls = [], []
-        for _ in range(64):
+        while True:
             values.append(value)
             if value in self._made:
                 calls.append(self._made[value])
             producer = recording.values.producer[value]
             inputs = recording.inputs_of(producer) if producer >= 0 else ()
             if len(inputs) != 1:
-                break
+                return Chain(values=frozenset(values), calls=tuple(calls))
             value = inputs[0]
-        return Chain(values=frozenset(values), calls=tuple(calls))

@@ -10,8 +10,6 @@ from gradflow.watch.source.asserted import demands, zeros_compared_with
 
 __all__ = ["is_asserted_zero"]
 
-_STEPS = 8
-
 
 def is_asserted_zero(observation: Observation, read: GradRead) -> bool:
     """Whether a gradient that is zero goes into an assertion that holds for zeros alone."""
@@ -21,7 +19,7 @@ def is_asserted_zero(observation: Observation, read: GradRead) -> bool:
     line = recording.site_span(read.site)
     computed = {read.result}
     # what is done with it right after it was read, in the same line
-    for operation in range(read.operation, min(read.operation + _STEPS, len(recording))):
+    for operation in range(read.operation, len(recording)):
         span = recording.span_of(operation)
         if span is None or line is None or (span.path, span.line) != (line.path, line.line):
             break

@@ -15,8 +15,6 @@ from gradflow.watch.post_mortem.scope import Scope
 
 __all__ = ["freezing_line", "is_to_learn"]
 
-_GROUPS = 64
-
 
 def freezing_line(scope: Scope, names: Collection[str]) -> SourceSpan | None:
     """The line that switches ``requires_grad`` off: the one in this function, else the one in the file by that name."""
@@ -54,5 +52,5 @@ def _optimized(names: Mapping[str, Any]) -> Iterator[Any]:
     for value in list(names.values()):
         if torch.optim.Optimizer in type(value).__mro__:
             groups = object.__getattribute__(value, "__dict__").get("param_groups", [])
-            for group in groups[:_GROUPS]:
+            for group in groups:
                 yield from group.get("params", ())

@@ -17,8 +17,6 @@ from gradflow.watch.post_mortem.source import Definition, Listing, Position, lis
 
 __all__ = ["Scope", "scope_of_call"]
 
-_DEFINITIONS = 4
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scope:
@@ -117,7 +115,7 @@ class Scope:
             kept.append(one)
             around = self.listing.around(one.position)
             skippable = any(id(node) not in here and not isinstance(node, _ALWAYS) for node in around)
-            if len(kept) >= _DEFINITIONS or not (skippable or one.is_partial):
+            if not (skippable or one.is_partial):
                 break
         return kept
 

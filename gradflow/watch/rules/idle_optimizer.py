@@ -32,8 +32,6 @@ from gradflow.watch.rules.score_history import score_without_history
 
 __all__ = ["optimizer_moves_nothing"]
 
-_WAYS_FOLLOWED = 32
-
 
 def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
     """Parameters that required grad when an optimizer stepped, and had no gradient at any of its steps."""
@@ -135,7 +133,7 @@ def _is_cut(evidence: Evidence) -> bool:
 def _goes_out_in_a_derivative(observation: Observation, question: Question, values: tuple[int, ...]) -> bool:
     """Whether nothing cuts the ways, and all lead through a derivative: as a last bias, it may have no part in that."""
     recording = replace(observation.recording, score=question.score)
-    if len(values) > _WAYS_FOLLOWED:
+    if "autograd.grad" not in recording.names:
         return False
     for value in values:
         dependence = analyse(recording, (value,))

@@ -27,9 +27,6 @@ from gradflow.watch.rules.engine import engine_findings
 
 __all__ = ["term_has_no_history"]
 
-_PLACES = 8
-_TERMS = 64
-
 
 def term_has_no_history(observation: Observation) -> tuple[Finding, ...]:
     """Look at the terms of each loss, of a loop's only those of its first turn."""
@@ -50,17 +47,17 @@ def term_has_no_history(observation: Observation) -> tuple[Finding, ...]:
                 operation=backward.operation,
             )
             found += _explained(observation, question)
-        if len(seen) >= _PLACES:
-            break
     return tuple(found)
 
 
 def _lifeless(recording: Recording, root: int) -> Iterator[int]:
     """The terms of a sum that do not require grad, each without the numbers that it is multiplied with."""
-    waiting, steps = [(root, False)], 0
-    while waiting and steps < _TERMS:
-        value, is_term = waiting.pop()
-        steps += 1
+    waiting, seen = [(root, False)], set[tuple[int, bool]]()
+    while waiting:
+        value, is_term = one = waiting.pop()
+        if one in seen:
+            continue
+        seen.add(one)
         producer = recording.values.producer[value]
         if producer < 0 or recording.operations.mode[producer] != 0 or recording.values.shape[value]:
             continue

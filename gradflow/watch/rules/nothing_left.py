@@ -239,11 +239,11 @@ def _gate(observation: Observation, question: Question, evidence: Evidence, plac
 def _leaf_behind(evidence: Evidence, value: int) -> int:
     """Through views and the like, which read one tensor and give as many numbers."""
     recording = evidence.recording
-    for _ in range(8):
-        producer = recording.values.producer[value]
-        if producer < 0 or len(recording.inputs_of(producer)) != 1:
+    while (producer := recording.values.producer[value]) >= 0:
+        inputs = recording.inputs_of(producer)
+        if len(inputs) != 1:
             break
-        value = recording.inputs_of(producer)[0]
+        value = inputs[0]
     return value
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
 from gradflow.location import SourceSpan
 from gradflow.recording import Recording
 from gradflow.recording.program.events import Hook, HookRun
@@ -15,7 +18,8 @@ from gradflow.watch.source.hooks import keeps_all, place_of_keeping, place_of_us
 
 __all__ = ["gradient_of_another_call"]
 
-_EXPLAINED = 20
+_TURNS = 20
+"""Of a loop, so many products at one line are looked into that may be mistakes."""
 
 
 def gradient_of_another_call(observation: Observation) -> tuple[Finding, ...]:
@@ -43,21 +47,28 @@ def gradient_of_another_call(observation: Observation) -> tuple[Finding, ...]:
         elif not chain.values & _read_in(observation.recording, product.gradient_call):
             strange.append(product)
     known = {pairs.call_of(root) for root in set(pairs.roots.values()) - set(at_inputs)}
-    for product in strange:
+    for product in _first_turns(observation.recording, strange):
         mine, theirs = product.gradient_call, product.activation_call
         is_shared = _same_module(observation, mine, theirs)
         if mine in in_order or not (is_shared or theirs in known):
             continue
-        if len(found) >= _EXPLAINED:
-            break
         if in_one_score(observation, product.operation, mine, theirs):
             one = _mixed_up(observation, product, is_shared=is_shared)
             found.setdefault(one.diagnostic.location, one)
-    for product in elsewhere[:_EXPLAINED]:
+    for product in _first_turns(observation.recording, elsewhere):
         if pairs.is_on_the_way(product) and product.activation_call not in in_order:
             one = _of_the_input(observation, product)
             found.setdefault(one.diagnostic.location, one)
     return tuple(found.values())
+
+
+def _first_turns(recording: Recording, products: Iterable[Product]) -> Iterator[Product]:
+    counts: Counter[int] = Counter()
+    for product in products:
+        site = recording.operations.site[product.operation]
+        counts[site] += 1
+        if counts[site] <= _TURNS:
+            yield product
 
 
 def _gradients_at_inputs(observation: Observation) -> dict[int, tuple[Hook, HookRun]]:

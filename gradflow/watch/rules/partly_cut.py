@@ -26,7 +26,6 @@ __all__ = ["one_way_is_cut"]
 
 _CAUSES = frozenset({"detach", "no-grad", "inference-mode", "numpy-roundtrip", "tensor-rewrap"})
 _UNINTENDED = frozenset({"numpy-roundtrip", "tensor-rewrap"})
-_STEPS = 64
 
 
 def one_way_is_cut(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
@@ -68,17 +67,17 @@ def _joins_unchanged(evidence: Evidence, group: CutGroup) -> bool:
     recording, dependence = evidence.recording, evidence.dependence
     if not _passes(recording.name_of(group.operation)):
         return False
-    passed = {value for value in recording.outputs_of(group.operation) if dependence.reaches[value]}
-    for operation in range(group.operation + 1, min(len(recording), group.operation + _STEPS)):
-        inputs = recording.inputs_of(operation)
-        if not passed.intersection(inputs):
-            continue
-        outputs = [value for value in recording.outputs_of(operation) if dependence.reaches[value]]
-        name = recording.name_of(operation)
-        if _is_junction(name) and outputs and dependence.carries[outputs[0]]:
-            return True
-        if _passes(name):
-            passed.update(outputs)
+    waiting = [value for value in recording.outputs_of(group.operation) if dependence.reaches[value]]
+    passed = set(waiting)
+    while waiting:
+        for operation in recording.readers.get(waiting.pop(), ()):
+            outputs = [value for value in recording.outputs_of(operation) if dependence.reaches[value]]
+            name = recording.name_of(operation)
+            if _is_junction(name) and outputs and dependence.carries[outputs[0]]:
+                return True
+            if _passes(name):
+                waiting.extend(value for value in outputs if value not in passed)
+                passed.update(outputs)
     return False
 
 
@@ -97,19 +96,13 @@ def _only_shifts(recording: Recording, group: CutGroup) -> bool:
     source = group.value
     for value in (source, *(recording.outputs_of(group.operation))):
         producer = recording.values.producer[value]
-        for _ in range(4):
-            if producer < 0:
-                break
+        while producer >= 0:
             if has(recording.name_of(producer), "extreme"):
                 return True
             inputs = recording.inputs_of(producer)
             producer = recording.values.producer[inputs[0]] if inputs and _passes(recording.name_of(producer)) else -1
-    following = range(group.operation, min(len(recording), group.operation + 8))
-    return any(
-        has(recording.name_of(operation), "extreme")
-        and set(recording.outputs_of(group.operation)) & set(recording.inputs_of(operation))
-        for operation in following
-    )
+    following = (row for value in recording.outputs_of(group.operation) for row in recording.readers.get(value, ()))
+    return any(has(recording.name_of(operation), "extreme") for operation in following)
 
 
 def _finding(question: Question, evidence: Evidence, group: CutGroup, *, is_certain: bool) -> Finding:

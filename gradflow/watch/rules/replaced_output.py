@@ -19,7 +19,6 @@ from gradflow.watch.source.hooks import place_of_return
 
 __all__ = ["hook_replaces_output"]
 
-_STEPS = 256
 _SOON = 4
 """Operations within which the next layer stumbles over what it cannot take."""
 
@@ -147,7 +146,7 @@ def _made_of(recording: Recording, run: HookRun) -> _Making:
 def _back(recording: Recording, values: Sequence[int], sources: set[int], inside: range) -> tuple[set[int], bool]:
     """The operations inside a hook that lead from ``sources`` to ``values``, and whether anything else leads there."""
     waiting, operations, elsewhere = list(values), set[int](), False
-    while waiting and len(operations) < _STEPS:
+    while waiting:
         value = waiting.pop()
         producer = recording.values.producer[value]
         if value in sources:
@@ -179,14 +178,13 @@ def _kept_by_itself(observation: Observation, hook: Hook, run: HookRun) -> bool:
 
 def _origins(recording: Recording, value: int) -> set[int]:
     found = {value}
-    for _ in range(8):
+    while True:
         producer = recording.values.producer[value]
         inputs = recording.inputs_of(producer) if producer >= 0 else ()
         if len(inputs) != 1 or not _copies(recording.name_of(producer)):
-            break
+            return found
         value = inputs[0]
         found.add(value)
-    return found
 
 
 def _ends_program(observation: Observation, run: HookRun) -> bool:
@@ -208,12 +206,14 @@ def _reads_numbers(recording: Recording, run: HookRun) -> bool:
 
 
 def _comes_from(recording: Recording, values: Sequence[int], sources: set[int]) -> bool:
-    waiting, steps = list(values), 0
-    while waiting and steps < _STEPS:
+    waiting, seen = list(values), set[int]()
+    while waiting:
         value = waiting.pop()
-        steps += 1
         if value in sources:
             return True
+        if value in seen:
+            continue
+        seen.add(value)
         producer = recording.values.producer[value]
         if producer >= 0:
             waiting.extend(recording.inputs_of(producer))

@@ -17,7 +17,6 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Key = tuple[object, object]
 _FILLING = frozenset({"append", "extend", "insert", "add", "appendleft", "update", "push", "put"})
 _EMPTY = frozenset({"list", "dict", "set", "deque"})
-_ROUNDS = 12
 
 
 def leads_to(here: SourceSpan | None, there: SourceSpan | None) -> bool:
@@ -118,13 +117,14 @@ class _Flow:
 
     def run(self) -> None:
         """Until nothing new is found; without the names that are used again for something else."""
-        for _ in range(_ROUNDS):
+        while True:
             before = len(self._held)
             for node in self._index.statements:
                 self._follow(node)
             if len(self._held) > before:
                 continue
             reused = {key for node in self._index.statements for key in self._used_for_something_else(node)}
+            reused -= self._reused
             if not reused:
                 return
             self._reused |= reused

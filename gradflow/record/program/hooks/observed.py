@@ -20,8 +20,6 @@ from gradflow.torch_facts.dispatch_modes import outside_dispatch
 
 __all__ = ["ForwardCall", "ObservedHook"]
 
-_RUNS_COMPARED = 20
-
 
 @dataclass(slots=True)
 class ForwardCall:
@@ -125,9 +123,7 @@ class ObservedHook:
             return
         run.inputs = tuple(-1 if gradient is None else recorder.value_of(gradient) for gradient in args[0])
         first = args[0][0] if args[0] else None
-        if len(self.event.runs) > _RUNS_COMPARED:
-            run.inputs_equal = self.event.runs[0].inputs_equal
-        elif grad_output and isinstance(first, torch.Tensor):
+        if grad_output and isinstance(first, torch.Tensor):
             run.inputs_equal = _are_equal(first, grad_output[0])
         # where a layer hands its input on, as dropout does in eval mode, both gradients are that of its output
         belongs = made[:1] if run.inputs_equal else bound.inputs

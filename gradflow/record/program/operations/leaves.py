@@ -17,9 +17,6 @@ __all__ = ["HANDED_THROUGH", "MadeParameters", "UpdatedFromOutside"]
 HANDED_THROUGH = spellings("itself")
 """Operations that may return the very tensor that they were given."""
 
-_STEPS = 16
-_COPIES = 8
-
 
 class UpdatedFromOutside:
     """An optimizer's or initialiser's update: a leaf stays what it is unless something with a history is written."""
@@ -71,7 +68,7 @@ class MadeParameters:
 
     def _leaf_behind(self, value: int) -> int:
         """The parameter that a value is a mere copy of, as `copy.deepcopy` makes it; -1 for none."""
-        for _ in range(_COPIES):
+        while True:
             producer = self._tables.values.producer[value]
             if producer < 0:
                 return value if value in self._log.made_at else -1
@@ -79,7 +76,6 @@ class MadeParameters:
             if len(inputs) != 1:
                 return -1
             value = inputs[0]
-        return -1
 
 
 def _is_variable(tensor: torch.Tensor) -> bool:
@@ -89,7 +85,7 @@ def _is_variable(tensor: torch.Tensor) -> bool:
 def _has_history(tables: Tables, value: int) -> bool:
     """Whether a value was computed from something that requires grad; copies of leaves were not."""
     values = tables.values
-    for _ in range(_STEPS):
+    while True:
         producer = values.producer[value]
         if producer < 0:
             return False
@@ -99,4 +95,3 @@ def _has_history(tables: Tables, value: int) -> bool:
         if len(inputs) != 1:
             return any(values.requires_grad[read] and values.producer[read] >= 0 for read in inputs)
         value = inputs[0]
-    return False

@@ -47,15 +47,14 @@ def _layer(recording: Recording, call: int, returned: int) -> tuple[str, str]:
 def _returned_by(recording: Recording, value: int) -> tuple[int, int]:
     """The call, and the value on the way back that it returned."""
     made = {output: call.id for call in reversed(recording.calls) for output in call.outputs}
-    for _ in range(64):
+    while True:
         if value in made:
             return made[value], value
         producer = recording.values.producer[value]
         inputs = recording.inputs_of(producer) if producer >= 0 else ()
         if len(inputs) != 1:
-            break
+            return -1, -1
         value = inputs[0]
-    return -1, -1
 
 
 def _is_handed_on(recording: Recording, value: int, returned: int) -> bool:

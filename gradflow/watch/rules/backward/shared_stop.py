@@ -21,8 +21,6 @@ from gradflow.watch.observation import Observation
 
 __all__ = ["for_this_loss_only"]
 
-_PLACES = 4
-
 
 def for_this_loss_only(
     observation: Observation, question: Question, evidence: Evidence, diagnostic: Diagnostic
@@ -56,7 +54,7 @@ def _other_losses(observation: Observation, question: Question, group: CutGroup)
     seen = {_place(observation, own)}
     for other in observation.backwards:
         is_later = other.operation > group.operation and not other.error and bool(other.roots)
-        if not is_later or len(seen) > _PLACES or other.score == own.score or _place(observation, other) in seen:
+        if not is_later or other.score == own.score or _place(observation, other) in seen:
             continue
         seen.add(_place(observation, other))
         reaches = analyse(replace(recording, score=other.score), ()).reaches

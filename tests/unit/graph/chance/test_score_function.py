@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from gradflow.graph.chance.draws import RANDOM_DRAW, Draw, draw_at, draws_in
-from gradflow.graph.chance.origins import origin_of
+from gradflow.graph.chance.origins import Origins
 from gradflow.graph.chance.score_function import is_estimated, likelihood_of, only_weighs
 from gradflow.graph.cut_group import CutGroup
 from gradflow.recording import OperationColumns, Recording, ValueColumns
@@ -132,7 +132,7 @@ def test_a_reward_is_another_value_than_what_it_was_drawn_with() -> None:
     likelihood = likelihood_of(recording, found)
     assert likelihood is not None
     assert likelihood.is_weighed
-    assert not origin_of(recording, sketch.mean).is_shared_by(origin_of(recording, reward))
+    assert not Origins(recording).of(sketch.mean).is_shared_by(Origins(recording).of(reward))
 
 
 @pytest.mark.parametrize("weight", ["mask", "buffer", "constant"])
@@ -321,8 +321,8 @@ def test_what_is_put_together_has_the_origins_of_its_parts() -> None:
     given = policy.do("stack", policy.do("exp", policy.mean), policy.scale)
     again = policy.do("stack", policy.do("exp", policy.do("linear", policy.hidden, policy.weight)), policy.scale)
     recording = policy.recording(again)
-    assert origin_of(recording, given).is_shared_by(origin_of(recording, again))
-    assert not origin_of(recording, given).is_shared_by(origin_of(recording, policy.hidden))
+    assert Origins(recording).of(given).is_shared_by(Origins(recording).of(again))
+    assert not Origins(recording).of(given).is_shared_by(Origins(recording).of(policy.hidden))
 
 
 def test_normalised_logits_have_the_origin_of_the_logits_and_a_sum_of_two_has_its_own() -> None:
@@ -331,5 +331,5 @@ def test_normalised_logits_have_the_origin_of_the_logits_and_a_sum_of_two_has_it
     first, second = (policy.do("sub", call, policy.do("logsumexp", call)) for call in calls)
     mixed = policy.do("add", policy.mean, policy.scale)
     recording = policy.recording(second)
-    assert origin_of(recording, first).is_shared_by(origin_of(recording, second))
-    assert not origin_of(recording, first).is_shared_by(origin_of(recording, mixed))
+    assert Origins(recording).of(first).is_shared_by(Origins(recording).of(second))
+    assert not Origins(recording).of(first).is_shared_by(Origins(recording).of(mixed))
