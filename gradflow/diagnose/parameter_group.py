@@ -15,6 +15,7 @@ from gradflow.diagnose.no_part.ended import OTHER_OUTPUT
 from gradflow.diagnose.operation_place import at_attached
 from gradflow.diagnose.random_zero import DRAWN_ZERO
 from gradflow.diagnose.rules.custom_formula import custom_function_is_no_derivative
+from gradflow.diagnose.rules.lost_in_backward import NO_GRADIENT_FOR_IT
 from gradflow.diagnose.rules.partial import some_ways_are_cut
 from gradflow.diagnose.values.thrown_away import OF_OTHER_VALUES, THROWN_AWAY
 from gradflow.diagnose.values.zero_start import as_long_as, once_moved
@@ -183,7 +184,7 @@ def _why(group: ParameterGroup, found: Diagnostic) -> str:
         return "the loss is made from another output"
     if found.name == "output-discarded":
         return "what they compute is not used" if len(group.members) > 1 else "what it computes is not used"
-    if found.code.startswith("GF1") and "backward of" not in found.message:
+    if found.code.startswith("GF1") and found.label != NO_GRADIENT_FOR_IT:
         return f"path cut by `{found.name}`"
     return found.message.partition(": ")[2] or found.message
 

@@ -19,6 +19,7 @@ from gradflow.record.conduct.raised_by import is_own_raise
 from gradflow.record.failure import failure_of
 from gradflow.record.run import Run
 from gradflow.recording import Recording
+from gradflow.torch_facts.messages import of_backward
 from gradflow.torch_facts.operations.queries import has, writes_in_place
 
 __all__ = ["explain_backward_error"]
@@ -51,7 +52,7 @@ def _explain(laboratory: Laboratory, run_again: Callable[[], Run], error: Except
     if is_own_raise(error):
         span = failure_of(error).span
         return BackwardError(type_name=type(error).__name__, message=message, span=span, is_own_raise=True)
-    if "modified by an inplace operation" in message:
+    if of_backward.CHANGED_IN_PLACE.is_in(message):
         run = run_again()
         saver, node = _broken_saver(run)
         return BackwardError(
@@ -61,7 +62,7 @@ def _explain(laboratory: Laboratory, run_again: Callable[[], Run], error: Except
             writer=_writer_after(run.recording, saver) if saver >= 0 else -1,
             node=node,
         )
-    if "is not implemented" in message:
+    if of_backward.NOT_IMPLEMENTED.is_in(message):
         run = run_again()
         saver = _without_derivative(run)
         if saver >= 0:
@@ -71,11 +72,11 @@ def _explain(laboratory: Laboratory, run_again: Callable[[], Run], error: Except
         return BackwardError(
             type_name=type(error).__name__, message=message, saver=saver, lacks_for_an_input=saver >= 0
         )
-    if "second time" in message:
+    if of_backward.GRAPH_FREED.is_in(message):
         reader = _reads_from_before(run_again().recording)
         freer = freeing_call(laboratory, target) if reader < 0 else None
         return BackwardError(type_name=type(error).__name__, message=message, saver=reader, freer=freer)
-    if "checkpoint" in message.lower():
+    if of_backward.speaks_of_checkpoints(message):
         run_trace = run_again().recording
         for operation in range(len(run_trace)):
             if operation in run_trace.checkpoint_operations:
@@ -157,7 +158,7 @@ def _is_spoiled(node: Any, attribute: str) -> bool:
     try:
         getattr(node, attribute)
     except RuntimeError as error:
-        return "inplace" in str(error)
+        return of_backward.CHANGED_IN_PLACE.is_in(str(error))
     return False
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from gradflow.diagnose.codes import code_of
 from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.probe.evidence import BackwardError, Evidence
+from gradflow.torch_facts.messages import of_backward
 from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["backward_raised"]
@@ -18,9 +19,9 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
     if error is None:
         return ()
     said = "" if error.is_own_raise else error.message
-    if "modified by an inplace operation" in said:
+    if of_backward.CHANGED_IN_PLACE.is_in(said):
         return (_inplace(evidence, error),)
-    if "checkpoint" in said.lower():
+    if of_backward.speaks_of_checkpoints(said):
         words = _Words(
             name="reentrant-checkpoint",
             message="reentrant checkpointing does not work with `torch.autograd.grad`",
@@ -35,14 +36,14 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
             help="pass `retain_graph=True` to this call, or compute anew what the score is made from",
             note="tried: with `retain_graph=True` here, the backward from the score runs",
         )
-    elif "second time" in said and error.saver < 0:
+    elif of_backward.GRAPH_FREED.is_in(said) and error.saver < 0:
         words = _Words(
             name="graph-freed",
             message="a part of its graph is freed already",
             label="",
             help="find the backward that ran through it before: in an earlier pass, or in the model's own `forward`",
         )
-    elif "second time" in said:
+    elif of_backward.GRAPH_FREED.is_in(said):
         words = _Words(
             name="graph-freed",
             message="the model keeps a tensor of an earlier pass, whose graph is freed already",

@@ -10,7 +10,9 @@ from gradflow.diagnose.score_path import score_path
 from gradflow.probe.evidence import Evidence
 from gradflow.recording.gradients import NodeFlow
 
-__all__ = ["gradient_is_lost_in_backward"]
+__all__ = ["NO_GRADIENT_FOR_IT", "gradient_is_lost_in_backward"]
+
+NO_GRADIENT_FOR_IT = "no gradient for this input"
 
 
 def gradient_is_lost_in_backward(evidence: Evidence) -> tuple[Diagnostic, ...]:
@@ -43,7 +45,7 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
         severity="error",
         message=f"no gradient reaches `{evidence.target}`: the backward of `{function}` returns `None`",
         location=location,
-        label="no gradient for this input",
+        label=NO_GRADIENT_FOR_IT,
         annotations=annotations,
         module=recording.module_of(flow.operation) if flow.operation >= 0 else "",
         path=score_path(evidence),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["limited_memory"]
+from gradflow.torch_facts.messages.surroundings import is_out_of_memory
 
-_NO_ROOM = re.compile(r"can't allocate memory|not enough memory|Cannot allocate memory")
+__all__ = ["limited_memory"]
 
 
 @contextlib.contextmanager
@@ -38,7 +37,7 @@ def limited_memory(size: int) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if _NO_ROOM.search(str(error)):
+        if is_out_of_memory(str(error)):
             raise MemoryError(str(error)) from error
         raise
     finally:

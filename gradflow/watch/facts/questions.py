@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from gradflow.graph.dependence import analyse
 from gradflow.recording.gradients import Measured
 from gradflow.recording.program.events import Backward, GradRead
+from gradflow.torch_facts.messages import of_backward
 from gradflow.watch.facts.began import Beginnings
 from gradflow.watch.facts.guards import Guards
 from gradflow.watch.facts.wanted_zero import is_asserted_zero
@@ -68,7 +69,10 @@ class Question:
 
 
 def questions_in(observation: Observation) -> tuple[Question, ...]:
-    """The questions in the order in which their answers were looked at; of a loop, the first turns of each kind."""
+    """The questions in the order in which their answers were looked at; of a loop, the first turns of each kind.
+
+    Each parameter that lacks a gradient is among them once, however many a loop looks at.
+    """
     return _kinds_of_questions(observation)[:_QUESTIONS]
 
 
@@ -80,15 +84,25 @@ def questions_left_out(observation: Observation) -> int:
 def _kinds_of_questions(observation: Observation) -> tuple[Question, ...]:
     kept = []
     counts: dict[object, int] = {}
+    seen: set[tuple[object, int]] = set()
     for question in sorted(_questions(observation), key=lambda question: question.operation):
         measured = question.measured
         # a fault may come after many frozen ones
         is_wanted = question.read is None or question.read.requires_grad
         kind = (question.site, question.target >= 0, is_wanted, measured.arrived, measured.is_zero, measured.is_finite)
         counts[kind] = counts.get(kind, 0) + 1
-        if counts[kind] <= (_TURNS if measured.arrived else 3 * _TURNS):
+        is_first = is_wanted and _lacks_gradient(observation, question) and (kind, question.target) not in seen
+        if is_first or counts[kind] <= (_TURNS if measured.arrived else 3 * _TURNS):
             kept.append(question)
+            seen.add((kind, question.target))
     return tuple(kept)
+
+
+def _lacks_gradient(observation: Observation, question: Question) -> bool:
+    """Whether it is about a parameter that got no gradient of use."""
+    measured = question.measured
+    is_of_use = measured.arrived and measured.is_finite and not measured.is_zero
+    return not is_of_use and observation.recording.leaf_names.get(question.target, ("",))[0] == "parameter"
 
 
 def answers_in(observation: Observation) -> tuple[Question, ...]:
@@ -114,7 +128,7 @@ def _questions(observation: Observation) -> Iterator[Question]:
                 measured = backward.results[i] if i < len(backward.results) else Measured(arrived=False)
                 if backward.error and backward.roots_require_grad and refused and i not in refused:
                     continue
-                if backward.error and f"index {i}" not in backward.error and "index " in backward.error:
+                if backward.error and of_backward.at_index(backward.error) not in (None, i):
                     continue
                 if _may_be_unused(observation, backward, target, measured, scores):
                     continue

@@ -11,6 +11,7 @@ import torch
 from gradflow.record.backward.walk import Node, walk_from
 from gradflow.record.operations.tensor_facts import is_leaf
 from gradflow.torch_facts.function_modes import past_classes
+from gradflow.torch_facts.messages import of_backward
 from gradflow.watch.post_mortem.look import is_module, is_tensor, unwrapped
 
 __all__ = [
@@ -170,7 +171,7 @@ def is_freed(node: Node) -> bool | None:
         try:
             getattr(node, "_saved_" + name.removeprefix("_raw_saved_"))
         except RuntimeError as error:
-            return "already been freed" in str(error) or None
+            return of_backward.GRAPH_FREED.is_in(str(error)) or None
         except AttributeError:
             return None
         return False

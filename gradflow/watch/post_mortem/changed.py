@@ -10,6 +10,7 @@ import torch
 
 from gradflow.location import SourceSpan, is_installed
 from gradflow.record.backward.walk import Node
+from gradflow.torch_facts.messages import of_backward, refusals
 from gradflow.torch_facts.operations.queries import writes_in_place
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.post_mortem.aftermath import Aftermath
@@ -83,7 +84,7 @@ def saved_tensor_changed(after: Aftermath) -> tuple[Finding, ...]:
 
 def leaf_written_to(after: Aftermath) -> tuple[Finding, ...]:
     """An in-place operation was refused: "a leaf Variable that requires grad is being used"."""
-    is_view = "a view of a leaf" in after.said
+    is_view = refusals.VIEW_OF_LEAF_WRITTEN_TO.is_in(after.said)
     return (
         finding(
             "inplace-modification",
@@ -118,7 +119,7 @@ def _spoiled(node: Node) -> Iterator[tuple[Node, torch.Tensor]]:
         try:
             getattr(node, "_saved_" + name.removeprefix("_raw_saved_"))
         except RuntimeError as error:
-            if "inplace operation" in str(error) and is_tensor(raw.data):
+            if of_backward.CHANGED_IN_PLACE.is_in(str(error)) and is_tensor(raw.data):
                 yield node, raw.data
 
 

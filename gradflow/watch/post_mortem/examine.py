@@ -12,6 +12,8 @@ from gradflow.record.conduct.their_exceptions import is_one, text_of
 from gradflow.record.program.watching import Watch
 from gradflow.report import Environment, Report, Score, Target
 from gradflow.torch_facts.function_modes import unseen
+from gradflow.torch_facts.messages import of_backward, of_python, refusals
+from gradflow.torch_facts.messages.message import Message
 from gradflow.watch.explaining import findings_in
 from gradflow.watch.finding import Finding
 from gradflow.watch.observing import observation_of
@@ -27,26 +29,24 @@ __all__ = ["findings_about", "report_about"]
 
 _Rule = Callable[[Aftermath], tuple[Finding, ...]]
 _Kinds = tuple[type[BaseException], ...]
-_RULES: tuple[tuple[_Kinds, str, _Rule], ...] = (
-    ((RuntimeError,), "does not require grad and does not have a grad_fn", score_is_plain),
-    ((RuntimeError,), "One of the differentiated Tensors does not require grad", asked_of_plain_tensor),
-    ((RuntimeError,), "can't retain_grad on Tensor that has requires_grad=False", asked_of_plain_tensor),
-    ((RuntimeError,), "cannot register a hook on a tensor that doesn't require gradient", asked_of_plain_tensor),
-    ((RuntimeError,), "appears to not have been used in the graph", not_in_graph),
-    ((RuntimeError,), "Trying to backward through the graph a second time", graph_is_freed),
-    ((RuntimeError,), "has been modified by an inplace operation", saved_tensor_changed),
-    ((RuntimeError,), "leaf Variable that requires grad is being used in an in-place operation", leaf_written_to),
-    ((RuntimeError,), "grad can be implicitly created only for scalar outputs", no_scalar),
-    ((RuntimeError,), "Inference tensors cannot be saved for backward", inference_tensor),
-    ((RuntimeError,), "Setting requires_grad=True on inference tensor", inference_tensor),
-    ((RuntimeError,), "torch.utils.checkpoint is incompatible", checkpoint_refuses),
-    ((RuntimeError,), "Checkpointing is not compatible with", checkpoint_refuses),
-    ((AttributeError,), "object has no attribute 'backward'", number_is_no_score),
-    ((AttributeError, TypeError), "NoneType", grad_is_none),
+_RULES: tuple[tuple[_Kinds, Message, _Rule], ...] = (
+    ((RuntimeError,), of_backward.NO_HISTORY, score_is_plain),
+    ((RuntimeError,), of_backward.ASKED_OF_A_PLAIN_TENSOR, asked_of_plain_tensor),
+    ((RuntimeError,), refusals.RETAIN_WITHOUT_HISTORY, asked_of_plain_tensor),
+    ((RuntimeError,), refusals.HOOK_WITHOUT_HISTORY, asked_of_plain_tensor),
+    ((RuntimeError,), of_backward.NOT_IN_THE_GRAPH, not_in_graph),
+    ((RuntimeError,), of_backward.GRAPH_FREED, graph_is_freed),
+    ((RuntimeError,), of_backward.CHANGED_IN_PLACE, saved_tensor_changed),
+    ((RuntimeError,), refusals.LEAF_WRITTEN_TO, leaf_written_to),
+    ((RuntimeError,), of_backward.NO_SCALAR, no_scalar),
+    ((RuntimeError,), refusals.INFERENCE_TENSOR_SAVED, inference_tensor),
+    ((RuntimeError,), refusals.INFERENCE_TENSOR_FLAGGED, inference_tensor),
+    ((RuntimeError,), of_backward.CHECKPOINT_INCOMPATIBLE, checkpoint_refuses),
+    ((RuntimeError,), of_backward.CHECKPOINT_NOT_COMPATIBLE, checkpoint_refuses),
+    ((AttributeError,), of_python.NO_BACKWARD, number_is_no_score),
+    ((AttributeError, TypeError), of_python.IS_NONE, grad_is_none),
 )
 """What torch says, and who knows about it."""
-
-_CAUSES = 5
 
 
 def findings_about(error: BaseException) -> tuple[Finding, ...]:
@@ -61,9 +61,9 @@ def findings_about(error: BaseException) -> tuple[Finding, ...]:
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """An exception, and those that it was raised from."""
     one: BaseException | None = error
-    for _ in range(_CAUSES):
-        if one is None:
-            return
+    seen: set[int] = set()  # a program may have made a circle of them
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
         yield one
         one = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
 
@@ -71,7 +71,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _findings(error: BaseException) -> tuple[Finding, ...]:
     message = text_of(error)
     for kinds, said, rule in _RULES:
-        if is_one(error, *kinds) and said in message:
+        if is_one(error, *kinds) and said.is_in(message):
             with unseen(), aftermath_of(error) as after:
                 found = rule(after)
             if found:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import replace
 from typing import NamedTuple
 
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.recording import Recording
+from gradflow.torch_facts.messages import of_backward
 from gradflow.torch_facts.operations.writing import written
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
@@ -20,8 +20,6 @@ from gradflow.watch.rules.backward.freed_graph import graph_is_freed
 
 __all__ = ["backward_raised"]
 
-_FUNCTION = re.compile(r"[Ff]unction (\w+?)Backward returned an (?:incorrect number of gradients|invalid gradient)")
-
 
 def backward_raised(observation: Observation, question: Question) -> tuple[Finding, ...]:
     """The graph was freed, a saved tensor was changed, or a reentrant checkpoint was in the way.
@@ -31,18 +29,18 @@ def backward_raised(observation: Observation, question: Question) -> tuple[Findi
     said = question.error
     if not question.backward.is_torchs_error:
         return ()
-    if "second time" in said or "already been freed" in said:
+    if of_backward.GRAPH_FREED.is_in(said):
         return (graph_is_freed(observation, question),)
-    if "modified by an inplace operation" in said:
+    if of_backward.CHANGED_IN_PLACE.is_in(said):
         return (_changed(observation, question),)
     # the words only raise the question: other kinds of checkpoints refuse other things
-    if "checkpoint" in said and (applied := _reentrant(observation, question)) >= 0:
+    if of_backward.speaks_of_checkpoints(said) and (applied := _reentrant(observation, question)) >= 0:
         return (_checkpoint(observation, question, applied),)
-    if "returned nan values" in said:
+    if of_backward.ANOMALY.is_in(said):
         return (_anomaly(observation, question),)
-    function = _FUNCTION.search(said)
-    if function is not None and function[1] in observation.backward_returns:
-        return (_returned(observation, question, function[1]),)
+    function = of_backward.function_that_returned(said)
+    if function is not None and function in observation.backward_returns:
+        return (_returned(observation, question, function),)
     return ()
 
 

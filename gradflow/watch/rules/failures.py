@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gradflow.location import SourceSpan
 from gradflow.recording.program.events import Failure, Hook
+from gradflow.torch_facts.messages import refusals, surroundings
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
 from gradflow.watch.rules.refused import REFUSALS
@@ -57,7 +58,7 @@ def _module_attribute(observation: Observation, failure: Failure) -> Finding | N
 
 
 def _hook_view(observation: Observation, failure: Failure) -> Finding | None:
-    if "BackwardHookFunction" not in failure.message or "modified inplace" not in failure.message:
+    if not refusals.HOOKED_OUTPUT_WRITTEN_TO.is_in(failure.message):
         return None
     hook = _backward_hook_behind(observation)
     return finding(
@@ -100,8 +101,7 @@ def _made(observation: Observation, key: int) -> SourceSpan | None:
 
 
 def _dtype_differs(observation: Observation, failure: Failure) -> Finding | None:
-    words = ("same dtype", "should be the same", "expected scalar type", "same device", "on the same")
-    if not any(word in failure.message for word in words) or not observation.unregistered:
+    if not surroundings.is_of_types_or_devices(failure.message) or not observation.unregistered:
         return None
     key, span = next(reversed(observation.unregistered.items()))
     return unregistered(observation, key, span, "error", failure)
@@ -130,7 +130,7 @@ def unregistered(
 
 
 def _distributed(observation: Observation, failure: Failure) -> Finding | None:
-    if "finished reduction in the prior iteration" not in failure.message:
+    if not surroundings.REDUCTION_UNFINISHED.is_in(failure.message):
         return None
     called = set(observation.call_modules)
     idle = [m for m in observation.modules.values() if m.has_parameters and m.key not in called and m.root >= 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradflow.torch_facts.messages import of_backward, refusals
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
 
@@ -9,42 +10,42 @@ __all__ = ["message_only"]
 
 _MEANINGS = (
     (
-        "does not require grad and does not have a grad_fn",
+        of_backward.NO_HISTORY,
         "backward is called on a tensor without any history",
         "the score was computed under `no_grad`, or from detached or frozen tensors, or it is an index or a count",
     ),
     (
-        "One of the differentiated Tensors does not require grad",
+        of_backward.ASKED_OF_A_PLAIN_TENSOR,
         "a gradient is asked of a tensor without any history",
         "that tensor was detached, made under `no_grad`, or made from nothing that requires grad",
     ),
     (
-        "appears to not have been used in the graph",
+        of_backward.NOT_IN_THE_GRAPH,
         "a gradient is asked of a tensor that the score was not computed from",
         "often it was captured in another forward pass than the one that made the score",
     ),
     (
-        "modified by an inplace operation",
+        of_backward.CHANGED_IN_PLACE,
         "a tensor that backward needs was changed in place",
         "an operation such as `+=` or `ReLU(inplace=True)`, or an optimizer step between forward and backward",
     ),
     (
-        "second time",
+        of_backward.GRAPH_FREED,
         "the graph is gone: an earlier backward has freed it",
         "pass `retain_graph=True` to all but the last backward, or detach what is carried from step to step",
     ),
     (
-        "on a tensor that doesn't require gradient",
+        refusals.HOOK_WITHOUT_HISTORY,
         "a hook is registered on a tensor without any history",
         "it was made under `no_grad`, detached, or computed from nothing that requires grad",
     ),
     (
-        "can't retain_grad on Tensor",
+        refusals.RETAIN_WITHOUT_HISTORY,
         "`retain_grad()` is called on a tensor without any history",
         "it was made under `no_grad`, detached, or computed from nothing that requires grad",
     ),
     (
-        "grad can be implicitly created only for scalar outputs",
+        of_backward.NO_SCALAR,
         "backward is called on a tensor with more than one element",
         "choose one element, or reduce it: `score[0, 3].backward()`, `loss.mean().backward()`",
     ),
@@ -62,7 +63,7 @@ def message_only(observation: Observation) -> tuple[Finding, ...]:
     is_recorded = bool(len(observation.recording))
     for failure in observation.failures:
         for said, message, why in _MEANINGS:
-            if said in failure.message:
+            if said.is_in(failure.message):
                 return (
                     finding(
                         "backward-raised",

@@ -7,6 +7,7 @@ import ast
 from gradflow.location import SourceSpan
 from gradflow.recording.program.events import Failure
 from gradflow.source.class_source import parse_file
+from gradflow.torch_facts.messages import refusals
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
 from gradflow.watch.source.definitions import definition_of, expression_at
@@ -16,7 +17,7 @@ __all__ = ["REFUSALS"]
 
 def _integer(observation: Observation, failure: Failure) -> Finding | None:
     said = failure.message
-    if "floating point" not in said or "require" not in said or "grad" not in said:
+    if not refusals.WHOLE_NUMBERS.is_in(said):
         return None
     return finding(
         "integer-input",
@@ -41,15 +42,12 @@ def _integer(observation: Observation, failure: Failure) -> Finding | None:
     )
 
 
-_SWITCHED_OFF = "in a subgraph that doesn't require differentiation"
-"""torch goes on with this where the flag was to be switched off; asked only where nothing was recorded."""
-
-
 def _flag_refused(observation: Observation, failure: Failure) -> Finding | None:
-    if "you can only change requires_grad flags of leaf variables" not in failure.message:
+    if not refusals.FLAG_OF_A_COMPUTED_TENSOR.is_in(failure.message):
         return None
     refused = [flag.on for flag in observation.flags if flag.error]
-    if refused[-1] if refused else _SWITCHED_OFF not in failure.message:
+    # the message is asked only where nothing was recorded
+    if refused[-1] if refused else not refusals.FLAG_SWITCHED_OFF.is_in(failure.message):
         return _switched_on(observation, failure)
     return finding(
         "requires-grad-off",
@@ -84,7 +82,7 @@ def _switched_on(observation: Observation, failure: Failure) -> Finding:
 
 def _hook_refused(observation: Observation, failure: Failure) -> Finding | None:
     """``register_hook`` or ``retain_grad`` on a tensor without history: what made it so decides."""
-    if not any(said in failure.message for said in _NO_HOOK):
+    if not any(said.is_in(failure.message) for said in _NO_HOOK):
         return None
     frozen = [flag for flag in observation.flags if not flag.on and flag.was and not flag.error and flag.is_leaf]
     is_off = bool(len(observation.recording)) and observation.recording.operations.mode[-1] != 0
@@ -107,15 +105,12 @@ def _hook_refused(observation: Observation, failure: Failure) -> Finding | None:
     )
 
 
-_NO_HOOK = (
-    "cannot register a hook on a tensor that doesn't require gradient",
-    "can't retain_grad on Tensor that has requires_grad=False",
-)
+_NO_HOOK = (refusals.HOOK_WITHOUT_HISTORY, refusals.RETAIN_WITHOUT_HISTORY)
 
 
 def _optimizer_refused(observation: Observation, failure: Failure) -> Finding | None:
     """``torch.optim.SGD([x])`` where ``x`` was computed, as by ``.double()`` or ``.to(device)``."""
-    if "can't optimize a non-leaf Tensor" not in failure.message:
+    if not refusals.NON_LEAF_OPTIMIZED.is_in(failure.message):
         return None
     name, made = _computed_argument(failure)
     return finding(
@@ -161,7 +156,7 @@ def _value_at(place: SourceSpan | None) -> ast.expr | None:
 
 def _inference_refused(observation: Observation, failure: Failure) -> Finding | None:
     """A tensor of an ``inference_mode`` region is used where autograd would have to keep it."""
-    if "Inference tensors cannot be saved for backward" not in failure.message:
+    if not refusals.INFERENCE_TENSOR_SAVED.is_in(failure.message):
         return None
     recording = observation.recording
     regions = [
@@ -194,9 +189,9 @@ def _inference_refused(observation: Observation, failure: Failure) -> Finding | 
 
 
 def _write_refused(observation: Observation, failure: Failure) -> Finding | None:
-    if "leaf Variable that requires grad is being used in an in-place operation" not in failure.message:
+    if not refusals.LEAF_WRITTEN_TO.is_in(failure.message):
         return None
-    part = "a part of " if "a view of a leaf" in failure.message else ""
+    part = "a part of " if refusals.VIEW_OF_LEAF_WRITTEN_TO.is_in(failure.message) else ""
     return finding(
         "inplace-modification",
         "error",

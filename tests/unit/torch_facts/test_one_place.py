@@ -1,4 +1,4 @@
-"""What torch does not promise is named in one folder: no other file reaches for a private name of torch."""
+"""What torch does not promise is named in one folder: its private names, and the words of its messages."""
 
 from __future__ import annotations
 
@@ -60,5 +60,69 @@ def test_no_file_outside_names_what_torch_keeps_private() -> None:
         for path in sorted(_ROOT.rglob("*.py"))
         if "torch_facts" not in path.parts and _FILE_FORMATS not in path.parents
         for line, name in private_names(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert found == []
+
+
+_TEXTS = frozenset({"message", "said", "error"})
+_MATCHING = frozenset({"search", "match", "fullmatch", "startswith", "endswith", "find", "index", "count"})
+
+
+def is_what_was_said(node: ast.expr) -> bool:
+    """The text of an exception, by what such names are called here: ``failure.message``, ``said``, ``str(error)``."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=inner, attr="lower" | "strip" | "casefold")):
+            return is_what_was_said(inner)
+        case ast.Call(func=ast.Name(id="str"), args=[ast.Name(id=name)]):
+            return name in ("error", "exception", "raised", "caught")
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name in _TEXTS
+        case _:
+            return False
+
+
+def is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant | ast.JoinedStr) and not isinstance(getattr(node, "value", ""), bytes)
+
+
+def texts_read(tree: ast.AST) -> Iterator[int]:
+    """The lines on which words are looked for in what an exception says."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare(left=left, ops=[ast.In() | ast.NotIn()], comparators=[right]):
+                is_read = is_what_was_said(right) and (is_text(left) or isinstance(left, ast.Name))
+            case ast.Call(func=ast.Attribute(value=value, attr=attr), args=[first, *_]) if attr in _MATCHING:
+                is_read = is_what_was_said(value) or (
+                    attr in ("search", "match", "fullmatch") and is_what_was_said(first)
+                )
+            case _:
+                continue
+        if is_read:
+            yield node.lineno
+
+
+@pytest.mark.parametrize(
+    ("source", "is_read"),
+    [
+        ('"second time" in said', True),
+        ('"second time" not in failure.message.lower()', True),
+        ("any(word in failure.message for word in words)", True),
+        ("_FUNCTION.search(said)", True),
+        ("str(error).startswith('Trying')", True),
+        ("of_backward.GRAPH_FREED.is_in(said)", False),
+        ("name in names", False),
+        ("'a' in reasons", False),
+    ],
+)
+def test_texts_that_are_read_are_found(source: str, is_read: bool) -> None:
+    assert bool(list(texts_read(ast.parse(source)))) is is_read
+
+
+def test_no_file_outside_reads_what_torch_says() -> None:
+    found = [
+        f"{path.relative_to(_ROOT)}:{line}"
+        for path in sorted(_ROOT.rglob("*.py"))
+        if "torch_facts" not in path.parts and _FILE_FORMATS not in path.parents
+        for line in texts_read(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert found == []
