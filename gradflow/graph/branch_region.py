@@ -9,7 +9,6 @@ from itertools import pairwise
 from gradflow.graph.dominators import immediate_dominators
 from gradflow.torch_facts.operations.families import is_weight_free, is_weighted, join_family
 from gradflow.torch_facts.operations.queries import has
-from gradflow.torch_facts.operations.spelling import operation_of
 
 __all__ = ["Arm", "Flow", "Region", "trace_region"]
 
@@ -85,7 +84,7 @@ class Flow:
                 return False
             node = self._consumer[node]
             name = self.name(node)
-            if operation_of(name) in ("softmax", "gumbel_softmax"):
+            if has(name, "shares"):
                 return True
             if not is_weight_free(name) or self.is_join(node):
                 return False

@@ -20,6 +20,7 @@ from gradflow.load.module_tree import named_buffers_in, named_parameters_in
 from gradflow.record.backward.walk import walk
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.torch_facts.operations.queries import gives_argument_back
+from gradflow.torch_facts.operations.table import spellings
 from gradflow.torch_facts.tensor_slots import method
 from gradflow.values import first_tensor, mapped, tensors_in
 
@@ -31,8 +32,8 @@ _WIDE = {
 }
 _WIDEST = frozenset(_WIDE.values())
 _CASTS: dict[str, Any] = {
-    **dict.fromkeys(("float", "half", "bfloat16"), torch.Tensor.double),
-    **dict.fromkeys(("cfloat", "chalf"), method("cdouble")),
+    **dict.fromkeys(spellings("to-real"), torch.Tensor.double),
+    **dict.fromkeys(spellings("to-complex"), method("cdouble")),
 }
 
 

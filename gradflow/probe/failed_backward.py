@@ -20,6 +20,7 @@ from gradflow.record.failure import failure_of
 from gradflow.record.run import Run
 from gradflow.recording import Recording
 from gradflow.torch_facts.messages import of_backward
+from gradflow.torch_facts.nodes import REENTRANT_CHECKPOINT, has_no_formula, is_accumulation
 from gradflow.torch_facts.operations.queries import has, writes_in_place
 
 __all__ = ["explain_backward_error"]
@@ -81,7 +82,7 @@ def _explain(laboratory: Laboratory, run_again: Callable[[], Run], error: Except
         for operation in range(len(run_trace)):
             if operation in run_trace.checkpoint_operations:
                 return BackwardError(
-                    type_name=type(error).__name__, message=message, saver=operation, node="CheckpointFunctionBackward"
+                    type_name=type(error).__name__, message=message, saver=operation, node=REENTRANT_CHECKPOINT
                 )
     span = failure_of(error).span
     # an operator without a formula raises in torch's own code: the node that was due tells which one it was
@@ -97,7 +98,7 @@ def _stopped_operation(run: Run) -> int:
         return -1
     begun: list[Node] = []
     ended: set[Node] = set()
-    edges = [torch.autograd.graph.GradientEdge(node, 0) for node in nodes if node.name().endswith("AccumulateGrad")]
+    edges = [torch.autograd.graph.GradientEdge(node, 0) for node in nodes if is_accumulation(node)]
     # the graph may go on into one that others hold: neither a hook is left on it, nor is it freed
     with contextlib.ExitStack() as hooks:
         for node in nodes:
@@ -145,8 +146,8 @@ def _without_derivative(run: Run) -> int:
     columns = recording.operations
     operation_of = link_operations(recording)
     for node in walk(run.live.score.grad_fn):
-        names = [following.name() for following, _ in node.next_functions if following is not None]
-        user = operation_of(node) if any(name.endswith("NotImplemented") for name in names) else -1
+        behind = (following for following, _ in node.next_functions if following is not None)
+        user = operation_of(node) if any(map(has_no_formula, behind)) else -1
         for value in recording.inputs_of(user) if user >= 0 else ():
             producer = recording.values.producer[value]
             if producer >= 0 and columns.sequence_start[producer] == columns.sequence_end[producer]:

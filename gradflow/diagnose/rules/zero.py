@@ -21,6 +21,7 @@ from gradflow.diagnose.zero_causes import NOTHING_GOES_ON, clamped_to_zero, expl
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 from gradflow.recording.gradients import NodeFlow
+from gradflow.torch_facts.operations.queries import has
 from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["gradient_is_zero"]
@@ -74,7 +75,7 @@ def _at(evidence: Evidence, flow: NodeFlow) -> Diagnostic:
         dies_at += f", which multiplies it by the zeros of `{written(recording.name_of(origin))}`"
         location, annotations = operation_place(evidence, origin)
     read = narrowest_read(evidence, after=flow.operation) if cause.name == "position-not-read" else -1
-    if read >= 0 and recording.name_of(flow.operation) not in ("__setitem__", "where"):
+    if read >= 0 and not has(recording.name_of(flow.operation), "replaces"):
         location, annotations = operation_place(evidence, read)
         reader = written(recording.name_of(read))
         dies_at = f"`{reader}` hands on other positions"

@@ -7,11 +7,11 @@ division, and ``std`` is to blame.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from gradflow.torch_facts.node_kind import kind_of
+from gradflow.torch_facts.domains import leaves_its_domain
 
 if TYPE_CHECKING:
     from gradflow.record.backward.walk import Node
@@ -51,7 +51,7 @@ def _look(node: Node) -> _Look:
     inputs = [tensor for name, tensor in saved.items() if not _is_result(name)]
     if not all(map(_is_finite, inputs)):
         return "passed on"
-    if not all(map(_is_finite, saved.values())) or _leaves_its_domain(node, saved):
+    if not all(map(_is_finite, saved.values())) or leaves_its_domain(node, saved):
         return "made"
     return "clean" if saved else "blank"
 
@@ -80,32 +80,3 @@ def _is_result(name: str) -> bool:
 
 def _is_finite(tensor: torch.Tensor) -> bool:
     return bool(torch.isfinite(tensor).all())
-
-
-def _leaves_its_domain(node: Any, saved: dict[str, torch.Tensor]) -> bool:
-    """Whether an operation that saves only its input had no finite result for it."""
-    kind = kind_of(node)
-    value = saved.get("other" if kind == "Div" else "self")
-    if value is None or value.is_complex():
-        return False
-    match kind:
-        case "Log" | "Log2" | "Log10":
-            outside = value <= 0
-        case "Log1P":
-            outside = value <= -1
-        case "Div":
-            outside = value == 0
-        case "Acos" | "Asin":
-            outside = value.abs() > 1
-        case "Acosh":
-            outside = value < 1
-        case "Atanh":
-            outside = value.abs() >= 1
-        case "Pow":
-            exponent = getattr(node, "_saved_exponent", None)
-            if not isinstance(exponent, (int, float)):
-                return False
-            outside = (value == 0) if exponent < 0 else (value < 0) & (float(exponent) != int(exponent))
-        case _:
-            return False
-    return bool(outside.any())

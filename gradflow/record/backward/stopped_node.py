@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from gradflow.record.backward.walk import Node, sequence_of
+from gradflow.torch_facts.nodes import is_accumulation
 
 __all__ = ["stopped_at"]
 
@@ -40,4 +41,4 @@ def stopped_at(nodes: Sequence[Node], ran: Collection[Node], passed_over: Collec
                 waits_for[following] -= 1
                 if not waits_for[following]:
                     ready.append(following)
-    return max((node for node in due if not node.name().endswith("AccumulateGrad")), key=sequence_of, default=None)
+    return max((node for node in due if not is_accumulation(node)), key=sequence_of, default=None)

@@ -6,17 +6,15 @@ from collections.abc import Mapping
 
 from gradflow.record.modules.module_pass import LayerCall
 from gradflow.recording import Recording
+from gradflow.torch_facts.operations.spelling import operation_of
 
 __all__ = ["note_joins"]
-
-_ADDITIONS = frozenset({"add", "add_", "__add__", "__iadd__", "__radd__"})
-_CONCATENATIONS = frozenset({"cat", "concat", "concatenate"})
 
 
 def note_joins(recording: Recording, calls: Mapping[int, LayerCall]) -> None:
     """Write into ``calls``, by the number of their row, how each of them joins what it has."""
-    additions = {number for number, name in enumerate(recording.names) if name in _ADDITIONS}
-    concatenations = {number for number, name in enumerate(recording.names) if name in _CONCATENATIONS}
+    additions = {number for number, name in enumerate(recording.names) if operation_of(name) == "add"}
+    concatenations = {number for number, name in enumerate(recording.names) if operation_of(name) == "cat"}
     for operation, name in enumerate(recording.operations.name):
         if name in additions and _adds_activations(recording, operation):
             _note(recording, calls, operation, "skip join")

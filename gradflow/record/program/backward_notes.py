@@ -27,6 +27,7 @@ from gradflow.record.recorder import Recorder
 from gradflow.recording.gradients import NodeFlow
 from gradflow.recording.program.events import Backward
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
+from gradflow.torch_facts.nodes import is_accumulation
 
 __all__ = ["BackwardNotes", "KnownFlows"]
 
@@ -145,7 +146,7 @@ class BackwardNotes:
         way = set(nodes)
         looking = self._recorder.aside.looking
         for node in nodes:
-            variable = getattr(node, "variable", None) if node.name().endswith("AccumulateGrad") else None
+            variable = getattr(node, "variable", None) if is_accumulation(node) else None
             if variable is not None:
                 self.leaves.append(variable)
                 if operation_of is not None:
@@ -266,7 +267,7 @@ class BackwardNotes:
         # in the graph, asked for, and still nothing came: some backward on the way returned no gradient
         asked = {edge.node for edge in self._edges.values()}
         for node in self._nodes if event.kind == "backward" else ():
-            if node.name().endswith("AccumulateGrad") and node not in arrived and (not asked or node in asked):
+            if is_accumulation(node) and node not in arrived and (not asked or node in asked):
                 values[node] = value_of(node.variable)  # type: ignore[attr-defined]
                 goals[node, 0] = None
                 lost.add((values[node], "none"))

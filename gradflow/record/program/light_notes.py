@@ -18,13 +18,9 @@ from gradflow.record.program.magnitude import Magnitude, magnitude_of, resolved
 from gradflow.recording.gradients import NodeFlow
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.torch_facts.node_kind import kind_of
+from gradflow.torch_facts.nodes import REARRANGING, is_accumulation
 
 __all__ = ["LightNotes"]
-
-_REARRANGING = frozenset({
-    "T", "View", "UnsafeView", "ReshapeAlias", "Transpose", "Permute", "Unsqueeze", "Alias",
-})  # fmt: skip
-"""Hand on every entry that they get, and nothing else: there is nothing to measure."""
 
 _Row = tuple[Node, list[float | None]]
 
@@ -54,7 +50,7 @@ class LightNotes:
 
     def watch(self, node: Node) -> Any:
         """Put a hook on a node; gives its handle, ``None`` where none is needed."""
-        return None if kind_of(node) in _REARRANGING else node.register_hook(self._looking(self._hook(node)))
+        return None if kind_of(node) in REARRANGING else node.register_hook(self._looking(self._hook(node)))
 
     def _hook(self, node: Node) -> Callable[[Any, Any], None]:
         measured = self._measured
@@ -80,7 +76,7 @@ class LightNotes:
     @staticmethod
     def passed_over(nodes: Iterable[Node]) -> set[Node]:
         """Those that no hook was put on."""
-        return {node for node in nodes if kind_of(node) in _REARRANGING}
+        return {node for node in nodes if kind_of(node) in REARRANGING}
 
     def arrived(self, roots: Sequence[tuple[Node, int]]) -> dict[Node, float]:
         """The largest entry that came to each leaf that was reached from ``roots``, nodes and numbers of outputs."""
@@ -89,13 +85,11 @@ class LightNotes:
         for root, number in roots:
             self._arriving.setdefault(root, {})[number] = 1.0
         for root in self._arriving.copy():
-            if kind_of(root) in _REARRANGING:
+            if kind_of(root) in REARRANGING:
                 self._rows.extend(self._handed_on(root, [1.0]))
         for node, magnitudes in self._measured:
             self._rows.extend(self._handed_on(node, [next(numbers) for _ in magnitudes]))
-        return {
-            node: sum(came.values()) for node, came in self._arriving.items() if node.name().endswith("AccumulateGrad")
-        }
+        return {node: sum(came.values()) for node, came in self._arriving.items() if is_accumulation(node)}
 
     def _handed_on(self, node: Node, went: list[float | None]) -> Iterator[_Row]:
         """A node and those right behind it that only rearrange what they get."""
@@ -108,7 +102,7 @@ class LightNotes:
                     continue
                 sums = self._arriving.setdefault(following, {})
                 sums[number] = sums.get(number, 0.0) + magnitude
-                if kind_of(following) in _REARRANGING:
+                if kind_of(following) in REARRANGING:
                     waiting.append((following, [magnitude]))
 
     def notes(self, way: Collection[Node], operation_of: Callable[[Node], int]) -> list[NodeNote]:

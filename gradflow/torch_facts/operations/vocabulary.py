@@ -70,6 +70,7 @@ VOCABULARY = {
     "rectifies": "exactly zero on a whole side of its input",
     "clips": "flat on a part of its input, and with some bounds zero there",
     "normalises": "the same result for values moved by a constant, or multiplied with one",
+    "shares": "parts of a whole: none is negative, and together they are 1",
     "reduces": "one number of all entries where it is not told otherwise",
     "extreme": "the largest or smallest entry, or a smooth form of it",
     "of-nothing": "defined for no entries at all: the sum of nothing is 0",
@@ -89,6 +90,8 @@ VOCABULARY = {
     "cats": "brings values together side by side",
     "signal": "of three dimensions takes the second for channels: [N, C, L]",
     "casts": "another dtype, as it is told",
+    "to-real": "real numbers, of the precision that its name says",
+    "to-complex": "complex numbers, of the precision that its name says",
     "display": "often done to a tensor only in order to draw or print it",
 }
 

@@ -142,7 +142,7 @@ def _has_axis(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and (
         any(keyword.arg == "dim" for keyword in node.keywords)
         or any(isinstance(one, (ast.Constant, ast.UnaryOp)) for one in node.args)
-        or _called(node) in ("topk", "sort")
+        or (has(_called(node), "also-indices") and not has(_called(node), "reduces"))
     )
 
 

@@ -10,6 +10,7 @@ from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.location import SourceSpan, source_line
 from gradflow.probe.evidence import Evidence
 from gradflow.recording.gradients import NodeFlow
+from gradflow.torch_facts.nodes import RECTIFIERS
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.facts.questions import Question
@@ -22,8 +23,6 @@ from gradflow.watch.source.definitions import definition_of, expression_at
 __all__ = ["gradient_is_nothing"]
 
 _SMALL = 1e-6
-_CLOSED_GATES = frozenset({"ReluBackward0", "ThresholdBackward0"})
-"""Names of torch's own nodes: that of a custom Function ends with ``Backward``, whatever its class is called."""
 _DEAD_AT_LEAST = 3
 """So many passes in a row, up to the last, make what once moved a dead one."""
 
@@ -57,7 +56,7 @@ def _since_when(observation: Observation, target: int) -> str:
 
 def _is_rectifier(evidence: Evidence, place: SourceSpan | None) -> bool:
     """A ReLU may be dead for good; a clipped ratio or a bound that holds for a while is as it should be."""
-    return any(flow.name in _CLOSED_GATES for flow in _ends_at(evidence, place))
+    return any(flow.name in RECTIFIERS for flow in _ends_at(evidence, place))
 
 
 def _moves_elsewhere(observation: Observation, question: Question) -> bool:

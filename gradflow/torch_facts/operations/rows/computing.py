@@ -144,10 +144,10 @@ sign                    flat pointwise
 sgn                     flat pointwise
 
 # over one dimension
-softmax                 activation gate normalises saturates scales display
+softmax                 activation gate normalises shares saturates scales display
 log_softmax             normalises saturates
-softmin                 normalises saturates
-gumbel_softmax          normalises chance
+softmin                 normalises shares saturates
+gumbel_softmax          normalises shares chance
 cumsum
 cumprod                 multiplies
 cummax                  also-indices

@@ -14,10 +14,13 @@ lift_fresh              same itself
 to                      same itself casts reads:0
 type                    same itself casts
 type_as                 same itself casts reads:0
-float                   same itself
-double                  same itself
-half                    same itself
-bfloat16                same itself
+float                   same itself to-real
+double                  same itself to-real
+half                    same itself to-real
+bfloat16                same itself to-real
+cfloat                  same itself to-complex
+cdouble                 same itself to-complex
+chalf                   same itself to-complex
 cpu                     same itself
 cuda                    same itself
 resolve_conj            same itself

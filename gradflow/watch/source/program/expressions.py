@@ -8,13 +8,12 @@ from collections.abc import Mapping
 
 from gradflow.location import SourceSpan
 from gradflow.source.class_source import span_of_node
-from gradflow.torch_facts.operations.queries import has
+from gradflow.torch_facts.operations.queries import has, tells_no_value
 from gradflow.watch.source.program.things import Labels, Scope, Thing, as_one, made_of
 
 __all__ = ["Evaluator", "TooLongError"]
 
 _FILLING = frozenset({"append", "extend", "insert", "add", "appendleft", "update", "setdefault", "put"})
-_OF_NO_VALUE = frozenset({"shape", "ndim", "dtype", "device"})
 _STEPS = 100_000
 
 
@@ -123,7 +122,7 @@ class Evaluator(ABC):
             return found
         found = (holder.of_class if holder.is_class else (holder.kind or holder).of_class)(name)
         if found is None:
-            return Thing() if name in _OF_NO_VALUE else Thing(holder.labels)
+            return Thing() if tells_no_value(name) else Thing(holder.labels)
         if found.function is None or holder.is_class or holder.kind is None:
             return found
         decorators = {each.id for each in getattr(found.function, "decorator_list", ()) if isinstance(each, ast.Name)}
