@@ -200,6 +200,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
                 *workload.assumed(),
                 *workload.limits,
                 *assumed,
+                *laboratory.assumed,
                 *(f"could not be put back: {name}" for name in unrestored),
             )
         ),

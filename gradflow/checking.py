@@ -199,6 +199,7 @@ def check_workload(
             *workload.assumed(),
             *chosen,
             *assumed,
+            *laboratory.assumed,
             *maps.assumed,
             *(f"could not be put back: {name}" for name in unrestored),
             *(_not_looked_at(workload.model, names) if candidates is not None else ()),

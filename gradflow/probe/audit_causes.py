@@ -131,9 +131,9 @@ class _Examination:
             asked.pop(name, None)
         # inside TorchScript nothing is recorded, and there the gradient alone tells
         unread = [name for name in silent if name in asked] if self.laboratory.workload.can_enter else []
-        for name in read_all_the_same(self.laboratory, unread):
+        for name, moves in read_all_the_same(self.laboratory, unread).items():
             del asked[name]
-            reasons.setdefault("the score moves with it and no recorded operation reads it", []).append(name)
+            reasons.setdefault(f"{moves} and no recorded operation reads it", []).append(name)
         for reason, names in reasons.items():
             gets = "get" if len(names) > 1 else "gets"
             self._leave_open(f"why {and_more(names)} {gets} no gradient, because {reason}", names)

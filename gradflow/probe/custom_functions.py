@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 
 from gradflow.graph.dependence import Dependence
 from gradflow.probe.custom_formula import check_formula
@@ -17,42 +17,31 @@ __all__ = ["check_custom_functions"]
 
 def check_custom_functions(
     laboratory: Laboratory, recording: Recording, dependence: Dependence, functions: Mapping[str, type]
-) -> tuple[tuple[FormulaCheck, ...], tuple[str, ...]]:
+) -> tuple[FormulaCheck, ...]:
     """Check each custom Function through which the target's gradient comes; one more forward where there is any.
 
-    Besides, what is not known: of a Function that is called many times, the first calls are looked into.
+    Of one that is called many times, the first calls of each kind are compared: the others are assumed to be alike.
     """
     names = {name for name, cls in functions.items() if is_custom(cls)}
     if not names:
-        return (), ()
+        return ()
     inputs = {
         row: found for row in range(len(recording)) if (found := _inputs_on_the_way(recording, dependence, row, names))
     }
     if not inputs:
-        return (), ()
+        return ()
     checks: list[FormulaCheck] = []
     for application in laboratory.applications():
         used = [bool(dependence.reaches[value]) for value in recording.outputs_of(application.operation)]
         checks.extend(check_formula(application, argument, used) for argument in inputs.get(application.operation, ()))
-    return tuple(checks), tuple(_unknown(recording, checks, inputs))
-
-
-def _unknown(
-    recording: Recording, checks: Iterable[FormulaCheck], inputs: Mapping[int, tuple[int, ...]]
-) -> Iterator[str]:
-    reasons = {check.function: check.reason for check in checks if check.outcome == "undetermined"}
-    for name, reason in reasons.items():
-        yield f"whether the backward of `{name}` is right, because {reason}"
-    looked_at = {check.operation for check in checks}
-    calls, left = Counter(map(recording.name_of, inputs)), Counter(map(recording.name_of, inputs.keys() - looked_at))
-    for name, count in left.items():
-        shown, seen = name.removesuffix(".apply"), calls[name] - count
-        yield (
-            f"whether the backward of `{shown}` is right in {count} of its calls on the way: there are {calls[name]}, "
-            f"and the first {seen} were looked into"
-            if seen
-            else f"whether the backward of `{shown}` is right, because its calls were not the same in another run"
-        )
+    calls = Counter(name for row in range(len(recording)) if (name := recording.name_of(row)) in names)
+    kept = Counter(recording.name_of(application.operation) for application in laboratory.applications())
+    for name, count in calls.items():
+        if kept[name] < count:
+            shown = name.removesuffix(".apply")
+            text = f"one formula in all calls of `{shown}`: of {count}, {kept[name]} were compared with its forward"
+            laboratory.assumed[text] = None
+    return tuple(checks)
 
 
 def _inputs_on_the_way(recording: Recording, dependence: Dependence, row: int, names: set[str]) -> tuple[int, ...]:

@@ -377,6 +377,9 @@ class _Examination:
 
     def _formulas(self, dependence: Dependence) -> tuple[FormulaCheck, ...]:
         """The custom Functions on the way, each checked against its own forward."""
-        checks, unknown = check_custom_functions(self.laboratory, self.recording, dependence, self.run.live.functions)
-        self.undetermined.extend(unknown)
+        checks = check_custom_functions(self.laboratory, self.recording, dependence, self.run.live.functions)
+        reasons = {check.function: check.reason for check in checks if check.outcome == "undetermined"}
+        self.undetermined.extend(
+            f"whether the backward of `{name}` is right, because {reason}" for name, reason in reasons.items()
+        )
         return checks

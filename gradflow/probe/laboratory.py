@@ -75,6 +75,7 @@ class Laboratory:
         self.outputs: dict[str, int] = {}
         self.replaced: dict[str, Replaced] = {}
         self.kept: dict[str, Any] = {}  # what an experiment found out, for the next target that is asked for
+        self.assumed: dict[str, None] = {}  # what was taken for the same without a look at all of it
         self.drew: frozenset[str] = frozenset()
         self._has_run = False
         self._inputs = (*workload.inputs, *workload.keyword_inputs.values())

@@ -44,18 +44,19 @@ def unrecorded_parameters(recording: Recording, names: Sequence[str]) -> dict[st
     return found
 
 
-def read_all_the_same(laboratory: Laboratory, names: Sequence[str]) -> list[str]:
-    """Those of parameters that no recorded operation reads with which the score moves, or may move.
+def read_all_the_same(laboratory: Laboratory, names: Sequence[str]) -> dict[str, str]:
+    """Those of parameters that no recorded operation reads with which the score moves, or may move, and which of it.
 
     One forward pass where it moves with none.
     """
     if not names or not _moves_the_score(laboratory, names):
-        return []
+        return {}
     if score_of(laboratory.forward()) != laboratory.first_score:
-        return []  # it moves by itself
+        return {}  # it moves by itself
     left = worth_trying(list(names), lambda some: not _moves_the_score(laboratory, some), _FEW)
     tried = [name for name in left[:_MOST] if _moves_the_score(laboratory, [name])]
-    return [*tried, *left[_MOST:]]
+    rest = f"the score may move with it ({len(left)} such parameters were found, and {_MOST} tried by themselves)"
+    return {**dict.fromkeys(tried, "the score moves with it"), **dict.fromkeys(left[_MOST:], rest)}
 
 
 def _moves_the_score(laboratory: Laboratory, names: Sequence[str]) -> bool:

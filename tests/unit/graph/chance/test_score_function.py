@@ -333,3 +333,12 @@ def test_normalised_logits_have_the_origin_of_the_logits_and_a_sum_of_two_has_it
     recording = policy.recording(second)
     assert Origins(recording).of(first).is_shared_by(Origins(recording).of(second))
     assert not Origins(recording).of(first).is_shared_by(Origins(recording).of(mixed))
+
+
+def test_an_origin_is_found_behind_any_number_of_sums() -> None:
+    policy = Policy()
+    value = policy.mean
+    for _ in range(60):
+        value = policy.do("add", policy.do("exp", value), policy.do("square", value))
+    recording = policy.recording(value)
+    assert Origins(recording).of(value).is_shared_by(Origins(recording).of(policy.mean))

@@ -32,3 +32,4 @@ def test_where_several_take_it_only_the_one_at_which_it_was_seen_to_die_is_named
     report = gradflow.check(hooked(list(range(1, 25)), [3, 20]), parameter="0.weight", inputs=X, target=0)
     found = [one for one in report.diagnostics if one.code == "GF411"]
     assert (report.verdict, [one.module for one in found]) == ("zero", ["20"])
+    assert any(text.startswith("which of 24 hooks take the gradient together") for text in report.undetermined)
