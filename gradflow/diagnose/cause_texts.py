@@ -72,15 +72,6 @@ def _inference_mode(operation: str) -> CauseText:
     )
 
 
-_LEAVING = {
-    "item": "`.item()`",
-    "tolist": "`.tolist()`",
-    "__float__": "`float(...)`",
-    "__int__": "`int(...)`",
-    "__index__": "using a tensor as an index",
-}
-
-
 def _numpy(operation: str) -> CauseText:
     if decides(operation):
         return CauseText(
@@ -88,10 +79,12 @@ def _numpy(operation: str) -> CauseText:
             note="autograd follows the branch that was taken, and does not know that the value decided it",
             helps=("choose between tensors instead: `torch.where(condition, a, b)`, or weigh them smoothly",),
         )
-    if operation in _LEAVING:
+    if has(operation, "number", "whole-number"):
+        called = written(operation) if "(" in written(operation) else f".{operation}()"
+        shown = "using a tensor as an index" if operation == "__index__" else f"`{called}`"
         return CauseText(
             label="the value becomes a Python number here",
-            note=f"{_LEAVING[operation]} turns the tensor into a Python value; autograd cannot follow it from there",
+            note=f"{shown} turns the tensor into a Python value; autograd cannot follow it from there",
             helps=("keep the value a tensor: use it directly in the computation",),
         )
     return CauseText(

@@ -83,7 +83,7 @@ def _cut_of_call(call: ast.Call, child: ast.AST, names: Mapping[str, Any]) -> Cu
     if child is call.func:
         # the value is the receiver: `value.detach()`
         name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-        if name in ("to", "type") and _is_whole_number_type(call):
+        if has(name, "casts") and _is_whole_number_type(call):
             return Cut("nondiff-op", name, call)
         cause = _cause_of(name)
         return Cut(cause, name, call) if cause else None

@@ -1,0 +1,76 @@
+"""No other file lists operations: what is known of several of them is a word of the table."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import gradflow
+from gradflow.torch_facts.operations.table import row_of
+
+_ROOT = Path(gradflow.__file__).parent
+_ELSEWHERE = {
+    "diagnose/cause_texts.py": "how two ways of detaching are written",
+    "graph/chance/score_function.py": "families of joins, which have a place of their own",
+    "graph/derivatives.py": "data types",
+    "layers/roles.py": "words in the names of classes",
+    "load/files/pickles/arrays.py": "names in files",
+    "load/inputs/random_input.py": "data types",
+    "probe/double_precision.py": "arguments",
+    "probe/repairing.py": "two functions that only give a tensor another name",
+    "probe/usage.py": "attributes and methods of modules",
+    "record/operations/tensor_facts.py": "what torch's own slots are read for",
+    "record/patches.py": "where patches sit",
+    "record/state/fingerprints.py": "kinds of devices",
+    "watch/observers/harmless.py": "methods that reach beyond their arguments",
+    "watch/observers/hooks/registrations.py": "where hooks are kept",
+    "watch/post_mortem/aftermath.py": "the calls that raise",
+    "watch/post_mortem/cuts.py": "Python's own types",
+    "watch/post_mortem/references.py": "attributes",
+    "watch/rules/nothing_left.py": "the two that people add up with",
+}
+"""Files with such lists that say nothing about what an operation does, and what they are."""
+
+
+def lists_of_operations(tree: ast.AST) -> Iterator[tuple[int, list[str]]]:
+    """Displays of strings of which most are names of operations, or of nodes of autograd, with their lines."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Set(elts=parts) | ast.Tuple(elts=parts) | ast.List(elts=parts):
+                pass
+            case ast.Dict(keys=keys):
+                parts = [key for key in keys if key is not None]
+            case _:
+                continue
+        texts = [one.value for one in parts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        known = [text for text in texts if row_of(text) is not None or text.endswith(("Backward", "Backward0"))]
+        if len(known) > 1 and 2 * len(known) > len(texts):
+            yield node.lineno, texts
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ('name in ("sum", "mean")', 1),
+        ('{"item": "`.item()`", "tolist": "`.tolist()`"}', 1),
+        ('frozenset({"ReluBackward0", "ThresholdBackward0"})', 1),
+        ('name == "sum"', 0),
+        ('("input", "output", "sum")', 0),
+    ],
+)
+def test_lists_are_found(source: str, count: int) -> None:
+    assert len(list(lists_of_operations(ast.parse(source)))) == count
+
+
+def test_no_other_file_lists_operations() -> None:
+    found = [
+        (str(path.relative_to(_ROOT)), line, texts)
+        for path in sorted(_ROOT.rglob("*.py"))
+        if "torch_facts" not in path.parts
+        for line, texts in lists_of_operations(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert [one for one in found if one[0] not in _ELSEWHERE] == []
+    assert {one[0] for one in found} == _ELSEWHERE.keys()
