@@ -16,9 +16,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from benchmarks import endings, memory, methods, startup, subjects, timing, watching
+from benchmarks import endings, memory, startup, subjects, timing, watching
 from benchmarks.loops import LOOPS
 from benchmarks.methods import METHODS, PLAIN, Method
+from benchmarks.recording import recording_cost
 from benchmarks.subjects import Subject
 
 
@@ -108,11 +109,13 @@ def _time_tables(built: list[Subject], repeats: int) -> Iterator[str]:
     yield ""
     loops = [subject for subject in built if subject.name in subjects.LOOPS]
     if loops:
-        yield "Microseconds that recording one operation takes: tracing only, less a plain forward.\n"
-        yield "| loop | operations | µs each |\n| --- | ---: | ---: |"
+        yield "What recording takes for each operation, and once: tracing only, less a plain forward.\n"
+        yield "| loop | operations | µs each | ms once | µs each, once included | bytes each |"
+        yield f"| --- |{' ---: |' * 5}"
         for subject in loops:
-            count, microseconds = _recording_cost(subject, repeats)
-            yield f"| {subject.name} | {count} | {microseconds:.1f} |"
+            cost = recording_cost(subject.name, repeats)
+            times = f"{cost.microseconds:.1f} | {cost.once_ms:.1f} | {cost.overall:.1f}"
+            yield f"| {subject.name} | {cost.operations} | {times} | {cost.memory:.0f} |"
         yield ""
 
 
@@ -120,16 +123,6 @@ def _number(time: float | str) -> float:
     if isinstance(time, str):
         raise TypeError(f"the plain run raised {time}")
     return time
-
-
-def _recording_cost(subject: Subject, repeats: int) -> tuple[int, float]:
-    forward = Method(name="forward", run=lambda s: s.model(s.x))
-    times = {
-        method.name: _number(time)
-        for method, time in timing.interleaved_medians(subject, [forward, methods.TRACE], 2 * repeats)
-    }
-    count = methods.operation_count(subject)
-    return count, 1e6 * (times[methods.TRACE.name] - times["forward"]) / count
 
 
 def _memory_table(built: list[Subject]) -> Iterator[str]:

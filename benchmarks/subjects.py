@@ -28,14 +28,15 @@ class Subject:
 class CellLoop(nn.Module):
     """An ``RNNCell`` called a thousand times."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int) -> None:
         super().__init__()
+        self.steps = steps
         self.cell = nn.RNNCell(16, 16)
         self.head = nn.Linear(16, 10)
 
     def forward(self, x: Tensor) -> Tensor:
         state = torch.zeros(x.shape[0], 16)
-        for step in range(STEPS):
+        for step in range(self.steps):
             state = self.cell(x[:, step % x.shape[1]], state)
         out: Tensor = self.head(state)
         return out
@@ -44,8 +45,9 @@ class CellLoop(nn.Module):
 class ManualLoop(nn.Module):
     """The same recurrence written out: four operations per step."""
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int) -> None:
         super().__init__()
+        self.steps = steps
         self.embed = nn.Linear(16, 16)
         self.recurrent = nn.Parameter(torch.randn(16, 16) / 4)
         self.bias = nn.Parameter(torch.zeros(16))
@@ -54,7 +56,7 @@ class ManualLoop(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         step_input = self.embed(x[:, 0])
         state = torch.zeros(x.shape[0], 16)
-        for _ in range(STEPS):
+        for _ in range(self.steps):
             state = state @ self.recurrent
             state = state + step_input
             state = state + self.bias
@@ -70,7 +72,7 @@ LAYERS = {
     "vit_b_16": "encoder.layers.encoder_layer_10",
     "swin_t": "features.7",
 }
-LOOPS: dict[str, tuple[Callable[[], nn.Module], str]] = {
+LOOPS: dict[str, tuple[Callable[[int], nn.Module], str]] = {
     "RNNCell x 1000": (CellLoop, "cell"),
     "manual RNN x 1000": (ManualLoop, "embed"),
 }
@@ -81,12 +83,12 @@ def names() -> list[str]:
     return [*LAYERS, *LOOPS]
 
 
-def build(name: str) -> Subject:
-    """A subject with random weights; the same every time."""
+def build(name: str, steps: int = STEPS) -> Subject:
+    """A subject with random weights; the same every time. ``steps`` is for the loops."""
     torch.manual_seed(0)
     if name in LOOPS:
         make, layer = LOOPS[name]
-        return Subject(name=name, model=make().eval(), x=torch.randn(1, 8, 16), layer=layer, has_feature_map=False)
+        return Subject(name=name, model=make(steps).eval(), x=torch.randn(1, 8, 16), layer=layer, has_feature_map=False)
     import torchvision
 
     model = torchvision.models.get_model(name, weights=None).eval()

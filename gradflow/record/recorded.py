@@ -117,8 +117,8 @@ class RecordedOperations:
             call = tables.call
             enabled = _is_grad_enabled()
             before = next_sequence_number()
-            if before == self._sequence:
-                before = self._sequence  # one number for what ends and what begins there, not two equal ones
+            # one number for where the last one ended and this one begins, not two equal ones
+            before = self._sequence if before == self._sequence else before
             inputs = read
         except Exception as error:  # noqa: BLE001  (an observer that fails steps aside)
             self._aside.note(error)
