@@ -89,7 +89,7 @@ class RecordedOperations:
         """Record at most so many operations; the one after them calls ``on_full`` instead."""
         self._most, self._on_full = operations, on_full
 
-    def run(  # noqa: C901, PLR0912, PLR0915  (every call more is noticed in a loop of small operations)
+    def run(  # noqa: PLR0912, PLR0915  (every call more is noticed in a loop of small operations)
         self,
         func: Callable[..., Any],
         args: tuple[Any, ...],

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from gradflow.record.program import numbers
+from gradflow.record.program.own_files import own_files
 from gradflow.record.program.watching import Watch
-from gradflow.watch import explaining
+from gradflow.watch import explaining, formulas
 from gradflow.watch.explaining import explain_observation
 from gradflow.watch.facts import questions
 from gradflow.watch.observing import observation_of
@@ -99,7 +100,7 @@ def test_a_function_for_which_there_is_no_time_is_said(name: str, why: str, monk
         watch = Watch()
         with watch.watching():
             Doubled.apply(torch.ones(2, requires_grad=True)).sum().backward()
-        said = explain_observation(watch.observation()).undetermined
+        said = explain_observation(observation_of(watch)).undetermined
         assert (
             any(text.startswith(f"whether the backward of `Doubled` is right, because {why}") for text in said)
             is is_said
@@ -113,7 +114,7 @@ def test_a_function_is_looked_into_however_late_its_score_is_differentiated() ->
         for _ in range(6):
             (x * 3).sum().backward()
         made.sum().backward()
-    assert [check.outcome for check in watch.observation().formulas] == ["right"]
+    assert [check.outcome for check in observation_of(watch).formulas] == ["right"]
 
 
 def test_all_files_of_a_program_are_its_own() -> None:
