@@ -76,7 +76,7 @@ def test_each_parameter_that_lacks_its_gradient_is_asked_about_once() -> None:
         for _ in range(3):
             for layer in layers:
                 str(layer.weight.grad)
-    asked = questions.questions_in(watch.observation())
+    asked = questions.questions_in(observation_of(watch))
     assert len({question.target for question in asked}) == 40
     assert len(asked) == 40
 
