@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 __all__ = ["Spelled", "each_way", "in_python"]
 
 _Told = TypeVar("_Told")
+_AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
 
 
 class Spelled(str):
@@ -36,6 +37,8 @@ def each_way(make: Callable[[str], str], text: str) -> str:
 def in_python(told: _Told) -> _Told:
     """The same text, or findings and tuples of texts, as it is said to who calls a function."""
     found: Any = told
+    if type(found) in _AS_THEY_ARE:
+        return told
     if isinstance(found, Spelled):
         return found.in_python  # type: ignore[return-value]
     if isinstance(found, tuple):

@@ -9,7 +9,6 @@ from typing import Any
 from gradflow.graph.cut_group import place_of
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.graph.derivatives import is_choice
-from gradflow.load.module_tree import named_parameters_in
 from gradflow.probe.absorption import SUSPICIOUSLY_SMALL, absorbing_operation, is_rounding_error
 from gradflow.probe.cancellation import may_have_cancelled
 from gradflow.probe.custom_functions import check_custom_functions
@@ -174,7 +173,6 @@ class _Examination:
         not_called = explain_unused(laboratory, recording, target)
         module = laboratory.layers.get(target)
         activations = self.run.live.activations.get(target, [])
-        parameter_names = {name for name, _ in named_parameters_in(laboratory.workload.model, remove_duplicate=False)}
         return Evidence(
             target=target,
             kind="parameter" if self.is_parameter else "layer",
@@ -189,7 +187,7 @@ class _Examination:
             call_count=1 if self.is_parameter else len(activations),
             shape=tuple(parameter.shape) if parameter is not None else activations[0].shape if activations else None,
             is_trainable=is_trainable,
-            is_buffer=self.is_parameter and target not in parameter_names,
+            is_buffer=self.is_parameter and target not in laboratory.parameter_names,
             influence=influence,
             repairs=repairs,
             repaired_together=together,

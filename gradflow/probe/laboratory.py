@@ -6,12 +6,13 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cached_property
 from typing import Any
 
 import torch
 
-from gradflow.graph.dependence import Dependence, analyse
-from gradflow.load.module_tree import parameters_in
+from gradflow.graph.dependence import Dependence, Dependences
+from gradflow.load.module_tree import named_parameters_in, parameters_in
 from gradflow.load.workload import Workload
 from gradflow.probe.applications import GivenToFunctions
 from gradflow.probe.backward_scan import scan_backward
@@ -91,6 +92,7 @@ class Laboratory:
         self._repairs: dict[tuple[RepairPlan, bool, str], tuple[dict[str, Gradients], str]] = {}
         self._applications: tuple[Application, ...] | None = None
         self._first_trace: Recording | None = None
+        self._dependences: tuple[Recording, Dependences] | None = None
         self._analysed: tuple[Recording, tuple[int, ...], Dependence] | None = None
 
     @property
@@ -138,7 +140,9 @@ class Laboratory:
     def dependence(self, recording: Recording, values: tuple[int, ...]) -> Dependence:
         """What depends on the values of one target; asked for before and after the backward, analysed once."""
         if self._analysed is None or self._analysed[0] is not recording or self._analysed[1] != values:
-            self._analysed = recording, values, analyse(recording, values)
+            if self._dependences is None or self._dependences[0] is not recording:
+                self._dependences = recording, Dependences(recording)
+            self._analysed = recording, values, self._dependences[1].of(values)
         return self._analysed[2]
 
     def recorder(self, seam: Intervention | None = None) -> Recorder:
@@ -194,6 +198,11 @@ class Laboratory:
         if self._first_trace is None or target in self.parameters:
             return ReachOfMove()
         return reach_of_move(self._first_trace, target)
+
+    @cached_property
+    def parameter_names(self) -> frozenset[str]:
+        """All names of the parameters that are registered in the model."""
+        return frozenset(name for name, _ in named_parameters_in(self.workload.model, remove_duplicate=False))
 
     @property
     def first_trace(self) -> Recording | None:

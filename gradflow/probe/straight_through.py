@@ -20,8 +20,16 @@ __all__ = ["is_straight_through"]
 
 def is_straight_through(recording: Recording, group: CutGroup) -> bool:
     """Whether a cut belongs to a sum in which the detached value cancels another one."""
-    held = set(recording.outputs_of(group.operation))
-    for operation in range(group.operation + 1, len(recording)):
+    # the same cut stands before every layer in front of it
+    key = is_straight_through.__name__, group.operation, len(recording)
+    if key not in recording.found_out:
+        recording.found_out[key] = _is_cancelled_after(recording, group.operation)
+    return bool(recording.found_out[key])
+
+
+def _is_cancelled_after(recording: Recording, stop: int) -> bool:
+    held = set(recording.outputs_of(stop))
+    for operation in range(stop + 1, len(recording)):
         name = recording.name_of(operation)
         if not _is_linear(name) or held.isdisjoint(recording.inputs_of(operation)):
             continue

@@ -20,7 +20,9 @@ _STAND_IN = frozenset({"straight-through", "passes-where-flat", "replaces", "res
 def substitutes(recording: Recording, formulas: Iterable[FormulaCheck]) -> frozenset[int]:
     """The operations of a run that hand on something else than their derivative, and are meant to."""
     rows = {check.operation for check in formulas if check.outcome in _STAND_IN}
-    rows.update(row for row in range(len(recording)) if "fake_quantize" in recording.name_of(row))
+    numbers = {number for number, name in enumerate(recording.names) if "fake_quantize" in name}
+    if numbers:
+        rows.update(row for row, number in enumerate(recording.operations.name) if number in numbers)
     return frozenset(rows)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gradflow.location import SourceSpan
@@ -186,6 +186,11 @@ class Recording:
             for value in dict.fromkeys(self.inputs_of(operation)):
                 found.setdefault(value, []).append(operation)
         return found
+
+    @functools.cached_property
+    def found_out(self) -> dict[tuple[Hashable, ...], object]:
+        """What an analysis has found out, for the next target that asks the same; no part of the recording."""
+        return {}
 
     @functools.cached_property
     def calls_by_module(self) -> dict[str, tuple[ModuleCall, ...]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import operator
+
 import torch
 
 from gradflow.graph.dependence import Dependence
@@ -15,11 +18,8 @@ _STEPS = 4.0
 
 def rounding_on_ways(recording: Recording, dependence: Dependence) -> float:
     """Relative change of a gradient that may be nothing but rounding, in the coarsest dtype on its ways."""
-    numbers = {
-        recording.values.dtype[value]
-        for value, reaches in enumerate(dependence.reaches)
-        if reaches and dependence.carries[value]
-    }
+    on_ways = bytes(map(operator.and_, dependence.reaches, dependence.carries))
+    numbers = set(itertools.compress(recording.values.dtype, on_ways))
     dtypes = [getattr(torch, recording.dtypes[number], None) for number in numbers]
     return _STEPS * max(
         (

@@ -44,6 +44,8 @@ def _has_value_from_nowhere(recording: Recording, dependence: Dependence) -> boo
 
 def _reads_memory_that_nothing_filled(recording: Recording, dependence: Dependence) -> bool:
     """The values of `torch.empty` used as they are: somebody wrote them whom torch did not see."""
+    if not any(has(name, "blank") for name in recording.names):
+        return False
     blank: dict[int, int] = {}
     for row in range(len(recording)):
         for value in value_inputs(recording, row):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gradflow.graph import dependence
 from gradflow.graph.dependence import analyse
+from gradflow.graph.stretches.stretch import Stretch
 from gradflow.recording import OperationColumns, Recording, ValueColumns
 
 
@@ -46,13 +46,13 @@ def all_from_all(count: int) -> Recording:
 
 def test_the_nearest_input_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    rank = dependence._Analysis._rank
+    rank = Stretch._rank
 
-    def counting(self: dependence._Analysis, value: int) -> tuple[int, int, int]:
+    def counting(self: Stretch, value: int) -> tuple[int, int, int]:
         asked.append(value)
         return rank(self, value)
 
-    monkeypatch.setattr(dependence._Analysis, "_rank", counting)
+    monkeypatch.setattr(Stretch, "_rank", counting)
     found = analyse(all_from_all(50), range(50))
     assert found.score_carries
     assert [bool(carried) for carried in found.carries[50:]] == [index % 2 == 0 for index in range(50)]
