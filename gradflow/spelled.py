@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Self, TypeVar
@@ -42,9 +44,16 @@ def in_python(told: _Told) -> _Told:
     if isinstance(found, Spelled):
         return found.in_python  # type: ignore[return-value]
     if isinstance(found, tuple):
-        return tuple(in_python(part) for part in found)  # type: ignore[return-value]
-    if not is_dataclass(found) or isinstance(found, type):
-        return told
-    held = {one.name: getattr(found, one.name) for one in fields(found)}
-    respelled = {name: new for name, value in held.items() if (new := in_python(value)) is not value and new != value}
+        parts = tuple(map(in_python, found))
+        return told if all(map(operator.is_, parts, found)) else parts  # type: ignore[return-value]
+    respelled = {}
+    for name in _fields_of(type(found)):
+        value = getattr(found, name)
+        if type(value) not in _AS_THEY_ARE and (new := in_python(value)) is not value and new != value:
+            respelled[name] = new
     return replace(found, **respelled) if respelled else told  # type: ignore[return-value]
+
+
+@functools.cache
+def _fields_of(kind: type) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind)) if is_dataclass(kind) else ()
