@@ -261,6 +261,8 @@ def _not_looked_at(model: torch.nn.Module, names: Sequence[str]) -> tuple[str, .
 
 
 def _tensors(model: torch.nn.Module, names: Sequence[str]) -> dict[str, torch.Tensor]:
+    if not names:
+        return {}
     known = {
         **dict(named_buffers_in(model, remove_duplicate=False)),
         **dict(named_parameters_in(model, remove_duplicate=False)),

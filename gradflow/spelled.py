@@ -46,14 +46,15 @@ def in_python(told: _Told) -> _Told:
     if isinstance(found, tuple):
         parts = tuple(map(in_python, found))
         return told if all(map(operator.is_, parts, found)) else parts  # type: ignore[return-value]
+    kind: Any = type(found)
     respelled = {}
-    for name in _fields_of(type(found)):
+    for name in _fields_of(kind):
         value = getattr(found, name)
         if type(value) not in _AS_THEY_ARE and (new := in_python(value)) is not value and new != value:
             respelled[name] = new
-    return replace(found, **respelled) if respelled else told  # type: ignore[return-value]
+    return replace(found, **respelled) if respelled else told
 
 
 @functools.cache
-def _fields_of(kind: type) -> tuple[str, ...]:
+def _fields_of(kind: Any) -> tuple[str, ...]:
     return tuple(one.name for one in fields(kind)) if is_dataclass(kind) else ()

@@ -54,9 +54,9 @@ def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_nam
     """
     modules = dict(named_modules_in(model, remove_duplicate=False))
     containers = [name for name, module in modules.items() if not _can_run(module)]
-    parameters = {name for name, _ in _tensors(model)}
 
     def advise(wanted: str) -> str:
+        parameters = {name for name, _ in _tensors(model)}
         if _find(wanted, parameters):
             return Spelled(
                 f"`{wanted}` is a parameter: ask for it with `--param {wanted}`",
@@ -117,15 +117,16 @@ def resolve_parameters(
     LayerNotFoundError
         When a pattern matches nothing; it names the closest parameters.
     """
+    if not patterns:
+        return ()
     names = [name for name, _ in _tensors(model)]
-    modules = {name for name, _ in named_modules_in(model, remove_duplicate=False)}
 
     def advise(wanted: str) -> str:
         owner, _, short = wanted.rpartition(".")
         made_of = [name for name in names if name.startswith(f"{owner}.parametrizations.{short}.".lstrip("."))]
         if made_of:
             return f"`{wanted}` is computed, from {', '.join(f'`{name}`' for name in made_of)}: use its name"
-        found = _find(wanted, modules)
+        found = _find(wanted, (name for name, _ in named_modules_in(model, remove_duplicate=False)))
         if found:
             owned = ", ".join(f"`{name}`" for name in names if name.rpartition(".")[0] == found[0])
             what = f"`{wanted}` is a layer" + (f" with {owned}" if owned else "")

@@ -36,6 +36,7 @@ def recording_of(
         view_operations=frozenset(recorder.results.view_operations),
         checkpoint_operations=frozenset(marks.checkpoints),
         hooked=frozenset(elsewhere.hooked),
+        has_hooks=elsewhere.has_hooks,
         completeness=elsewhere.completeness(),
         met_in_model=elsewhere.met_in_model,
         score=score,

@@ -122,7 +122,7 @@ def _replace_inference_mode(stack: contextlib.ExitStack, noting: _Noting) -> Non
 
 
 def own_modules() -> list[ModuleType]:
-    """The loaded modules that are the user's own; there are thousands of others, so this is asked once for a run.
+    """The loaded modules that are the user's own.
 
     Some import something, or raise, as soon as they are looked at: only what lies in their dictionaries is read.
     """

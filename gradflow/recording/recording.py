@@ -53,6 +53,8 @@ class Recording:
         Calls of torch's own reentrant checkpoint.
     hooked
         Values of tensors that got a hook of their own.
+    has_hooks
+        Whether any tensor got one, be it one of which no value is known.
     met_in_model
         The values that were first seen while the model ran, not before it and not while the score was made.
     callers
@@ -83,6 +85,7 @@ class Recording:
     view_operations: frozenset[int] = frozenset()
     checkpoint_operations: frozenset[int] = frozenset()
     hooked: frozenset[int] = frozenset()
+    has_hooks: bool = False
     met_in_model: range = range(0)
     callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     called_from: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)

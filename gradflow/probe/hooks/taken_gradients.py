@@ -38,8 +38,11 @@ class _Search:
         self.unknown = ""
 
     def found(self) -> dict[str, tuple[TakingHook, ...]]:
-        # one look without leaving anything out tells which hooks the forward makes
+        # one look without leaving anything out tells which hooks the forward makes, if it does make some
         if not self.placed:
+            first = self.laboratory.first_trace
+            if first is not None and not first.has_hooks:
+                return {}
             self._alive((), lambda _: False)
             if not self.made:
                 return {}

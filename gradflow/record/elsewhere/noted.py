@@ -26,6 +26,7 @@ class Elsewhere:
     def __init__(self, known_value: Callable[[torch.Tensor], int]) -> None:
         self.given_away: set[int] = set()
         self.hooked: set[int] = set()
+        self.has_hooks = False
         self.read_unseen: set[int] = set()
         self.modules: dict[str, str] = {}
         self.met_in_model = range(0)
@@ -38,6 +39,7 @@ class Elsewhere:
 
     def note_hooked(self, args: tuple[Any, ...]) -> None:
         """The first argument gets a hook that may change its gradient."""
+        self.has_hooks = True
         if args and isinstance(args[0], torch.Tensor) and (value := self._known_value(args[0])) >= 0:
             self.hooked.add(value)
 

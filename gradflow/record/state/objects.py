@@ -64,8 +64,8 @@ class ObjectStates:
     """
 
     __slots__ = (
-        "_alive", "_empty", "_empty_hooks", "_hooks", "_modules", "_seen", "_states", "_waiting", "arrays", "classes",
-        "functions", "tensors",
+        "_alive", "_empty", "_empty_hooks", "_hooks", "_kinds", "_modules", "_seen", "_states", "_waiting", "arrays",
+        "classes", "functions", "tensors",
     )  # fmt: skip
 
     def __init__(self, roots: Iterable[object]) -> None:
@@ -81,11 +81,13 @@ class ObjectStates:
         self._empty_hooks: list[Any] = []
         self._alive: list[object] = []
         self._seen: dict[int, object] = {}
+        self._kinds: dict[int, tuple[types.MemberDescriptorType, ...]] = {}  # the slots of each class that was met
         self._waiting: list[Any] = []
         self._follow(roots)
         while self._waiting:
             self._visit(self._waiting.pop())
         self._seen.clear()
+        self._kinds.clear()
 
     def _follow(self, values: Iterable[object]) -> None:
         for value in values:
@@ -176,18 +178,22 @@ class ObjectStates:
         if home in _FOREIGN_PACKAGES and home not in _OF_DATA and not issubclass(type(value), _OF_TRAINING):
             return
         self._follow((attributes_of(value),))
-        self._visit_slots(value)
         self._visit_classes(value)
+        self._visit_slots(value)
 
     def _visit_classes(self, value: Any) -> None:
-        for cls in own_classes(type(value)):
+        kind = type(value)
+        if id(kind) in self._kinds:
+            return
+        self._kinds[id(kind)] = tuple(slots_of(value))
+        for cls in own_classes(kind):
             if id(cls) not in self._seen:
                 self._seen[id(cls)] = cls
                 self.classes.append(cls)
                 self._keep(ClassState(cls))
 
     def _visit_slots(self, value: Any) -> None:
-        for slot in slots_of(value):
+        for slot in self._kinds[id(type(value))]:
             self._keep(SlotState(value, slot))
 
     def save_array(self, array: Any) -> None:

@@ -32,7 +32,8 @@ def run_announcing(
     """Call an operation, and ``before_write`` with what it writes to although its name does not say so."""
     if before_write is None or type(function) in _BUILTIN:
         return run_theirs(function, args, kwargs)
-    _announce(function, args, kwargs, before_write)
+    if type(function) is not types.FunctionType:
+        _announce(function, args, kwargs, before_write)
     if not _may_write_to_parameters(function, args, kwargs):
         return run_theirs(function, args, kwargs)
     with _Announcing(before_write):
@@ -48,7 +49,11 @@ def _announce(
 
 
 def _may_write_to_parameters(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    return any(isinstance(one, torch.nn.Parameter) for one in written_arguments(function, args, kwargs))
+    # to ask a plain tensor whether it is a parameter goes through a function of torch in Python
+    return any(
+        type(one) is not torch.Tensor and isinstance(one, torch.nn.Parameter)
+        for one in written_arguments(function, args, kwargs)
+    )
 
 
 def _written_by_schema(function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Any]:
