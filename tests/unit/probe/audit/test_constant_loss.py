@@ -137,7 +137,8 @@ def test_what_a_norm_over_equal_rows_takes_out_is_told_however_large_the_roundin
     torch.manual_seed(0)
     zero, report = _none_of(Alike())
     assert zero == {"first.weight", "first.bias", "norm.weight"}
-    assert {found.severity for found in report.diagnostics} == {"warning"}  # at this input, and no place is known
+    # whether exactly nothing goes on, or rounding error, is up to the order in which a machine adds
+    assert {found.code for found in report.diagnostics} == {"GF404"}
 
 
 def test_the_first_layers_of_a_deep_net_are_faint_and_learn() -> None:
