@@ -9,7 +9,7 @@ import copy
 import operator
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from types import FunctionType, MemberDescriptorType, MethodType, ModuleType
+from types import FunctionType, MappingProxyType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, TypeGuard
 
 import torch
@@ -125,6 +125,13 @@ def _given_by(value: Mapping[Any, Any]) -> Iterable[Any]:
         return ()
 
 
+def _behind(proxy: MappingProxyType[Any, Any]) -> dict[Any, Any]:
+    try:
+        return {**proxy}
+    except Exception:  # noqa: BLE001  (it may stand before a mapping of the program's own)
+        return {}
+
+
 def held_by(value: Any) -> list[Any]:
     """What an instance itself holds, in its ``__dict__`` and in slots."""
     return [*attributes_of(value).values(), *_in_slots(value).values()]
@@ -143,9 +150,10 @@ def _in_slots(value: Any) -> dict[MemberDescriptorType, Any]:
 def mapped(value: Any, change: Callable[[Any], Any], *, afresh: bool = False) -> Any:
     """The same nested value with ``change(part)`` in place of what is in it and holds nothing else; numbers stay.
 
-    Lists, tuples, named tuples, mappings and plain objects are made anew where something in them changes, each once,
-    and of the same class, without calling its ``__init__``; where nothing does, or a class cannot be copied, they stay
-    the objects that they are. What refers to itself refers to what it was.
+    What :func:`tensors_in` enters is made anew where something in it changes, each once, and of the same class, without
+    calling its ``__init__``; where nothing does, or a class cannot be copied, it stays the object that it is. What
+    refers to itself refers to what it was. A mapping that keeps nothing where it can be read without calling its class
+    is handed to ``change`` whole: nobody but that class can make another.
 
     Parameters
     ----------
@@ -171,7 +179,7 @@ def mapped(value: Any, change: Callable[[Any], Any], *, afresh: bool = False) ->
         else:
             # with the value itself, so that no other object can get its number meanwhile
             known[id(part)] = part, part
-            making = _sequence if issubclass(type(part), (list, tuple)) else _object
+            making = _sequence if issubclass(type(part), _SEQUENCES) or type(part) is slice else _object
             waiting.append(making(part, change, known, afresh))
             answer = None
         if not waiting:
@@ -188,10 +196,9 @@ _Making = Generator[Any, Any, Any]
 
 
 def _sequence(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any, Any]], afresh: bool) -> _Making:
-    kept: Any = tuple if issubclass(type(value), tuple) else list
-    fresh = value
-    if not _NUMBERS.issuperset(map(type, kept.__iter__(value))):
-        parts, changed = [*kept.__iter__(value)], []
+    parts, fresh = _in_sequence(value), value
+    if not _NUMBERS.issuperset(map(type, parts)):
+        changed = []
         for part in parts:
             changed.append((yield part))  # noqa: PERF401  (what takes its place is sent)
         if not all(map(operator.is_, changed, parts)):
@@ -202,22 +209,61 @@ def _sequence(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[A
     return fresh
 
 
+def _in_sequence(value: Any) -> list[Any]:
+    if type(value) is slice:
+        return [value.start, value.stop, value.step]
+    kind = next(kind for kind in _SEQUENCES if issubclass(type(value), kind))
+    return [*kind.__iter__(value)]
+
+
 def _of_kind(value: Any, parts: list[Any]) -> Any:
+    """The same kind of sequence with other parts; the value itself where its class or the parts do not let it be."""
     kind = type(value)
-    if kind in (list, tuple):
-        return kind(parts)
-    if issubclass(kind, list):
-        fresh = copy.copy(value)
-        list.__setitem__(fresh, slice(None), parts)
-        return fresh
+    if kind is slice:
+        return slice(*parts)
+    try:
+        if kind in (list, tuple, set, frozenset):
+            return kind(parts)
+        if kind is deque:
+            return deque(parts, value.maxlen)
+        if issubclass(kind, frozenset):
+            return frozenset.__new__(kind, parts)
+        if issubclass(kind, tuple):
+            return _tuple_of_kind(kind, parts)
+        fresh = _copy_of(value)
+        if fresh is value:
+            return value
+        if issubclass(kind, list):
+            list.__setitem__(fresh, slice(None), parts)
+            return fresh
+        plain: Any = set if issubclass(kind, set) else deque
+        whole = plain(parts)
+        plain.clear(fresh)
+        (set.update if plain is set else deque.extend)(fresh, whole)
+    except Exception:  # noqa: BLE001  (the program's own code, or what has no hash: it stays as it is)
+        return value
+    return fresh
+
+
+def _tuple_of_kind(kind: Any, parts: list[Any]) -> Any:
     try:
         return tuple.__new__(kind, parts)
     except TypeError:  # a struct sequence, as `torch.max` returns, is made by its own class only
         return kind(parts)
 
 
+def _copy_of(value: Any) -> Any:
+    """A copy of the same class; the value itself where its class gives none, or something else."""
+    try:
+        fresh = copy.copy(value)
+    except Exception:  # noqa: BLE001  (the program's own code: what it does not let be copied stays as it is)
+        return value
+    return fresh if type(fresh) is type(value) else value
+
+
 def _object(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any, Any]], afresh: bool) -> _Making:
-    entries = dict(dict.items(value)) if issubclass(type(value), dict) else {}
+    is_proxy = type(value) is MappingProxyType
+    entries = dict(dict.items(value)) if issubclass(type(value), dict) else _behind(value) if is_proxy else {}
     attributes = dict(attributes_of(value))
     slots = _in_slots(value)
     if not (entries or attributes or slots):
@@ -232,7 +278,9 @@ def _object(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any
             if new is not old:
                 into[key] = new
     kept = entries if afresh and type(value) is dict else value
-    fresh = _with_parts(value, *changed) if any(changed) else kept
+    fresh = kept
+    if any(changed):
+        fresh = MappingProxyType(entries | changed[0]) if is_proxy else _with_parts(value, *changed)
     known[id(value)] = value, fresh
     return fresh
 
@@ -240,9 +288,8 @@ def _object(value: Any, change: Callable[[Any], Any], known: dict[int, tuple[Any
 def _with_parts(
     value: Any, entries: dict[Any, Any], attributes: dict[str, Any], slots: dict[MemberDescriptorType, Any]
 ) -> Any:
-    try:
-        fresh = copy.copy(value)
-    except Exception:  # noqa: BLE001  (the program's own code: what it does not let be copied stays as it is)
+    fresh = _copy_of(value)
+    if fresh is value:
         return value
     for key, new in entries.items():
         dict.__setitem__(fresh, key, new)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict, UserDict, defaultdict
+from collections import OrderedDict, UserDict, defaultdict, deque
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -38,6 +39,20 @@ class Owned(dict):  # type: ignore[type-arg]
     pass
 
 
+class OwnSet(set):  # type: ignore[type-arg]
+    pass
+
+
+class Uncopied(list):  # type: ignore[type-arg]
+    def __copy__(self) -> Any:
+        raise RuntimeError("mine")
+
+
+class CopiedAsItself(list):  # type: ignore[type-arg]
+    def __copy__(self) -> Any:
+        return self
+
+
 T = torch.ones(2)
 HOLDERS = {
     "tensor": T,
@@ -50,6 +65,12 @@ HOLDERS = {
     "default": defaultdict(list, a=[T]),
     "own dict": Owned(a=T),
     "user dict": UserDict(a=T),
+    "proxy": MappingProxyType({"a": [T]}),
+    "set": {T, 1},
+    "own set": OwnSet([T]),
+    "frozen set": frozenset([T]),
+    "deque": deque([1, T], maxlen=2),
+    "slice": slice(T, None, (T,)),
     "frozen dataclass": Frozen((T,)),
     "slots": Slotted([T]),
     "object": Custom({"x": T}, needed=3),
@@ -69,6 +90,19 @@ def test_the_kind_stays_and_the_tensors_change(holder: str) -> None:
 def test_what_does_not_change_is_the_same_object() -> None:
     value = [Custom([1, "a"], needed=1), {"k": (2, 3)}, range(4), torch.nn.Linear(1, 1)]
     assert mapped(value, lambda part: part) is value
+
+
+@pytest.mark.parametrize("value", [Uncopied([T]), CopiedAsItself([T]), MappingProxyType({}), set(), slice(1, None)])
+def test_what_cannot_be_copied_or_is_empty_stays(value: Any) -> None:
+    fresh = mapped([value], lambda part: part + 1 if isinstance(part, torch.Tensor) else part)
+    assert fresh[0] is value
+    assert all(one is T for one in tensors_in(value))
+
+
+def test_parts_that_a_set_cannot_hold_leave_it_as_it_is() -> None:
+    value = {T}
+    assert mapped(value, lambda part: [part]) is value
+    assert mapped(deque([T], maxlen=3), lambda part: [part]).maxlen == 3
 
 
 def test_order_names_and_sharing_are_kept() -> None:
