@@ -14,7 +14,6 @@ from gradflow.interrupts import give_held_interrupt
 from gradflow.load.lazy import is_uninitialised
 from gradflow.load.module_tree import modules_in
 from gradflow.load.workload import Workload
-from gradflow.record.calls.own_call import calls_past_hooks
 from gradflow.record.capture import Activation
 from gradflow.record.conduct.whose_error import run_theirs, stepping_aside
 from gradflow.record.failure import ForwardFailure, failure_of
@@ -24,6 +23,7 @@ from gradflow.record.modules.activations import Alteration, TargetActivations
 from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.modules.given_names import GivenNames
 from gradflow.record.modules.one_run import OneRun
+from gradflow.record.modules.own_call import calls_past_hooks
 from gradflow.record.modules.unrecorded_calls import UnrecordedCalls
 from gradflow.record.observed import name_leaves, names_by_module, observed, raise_own_failure
 from gradflow.record.program_sites import ProgramSites

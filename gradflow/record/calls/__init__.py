@@ -1,1 +1,1 @@
-"""What is noted of a call of a layer."""
+"""Calls that torch hands to no function mode, replaced so that they are told: ``set_``, ``as_subclass``, ``apply``."""

@@ -15,7 +15,7 @@ __all__ = ["Elsewhere"]
 
 
 class Elsewhere:
-    """Values and modules by what happened to them unrecorded, see :class:`~gradflow.recording.Recording`.
+    """Values and modules by what happened to them unrecorded, see :class:`~gradflow.recording.Completeness`.
 
     Parameters
     ----------

@@ -18,12 +18,12 @@ from gradflow.record.operations.tables import Tables
 from gradflow.record.views import Views
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
 
-__all__ = ["AnnouncedCalls", "CallObserver"]
+__all__ = ["AnnouncedCallObserver", "AnnouncedCalls"]
 
 _NO_KEYWORDS: dict[str, Any] = {}
 
 
-class CallObserver(Protocol):
+class AnnouncedCallObserver(Protocol):
     """Looks at announced calls besides the recorder; what it raises ends the recording, and nothing else."""
 
     def before(self, name: str, function: type | None, inputs: tuple[Any, ...], *, inner: bool) -> Any:
@@ -59,7 +59,7 @@ class AnnouncedCalls:
     ) -> None:
         self.inside = ""
         self.functions: dict[str, type] = {}
-        self.observers: list[CallObserver] = []
+        self.observers: list[AnnouncedCallObserver] = []
         self.before_write: Callable[[Any], None] | None = None
         self._tables = tables
         self._reading = reading
