@@ -185,7 +185,9 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         *_frozen(workload),
     )
     diagnostics = (*diagnostics, *_of_score(run.recording, run.description, bad, diagnostics))
-    diagnostics = tuple(with_source(_at_its_place(one, workload, run.recording, causes)) for one in diagnostics)
+    diagnostics = tuple(
+        with_source(_at_its_place(one, workload, run.recording, causes), run.recording.lines) for one in diagnostics
+    )
     not_seen = (text for name in arrived for text in drawn_unseen(draws, name))
     undetermined = (*not_seen, *(one.text for one in questions), *left_open(of_model, diagnostics, questions, causes))
     return AuditReport(

@@ -333,7 +333,8 @@ def _report(
     names, shares = (facts.names, facts.shares) if facts is not None else ({}, {})
     recording, dependence, target = evidence.recording, evidence.dependence, evidence.target
     diagnostics = tuple(
-        with_source(at_own_line(recording, one, operation_of(recording, one, [evidence]))) for one in diagnose(evidence)
+        with_source(at_own_line(recording, one, operation_of(recording, one, [evidence])), recording.lines)
+        for one in diagnose(evidence)
     )
     return Report(
         verdict=verdict_of(evidence),

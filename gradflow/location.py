@@ -7,7 +7,7 @@ import importlib.util
 import os
 import re
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
@@ -15,12 +15,15 @@ from gradflow.source_texts import keep_text, lines_of
 
 __all__ = [
     "BOUNDARY",
+    "LONGEST_LINE",
+    "NEAR",
     "USER",
     "SiteTable",
     "SourceSpan",
     "character_column",
     "is_boundary",
     "is_installed",
+    "lines_near",
     "makes_tensor",
     "own_directory",
     "source_line",
@@ -51,6 +54,28 @@ def source_line(path: str, line: int) -> str:
     """The text of one line of a file without its line end; empty where the file cannot be read."""
     lines = lines_of(path)
     return lines[line - 1].rstrip("\n") if 0 < line <= len(lines) else ""
+
+
+NEAR = 3
+"""So many lines on each side of a place may be shown with it."""
+
+LONGEST_LINE = 2_000
+"""Characters kept of a line: past that it is data, not code."""
+
+
+def lines_near(spans: Iterable[SourceSpan]) -> dict[str, dict[int, str]]:
+    """By file and number, the lines at these places and near them, as far as they can be read."""
+    wanted: dict[str, set[int]] = {}
+    for span in spans:
+        numbers = wanted.setdefault(span.path, set())
+        numbers.update(range(span.line - NEAR, (span.end_line or span.line) + NEAR + 1))
+    found = {}
+    for path, numbers in wanted.items():
+        lines = lines_of(path)
+        there = sorted(number for number in numbers if 0 < number <= len(lines))
+        if there:
+            found[path] = {number: lines[number - 1].rstrip("\n")[:LONGEST_LINE] for number in there}
+    return found
 
 
 _CONSTRUCTOR = re.compile(r"(torch\.)?(cuda\.)?[A-Z]\w*Tensor\(|(torch\.)?Tensor\(")
@@ -178,7 +203,7 @@ class SiteTable:
     standard library are skipped; where gradflow called a torch module directly, the innermost torch frame is taken.
     """
 
-    __slots__ = ("_codes", "_files", "_numbers", "_places", "_roles", "_rows", "_spans", "_within")
+    __slots__ = ("_codes", "_files", "_found", "_lines", "_numbers", "_places", "_roles", "_rows", "_spans", "_within")
 
     def __init__(self) -> None:
         # keyed by id(code): hashing a code object hashes its constants and costs ten times more
@@ -190,6 +215,8 @@ class SiteTable:
         self._rows: list[tuple[CodeType, int] | SourceSpan] = []
         self._spans: dict[SourceSpan, int] = {}
         self._within: dict[int, int] = {}
+        self._found: tuple[SourceSpan, ...] = ()
+        self._lines: tuple[int, Mapping[str, Mapping[int, str]]] = 0, {}
 
     def _classify(self, code: CodeType) -> int:
         role = self._roles[id(code)] = _role_of(code.co_filename)
@@ -267,7 +294,17 @@ class SiteTable:
 
     def spans(self) -> tuple[SourceSpan, ...]:
         """The span of every number given out so far."""
-        return tuple(map(self.span, range(len(self._rows))))
+        known, count = self._found, len(self._rows)
+        if len(known) < count:
+            self._found = known = (*known, *map(self.span, range(len(known), count)))
+        return known
+
+    def lines(self) -> Mapping[str, Mapping[int, str]]:
+        """The lines near all of these places, read anew only where one has come since."""
+        spans = self.spans()
+        if self._lines[0] != len(spans):
+            self._lines = len(spans), lines_near(spans)
+        return self._lines[1]
 
     def span(self, number: int) -> SourceSpan:
         """The span of one number that was given out."""

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from gradflow.diagnose.diagnostic import Diagnostic, SourceLine
-from gradflow.location import source_line
+from gradflow.location import LONGEST_LINE, NEAR, source_line
 
 __all__ = ["line_reader", "with_source"]
 
-_NEAR = 3
-"""So many lines on each side of a marked one may be shown with it."""
 
-_LONGEST = 2_000
-"""Characters kept of a line: past that it is data, not code."""
+def with_source(diagnostic: Diagnostic, lines: Mapping[str, Mapping[int, str]] = MappingProxyType({})) -> Diagnostic:
+    """The finding with the lines around its places; unchanged where it has them already.
 
-
-def with_source(diagnostic: Diagnostic) -> Diagnostic:
-    """The finding with the lines around its places; unchanged where it has them already."""
+    ``lines`` are those of a recording, by file and number: they are what ran, whatever its file has become.
+    """
     if diagnostic.source is not None:
         return diagnostic
     spans = [*([diagnostic.location] if diagnostic.location else []), *(one.span for one in diagnostic.annotations)]
-    wanted = {(span.path, line) for span in spans for line in range(span.line - _NEAR, span.line + _NEAR + 1)}
-    lines = ((path, line, source_line(path, line)) for path, line in sorted(wanted) if line > 0)
-    kept = tuple(SourceLine(path=path, line=line, text=text[:_LONGEST]) for path, line, text in lines if text.strip())
-    return replace(diagnostic, source=kept)
+    wanted = {(span.path, line) for span in spans for line in range(span.line - NEAR, span.line + NEAR + 1)}
+    kept = []
+    for path, line in sorted(wanted):
+        text = lines.get(path, {}).get(line)
+        text = source_line(path, line)[:LONGEST_LINE] if text is None else text
+        if text.strip():
+            kept.append(SourceLine(path=path, line=line, text=text))
+    return replace(diagnostic, source=tuple(kept))
 
 
 def line_reader(diagnostic: Diagnostic) -> Callable[[str, int], str]:

@@ -18,18 +18,23 @@ def recording_of(
     initially_enabled: bool,
     callers: Mapping[int, Sequence[tuple[int, int]]] | None = None,
     called_from: Mapping[int, Sequence[tuple[int, int]]] | None = None,
+    goes_on: bool = False,
 ) -> Recording:
-    """Everything recorded so far; the parameters are those of :class:`Recording`."""
+    """Everything recorded so far; the parameters are those of :class:`Recording`.
+
+    A recorder that ``goes_on`` keeps its columns, and the recording gets copies; else it hands them over.
+    """
     tables, marks, elsewhere = recorder.tables, recorder.marks, recorder.elsewhere
     tables.complete_shapes()
     return Recording(
-        operations=tables.operations,
-        values=tables.values,
+        operations=tables.operations.copy() if goes_on else tables.operations,
+        values=tables.values.copy() if goes_on else tables.values,
         names=tables.names,
         dtypes=tables.dtypes,
         spans=recorder.sites.spans(),
+        lines=recorder.sites.lines(),
         calls=ModuleCalls(tables.calls),
-        leaf_names=tables.leaf_names,
+        leaf_names=dict(tables.leaf_names),
         hook_operations=frozenset(marks.in_hooks),
         library_operations=frozenset(marks.of_library),
         outdated_operations=frozenset(marks.outdated),

@@ -66,6 +66,10 @@ class OperationColumns:
     outputs: list[int] = field(default_factory=list)
     output_start: list[int] = field(default_factory=lambda: [0])
 
+    def copy(self) -> OperationColumns:
+        """All operations as they are now."""
+        return OperationColumns(**{name: column.copy() for name, column in vars(self).items()})
+
 
 @dataclass(kw_only=True)
 class ValueColumns:
@@ -80,3 +84,7 @@ class ValueColumns:
     shape: list[tuple[int, ...]] = field(default_factory=list)
     dtype: list[int] = field(default_factory=list)
     memory: list[int] = field(default_factory=list)
+
+    def copy(self) -> ValueColumns:
+        """All values as they are now."""
+        return ValueColumns(**{name: column.copy() for name, column in vars(self).items()})

@@ -26,11 +26,13 @@ class Recording:
     Attributes
     ----------
     operations, values
-        The columns that the recorder filled.
+        The columns that the recorder filled; nobody writes to them any more.
     names, dtypes
         What the numbers in the columns stand for.
     spans
         Site number to source span.
+    lines
+        By file and number, the lines at these places and near them as they were when they ran, without line ends.
     calls
         Module calls in order of their start.
     leaf_names
@@ -66,7 +68,7 @@ class Recording:
     unseen_calls
         For each target layer the calls of which no output could be taken.
     completeness
-        What it does not have.
+        Of which events it has all, and what it lacks of the others.
     """
 
     operations: OperationColumns
@@ -91,6 +93,7 @@ class Recording:
     called_from: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     unseen_calls: Mapping[str, tuple[UnseenCall, ...]] = field(default_factory=dict)
     completeness: Completeness = field(default_factory=Completeness)
+    lines: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.operations.name)

@@ -240,7 +240,10 @@ def explain_observation(
         target=Target(name=name, kind="parameter" if kind == "parameter" else "layer"),
         score=Score(description=score.strip("`") or "the score"),
         diagnostics=tuple(
-            with_source(with_own_path(observation, one) if one is not first else one.diagnostic) for one in found
+            with_source(
+                with_own_path(observation, one) if one is not first else one.diagnostic, observation.recording.lines
+            )
+            for one in found
         ),
         flow=_picture(observation, first),
         gradients=(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import os
 import sys
@@ -15,6 +16,7 @@ from types import ModuleType
 import torch
 
 from gradflow.load.module_tree import modules_in, parameters_in
+from gradflow.location import lines_near
 from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.record.calls.applications import Application
 from gradflow.record.conduct.their_exceptions import attribute_of, text_of, traceback_of
@@ -199,11 +201,12 @@ class Watch:
             initially_enabled=self._initially_enabled,
             callers=self.sites.callers,
             called_from=self.sites.called_from,
+            goes_on=self in _ACTIVE,
         )
         gaps = log.gaps(len(recording), failure=recorder.aside.failure, is_differentiated=recorder.is_differentiated)
         completeness = replace(recording.completeness, gaps=(*gaps, *recording.completeness.gaps))
         recording = replace(recording, completeness=completeness)
-        return ProgramRecording(
+        seen = ProgramRecording(
             recording=recording,
             call_modules=tuple(log.call_modules[: len(recording.calls)]),
             modules=log.keys.modules,
@@ -241,6 +244,10 @@ class Watch:
             inner_reads=log.inner_reads,
             files=own_files((span.path for span in recording.spans), self.program),
         )
+        if self in _ACTIVE:  # what is not frozen is written to until the end: of that, a copy
+            seen = copy.deepcopy(seen, {id(recording): recording})
+        lines = lines_near((*recording.spans, *seen.places()))
+        return replace(seen, recording=replace(recording, lines=lines))
 
     def _used_elsewhere(self) -> frozenset[int]:
         """The parameters of the modules that other threads have called, as far as they are still there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gradflow.location import SourceSpan
@@ -82,3 +83,20 @@ class ProgramRecording:
         while call >= 0 and calls[call].parent >= 0:
             call = calls[call].parent
         return call
+
+    def places(self) -> Iterator[SourceSpan]:
+        """The places that are named besides the sites of the recording."""
+        spans = (
+            *(place for failure in self.failures for place in (failure.span, *failure.callers)),
+            *(backward.raised_in for backward in self.backwards),
+            *(flow.backward_span for backward in self.backwards for flow in backward.flows),
+            *(hook.defined for hook in self.hooks),
+            *(gradient.defined for gradient in self.emptied),
+            *(optimizer.step_defined for optimizer in self.optimizers),
+            *(module.own_backward.span for module in self.modules.values() if module.own_backward is not None),
+            *(tensor.span for tensor in self.plain_tensors),
+            *self.unregistered.values(),
+            *self.function_spans.values(),
+            *self.backward_returns.values(),
+        )
+        return (span for span in spans if span is not None)

@@ -1,0 +1,191 @@
+"""A recording can be written as JSON and comes back equal, also where there is no torch; it has its source with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import math
+import subprocess
+import sys
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from gradflow.diagnose.diagnostic import Diagnostic
+from gradflow.diagnose.source_lines import with_source
+from gradflow.errors import GradflowError
+from gradflow.load.loading import workload_from_objects
+from gradflow.location import SourceSpan
+from gradflow.record.program.watching import Watch
+from gradflow.record.program_sites import ProgramSites
+from gradflow.record.run import run_forward
+from gradflow.recording import Completeness, Gap, Recording
+from gradflow.recording.gradients import NodeFlow
+from gradflow.recording.plain_data import from_plain_data, to_plain_data
+from gradflow.recording.program.recording import ProgramRecording
+
+
+class Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: typing.Any, x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+    @staticmethod
+    def backward(ctx: typing.Any, gradient: torch.Tensor) -> torch.Tensor:
+        return gradient * 2
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.more = [nn.Linear(2, 2)]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            scale = self.more[0](x)
+        return typing.cast(torch.Tensor, Doubled.apply(self.layer(x)) * scale)  # type: ignore[no-untyped-call]
+
+
+def there_and_back(recording: Recording | ProgramRecording) -> Recording | ProgramRecording:
+    return from_plain_data(json.loads(json.dumps(to_plain_data(recording), allow_nan=False)))
+
+
+def of_a_check() -> Recording:
+    model = Net()
+    workload = workload_from_objects(model, torch.ones(1, 2), target=1)
+    return run_forward(workload, {"layer": model.layer}, {}, sites=ProgramSites()).recording
+
+
+def of_a_program() -> ProgramRecording:
+    watch, model = Watch(), Net()
+    with watch.watching():
+        model.layer.register_forward_hook(lambda module, inputs, outputs: None)
+        optimizer = torch.optim.SGD(model.parameters())
+        loss = model(torch.ones(1, 2)).sum()
+        loss.backward()
+        optimizer.step()
+        assert model.layer.weight.grad is not None
+        assert loss.item() > -math.inf
+        (model.layer.weight.sum() / torch.zeros(())).backward()
+        try:
+            loss.backward()
+        except RuntimeError as error:
+            watch.note_failure(error)
+    return watch.seen()
+
+
+def test_a_recording_of_a_check_comes_back_equal_without_torch(tmp_path: Path) -> None:
+    recording = of_a_check()
+    assert len(recording) > 3
+    assert recording.score >= 0
+    back = there_and_back(recording)
+    assert back == recording
+    assert dataclasses.replace(recording, score=-1) != back
+    file = tmp_path / "recording.json"
+    file.write_text(json.dumps(to_plain_data(recording)))
+    code = (
+        "import json, sys; from gradflow.recording.plain_data import from_plain_data, to_plain_data;"
+        f"data = json.load(open({str(file)!r})); assert to_plain_data(from_plain_data(data)) == data;"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_recording_of_a_program_comes_back_equal_and_has_the_lines_of_all_its_places() -> None:
+    seen = of_a_program()
+    assert seen.backwards
+    assert seen.optimizers
+    assert seen.hooks
+    assert seen.failures
+    assert seen.backward_returns
+    back = there_and_back(seen)
+    assert back == seen
+    assert isinstance(back, ProgramRecording)
+    lines, places = back.recording.lines, set(places_in(seen))
+    here = Path(__file__).read_text().splitlines()
+    assert {place.path for place in places} >= {__file__}
+    assert all(lines[place.path][place.line] == here[place.line - 1] for place in places if place.path == __file__)
+    assert all(place.line in lines[place.path] for place in places)
+
+
+def places_in(value: typing.Any) -> Iterator[SourceSpan]:
+    if isinstance(value, SourceSpan):
+        yield value
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from places_in(getattr(value, field.name))
+    elif isinstance(value, dict):
+        yield from places_in(list(value.values()))
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from places_in(part)
+
+
+def test_no_field_that_names_places_is_forgotten() -> None:
+    named: set[str] = set()
+    waiting: list[typing.Any] = [ProgramRecording]
+    entered: set[typing.Any] = {Recording, SourceSpan}
+    while waiting:
+        kind = waiting.pop()
+        if kind not in entered:
+            entered.add(kind)
+            for name, hint in typing.get_type_hints(kind).items():
+                parts = {hint, *typing.get_args(hint)} | {a for p in typing.get_args(hint) for a in typing.get_args(p)}
+                waiting += filter(dataclasses.is_dataclass, parts)
+                named |= {name} if SourceSpan in parts else set()
+    assert len(named) > 5
+    text = inspect.getsource(ProgramRecording.places)
+    assert [name for name in sorted(named) if f".{name}" not in text] == []
+
+
+def test_numbers_that_are_none_and_events_are_kept() -> None:
+    recording = dataclasses.replace(
+        of_a_check(),
+        completeness=Completeness(
+            gaps=(Gap(why="transform", events=frozenset({"operations", "steps"})), Gap(why="graph"))
+        ),
+    )
+    seen = of_a_program()
+    flow = NodeFlow(name="MulBackward0", operation=0, incoming=math.inf, outgoing=(None, -math.inf))
+    seen.backwards[0].flows = (flow,)
+    for each in (recording, seen):
+        assert there_and_back(each) == each
+
+
+def test_what_is_no_recording_is_refused() -> None:
+    data = to_plain_data(of_a_check())
+    for other in ({**data, "format": 0}, {**data, "recording": {}}, {**data, "kind": "else"}, [], None):
+        with pytest.raises(GradflowError, match="not a recording"):
+            from_plain_data(other)
+
+
+def test_a_finding_of_a_stored_recording_needs_no_file() -> None:
+    place = SourceSpan(path="/gone/net.py", line=2)
+    finding = Diagnostic(code="GF101", name="detach", severity="error", message="m", location=place)
+    source = with_source(finding, {"/gone/net.py": {1: "a = 1", 2: "b = a.detach()"}}).source
+    assert source is not None
+    assert [(line.line, line.text) for line in source] == [(1, "a = 1"), (2, "b = a.detach()")]
+
+
+def test_a_recording_that_was_taken_does_not_grow(tmp_path: Path) -> None:
+    watch = Watch()
+    with watch.watching():
+        w = torch.ones(3, requires_grad=True)
+        optimizer = torch.optim.SGD([w])
+        loss = (w * 2).sum()
+        loss.backward()
+        optimizer.step()
+        seen = watch.seen()
+        then = to_plain_data(seen)
+        (w * 3).sum().backward()
+        w.requires_grad_(False)
+        optimizer.step()
+    assert to_plain_data(seen) == then
+    assert len(watch.seen().recording) > len(seen.recording)
+    assert watch.seen().recording.operations is watch.recorder.operations, "handed over at the end"
