@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch.autograd.graph import GradientEdge
 
-__all__ = ["items_of"]
+__all__ = ["ARGUMENTS", "items_of"]
+
+ARGUMENTS = {name: tuple(inspect.signature(vars(torch.autograd)[name]).parameters) for name in ("backward", "grad")}
+"""The arguments of ``torch.autograd.backward`` and ``torch.autograd.grad`` in order; the first are the outputs."""
 
 
 def items_of(given: Any) -> tuple[tuple[Any, ...] | None, Any]:

@@ -32,7 +32,7 @@ from gradflow.record.program.operations.rows import add_gradients, add_scores
 from gradflow.record.recorder import Recorder
 from gradflow.recording.gradients import Measured
 from gradflow.recording.program.events import Backward
-from gradflow.torch_facts.differentiated import items_of
+from gradflow.torch_facts.differentiated import ARGUMENTS, items_of
 from gradflow.torch_facts.settings.saved_tensor_hooks import PUSHING
 from gradflow.torch_facts.transforms import is_in_transform
 
@@ -110,9 +110,7 @@ class BackwardCalls:
 
     def _call(self, operation: Operation, caller: FrameType | None, kind: Any, args: Any, kwargs: Any) -> Any:
         recorder, log = self._recorder, self._log
-        names = ("tensors", "grad_tensors", "retain_graph", "create_graph", "grad_variables", "inputs")
-        if kind == "grad":
-            names = ("outputs", "inputs", "grad_outputs", "retain_graph", "create_graph", "only_inputs")
+        names = ARGUMENTS[kind]
         given = dict(zip(names, args, strict=False)) | kwargs
         asked, outputs = dict[str, tuple[Any, ...]](), names[0]
         is_whole = True
@@ -122,7 +120,8 @@ class BackwardCalls:
             if name in kwargs:
                 kwargs = {**kwargs, name: passed_on}
             elif name in given:
-                args = tuple(passed_on if names[i] == name else value for i, value in enumerate(args))
+                at = names.index(name)
+                args = (*args[:at], passed_on, *args[at + 1 :])
         if not is_whole:
             return operation(*args, **kwargs)  # raises before autograd is asked for anything
         roots = _tensors(asked[outputs])

@@ -9,10 +9,17 @@ import pytest
 import torch
 from torch.autograd.graph import get_gradient_edge
 
-from gradflow.torch_facts.differentiated import items_of
+from gradflow.torch_facts.differentiated import ARGUMENTS, items_of
 
 A, B = torch.ones(2, requires_grad=True), torch.ones(3, requires_grad=True)
 EDGE = get_gradient_edge(A * 2)
+
+
+def test_the_arguments_that_are_looked_at_are_there() -> None:
+    assert ARGUMENTS["backward"][:4] == ("tensors", "grad_tensors", "retain_graph", "create_graph")
+    assert "inputs" in ARGUMENTS["backward"]
+    assert ARGUMENTS["grad"][:5] == ("outputs", "inputs", "grad_outputs", "retain_graph", "create_graph")
+    assert {"allow_unused", "is_grads_batched", "materialize_grads"} < set(ARGUMENTS["grad"])
 
 
 @pytest.mark.parametrize(

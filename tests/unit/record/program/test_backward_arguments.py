@@ -107,3 +107,30 @@ def test_inputs_that_raise_are_no_backward() -> None:
             torch.autograd.grad(torch.ones(1, requires_grad=True).sum(), inputs())
 
     assert observed(run).backwards == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "is_allowed", "is_filled"),
+    [
+        ((None, True, False, True), False, False),
+        ((None, True, False, True, True), True, False),
+        ((None, True, False, True, True, False, True), True, True),
+    ],
+)
+def test_arguments_count_by_position_too(given, is_allowed: bool, is_filled: bool) -> None:
+    def run() -> None:
+        x, other = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+        torch.autograd.grad((x * 2).sum(), [x, other] if is_allowed else iter([x]), *given)
+
+    (backward,) = observed(run).backwards
+    assert (backward.allow_unused, backward.fills_zeros) == (is_allowed, is_filled)
+    assert [one.arrived for one in backward.results] == [True, False][: 1 + is_allowed]
+
+
+def test_more_arguments_than_there_are_is_an_error_of_the_program() -> None:
+    def run() -> None:
+        x = torch.ones(3, requires_grad=True)
+        with pytest.raises(TypeError):
+            torch.autograd.grad((x * 2).sum(), x, None, None, False, True, None, False, False, "one too many")
+
+    observed(run)
