@@ -157,6 +157,7 @@ def run_forward(
         raise
     except Exception as error:  # noqa: BLE001  (whatever a user's model raises is told, not lost)
         failure = failure_of(error)
+    recorder.tables.number_met_elsewhere()
     raise_own_failure(recorder, failure)
     activations = {name: taking.taken[first_names[id(module)]] for name, module in layers.items()}
     unseen_calls = {name: tuple(taking.unseen[first_names[id(module)]]) for name, module in layers.items()}

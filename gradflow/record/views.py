@@ -98,20 +98,21 @@ class Views:
 
     def look(self) -> None:
         """Note which bases were written to since the last look; called after every operation."""
-        still = []
+        done = []
         for each in self.pending:
             base = each.reference()
+            if base is not None and base._version == each.version:
+                continue
+            done.append(each)
             if base is None:
                 continue  # nobody can write to it any more
-            if base._version == each.version:
-                still.append(each)
-                continue
             rewriter = _first_rewriter(base.grad_fn, each.edge)
             # each copy of an entry would be given the whole gradient of the one place where they all lie
             each.is_lost = rewriter is None or may_share_entries(each.size, each.stride)
             if rewriter is not None and not each.is_lost:
                 each.rewriter, each.position = rewriter
-        self.pending = still
+        for each in done:  # one by one: other threads add theirs meanwhile
+            self.pending.remove(each)
 
 
 def _first_rewriter(node: Node | None, before: GradientEdge) -> tuple[Node, int] | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["is_running", "module_call", "optimizer_step"]
+__all__ = ["has_raised", "is_running", "module_call", "optimizer_step"]
 
 
 def _codes_in(code: CodeType) -> Iterator[CodeType]:
@@ -46,6 +46,17 @@ def module_call(frame: FrameType | None) -> FrameType | None:
     while frame is not None and id(frame.f_code) not in _CALL:
         frame = frame.f_back
     return frame
+
+
+def has_raised(frame: FrameType | None) -> bool:
+    """Whether the call of a module whose forward hook is called by ``frame`` has raised.
+
+    Torch runs it in a function within its own, and is back in that one when it handles an exception. What is being
+    handled tells less: a call may raise the very exception that was handled when it began.
+    """
+    while frame is not None and id(frame.f_code) not in _CALL:
+        frame = frame.f_back
+    return frame is not None and frame.f_code is torch.nn.Module._call_impl.__code__
 
 
 def is_running(number: int, frame: FrameType | None) -> bool:

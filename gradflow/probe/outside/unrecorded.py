@@ -23,12 +23,17 @@ _MOST = 32
 def why_unrecorded(recording: Recording, target: str, dependence: Dependence, *, is_layer: bool) -> str:
     """Why the record does not tell what becomes of a target's values; empty where it does."""
     where = recording.completeness.unrecorded_modules.get(target, "")
-    if is_layer and where == IN_TRANSFORM:
+    if is_layer and (where == IN_TRANSFORM or (where and not _is_read(recording, target))):
         return f"`{target}` ran {where}, where operations are not recorded"
     owner = "" if is_layer else recording.completeness.unrecorded_modules.get(target.rpartition(".")[0], "")
     if any(dependence.depends[value] for value in recording.completeness.read_unseen):
         owner = owner or IN_TRANSFORM
     return f"it is read {owner}, where operations are not recorded" if owner else ""
+
+
+def _is_read(recording: Recording, layer: str) -> bool:
+    """Whether anything that is recorded goes on with what a layer returned: the rest is done where it ran."""
+    return any(value == recording.score or value in recording.readers for value in recording.layer_values[layer])
 
 
 def unrecorded_parameters(recording: Recording, names: Sequence[str]) -> dict[str, str]:

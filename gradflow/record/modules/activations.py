@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -63,6 +64,7 @@ class TargetActivations(CallObserver):
         self.unseen: dict[str, list[UnseenCall]] = {name: [] for name in targets.values()}
         self.unmoved = ""
         self._recorder = recorder
+        self._calls = recorder.calls
         self._targets = targets
         self._keep = keep
         self._alter = alter
@@ -87,23 +89,36 @@ class TargetActivations(CallObserver):
             self.unseen[target].append(UnseenCall(kind="raised", what=type(raised).__name__, site=call.site))
             return
         with outside_dispatch():
-            self._take(target, output, call.site)
+            self._take(target, output, call)
 
-    def _take(self, layer: str, output: Any, site: int) -> None:
+    def _take(self, layer: str, output: Any, call: RunningCall) -> None:
         tensors = tensors_in(output)
         if is_in_transform():
             return  # a wrapper of a transform is no value of the run, and has no place in its graph
         if not tensors:
-            self.unseen[layer].append(UnseenCall(kind="no tensor", what=type(output).__name__, site=site))
+            self.unseen[layer].append(UnseenCall(kind="no tensor", what=type(output).__name__, site=call.site))
             return
         taken = self.taken[layer]
         recorder = self._recorder
         asked = chosen_position(tensors, self._outputs.get(layer, 0))
         if self._alter is not None:
             self._move(self._alter, layer, len(taken), tensors[asked])
-        own = recorder.value_of(tensors[asked])
+        is_own = recorder.is_own_thread()
+        own = recorder.value_of(tensors[asked]) if is_own else recorder.known_value(tensors[asked])
         values = [own if n == asked else recorder.known_value(tensor) for n, tensor in enumerate(tensors)]
-        taken.append(activation_of(tensors, recorder.views, output=asked, values=values, keep=self._keep))
+        activation = activation_of(tensors, recorder.views, output=asked, values=values, keep=self._keep)
+        taken.append(activation)
+        if own < 0:
+            tell = functools.partial(self._number, activation, asked, call.id)
+            recorder.tables.meet_elsewhere(tensors[asked], tell)
+
+    def _number(self, activation: Activation, asked: int, call: int, value: int) -> None:
+        """What a call in another thread returned has its value now."""
+        values, outputs = activation.values, self._calls.outputs
+        activation.value = value
+        activation.values = (*values[:asked], value, *values[asked + 1 :])
+        if value not in outputs[call]:
+            outputs[call] = (*outputs[call], value)
 
     def _move(self, alter: Alteration, layer: str, number: int, activation: torch.Tensor) -> None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections import defaultdict
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from threading import RLock, get_ident
 from types import FrameType
@@ -16,7 +16,7 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from gradflow.location import SiteTable
 from gradflow.record.modules.observer import CallObserver, RunningCall
 from gradflow.recording import CallColumns, OperationColumns
-from gradflow.torch_facts.running_calls import is_running, module_call
+from gradflow.torch_facts.running_calls import has_raised, is_running, module_call
 from gradflow.torch_facts.transforms import innermost_transform
 
 __all__ = ["ModuleFollower", "Rows", "Scope"]
@@ -42,7 +42,11 @@ class Rows(Protocol):
 
     @property
     def suspended(self) -> int:
-        """Not 0 while operations are not recorded."""
+        """Not 0 while operations of ``thread`` are not recorded."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is recorded any more, of any thread."""
 
     def known_values(self, output: Any) -> tuple[int, ...]:
         """The values of the tensors in what a module returned."""
@@ -67,6 +71,13 @@ class Scope(Protocol):
 
     def ends(self, module: torch.nn.Module, *, is_inside: bool, is_own_thread: bool) -> bool:
         """Whether a call that ends may be one that is followed."""
+
+
+class _Running(threading.local):
+    """The calls that run in this thread; no later thread of the same number inherits them."""
+
+    def __init__(self) -> None:
+        self.calls: list[RunningCall] = []
 
 
 class ModuleFollower:
@@ -104,7 +115,7 @@ class ModuleFollower:
         self._leaving = [one.leaving for one in observers if type(one).leaving is not nothing.leaving]
         self._left = [one.left for one in observers if type(one).left is not nothing.left]
         self._abandoned = [one.abandoned for one in observers if type(one).abandoned is not nothing.abandoned]
-        self._stacks: defaultdict[int, list[RunningCall]] = defaultdict(list)
+        self._running = _Running()
         self._lock = RLock()
 
     @contextlib.contextmanager
@@ -113,7 +124,7 @@ class ModuleFollower:
         self._scope.open()
         handles = (
             register_module_forward_pre_hook(self._guard(self._begin)),
-            register_module_forward_hook(self._guard(self.leave), always_call=True),
+            register_module_forward_hook(self._guard(self._finish), always_call=True),
         )
         try:
             yield
@@ -123,7 +134,7 @@ class ModuleFollower:
 
     def look_again(self, frame: FrameType) -> None:
         """Torch says nothing of a forward that Ctrl-C or an exit has ended: let go of those that run no more."""
-        self._let_go(self._stacks[get_ident()], frame)
+        self._let_go(self._running.calls, frame)
 
     def _begin(self, module: torch.nn.Module, inputs: Any) -> None:
         """As torch calls it."""
@@ -131,8 +142,8 @@ class ModuleFollower:
 
     def enter(self, module: torch.nn.Module, inputs: Any, frame: FrameType | None = None) -> None:
         """A module's forward begins; ``frame`` is torch's that runs it, where it may not tell that it ends."""
-        rows, thread = self._rows, get_ident()
-        stack, is_own = self._stacks[thread], thread == rows.thread
+        rows, stack = self._rows, self._running.calls
+        is_own = get_ident() == rows.thread
         running, above = (-1, sys._getframe(1)) if frame is None else (id(frame), frame)
         if stack:
             self._let_go(stack, above, running)
@@ -140,10 +151,10 @@ class ModuleFollower:
         if is_asked and not self._scope.begins(module, is_inside=bool(stack), is_own_thread=is_own):
             return
         outer = stack[-1].number if stack else rows.call
-        is_recorded = not rows.suspended
+        # what the thread of the operations is in the middle of says nothing of the others
+        is_recorded = not (rows.suspended if is_own else rows.is_over)
         site = rows.sites.number(above) if is_recorded else -1
         type_name = type(module).__name__
-        handled = id(sys.exception())  # who handles it keeps it for as long as the call runs
         calls = rows.calls
         with self._lock:
             number = len(calls) if is_recorded else -1
@@ -157,7 +168,6 @@ class ModuleFollower:
                 is_recorded,
                 number if is_recorded else outer,
                 running,
-                handled,
             )
             for entered in self._entered:
                 entered(call, module, inputs)
@@ -176,10 +186,14 @@ class ModuleFollower:
         if is_recorded and is_own:
             rows.call = number
 
-    def leave(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
-        """A module's forward has ended; called from where an exception is handled, if that is how."""
-        rows, thread = self._rows, get_ident()
-        stack, is_own = self._stacks[thread], thread == rows.thread
+    def _finish(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
+        """As torch calls it: also of a call that raised, while it handles that."""
+        self.leave(module, inputs, output, sys.exception() if has_raised(sys._getframe(1)) else None)
+
+    def leave(self, module: torch.nn.Module, inputs: Any, output: Any, raised: BaseException | None = None) -> None:
+        """A module's forward has ended: it returned ``output``, or ``raised`` this."""
+        rows, stack = self._rows, self._running.calls
+        is_own = get_ident() == rows.thread
         is_asked = not (is_own and self._has_own_thread)
         if is_asked and not self._scope.ends(module, is_inside=bool(stack), is_own_thread=is_own):
             return
@@ -190,17 +204,20 @@ class ModuleFollower:
             leaving(call, module, inputs, output)
         stack.pop()
         self._end(call)
-        raised = sys.exception()
-        if id(raised) == call.handled:
-            raised = None
-        elif call.is_recorded:
+        if raised is not None and call.is_recorded:
             rows.calls.raised[call.id] = type(raised).__name__
+        if not is_own:
+            self._note_outputs(call, output, raised)  # before anybody numbers them, which the other thread does
         if self._left:
             with self._lock:
                 for left in self._left:
                     left(call, module, output, raised)
+        if is_own:
+            self._note_outputs(call, output, raised)
+
+    def _note_outputs(self, call: RunningCall, output: Any, raised: BaseException | None) -> None:
         if call.is_recorded and raised is None:
-            rows.calls.outputs[call.id] = rows.known_values(output)
+            self._rows.calls.outputs[call.id] = self._rows.known_values(output)
 
     def _unwind(self, stack: list[RunningCall], module_id: int) -> bool:
         """Let go of the calls within that of a module, which has come to its end; whether it is there at all."""

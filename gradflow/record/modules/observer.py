@@ -29,8 +29,6 @@ class RunningCall:
         That of the innermost call, this one or one around it, that is recorded; -1 for none.
     frame
         The number of the frame of torch that runs the call; -1 where torch does not run it.
-    handled
-        ``id`` of the exception that was being handled when the call began.
     """
 
     module_id: int
@@ -42,7 +40,6 @@ class RunningCall:
     is_recorded: bool
     number: int
     frame: int
-    handled: int
 
 
 class CallObserver:

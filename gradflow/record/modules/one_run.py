@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+import weakref
 from collections.abc import Collection
 from threading import get_ident
 from types import FrameType
@@ -12,6 +14,13 @@ import torch
 from gradflow.torch_facts.module_machinery import CALLING
 
 __all__ = ["OneRun"]
+
+
+class _Elsewhere(threading.local):
+    """How deep this thread is in a run of its own; gone with it, however that ended."""
+
+    def __init__(self) -> None:
+        self.depth = 0
 
 
 class OneRun:
@@ -32,8 +41,8 @@ class OneRun:
     def __init__(self, root: int, parts: Collection[int]) -> None:
         self._root = root
         self._parts = parts
-        self._elsewhere: dict[int, int] = {}
-        self._busy: frozenset[int] = frozenset()
+        self._elsewhere = _Elsewhere()
+        self._busy: dict[int, weakref.ref[threading.Thread] | None] = {}
 
     def open(self) -> None:
         """Threads that run a module already are in a run of their own."""
@@ -49,21 +58,34 @@ class OneRun:
 
     def _is_of_this_run(self, module: torch.nn.Module, change: int, *, is_inside: bool) -> bool:
         """``change`` is 1 where a call begins and -1 where it ends."""
-        thread = get_ident()
-        depth = self._elsewhere.get(thread, 0)
-        if not depth and (id(module) != self._root or is_inside):
-            return thread not in self._busy and id(module) in self._parts
-        self._elsewhere[thread] = depth + change
+        elsewhere = self._elsewhere
+        if not elsewhere.depth and (id(module) != self._root or is_inside):
+            return id(module) in self._parts and not self._is_busy()
+        elsewhere.depth += change
         return False
 
+    def _is_busy(self) -> bool:
+        """Whether this thread was in a run of its own already; the number of one that has ended is given again."""
+        number = get_ident()
+        if number not in self._busy:
+            return False
+        known = self._busy[number]
+        return known is None or known() is _threads().get(number)
 
-def _threads_inside_a_module() -> frozenset[int]:
-    """The threads that run a module's forward right now."""
-    found = set()
+
+def _threads() -> dict[int | None, threading.Thread]:
+    return {thread.ident: thread for thread in threading.enumerate()}
+
+
+def _threads_inside_a_module() -> dict[int, weakref.ref[threading.Thread] | None]:
+    """The threads that run a module's forward right now, by number; ``None`` for one that Python did not start."""
+    found: dict[int, weakref.ref[threading.Thread] | None] = {}
+    threads = _threads()
     for thread, innermost in sys._current_frames().items():
         frame: FrameType | None = innermost
         while frame is not None and frame.f_code is not CALLING:
             frame = frame.f_back
         if frame is not None:
-            found.add(thread)
-    return frozenset(found)
+            known = threads.get(thread)
+            found[thread] = None if known is None else weakref.ref(known)
+    return found

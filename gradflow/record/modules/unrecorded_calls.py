@@ -27,7 +27,7 @@ class UnrecordedCalls(CallObserver):
         """Where it runs shows when it begins."""
         recorder, name = self._recorder, self._names.get(id(module))
         if not call.is_recorded:
-            if recorder.inside and recorder.is_own_thread() and name is not None:
+            if recorder.inside and name is not None:
                 self.inside.add(name)
             return
         where = IN_TRANSFORM if is_in_transform() else "" if recorder.is_own_thread() else IN_THREAD

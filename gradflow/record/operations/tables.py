@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import get_ident
@@ -32,6 +33,8 @@ __all__ = ["KnownTensor", "Tables"]
 
 _is_grad_enabled = torch.is_grad_enabled
 
+_Elsewhere = tuple[weakref.ref[torch.Tensor], tuple[tuple[int, ...], torch.dtype, bool], Callable[[int], object]]
+
 
 class KnownTensor(weakref.ref["torch.Tensor"]):
     """A tensor that was seen, and which value it is: one object, for each object more costs time when Python collects.
@@ -60,7 +63,9 @@ class Tables:
     Attributes
     ----------
     thread
-        The one whose operations are recorded: a function mode is on in one thread only.
+        The one whose operations are recorded: a function mode is on in one thread only. It alone numbers values.
+    is_over
+        Whether nothing more is recorded, because something of gradflow's own has failed.
     met
         Called with the number and the tensor of each value that no recorded operation made, when it is first seen.
     on_stop
@@ -80,6 +85,7 @@ class Tables:
         self.modes = modes
         self.thread = get_ident()
         self.suspended = 0
+        self.is_over = False
         self.operations = OperationColumns()
         self.values = ValueColumns()
         self.calls = CallColumns()
@@ -100,6 +106,7 @@ class Tables:
         self._shapes: dict[Any, tuple[int, ...]] = {}
         self._without_shape: list[tuple[weakref.ref[torch.Tensor], int]] = []
         self._was_there: set[int] = set()
+        self._met_elsewhere: deque[_Elsewhere] = deque()
         # bound once: each look-up is noticed in a loop of small operations
         values = self.values
         self._value_appends = (
@@ -112,6 +119,7 @@ class Tables:
 
     def stop(self) -> None:
         """Record nothing more, and forget what could not be recorded to its end."""
+        self.is_over = True
         self.suspended += 1
         self.call = -1
         self.drop_open_row()
@@ -153,10 +161,40 @@ class Tables:
                 if write is not None and write[2] > self.seen[value]:
                     return self._refresh(tensor, value, write)
             return value
+        if self._met_elsewhere:
+            self.number_met_elsewhere()
+            if self.known_value(tensor) >= 0:
+                return self.value_of(tensor)
+        return self._meet(tensor)
+
+    def _meet(self, tensor: torch.Tensor) -> int:
         value = self.new_value(tensor, -1)
         if not (is_leaf(tensor) or value in self.leaf_names):
             self.leaf_names[value] = ("opaque", "")
         return value
+
+    def meet_elsewhere(self, tensor: torch.Tensor, tell: Callable[[int], object]) -> None:
+        """Another thread has met a tensor: ``tell`` is told its value when the thread of the operations numbers it.
+
+        That is when it meets one itself, so that it never meets this one before, and at the end. What is gone by then
+        was never met there.
+        """
+        facts = shape_of(tensor), dtype_of(tensor), requires_grad(tensor)
+        self._met_elsewhere.append((weakref.ref(tensor), facts, tell))
+
+    def number_met_elsewhere(self) -> None:
+        """Number what other threads have met; only in the thread whose operations are recorded."""
+        while self._met_elsewhere:
+            reference, (shape, dtype, requires), tell = self._met_elsewhere.popleft()
+            tensor = reference()
+            if tensor is None:
+                number = self._dtypes.setdefault(dtype, len(self._dtypes))
+                value = self.new_value_alone(-1, shape, number, requires_grad=requires)
+                self.leaf_names[value] = ("opaque", "")
+                tell(value)
+            else:
+                known = self.known_value(tensor)
+                tell(known if known >= 0 else self._meet(tensor))
 
     def known_value(self, tensor: torch.Tensor) -> int:
         """The value id of a tensor that was seen before, else -1."""

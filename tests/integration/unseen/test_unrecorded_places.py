@@ -95,6 +95,32 @@ def test_a_check_follows_a_layer_of_a_pool() -> None:
     assert verdicts == {"first": "broken", "second": "connected"}
 
 
+class Inside(torch.autograd.Function):
+    """Calls a layer, in another thread or in this one."""
+
+    @staticmethod
+    def forward(ctx, x, layer, in_a_thread):
+        if not in_a_thread:
+            return layer(x) * 1
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(layer, x).result().detach() * 1
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad, None, None
+
+
+@pytest.mark.parametrize("in_a_thread", [True, False])
+def test_a_layer_that_a_function_calls_was_called(in_a_thread: bool) -> None:
+    def body(model: Net, x: torch.Tensor) -> torch.Tensor:
+        return model.second(Inside.apply(x.clone().requires_grad_(), model.first, in_a_thread))
+
+    report = gradflow.check(Net(body), "first", inputs=X, target=1)
+    assert report.verdict == ("broken" if in_a_thread else "not determined")
+    assert not {"functional-bypass", "layer-not-called"}.intersection(one.name for one in report.diagnostics)
+    assert any(("thread" if in_a_thread else "inside") in sentence for sentence in report.undetermined)
+
+
 class ReadsInAThread(nn.Module):
     """Holds parameters that a plain function of another thread reads, and one that nothing reads."""
 

@@ -30,7 +30,8 @@ class OwnThread:
         """Whether to follow a call that begins."""
         recorder = self._recorder
         if not is_own_thread:
-            self._log.called_elsewhere.setdefault(id(module), weakref.ref(module))
+            # a module that is gone may have had the number of this one
+            self._log.called_elsewhere[id(module)] = weakref.ref(module)
             return False
         if recorder.call < 0:
             self._before_pass()

@@ -131,12 +131,13 @@ class CompiledCalls:
         if keys.modules[keys.key_of(model)].compiled_into < 0:
             self._note_compiled(model)
         parameters = [p for p in parameters_in(model) if requires_grad(p)]
-        result: Any = None
         self._calls.enter(model, args)
         try:
             result = self._run(lambda: operation(compiled, *args, **kwargs), (args, kwargs, parameters))
-        finally:
-            self._calls.leave(model, args, result)
+        except BaseException as error:
+            self._calls.leave(model, args, None, error)
+            raise
+        self._calls.leave(model, args, result)
         return result
 
     def _run(self, run: Callable[[], Any], inputs: Any) -> Any:

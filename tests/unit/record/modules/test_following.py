@@ -30,6 +30,7 @@ class Rows:
         self.sites = SiteTable()
         self.operations = OperationColumns()
         self.suspended = 0
+        self.is_over = False
         self.failed: list[Exception] = []
         self.thread = threading.get_ident()
 
@@ -120,6 +121,27 @@ def test_a_module_that_raised_and_was_caught() -> None:
     assert told.of[2:5] == [("left", "a", "ValueError"), ("entered", "b"), ("left", "b", "NoneType")]
 
 
+def test_a_module_that_raises_what_is_being_handled_has_raised() -> None:
+    error = ValueError()
+
+    def catch(model: nn.Module) -> Any:
+        try:
+            raise error
+        except ValueError:
+            try:
+                model.a()
+            except ValueError:
+                return model.b()
+
+    rows, told = follow(Doing(catch, a=fail(error), b=Doing(lambda _: None)))
+    assert [(row.module, row.raised) for row in ModuleCalls(rows.calls)] == [
+        ("model", ""),
+        ("a", "ValueError"),
+        ("b", ""),
+    ]
+    assert told.of[2:5] == [("left", "a", "ValueError"), ("entered", "b"), ("left", "b", "NoneType")]
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), GeneratorExit()])
 def test_what_ends_without_a_word_is_let_go_of(error: BaseException) -> None:
     def catch(model: nn.Module) -> None:
@@ -168,6 +190,20 @@ def test_what_runs_unrecorded_is_told_and_not_recorded() -> None:
     assert [(row.module, row.parent) for row in ModuleCalls(rows[0].calls)] == [("model", -1), ("b", 0)]
     assert told.of.count(("entered unrecorded",)) == 2
     assert rows[0].call == -1
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+def test_what_one_thread_is_in_the_middle_of_is_nothing_to_another(is_over: bool) -> None:
+    model = Doing(lambda m: m.a(), a=Doing(lambda _: 1))
+    rows, names = Rows(), {id(module): name or "model" for name, module in model.named_modules()}
+    rows.suspended, rows.is_over = 1, is_over
+    scope = OneRun(id(model), names)
+    with ModuleFollower(rows, scope, (GivenNames(names),), lambda callback: callback).watching():
+        model()
+        thread = threading.Thread(target=model.a)
+        thread.start()
+        thread.join()
+    assert rows.calls.module == ([] if is_over else ["a"])
 
 
 def test_each_thread_has_calls_of_its_own() -> None:
