@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -29,7 +29,9 @@ class Numbers:
     Attributes
     ----------
     returned
-        For an operation, or the first operation that reads a new tensor: the operations at which its numbers had left.
+        For an operation: the operations at which its numbers had left.
+    met
+        The same for a tensor that no recorded operation made, by its value.
     forgotten
         How many numbers that left are not remembered any more.
     partly
@@ -38,14 +40,13 @@ class Numbers:
 
     def __init__(self) -> None:
         self.returned: dict[int, tuple[int, ...]] = {}
-        self.any_left = False
+        self.met: dict[int, tuple[int, ...]] = {}
         self.forgotten = 0
         self.partly: set[int] = set()
         self._left_at: dict[float, int] = {}
 
     def leave(self, row: int, result: Any) -> None:
         """An operation gave ``result``, a number, a list or an array."""
-        self.any_left = True
         every = _all_numbers_in(result)
         for number in filter(_is_telling, itertools.islice(every, _READ)):
             self._left_at.pop(number, None)
@@ -57,9 +58,30 @@ class Numbers:
             self.forgotten += 1
 
     def enter(self, row: int, tensor: torch.Tensor) -> None:
-        """A tensor was made of something that is not a tensor."""
+        """An operation made a tensor of something that is not a tensor."""
         if self._left_at:
             self._note(row, _numbers_in(tensor))
+
+    def meet(self, value: int, tensor: torch.Tensor) -> None:
+        """Nothing recorded made a tensor: perhaps `torch.FloatTensor(...)` did, of numbers that had left."""
+        rows = self._left_where(_numbers_in(tensor)) if self._left_at else set()
+        if rows:
+            self.met[value] = tuple(sorted(rows))
+
+    def all_returned(
+        self, readers: Callable[[], Mapping[int, Sequence[int]]], gradients: Container[int]
+    ) -> dict[int, tuple[int, ...]]:
+        """What has ``returned``, a tensor that was met where an operation first reads it.
+
+        Autograd made the ``gradients``, whatever numbers they have: of `scalar * w`, that of `w` is `scalar`.
+        """
+        found = dict(self.returned)
+        reading = readers() if self.met else {}
+        for value, rows in self.met.items():
+            if value in reading and value not in gradients:
+                row = reading[value][0]
+                found[row] = tuple(sorted({*found.get(row, ()), *rows}))
+        return found
 
     def use(self, row: int, arguments: Iterable[Any]) -> None:
         """An operation was given Python numbers among its arguments."""
@@ -68,9 +90,12 @@ class Numbers:
             self._note(row, plain)
 
     def _note(self, row: int, numbers: Iterable[float]) -> None:
-        rows = {self._left_at[number] for number in numbers if number in self._left_at}
+        rows = self._left_where(numbers)
         if rows:
             self.returned[row] = tuple(sorted(rows.union(self.returned.get(row, ()))))
+
+    def _left_where(self, numbers: Iterable[float]) -> set[int]:
+        return {self._left_at[number] for number in numbers if number in self._left_at}
 
 
 def _numbers_in(value: Any) -> Iterator[float]:

@@ -234,7 +234,7 @@ class Watch:
             emptied=tuple(log.emptied),
             backward_returns=last_returns(recorder.functions),
             low_precision=tuple(log.low_precision),
-            returned=log.numbers.returned,
+            returned=log.numbers.all_returned(lambda: recording.readers, log.gradient_of),
             left_partly=frozenset(log.numbers.partly),
             made_at=log.made_at,
             copies=log.copies,

@@ -21,7 +21,7 @@ def follow_numbers(recorder: Recorder, numbers: Numbers) -> None:
         numbers.leave(row, result)
         if use not in recorder.recorded.followers:
             recorder.recorded.followers.append(use)
-            recorder.tables.met.append(meet)
+            recorder.tables.met.append(numbers.meet)
 
     def use(row: int, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
         name = recorder.tables.name_of(row)
@@ -30,10 +30,6 @@ def follow_numbers(recorder: Recorder, numbers: Numbers) -> None:
                 numbers.enter(row, result)
         elif name not in EXITS:
             numbers.use(row, (*args, *kwargs.values()))
-
-    def meet(value: int, tensor: torch.Tensor) -> None:
-        # nothing recorded made it: perhaps `torch.FloatTensor(...)` did, of numbers that had left
-        numbers.enter(len(recorder.operations.name), tensor)
 
     recorder.recorded.look_after(VALUE_EXITS, leave)
     recorder.announced.observers.append(_Imports(numbers))

@@ -43,6 +43,15 @@ def test_a_number_that_anybody_writes_tells_nothing(number: float) -> None:
     assert numbers.returned == {}
 
 
+def test_a_tensor_that_nobody_made_comes_back_where_it_is_first_read() -> None:
+    numbers = Numbers()
+    numbers.leave(3, TELLING)
+    for value in (20, 21, 22):
+        numbers.meet(value, torch.tensor([TELLING], dtype=torch.float64))
+    # 21 is read by nothing, and 22 is a gradient, which autograd has made
+    assert numbers.all_returned(lambda: {20: [8, 9], 22: [10]}, {22}) == {8: (3,)}
+
+
 def test_tensors_without_numbers_are_left_alone() -> None:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
