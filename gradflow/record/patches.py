@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-import threading
 import types
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
@@ -26,8 +26,9 @@ from gradflow.record.calls.subclasses import record_subclasses
 from gradflow.record.conduct.replacing import put, replace
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.recorder import Recorder
+from gradflow.torch_facts.storages import memory_of_capsule
 
-__all__ = ["exports_announced", "replace", "replace_function", "watched"]
+__all__ = ["replace", "replace_function", "watched"]
 
 
 class _Noting:
@@ -57,7 +58,7 @@ def watched(recorder: Recorder, model: torch.nn.Module | None = None) -> Iterato
         own = own_modules()
         for name in ("from_numpy", "frombuffer"):
             replace_function(stack, torch, name, _recorded_function(noting, name, getattr(torch, name)), own)
-        capsules: dict[int, torch.Tensor] = {}
+        capsules = _Capsules()
         from_dlpack = _recorded_import(noting, capsules, torch.utils.dlpack.from_dlpack)
         for owner in (torch, torch.utils.dlpack):
             replace_function(stack, owner, "from_dlpack", from_dlpack, own)
@@ -74,21 +75,6 @@ def watched(recorder: Recorder, model: torch.nn.Module | None = None) -> Iterato
             yield
         finally:
             noting.is_on = False
-
-
-@contextlib.contextmanager
-def exports_announced(before: Callable[[torch.Tensor], object]) -> Iterator[None]:
-    """Call ``before`` with each tensor that this thread hands out as a capsule, which no function mode sees."""
-    function, thread = vars(torch.utils.dlpack)["to_dlpack"], threading.get_ident()
-
-    def to_dlpack(tensor: torch.Tensor) -> Any:
-        if threading.get_ident() == thread:
-            before(tensor)
-        return run_theirs(function, (tensor,))
-
-    with contextlib.ExitStack() as stack:
-        replace_function(stack, torch.utils.dlpack, "to_dlpack", to_dlpack)
-        yield
 
 
 def _replace_inference_mode(stack: contextlib.ExitStack, noting: _Noting) -> None:
@@ -186,27 +172,50 @@ def _recorded_function(noting: _Noting, name: str, function: Callable[..., Any])
     return call
 
 
-def _recorded_export(
-    noting: _Noting, capsules: dict[int, torch.Tensor], function: Callable[..., Any]
-) -> Callable[..., Any]:
+class _Capsules:
+    """Which tensor each capsule shows, without keeping either: the tensor lives for as long as its capsule does.
+
+    No weak reference to a capsule can be made, and the number of one that is gone is given again: then the new one
+    shows other memory.
+    """
+
+    def __init__(self) -> None:
+        self._tensors: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
+
+    def note(self, capsule: Any, tensor: torch.Tensor) -> None:
+        """A capsule was made of a tensor."""
+        key, tensors = id(capsule), self._tensors
+
+        def forget(reference: weakref.ref[torch.Tensor]) -> None:
+            if key in tensors and tensors[key][0] is reference:
+                del tensors[key]
+
+        tensors[key] = weakref.ref(tensor, forget), memory_of_capsule(capsule)
+
+    def take(self, source: Any) -> Any:
+        """What an import reads: the tensor that a capsule was made of, else the source itself."""
+        reference, memory = self._tensors.pop(id(source), (None, 0))
+        tensor = reference() if reference is not None and memory_of_capsule(source) == memory else None
+        return source if tensor is None else tensor
+
+
+def _recorded_export(noting: _Noting, capsules: _Capsules, function: Callable[..., Any]) -> Callable[..., Any]:
     def to_dlpack(tensor: torch.Tensor) -> Any:
         if noting.is_off():
             return run_theirs(function, (tensor,))
         capsule = noting.record("to_dlpack", functools.partial(function, tensor), (tensor,))
-        capsules[id(capsule)] = tensor
+        capsules.note(capsule, tensor)
         return capsule
 
     return to_dlpack
 
 
-def _recorded_import(
-    noting: _Noting, capsules: dict[int, torch.Tensor], function: Callable[..., Any]
-) -> Callable[..., Any]:
+def _recorded_import(noting: _Noting, capsules: _Capsules, function: Callable[..., Any]) -> Callable[..., Any]:
     def from_dlpack(source: Any, *args: Any, **kwargs: Any) -> Any:
         if noting.is_off():
             return run_theirs(function, (source, *args), kwargs)
         # a capsule is used up by the import, and says nothing about the tensor that it came from
-        read = capsules.pop(id(source), source)
+        read = capsules.take(source)
         return noting.record("from_dlpack", functools.partial(function, source, *args, **kwargs), (read,))
 
     return from_dlpack

@@ -1,12 +1,15 @@
-"""Who else holds the memory of a tensor."""
+"""The memory of tensors: who else holds it, whether it is still there, where a capsule shows it."""
 
 from __future__ import annotations
 
+import ctypes
 import sys
+from typing import Any
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
-__all__ = ["references_to"]
+__all__ = ["StorageWeakRef", "memory_of_capsule", "references_to"]
 
 
 def references_to(storage: torch.UntypedStorage) -> int:
@@ -15,3 +18,21 @@ def references_to(storage: torch.UntypedStorage) -> int:
     To be compared with the same of another storage, reached in the same way.
     """
     return torch._C._storage_Use_Count(storage._cdata) + sys.getrefcount(storage)
+
+
+_is_valid = ctypes.pythonapi.PyCapsule_IsValid
+_is_valid.argtypes, _is_valid.restype = (ctypes.py_object, ctypes.c_char_p), ctypes.c_int
+_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer.argtypes, _pointer.restype = (ctypes.py_object, ctypes.c_char_p), ctypes.c_void_p
+
+_DLPACK = b"dltensor"
+
+
+def memory_of_capsule(capsule: Any) -> int:
+    """The address of the memory that a capsule of `to_dlpack` shows; 0 for anything else, and for one that is used up.
+
+    A ``DLManagedTensor`` begins with a ``DLTensor``, and that with the pointer to its memory.
+    """
+    if not _is_valid(capsule, _DLPACK):
+        return 0
+    return ctypes.c_void_p.from_address(_pointer(capsule, _DLPACK)).value or 0

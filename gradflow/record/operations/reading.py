@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from gradflow.record.operations.exported import Exported
 from gradflow.record.operations.nested import nested_tensors
 from gradflow.record.operations.tables import Tables
-from gradflow.record.operations.tensor_facts import SCALARS, storage_pointer
+from gradflow.record.operations.tensor_facts import SCALARS
 
 __all__ = ["Reading"]
 
@@ -25,10 +26,10 @@ class Reading:
     tables
         Knows which tensor is which value.
     exported
-        The memory of each array that left torch, and the value that it shows.
+        The arrays that left torch, and the values that they show.
     """
 
-    def __init__(self, tables: Tables, exported: Mapping[int, int]) -> None:
+    def __init__(self, tables: Tables, exported: Exported) -> None:
         self._tables = tables
         self._ids = tables.ids
         self._written = tables.written
@@ -68,7 +69,7 @@ class Reading:
             value = -1
             if self._exported and tables.known_value(tensor) < 0:
                 # what an array keeps alive is another tensor object over the memory of the one that was exported
-                value = self._exported.get(storage_pointer(tensor), -1)
+                value = self._exported.value_of(tensor)
             inputs.append(value if value >= 0 else tables.value_of(tensor))
             arguments.append(position)
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from gradflow.record.operations.classify import Kind
+from gradflow.record.operations.exported import Exported
 from gradflow.record.operations.kinds import INPLACE_CAPABLE, SWITCHES, TO_ARRAYS
 from gradflow.record.operations.nested import nested_tensors
 from gradflow.record.operations.tables import Tables
@@ -19,7 +20,6 @@ from gradflow.record.operations.tensor_facts import (
     lies_in,
     shares_memory,
     storage_of,
-    storage_pointer,
     version_of,
 )
 from gradflow.torch_facts.function_modes import modes_on_stack
@@ -50,13 +50,13 @@ class Results:
         Names of operations that may return the very tensor that they were given, which then is no new value; ``None``
         where every operation's result is to be one.
     exported
-        The first entry of the memory of each array that left torch, and the value that it shows.
+        The arrays that left torch, and the values that they show.
     """
 
     def __init__(self, tables: Tables) -> None:
         self.takers: dict[str, Taker] = {}
         self.handed_through: frozenset[str] | None = None
-        self.exported: dict[int, int] = {}
+        self.exported = Exported()
         self.view_operations: set[int] = set()
         self._tables = tables
         self._operations = tables.operations
@@ -130,7 +130,7 @@ class Results:
             self.add(args[0], row, kind, text, inputs, beside)
         elif kind == _EXIT:
             if text in TO_ARRAYS and inputs and isinstance(args[0], _Tensor):
-                self.exported[storage_pointer(args[0])] = inputs[0]
+                self.exported.note(args[0], inputs[0])
         elif result is not None:
             tensors = nested_tensors(result)
             for tensor in tensors:

@@ -10,6 +10,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from gradflow.torch_facts.function_modes import modes_on_stack, unseen
+from gradflow.torch_facts.storages import StorageWeakRef
 from gradflow.torch_facts.tensor_slots import getter, is_alias_of, method
 from gradflow.torch_facts.transforms import is_wrapper
 
@@ -31,6 +32,7 @@ __all__ = [
     "retains_grad",
     "shape_of",
     "shares_memory",
+    "storage_held",
     "storage_of",
     "storage_pointer",
     "version_of",
@@ -160,6 +162,15 @@ def storage_of(tensor: torch.Tensor) -> int:
             return int(_STORAGE(tensor)._cdata)
         except (RuntimeError, NotImplementedError):
             return 0
+
+
+def storage_held(tensor: torch.Tensor) -> StorageWeakRef | None:
+    """A weak reference to the storage that a tensor lies in; ``None`` for a tensor without one."""
+    with unseen():
+        try:
+            return StorageWeakRef(_STORAGE(tensor))
+        except (RuntimeError, NotImplementedError):
+            return None
 
 
 def storage_pointer(tensor: torch.Tensor) -> int:

@@ -6,10 +6,14 @@ import contextlib
 import pickle
 import sys
 import types
+import weakref
 
+import numpy
 import torch
 
-from gradflow.record.patches import own_modules, replace, replace_function
+from gradflow.location import SiteTable
+from gradflow.record.patches import own_modules, replace, replace_function, watched
+from gradflow.record.recorder import Recorder
 
 
 def standing_in():
@@ -67,3 +71,23 @@ def test_a_module_of_the_users_own_in_the_place_of_a_librarys(monkeypatch):
     assert first not in own_modules()
     monkeypatch.setitem(sys.modules, "borrowed", then)
     assert then in own_modules()
+
+
+def test_a_capsule_says_where_it_came_from_and_no_other_that_has_its_number() -> None:
+    recorder = Recorder(SiteTable())
+    with watched(recorder), recorder:
+        there = torch.ones(4)
+        gone = id(torch.utils.dlpack.to_dlpack(there))
+        other = numpy.arange(4, dtype=numpy.float32).__dlpack__()
+        torch.from_dlpack(other)
+        torch.from_dlpack(torch.utils.dlpack.to_dlpack(there))
+        passing = torch.ones(2)
+        alive = weakref.ref(passing)
+        torch.utils.dlpack.to_dlpack(passing)
+        del passing
+    assert recorder.failed is None
+    assert id(other) == gone  # else this tells nothing
+    tables = recorder.tables
+    rows = [row for row in range(len(tables.operations.name)) if tables.name_of(row) == "from_dlpack"]
+    assert [tables.inputs_of(row) for row in rows] == [[], [recorder.known_value(there)]]
+    assert alive() is None

@@ -31,7 +31,7 @@ from gradflow.torch_facts.settings.of_thread import (
     uses_autocast,
     validates_distributions,
 )
-from gradflow.torch_facts.storages import references_to
+from gradflow.torch_facts.storages import StorageWeakRef, memory_of_capsule, references_to
 from gradflow.torch_facts.tensor_slots import MAKING_SUBCLASSES, getter, is_alias_of, method, setter
 from gradflow.torch_facts.versions import set_versions
 
@@ -275,3 +275,20 @@ def test_where_the_compiler_and_the_scripter_look_things_up() -> None:
     compiled = torch.compile(nn.Linear(1, 1), backend="eager")
     assert is_compiler_loaded()
     assert isinstance(compiled, class_of_compiled_modules())
+
+
+def test_a_capsule_shows_the_memory_of_its_tensor_until_it_is_used_up() -> None:
+    tensor = torch.ones(4)[1:]
+    capsule = torch.utils.dlpack.to_dlpack(tensor)
+    assert memory_of_capsule(capsule) == tensor.data_ptr()
+    torch.from_dlpack(capsule)
+    assert memory_of_capsule(capsule) == memory_of_capsule(tensor) == 0
+
+
+def test_a_storage_that_is_gone_is_known_to_be() -> None:
+    tensor = torch.ones(4)
+    reference, array = StorageWeakRef(tensor.untyped_storage()), tensor.numpy()
+    del tensor
+    assert not reference.expired()
+    del array
+    assert reference.expired()

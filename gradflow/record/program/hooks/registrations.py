@@ -168,7 +168,7 @@ class HookWatch:
         table = of_module() if of_module is not None else None
         if table is not None:
             table.forget(handle.id)
-        event = self._events.get(handle.id)
+        event = self._events.pop(handle.id, None)
         if event is not None and event.removed_at_call < 0:
             event.removed_at_call = len(self._recorder.calls)
             if self._recorder.is_own_thread():
