@@ -152,7 +152,10 @@ class EmptiedGradient:
 
 @dataclass(slots=True, kw_only=True)
 class FlagChange:
-    """``requires_grad`` was switched on a tensor; ``error`` where torch refused."""
+    """``requires_grad`` was switched on a tensor; ``error`` where torch refused.
+
+    ``backwards`` is how many backward calls had been made before.
+    """
 
     value: int
     site: int
@@ -161,6 +164,7 @@ class FlagChange:
     was: bool
     is_leaf: bool
     error: str = ""
+    backwards: int = 0
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from gradflow.graph.cut_group import Bridge
 from gradflow.graph.dependence import analyse
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.source_state import source_state
+from gradflow.watch.facts.flags import recording_at
 from gradflow.watch.facts.joins import joins_of
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.naming.names import name_of_value, score_text
@@ -21,7 +22,7 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
     """The recording about one question in the form that the rules of ``gradflow check`` take."""
     target = question.target
     values = sources or ((target,) if target >= 0 else ())
-    base = observation.recording
+    base = recording_at(observation, values, question.backward_number)
     recording = replace(base, score=question.score)
     dependence = analyse(recording, values)
     bridges: tuple[Bridge, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 from gradflow.recording.program.events import FlagChange
+from gradflow.watch.facts.flags import required_grad_at, switches_before
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
@@ -18,7 +19,7 @@ _MANY = 50
 def not_trainable(observation: Observation, question: Question, evidence: Evidence) -> Finding:
     """A frozen parameter, or a tensor that never required grad, and took part in the score."""
     target = question.target
-    flag = _frozen_by(observation, target)
+    flag = _frozen_by(observation, question)
     is_parameter = (
         evidence.kind == "parameter" and observation.recording.leaf_names.get(target, ("",))[0] == "parameter"
     )
@@ -31,6 +32,8 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
     else:
         note = "only what requires grad gets a gradient: a buffer, or a plain tensor, does not unless it is told to"
         cure = "if it should learn, make it an `nn.Parameter(...)`; else call `.requires_grad_()` before the forward"
+    if flag is not None and _was_read_before(observation, evidence, target):
+        cure = "switch it off after the backward: it still required grad when the forward read it"
     if question.error:
         cure = "call `.requires_grad_()` on it before the forward"
     wish = "if a gradient is wanted there, call `.requires_grad_()` on it before the forward"
@@ -76,9 +79,18 @@ def _place(observation: Observation, target: int, flag: FlagChange | None) -> So
     return recording.site_span(made)
 
 
-def _frozen_by(observation: Observation, value: int) -> FlagChange | None:
-    flags = [flag for flag in observation.flags if flag.value == value and not flag.error]
+def _frozen_by(observation: Observation, question: Question) -> FlagChange | None:
+    flags = switches_before(observation, question.target, question.backward_number)
     return flags[-1] if flags and not flags[-1].on else None
+
+
+def _was_read_before(observation: Observation, evidence: Evidence, target: int) -> bool:
+    """Whether it required grad when the score was computed from it: it was switched off since."""
+    recording, reaches = evidence.recording, evidence.dependence.reaches
+    rows = [
+        row for row in recording.readers.get(target, ()) if any(reaches[value] for value in recording.outputs_of(row))
+    ]
+    return bool(rows) and all(required_grad_at(observation, target, row) for row in rows)
 
 
 def _is_meant(observation: Observation, question: Question, evidence: Evidence, flag: FlagChange) -> bool:

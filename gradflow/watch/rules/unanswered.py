@@ -25,7 +25,7 @@ __all__ = ["no_gradient_came"]
 
 def no_gradient_came(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
     """``None`` at a tensor, or autograd refuses because it is not in the graph."""
-    recording, target = observation.recording, question.target
+    recording, target = evidence.recording, question.target
     if is_leaf_value(recording, target):
         if not is_differentiable(recording.dtype_of(target)):
             return (_whole_numbers(observation, question, evidence),)

@@ -266,3 +266,29 @@ def test_what_is_read_at_an_index_depends_on_it(explain: Explain, read: str) -> 
     """)
     assert report.verdict == "broken"
     assert said(report)[0] == ("nondiff-op", "error")
+
+
+@pytest.mark.parametrize(
+    ("order", "name", "help_text"),
+    [
+        ("y = use(w); score(y); off()", "detach", "remove `.detach()`"),
+        ("y = keep(w); off(); score(y)", "not-trainable", "switch it off after the backward"),
+        ("off(); y = keep(w); score(y)", "not-trainable", "else call `.requires_grad_()` before the forward"),
+    ],
+    ids=["after the backward", "between forward and backward", "before the forward"],
+)
+def test_a_flag_counts_as_it_was_at_the_time(explain: Explain, order: str, name: str, help_text: str) -> None:
+    report = explain(
+        f"""
+        w, v = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+        off = lambda: w.requires_grad_(False)
+        keep = lambda w: w * 2
+        use = lambda w: keep(w).detach()
+        score = lambda y: (y * v).sum().backward()
+        {order}
+        print(w.grad)
+        """
+    )
+    (found,) = report.diagnostics
+    assert found.name == name
+    assert help_text in found.helps[0].text

@@ -19,7 +19,7 @@ __all__ = ["watch_flags"]
 
 
 def watch_flags(recorder: Recorder, log: Log) -> None:
-    """Note each switch in ``log``; the values of a leaf that were read before keep the flag that they had."""
+    """Note each switch in ``log``, with what the flag was; of the value itself the recording knows the last one."""
 
     def switch(operation: Operation, frame: FrameType, tensor: torch.Tensor, args: Any, kwargs: Any, on: bool) -> Any:
         value = recorder.value_of(tensor)
@@ -30,6 +30,7 @@ def watch_flags(recorder: Recorder, log: Log) -> None:
             on=on,
             was=requires_grad(tensor),
             is_leaf=is_leaf(tensor),
+            backwards=len(log.backwards),
         )
         try:
             result = operation(tensor, *args, **kwargs)
