@@ -85,10 +85,6 @@ class Completeness:
         """Whether all events of these kinds were seen: what is not among them did not happen."""
         return not any(map(self.lacks, events))
 
-    def because_of(self, why: Reason) -> tuple[Gap, ...]:
-        """What was not seen for one reason."""
-        return tuple(gap for gap in self.gaps if gap.why == why)
-
     @property
     def is_to_the_end(self) -> bool:
         """Whether it was looked until all was over."""

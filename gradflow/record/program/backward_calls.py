@@ -6,7 +6,6 @@ import contextlib
 import functools
 import os
 import sys
-import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -48,7 +47,6 @@ class BackwardCalls:
         self._before = before
         self._after = after
         self._busy = False
-        self._counting = threading.Lock()
         self._left: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], int]] = {}
         self._known: KnownFlows = {}
         self._history = History(recorder.tables)
@@ -87,8 +85,8 @@ class BackwardCalls:
     def _watch(self, kind: Any, operation: Operation, *args: Any, **kwargs: Any) -> Any:
         caller = caller_of(sys._getframe(1))
         if not self._recorder.is_own_thread():
-            with self._counting:
-                self._log.elsewhere += not _is_internal(caller)
+            if not _is_internal(caller):
+                self._log.note_elsewhere("backward passes")
             return operation(*args, **kwargs)
         if not self._busy:
             self._before()

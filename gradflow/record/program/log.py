@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,14 +109,15 @@ class Log:
     failed_calls: set[int] = field(default_factory=set)
     stepped_aside: str = ""
     interrupted: str = ""
-    elsewhere: int = 0
+    elsewhere: Counter[Event] = field(default_factory=Counter)
+    counting: threading.Lock = field(default_factory=threading.Lock)
     is_transformed: bool = False
     called_elsewhere: dict[int, weakref.ref[Any]] = field(default_factory=dict)
     inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def gaps(self, operations: int, *, failure: str, is_differentiated: bool) -> tuple[Gap, ...]:
         """What of the program was not seen: ``operations`` are those recorded, ``failure`` is one of gradflow's own."""
-        passes, way = frozenset[Event]({"backward passes"}), frozenset[Event]({"gradients on their way"})
+        way = frozenset[Event]({"gradients on their way"})
         found = []
         if failure:
             found.append(Gap(why="observer failed", detail=failure, seen=operations))
@@ -123,9 +126,7 @@ class Log:
         if self.interrupted:
             unseen = frozenset[Event]({"operations", "module calls"})
             found.append(Gap(why="interrupted", detail=self.interrupted, events=unseen))
-        if self.elsewhere:
-            seen = len(self.backwards)
-            found.append(Gap(why="another thread", events=passes, seen=seen, missed=self.elsewhere))
+        found += self._in_other_threads()
         if self.is_transformed or is_differentiated:
             found.append(Gap(why="transform", events=way))
         unseen_graphs = Counter(backward.unseen for backward in self.backwards if backward.unseen)
@@ -135,6 +136,24 @@ class Log:
             numbers = frozenset[Event]({"numbers that left"})
             found.append(Gap(why="not remembered", events=numbers, missed=self.numbers.forgotten))
         return tuple(found)
+
+    def note_elsewhere(self, event: Event) -> None:
+        """Something has happened in a thread that is not watched."""
+        with self.counting:
+            self.elsewhere[event] += 1
+
+    def _in_other_threads(self) -> Iterator[Gap]:
+        """What was counted there, and what cannot be: a function mode, which sees it, is on in one thread only."""
+        seen: dict[Event, int] = {
+            "backward passes": len(self.backwards),
+            "steps": sum(len(optimizer.steps) for optimizer in self.optimizers),
+            "hooks": len(self.hooks),
+            "module calls": len(self.call_modules),
+        }
+        for event, missed in self.elsewhere.items():
+            yield Gap(why="another thread", events=frozenset({event}), seen=seen[event], missed=missed)
+        if self.elsewhere:
+            yield Gap(why="another thread", events=frozenset({"operations", "reads of .grad", "flag changes"}))
 
     def note_gradient(self, gradient: int, of: int) -> None:
         """A gradient belongs to a value; one that autograd hands on unchanged may belong to several."""

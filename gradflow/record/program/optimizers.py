@@ -128,6 +128,7 @@ class OptimizerWatch:
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         recorder = self._recorder
         if not recorder.is_own_thread():
+            self._log.note_elsewhere("steps")
             return
         frame = sys._getframe(1)
         number = optimizer_step(frame)

@@ -103,7 +103,9 @@ def _of_the_rest(observation: Observation, stepped: list[Optimizer]) -> Iterator
 def _of_those_that_never_step(observation: Observation) -> Iterator[str]:
     """Optimizers that hold what gets gradients, where neither they nor others, nor the program itself, move it."""
     idle = [one for one in observation.optimizers if not one.steps and not one.skipped]
-    if observation.recording.completeness.because_of("another thread") or not idle:
+    completeness = observation.recording.completeness
+    unseen = (*completeness.lacks("steps"), *completeness.lacks("backward passes"))
+    if not idle or any(gap.why == "another thread" for gap in unseen):
         return
     never = "never stepped" if is_seen_to_the_end(observation) else "has not stepped so far"
     for optimizer in idle:

@@ -47,6 +47,15 @@ def not_watched(observation: Observation) -> tuple[str, ...]:
     return tuple(text for gap in observation.recording.completeness.gaps if (text := _in_words(gap)))
 
 
+def _elsewhere(gap: Gap) -> str:
+    """Passes and steps; of what else ran there it matters only what else is asked."""
+    passes, steps = (gap.missed if gap.events == {event} else 0 for event in ("backward passes", "steps"))
+    if not (passes or steps):
+        return ""
+    what = f"{_counted(passes, _BACKWARD)} met" if passes else f"{_counted(steps, 'optimizer step')} did"
+    return f"what {what} in other threads: only the thread that starts the program is watched"
+
+
 def _in_words(gap: Gap) -> str:
     match gap.why:
         case "observer failed":
@@ -58,8 +67,7 @@ def _in_words(gap: Gap) -> str:
             what = f"a forward of `{gap.detail}` was interrupted"
             return f"what ran after {what}, until the next forward or backward pass"
         case "another thread":
-            passes = _counted(gap.missed, _BACKWARD)
-            return f"what {passes} met in other threads: only the thread that starts the program is watched"
+            return _elsewhere(gap)
         case "transform":
             return (
                 "what gradients met that torch computed by itself: `torch.func` and `torch.autograd.functional` are "

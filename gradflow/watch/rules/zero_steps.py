@@ -20,7 +20,7 @@ def optimizer_steps_along_zeros(observation: Observation) -> tuple[Finding, ...]
 
     One step may lie in a flat place, and a loss may be switched on later: so at least two steps, and the whole program.
     """
-    if not observation.recording.completeness.has_all("backward passes"):
+    if not observation.recording.completeness.has_all("backward passes", "steps"):
         return ()
     for optimizer in observation.optimizers:
         backwards = _its_backwards(observation, optimizer)

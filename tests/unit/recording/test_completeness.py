@@ -26,4 +26,3 @@ def test_what_ends_early_lacks_all_kinds() -> None:
     assert completeness.lacks("steps") == (END,)
     assert not completeness.has_all("operations")
     assert not completeness.is_to_the_end
-    assert completeness.because_of("another thread") == (THREAD,)

@@ -117,6 +117,8 @@ class HookWatch:
     def _register(self, operation: Operation, *args: Any, kind: Any, table: str, **kwargs: Any) -> Any:
         handle = operation(*args, **kwargs)
         recorder, log = self._recorder, self._log
+        if not recorder.is_own_thread():
+            log.note_elsewhere("hooks")
         if recorder.is_off():
             return handle
         caller = caller_of(sys._getframe(1))

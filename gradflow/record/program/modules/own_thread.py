@@ -30,6 +30,7 @@ class OwnThread:
         """Whether to follow a call that begins."""
         recorder = self._recorder
         if not is_own_thread:
+            self._log.note_elsewhere("module calls")
             # a module that is gone may have had the number of this one
             self._log.called_elsewhere[id(module)] = weakref.ref(module)
             return False

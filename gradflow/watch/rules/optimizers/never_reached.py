@@ -30,7 +30,7 @@ _TIMES = 2
 
 def optimizer_is_never_reached(observation: Observation) -> tuple[Finding, ...]:
     """For each optimizer without a gradient at any of several steps, where others have gradients and no optimizer."""
-    if not observation.recording.completeness.has_all("backward passes"):
+    if not observation.recording.completeness.has_all("backward passes", "steps"):
         return ()
     found = []
     for optimizer in observation.optimizers:
@@ -67,7 +67,7 @@ def with_what_is_left_to_nobody(observation: Observation, found: Finding, optimi
 
     Where a part of it does get gradients that is often meant, but for a leaf that was made after the optimizer.
     """
-    if not observation.recording.completeness.has_all("backward passes"):
+    if not observation.recording.completeness.has_all("backward passes", "steps"):
         return found
     others = _left_to_nobody(observation, optimizer)
     told, since = found.diagnostic, optimizer.since - 1

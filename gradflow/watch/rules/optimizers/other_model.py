@@ -23,7 +23,7 @@ _TIMES = 2
 
 def optimizer_of_another_model(observation: Observation) -> tuple[Finding, ...]:
     """After loading, rebuilding or copying a model; or two optimizers given the same parameters, and others to none."""
-    if not observation.recording.completeness.has_all("backward passes"):
+    if not observation.recording.completeness.has_all("backward passes", "steps"):
         return ()
     if optimizer_is_stale(observation) or later_parameters_are_unheld(observation):
         return ()  # what came into a model in place of others, or later, is told there

@@ -19,7 +19,11 @@ def nothing_was_differentiated(
 
     Who steps to see how a schedule moves, or beside an evaluation without gradients, has no loss to differentiate.
     """
-    if optimizer.filled or not optimizer.is_still or not observation.recording.completeness.has_all("backward passes"):
+    if (
+        optimizer.filled
+        or not optimizer.is_still
+        or not observation.recording.completeness.has_all("backward passes", "steps")
+    ):
         return ()
     if any(one.kind == "backward" for one in observation.backwards if _is_in_time(optimizer, one)):
         return ()

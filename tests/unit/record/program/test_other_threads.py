@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from torch import nn
 
 from gradflow.record.program.watching import Watch
+from gradflow.watch.explaining import explain_observation
+from gradflow.watch.observing import observation_of
 
 TURNS = 60
 
@@ -54,6 +57,10 @@ def test_only_this_thread_is_noted(is_here: bool) -> None:
     assert sum(len(optimizer.steps) for optimizer in observation.optimizers) == count
     (gap,) = observation.recording.completeness.lacks("backward passes")
     assert (gap.why, gap.missed) == ("another thread", 2 * TURNS)
+    for event in ("steps", "hooks", "module calls"):
+        (gap,) = observation.recording.completeness.lacks(event)
+        assert (gap.why, gap.missed) == ("another thread", 2 * TURNS)
+    assert not observation.recording.completeness.has_all("reads of .grad")
     assert observation.recording.completeness.is_to_the_end
     assert len(kept) == TURNS * (2 + is_here)
 
@@ -68,3 +75,33 @@ def test_an_optimizer_made_elsewhere_is_noted_when_it_steps_here() -> None:
         made[0].step()
     (optimizer,) = watch.seen().optimizers
     assert (len(optimizer.steps), optimizer.complete_steps) == (1, 1)
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_what_steps_elsewhere_is_not_said_never_to_step(is_here: bool) -> None:
+    watch, layer = Watch(), nn.Linear(2, 1)
+    with watch.watching():
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            layer(torch.ones(1, 2)).sum().backward()
+            thread = threading.Thread(target=len if is_here else optimizer.step, args=("",) if is_here else ())
+            thread.start()
+            thread.join()
+    report = explain_observation(observation_of(watch))
+    assert any("never stepped" in sentence for sentence in report.seen) == is_here
+    assert [one for one in report.undetermined if "3 optimizer steps did in other threads" in one] == (
+        [] if is_here else list(report.undetermined)
+    )
+
+
+def test_a_module_that_ran_elsewhere_is_noted_under_the_number_of_one_that_is_gone() -> None:
+    watch, gone = Watch(), nn.Linear(2, 1)
+    with watch.watching(), ThreadPoolExecutor(1) as pool:
+        pool.submit(gone, torch.ones(1, 2)).result()
+        number = id(gone)
+        del gone
+        kept = [nn.Linear(2, 1) for _ in range(50)]
+        again = next(one for one in kept if id(one) == number)  # else this tells nothing
+        pool.submit(again, torch.ones(1, 2)).result()
+    assert watch.log.called_elsewhere[number]() is again
