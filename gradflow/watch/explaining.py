@@ -19,7 +19,7 @@ from gradflow.watch.facts.completeness import doubt_about
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.naming.model_names import with_models_told_apart
 from gradflow.watch.facts.naming.names import name_of_value, score_text
-from gradflow.watch.facts.questions import Question, questions_in, questions_left_out
+from gradflow.watch.facts.questions import Question, each_kind_in_turn, questions_in, questions_left_out
 from gradflow.watch.facts.seen import shows_gradients, what_is_lacking, what_was_seen
 from gradflow.watch.facts.watched import not_watched, watched_text
 from gradflow.watch.finding import Finding, as_remark, as_warning
@@ -130,6 +130,8 @@ def _findings_and_doubts(
         found.extend(rule(observation))
     explained, left_out = 0, questions_left_out(observation)
     asked = questions_in(observation)
+    if len(asked) > _QUESTIONS_EXPLAINED:
+        asked = each_kind_in_turn(observation, asked)
     for number, question in enumerate(asked, start=1):
         new = tuple(replace(one, question=question) for one in _weighed(observation, question))
         if any(one.diagnostic.name in _NEEDS_ALL_SEEN for one in new):

@@ -1,1 +1,1 @@
-"""Calls that torch hands to no function mode, replaced so that they are told: ``set_``, ``as_subclass``, ``apply``."""
+"""Calls that torch tells nobody of: a Function's, of ``set_``, into a subclass, past the hooks of a module."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gradflow.graph.dependence import analyse
@@ -15,7 +16,15 @@ from gradflow.watch.facts.wanted_zero import is_asserted_zero
 from gradflow.watch.observation import Observation
 from gradflow.watch.source.asserted import asserts_absence
 
-__all__ = ["Question", "answers_in", "question_of", "questions_in", "questions_left_out", "tests_in_vain"]
+__all__ = [
+    "Question",
+    "answers_in",
+    "each_kind_in_turn",
+    "question_of",
+    "questions_in",
+    "questions_left_out",
+    "tests_in_vain",
+]
 
 _TURNS = 8
 _QUESTIONS = 200
@@ -79,6 +88,23 @@ def questions_in(observation: Observation) -> tuple[Question, ...]:
 def questions_left_out(observation: Observation) -> int:
     """How many are not gone into, because there are so many different ones."""
     return max(0, len(_kinds_of_questions(observation)) - _QUESTIONS)
+
+
+def each_kind_in_turn(observation: Observation, questions: Sequence[Question]) -> tuple[Question, ...]:
+    """The first of each place, with and without a way to the score, then the second of each, and so on.
+
+    Who goes into the first only, because there are many, has then met them all: a loop may look at what is not used
+    before it comes to what is cut off.
+    """
+    scores = _Scores(observation)
+    counts: Counter[tuple[int, bool, bool]] = Counter()
+    turns = []
+    for question in questions:
+        is_used = question.score >= 0 and question.target >= 0 and scores.uses(question.score, question.target)
+        kind = question.site, question.measured.arrived, is_used
+        turns.append(counts[kind])
+        counts[kind] += 1
+    return tuple(questions[n] for n in sorted(range(len(questions)), key=turns.__getitem__))
 
 
 def _kinds_of_questions(observation: Observation) -> tuple[Question, ...]:

@@ -292,3 +292,22 @@ def test_a_flag_counts_as_it_was_at_the_time(explain: Explain, order: str, name:
     (found,) = report.diagnostics
     assert found.name == name
     assert help_text in found.helps[0].text
+
+
+@pytest.mark.parametrize("unused", [3, 45])
+def test_a_loop_that_looks_at_many_is_gone_through_by_what_is_wrong(explain: Explain, unused: int) -> None:
+    report = explain(
+        f"""
+        layers = [nn.Linear(1, 1, bias=False) for _ in range({unused} + 2)]
+        x, total = torch.ones(1, 1), torch.zeros(1, 1, requires_grad=True) * 1
+        for number, layer in enumerate(layers):
+            out = layer(x)
+            if number >= {unused}:
+                total = total + out.detach()
+        total.sum().backward()
+        for layer in layers:
+            print(layer.weight.grad)
+        """
+    )
+    assert {one.name for one in report.diagnostics} == {"output-discarded", "detach"}
+    assert any("more gradients met" in sentence for sentence in report.undetermined) == (unused > 40)
