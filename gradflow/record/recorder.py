@@ -1,8 +1,8 @@
 """The recorder: logs every torch operation of a run with its place, its values and the grad mode; holds no tensor.
 
-It records and does not interrogate: of an operation it is noted what it is without a look at its ``grad_fn``, because a
-graph whose every node Python has touched overflows the C stack when it is freed (a chain of 50,000 is enough), and would
-take the user's process with it. Only of a check's layer that returns a view, and of hooks, single nodes are asked for.
+It records and does not interrogate: an operation is noted without a look at its ``grad_fn``, because a graph whose
+every node Python has touched overflows the C stack when it is freed (a chain of 50,000 is enough), and would take the
+user's process with it. Only of a check's layer that returns a view, and of hooks, single nodes are asked for.
 """
 
 from __future__ import annotations

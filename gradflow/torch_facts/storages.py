@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-__all__ = ["StorageWeakRef", "memory_of_capsule", "references_to"]
+__all__ = ["StorageWeakRef", "is_gone", "memory_of_capsule", "references_to", "weakly"]
 
 
 def references_to(storage: torch.UntypedStorage) -> int:
@@ -18,6 +18,16 @@ def references_to(storage: torch.UntypedStorage) -> int:
     To be compared with the same of another storage, reached in the same way.
     """
     return torch._C._storage_Use_Count(storage._cdata) + sys.getrefcount(storage)
+
+
+def weakly(storage: torch.UntypedStorage) -> StorageWeakRef:
+    """A reference that lets a storage go."""
+    return StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+
+
+def is_gone(storage: StorageWeakRef) -> bool:
+    """Whether nothing holds a storage any more: its memory is free."""
+    return bool(storage.expired())  # type: ignore[no-untyped-call]
 
 
 _is_valid = ctypes.pythonapi.PyCapsule_IsValid

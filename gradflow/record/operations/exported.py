@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gradflow.record.operations.tensor_facts import storage_held, storage_pointer
-from gradflow.torch_facts.storages import StorageWeakRef
+from gradflow.torch_facts.storages import StorageWeakRef, is_gone
 
 __all__ = ["Exported"]
 
@@ -27,14 +27,14 @@ class Exported:
             return
         self._values[storage_pointer(tensor)] = value, held
         if len(self._values) > self._enough:
-            self._values = {at: known for at, known in self._values.items() if not known[1].expired()}
+            self._values = {at: known for at, known in self._values.items() if not is_gone(known[1])}
             self._enough = 2 * len(self._values) + 64
 
     def value_of(self, tensor: torch.Tensor) -> int:
         """The value that a tensor shows which lies in the memory of an array; -1 for none."""
         at = storage_pointer(tensor)
         known = self._values.get(at)
-        if known is not None and known[1].expired():
+        if known is not None and is_gone(known[1]):
             del self._values[at]
             known = None
         return known[0] if known is not None else -1

@@ -10,7 +10,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from gradflow.torch_facts.function_modes import modes_on_stack, unseen
-from gradflow.torch_facts.storages import StorageWeakRef
+from gradflow.torch_facts.storages import StorageWeakRef, weakly
 from gradflow.torch_facts.tensor_slots import getter, is_alias_of, method
 from gradflow.torch_facts.transforms import is_wrapper
 
@@ -168,7 +168,7 @@ def storage_held(tensor: torch.Tensor) -> StorageWeakRef | None:
     """A weak reference to the storage that a tensor lies in; ``None`` for a tensor without one."""
     with unseen():
         try:
-            return StorageWeakRef(_STORAGE(tensor))
+            return weakly(_STORAGE(tensor))
         except (RuntimeError, NotImplementedError):
             return None
 

@@ -49,10 +49,11 @@ def not_watched(observation: Observation) -> tuple[str, ...]:
 
 def _elsewhere(gap: Gap) -> str:
     """Passes and steps; of what else ran there it matters only what else is asked."""
-    passes, steps = (gap.missed if gap.events == {event} else 0 for event in ("backward passes", "steps"))
-    if not (passes or steps):
+    events = gap.events or frozenset()
+    if not events & {"backward passes", "steps"}:
         return ""
-    what = f"{_counted(passes, _BACKWARD)} met" if passes else f"{_counted(steps, 'optimizer step')} did"
+    is_step = "steps" in events
+    what = f"{_counted(gap.missed, 'optimizer step')} did" if is_step else f"{_counted(gap.missed, _BACKWARD)} met"
     return f"what {what} in other threads: only the thread that starts the program is watched"
 
 

@@ -31,7 +31,7 @@ from gradflow.torch_facts.settings.of_thread import (
     uses_autocast,
     validates_distributions,
 )
-from gradflow.torch_facts.storages import StorageWeakRef, memory_of_capsule, references_to
+from gradflow.torch_facts.storages import StorageWeakRef, is_gone, memory_of_capsule, references_to
 from gradflow.torch_facts.tensor_slots import MAKING_SUBCLASSES, getter, is_alias_of, method, setter
 from gradflow.torch_facts.versions import set_versions
 
@@ -289,6 +289,6 @@ def test_a_storage_that_is_gone_is_known_to_be() -> None:
     tensor = torch.ones(4)
     reference, array = StorageWeakRef(tensor.untyped_storage()), tensor.numpy()
     del tensor
-    assert not reference.expired()
+    assert not is_gone(reference)
     del array
-    assert reference.expired()
+    assert is_gone(reference)
