@@ -33,6 +33,7 @@ from gradflow.record.state.mementos import (
 )
 from gradflow.record.state.own_functions import is_own_function
 from gradflow.record.state.surroundings import HELD_BY_ONE
+from gradflow.record.state.torchs_objects import TensorsByName, held_by, is_torchs
 
 __all__ = ["ObjectStates"]
 
@@ -48,7 +49,7 @@ _HAS_NO_CONTENTS = frozenset(
 _MAPPINGS = frozenset({dict, OrderedDict, defaultdict, Counter})
 _FROZEN = frozenset({tuple, frozenset})
 _CONTAINERS = _MAPPINGS | {list, deque, set}
-# objects of these packages are not the model's own: their attributes are not looked at
+# objects of these packages are not the model's own: their attributes are not looked at, of torch's the tensors are
 _FOREIGN_PACKAGES = (sys.stdlib_module_names - {"__main__"}) | {"torch", "numpy", "functorch"}
 # but these have only containers: `UserDict`, `SimpleNamespace`, `WeakKeyDictionary`
 _OF_DATA = frozenset({"collections", "types", "weakref", "_weakrefset"})
@@ -175,6 +176,11 @@ class ObjectStates:
 
     def _visit_attributes(self, value: Any) -> None:
         home = home_of(value)
+        if is_torchs(value) and not issubclass(type(value), _OF_TRAINING):
+            tensors = TensorsByName(value)
+            self._states.append(tensors)
+            self._follow((*tensors.values(), *held_by(value)))
+            return
         if home in _FOREIGN_PACKAGES and home not in _OF_DATA and not issubclass(type(value), _OF_TRAINING):
             return
         self._follow((attributes_of(value),))

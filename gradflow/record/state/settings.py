@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
 
+from gradflow.record.state.each import do_each
 from gradflow.record.state.python_settings import autocast_settings, settings_in_python
 from gradflow.torch_facts.module_machinery import global_hook_tables, machinery
 from gradflow.torch_facts.settings import saved_tensor_hooks
@@ -49,8 +51,7 @@ class RandomState:
 
     def restore(self) -> None:
         """Put every generator back; may be called any number of times."""
-        for restorer in self._restorers:
-            restorer()
+        do_each(self._restorers)
 
 
 def generator_states() -> dict[str, object]:
@@ -133,20 +134,30 @@ class Settings:
 
     def rewind(self) -> None:
         """Put back what a run has set: all but the grad mode, which ``with`` statements around a run set, and hooks."""
-        for setting, found in zip(_SETTINGS, self._found, strict=True):
-            if setting is not _GRAD_MODE and setting.read() != found:
-                setting.write(found)
+        do_each(self._writers(one for one in _SETTINGS if one is not _GRAD_MODE))
 
     def restore(self) -> None:
         """Put back every setting that is not as it was found."""
-        for setting, found in zip(_SETTINGS, self._found, strict=True):
-            if setting.read() != found:
-                setting.write(found)
+        do_each((*self._writers(_SETTINGS), self._put_hooks_back, _forget_casts))
+
+    def _writers(self, settings: Iterable[Setting]) -> Iterator[Callable[[], None]]:
+        found = dict(zip(_SETTINGS, self._found, strict=True))
+        return (functools.partial(_put_back, setting, found[setting]) for setting in settings)
+
+    def _put_hooks_back(self) -> None:
         for hooks, found_hooks in zip(_GLOBAL_HOOKS, self._global_hooks, strict=True):
             if list(hooks.items()) != list(found_hooks.items()):
                 hooks.clear()
                 hooks.update(found_hooks)
         machinery._global_is_full_backward_hook = self._is_full_backward_hook
-        if uses_autocast():
-            # casts of the weights that the run has cached would keep its graph alive inside the caller's autocast block
-            torch.clear_autocast_cache()
+
+
+def _put_back(setting: Setting, found: Any) -> None:
+    if setting.read() != found:
+        setting.write(found)
+
+
+def _forget_casts() -> None:
+    """Casts of the weights that the run has cached would keep its graph alive inside the caller's autocast block."""
+    if uses_autocast():
+        torch.clear_autocast_cache()

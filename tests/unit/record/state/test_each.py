@@ -8,7 +8,10 @@ import torch
 from torch import nn
 
 from gradflow.record.state import preserved
+from gradflow.record.state import settings as settings_module
 from gradflow.record.state.each import do_each
+from gradflow.record.state.settings import Settings
+from gradflow.torch_facts.settings.flags import Setting
 
 
 def _failing(error: BaseException) -> Callable[[], NoReturn]:
@@ -64,3 +67,25 @@ def test_an_object_that_cannot_be_put_back_keeps_nothing_else_from_it() -> None:
         run()
     assert (model.later, model.count.item(), model.training, model.weight.requires_grad) == ([1], 0, True, True)
     assert torch.equal(model.weight, found)
+
+
+def test_a_setting_that_cannot_be_written_leaves_no_other_one_as_the_run_left_it(monkeypatch) -> None:
+    settings = Settings()
+    order = [setting.read for setting in settings_module._SETTINGS].index(torch.get_default_dtype)
+    refusing = Setting(torch.get_default_dtype, lambda found: torch.set_default_dtype("refused"))
+    changed = list(settings_module._SETTINGS)
+    changed[order] = refusing
+    monkeypatch.setattr(settings_module, "_SETTINGS", tuple(changed))
+    threads, hooks = torch.get_num_threads(), nn.modules.module._global_forward_hooks
+    torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(threads + 1)
+    handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
+    try:
+        with pytest.raises(TypeError):
+            settings.restore()
+        assert torch.get_num_threads() == threads
+        assert handle.id not in hooks
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_num_threads(threads)
+        handle.remove()
