@@ -68,7 +68,7 @@ class Candidates:
             if (call.name, counts[call.name]) in passed_over:
                 others.add(call.begun)
             counts[call.name] += 1
-        calls = [call for call in self.seen.calls if call.begun not in others]
+        calls = [call for call in self.seen.calls if call.begun not in others and not call.has_raised]
         return _layer_of(replace(self.seen, calls=calls), self.size, self.batch, may_read)
 
 

@@ -32,7 +32,8 @@ class LayerRow:
     role
         What it is to somebody who chooses a layer: ``"features"``, ``"skip join"`` (adds branches itself),
         ``"concatenation"``, ``"classifier"`` (runs after the last feature map), ``"normalisation"``, ``"activation"``,
-        ``"pooling"``, ``"attention"``, ``"tokens"``, ``"hidden"``, ``"container"``, ``"never called"`` and the like.
+        ``"pooling"``, ``"attention"``, ``"tokens"``, ``"hidden"``, ``"container"``, ``"never called"``,
+        ``"raised"`` (each call did) and the like.
     parameter_count
         Number of entries of all parameters in it, those of inner modules included.
     is_trainable
@@ -64,7 +65,10 @@ def list_layers(workload: Workload, seen: ModulePass) -> tuple[LayerRow, ...]:
     for call in seen.calls:
         calls.setdefault(call.name, []).append(call)
     size = input_size(workload.inputs, workload.keyword_inputs)
-    last_map = max((call.ended for call in seen.calls if call.name and _kind(call, size) in _PLACED), default=0)
+    last_map = max(
+        (call.ended for call in seen.calls if call.name and not call.has_raised and _kind(call, size) in _PLACED),
+        default=0,
+    )
     return tuple(
         _row(name, module, calls.get(name, []), size, last_map)
         for name, module in named_modules_in(workload.model)
@@ -77,10 +81,11 @@ _PLACED = ("features", "tokens")
 
 def _row(name: str, module: nn.Module, calls: list[LayerCall], size: tuple[int, int] | None, last_map: int) -> LayerRow:
     parameters = list(parameters_in(module))
+    returned = [call for call in calls if not call.has_raised]
     return LayerRow(
         name=name,
         type_name=type(module).__name__,
-        output_shape=calls[-1].shape if calls else None,
+        output_shape=returned[-1].shape if returned else None,
         role=_role(module, calls, size, last_map),
         parameter_count=_entry_count(parameters),
         is_trainable=any(parameter.requires_grad for parameter in parameters),
@@ -94,7 +99,10 @@ def _role(module: nn.Module, calls: list[LayerCall], size: tuple[int, int] | Non
     known = class_role(module)
     if known:
         return known
-    last = calls[-1]
+    returned = [call for call in calls if not call.has_raised]
+    if not returned:
+        return "raised"
+    last = returned[-1]
     if last.join:
         return last.join
     if last_map and last.begun > last_map and next(parameters_in(module), None) is not None:

@@ -19,7 +19,7 @@ __all__ = ["LayerCalls"]
 
 
 class LayerCalls(CallObserver):
-    """``finished`` are the calls that returned, ``by_row`` those that are recorded, by the number of their row."""
+    """``finished`` are the calls that have ended, ``by_row`` those that are recorded, by the number of their row."""
 
     def __init__(self, names: Mapping[int, str]) -> None:
         self.finished: list[LayerCall] = []
@@ -36,13 +36,16 @@ class LayerCalls(CallObserver):
             self._running[call] = LayerCall(name=name, module=module, begun=next(self._clock))
 
     def left(self, call: RunningCall, module: torch.nn.Module, output: Any, raised: BaseException | None) -> None:
-        """Note what it returned; nothing, where it raised."""
+        """Note what it returned, or that it raised."""
         found = self._running.pop(call, None)
         if found is None:
             return
         found.ended = next(self._clock)
-        with outside_dispatch():
-            self._note_output(found, output)
+        if raised is not None:
+            found.has_raised = True
+        else:
+            with outside_dispatch():
+                self._note_output(found, output)
         self.finished.append(found)
         if call.is_recorded:
             self.by_row[call.id] = found

@@ -16,7 +16,7 @@ class LayerCall:
     ``begun`` and ``ended`` count the beginnings and ends of all calls together, so that they order them. ``shape`` is
     that of the first tensor returned; ``shapes`` those of all; ``is_single`` tells that a plain tensor was returned.
     ``maker`` is the inner call that made the returned tensor, where this call only hands it on. ``join`` says how this
-    module itself, not one inside it, brought branches together.
+    module itself, not one inside it, brought branches together. ``has_raised`` tells that it returned nothing.
     """
 
     name: str
@@ -29,6 +29,7 @@ class LayerCall:
     is_floating: bool = False
     maker: LayerCall | None = None
     join: str = ""
+    has_raised: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

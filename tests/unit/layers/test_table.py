@@ -144,3 +144,27 @@ def test_an_exception_caught_inside_the_model_does_not_confuse_the_listing() -> 
     rows = {row.name: row for row in listed(workload_of(Picky(), torch.zeros(1, 4)))}
     assert rows["right"].output_shape == (1, 2)
     assert rows["right"].call_count == 1
+
+
+class Raises(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise ValueError
+
+
+class Guarded(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 1)
+        self.fails = Raises()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        try:
+            return self.fails(self.stem(x))
+        except ValueError:
+            return self.stem(x)
+
+
+def test_a_layer_that_only_raised_is_no_container() -> None:
+    rows = {row.name: row for row in listed(workload_of(Guarded(), torch.ones(1, 3, 4, 4)))}
+    assert (rows["fails"].role, rows["fails"].output_shape, rows["fails"].call_count) == ("raised", None, 1)
+    assert (rows["stem"].role, rows["stem"].call_count) == ("features", 2)
