@@ -8,9 +8,14 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
+from torch.utils._contextlib import _DecoratorContextManager
+
 from gradflow.torch_facts.module_machinery import CALLING, global_hook_tables
 
-__all__ = ["decorated_function", "hook_that_runs", "is_around_hooks", "without_hooks"]
+__all__ = ["DECORATORS", "decorated_function", "decorator_of", "hook_that_runs", "is_around_hooks", "without_hooks"]
+
+DECORATORS: type = _DecoratorContextManager
+"""The class of all that can stand in a ``with`` statement, and above a function as its decorator."""
 
 _MODULE_FILE = "modules/module.py"
 _DECORATOR_FILE = "_contextlib.py"
@@ -24,6 +29,13 @@ def hook_that_runs(frame: FrameType) -> Any:
 def decorated_function(frame: FrameType) -> Any:
     """What ``@torch.no_grad()`` and its like have wrapped, where this is the frame of such a wrapper; else ``None``."""
     return frame.f_locals.get("func") if frame.f_code.co_filename.endswith(_DECORATOR_FILE) else None
+
+
+def decorator_of(frame: FrameType) -> Any:
+    """The object that has wrapped it: a ``torch.no_grad``; ``None`` for one that is not of torch."""
+    made = frame.f_locals.get("ctx_factory") if frame.f_code.co_filename.endswith(_DECORATOR_FILE) else None
+    decorator = getattr(made, "__self__", None)
+    return decorator if isinstance(decorator, DECORATORS) else None
 
 
 def is_around_hooks(frame: FrameType) -> bool:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import ast
+import functools
 import inspect
 import sys
-import textwrap
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
 import torch
 
-from gradflow.location import SiteTable, SourceSpan, character_column, is_machinery, own_directory
+from gradflow.location import SiteTable, SourceSpan, is_machinery, own_directory
+from gradflow.record.operations.decorators import decorator_span
 from gradflow.record.operations.frames import is_in_torchs_module
-from gradflow.torch_facts.frames import decorated_function
+from gradflow.torch_facts.frames import decorated_function, decorator_of
 
 __all__ = ["GradModes", "region_site"]
 
 _is_grad_enabled = torch.is_grad_enabled
-_SWITCHES = ("no_grad", "inference_mode", "set_grad_enabled")
 
 
 def region_site(sites: SiteTable, frame: FrameType | None) -> int:
@@ -35,7 +34,8 @@ def region_site(sites: SiteTable, frame: FrameType | None) -> int:
         if (function := decorated_function(here)) is not None:
             wrapped = function
             code = _code_of(function)
-            if code is not None and (number := sites.number_within(code, _decorator_span)) >= 0:
+            find = functools.partial(decorator_span, function=function, decorator=decorator_of(here))
+            if code is not None and (number := sites.number_within(code, find)) >= 0:
                 return number
         here = here.f_back
     number = sites.number(frame)
@@ -51,32 +51,6 @@ def _code_of(function: Callable[..., Any]) -> CodeType | None:
     """The code of a function of the user's, below its decorators."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return None if code is None or is_machinery(code.co_filename) else code
-
-
-def _decorator_span(code: CodeType) -> SourceSpan | None:
-    try:
-        lines, first = inspect.getsourcelines(code)
-        tree = ast.parse(textwrap.dedent("".join(lines)))
-    except (OSError, SyntaxError, TypeError):
-        return SourceSpan(path=code.co_filename, line=code.co_firstlineno, function=code.co_qualname)
-    indent = len(lines[0]) - len(lines[0].lstrip())
-    definition = tree.body[0]
-    decorators: list[ast.expr] = getattr(definition, "decorator_list", [])
-    for decorator in decorators:
-        if any(switch in ast.unparse(decorator) for switch in _SWITCHES):
-            path, line = code.co_filename, first + decorator.lineno - 1
-            end_line = first + (decorator.end_lineno or decorator.lineno) - 1
-            return SourceSpan(
-                path=path,
-                line=line,
-                # it starts at the `@`, one character before the expression
-                column=character_column(path, line, indent + decorator.col_offset) - 1,
-                end_line=end_line,
-                end_column=character_column(path, end_line, indent + (decorator.end_col_offset or 0)),
-                function=code.co_qualname,
-            )
-    # wrapped by a call, `torch.no_grad()(function)`: no line of the function says so
-    return None
 
 
 def is_leaving() -> bool:

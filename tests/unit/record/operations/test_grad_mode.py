@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
 from types import CodeType
 
@@ -47,8 +49,13 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[CodeType]:
     monkeypatch.setattr(sys.modules[__name__], "sites", SiteTable())
     places.clear()
     codes: list[CodeType] = []
-    original = grad_mode._decorator_span
-    monkeypatch.setattr(grad_mode, "_decorator_span", lambda code: (codes.append(code), original(code))[1])
+    original = grad_mode.decorator_span
+
+    def noting(code: CodeType, **given):
+        codes.append(code)
+        return original(code, **given)
+
+    monkeypatch.setattr(grad_mode, "decorator_span", noting)
     return codes
 
 
@@ -89,3 +96,73 @@ def test_two_functions_of_one_code_share_their_place(read: list[CodeType]) -> No
     called(make())
     assert len(read) == 1
     assert len(set(places)) == 1
+
+
+def keeps(function):
+    """A decorator that has nothing to do with gradients, and says `no_grad`."""
+    return function
+
+
+off = torch.no_grad
+on = torch.enable_grad()
+
+
+def made():
+    return torch.no_grad()
+
+
+@keeps  # no_grad
+@off()
+@functools.lru_cache
+def renamed(x):
+    return x * 2
+
+
+@keeps
+@made()
+def of_a_function(x):
+    return x * 2
+
+
+@on
+@torch.no_grad()
+def under_both(x):
+    return x * 2
+
+
+def passes_on(function):
+    """A decorator of the program's that wraps."""
+
+    @functools.wraps(function)
+    def call(x):
+        return function(x)
+
+    return call
+
+
+def wrapped_by_a_call(decorator):
+    @decorator
+    def inner(x):
+        return x * 2
+
+    return torch.no_grad()(inner)
+
+
+def test_a_decorator_is_known_by_what_it_is(read: list[CodeType]) -> None:
+    below = {name: inspect.unwrap(function).__code__.co_firstlineno for name, function in FUNCTIONS.items()}
+    for function in FUNCTIONS.values():
+        called(function, times=1)
+    spans = [sites.span(number) for number in places]
+    lines = [(name, span.line - below[name]) for name, span in zip(FUNCTIONS, spans, strict=True)]
+    # of `keeps` and `made()` nobody knows what they give: both are above the function
+    assert lines == [("renamed", 1), ("of_a_function", 0), ("under_both", 1)]
+    assert [span.column for span in spans] == [1, None, 1]
+
+
+@pytest.mark.parametrize("decorator", [passes_on, functools.cache])
+def test_a_decorator_that_is_below_it_is_not_taken_for_it(decorator, read: list[CodeType]) -> None:
+    called(wrapped_by_a_call(decorator), times=1)
+    assert {sites.span(number).function for number in places} == {"called"}
+
+
+FUNCTIONS = {"renamed": renamed, "of_a_function": of_a_function, "under_both": under_both}
