@@ -1,8 +1,9 @@
 """The recorder: logs every torch operation of a run with its place, its values and the grad mode; holds no tensor.
 
-It records and does not interrogate: an operation is noted without a look at its ``grad_fn``, because a graph whose
+It records and does not interrogate: nobody goes through autograd's graph after each operation, because a graph whose
 every node Python has touched overflows the C stack when it is freed (a chain of 50,000 is enough), and would take the
-user's process with it. Only of a check's layer that returns a view, and of hooks, single nodes are asked for.
+user's process with it. What looks at nodes while a program runs (a view that was written to, a compiled call, a
+backward pass) is bounded by how many a stack bears.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from gradflow.location import SiteTable
 from gradflow.record.conduct.aside import Aside, leave_out_own_frames
 from gradflow.record.conduct.whose_error import is_ours, run_theirs
 from gradflow.record.elsewhere.noted import Elsewhere
-from gradflow.record.operations.announced_calls import AnnouncedCalls
+from gradflow.record.operations.announced_calls import AlsoRead, AnnouncedCalls, nothing_more
 from gradflow.record.operations.asking import asked_function
 from gradflow.record.operations.classify import Kind, classify
 from gradflow.record.operations.grad_mode import GradModes
@@ -301,10 +302,19 @@ class Recorder(TorchFunctionMode):
         if self.seam is not None:
             self.seam.give_away(read)
 
-    def record_call(self, name: str, function: Callable[[], Any], inputs: Any, *, inner: bool = False) -> Any:
+    def record_call(
+        self,
+        name: str,
+        function: Callable[[], Any],
+        inputs: Any,
+        *,
+        inner: bool = False,
+        also_read: AlsoRead = nothing_more,
+    ) -> Any:
         """Log something that the mode cannot see by itself as one operation; its inside is not recorded.
 
-        ``inner`` lets the inside be recorded too, and counts what it made as inputs of the whole.
+        ``inner`` lets the inside be recorded too, and counts what it made as inputs of the whole. ``also_read`` is
+        asked, with the result, for what it has read besides ``inputs``.
         """
         inputs, frame = tuple(inputs), sys._getframe(1)
         try:
@@ -312,7 +322,7 @@ class Recorder(TorchFunctionMode):
             if site is None:
                 return run_theirs(function)
             if self.seam is None:
-                return self.announced.follow(name, function, inputs, site, inner=inner)
+                return self.announced.follow(name, function, inputs, site, inner=inner, also_read=also_read)
             call = Call(
                 recorder=self.tables,
                 name=name,

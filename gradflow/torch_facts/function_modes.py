@@ -6,14 +6,14 @@ A mode that torch hands an operation to is off the stack, with all those above i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Container, Iterator
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 __all__ = [
-    "all_taken_off",
     "is_on_stack",
     "is_only_one",
     "modes_on_stack",
@@ -22,6 +22,7 @@ __all__ = [
     "put_on",
     "take_off",
     "unseen",
+    "without",
 ]
 
 modes_on_stack: Callable[[], int] = torch._C._len_torch_function_stack
@@ -79,13 +80,22 @@ def on_stack(mode: TorchFunctionMode) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def all_taken_off() -> Iterator[None]:
-    """Run without any function mode, and with all of them again afterwards."""
-    modes = []
-    while modes_on_stack():
-        modes.append(_take_top())
+def without(mode: TorchFunctionMode) -> Iterator[None]:
+    """Run without one mode; afterwards it is again below those of the others that it was below."""
+    modes = (_mode_at(place) for place in range(modes_on_stack()))
+    above = {id(other): other for other in itertools.dropwhile(lambda one: one is not mode, modes)}
+    was_there = take_off(mode)
     try:
         yield
     finally:
-        for mode in reversed(modes):
-            put_on(mode)
+        if was_there:
+            _put_below(mode, above)
+
+
+def _put_below(mode: TorchFunctionMode, above: Container[int]) -> None:
+    """Put a mode on the stack, below those of the others that are at its top."""
+    taken = []
+    while modes_on_stack() and id(_mode_at(modes_on_stack() - 1)) in above:
+        taken.append(_take_top())
+    for other in (mode, *reversed(taken)):
+        put_on(other)

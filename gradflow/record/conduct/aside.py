@@ -38,6 +38,12 @@ def leave_out_own_frames(error: BaseException) -> None:
     set_traceback(error, traceback)
 
 
+def _is_of_the_call_itself(error: BaseException) -> bool:
+    """Whether it was raised as arguments were bound to parameters: nothing of what was called has run."""
+    traceback = traceback_of(error)
+    return traceback is not None and traceback.tb_next is None
+
+
 class Operation:
     """Something of the program's, to be called once by the observer around it.
 
@@ -58,7 +64,7 @@ class Operation:
         self.has_ended = False
         self.result: Any = None
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run it."""
         try:
             self.result = self._function(*args, **kwargs)
@@ -69,6 +75,15 @@ class Operation:
             raise
         self.has_ended = True
         return self.result
+
+
+def _returns(operation: Operation, args: Any, kwargs: Any) -> bool:
+    """Run it, and tell whether it returned; what it raised is its ``error``."""
+    try:
+        operation(*args, **kwargs)
+    except BaseException as error:  # noqa: BLE001  (the program's, raised again by who asks)
+        set_traceback(error, operation.below)
+    return operation.has_ended
 
 
 class Aside:
@@ -122,7 +137,11 @@ class Aside:
         return call
 
     def around(self, watch: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
-        """``original`` as the program calls it; ``watch(operation, *args, **kwargs)`` is to call the operation."""
+        """``original`` as the program calls it; ``watch(operation, *args, **kwargs)`` is to call the operation.
+
+        A program gives its keywords the names that it likes: the parameters of ``watch`` that ``original`` does not
+        have are positional only.
+        """
         held = [functools.partial(self.once, watch, original)]
         self._around.append(held)
 
@@ -149,6 +168,7 @@ class Aside:
     ) -> Any:
         """Call ``watch(operation, *context, *args, **kwargs)``, and make sure that ``original`` runs once."""
         operation = Operation(original)
+        refusal: TypeError | None = None
         try:
             return watch(operation, *context, *args, **kwargs)
         except BaseException as error:
@@ -160,7 +180,13 @@ class Aside:
             if not isinstance(error, Exception):
                 operation.error = operation.below = None
                 raise
-            self.note(error)
+            if isinstance(error, TypeError) and _is_of_the_call_itself(error):
+                refusal = error.with_traceback(None)
+            else:
+                self.note(error)
+        # what cannot be passed to an observer is the program's own mistake, where the operation does not take it either
+        if refusal is not None and _returns(operation, args, kwargs):
+            self.note(refusal)
         if operation.has_ended:
             return operation.result
         raised, operation.error, operation.below = operation.error, None, None

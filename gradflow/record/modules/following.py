@@ -12,10 +12,12 @@ from typing import Any, Protocol
 
 import torch
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils.hooks import RemovableHandle
 
 from gradflow.location import SiteTable
 from gradflow.record.modules.observer import CallObserver, RunningCall
 from gradflow.recording import CallColumns, OperationColumns
+from gradflow.torch_facts.module_machinery import without_global_hook
 from gradflow.torch_facts.running_calls import has_raised, is_running, module_call
 from gradflow.torch_facts.transforms import innermost_transform
 
@@ -117,20 +119,30 @@ class ModuleFollower:
         self._abandoned = [one.abandoned for one in observers if type(one).abandoned is not nothing.abandoned]
         self._running = _Running()
         self._lock = RLock()
+        self._handles: tuple[RemovableHandle, ...] = ()
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """Register the hooks; they are gone afterwards whatever happens."""
         self._scope.open()
-        handles = (
+        self._handles = (
             register_module_forward_pre_hook(self._guard(self._begin)),
             register_module_forward_hook(self._guard(self._finish), always_call=True),
         )
         try:
             yield
         finally:
+            handles, self._handles = self._handles, ()
             for handle in handles:
                 handle.remove()
+
+    @contextlib.contextmanager
+    def hooks_off(self) -> Iterator[None]:
+        """Without the hooks, in all threads: what is compiled meanwhile is to be the program's own alone."""
+        with contextlib.ExitStack() as stack:
+            for handle in self._handles:
+                stack.enter_context(without_global_hook(handle, lambda: bool(self._handles)))
+            yield
 
     def look_again(self, frame: FrameType) -> None:
         """Torch says nothing of a forward that Ctrl-C or an exit has ended: let go of those that run no more."""

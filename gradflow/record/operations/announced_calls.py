@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+import torch
+
 from gradflow.record.conduct.aside import Aside
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.operations.classify import Kind
@@ -18,7 +20,16 @@ from gradflow.record.operations.tables import Tables
 from gradflow.record.views import Views
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
 
-__all__ = ["AnnouncedCallObserver", "AnnouncedCalls"]
+__all__ = ["AlsoRead", "AnnouncedCallObserver", "AnnouncedCalls", "nothing_more"]
+
+AlsoRead = Callable[[Any], Sequence[torch.Tensor]]
+"""Given what a call returned: what it has read besides its arguments."""
+
+
+def nothing_more(result: Any) -> Sequence[torch.Tensor]:
+    """A call reads its arguments alone."""
+    return ()
+
 
 _NO_KEYWORDS: dict[str, Any] = {}
 
@@ -72,7 +83,16 @@ class AnnouncedCalls:
         """The class, where the name is that of a Function's ``apply``."""
         return self.functions.get(name) if name.endswith(".apply") else None
 
-    def follow(self, name: str, function: Callable[[], Any], inputs: tuple[Any, ...], site: int, *, inner: bool) -> Any:
+    def follow(
+        self,
+        name: str,
+        function: Callable[[], Any],
+        inputs: tuple[Any, ...],
+        site: int,
+        *,
+        inner: bool,
+        also_read: AlsoRead = nothing_more,
+    ) -> Any:
         """Run one call, once, and log it; where logging fails, only run it."""
         begun: tuple[list[int], list[int], list[Any], int] | None = None
         try:
@@ -88,6 +108,10 @@ class AnnouncedCalls:
             try:
                 if self._views.pending:
                     self._views.look()
+                for tensor in also_read(result):
+                    if (value := self._tables.value_of(tensor)) not in values:
+                        values.append(value)
+                        positions.append(len(inputs))
                 row = self._log(name, site, before, inputs, result, values, positions, inner=inner)
                 for observer, memo in zip(self.observers, memos, strict=False):
                     observer.after(memo, row, name, result)

@@ -71,18 +71,18 @@ class BackwardCalls:
         # torch hands a function mode whatever goes by this name in its module
         self._recorder.pass_through(function)
 
-    def _note_packing(self, operation: Operation, *args: Any) -> Any:
+    def _note_packing(self, operation: Operation, /, *args: Any) -> Any:
         """Saved tensors that are packed (by checkpointing, for one) can be unpacked once only: hands off from then."""
         self._packs_saved = True
         return operation(*args)
 
-    def _announce(self, operation: Operation, *args: Any, **kwargs: Any) -> Any:
+    def _announce(self, operation: Operation, /, *args: Any, **kwargs: Any) -> Any:
         """``Tensor.backward`` as the program calls it; torch puts the recorder aside as soon as that begins."""
         if not self._busy and self._recorder.is_own_thread():
             self._before()
         return operation(*args, **kwargs)
 
-    def _watch(self, kind: Any, operation: Operation, *args: Any, **kwargs: Any) -> Any:
+    def _watch(self, kind: Any, operation: Operation, /, *args: Any, **kwargs: Any) -> Any:
         caller = caller_of(sys._getframe(1))
         if not self._recorder.is_own_thread():
             if not _is_internal(caller):

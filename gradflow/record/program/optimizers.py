@@ -89,13 +89,13 @@ class OptimizerWatch:
                 for handle in handles:
                     handle.remove()
 
-    def _make(self, operation: Operation, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+    def _make(self, operation: Operation, optimizer: Any, /, *args: Any, **kwargs: Any) -> None:
         operation(optimizer, *args, **kwargs)
         if not self._recorder.is_off():
             made = len(self._recorder.operations.name)
             self._event_of(optimizer, self._recorder.sites.number(sys._getframe(1)), since=made)
 
-    def _add(self, operation: Operation, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+    def _add(self, operation: Operation, optimizer: Any, /, *args: Any, **kwargs: Any) -> None:
         """``optimizer.add_param_group(...)``, which the constructor calls too."""
         operation(optimizer, *args, **kwargs)
         entry = self._known.get(id(optimizer))
@@ -249,7 +249,7 @@ class OptimizerWatch:
         firsts = [self._first_value(event, p, value) for value, p in zip(values, parameters, strict=True)]
         return self._movement.before(event, parameters, values, firsts)
 
-    def _scaled(self, operation: Operation, scaler: Any, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
+    def _scaled(self, operation: Operation, scaler: Any, /, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """``scaler.step(optimizer)``, which makes no step where it finds NaN or infinity."""
         if self._recorder.is_off() or not isinstance(optimizer, torch.optim.Optimizer):
             return operation(scaler, optimizer, *args, **kwargs)

@@ -101,7 +101,7 @@ class Watch:
                 hooks.watching,
                 Construction(recorder, log).watching,
                 optimizers.watching,
-                CompiledCalls(recorder, log, calls, hooks.plain).watching,
+                CompiledCalls(recorder, log, calls, hooks.plain, hooks.may_run).watching,
                 self._recording,
             ):
                 self._stack.enter_context(observer(watching))

@@ -20,7 +20,10 @@ from gradflow.recording.program.events import (
 )
 from gradflow.recording.program.module_events import ModuleFlag, PlainTensor, Replacement, WatchedModule
 
-__all__ = ["ProgramRecording"]
+__all__ = ["COMPILED", "ProgramRecording"]
+
+COMPILED = "(compiled)"
+"""The name of a call of what ``torch.compile`` made: one operation, that reads more than what it was given."""
 
 
 @dataclass(frozen=True, kw_only=True)

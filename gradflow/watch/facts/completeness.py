@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gradflow.graph.dependence import Dependence, analyse
+from gradflow.recording.program.recording import COMPILED
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.queries import gives_values
 from gradflow.watch.facts.naming.names import name_of_value, score_text
@@ -26,6 +27,7 @@ def doubt_about(observation: Observation, question: Question, *, is_block: bool 
         _in_another_thread(observation, question)
         or ("" if is_block else _made_unseen(observation, dependence))
         or _read_inside(observation, dependence)
+        or _read_by_compiled_code(observation, question, dependence)
         or _left_elsewhere(observation, question, dependence)
     )
     name, _ = name_of_value(observation, question.target)
@@ -64,6 +66,20 @@ def _read_inside(observation: Observation, dependence: Dependence) -> str:
         if is_used and any(dependence.depends[value] for value in values):
             name = recording.name_of(operation).removesuffix(".apply")
             return f"the forward of `{name}` reads what depends on it, and what is done with it there was not recorded"
+    return ""
+
+
+def _read_by_compiled_code(observation: Observation, question: Question, dependence: Dependence) -> str:
+    """Compiled code on the way to the score may read it too: a leaf that it reads without a gradient is not seen."""
+    recording = observation.recording
+    made = max(recording.values.producer[question.target], observation.made_when.get(question.target, -1))
+    for operation in range(made + 1, len(recording)):
+        if recording.name_of(operation) != COMPILED:
+            continue
+        if any(dependence.reaches[value] for value in recording.outputs_of(operation)):
+            span = recording.span_of(operation)
+            where = f" that runs at {place(span)}" if span is not None else ""
+            return f"the compiled code{where} may read it, and what is done inside compiled code was not recorded"
     return ""
 
 

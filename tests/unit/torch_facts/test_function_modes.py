@@ -9,7 +9,6 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from gradflow.torch_facts.function_modes import (
-    all_taken_off,
     is_on_stack,
     is_only_one,
     modes_on_stack,
@@ -18,6 +17,7 @@ from gradflow.torch_facts.function_modes import (
     put_on,
     take_off,
     unseen,
+    without,
 )
 
 
@@ -69,21 +69,35 @@ def test_a_mode_below_others_is_taken_off_and_they_stay() -> None:
     assert not modes_on_stack()
 
 
-def test_all_are_there_again_in_their_order_also_where_it_raises() -> None:
-    lower, upper = Noting(), Noting()
+def test_one_mode_is_taken_off_and_is_in_its_place_again_also_where_it_raises() -> None:
+    lowest, lower, upper, later = Noting(), Noting(), Noting(), Noting()
 
     def fails() -> None:
-        with all_taken_off():
+        with without(lower):
             torch.ones(1).mul(2)
+            put_on(later)
             raise ValueError("inside")
 
-    with lower, upper:
+    with lowest, lower, upper:
         with pytest.raises(ValueError, match="inside"):
             fails()
-        assert modes_on_stack() == 2
         torch.ones(1).sub(2)
-    assert "mul" not in upper.seen
-    assert "sub" in upper.seen
+        assert take_off(later)
+        for mode in (upper, lower, lowest):
+            assert is_on_stack(mode)
+            assert take_off(mode)
+        for mode in (lowest, lower, upper):
+            put_on(mode)
+    assert ["mul" in mode.seen for mode in (lowest, lower, upper)] == [True, False, True]
+    assert all("sub" in mode.seen for mode in (lowest, lower, upper, later))
+
+
+def test_nothing_is_put_on_that_was_not_there() -> None:
+    mode, absent = Noting(), Noting()
+    with mode:
+        with without(absent):
+            assert is_only_one(mode)
+        assert is_only_one(mode)
 
 
 def test_what_is_unseen_is_shown_to_no_class_and_no_mode_and_past_classes_to_modes_only() -> None:

@@ -13,13 +13,20 @@ from torch import nn
 
 from gradflow.record.operations.classify import Kind, classify
 from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules, is_compiler_loaded
-from gradflow.torch_facts.frames import decorated_function, hook_that_runs, is_around_hooks, without_hooks
+from gradflow.torch_facts.frames import (
+    decorated_function,
+    decorator_of,
+    hook_that_runs,
+    is_around_hooks,
+    without_hooks,
+)
 from gradflow.torch_facts.module_machinery import (
     BATCH_NORMS,
     CALLING,
     NORMS_WITH_STATISTICS,
     BackwardHookFunction,
     global_hook_tables,
+    without_global_hook,
 )
 from gradflow.torch_facts.operators import is_custom, schemas_of
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
@@ -224,6 +231,13 @@ def test_the_hook_that_a_module_calls_and_the_function_that_a_decorator_wraps_ar
 
     assert decorated() == (decorated.__wrapped__, None)
 
+    @torch.inference_mode
+    def inference() -> Any:
+        return decorator_of(sys._getframe(1))
+
+    assert type(inference()) is torch.inference_mode
+    assert decorator_of(sys._getframe()) is None
+
 
 def test_tables_of_hooks_on_all_modules() -> None:
     tables = global_hook_tables()
@@ -232,6 +246,27 @@ def test_tables_of_hooks_on_all_modules() -> None:
         assert any(handle.id in table for table in tables.values())
     finally:
         handle.remove()
+
+
+@pytest.mark.parametrize("is_still_on", [True, False])
+def test_one_hook_on_all_modules_is_off_for_a_while(is_still_on: bool) -> None:
+    called: list[str] = []
+
+    def register(name: str, **how: Any) -> Any:
+        return nn.modules.module.register_module_forward_hook(lambda *given: called.append(name), **how)
+
+    layer = nn.Identity()
+    first, own, last = register("first"), register("own", always_call=True), register("last")
+    try:
+        with without_global_hook(own, lambda: is_still_on):
+            later = register("later")
+            layer(1)
+            last.remove()
+        layer(1)
+    finally:
+        for handle in (first, own, last, later):
+            handle.remove()
+    assert called == ["first", "last", "later", "first", *["own"] * is_still_on, "later"]
 
 
 def test_a_full_backward_hook_of_a_module_puts_its_function_into_the_graph() -> None:

@@ -70,7 +70,7 @@ class ObservedHook:
         return run
 
     def _run(
-        self, operation: Operation, bound: ForwardCall | None, module: torch.nn.Module, *args: Any, **kwargs: Any
+        self, operation: Operation, bound: ForwardCall | None, module: torch.nn.Module, /, *args: Any, **kwargs: Any
     ) -> Any:
         recorder, event = self.recorder, self.event
         # backward hooks may be called from autograd's own threads

@@ -63,7 +63,7 @@ class TensorHooks:
         call = self._recorder.operations.call[producer] if producer >= 0 else -1
         return self._log.call_modules[call] if call >= 0 else -1
 
-    def register(self, operation: Operation, frame: FrameType, *args: Any, **kwargs: Any) -> Any:
+    def register(self, operation: Operation, frame: FrameType, /, *args: Any, **kwargs: Any) -> Any:
         """``tensor.register_hook(hook)``: the gradient that a hook is given belongs to the tensor that it sits on."""
         tensor = args[0]
         recorder = self._recorder

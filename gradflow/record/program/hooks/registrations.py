@@ -59,7 +59,7 @@ class HookWatch:
         with contextlib.ExitStack() as stack:
             for name, (kind, table) in _KINDS.items():
                 original = getattr(torch.nn.Module, name)
-                watch = functools.partial(self._register, kind=kind, table=table)
+                watch = functools.partial(self._register, kind, table)
                 replace(stack, torch.nn.Module, name, around(watch, original))
             replace(stack, RemovableHandle, "remove", around(self._remove, RemovableHandle.remove))
             replace(stack, BackwardHook, "__init__", around(self._bind, BackwardHook.__init__))
@@ -89,13 +89,19 @@ class HookWatch:
                 if vars(module).get(name) is table.table:
                     vars(module)[name] = table
 
+    def may_run(self) -> None:
+        """Code that nobody looks into is about to run, perhaps with the modules that have hooks."""
+        for _, _, table in self._living():
+            for note in list(table.on_reading.values()):
+                note()
+
     def _living(self) -> Iterator[tuple[torch.nn.Module, str, ModuleTable]]:
         for reference, name, of_module in self._tables:
             module, table = reference(), of_module()
             if module is not None and table is not None and vars(module).get(name) is table:
                 yield module, name, table
 
-    def _bind(self, operation: Operation, hook: Any, module: Any, user_hooks: Any, user_pre_hooks: Any) -> None:
+    def _bind(self, operation: Operation, hook: Any, /, module: Any, user_hooks: Any, user_pre_hooks: Any) -> None:
         """Torch makes one ``BackwardHook`` for each call of a module: tell its hooks which call that is."""
         recorder = self._recorder
         if not recorder.is_off():
@@ -107,14 +113,14 @@ class HookWatch:
             )
         operation(hook, module, user_hooks, user_pre_hooks)
 
-    def _note_inputs(self, operation: Operation, hook: Any, args: Any) -> Any:
+    def _note_inputs(self, operation: Operation, hook: Any, /, args: Any) -> Any:
         call = vars(hook).get("_gradflow_call")
         if isinstance(call, ForwardCall) and not call.recorder.is_off():
             value_of = call.recorder.value_of
             call.inputs = tuple(value_of(arg) if isinstance(arg, torch.Tensor) else -1 for arg in args)
         return operation(hook, args)
 
-    def _register(self, operation: Operation, *args: Any, kind: Any, table: str, **kwargs: Any) -> Any:
+    def _register(self, kind: Any, table: str, operation: Operation, /, *args: Any, **kwargs: Any) -> Any:
         handle = operation(*args, **kwargs)
         recorder, log = self._recorder, self._log
         if not recorder.is_own_thread():

@@ -43,7 +43,7 @@ class Construction:
             stack.enter_context(registrations(modules=told, parameters=told))
             yield
 
-    def _make(self, operation: Operation, module: Any, *args: Any, **kwargs: Any) -> None:
+    def _make(self, operation: Operation, module: Any, /, *args: Any, **kwargs: Any) -> None:
         operation(module, *args, **kwargs)
         if not self._recorder.is_off():
             self._log.keys.note_made(module, self._recorder.sites.number(sys._getframe(1)))

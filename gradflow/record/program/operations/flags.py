@@ -46,7 +46,7 @@ def watch_flags(recorder: Recorder, log: Log) -> None:
     def set_flag(operation: Operation, frame: FrameType, tensor: torch.Tensor, on: Any) -> Any:
         return switch(operation, frame, tensor, (on,), {}, bool(on))
 
-    def call_method(operation: Operation, frame: FrameType, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+    def call_method(operation: Operation, frame: FrameType, tensor: torch.Tensor, /, *args: Any, **kwargs: Any) -> Any:
         on = args[0] if args else kwargs.get("requires_grad", True)
         return switch(operation, frame, tensor, args, kwargs, bool(on))
 

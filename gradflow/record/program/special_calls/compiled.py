@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType, FunctionType
 from typing import Any
 
@@ -22,10 +22,11 @@ from gradflow.record.operations.tensor_facts import requires_grad
 from gradflow.record.patches import replace, replace_function
 from gradflow.record.program.hooks.registrations import plain_tables
 from gradflow.record.program.log import Log
+from gradflow.record.program.special_calls.read_inside import ReadInside
 from gradflow.record.recorder import Recorder
+from gradflow.recording.program.recording import COMPILED
 from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules
-from gradflow.torch_facts.function_modes import all_taken_off
-from gradflow.torch_facts.module_machinery import global_hook_tables
+from gradflow.torch_facts.function_modes import without
 from gradflow.values import tensors_in
 
 __all__ = ["CompiledCalls"]
@@ -39,12 +40,15 @@ class CompiledCalls:
         recorder: Recorder,
         log: Log,
         calls: ModuleFollower,
-        plain_hooks: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+        plain_hooks: Callable[[], contextlib.AbstractContextManager[None]],
+        hooks_may_run: Callable[[], None],
     ) -> None:
         self._plain_hooks = plain_hooks
+        self._hooks_may_run = hooks_may_run
         self._recorder = recorder
         self._log = log
         self._calls = calls
+        self._inside = ReadInside(recorder.tables)
         self._stack = contextlib.ExitStack()
         self._watched_class: Any = None
 
@@ -73,7 +77,7 @@ class CompiledCalls:
             self._watched_class = cls
             replace(self._stack, cls, "__call__", self._recorder.aside.around(self._call_module, cls.__call__))
 
-    def _read(self, operation: Operation, *args: Any, **kwargs: Any) -> Any:
+    def _read(self, operation: Operation, /, *args: Any, **kwargs: Any) -> Any:
         """What ``torch.fx`` runs in order to read a model is no forward pass."""
         outer, self._log.is_capturing = self._log.is_capturing, True
         try:
@@ -81,17 +85,18 @@ class CompiledCalls:
         finally:
             self._log.is_capturing = outer
 
-    def _script(self, name: Any, operation: Operation, model: Any, *args: Any, **kwargs: Any) -> Any:
+    def _script(self, name: Any, operation: Operation, /, *args: Any, **kwargs: Any) -> Any:
         """TorchScript makes a program of its own: hooks of the model's modules are not part of it."""
         log = self._log
         outer, log.is_capturing = log.is_capturing, True
         before = len(log.hooks)
-        if name == "script" and len(args) < _FRAMES_AT:
+        if name == "script" and len(args) <= _FRAMES_AT:
             # it looks names up where it was called
             kwargs = {**kwargs, "_frames_up": kwargs.get("_frames_up", 0) + _own_frames(sys._getframe()) + 1}
+        model = args[0] if args else kwargs.get("obj", kwargs.get("func"))
         try:
             with plain_tables(model):
-                made = operation(model, *args, **kwargs)
+                made = operation(*args, **kwargs)
         finally:
             log.is_capturing = outer
         if isinstance(model, torch.nn.Module) and isinstance(made, torch.nn.Module) and made is not model:
@@ -103,8 +108,9 @@ class CompiledCalls:
                 facts.hooks_compiled_until = before if name == "script" else -1
         return made
 
-    def _compile(self, operation: Operation, model: Any = None, **kwargs: Any) -> Any:
-        compiled = operation(model, **kwargs)
+    def _compile(self, operation: Operation, /, *args: Any, **kwargs: Any) -> Any:
+        compiled = operation(*args, **kwargs)
+        model = args[0] if args else kwargs.get("model")
         self._watch_compiled_modules()
         if model is None:
             return compiled  # a decorator, which calls `torch.compile` with what it decorates
@@ -119,10 +125,11 @@ class CompiledCalls:
         for module in modules_in(model):
             keys.modules[keys.key_of(module)].compiled_into = root
 
-    def _call_function(self, operation: Operation, *args: Any, **kwargs: Any) -> Any:
-        return self._run(lambda: operation(*args, **kwargs), (args, kwargs))
+    def _call_function(self, operation: Operation, /, *args: Any, **kwargs: Any) -> Any:
+        self._hooks_may_run()
+        return self._run(lambda: operation(*args, **kwargs), (args, kwargs), ())
 
-    def _call_module(self, operation: Operation, compiled: Any, *args: Any, **kwargs: Any) -> Any:
+    def _call_module(self, operation: Operation, compiled: Any, /, *args: Any, **kwargs: Any) -> Any:
         """A compiled module is called from outside all observers."""
         if self._recorder.is_off():
             return operation(compiled, *args, **kwargs)
@@ -130,26 +137,34 @@ class CompiledCalls:
         keys = self._log.keys
         if keys.modules[keys.key_of(model)].compiled_into < 0:
             self._note_compiled(model)
-        parameters = [p for p in parameters_in(model) if requires_grad(p)]
+        held = [p for p in parameters_in(model) if requires_grad(p)]
         self._calls.enter(model, args)
         try:
-            result = self._run(lambda: operation(compiled, *args, **kwargs), (args, kwargs, parameters))
+            result = self._run(lambda: operation(compiled, *args, **kwargs), (args, kwargs), held)
         except BaseException as error:
             self._calls.leave(model, args, None, error)
             raise
         self._calls.leave(model, args, result)
         return result
 
-    def _run(self, run: Callable[[], Any], inputs: Any) -> Any:
+    def _run(self, run: Callable[[], Any], given: Any, held: Sequence[torch.Tensor]) -> Any:
+        """Where the result does not tell what was read besides what was ``given``, that is what the code ``held``."""
         recorder = self._recorder
         if recorder.is_off():
             return run()
 
         def without_observers() -> Any:
-            with originals_in_place(), self._plain_hooks(), _without_observers():
+            with originals_in_place(), self._plain_hooks(), self._calls.hooks_off(), without(recorder):
                 return run()
 
-        return recorder.record_call("(compiled)", without_observers, tensors_in([inputs]))
+        given = tensors_in([given])
+        leaves_behind = self._inside.begin(given)
+
+        def also_read(result: Any) -> Sequence[torch.Tensor]:
+            leaves = leaves_behind(result)
+            return held if leaves is None else leaves
+
+        return recorder.record_call(COMPILED, without_observers, given, also_read=also_read)
 
 
 _running: list[CompiledCalls] = []
@@ -174,7 +189,7 @@ def _seen(compiled: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _FRAMES_AT = 2
-"""The place of ``_frames_up`` among the arguments of ``torch.jit.script`` after the first."""
+"""The place of ``_frames_up`` among the arguments of ``torch.jit.script``."""
 
 
 def _own_frames(frame: FrameType | None) -> int:
@@ -193,18 +208,3 @@ def _find_torchs_own(operation: Operation, function: Any) -> Any:
 
 
 _OWN = own_directory()
-
-
-@contextlib.contextmanager
-def _without_observers() -> Iterator[None]:
-    """No function modes and no global module hooks."""
-    tables = [table for name, table in global_hook_tables().items() if "hooks" in name]
-    contents = [dict(table) for table in tables]
-    for table in tables:
-        table.clear()
-    try:
-        with all_taken_off():
-            yield
-    finally:
-        for table, content in zip(tables, contents, strict=True):
-            table.update(content)

@@ -30,7 +30,7 @@ class SwappedTensors:
             replace_function(stack, torch.utils, "swap_tensors", swap)
             yield
 
-    def _swap(self, operation: Operation, *args: Any, **kwargs: Any) -> Any:
+    def _swap(self, operation: Operation, /, *args: Any, **kwargs: Any) -> Any:
         recorder = self._recorder
         tensors = [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
         values = []
