@@ -211,7 +211,8 @@ def _recorded_export(noting: _Noting, capsules: _Capsules, function: Callable[..
 
 
 def _recorded_import(noting: _Noting, capsules: _Capsules, function: Callable[..., Any]) -> Callable[..., Any]:
-    def from_dlpack(source: Any, *args: Any, **kwargs: Any) -> Any:
+    def from_dlpack(ext_tensor: Any, *args: Any, **kwargs: Any) -> Any:
+        source = ext_tensor  # torch's own name, which a program may use
         if noting.is_off():
             return run_theirs(function, (source, *args), kwargs)
         # a capsule is used up by the import, and says nothing about the tensor that it came from

