@@ -19,7 +19,7 @@ from gradflow.diagnose.rules.lost_in_backward import NO_GRADIENT_FOR_IT
 from gradflow.diagnose.rules.partial import some_ways_are_cut
 from gradflow.diagnose.values.thrown_away import OF_OTHER_VALUES, THROWN_AWAY
 from gradflow.diagnose.values.zero_start import as_long_as, once_moved
-from gradflow.diagnose.zero_causes import CANCELLED, WAYS_CANCEL
+from gradflow.diagnose.zero_causes import CANCELLED, NOTHING_GOES_ON, WAYS_CANCEL
 from gradflow.location import SourceSpan, is_machinery
 from gradflow.probe.audit_evidence import GroupCause, ParameterGroup
 from gradflow.probe.evidence import Evidence
@@ -92,7 +92,7 @@ def _for_all(
         )
         # rounding error of which nothing is known to be the cause may be that at this input only
         is_unplaced = evidence.is_cancelled and not found.label
-        if not is_always or found.label in (CANCELLED, WAYS_CANCEL) or is_unplaced:
+        if not is_always or found.label in (CANCELLED, WAYS_CANCEL, NOTHING_GOES_ON) or is_unplaced:
             severity = "info" if found.label == DRAWN_ZERO else "warning"
     elif group.kind == "not finite":
         message = f"the gradient of {counted(len(group.members), total)} is not finite{_tail(found.message)}"

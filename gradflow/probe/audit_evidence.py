@@ -42,7 +42,7 @@ class GroupCause:
     input, ``retry_count`` is the number of such runs in which others of the same module came and went, and these never
     came. ``moved_in_vain`` are parameters that start at zero and multiply where the
     gradient of the group ends, and that do not wake it when they are moved; ``is_without_effect``: the group is only
-    added, and the loss stays the same when it is moved. ``unrun_read`` is where code would read the subject that
+    added, or meets nothing but zeros that the run made, and the loss stays the same when it is moved. ``unrun_read`` is where code would read the subject that
     nothing reads, and did not run; ``replaced`` tells of another tensor that the run put in its place.
     """
 

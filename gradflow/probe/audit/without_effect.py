@@ -1,7 +1,8 @@
-"""Whether parameters that are only added, as biases are, make no difference to the loss, wherever they stand.
+"""Whether parameters make no difference to the loss, wherever they stand: what is only added, what meets zeros alone.
 
 A bias before a batch norm, the last bias of a critic, one that all classes of a softmax have in common: what they add
 is taken out again, so their gradient is zero by an identity of the loss, and nothing is lost by it.
+So it is with the weight that multiplies the state from which a recurrence of one step starts.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from gradflow.graph.additive import is_only_added
+from gradflow.graph.made_zeros import zeros_met
 from gradflow.probe.differential import score_of
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.same_way import why_not_again
@@ -31,9 +33,10 @@ def are_without_effect(
 ) -> bool:
     """Whether the loss stays the same when all ``members`` are moved far; ``factors`` are moved off zero before.
 
-    A few forward passes, and none where one of the members is not only added.
+    A few forward passes, and none where one of the members multiplies anything but zeros that the run made.
     """
-    if not all(is_only_added(recording, recording.layer_values[name][0]) for name in members):
+    values = [recording.layer_values[name][0] for name in members]
+    if not all(is_only_added(recording, value) or zeros_met(recording, value) for value in values):
         return False
     base = _score(laboratory, factors, ()) if factors else laboratory.first_score
     if base is None:

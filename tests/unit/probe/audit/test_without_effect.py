@@ -91,3 +91,31 @@ def test_what_also_multiplies_is_not_excused() -> None:
     report = gradflow.audit(Difference(), inputs=torch.randn(5, 4))
     assert "info" not in {one.severity for one in report.diagnostics if "body.weight" in one.hides}
     assert report.diagnostics
+
+
+class Last(nn.Module):
+    """The state after the last step; ``start`` is what the recurrence starts from."""
+
+    def __init__(self, kind: type[nn.RNNBase], start: str) -> None:
+        super().__init__()
+        self.steps, self.head, self.start = kind(3, 4, batch_first=True), nn.Linear(4, 2), start
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = None if self.start == "nothing" else torch.relu(x.mean().expand(1, len(x), 4) - 100.0)
+        return self.head(self.steps(x, state)[0][:, -1])
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_one_step_of_a_recurrence_from_a_state_of_zeros(kind: type[nn.RNNBase]) -> None:
+    torch.manual_seed(0)
+    report = gradflow.audit(Last(kind, "nothing"), inputs=torch.randn(2, 1, 3))
+    (found,) = report.diagnostics
+    assert (found.code, found.severity, found.hides) == ("GF405", "info", ("steps.weight_hh_l0",))
+    assert "dies" not in found.message
+    assert report.exit_code == 0
+
+
+def test_a_state_that_is_computed_and_comes_out_as_zero() -> None:
+    torch.manual_seed(0)
+    (found,) = gradflow.audit(Last(nn.GRU, "computed"), inputs=torch.randn(2, 1, 3)).diagnostics
+    assert (found.code, found.severity, found.hides) == ("GF405", "warning", ("steps.weight_hh_l0",))
