@@ -30,6 +30,7 @@ from gradflow.probe.moving.at_ends import look_at_ends
 from gradflow.probe.moving.influence import find_influence
 from gradflow.probe.moving.without_effect import brings_nothing, only_chooses_in_vain
 from gradflow.probe.other_runs.left_out_by import left_out_by, said_of
+from gradflow.probe.outside.behind_old_values import why_seen_no_more
 from gradflow.probe.outside.entering import unseen_ways
 from gradflow.probe.outside.unrecorded import why_unrecorded
 from gradflow.probe.partial_losses import PartialLosses
@@ -138,6 +139,8 @@ class _Examination:
             source = switched_off(recording, self.values) or source
         error = None
         unrecorded = why_unrecorded(recording, target, dependence, is_layer=not self.is_parameter)
+        if not (unrecorded or self.values or self.is_parameter or self.run.failure or self._gave_unseen()):
+            unrecorded = why_seen_no_more(laboratory, recording, target)
         if self.run.failure is not None:
             pass  # nothing came back, and running it again would fail again
         elif self.gradients.error is not None:
@@ -217,6 +220,9 @@ class _Examination:
             zero_starts=self.why_zero.zero_starts,
             starts_of_rest=self.why_zero.starts_of_rest,
         )
+
+    def _gave_unseen(self) -> bool:
+        return bool(self.recording.unseen_calls.get(self.target))
 
     def _left_out_by(self, not_called: NotCalled | None) -> LeftOutBy:
         """What left out a layer that did not run and that further runs call."""
