@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import importlib.util
 import os
@@ -15,13 +16,16 @@ from gradflow.source_texts import keep_text, lines_of
 
 __all__ = [
     "BOUNDARY",
+    "HANDLER",
     "LONGEST_LINE",
     "NEAR",
     "USER",
     "SiteTable",
     "SourceSpan",
     "character_column",
+    "hands_on",
     "is_boundary",
+    "is_handler",
     "is_installed",
     "lines_near",
     "makes_tensor",
@@ -171,7 +175,7 @@ def span_of(code: CodeType, instruction: int) -> SourceSpan:
     )
 
 
-USER, _SKIP, _TORCH, BOUNDARY = range(4)
+USER, _SKIP, _TORCH, BOUNDARY, HANDLER = range(5)
 _DISPATCH = os.path.join(os.sep + "torch", "overrides.py")
 
 
@@ -195,12 +199,51 @@ def is_boundary(path: str) -> bool:
     return path.startswith(own_directory()) and _role_of(path) == BOUNDARY
 
 
+# The methods of a mode or of a tensor class of the program's lie between its line and the operation. Where one does
+# nothing but call what it was handed, the operation is not its own: the place is that of the line below.
+
+_PROTOCOL = ("__torch_function__", "__torch_dispatch__")
+_OPERATION = 1
+"""Where among its arguments it is handed the operation, behind itself or its class."""
+
+
+def is_handler(code: CodeType) -> bool:
+    """Whether this is what torch looks up under its name in a mode or a tensor class, to hand it operations.
+
+    The local variables of the frame are not asked: Python would keep them all alive with it.
+    """
+    return code.co_name in _PROTOCOL and code.co_argcount > _OPERATION
+
+
+@functools.lru_cache(maxsize=1024)
+def hands_on(code: CodeType, offset: int) -> bool:
+    """Whether what a handler calls here is the very operation that it was handed."""
+    name = code.co_varnames[_OPERATION]
+    begin: tuple[int | None, int | None] = (None, None)
+    steps = list(dis.get_instructions(code))
+    for step in steps:
+        if step.offset <= offset:
+            begin = _begin(step)
+    if None in begin:
+        return False
+    # what is called stands at the very beginning of the call
+    return any(
+        step.opname.startswith("LOAD_") and step.argval == name and _begin(step) == begin
+        for step in steps
+        if step.offset < offset
+    )
+
+
+def _begin(step: dis.Instruction) -> tuple[int | None, int | None]:
+    return (step.positions.lineno, step.positions.col_offset) if step.positions is not None else (None, None)
+
+
 class SiteTable:
     """Numbers the places in the user's code from which things were called.
 
     Looking a frame up costs well under a microsecond; the span is computed only when it is asked for. Frames of torch
-    and the
-    standard library are skipped; where gradflow called a torch module directly, the innermost torch frame is taken.
+    and the standard library are skipped, and those of a mode that hands on what torch has handed it; where gradflow
+    called a torch module directly, the innermost torch frame is taken.
     """
 
     __slots__ = ("_codes", "_files", "_found", "_lines", "_numbers", "_places", "_roles", "_rows", "_spans", "_within")
@@ -219,7 +262,10 @@ class SiteTable:
         self._lines: tuple[int, Mapping[str, Mapping[int, str]]] = 0, {}
 
     def _classify(self, code: CodeType) -> int:
-        role = self._roles[id(code)] = _role_of(code.co_filename)
+        role = _role_of(code.co_filename)
+        if role == USER and is_handler(code):
+            role = HANDLER
+        self._roles[id(code)] = role
         self._codes.append(code)  # keeps id(code) valid
         return role
 
@@ -232,7 +278,7 @@ class SiteTable:
             role = roles.get(id(code))
             if role is None:
                 role = self._classify(code)
-            if role == USER:
+            if role == USER or (role == HANDLER and not hands_on(code, frame.f_lasti)):
                 break
             if role == BOUNDARY:
                 frame = fallback

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
     from gradflow.cam.result import CamResult
 
-__all__ = ["Environment", "GradientStatistics", "Report", "Score", "Target", "Verdict"]
+__all__ = ["NO_TARGET", "Environment", "GradientStatistics", "Report", "Score", "Target", "Verdict"]
 
 SCHEMA_VERSION = "1.0"
+
+NO_TARGET = "the program"
+"""What a report is about that is about no tensor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,9 +41,10 @@ class GroupCause:
     draws could have called it and did not. ``for_values_count`` of the members get a gradient for other values of the
     input, ``retry_count`` is the number of such runs in which others of the same module came and went, and these never
     came. ``moved_in_vain`` are parameters that start at zero and multiply where the
-    gradient of the group ends, and that do not wake it when they are moved; ``is_without_effect``: the group is only
-    added, or meets nothing but zeros that the run made, and the loss stays the same when it is moved. ``unrun_read`` is where code would read the subject that
-    nothing reads, and did not run; ``replaced`` tells of another tensor that the run put in its place.
+    gradient of the group ends, and that do not wake it when they are moved;
+    ``is_without_effect``: the group is only added, or meets nothing but zeros that the run made, and the loss stays the
+    same when it is moved. ``unrun_read`` is where code would read the subject that nothing reads, and did not run;
+    ``replaced`` tells of another tensor that the run put in its place.
     """
 
     group: ParameterGroup

@@ -138,9 +138,7 @@ class _Examination:
         if not is_trainable and not arrived:
             source = switched_off(recording, self.values) or source
         error = None
-        unrecorded = why_unrecorded(recording, target, dependence, is_layer=not self.is_parameter)
-        if not (unrecorded or self.values or self.is_parameter or self.run.failure or self._gave_unseen()):
-            unrecorded = why_seen_no_more(laboratory, recording, target)
+        unrecorded = self._why_unrecorded(dependence)
         if self.run.failure is not None:
             pass  # nothing came back, and running it again would fail again
         elif self.gradients.error is not None:
@@ -221,8 +219,12 @@ class _Examination:
             starts_of_rest=self.why_zero.starts_of_rest,
         )
 
-    def _gave_unseen(self) -> bool:
-        return bool(self.recording.unseen_calls.get(self.target))
+    def _why_unrecorded(self, dependence: Dependence) -> str:
+        reason = why_unrecorded(self.recording, self.target, dependence, is_layer=not self.is_parameter)
+        is_seen = self.values or self.is_parameter or self.recording.unseen_calls.get(self.target)
+        if reason or is_seen or self.run.failure is not None:
+            return reason
+        return why_seen_no_more(self.laboratory, self.recording, self.target)
 
     def _left_out_by(self, not_called: NotCalled | None) -> LeftOutBy:
         """What left out a layer that did not run and that further runs call."""

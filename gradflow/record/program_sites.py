@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sized
 from types import CodeType, FrameType
 
-from gradflow.location import BOUNDARY, USER, SiteTable, is_boundary, is_installed
+from gradflow.location import BOUNDARY, HANDLER, USER, SiteTable, is_boundary, is_installed
 
 __all__ = ["ProgramSites"]
 
@@ -124,8 +124,8 @@ class ProgramSites(SiteTable):
             callers.append((len(self._clock), caller))
 
     def _owner(self, code: CodeType) -> int:
-        self._classify(code)  # keeps the code, so that its id stays valid
+        role = self._classify(code)  # keeps the code, so that its id stays valid
         path = code.co_filename
-        is_library = is_installed(path) or path.startswith("<frozen")
+        is_library = is_installed(path) or path.startswith("<frozen") or role == HANDLER
         owner = self._owners[id(code)] = _BOUNDARY if is_boundary(path) else _OTHER if is_library else _OWN
         return owner

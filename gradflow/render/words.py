@@ -9,7 +9,7 @@ from dataclasses import replace
 from gradflow.diagnose.diagnostic import Diagnostic, Repair, Severity
 from gradflow.diagnose.groups.same_story import Story, story_of
 from gradflow.graph.elements import Branch, Cut
-from gradflow.report import GradientStatistics, Report, Score, Target
+from gradflow.report import NO_TARGET, GradientStatistics, Report, Score, Target
 
 __all__ = [
     "branches_text",
@@ -92,7 +92,8 @@ def headline(report: Report) -> str:  # noqa: PLR0911  (one for each verdict)
         case "not determined":
             return f"not determined: {'; '.join(report.undetermined)}"
         case "error":
-            return f"error: the gradient of {score} at {target} could not be computed"
+            where = f" at {target}" if report.target.name != NO_TARGET else ""
+            return f"error: the gradient of {score}{where} could not be computed"
 
 
 def _seen(report: Report) -> str:

@@ -16,7 +16,7 @@ from gradflow.record.conduct.their_exceptions import set_traceback, traceback_of
 from gradflow.record.program.active import Claim
 from gradflow.record.program.exceptions.program_frames import without_gradflow
 from gradflow.record.program.watching import Watch
-from gradflow.report import Environment, Report, Score, Target
+from gradflow.report import NO_TARGET, Environment, Report, Score, Target
 from gradflow.watch.before_block import with_what_ran_before
 from gradflow.watch.observation import Observation
 from gradflow.watch.observing import observation_of
@@ -192,7 +192,7 @@ _runs: dict[Claim, _Run] = {}
 def _not_watched(why: str) -> Report:
     return Report(
         verdict="error",
-        target=Target(name="the program"),
+        target=Target(name=NO_TARGET),
         score=Score(description="the score"),
         environment=Environment(watched="nothing"),
         undetermined=(f"what the gradients met: {why}",),

@@ -13,7 +13,7 @@ from gradflow.diagnose.source_lines import with_source
 from gradflow.diagnose.verdict import Verdict
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.printable import inert, printable
-from gradflow.report import Environment, GradientStatistics, Report, Score, Target
+from gradflow.report import NO_TARGET, Environment, GradientStatistics, Report, Score, Target
 from gradflow.watch.facts.claims import is_wanted, weight_of_exception
 from gradflow.watch.facts.completeness import doubt_about
 from gradflow.watch.facts.evidence import evidence_for
@@ -232,7 +232,7 @@ def explain_observation(
     first = found[0] if found else None
     asked = questions_in(observation)
     last = next((question for question in reversed(asked) if question.target >= 0), None)
-    name, kind = name_of_value(observation, last.target) if last is not None else ("the program", "layer")
+    name, kind = name_of_value(observation, last.target) if last is not None else (NO_TARGET, "layer")
     if first is not None and first.target:
         name, kind = first.target, "parameter" if first.is_parameter else "layer"
     score = first.score if first is not None and first.score else score_text(observation, last.backward) if last else ""

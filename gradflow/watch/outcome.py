@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gradflow.record.conduct.their_exceptions import text_of
-from gradflow.report import Environment, Report, Score, Target
+from gradflow.report import NO_TARGET, Environment, Report, Score, Target
 from gradflow.watch.explaining import explain_observation
 from gradflow.watch.observation import Observation
 
@@ -44,7 +44,7 @@ def outcome(
     except Exception as error:  # noqa: BLE001  (the program has run; its result is not to be lost)
         return Report(
             verdict="error",
-            target=Target(name="the program"),
+            target=Target(name=NO_TARGET),
             score=Score(description="the score"),
             environment=Environment(model=program, duration_s=duration_s),
             undetermined=(

@@ -10,6 +10,7 @@ from gradflow.diagnose.zero_causes import CANCELLED, WAYS_CANCEL
 from gradflow.graph.additive import is_only_added
 from gradflow.graph.made_zeros import zeros_met
 from gradflow.probe.audit_evidence import GroupCause
+from gradflow.recording import Recording
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.writing import written
 
@@ -37,24 +38,20 @@ def of_no_effect(found: Diagnostic, cause: GroupCause) -> Diagnostic:
             helps=(),
             path=(),
         )
-    zeros = _zeros_met(cause) if cause.is_without_effect else -1
-    if zeros >= 0:
-        return _meets_zeros(found, cause, zeros)
+    if cause.is_without_effect and cause.evidence is not None:
+        zeros = _zeros_met(cause, cause.evidence.recording)
+        if zeros >= 0:
+            return _meets_zeros(found, cause, cause.evidence.recording, zeros)
     return replace(found, notes=(*found.notes, in_vain), helps=()) if name else found
 
 
-def _zeros_met(cause: GroupCause) -> int:
-    if cause.evidence is None:
-        return -1
-    recording = cause.evidence.recording
+def _zeros_met(cause: GroupCause, recording: Recording) -> int:
     value = recording.layer_values[cause.group.subject][0]
     return -1 if is_only_added(recording, value) else next(iter(zeros_met(recording, value)), -1)
 
 
-def _meets_zeros(found: Diagnostic, cause: GroupCause, zeros: int) -> Diagnostic:
-    """Of an operation of many parts, such as a recurrent cell, the one that multiplies the state that it starts from."""
-    assert cause.evidence is not None  # it is what the zeros were found in
-    recording = cause.evidence.recording
+def _meets_zeros(found: Diagnostic, cause: GroupCause, recording: Recording, zeros: int) -> Diagnostic:
+    """Of an operation of many parts, such as a recurrent cell: the one that multiplies the state it starts from."""
     is_one = len(cause.group.members) == 1
     they, them = ("it", "it") if is_one else ("they", "them")
     span = recording.span_of(zeros)
@@ -67,7 +64,7 @@ def _meets_zeros(found: Diagnostic, cause: GroupCause, zeros: int) -> Diagnostic
         message=f"{found.message.partition(', ')[0]}: {they} only {'meets' if is_one else 'meet'} zeros in this run",
         label=f"what `{cause.group.subject}` multiplies here is nothing but zeros",
         notes=(
-            f"`{written(recording.name_of(zeros))}`{where} makes these zeros; the state that a recurrence starts from is often made so",
+            f"`{written(recording.name_of(zeros))}`{where} makes these zeros, as the state of a recurrence often starts",
             f"tried: with {them} moved far, the loss stays the same, so nothing is lost by it",
         ),
         helps=(Help(text="if that is what they are, ask again with a sequence of more than one step"),),

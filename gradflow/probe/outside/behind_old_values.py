@@ -43,7 +43,8 @@ def why_seen_no_more(laboratory: Laboratory, recording: Recording, target: str) 
     followed = (following for node in old for following, _ in node.next_functions if following is not None)
     for variable in map(_variable, followed):
         if id(variable) in parameters:
-            return f"{read}, and {'its graph' if len(old_values) == 1 else 'their graph'} leads to `{target}.{parameters[id(variable)]}`"
+            whose = "its" if len(old_values) == 1 else "their"
+            return f"{read}, and {whose} graph leads to `{target}.{parameters[id(variable)]}`"
     return ""
 
 

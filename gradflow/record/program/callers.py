@@ -10,7 +10,7 @@ from types import CodeType, FrameType
 
 import torch.overrides
 
-from gradflow.location import is_machinery, own_directory
+from gradflow.location import hands_on, is_handler, is_machinery, own_directory
 
 __all__ = ["accepts_nothing", "caller_of", "is_guard", "is_guarded_once_named", "is_within_torch", "only_asks_presence"]
 
@@ -21,8 +21,19 @@ _IN_BETWEEN = {torch.overrides.__file__, torch.Tensor.backward.__code__.co_filen
 
 
 def caller_of(frame: FrameType | None) -> FrameType | None:
-    """The innermost frame, from ``frame`` upwards, that is not gradflow's own."""
-    while frame is not None and frame.f_code.co_filename.startswith(_OWN):
+    """The innermost frame, from ``frame`` upwards, that is not gradflow's own, nor one that hands on what torch did."""
+    while frame is not None and (frame.f_code.co_filename.startswith(_OWN) or _hands_on(frame)):
+        frame = _past_torchs_dispatch(frame.f_back) if _hands_on(frame) else frame.f_back
+    return frame
+
+
+def _hands_on(frame: FrameType) -> bool:
+    return is_handler(frame.f_code) and hands_on(frame.f_code, frame.f_lasti)
+
+
+def _past_torchs_dispatch(frame: FrameType | None) -> FrameType | None:
+    """The methods of a tensor that are written in Python ask for modes themselves, and are called again by these."""
+    while frame is not None and frame.f_code.co_filename in _IN_BETWEEN:
         frame = frame.f_back
     return frame
 

@@ -67,11 +67,23 @@ def weight_of_exception(observation: Observation, number: int) -> Severity:
 
     It ended the program, or whoever ran that took it for a failure; the program caught it and went on; it was caught
     and the same line went well afterwards, or a ``with`` statement swallowed it, as that of ``pytest.raises`` does, or
-    the test is declared to end in it.
+    the test is declared to end in it. Nor does it where nothing was lost by it and nobody waits: what it asked for had
+    come with an earlier backward of the same score, and no optimizer steps any more.
     """
     backward = observation.backwards[number]
     later = observation.backwards[number + 1 :]
     is_meant = backward.is_expected or backward.caught_by == "with"
+    is_meant = is_meant or bool(backward.caught_by and _has_come(observation, number))
     if is_meant or any(one.site == backward.site and not one.error_type for one in later):
         return "info"
     return "warning" if backward.caught_by else "error"
+
+
+def _has_come(observation: Observation, number: int) -> bool:
+    backward = observation.backwards[number]
+    before = (one for one in observation.backwards[:number] if not one.error_type and one.roots)
+    if not backward.roots or all(one.roots != backward.roots for one in before):
+        return False
+    return not any(
+        operation >= backward.operation for optimizer in observation.optimizers for _, operation in optimizer.steps
+    )

@@ -10,7 +10,7 @@ import gradflow
 from gradflow.diagnose.source_lines import with_source
 from gradflow.record.conduct.their_exceptions import is_one, text_of
 from gradflow.record.program.watching import Watch
-from gradflow.report import Environment, Report, Score, Target
+from gradflow.report import NO_TARGET, Environment, Report, Score, Target
 from gradflow.torch_facts.function_modes import unseen
 from gradflow.torch_facts.messages import of_backward, of_python, refusals
 from gradflow.torch_facts.messages.message import Message
@@ -92,7 +92,7 @@ def report_about(error: BaseException) -> Report:
     return Report(
         verdict=first.verdict if first is not None else "error",
         target=Target(
-            name=(first.target or "the parameters") if first is not None else "the program",
+            name=(first.target or "the parameters") if first is not None else NO_TARGET,
             kind="parameter" if first is not None and first.is_parameter else "layer",
         ),
         score=Score(description=(first.score.strip("`") if first is not None else "") or "the score"),

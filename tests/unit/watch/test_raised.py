@@ -103,3 +103,24 @@ def test_one_that_was_tried_again_with_success_is_a_remark(explain: Explain) -> 
 def test_an_interruption_is_no_error_of_backward(explain: Explain) -> None:
     report = explain("def stop(grad):\n    raise KeyboardInterrupt\nw.register_hook(stop)\nw.sum().backward()\n")
     assert "backward-raised" not in [one.name for one in report.diagnostics]
+
+
+AGAIN = """l = (w * 2).sum()
+o = torch.optim.SGD([w], 0.1)
+l.backward()
+{before}
+try:
+    l.backward()
+except RuntimeError:
+    pass
+{after}
+"""
+
+
+@pytest.mark.parametrize(("before", "after", "severity"), [("o.step()", "", "info"), ("", "o.step()", "warning")])
+def test_a_second_one_that_is_caught_has_lost_nothing_unless_a_step_follows(
+    explain: Explain, before: str, after: str, severity: str
+) -> None:
+    verdict, name, found = first(explain(AGAIN.format(before=before, after=after)))[:3]
+    assert (name, found) == ("graph-freed", severity)
+    assert verdict == ("connected" if severity == "info" else "error")
