@@ -64,7 +64,7 @@ def _meets_zeros(found: Diagnostic, cause: GroupCause, recording: Recording, zer
         message=f"{found.message.partition(', ')[0]}: {they} only {'meets' if is_one else 'meet'} zeros in this run",
         label=f"what `{cause.group.subject}` multiplies here is nothing but zeros",
         notes=(
-            f"`{written(recording.name_of(zeros))}`{where} makes these zeros, as the state of a recurrence often starts",
+            f"`{written(recording.name_of(zeros))}`{where} makes these zeros; a recurrence often starts so",
             f"tried: with {them} moved far, the loss stays the same, so nothing is lost by it",
         ),
         helps=(Help(text="if that is what they are, ask again with a sequence of more than one step"),),

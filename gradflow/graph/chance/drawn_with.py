@@ -2,13 +2,14 @@
 
 Noise that is only added to something, or that a network is given, is drawn with nothing: the cut there is that of the
 block in which recording is off. ``loc + scale * noise`` is a draw; so is whatever one call computes of its own noise
-that turns recording off itself, as ``.sample()`` of a distribution does.
+that turns recording off itself, as ``.sample()`` of a distribution does. What is computed of a draw and once more of
+what it was drawn with, as ``log_prob`` of it is, is no draw: there the gradient has a way that leads past the draw.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Literal
 
 from gradflow.graph.chance.draws import RANDOM_DRAW, Draw, draw_at, goes_on_alone
@@ -37,16 +38,41 @@ def drawn_at(recording: Recording, group: CutGroup, reaches: Sequence[int]) -> D
 def _drawn(recording: Recording, rows: Sequence[int], region: int) -> frozenset[int]:
     """The values of a region that are drawn with what is learned."""
     learned = _learned(recording)
+    related = _drawn_from(recording, rows, learned)
     kinds: dict[int, _Kind] = {}
     for row in rows:
-        kind = _kind(recording, row, kinds, learned, is_one_call=recording.operations.site[row] == region)
+        is_one_call = recording.operations.site[row] == region
+        kind = _kind(recording, row, kinds, learned, related, is_one_call=is_one_call)
         if kind is not None:
             kinds.update(dict.fromkeys(recording.outputs_of(row), kind))
     return frozenset(value for value, kind in kinds.items() if kind == "drawn")
 
 
+def _drawn_from(recording: Recording, rows: Sequence[int], learned: Sequence[int]) -> frozenset[int]:
+    """The learned values that draws of a region are given, those they come from, and what is computed of all these."""
+    draws = {row for row in rows if has(recording.name_of(row), "draws")}
+    waiting = [value for row in draws for value in value_inputs(recording, row) if learned[value]]
+    related = set(waiting)
+    while waiting:
+        producer = recording.values.producer[waiting.pop()]
+        before = value_inputs(recording, producer) if producer >= 0 else ()
+        new = {value for value in before if learned[value]} - related
+        related |= new
+        waiting.extend(new)
+    for row in rows:
+        if row not in draws and not related.isdisjoint(value_inputs(recording, row)):
+            related.update(recording.outputs_of(row))
+    return frozenset(related)
+
+
 def _kind(
-    recording: Recording, row: int, kinds: dict[int, _Kind], learned: Sequence[int], *, is_one_call: bool
+    recording: Recording,
+    row: int,
+    kinds: dict[int, _Kind],
+    learned: Sequence[int],
+    related: Set[int],
+    *,
+    is_one_call: bool,
 ) -> _Kind | None:
     inputs, name = value_inputs(recording, row), recording.name_of(row)
     if has(name, "draws"):
@@ -63,6 +89,8 @@ def _kind(
         return ("scaled" if "scaled" in before else "noise") if is_smooth else None
     if before == {"noise"} and _scales(recording, row, kinds, others):
         return "drawn" if is_one_call or operation_of(name) == "addcmul" else "scaled"
+    if "drawn" in before and not is_one_call and not related.isdisjoint(others):
+        return None
     if "drawn" in before or is_one_call:
         return "drawn" if is_weight_free(name) else None
     return "drawn" if before == {"scaled"} and join_family(name) == "add" else None

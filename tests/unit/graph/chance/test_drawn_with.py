@@ -67,6 +67,10 @@ def mixed(m: Latent, x: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor) -
     return scale + share * (mean - scale)
 
 
+def _density(of: Normal) -> torch.Tensor:
+    return of.log_prob(of.sample())
+
+
 NOT_DRAWN = {
     "noise is a network's input": off(lambda m, x, mean, scale: m.mean(torch.randn(3, 6))),
     "noise is added to a network's input": off(lambda m, x, mean, scale: m.mean(x + 0.1 * torch.randn_like(x))),
@@ -74,6 +78,7 @@ NOT_DRAWN = {
     "a reward is added": off(lambda m, x, mean, scale: torch.rand(3, 1) + 0.9 * m.mean(x)),
     "a mask": off(lambda m, x, mean, scale: mean * (torch.rand_like(mean) < 0.8).float() + scale),
     "a mixture": off(mixed),
+    "the density of what is drawn": off(lambda m, x, mean, scale: _density(Normal(mean, scale))),
     "what is drawn is decoded in the block": off(
         lambda m, x, mean, scale: m.out(torch.normal(mean, scale)).repeat(1, 2)
     ),
