@@ -9,7 +9,8 @@ what it was drawn with, as ``log_prob`` of it is, is no draw: there the gradient
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Literal
 
 from gradflow.graph.chance.draws import RANDOM_DRAW, Draw, draw_at, goes_on_alone
@@ -70,7 +71,7 @@ def _kind(
     row: int,
     kinds: dict[int, _Kind],
     learned: Sequence[int],
-    related: Set[int],
+    related: AbstractSet[int],
     *,
     is_one_call: bool,
 ) -> _Kind | None:

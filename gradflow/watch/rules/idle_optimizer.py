@@ -26,7 +26,7 @@ from gradflow.watch.rules.optimizers.left_out_of_inputs import told_what_inputs_
 from gradflow.watch.rules.optimizers.lost_in_a_function import told_where_it_is_lost
 from gradflow.watch.rules.optimizers.never_reached import optimizer_is_never_reached, with_what_is_left_to_nobody
 from gradflow.watch.rules.optimizers.undifferentiated import nothing_was_differentiated
-from gradflow.watch.rules.optimizers.why_none import with_what_is_known_of_why
+from gradflow.watch.rules.optimizers.why_none import COMPUTE, with_what_is_known_of_why
 from gradflow.watch.rules.parameters import optimizer_holds_a_copy, optimizer_is_stale
 from gradflow.watch.rules.score_history import score_without_history
 
@@ -185,7 +185,7 @@ def _without_a_cause(observation: Observation, optimizer: Optimizer, empty: tupl
             f"{stays}: it stays as it was made" if is_whole else f"{stays}; the steps that followed were not watched",
         ),
         helps=(
-            "if it is to learn, let the loss be computed from it",
+            COMPUTE,
             "if not, leave it out of the optimizer, or freeze it with `requires_grad_(False)`",
         ),
         severity=_severity(observation, empty),

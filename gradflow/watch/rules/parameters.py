@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gradflow.recording.program.events import Optimizer
 from gradflow.recording.program.module_events import Replacement
+from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.writes import before_writes
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
@@ -113,26 +114,45 @@ def _of_copies(observation: Observation, optimizer: Optimizer, idle: dict[int, i
     # of a copy made later, such as one that is adapted in an inner loop, the optimizer could not know
     made = observation.made_when.get(copy, -1)
     is_later = copied is not None and added < 0 and made >= optimizer.operation
+    # where others of the same optimizer get theirs, the model is the same and these were replaced in it
+    is_in_its_place = bool(optimizer.filled)
+    label = "is given one of two copies here, and the other one gets the gradients"
+    annotations = ((copied, "copied here"),)
+    helps: tuple[str, ...] = ("give the optimizer the parameters of the model that the loss is computed with",)
+    if is_later:
+        label = "copied here, and the copy gets the gradients"
+        if is_in_its_place:
+            label = "a new parameter is made of it here, and gets the gradients in its place"
+        annotations = ((given, "the optimizer is given its parameters here"),)
+        helps = ("make the optimizer after this, with the parameters of the model that runs",)
+        if _is_made_again(observation, optimizer, value, made):
+            helps = (_COMPUTED,)
+    message = "holds parameters that are not those of the model that runs"
+    if is_in_its_place:
+        message = f"holds {parameter_names(observation, tuple(idle))}, and the model that runs has another in its place"
     return finding(
         "optimizer-stale-params",
         "connected",
-        f"the optimizer `{optimizer.type_name}` holds parameters that are not those of the model that runs",
+        f"the optimizer `{optimizer.type_name}` {message}",
         copied if is_later else given,
-        label="copied here, and the copy gets the gradients"
-        if is_later
-        else "is given one of two copies here, and the other one gets the gradients",
-        annotations=((given, "the optimizer is given the others here"),) if is_later else ((copied, "copied here"),),
+        label=label,
+        annotations=annotations,
         notes=(f"gradients arrive at {others}, which this optimizer does not hold",),
-        helps=(
-            "let the copy be computed from the original: `torch.func.functional_call(model, {name: p - lr * g}, x)`"
-            if is_later
-            else "give the optimizer the parameters of the model that the loss is computed with",
-        ),
+        helps=helps,
         target=name,
         is_parameter=True,
         rank=2,
         operation=optimizer.operation,
     )
+
+
+_COMPUTED = "let the copy be computed from the original: `torch.func.functional_call(model, {name: p - lr * g}, x)`"
+
+
+def _is_made_again(observation: Observation, optimizer: Optimizer, original: int, made: int) -> bool:
+    """Whether the copy belongs to a step, and not to how the model is built: then the next step has another one."""
+    first_step = optimizer.steps[0][1] if optimizer.steps else -1
+    return made >= first_step or sum(of == original for of in observation.copies.values()) > 1
 
 
 def _got_gradient(observation: Observation, values: set[int], since: int) -> bool:

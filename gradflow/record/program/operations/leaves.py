@@ -10,6 +10,7 @@ from gradflow.record.operations.results import Results
 from gradflow.record.operations.tables import Tables
 from gradflow.record.operations.tensor_facts import is_leaf, requires_grad
 from gradflow.record.program.log import Log
+from gradflow.torch_facts.operations.queries import has
 from gradflow.torch_facts.operations.table import spellings
 
 __all__ = ["HANDED_THROUGH", "MadeParameters", "UpdatedFromOutside"]
@@ -73,8 +74,9 @@ class MadeParameters:
             if producer < 0:
                 return value if value in self._log.made_at else -1
             inputs = self._tables.inputs_of(producer)
-            if len(inputs) != 1:
-                return -1
+            name = self._tables.names[self._tables.operations.name[producer]]
+            if len(inputs) != 1 or not has(name, "same", "detaches", "rewraps", "casts"):
+                return -1  # what was computed of it, as a norm is, is another value
             value = inputs[0]
 
 

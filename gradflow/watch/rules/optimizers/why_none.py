@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from gradflow.diagnose.diagnostic import Annotation
+from gradflow.diagnose.diagnostic import Annotation, Help
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.queries import gives_values
+from gradflow.watch.facts.completeness import doubt_about
 from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
 from gradflow.watch.observation import Observation
 from gradflow.watch.source.assigned import assigned_name
 
-__all__ = ["with_what_is_known_of_why"]
+__all__ = ["COMPUTE", "with_what_is_known_of_why"]
+
+COMPUTE = "if it is to learn, let the loss be computed from it"
+_ELSEWHERE = "if it is to learn, see to it that what it gives in the other thread goes on with its history"
 
 
 def with_what_is_known_of_why(
@@ -25,6 +29,19 @@ def with_what_is_known_of_why(
     dependence = analyse(replace(observation.recording, score=question.score), values)
     if dependence.score_depends:
         return found
+    asked = (replace(question, target=value) for value in values if value in observation.used_elsewhere)
+    doubt = next(filter(None, (doubt_about(observation, one) for one in asked)), "")
+    if doubt:
+        told = found.diagnostic
+        kept = tuple(help_ for help_ in told.helps if help_.text != COMPUTE)
+        return replace(
+            found,
+            diagnostic=replace(
+                told,
+                notes=(*told.notes, f"not determined: {doubt}"),
+                helps=(Help(text=_ELSEWHERE), *kept),
+            ),
+        )
     told, recording = found.diagnostic, observation.recording
     row, left = (
         next(_never_differentiated(observation, dependence), -1),

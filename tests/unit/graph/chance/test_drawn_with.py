@@ -68,7 +68,8 @@ def mixed(m: Latent, x: torch.Tensor, mean: torch.Tensor, scale: torch.Tensor) -
 
 
 def _density(of: Normal) -> torch.Tensor:
-    return of.log_prob(of.sample())
+    density: torch.Tensor = of.log_prob(of.sample())  # type: ignore[no-untyped-call]
+    return density
 
 
 NOT_DRAWN = {

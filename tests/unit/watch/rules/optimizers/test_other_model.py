@@ -160,3 +160,34 @@ def test_one_optimizer_may_take_over_from_another_or_step_with_it(
     explain: Explain, said: Said, second: str, steps: str, expected: list[tuple[str, int, str]]
 ) -> None:
     assert said(explain(WITH_ANOTHER + TAKING_OVER.format(second=second, steps=steps))) == expected
+
+
+BEFORE = """
+import copy
+net = nn.Linear(3, 1)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+{once}
+for _ in range(3):
+    {each}
+    optimizer.zero_grad()
+    net(torch.ones(2, 3)).square().mean().backward()
+    optimizer.step()
+"""
+
+
+@pytest.mark.parametrize(
+    ("once", "each", "told", "help_text"),
+    [
+        ("nn.utils.parametrizations.weight_norm(net)", "pass", "in its place", "make the optimizer after this"),
+        ("net = copy.deepcopy(net)", "pass", "the copy gets the gradients", "make the optimizer after this"),
+        ("first = net", "net = copy.deepcopy(first)", "the copy gets the gradients", "functional_call"),
+    ],
+    ids=["a parameter is replaced", "the model is copied once", "a copy in every step"],
+)
+def test_what_is_made_of_the_parameters_after_the_optimizer(
+    explain: Explain, once: str, each: str, told: str, help_text: str
+) -> None:
+    (found,) = explain(BEFORE.format(once=once, each=each)).diagnostics
+    assert found.code == "GF305"
+    assert told in found.label
+    assert help_text in found.helps[0].text
