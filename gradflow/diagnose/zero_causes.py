@@ -210,11 +210,11 @@ def clamped_to_zero(origin: str, end: str) -> ZeroCause:
     """The words for zeros that one operation makes and another multiplies the gradient with."""
     return ZeroCause(
         name="saturation",
-        label="gives nothing but zeros here, and is flat there",
+        label=f"`{written(origin)}` gives nothing but zeros here, and is flat there",
         note=f"`{written(origin)}` cuts every value off at zero; `{written(end)}` then multiplies the gradient by it",
         helps=(
             "move the values that go in here above zero, or use an operation that has a slope there too",
-            "for boxes that do not overlap, a generalised IoU has a gradient",
+            *(("for boxes that do not overlap, a generalised IoU has a gradient",) if has(origin, "clips") else ()),
         ),
     )
 

@@ -23,10 +23,11 @@ _OPTIMIZERS_TOLD = 3
 def what_was_seen(observation: Observation) -> tuple[str, ...]:
     """Sentences that say no more than the record does; where no gradient was asked for, that."""
     if not observation.backwards:
-        is_whole = observation.recording.completeness.has_all("backward passes")
+        completeness = observation.recording.completeness
+        is_whole = completeness.has_all("backward passes") and not completeness.because_of("transform")
         return ("no gradient was asked for" if is_whole else "no gradient was asked for in what was watched",)
     stepped = [optimizer for optimizer in observation.optimizers if optimizer.steps]
-    said = [_of_optimizer(optimizer) for optimizer in stepped[:_OPTIMIZERS_TOLD]]
+    said = [_of_optimizer(observation, optimizer) for optimizer in stepped[:_OPTIMIZERS_TOLD]]
     if len(stepped) > _OPTIMIZERS_TOLD:
         said.append(f"{len(stepped) - _OPTIMIZERS_TOLD} more optimizers stepped")
     said += _of_the_rest(observation, stepped)
@@ -44,7 +45,16 @@ def what_is_lacking(observation: Observation) -> str:
     lacking = len(trainable - filled)
     if not lacking:
         return ""
-    return f"{lacking:,} of {_counted(len(trainable), 'parameter')} that an optimizer holds got no gradient"
+    had = (
+        "had no gradient when it stepped" if any(_lost_some(observation, one) for one in stepped) else "got no gradient"
+    )
+    return f"{lacking:,} of {_counted(len(trainable), 'parameter')} that an optimizer holds {had}"
+
+
+def _lost_some(observation: Observation, optimizer: Optimizer) -> bool:
+    """Whether a gradient came to what had none at any step of an optimizer: it was gone again by then."""
+    lacking = set(optimizer.trainable) - set(optimizer.filled)
+    return any(not lacking.isdisjoint(backward.arrived) for backward in observation.backwards)
 
 
 def shows_gradients(observation: Observation) -> bool:
@@ -70,7 +80,7 @@ def _may_have_brought_some(backward: Backward) -> bool:
     return bool(backward.arrived or backward.unseen) or any(measured.arrived for measured in backward.results)
 
 
-def _of_optimizer(optimizer: Optimizer) -> str:
+def _of_optimizer(observation: Observation, optimizer: Optimizer) -> str:
     name, steps = f"`{optimizer.type_name}`", optimizer.step_count
     # a tensor that is written to has several values
     trainable = optimizer.tensors(optimizer.trainable)
@@ -82,6 +92,10 @@ def _of_optimizer(optimizer: Optimizer) -> str:
     # those that are frozen are not counted, so that is said
     is_all = len(optimizer.tensors(optimizer.parameters)) == count
     which = name if is_all else f"{name} that require{'s' * (count == 1)} grad"
+    if filled < count and _lost_some(observation, optimizer):
+        return (
+            f"{filled:,} of {_counted(count, 'parameter')} in {which} had a gradient at its {_counted(steps, 'step')}"
+        )
     if filled < count:
         return f"{filled:,} of {_counted(count, 'parameter')} in {which} got a gradient in {_counted(steps, 'step')}"
     if optimizer.empty_steps:

@@ -44,7 +44,7 @@ def is_seen_to_the_end(observation: Observation) -> bool:
 
 def not_watched(observation: Observation) -> tuple[str, ...]:
     """What ran and was not watched."""
-    return tuple(text for gap in observation.recording.completeness.gaps if (text := _in_words(gap)))
+    return tuple(dict.fromkeys(filter(None, map(_in_words, observation.recording.completeness.gaps))))
 
 
 def _elsewhere(gap: Gap) -> str:

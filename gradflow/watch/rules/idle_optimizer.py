@@ -172,17 +172,22 @@ def _without_a_cause(observation: Observation, optimizer: Optimizer, empty: tupl
     recording = observation.recording
     held, step = recording.site_span(optimizer.given_at(empty)), recording.site_span(optimizer.last_step[0])
     is_whole, once = is_seen_to_the_end(observation), _arrived(observation, empty)
+    never = f"{'never get a' if is_whole and not once else 'have no'} gradient"
+    label = f"is given parameters that {never}" + ("" if is_whole and not once else " when it steps")
+    if held is None:
+        label = "steps here, on parameters among which some have no gradient"
     stays = "an optimizer passes over a parameter without a gradient"
     return finding(
         "no-gradient-at-step",
         "connected",
         _message(observation, optimizer, empty),
         held or step,
-        label=f"is given parameters that {'never get a' if is_whole and not once else 'have no'} gradient"
-        + ("" if is_whole and not once else " when it steps"),
-        annotations=((step, "steps here"),),
+        label=label,
+        annotations=((step, "steps here"),) if held is not None else (),
         notes=(
-            f"{stays}: it stays as it was made" if is_whole else f"{stays}; the steps that followed were not watched",
+            f"{stays}: it stays as it {'was made' if held is not None else 'is'}"
+            if is_whole
+            else f"{stays}; the steps that followed were not watched",
         ),
         helps=(
             COMPUTE,
