@@ -24,7 +24,8 @@ def what_was_seen(observation: Observation) -> tuple[str, ...]:
     """Sentences that say no more than the record does; where no gradient was asked for, that."""
     if not observation.backwards:
         completeness = observation.recording.completeness
-        is_whole = completeness.has_all("backward passes") and not completeness.because_of("transform")
+        is_transformed = any(gap.why == "transform" for gap in completeness.gaps)
+        is_whole = completeness.has_all("backward passes") and not is_transformed
         return ("no gradient was asked for" if is_whole else "no gradient was asked for in what was watched",)
     stepped = [optimizer for optimizer in observation.optimizers if optimizer.steps]
     said = [_of_optimizer(observation, optimizer) for optimizer in stepped[:_OPTIMIZERS_TOLD]]
