@@ -14,7 +14,7 @@ from functools import cached_property
 
 from gradflow.graph.cut_group import Bridge, CutGroup, merge_cuts
 from gradflow.graph.derivatives import is_differentiable
-from gradflow.graph.reads import inputs_behind, value_inputs
+from gradflow.graph.stretches.reads import inputs_behind, value_inputs
 from gradflow.graph.stretches.stretch import Arrival, Found, Stretch
 from gradflow.graph.stretches.uses import Uses, used_by_score
 from gradflow.recording import Recording

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from gradflow.graph.cut_group import Bridge, CutGroup, cause_of_loss
 from gradflow.graph.derivatives import is_choice, is_differentiable
-from gradflow.graph.reads import inputs_behind, value_inputs
 from gradflow.graph.side_ways import Way, WaysOnwards
+from gradflow.graph.stretches.reads import inputs_behind, value_inputs
 from gradflow.graph.stretches.uses import Uses
 from gradflow.location import makes_tensor
 from gradflow.recording import REGION_CAUSES, Recording

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gradflow.graph.cut_group import Bridge
-from gradflow.graph.reads import inputs_behind, value_inputs
+from gradflow.graph.stretches.reads import inputs_behind, value_inputs
 from gradflow.recording import Recording
 
 __all__ = ["Uses", "used_by_score"]
