@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FunctionType
@@ -40,14 +41,22 @@ def _pass_as(value: Any, owner: Any, name: str) -> None:
     function = getattr(value, "__func__", value)
     if not isinstance(function, FunctionType):
         return
+    original = attributes_of(owner).get(name)
+    plain = getattr(original, "__func__", original)
     within = f"{owner.__qualname__}." if isinstance(owner, type) else ""
     function.__module__ = owner.__module__ if isinstance(owner, type) else owner.__name__
     function.__name__, function.__qualname__ = name, f"{within}{name}"
-    original = attributes_of(owner).get(name)
-    plain = getattr(original, "__func__", original)
+    if isinstance(owner, type) and isinstance(plain, FunctionType) and _holds(plain.__module__, owner):
+        function.__module__ = plain.__module__  # a class may say that it is of another module than its methods are
     if callable(plain) and "__wrapped__" not in vars(function):
         function.__doc__ = plain.__doc__
         function.__wrapped__ = plain  # type: ignore[attr-defined]
+
+
+def _holds(module: str, owner: type) -> bool:
+    """Whether a class is found in a module under its own name."""
+    found = sys.modules.get(module)
+    return found is not None and vars(found).get(owner.__qualname__) is owner
 
 
 def put(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:

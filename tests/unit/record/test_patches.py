@@ -47,6 +47,16 @@ def test_a_function_is_pickled_by_the_name_under_which_it_is_found():
     assert torch.jit.script.__module__ != "tests"
 
 
+def test_a_method_is_of_the_module_that_the_original_is_of():
+    before = torch.Tensor.backward.__module__
+    assert before != torch.Tensor.__module__
+    with contextlib.ExitStack() as stack:
+        replace(stack, torch.Tensor, "backward", standing_in())
+        assert torch.Tensor.backward.__module__ == before
+        sent = pickle.dumps(torch.Tensor.backward)
+    assert pickle.loads(sent) is torch.Tensor.backward
+
+
 def test_a_module_that_raises_when_it_is_looked_at_is_not(monkeypatch):
     class Missing(types.ModuleType):
         def __getattribute__(self, name):

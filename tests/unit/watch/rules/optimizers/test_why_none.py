@@ -112,3 +112,27 @@ def test_a_second_derivative_without_a_graph_raises_nothing_and_is_no_error(expl
     )
     (found,) = report.diagnostics
     assert (report.verdict, found.name) == ("broken", "graph-freed")
+
+
+@pytest.mark.parametrize("thread", [True, False])
+def test_what_ran_in_another_thread_is_a_doubt_and_no_advice(explain: Explain, thread: bool) -> None:
+    begin = "worker = threading.Thread(target=work); worker.start(); worker.join()" if thread else "work()"
+    report = explain(
+        f"""
+        import threading
+        body, head = nn.Linear(3, 4), nn.Linear(4, 1)
+        optimizer = torch.optim.SGD([*body.parameters(), *head.parameters()], lr=0.1)
+        for _ in range(2):
+            kept = []
+            def work():
+                kept.append(body(torch.ones(2, 3)).detach())
+            {begin}
+            optimizer.zero_grad()
+            head(kept[0]).square().mean().backward()
+            optimizer.step()
+        """
+    )
+    (found,) = report.diagnostics
+    assert (found.severity, found.code) == ("warning", "GF306" if thread else "GF101")
+    assert any("another thread" in note for note in found.notes) == thread
+    assert all("computed from it" not in one.text for one in found.helps)
