@@ -9,6 +9,8 @@ Stochastic Neurons for Conditional Computation").
 from __future__ import annotations
 
 import heapq
+import itertools
+from collections.abc import Collection, Sequence
 
 from gradflow.graph.dependence import CutGroup
 from gradflow.recording import Recording
@@ -28,20 +30,64 @@ def is_straight_through(recording: Recording, group: CutGroup) -> bool:
 
 
 def _is_cancelled_after(recording: Recording, stop: int) -> bool:
+    cancelling = _cancelling(recording)
     held = set(recording.outputs_of(stop))
-    for operation in range(stop + 1, len(recording)):
+    for operation in range(stop + 1, len(recording) if cancelling else 0):
         name = recording.name_of(operation)
         if not _is_linear(name) or held.isdisjoint(recording.inputs_of(operation)):
             continue
-        held.update(recording.outputs_of(operation))
-        if not has(name, "sums"):
-            continue
-        for output in recording.outputs_of(operation):
-            forward = _combination(recording, output, stop_at_detach=False)
-            backward = _combination(recording, output, stop_at_detach=True)
-            if any(coefficient and not forward.get(value, 0) for value, coefficient in backward.items()):
-                return True
+        outputs = recording.outputs_of(operation)
+        held.update(outputs)
+        # what cancelled may have been added again since
+        if has(name, "sums") and any(one in cancelling and _cancels(recording, one) for one in outputs):
+            return True
     return False
+
+
+def _cancelling(recording: Recording) -> frozenset[int]:
+    """The values in which a detached value cancels another one, and all that sums and the like make of them.
+
+    Only a sum in which two arguments meet can be the first: one that holds something detached, and one that holds a
+    value that some detached value is made of. All others are as their arguments are, and are not taken apart.
+    """
+    key = (_cancelling.__name__, len(recording))
+    if key in recording.found_out:
+        return recording.found_out[key]  # type: ignore[return-value]
+    linear = [row for row in range(len(recording)) if _is_linear(recording.name_of(row))]
+    replaced: set[int] = set()  # what a detached value is made of
+    for row in reversed(linear):
+        if has(recording.name_of(row), "detaches") or not replaced.isdisjoint(recording.outputs_of(row)):
+            replaced.update(recording.inputs_of(row))
+    detached: set[int] = set()
+    found: set[int] = set()
+    for row in linear:
+        name, inputs, outputs = recording.name_of(row), recording.inputs_of(row), recording.outputs_of(row)
+        if has(name, "detaches"):
+            detached.update(outputs)
+            continue
+        if not replaced.isdisjoint(inputs):
+            replaced.update(outputs)
+        if detached.isdisjoint(inputs):
+            continue
+        detached.update(outputs)
+        if not found.isdisjoint(inputs) or (
+            has(name, "sums") and _meet(inputs, detached, replaced) and any(_cancels(recording, one) for one in outputs)
+        ):
+            found.update(outputs)
+    recording.found_out[key] = frozenset(found)
+    return frozenset(found)
+
+
+def _meet(inputs: Sequence[int], detached: Collection[int], replaced: Collection[int]) -> bool:
+    pairs = itertools.permutations(range(len(inputs)), 2)
+    return any(inputs[one] in detached and inputs[other] in replaced for one, other in pairs)
+
+
+def _cancels(recording: Recording, value: int) -> bool:
+    """Whether a value does not count in another one, which hands a gradient on to it."""
+    forward = _combination(recording, value, stop_at_detach=False)
+    backward = _combination(recording, value, stop_at_detach=True)
+    return any(coefficient and not forward.get(one, 0) for one, coefficient in backward.items())
 
 
 def _combination(recording: Recording, value: int, *, stop_at_detach: bool) -> dict[int, int]:
