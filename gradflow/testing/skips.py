@@ -182,7 +182,7 @@ class _Entered(torch.nn.Module):
         self.entry_name = _ENTRY
         while hasattr(model, self.entry_name):
             self.entry_name += "_"
-        self.add_module(self.entry_name, torch.nn.Identity())
+        self.add_module(self.entry_name, torch.nn.Identity().train(model.training))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         place = next(i for i, value in enumerate(args) if isinstance(value, torch.Tensor) and value.is_floating_point())
