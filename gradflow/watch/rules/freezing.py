@@ -36,11 +36,13 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
         cure = "switch it off after the backward: it still required grad when the forward read it"
     if question.error:
         cure = "call `.requires_grad_()` on it before the forward"
+    # it may have been switched on since
+    was = "was" if observation.recording.values.requires_grad[target] else "is"
     wish = "if a gradient is wanted there, call `.requires_grad_()` on it before the forward"
     return finding(
         "not-trainable",
         "connected" if is_meant or is_checked else "broken",
-        f"`{evidence.target}` gets no gradient: its `requires_grad` is `False`",
+        f"`{evidence.target}` gets no gradient: its `requires_grad` {was} `False`",
         _place(observation, target, flag),
         label="switched off here" if flag is not None else "made here",
         annotations=((observation.recording.site_span(question.site), question.outcome),),

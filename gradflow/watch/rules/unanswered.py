@@ -29,11 +29,11 @@ def no_gradient_came(observation: Observation, question: Question, evidence: Evi
     if is_leaf_value(recording, target):
         if not is_differentiable(recording.dtype_of(target)):
             return (_whole_numbers(observation, question, evidence),)
-        if not recording.values.requires_grad[target]:
-            return (not_trainable(observation, question, evidence),) if _takes_part(evidence) else ()
     late = late_flag(observation, target, evidence.dependence.reaches)
     if late is not None and late.is_leaf:
         return (too_late(observation, question, late, f"`{evidence.target}`"),)
+    if is_leaf_value(recording, target) and not recording.values.requires_grad[target]:
+        return (not_trainable(observation, question, evidence),) if _takes_part(evidence) else ()
     is_used = bool(evidence.dependence.reaches[target])
     if is_used and evidence.source.cause in ("detach", "tensor-rewrap") and _takes_part(evidence):
         return (not_trainable(observation, question, evidence),)
