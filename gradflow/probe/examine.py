@@ -138,7 +138,8 @@ class _Examination:
         if not is_trainable and not arrived:
             source = switched_off(recording, self.values) or source
         error = None
-        unrecorded = self._why_unrecorded(dependence)
+        not_called = explain_unused(laboratory, recording, target)
+        unrecorded = self._why_unrecorded(dependence, not_called)
         if self.run.failure is not None:
             pass  # nothing came back, and running it again would fail again
         elif self.gradients.error is not None:
@@ -171,7 +172,6 @@ class _Examination:
             )
         elif arrived:
             dependence = self._look_at_what_arrived(sliced or measured, measured, dependence)
-        not_called = explain_unused(laboratory, recording, target)
         module = laboratory.layers.get(target)
         activations = self.run.live.activations.get(target, [])
         return Evidence(
@@ -219,10 +219,12 @@ class _Examination:
             starts_of_rest=self.why_zero.starts_of_rest,
         )
 
-    def _why_unrecorded(self, dependence: Dependence) -> str:
+    def _why_unrecorded(self, dependence: Dependence, not_called: NotCalled | None) -> str:
         reason = why_unrecorded(self.recording, self.target, dependence, is_layer=not self.is_parameter)
         is_seen = self.values or self.is_parameter or self.recording.unseen_calls.get(self.target)
-        if reason or is_seen or self.run.failure is not None:
+        # what compiled code gave is made by no recorded operation either, and in this run
+        is_compiled = not_called is not None and not_called.kind == "compiled-hooks"
+        if reason or is_seen or is_compiled or self.run.failure is not None:
             return reason
         return why_seen_no_more(self.laboratory, self.recording, self.target)
 
