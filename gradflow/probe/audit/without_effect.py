@@ -13,6 +13,7 @@ import torch
 
 from gradflow.graph.additive import is_only_added
 from gradflow.graph.made_zeros import zeros_met
+from gradflow.probe.audit.filled_zeros import woken_by_filling
 from gradflow.probe.differential import score_of
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.same_way import why_not_again
@@ -34,9 +35,15 @@ def are_without_effect(
     """Whether the loss stays the same when all ``members`` are moved far; ``factors`` are moved off zero before.
 
     A few forward passes, and none where one of the members multiplies anything but zeros that the run made.
+    That it is by these that its gradient is zero, and not because what comes of it is not read, has to be shown.
     """
-    values = [recording.layer_values[name][0] for name in members]
-    if not all(is_only_added(recording, value) or zeros_met(recording, value) for value in values):
+    values = {name: recording.layer_values[name][0] for name in members}
+    others = {name: value for name, value in values.items() if not is_only_added(recording, value)}
+    zeros = {name: zeros_met(recording, value) for name, value in others.items()}
+    if not all(zeros.values()):
+        return False
+    rows = {row for met in zeros.values() for row in met}
+    if rows and not woken_by_filling(laboratory, recording, rows).issuperset(zeros):
         return False
     base = _score(laboratory, factors, ()) if factors else laboratory.first_score
     if base is None:

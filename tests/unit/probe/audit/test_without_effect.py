@@ -119,3 +119,20 @@ def test_a_state_that_is_computed_and_comes_out_as_zero() -> None:
     torch.manual_seed(0)
     (found,) = gradflow.audit(Last(nn.GRU, "computed"), inputs=torch.randn(2, 1, 3)).diagnostics
     assert (found.code, found.severity, found.hides) == ("GF405", "warning", ("steps.weight_hh_l0",))
+
+
+class Looked(nn.Module):
+    """What is looked up is multiplied by zero; that it is looked up at zeros has no part in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = nn.Embedding(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x + self.table(torch.zeros(len(x), dtype=torch.long)) * 0.0)
+
+
+def test_zeros_beside_it_that_are_not_why() -> None:
+    (found,) = gradflow.audit(Looked(), inputs=torch.randn(2, 4)).diagnostics
+    assert (found.severity, found.hides) == ("warning", ("table.weight",))
+    assert "only meets zeros" not in found.message
