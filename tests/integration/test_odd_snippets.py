@@ -25,7 +25,7 @@ WRONG = {
     "autograd.anomaly_detection": ["nan-singularity"],
     "autograd.backward_twice": ["graph-freed"],
 }
-"""The snippets in which torch is asked for a gradient that cannot be: that is told, but as no error where it is caught."""
+"""The snippets in which torch is asked for a gradient that cannot be: that is told, as no error where it is caught."""
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -26,9 +26,8 @@ __all__ = ["no_gradient_came"]
 def no_gradient_came(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
     """``None`` at a tensor, or autograd refuses because it is not in the graph."""
     recording, target = evidence.recording, question.target
-    if is_leaf_value(recording, target):
-        if not is_differentiable(recording.dtype_of(target)):
-            return (_whole_numbers(observation, question, evidence),)
+    if is_leaf_value(recording, target) and not is_differentiable(recording.dtype_of(target)):
+        return (_whole_numbers(observation, question, evidence),)
     late = late_flag(observation, target, evidence.dependence.reaches)
     if late is not None and late.is_leaf:
         return (too_late(observation, question, late, f"`{evidence.target}`"),)
