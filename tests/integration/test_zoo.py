@@ -13,18 +13,21 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from tests.sampling import commit_number
 from tests.zoo.case import Case
 from tests.zoo.comparison import compare
 from tests.zoo.reference import called_layers, spread, true_gradient
 from tests.zoo.sources import source_module
 
 TORCHVISION_FAMILIES = """
-    alexnet convnext_tiny deeplabv3_mobilenet_v3_large densenet121 efficientnet_b0 fasterrcnn_mobilenet_v3_large_320_fpn
-    fcn_resnet50 fcos_resnet50_fpn googlenet inception_v3 keypointrcnn_resnet50_fpn lraspp_mobilenet_v3_large
-    maskrcnn_resnet50_fpn maxvit_t mnasnet0_5 mobilenet_v2 mobilenet_v3_small r3d_18 raft_small regnet_y_400mf resnet18
-    retinanet_resnet50_fpn shufflenet_v2_x0_5 squeezenet1_1 ssdlite320_mobilenet_v3_large swin3d_t swin_t swin_v2_t
-    vgg11 vit_b_32 wide_resnet50_2
+    alexnet convnext_tiny deeplabv3_mobilenet_v3_large densenet121 efficientnet_b0 fcn_resnet50 fcos_resnet50_fpn
+    googlenet inception_v3 lraspp_mobilenet_v3_large maxvit_t mnasnet0_5 mobilenet_v2 mobilenet_v3_small r3d_18
+    raft_small regnet_y_400mf resnet18 retinanet_resnet50_fpn shufflenet_v2_x0_5 squeezenet1_1
+    ssdlite320_mobilenet_v3_large swin3d_t swin_t swin_v2_t vgg11 vit_b_32 wide_resnet50_2
 """.split()
+
+# of one family, and each as long as twenty others together: one with each commit
+DETECTORS = ("fasterrcnn_mobilenet_v3_large_320_fpn", "keypointrcnn_resnet50_fpn", "maskrcnn_resnet50_fpn")
 
 # what torchvision does not have: gated and linear attention, state spaces, token mixers, reparametrised and
 # hand-written layers, class attention, several patch sizes at once
@@ -46,7 +49,7 @@ def assert_agrees(source: str, name: str) -> None:
     assert [str(found) for found in comparisons if not found.agrees] == []
 
 
-@pytest.mark.parametrize("name", TORCHVISION_FAMILIES)
+@pytest.mark.parametrize("name", [*TORCHVISION_FAMILIES, DETECTORS[commit_number() % len(DETECTORS)]])
 @pytest.mark.filterwarnings("ignore::UserWarning:torchvision", "ignore:.*indexing argument:UserWarning")
 def test_torchvision(name: str) -> None:
     pytest.importorskip("torchvision", exc_type=(ImportError, RuntimeError))
@@ -94,7 +97,7 @@ def test_the_subset_leaves_out_no_family_of_torchvision() -> None:
         return get_model_builder(name).__module__.removeprefix("torchvision.models.")
 
     names = source_module("torchvision").model_names()
-    assert {family(name) for name in names} - too_slow == {family(name) for name in TORCHVISION_FAMILIES}
+    assert {family(name) for name in names} - too_slow == {family(name) for name in (*TORCHVISION_FAMILIES, *DETECTORS)}
 
 
 def test_the_zoo_has_most_families_of_timm() -> None:
