@@ -57,7 +57,7 @@ class CompiledCalls:
         """Put the patches on ``torch.compile``, TorchScript's two entries and fx's tracer, and off again."""
         around = self._recorder.aside.around
         with self._stack as stack:
-            replace_function(stack, torch, "compile", around(self._compile, torch.compile))
+            replace_function(stack, torch, "compile", around(self._compile, _compiling(torch.compile)))
             for name in ("trace", "script"):
                 script = functools.partial(self._script, name)
                 replace_function(stack, torch.jit, name, around(script, getattr(torch.jit, name)))
@@ -75,7 +75,24 @@ class CompiledCalls:
         cls = class_of_compiled_modules()
         if cls is not None and self._watched_class is not cls:
             self._watched_class = cls
-            replace(self._stack, cls, "__call__", self._recorder.aside.around(self._call_module, cls.__call__))
+            operation = self._alone(cls.__call__)
+            replace(self._stack, cls, "__call__", self._recorder.aside.around(self._call_module, operation))
+
+    def _alone(self, operation: Callable[..., Any]) -> Callable[..., Any]:
+        """The operation without our observers around it, whoever calls it: also where one of them has failed."""
+
+        @functools.wraps(operation)
+        def alone(*args: Any, **kwargs: Any) -> Any:
+            if self not in _running:
+                return operation(*args, **kwargs)
+            try:
+                with originals_in_place(), self._plain_hooks(), self._calls.hooks_off(), without(self._recorder):
+                    return operation(*args, **kwargs)
+            except BaseException as error:
+                leave_out_this_frame(error)
+                raise
+
+        return alone
 
     def _read(self, operation: Operation, /, *args: Any, **kwargs: Any) -> Any:
         """What ``torch.fx`` runs in order to read a model is no forward pass."""
@@ -116,8 +133,7 @@ class CompiledCalls:
             return compiled  # a decorator, which calls `torch.compile` with what it decorates
         if isinstance(compiled, torch.nn.Module):
             self._note_compiled(model)
-            return compiled
-        return _seen(compiled)
+        return compiled
 
     def _note_compiled(self, model: torch.nn.Module) -> None:
         keys = self._log.keys
@@ -153,10 +169,6 @@ class CompiledCalls:
         if recorder.is_off():
             return run()
 
-        def without_observers() -> Any:
-            with originals_in_place(), self._plain_hooks(), self._calls.hooks_off(), without(recorder):
-                return run()
-
         given = tensors_in([given])
         leaves_behind = self._inside.begin(given)
 
@@ -164,11 +176,28 @@ class CompiledCalls:
             leaves = leaves_behind(result)
             return held if leaves is None else leaves
 
-        return recorder.record_call(COMPILED, without_observers, given, also_read=also_read)
+        return recorder.record_call(COMPILED, run, given, also_read=also_read)
 
 
 _running: list[CompiledCalls] = []
 """Those of the watches that run now: one, as a rule."""
+
+
+def _compiling(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``torch.compile``, whose functions are seen when they are called, also where what notes them has failed."""
+
+    @functools.wraps(original)
+    def compiling(*args: Any, **kwargs: Any) -> Any:
+        try:
+            compiled = original(*args, **kwargs)
+        except BaseException as error:
+            leave_out_this_frame(error)
+            raise
+        model = args[0] if args else kwargs.get("model")
+        # without a model it is a decorator, which calls `torch.compile` with what it decorates
+        return compiled if model is None or isinstance(compiled, torch.nn.Module) else _seen(compiled)
+
+    return compiling
 
 
 def _seen(compiled: Callable[..., Any]) -> Callable[..., Any]:
@@ -180,7 +209,7 @@ def _seen(compiled: Callable[..., Any]) -> Callable[..., Any]:
             return compiled(*args, **kwargs)
         watch = _running[-1]
         try:
-            return watch._recorder.aside.once(watch._call_function, compiled, args, kwargs)
+            return watch._recorder.aside.once(watch._call_function, watch._alone(compiled), args, kwargs)
         except BaseException as error:
             leave_out_this_frame(error)
             raise

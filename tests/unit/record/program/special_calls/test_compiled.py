@@ -125,8 +125,6 @@ def test_a_program_does_what_it_does_alone(program) -> None:
 @pytest.mark.parametrize("name", CALLBACKS)
 @pytest.mark.parametrize("is_late", [False, True])
 def test_a_failure_of_ours_changes_nothing_and_is_said(name: str, is_late: bool, monkeypatch) -> None:
-    if name in ("_call_module", "_call_function", "_run") and torch.__version__ < "2.14":
-        pytest.skip("the compiler of this release cannot read a call under our function mode, which is still there")
     original = getattr(CompiledCalls, name)
 
     def fail(self, *args, **kwargs):
