@@ -22,6 +22,8 @@ import pytest
 
 pytest.importorskip("torch")
 
+import torch
+
 from gradflow.record.program.running import run_program
 from gradflow.record.program.watching import Watch
 from gradflow.report import Report
@@ -91,6 +93,14 @@ def need_libraries(text: str) -> None:
             pytest.importorskip(name.partition(".")[0])
     if "TrainingArguments" in text:
         pytest.importorskip("accelerate")  # transformers imports it only when it trains
+
+
+@pytest.fixture(autouse=True)
+def _no_process_group_is_left() -> Iterator[None]:
+    """A program that a planted fault stops does not come to the line that ends its process group."""
+    yield
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def run_plain(path: Path) -> str:
