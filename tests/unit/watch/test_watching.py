@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,10 +14,13 @@ import torch.nn.modules.module as module_machinery
 from torch import nn
 from torch.optim import optimizer as optimizer_machinery
 
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
 from gradflow.record.program import watching
 from gradflow.record.program.watching import Watch
 from gradflow.watch.explaining import explain_observation, summary
 from gradflow.watch.observing import observation_of
+from tests.forked import call_forked
 
 
 def recordings() -> dict[str, object]:
@@ -152,19 +157,11 @@ def test_another_thread_is_left_alone() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no os.fork here")
-def test_a_forked_process_is_not_watched() -> None:
+def test_a_forked_process_is_not_watched(tmp_path: Path) -> None:
     before = recordings()
     with Watch().watching():
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.write(writer, b"y" if recordings() == before else b"n")
-            os._exit(0)
-        os.waitpid(child, 0)
-        assert os.read(reader, 1) == b"y"
+        assert call_forked(lambda: recordings() == before, folder=tmp_path, seconds=60)
         assert recordings() != before
-    os.close(reader)
-    os.close(writer)
 
 
 def test_a_hook_that_ran_only_later_is_known_to_have_run() -> None:
