@@ -28,7 +28,7 @@ from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.recorder import Recorder
 from gradflow.torch_facts.storages import memory_of_capsule
 
-__all__ = ["replace", "replace_function", "watched"]
+__all__ = ["OwnNames", "replace", "replace_function", "watched"]
 
 
 class _Noting:
@@ -48,14 +48,14 @@ class _Noting:
 
 
 @contextlib.contextmanager
-def watched(recorder: Recorder, model: torch.nn.Module | None = None) -> Iterator[None]:
+def watched(recorder: Recorder, model: torch.nn.Module | None = None, own: OwnNames | None = None) -> Iterator[None]:
     """Let ``recorder`` see array imports, custom Functions, ``inference_mode``, new Parameters, Variables, subclasses.
 
     ``model`` is searched for Functions that its modules hold as ``self.quantise = Quantise.apply``.
     """
     noting = _Noting(recorder)
     with contextlib.ExitStack() as stack:
-        own = own_modules()
+        own = OwnNames() if own is None else own
         for name in ("from_numpy", "frombuffer"):
             replace_function(stack, torch, name, _recorded_function(noting, name, getattr(torch, name)), own)
         capsules = _Capsules()
@@ -65,7 +65,7 @@ def watched(recorder: Recorder, model: torch.nn.Module | None = None) -> Iterato
         to_dlpack = _recorded_export(noting, capsules, vars(torch.utils.dlpack)["to_dlpack"])
         replace_function(stack, torch.utils.dlpack, "to_dlpack", to_dlpack, own)
         replace(stack, torch.autograd.Function, "apply", _recorded_apply(noting))
-        _replace_bound_applies(stack, [*own, *(modules_in(model) if model is not None else ())])
+        _replace_bound_applies(stack, [*own.modules, *(modules_in(model) if model is not None else ())])
         record_subclasses(stack, noting)
         record_set_memory(stack, noting)
         replace(stack, torch.nn.Parameter, "__new__", _recorded_parameter(noting))
@@ -133,20 +133,51 @@ One that has no file may get it later, and is looked at each time.
 """
 
 
+_OWNERS = (torch, torch.autograd, torch.jit, torch.utils, torch.utils.dlpack)
+"""The modules of torch whose functions are replaced."""
+
+
+class OwnNames:
+    """Under which names the user's own modules hold functions of torch; read once for all that a run replaces."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, list[tuple[ModuleType, str]]] = {}
+
+    @functools.cached_property
+    def modules(self) -> list[ModuleType]:
+        """The user's own modules, as they were when this was first asked."""
+        modules = own_modules()
+        functions = {id(held) for owner in _OWNERS for held in vars(owner).values() if callable(held)}
+        for module in modules:
+            for name, held in list(attributes_of(module).items()):
+                if id(held) in functions:
+                    self._names.setdefault(id(held), []).append((module, name))
+        return modules
+
+    def of(self, function: object) -> Iterator[tuple[ModuleType, str]]:
+        """The modules that hold a function of torch, each with the name there."""
+        if self.modules:
+            for module, name in self._names.get(id(function), ()):
+                if attributes_of(module).get(name) is function:
+                    yield module, name
+
+
 def replace_function(
-    stack: contextlib.ExitStack,
-    owner: ModuleType,
-    name: str,
-    value: Callable[..., Any],
-    own: Sequence[ModuleType] | None = None,
+    stack: contextlib.ExitStack, owner: ModuleType, name: str, value: Callable[..., Any], own: OwnNames
 ) -> None:
-    """Replace a function of torch, also where the user's own modules hold it by ``from torch import ...``."""
-    original = getattr(owner, name)
+    """Replace a function of torch, also where the user's own modules hold it by ``from torch import ...``.
+
+    Raises
+    ------
+    ValueError
+        For a function of a module that :class:`OwnNames` does not know.
+    """
+    if owner not in _OWNERS:
+        raise ValueError(f"functions of {owner.__name__} are not looked for in the user's modules")
+    holding = list(own.of(getattr(owner, name)))  # read before the owner holds something else
     replace(stack, owner, name, value)
-    for module in own_modules() if own is None else own:
-        names = attributes_of(module)
-        for bound in [key for key, held in list(names.items()) if held is original]:
-            put(stack, module, bound, value)
+    for module, bound in holding:
+        put(stack, module, bound, value)
 
 
 def _replace_bound_applies(stack: contextlib.ExitStack, owners: Sequence[Any]) -> None:

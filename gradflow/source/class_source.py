@@ -19,6 +19,7 @@ __all__ = [
     "class_source",
     "function_source",
     "parse_file",
+    "parsed",
     "span_of_node",
 ]
 
@@ -84,11 +85,12 @@ def span_of_node(path: str, node: ast.expr | ast.stmt | ast.pattern, function: s
 
 def parse_file(path: str) -> ast.Module | None:
     """The syntax tree of a file; ``None`` where it cannot be read or is not Python."""
-    return _parse("".join(lines_of(path)))
+    return parsed("".join(lines_of(path)))
 
 
 @functools.lru_cache(maxsize=128)
-def _parse(source: str) -> ast.Module | None:
+def parsed(source: str) -> ast.Module | None:
+    """The syntax tree of a text; ``None`` where there is none, or it is not Python."""
     try:
         return ast.parse(source) if source else None
     except (SyntaxError, ValueError):

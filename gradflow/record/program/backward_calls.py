@@ -19,7 +19,7 @@ from gradflow.record.conduct.raised_by import is_own_raise
 from gradflow.record.conduct.their_exceptions import text_of, traceback_of
 from gradflow.record.failure import innermost_place
 from gradflow.record.operations.tensor_facts import gradient_of, is_leaf, requires_grad, version_of
-from gradflow.record.patches import replace, replace_function
+from gradflow.record.patches import OwnNames, replace, replace_function
 from gradflow.record.program.backward_notes import BackwardNotes, KnownFlows
 from gradflow.record.program.callers import caller_of
 from gradflow.record.program.depth.history import History
@@ -54,22 +54,21 @@ class BackwardCalls:
         recorder.tables.on_stop.append(self._left.clear)
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self, own: OwnNames) -> Iterator[None]:
         """Put the patches on, and off again."""
         around = self._recorder.aside.around
         with contextlib.ExitStack() as stack:
+            # torch hands a function mode whatever goes by these names in its modules
             for name in ("backward", "grad"):
                 watch = functools.partial(self._watch, name)
-                self._put_on(stack, torch.autograd, name, around(watch, getattr(torch.autograd, name)))
-            self._put_on(stack, torch.Tensor, "backward", around(self._announce, torch.Tensor.backward))
+                watched = around(watch, getattr(torch.autograd, name))
+                replace_function(stack, torch.autograd, name, watched, own)
+                self._recorder.pass_through(watched)
+            announced = around(self._announce, torch.Tensor.backward)
+            replace(stack, torch.Tensor, "backward", announced)
+            self._recorder.pass_through(announced)
             replace(stack, *PUSHING, around(self._note_packing, getattr(*PUSHING)))
             yield
-
-    def _put_on(self, stack: contextlib.ExitStack, owner: Any, name: str, function: Callable[..., Any]) -> None:
-        put = replace if isinstance(owner, type) else replace_function
-        put(stack, owner, name, function)
-        # torch hands a function mode whatever goes by this name in its module
-        self._recorder.pass_through(function)
 
     def _note_packing(self, operation: Operation, /, *args: Any) -> Any:
         """Saved tensors that are packed (by checkpointing, for one) can be unpacked once only: hands off from then."""

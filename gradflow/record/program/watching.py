@@ -23,7 +23,7 @@ from gradflow.record.conduct.their_exceptions import attribute_of, text_of, trac
 from gradflow.record.failure import innermost_place, way_of
 from gradflow.record.finishing import recording_of
 from gradflow.record.modules.following import ModuleFollower
-from gradflow.record.patches import watched
+from gradflow.record.patches import OwnNames, watched
 from gradflow.record.program.backward_calls import BackwardCalls
 from gradflow.record.program.functions.returns import last_returns
 from gradflow.record.program.hooks.registrations import HookWatch
@@ -87,21 +87,22 @@ class Watch:
         backwards = BackwardCalls(recorder, log, before=self._before_pass, after=self._count)
         hooks = HookWatch(recorder, log)
         optimizers = OptimizerWatch(recorder, log, before_step=self._plain_tensors.look)
+        compiled = CompiledCalls(recorder, log, calls, hooks.plain, hooks.may_run)
         put_tables_back = recorder.aside.looking(hooks.put_tables_back)
         _ACTIVE.add(self)
-        observer = recorder.aside.observer
+        observer, own = recorder.aside.observer, OwnNames()
         # stays on to the very end: what refers to tensors weakly does so, too
         swapped = SwappedTensors(recorder, (backwards.forget, hooks.forget, optimizers.forget))
-        with observer(swapped.watching), self._stack:
+        with observer(functools.partial(swapped.watching, own)), self._stack:
             for watching in (
                 warnings_as_without_gradflow,
-                functools.partial(watched, recorder),
+                functools.partial(watched, recorder, own=own),
                 calls.watching,
-                backwards.watching,
+                functools.partial(backwards.watching, own),
                 hooks.watching,
                 Construction(recorder, log).watching,
                 optimizers.watching,
-                CompiledCalls(recorder, log, calls, hooks.plain, hooks.may_run).watching,
+                functools.partial(compiled.watching, own),
                 self._recording,
             ):
                 self._stack.enter_context(observer(watching))

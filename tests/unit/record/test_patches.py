@@ -9,10 +9,11 @@ import types
 import weakref
 
 import numpy
+import pytest
 import torch
 
 from gradflow.location import SiteTable
-from gradflow.record.patches import own_modules, replace, replace_function, watched
+from gradflow.record.patches import OwnNames, own_modules, replace, replace_function, watched
 from gradflow.record.program.watching import Watch
 from gradflow.record.recorder import Recorder
 
@@ -40,7 +41,7 @@ def test_what_the_program_has_put_there_since_stays(monkeypatch):
 
 def test_a_function_is_pickled_by_the_name_under_which_it_is_found():
     with contextlib.ExitStack() as stack:
-        replace_function(stack, torch.jit, "script", standing_in())
+        replace_function(stack, torch.jit, "script", standing_in(), OwnNames())
         assert torch.jit.script() == "ours"
         sent = pickle.dumps(torch.jit.script)
     assert pickle.loads(sent) is torch.jit.script
@@ -70,9 +71,23 @@ def test_a_module_that_raises_when_it_is_looked_at_is_not(monkeypatch):
     monkeypatch.setitem(sys.modules, "mine", mine)
     assert mine in own_modules()
     with contextlib.ExitStack() as stack:
-        replace_function(stack, torch, "from_numpy", standing_in())
+        replace_function(stack, torch, "from_numpy", standing_in(), OwnNames())
         assert mine.held() == "ours"
     assert mine.held is torch.from_numpy
+
+
+def test_what_a_module_has_bound_to_something_else_since_is_left(monkeypatch):
+    mine, own = types.ModuleType("mine"), OwnNames()
+    mine.__file__, mine.held, mine.other = "/somewhere/mine.py", torch.from_numpy, torch.from_numpy
+    monkeypatch.setitem(sys.modules, "mine", mine)
+    assert list(own.of(torch.from_numpy)) == [(mine, "held"), (mine, "other")]
+    mine.other = None
+    assert list(own.of(torch.from_numpy)) == [(mine, "held")]
+
+
+def test_only_functions_of_the_modules_that_are_looked_for_are_replaced():
+    with contextlib.ExitStack() as stack, pytest.raises(ValueError, match=r"torch\.nn\.functional"):
+        replace_function(stack, torch.nn.functional, "relu", standing_in(), OwnNames())
 
 
 def test_a_module_of_the_users_own_in_the_place_of_a_librarys(monkeypatch):

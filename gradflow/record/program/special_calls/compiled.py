@@ -19,7 +19,7 @@ from gradflow.record.conduct.aside import Operation, leave_out_this_frame
 from gradflow.record.conduct.replacing import originals_in_place
 from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.operations.tensor_facts import requires_grad
-from gradflow.record.patches import replace, replace_function
+from gradflow.record.patches import OwnNames, replace, replace_function
 from gradflow.record.program.hooks.registrations import plain_tables
 from gradflow.record.program.log import Log
 from gradflow.record.program.special_calls.read_inside import ReadInside
@@ -53,14 +53,14 @@ class CompiledCalls:
         self._watched_class: Any = None
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self, own: OwnNames) -> Iterator[None]:
         """Put the patches on ``torch.compile``, TorchScript's two entries and fx's tracer, and off again."""
         around = self._recorder.aside.around
         with self._stack as stack:
-            replace_function(stack, torch, "compile", around(self._compile, _compiling(torch.compile)))
+            replace_function(stack, torch, "compile", around(self._compile, _compiling(torch.compile)), own)
             for name in ("trace", "script"):
                 script = functools.partial(self._script, name)
-                replace_function(stack, torch.jit, name, around(script, getattr(torch.jit, name)))
+                replace_function(stack, torch.jit, name, around(script, getattr(torch.jit, name)), own)
             replace(stack, torch.fx.Tracer, "trace", around(self._read, torch.fx.Tracer.trace))
             replace(stack, *FINDING_BUILTINS, around(_find_torchs_own, getattr(*FINDING_BUILTINS)))
             self._watch_compiled_modules()

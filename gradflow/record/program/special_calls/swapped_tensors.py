@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from gradflow.record.conduct.aside import Operation
-from gradflow.record.patches import replace_function
+from gradflow.record.patches import OwnNames, replace_function
 from gradflow.record.recorder import Recorder
 
 __all__ = ["SwappedTensors"]
@@ -23,11 +23,11 @@ class SwappedTensors:
         self._forget = forget
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self, own: OwnNames) -> Iterator[None]:
         """Put the patch on, and off again."""
         with contextlib.ExitStack() as stack:
             swap = self._recorder.aside.around(self._swap, torch.utils.swap_tensors)
-            replace_function(stack, torch.utils, "swap_tensors", swap)
+            replace_function(stack, torch.utils, "swap_tensors", swap, own)
             yield
 
     def _swap(self, operation: Operation, /, *args: Any, **kwargs: Any) -> Any:

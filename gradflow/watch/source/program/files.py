@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from gradflow.source.class_source import parse_file
 
-__all__ = ["ProgramFiles"]
+__all__ = ["ProgramFiles", "meant_by"]
 
 
 class ProgramFiles:
@@ -24,15 +24,20 @@ class ProgramFiles:
         return self._trees[path]
 
     def imported(self, name: str, level: int, importer: str) -> str | None:
-        """The file that ``import name`` means in another file; the nearest of several with such a name."""
-        module = Path(*(part for part in name.split(".") if part))
-        if level:
-            folder = Path(importer).parents[level - 1] if level <= len(Path(importer).parents) else Path()
-            return next((path for path in _spellings(str(folder / module)) if path in self._trees), None)
-        endings = _spellings(f"{os.sep}{module}") if name else ()
-        found = [path for path in self.paths if path.endswith(endings)]
-        around = {*Path(importer).parents}
-        return max(found, key=lambda path: len(around.intersection(Path(path).parents)), default=None)
+        """The file that ``import name`` means in another file."""
+        return meant_by(self._trees, name, level, importer)
+
+
+def meant_by(paths: Collection[str], name: str, level: int, importer: str) -> str | None:
+    """The file among ``paths`` that ``import name`` means in another file; the nearest of several with such a name."""
+    module = Path(*(part for part in name.split(".") if part))
+    if level:
+        folder = Path(importer).parents[level - 1] if level <= len(Path(importer).parents) else Path()
+        return next((path for path in _spellings(str(folder / module)) if path in paths), None)
+    endings = _spellings(f"{os.sep}{module}") if name else ()
+    found = [path for path in paths if path.endswith(endings)]
+    around = {*Path(importer).parents}
+    return max(found, key=lambda path: len(around.intersection(Path(path).parents)), default=None)
 
 
 def _spellings(module: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from gradflow.location import SourceSpan
 from gradflow.watch.source.program.expressions import Evaluator, TooLongError
 from gradflow.watch.source.program.files import ProgramFiles
+from gradflow.watch.source.program.joined import joined_to
 from gradflow.watch.source.program.things import Function, Labels, Scope, Thing, as_one, made_of
 
 __all__ = ["labels_that_reach", "product_in_program"]
@@ -41,10 +42,10 @@ def labels_that_reach(
 
 
 def _walk_of(files: Sequence[str], marks: _Marks, goals: frozenset[SourceSpan]) -> _Walk | None:
-    """All of the program, or where that is too much, the files of the places alone."""
+    """All that is joined to the places by imports, or where that is too much, the files of the places alone."""
     places = {*(place.path for place, _ in marks), *(goal.path for goal in goals)}
     near = tuple(path for path in files if path in places)
-    chosen = next((each for each in ((*files,), near) if _walked(each, (), frozenset()) is not None), ())
+    chosen = next((each for each in (joined_to(files, places), near) if _walked(each, (), frozenset()) is not None), ())
     return _walked(chosen, marks, goals)
 
 
