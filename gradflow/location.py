@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dis
 import functools
 import importlib.util
 import os
@@ -12,20 +11,20 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
+from gradflow.handing_on import behind_helpers, calls_what_it_is_handed, hands_on, is_handler
 from gradflow.source_texts import keep_text, lines_of
 
 __all__ = [
     "BOUNDARY",
     "HANDLER",
+    "HELPER",
     "LONGEST_LINE",
     "NEAR",
     "USER",
     "SiteTable",
     "SourceSpan",
     "character_column",
-    "hands_on",
     "is_boundary",
-    "is_handler",
     "is_installed",
     "lines_near",
     "makes_tensor",
@@ -175,7 +174,7 @@ def span_of(code: CodeType, instruction: int) -> SourceSpan:
     )
 
 
-USER, _SKIP, _TORCH, BOUNDARY, HANDLER = range(5)
+USER, _SKIP, _TORCH, BOUNDARY, HANDLER, HELPER = range(6)
 _DISPATCH = os.path.join(os.sep + "torch", "overrides.py")
 
 
@@ -197,45 +196,6 @@ def _role_of(path: str) -> int:
 def is_boundary(path: str) -> bool:
     """Whether a file is the part of gradflow that calls the user's code: what called that is not looked at."""
     return path.startswith(own_directory()) and _role_of(path) == BOUNDARY
-
-
-# The methods of a mode or of a tensor class of the program's lie between its line and the operation. Where one does
-# nothing but call what it was handed, the operation is not its own: the place is that of the line below.
-
-_PROTOCOL = ("__torch_function__", "__torch_dispatch__")
-_OPERATION = 1
-"""Where among its arguments it is handed the operation, behind itself or its class."""
-
-
-def is_handler(code: CodeType) -> bool:
-    """Whether this is what torch looks up under its name in a mode or a tensor class, to hand it operations.
-
-    The local variables of the frame are not asked: Python would keep them all alive with it.
-    """
-    return code.co_name in _PROTOCOL and code.co_argcount > _OPERATION
-
-
-@functools.lru_cache(maxsize=1024)
-def hands_on(code: CodeType, offset: int) -> bool:
-    """Whether what a handler calls here is the very operation that it was handed."""
-    name = code.co_varnames[_OPERATION]
-    begin: tuple[int | None, int | None] = (None, None)
-    steps = list(dis.get_instructions(code))
-    for step in steps:
-        if step.offset <= offset:
-            begin = _begin(step)
-    if None in begin:
-        return False
-    # what is called stands at the very beginning of the call
-    return any(
-        step.opname.startswith("LOAD_") and step.argval == name and _begin(step) == begin
-        for step in steps
-        if step.offset < offset
-    )
-
-
-def _begin(step: dis.Instruction) -> tuple[int | None, int | None]:
-    return (step.positions.lineno, step.positions.col_offset) if step.positions is not None else (None, None)
 
 
 class SiteTable:
@@ -265,6 +225,8 @@ class SiteTable:
         role = _role_of(code.co_filename)
         if role == USER and is_handler(code):
             role = HANDLER
+        elif role == USER and calls_what_it_is_handed(code):
+            role = HELPER
         self._roles[id(code)] = role
         self._codes.append(code)  # keeps id(code) valid
         return role
@@ -280,6 +242,12 @@ class SiteTable:
                 role = self._classify(code)
             if role == USER or (role == HANDLER and not hands_on(code, frame.f_lasti)):
                 break
+            if role == HELPER:
+                handler = behind_helpers(frame)
+                if handler is None:
+                    break
+                frame = handler.f_back
+                continue
             if role == BOUNDARY:
                 frame = fallback
                 break

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sized
 from types import CodeType, FrameType
 
-from gradflow.location import BOUNDARY, HANDLER, USER, SiteTable, is_boundary, is_installed
+from gradflow.location import BOUNDARY, HANDLER, HELPER, USER, SiteTable, is_boundary, is_installed
 
 __all__ = ["ProgramSites"]
 
 _OTHER, _OWN, _BOUNDARY = range(3)
+
+
+_ASKED = frozenset({BOUNDARY, HANDLER, HELPER})
+"""Roles with which a frame ends the commonest case: whose the operation is, is to be found out."""
 
 
 class ProgramSites(SiteTable):
@@ -60,7 +64,7 @@ class ProgramSites(SiteTable):
                 if own >= 0 and (back is None or self._owners.get(id(back.f_code), _OWN) != _OWN):
                     return own
                 break
-            if role == BOUNDARY:
+            if role in _ASKED:
                 break
             here = here.f_back
         number = super().number(frame)

@@ -10,7 +10,8 @@ from types import CodeType, FrameType
 
 import torch.overrides
 
-from gradflow.location import hands_on, is_handler, is_machinery, own_directory
+from gradflow.handing_on import behind_helpers, hands_on, is_handler
+from gradflow.location import is_machinery, own_directory
 
 __all__ = ["accepts_nothing", "caller_of", "is_guard", "is_guarded_once_named", "is_within_torch", "only_asks_presence"]
 
@@ -22,13 +23,22 @@ _IN_BETWEEN = {torch.overrides.__file__, torch.Tensor.backward.__code__.co_filen
 
 def caller_of(frame: FrameType | None) -> FrameType | None:
     """The innermost frame, from ``frame`` upwards, that is not gradflow's own, nor one that hands on what torch did."""
-    while frame is not None and (frame.f_code.co_filename.startswith(_OWN) or _hands_on(frame)):
-        frame = _past_torchs_dispatch(frame.f_back) if _hands_on(frame) else frame.f_back
+    while frame is not None:
+        handler = _handler_of(frame)
+        if handler is not None:
+            frame = _past_torchs_dispatch(handler.f_back)
+        elif frame.f_code.co_filename.startswith(_OWN):
+            frame = frame.f_back
+        else:
+            break
     return frame
 
 
-def _hands_on(frame: FrameType) -> bool:
-    return is_handler(frame.f_code) and hands_on(frame.f_code, frame.f_lasti)
+def _handler_of(frame: FrameType) -> FrameType | None:
+    """The handler whose operation is called in a frame, be it its own."""
+    if is_handler(frame.f_code):
+        return frame if hands_on(frame.f_code, frame.f_lasti) else None
+    return behind_helpers(frame)
 
 
 def _past_torchs_dispatch(frame: FrameType | None) -> FrameType | None:

@@ -40,6 +40,36 @@ class _Doubling(TorchFunctionMode):
         return torch.add(func(*args, **(kwargs or {})), 1.0)
 
 
+def _deal(call: Any, given: Any, named: Any) -> Any:
+    return call(*given, **(named or {}))
+
+
+def _deal_and_halve(call: Any, given: Any, named: Any) -> Any:
+    return _deal(call, given, named).mul(0.5)
+
+
+class _Policy:
+    def run(self, call: Any, *rest: Any) -> Any:
+        return _deal(call, *rest)
+
+
+class _ByHelpers(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _Policy().run(func, args, kwargs)
+
+
+class _WithItsOwn(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _deal_and_halve(func, args, kwargs)
+
+
+class _OfItsOwn(TorchFunctionMode):
+    """What the helper is given to call is another operation than the one handed on."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _deal(torch.neg, args, kwargs)
+
+
 def _lines_under(mode: TorchFunctionMode) -> list[tuple[str, str]]:
     with _Asked() as asked, mode:
         asked.lines.clear()
@@ -61,3 +91,16 @@ def test_a_mode_that_hands_on_is_not_the_place() -> None:
 def test_a_mode_that_computes_is_the_place_of_that_alone() -> None:
     here = "__torch_function__"
     assert _lines_under(_Doubling()) == [("_program", "_program"), (here, here)]
+
+
+def test_a_helper_that_is_handed_the_operation_is_not_the_place_either() -> None:
+    assert _lines_under(_ByHelpers()) == [("_program", "_program")]
+
+
+def test_what_a_helper_computes_besides_is_its_own() -> None:
+    here = "_deal_and_halve"
+    assert _lines_under(_WithItsOwn()) == [("_program", "_program"), (here, here)]
+
+
+def test_a_helper_that_is_handed_another_operation_is_the_place_of_that() -> None:
+    assert _lines_under(_OfItsOwn()) == [("_deal", "_deal")]
