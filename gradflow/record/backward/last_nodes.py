@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from gradflow.record.backward.behind_ends import nodes_leading_to
 from gradflow.record.backward.node_facts import NodeFacts, can_cancel, facts_of
+from gradflow.record.backward.walk import Node, sequence_of
 from gradflow.recording.gradients import ROUNDING, NodeFlow
 
-if TYPE_CHECKING:
-    from gradflow.record.backward.walk import Node
-
 __all__ = ["NodeNote", "with_ends"]
-
-
-_NEAR = 64
-"""Nodes within which several ways are looked for that an operation brings together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +63,11 @@ class _Arrivals:
             return True
         seen: set[Node] = set()
         waiting = [self._last]
-        while waiting and len(seen) < _NEAR:
+        # what is older than the oldest of them has none of them behind it
+        oldest = min(map(sequence_of, self._nodes))
+        while waiting:
             node = waiting.pop()
-            if node is not None and node not in seen:
+            if node is not None and node not in seen and sequence_of(node) >= oldest:
                 seen.add(node)
                 waiting.extend(following for following, _ in node.next_functions)
         return seen.issuperset(self._nodes)

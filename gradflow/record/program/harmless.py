@@ -36,32 +36,46 @@ _BUILTINS = frozenset({
 })  # fmt: skip
 _METHODS_REFUSED = frozenset({"backward", "register_hook", "share_memory_", "numpy", "tofile", "data_ptr", "set_"})
 _PLAIN = (int, float, complex, str, bytes, bool, type(None), torch.dtype, torch.device, torch.memory_format, torch.Size)
-_DEPTH = 4
 
 
 @functools.lru_cache(maxsize=256)
 def is_harmless(cls: type) -> bool:
     """Whether ``forward``, ``setup_context`` and ``backward`` of a Function work on their arguments alone."""
-    return _is_harmless_class(cls, _DEPTH)
+    return _is_harmless_class(cls, {}, kept_attributes(cls))
 
 
-def _is_harmless_class(cls: type, depth: int) -> bool:
-    kept = kept_attributes(cls) if depth == _DEPTH else {}
+_Known = dict[Any, bool]
+"""What was found of functions and classes. One that is being read is not known to be: what calls itself may go on."""
+
+
+def _is_harmless_class(cls: type, known: _Known, kept: Mapping[int, frozenset[str]] = MappingProxyType({})) -> bool:
+    if cls not in known:
+        known[cls] = False
+        known[cls] = _works_on_its_arguments(cls, known, kept)
+    return known[cls]
+
+
+def _works_on_its_arguments(cls: type, known: _Known, kept: Mapping[int, frozenset[str]]) -> bool:
     for name in METHODS:
         function = inspect.getattr_static(cls, name, None)
         function = getattr(function, "__func__", function)
         if not isinstance(function, FunctionType):
             return False
-        if str(function.__module__).partition(".")[0] != "torch" and not _is_harmless_function(function, depth, kept):
+        if str(function.__module__).partition(".")[0] != "torch" and not _is_harmless_function(function, known, kept):
             return False
     return True
 
 
 def _is_harmless_function(
-    function: FunctionType, depth: int, kept: Mapping[int, frozenset[str]] = MappingProxyType({})
+    function: FunctionType, known: _Known, kept: Mapping[int, frozenset[str]] = MappingProxyType({})
 ) -> bool:
-    if depth <= 0:
-        return False
+    if function not in known:
+        known[function] = False
+        known[function] = _is_read_as_harmless(function, known, kept)
+    return known[function]
+
+
+def _is_read_as_harmless(function: FunctionType, known: _Known, kept: Mapping[int, frozenset[str]]) -> bool:
     plain = inspect.unwrap(function)
     if not isinstance(plain, FunctionType) or is_installed(plain.__code__.co_filename):
         return False
@@ -71,7 +85,7 @@ def _is_harmless_function(
         return False
     return (
         isinstance(tree, ast.FunctionDef)
-        and _Reader(plain, tree, depth, kept if plain is function else {}).is_harmless()
+        and _Reader(plain, tree, known, kept if plain is function else {}).is_harmless()
     )
 
 
@@ -79,11 +93,11 @@ class _Reader:
     """One function: its names, and what it does with them."""
 
     def __init__(
-        self, function: FunctionType, tree: ast.FunctionDef, depth: int, kept: Mapping[int, frozenset[str]]
+        self, function: FunctionType, tree: ast.FunctionDef, known: _Known, kept: Mapping[int, frozenset[str]]
     ) -> None:
         code = function.__code__
         self._tree = tree
-        self._depth = depth
+        self._known = known
         inner = (node for node in ast.walk(tree) if isinstance(node, ast.comprehension))
         arguments = (node for node in ast.walk(tree) if isinstance(node, ast.arg))
         self._local = {
@@ -166,13 +180,13 @@ class _Reader:
                 part.startswith(_NOT_OF_TORCH) for part in value.__name__.split(".")[1:]
             )
         if isinstance(value, type) and issubclass(value, torch.autograd.Function):
-            return _is_harmless_class(value, self._depth - 1)
+            return _is_harmless_class(value, self._known)
         if isinstance(value, _PLAIN) or _is_of_torch(value):
             return True
         if isinstance(value, tuple):
             return all(map(self._is_known, value))
         if isinstance(value, FunctionType):
-            return _is_harmless_function(value, self._depth - 1)
+            return _is_harmless_function(value, self._known)
         is_plain = issubclass(type(value), (type, BuiltinFunctionType))
         return is_plain and value.__module__ == "builtins" and value.__name__ in _BUILTINS
 

@@ -12,9 +12,6 @@ from gradflow.watch.observation import Observation
 
 __all__ = ["not_trainable"]
 
-_MANY = 50
-"""So many reads at one place are a loop over whatever there is."""
-
 
 def not_trainable(observation: Observation, question: Question, evidence: Evidence) -> Finding:
     """A frozen parameter, or a tensor that never required grad, and took part in the score."""
@@ -104,8 +101,7 @@ def _is_meant(observation: Observation, question: Question, evidence: Evidence, 
     trained = any(names.get(value, ("",))[0] == "parameter" for value in question.backward.arrived)
     if not trained or flag.operation > question.backward.operation:
         return False
-    here = [read.value for read in observation.reads if read.site == question.site]
     together = {
         other.value for other in observation.flags if other.site == flag.site and not other.on and reaches[other.value]
     }
-    return len(here) >= _MANY or together <= {read.value for read in observation.reads}
+    return together <= {read.value for read in observation.reads}

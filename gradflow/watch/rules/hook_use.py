@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from gradflow.recording.program.events import Hook, WatchedModule
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
@@ -12,23 +10,18 @@ from gradflow.watch.source.definitions import definition_of, receiver_at
 
 __all__ = ["hook_never_ran"]
 
-_TURNS = 20
-"""Of a loop that registers hooks, so many at one line are told of."""
-
 
 def hook_never_ran(observation: Observation) -> tuple[Finding, ...]:
     """A hook was registered, a model ran, and the hook was not called."""
     found: list[Finding] = []
-    told: Counter[int] = Counter()
     have_run = {hook.site for hook in observation.hooks if _has_run(hook)}
     is_failed = any(failure.is_last for failure in observation.failures)
     for hook in observation.hooks:
         # one of many that a loop registers, on every layer of a kind, need not run
         is_of_many = hook.site in have_run and not is_failed
-        one = None if _has_run(hook) or is_of_many or told[hook.site] >= _TURNS else _why_never(observation, hook)
+        one = None if _has_run(hook) or is_of_many else _why_never(observation, hook)
         if one is not None:
             found.append(one)
-            told[hook.site] += 1
     return tuple(found)
 
 

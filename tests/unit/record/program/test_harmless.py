@@ -23,6 +23,26 @@ def counting_helper(x):  # type: ignore[no-untyped-def]
     return x
 
 
+def first(x):  # type: ignore[no-untyped-def]
+    return helper(x)
+
+
+def second(x):  # type: ignore[no-untyped-def]
+    return first(x) + first(x)
+
+
+def third(x):  # type: ignore[no-untyped-def]
+    return second(x) + second(x)
+
+
+def fourth(x):  # type: ignore[no-untyped-def]
+    return third(x)
+
+
+def calls_itself(x):  # type: ignore[no-untyped-def]
+    return calls_itself(x / 2) if x.norm() > 1 else x
+
+
 def function_of(forward):  # type: ignore[no-untyped-def]
     def backward(ctx, gradient):  # type: ignore[no-untyped-def]
         return gradient
@@ -68,6 +88,14 @@ def calls_what_it_is_given(ctx, x, run):  # type: ignore[no-untyped-def]
     return run(x)
 
 
+def goes_deep(ctx, x):  # type: ignore[no-untyped-def]
+    return fourth(x)
+
+
+def may_go_on_for_ever(ctx, x):  # type: ignore[no-untyped-def]
+    return calls_itself(x)
+
+
 def loops(ctx, x):  # type: ignore[no-untyped-def]
     while x.norm() > 1:
         x = x / 2
@@ -81,10 +109,12 @@ def seeds(ctx, x):  # type: ignore[no-untyped-def]
 
 def test_what_works_on_its_arguments_alone_is_harmless() -> None:
     assert is_harmless(function_of(uses_torch))
+    assert is_harmless(function_of(goes_deep))
 
 
 @pytest.mark.parametrize(
-    "forward", [prints, counts, counts_elsewhere, saves, communicates, calls_what_it_is_given, loops, seeds]
+    "forward",
+    [prints, counts, counts_elsewhere, saves, communicates, calls_what_it_is_given, loops, may_go_on_for_ever, seeds],
 )
 def test_what_does_anything_else_is_left_alone(forward) -> None:  # type: ignore[no-untyped-def]
     assert not is_harmless(function_of(forward))

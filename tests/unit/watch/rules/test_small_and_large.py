@@ -159,3 +159,34 @@ def test_a_gradient_that_is_read_after_many_other_backwards(explain: Explain, ot
     print(weight.grad)
     """)
     assert [one.name for one in report.diagnostics] == ["detach"]
+
+
+@pytest.mark.parametrize("unused", [1, 25])
+def test_hooks_for_another_reason_after_many_that_never_ran(explain: Explain, unused: int) -> None:
+    report = explain(f"""
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.spare = nn.ModuleList(nn.Linear(2, 2) for _ in range({unused}))
+            self.layer = nn.Linear(2, 2)
+        def forward(self, x):
+            return nn.functional.linear(x, self.layer.weight)
+    model = Model()
+    for module in [*model.spare, model.layer]:
+        module.register_forward_hook(print)
+    model(torch.ones(1, 2)).sum().backward()
+    """)
+    assert [one.name for one in report.diagnostics] == ["layer-not-called", "functional-bypass"]
+
+
+@pytest.mark.parametrize("turns", [1, 60])
+def test_a_frozen_weight_that_is_looked_at_in_every_turn(explain: Explain, turns: int) -> None:
+    report = explain(f"""
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    for parameter in model[0].parameters():
+        parameter.requires_grad_(False)
+    for turn in range({turns}):
+        model(torch.ones(1, 2)).sum().backward()
+        print(model[0].weight.grad)
+    """)
+    assert [(one.name, one.severity) for one in report.diagnostics] == [("not-trainable", "warning")]
