@@ -16,6 +16,7 @@ Event = Literal[
     "reads of .grad",
     "hooks",
     "steps",
+    "optimizers",
     "flag changes",
     "numbers that left",
 ]
@@ -25,11 +26,15 @@ Reason = Literal[
     "observer failed",
     "interrupted",
     "another thread",
+    "another process",
     "transform",
     "graph",
     "not remembered",
 ]
-"""``graph``: of a backward pass, the graph could not be looked into; ``not remembered``: there were too many."""
+"""``another process``: of what can reach the values of this one, memory that several share; without events nothing can.
+
+``graph``: of a backward pass, the graph could not be looked into; ``not remembered``: there were too many.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from gradflow.graph.flow_graph import FlowGraph
 from gradflow.printable import inert, printable
 from gradflow.report import NO_TARGET, Environment, GradientStatistics, Report, Score, Target
 from gradflow.watch.facts.claims import is_wanted, weight_of_exception
-from gradflow.watch.facts.completeness import doubt_about
+from gradflow.watch.facts.completeness import doubt_about, doubt_about_flag
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.naming.model_names import with_models_told_apart
 from gradflow.watch.facts.naming.names import name_of_value, score_text
@@ -134,6 +134,10 @@ def _findings_and_doubts(
         asked = each_kind_in_turn(observation, asked)
     for number, question in enumerate(asked, start=1):
         new = tuple(replace(one, question=question) for one in _weighed(observation, question))
+        switched = doubt_about_flag(observation, question) if new else ""
+        if switched:
+            doubts[switched] = None
+            new = ()
         if any(one.diagnostic.name in _NEEDS_ALL_SEEN for one in new):
             doubt = doubt_about(observation, question, is_block=is_block)
             if doubt:
@@ -144,9 +148,8 @@ def _findings_and_doubts(
         if explained >= _QUESTIONS_EXPLAINED:
             left_out += len(asked) - number
             break
-    if is_block:
-        found, unseen = without_unseen_holders(observation, found)
-        doubts.update(dict.fromkeys(unseen))
+    found, unseen = without_unseen_holders(observation, found, is_block=is_block)
+    doubts.update(dict.fromkeys(unseen))
     if not found and not doubts:
         found.extend(message_only(observation))
     found.extend(backward_raised_somehow(observation, found))

@@ -1,4 +1,8 @@
-"""What an optimizer may hold that was made before a watched block and did not step in it: nobody saw that one."""
+"""What an optimizer may hold that nobody saw being made.
+
+One that was made before a watched block and does not step in it, that another thread made, or, for what lies in shared
+memory, one of another process.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,27 @@ from gradflow.watch.observation import Observation
 __all__ = ["without_unseen_holders"]
 
 
-def without_unseen_holders(observation: Observation, found: Iterable[Finding]) -> tuple[list[Finding], tuple[str, ...]]:
-    """The findings of a block without those that take an optimizer for absent that may only not have been seen.
+def without_unseen_holders(
+    observation: Observation, found: Iterable[Finding], *, is_block: bool
+) -> tuple[list[Finding], tuple[str, ...]]:
+    """The findings without those that take an optimizer for absent that may only not have been seen.
 
     In their place comes what they say where that is not known, or that it is not determined.
     """
     kept: list[Finding] = []
     doubts: dict[str, None] = {}
+    elsewhere = observation.recording.completeness.lacks("optimizers")
+    why = "one that was made before the block and does not step in it is not seen"
+    if elsewhere:
+        why = f"one that {elsewhere[0].why} made is not seen"
     for one in found:
-        older = tuple(value for value in one.unheld if not _is_made_inside(observation, value))
+        older = tuple(
+            value for value in one.unheld if elsewhere or (is_block and not _is_made_inside(observation, value))
+        )
         if older and one.if_held is None and one.diagnostic.severity == "info":
             continue  # a remark on what may not be so is none
         if older and one.if_held is None:
             names = parameter_names(observation, older)
-            why = "one that was made before the block and does not step in it is not seen"
             doubts[f"whether an optimizer holds {names}, because {why}"] = None
         else:
             kept.append(_weaker(one, one.if_held) if older and one.if_held is not None else one)

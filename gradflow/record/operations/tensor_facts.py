@@ -25,6 +25,7 @@ __all__ = [
     "is_inference",
     "is_leaf",
     "is_on_meta",
+    "is_shared",
     "is_view",
     "lies_in",
     "passes_gradient",
@@ -162,6 +163,16 @@ def storage_of(tensor: torch.Tensor) -> int:
             return int(_STORAGE(tensor)._cdata)
         except (RuntimeError, NotImplementedError):
             return 0
+
+
+def is_shared(tensor: torch.Tensor) -> bool:
+    """Whether a tensor lies where other processes may read and write: what is on a device always says so of itself."""
+    with unseen():
+        try:
+            storage = _STORAGE(tensor)
+            return storage.device.type == "cpu" and bool(storage.is_shared())
+        except (RuntimeError, NotImplementedError):
+            return False
 
 
 def storage_held(tensor: torch.Tensor) -> StorageWeakRef | None:

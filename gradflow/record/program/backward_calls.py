@@ -176,6 +176,10 @@ class BackwardCalls:
                 if value >= 0 and of >= 0:
                     log.gradient_of[value] = of
         leaves = notes.leaves
+        for leaf in leaves:
+            value = recorder.known_value(leaf)
+            if value >= 0:
+                log.note_flag(value, known=recorder.values.requires_grad[value], met=requires_grad(leaf))
         notes.finish(event)
         if event.fills_zeros and notes.is_graph_known:
             # zeros that torch has filled in for what the score does not depend on are no gradient

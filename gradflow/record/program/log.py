@@ -114,6 +114,11 @@ class Log:
     is_transformed: bool = False
     called_elsewhere: dict[int, weakref.ref[Any]] = field(default_factory=dict)
     inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    optimizers_elsewhere: dict[int, weakref.ref[Any]] = field(default_factory=dict)
+    switched_unseen: set[int] = field(default_factory=set)
+    thread_count: int = 0
+    fork_count: int = 0
+    shared_leaf_count: int = 0
 
     def gaps(self, operations: int, *, failure: str, is_differentiated: bool) -> tuple[Gap, ...]:
         """What of the program was not seen: ``operations`` are those recorded, ``failure`` is one of gradflow's own."""
@@ -127,6 +132,10 @@ class Log:
             unseen = frozenset[Event]({"operations", "module calls"})
             found.append(Gap(why="interrupted", detail=self.interrupted, events=unseen))
         found += self._in_other_threads()
+        if self.fork_count or self.shared_leaf_count:
+            reached = frozenset[Event]({"backward passes", "steps", "optimizers"} if self.shared_leaf_count else ())
+            forked = f"{self.fork_count:,} forked process{'es' * (self.fork_count != 1)}" if self.fork_count else ""
+            found.append(Gap(why="another process", detail=forked, events=reached))
         if self.is_transformed or is_differentiated:
             found.append(Gap(why="transform", events=way))
         unseen_graphs = Counter(backward.unseen for backward in self.backwards if backward.unseen)
@@ -137,22 +146,36 @@ class Log:
             found.append(Gap(why="not remembered", events=numbers, missed=self.numbers.forgotten))
         return tuple(found)
 
+    def note_flag(self, value: int, *, known: bool, met: bool) -> None:
+        """A leaf is met again: its ``requires_grad`` was switched unseen where it is not what it was known to be."""
+        if known != met:
+            self.switched_unseen.add(value)
+
     def note_elsewhere(self, event: Event) -> None:
         """Something has happened in a thread that is not watched."""
         with self.counting:
             self.elsewhere[event] += 1
 
     def _in_other_threads(self) -> Iterator[Gap]:
-        """What was counted there, and what cannot be: a function mode, which sees it, is on in one thread only."""
+        """What was counted there, and what cannot be: a function mode, which sees it, is on in one thread only.
+
+        A switched flag shows where its tensor is met again; a read of ``.grad`` leaves nothing behind.
+        """
         seen: dict[Event, int] = {
             "backward passes": len(self.backwards),
             "steps": sum(len(optimizer.steps) for optimizer in self.optimizers),
             "hooks": len(self.hooks),
             "module calls": len(self.call_modules),
         }
+        if self.optimizers_elsewhere:
+            made, seen_made = frozenset[Event]({"optimizers"}), len(self.optimizers)
+            yield Gap(why="another thread", events=made, seen=seen_made, missed=len(self.optimizers_elsewhere))
         for event, missed in self.elsewhere.items():
             yield Gap(why="another thread", events=frozenset({event}), seen=seen[event], missed=missed)
-        if self.elsewhere:
+        if self.switched_unseen:
+            switched = frozenset[Event]({"flag changes"})
+            yield Gap(why="another thread", events=switched, seen=len(self.flags), missed=len(self.switched_unseen))
+        if self.elsewhere or self.optimizers_elsewhere or self.thread_count:
             yield Gap(why="another thread", events=frozenset({"operations", "reads of .grad", "flag changes"}))
 
     def note_gradient(self, gradient: int, of: int) -> None:

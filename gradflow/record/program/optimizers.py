@@ -91,7 +91,9 @@ class OptimizerWatch:
 
     def _make(self, operation: Operation, optimizer: Any, /, *args: Any, **kwargs: Any) -> None:
         operation(optimizer, *args, **kwargs)
-        if not self._recorder.is_off():
+        if not self._recorder.is_own_thread():
+            self._log.optimizers_elsewhere[id(optimizer)] = weakref.ref(optimizer)
+        elif not self._recorder.is_off():
             made = len(self._recorder.operations.name)
             self._event_of(optimizer, self._recorder.sites.number(sys._getframe(1)), since=made)
 
@@ -99,7 +101,11 @@ class OptimizerWatch:
         """``optimizer.add_param_group(...)``, which the constructor calls too."""
         operation(optimizer, *args, **kwargs)
         entry = self._known.get(id(optimizer))
-        if self._recorder.is_off() or entry is None or entry[0]() is not optimizer:
+        if entry is None or entry[0]() is not optimizer:
+            return
+        if not self._recorder.is_own_thread():
+            self._log.optimizers_elsewhere[id(optimizer)] = weakref.ref(optimizer)
+        if self._recorder.is_off():
             return
         event, site = entry[1], self._recorder.sites.number(sys._getframe(1))
         for value in map(self._recorder.value_of, _held(optimizer)):
@@ -122,6 +128,7 @@ class OptimizerWatch:
         )
         event.first_values.update((value, self._first_value(event, parameter, value)) for value, parameter in held)
         self._known[id(optimizer)] = (weakref.ref(optimizer), event)
+        self._log.optimizers_elsewhere.pop(id(optimizer), None)  # from now on what it holds is seen
         self._log.optimizers.append(event)
         return event
 
@@ -180,13 +187,18 @@ class OptimizerWatch:
         """What it holds now, and of that what requires grad and has a gradient: groups are added, flags switched."""
         parameters = _held(optimizer)
         values = tuple(self._recorder.value_of(parameter) for parameter in parameters)
+        required = [requires_grad(parameter) for parameter in parameters]
+        known_flags = self._recorder.values.requires_grad
+        for value, is_on in zip(values, required, strict=True):
+            self._log.note_flag(value, known=known_flags[value], met=is_on)
+        self._log.optimizers_elsewhere.pop(id(optimizer), None)
         gradients = [gradient_of(parameter) for parameter in parameters]
         is_empty = event.step_count < ZEROS_LOOKED_FOR and _are_zero(parameters)
         return _Found(
             held=values,
             first={value: self._first_value(event, p, value) for value, p in zip(values, parameters, strict=True)},
             filled={value for value, one in zip(values, gradients, strict=True) if one is not None},
-            trainable={value for value, p in zip(values, parameters, strict=True) if requires_grad(p)},
+            trainable={value for value, is_on in zip(values, required, strict=True) if is_on},
             zeros=tuple(self._recorder.value_of(one) for one in gradients if one is not None) if is_empty else (),
         )
 

@@ -25,6 +25,7 @@ from gradflow.record.finishing import recording_of
 from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.patches import OwnNames, watched
 from gradflow.record.program.backward_calls import BackwardCalls
+from gradflow.record.program.elsewhere import note_shared_leaves, threads_counted
 from gradflow.record.program.functions.returns import last_returns
 from gradflow.record.program.hooks.registrations import HookWatch
 from gradflow.record.program.log import Log
@@ -102,6 +103,7 @@ class Watch:
                 hooks.watching,
                 Construction(recorder, log).watching,
                 optimizers.watching,
+                functools.partial(threads_counted, recorder.aside, log),
                 functools.partial(compiled.watching, own),
                 self._recording,
             ):
@@ -194,6 +196,7 @@ class Watch:
         """What was seen, as plain data."""
         log, recorder = self.log, self.recorder
         self._check_reachable()
+        note_shared_leaves(recorder.tables, log)
         self._name_early_calls()
         recording = recording_of(
             recorder,
@@ -242,6 +245,7 @@ class Watch:
             made_when=log.made_when,
             plain_tensors=self._plain_tensors.now(),
             used_elsewhere=self._used_elsewhere(),
+            switched_unseen=frozenset(log.switched_unseen),
             inner_reads=log.inner_reads,
             files=own_files((span.path for span in recording.spans), self.program),
         )
@@ -292,5 +296,11 @@ def _leave_in_child() -> None:
         watch.leave()
 
 
+def _count_fork() -> None:
+    for watch in list(_ACTIVE):
+        watch.log.fork_count += 1
+        watch.recorder.aside.looking(note_shared_leaves)(watch.recorder.tables, watch.log)
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_in_child)
+    os.register_at_fork(after_in_child=_leave_in_child, after_in_parent=_count_fork)

@@ -12,7 +12,7 @@ from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.observation import Observation
 
-__all__ = ["doubt_about"]
+__all__ = ["doubt_about", "doubt_about_flag"]
 
 
 def doubt_about(observation: Observation, question: Question, *, is_block: bool = False) -> str:
@@ -33,6 +33,17 @@ def doubt_about(observation: Observation, question: Question, *, is_block: bool 
     name, _ = name_of_value(observation, question.target)
     score = score_text(observation, question.backward)
     return f"whether {score} was computed from `{name}`, because {why}" if why else ""
+
+
+def doubt_about_flag(observation: Observation, question: Question) -> str:
+    """Why nothing can be said of a target whose ``requires_grad`` was switched unseen; empty for all others."""
+    if question.target not in observation.switched_unseen:
+        return ""
+    name, _ = name_of_value(observation, question.target)
+    return (
+        f"why the gradient of `{name}` is as it is, because its `requires_grad` was switched where gradflow does not "
+        "look: in another thread, or by code that is not Python"
+    )
 
 
 def _in_another_thread(observation: Observation, question: Question) -> str:

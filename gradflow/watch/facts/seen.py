@@ -24,8 +24,9 @@ def what_was_seen(observation: Observation) -> tuple[str, ...]:
     """Sentences that say no more than the record does; where no gradient was asked for, that."""
     if not observation.backwards:
         completeness = observation.recording.completeness
-        is_transformed = any(gap.why == "transform" for gap in completeness.gaps)
-        is_whole = completeness.has_all("backward passes") and not is_transformed
+        # what a process cannot reach belongs to the program all the same
+        is_beyond = any(gap.why in ("transform", "another process") for gap in completeness.gaps)
+        is_whole = completeness.has_all("backward passes") and not is_beyond
         return ("no gradient was asked for" if is_whole else "no gradient was asked for in what was watched",)
     stepped = [optimizer for optimizer in observation.optimizers if optimizer.steps]
     said = [_of_optimizer(observation, optimizer) for optimizer in stepped[:_OPTIMIZERS_TOLD]]
@@ -120,7 +121,7 @@ def _of_those_that_never_step(observation: Observation) -> Iterator[str]:
     idle = [one for one in observation.optimizers if not one.steps and not one.skipped]
     completeness = observation.recording.completeness
     unseen = (*completeness.lacks("steps"), *completeness.lacks("backward passes"))
-    if not idle or any(gap.why == "another thread" for gap in unseen):
+    if not idle or any(gap.why in ("another thread", "another process") for gap in unseen):
         return
     never = "never stepped" if is_seen_to_the_end(observation) else "has not stepped so far"
     for optimizer in idle:

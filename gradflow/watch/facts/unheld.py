@@ -39,6 +39,8 @@ def leaves_moved_by_none(observation: Observation, since: int, end: int) -> tupl
 def _moved_by_none(
     observation: Observation, values: Iterable[int], since: int, end: int, *, idle: bool = False
 ) -> tuple[int, ...]:
+    if not observation.recording.completeness.has_all("optimizers"):
+        return ()  # one that was not seen being made may hold them
     holding = [optimizer for optimizer in observation.optimizers if optimizer.steps or optimizer.skipped or not idle]
     held = {value for optimizer in holding for value in optimizer.parameters}
     passes = list(passes_between(observation, since, end))

@@ -69,6 +69,9 @@ def _in_words(gap: Gap) -> str:
             return f"what ran after {what}, until the next forward or backward pass"
         case "another thread":
             return _elsewhere(gap)
+        case "another process":
+            shared = "what other processes did with the parameters that lie in shared memory"
+            return f"{shared}: only the process that runs the program is watched" if gap.events else ""
         case "transform":
             return (
                 "what gradients met that torch computed by itself: `torch.func` and `torch.autograd.functional` are "

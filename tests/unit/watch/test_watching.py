@@ -158,10 +158,14 @@ def test_another_thread_is_left_alone() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no os.fork here")
 def test_a_forked_process_is_not_watched(tmp_path: Path) -> None:
-    before = recordings()
-    with Watch().watching():
+    before, watch = recordings(), Watch()
+    with watch.watching():
         assert call_forked(lambda: recordings() == before, folder=tmp_path, seconds=60)
         assert recordings() != before
+    # it can have asked for gradients, and cannot reach the values of this process
+    (said,) = explain_observation(observation_of(watch)).seen
+    assert said == "no gradient was asked for in what was watched"
+    assert watch.seen().recording.completeness.has_all("backward passes", "steps")
 
 
 def test_a_hook_that_ran_only_later_is_known_to_have_run() -> None:

@@ -58,6 +58,8 @@ class GradReads:
         count = self._counts[site, value] = self._counts.get((site, value), 0) + 1
         found = _found(gradient)
         kind = (is_leaf(tensor), requires_grad(tensor), retains_grad(tensor))
+        if kind[0]:
+            self._log.note_flag(value, known=self._tables.values.requires_grad[value], met=kind[1])
         known = self._last.get((site, value, found)) if count > _PER_PLACE else None
         if known is None and len(self._log.reads) >= _ONE_BY_ONE:
             known = self._alike.get((site, found, *kind))

@@ -1,10 +1,11 @@
-"""What other threads make and register is not noted, neither at all times nor by chance; what this one does is."""
+"""What other threads and processes make and do is not noted, but that it was not; what this one does is."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -94,6 +95,77 @@ def test_what_steps_elsewhere_is_not_said_never_to_step(is_here: bool) -> None:
     assert [one for one in report.undetermined if "3 optimizer steps did in other threads" in one] == (
         [] if is_here else list(report.undetermined)
     )
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_what_an_optimizer_that_was_made_elsewhere_may_hold_is_not_said_to_be_held_by_none(is_here: bool) -> None:
+    watch, body, head = Watch(), nn.Linear(2, 2), nn.Linear(2, 1)
+    with watch.watching():
+        own = torch.optim.SGD(body.parameters(), lr=0.1)
+        run = do if is_here else do_elsewhere
+        other = run(lambda: torch.optim.SGD((nn.Linear(1, 1) if is_here else head).parameters(), lr=0.1))
+        for _ in range(4):
+            own.zero_grad()
+            head(body(torch.ones(1, 2))).square().sum().backward()
+            own.step()
+    report = explain_observation(observation_of(watch))
+    assert any("no optimizer that was seen holds" in said for said in report.seen) == is_here
+    assert watch.seen().recording.completeness.has_all("optimizers") == is_here
+    del other
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_a_flag_that_was_switched_elsewhere_is_not_taken_for_the_last_one_seen(is_here: bool) -> None:
+    watch, layer = Watch(), nn.Linear(2, 1)
+    with watch.watching():
+        layer.weight.requires_grad_(False)
+        layer(torch.ones(1, 2)).sum().backward()
+        (do if is_here else do_elsewhere)(lambda: layer.weight.requires_grad_(True))
+        layer(torch.ones(1, 2)).detach().requires_grad_().sum().backward()
+        gradient = layer.weight.grad
+    assert gradient is None
+    report = explain_observation(observation_of(watch))
+    assert [one.name for one in report.diagnostics] == (["detach"] if is_here else [])
+    assert [said for said in report.undetermined if "`requires_grad` was switched where" in said] == (
+        [] if is_here else list(report.undetermined)
+    )
+    assert watch.seen().recording.completeness.has_all("flag changes") == is_here
+
+
+def test_a_thread_of_which_nothing_was_counted_may_have_read_gradients() -> None:
+    watch = Watch()
+    with watch.watching():
+        do_elsewhere(list)
+    completeness = watch.seen().recording.completeness
+    assert not completeness.has_all("reads of .grad")
+    assert completeness.has_all("backward passes", "steps", "hooks", "optimizers")
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_parameters_in_shared_memory_may_be_trained_by_another_process(is_shared: bool) -> None:
+    watch, layer = Watch(), nn.Linear(2, 1)
+    if is_shared:
+        layer.share_memory()
+    with watch.watching():
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        for _ in range(2):
+            layer(torch.ones(1, 2)).sum().backward()
+    report = explain_observation(observation_of(watch))
+    assert any("never stepped" in said for said in report.seen) == (not is_shared)
+    assert any("other processes" in said for said in report.undetermined) == is_shared
+    del optimizer
+
+
+def do(work: Callable[[], object]) -> object:
+    return work()
+
+
+def do_elsewhere(work: Callable[[], object]) -> object:
+    done = list[object]()
+    thread = threading.Thread(target=lambda: done.append(work()))
+    thread.start()
+    thread.join()
+    return done[0]
 
 
 def test_a_module_that_ran_elsewhere_is_noted_under_the_number_of_one_that_is_gone() -> None:
