@@ -169,7 +169,8 @@ class Evidence:
     ``draws`` what the backward draws at random.
     ``unfollowed``: why it is not known whether what arrived is whole, one for each way that may lead to the score and
     could not be followed; ``undetermined`` has them too. ``unrecorded``: why the record does not tell what becomes of
-    the target's values. ``unrun_read``: where code would read a parameter that no operation read, and did not run.
+    the target's values; ``may_be_kept``: what it gave before the run may stand in what the model has kept.
+    ``unrun_read``: where code would read a parameter that no operation read, and did not run.
     ``zero_starts`` are parameters of zeros: once moved, a gradient arrives that now is zero. ``starts_of_rest``:
     then one arrives at the rest of the target, and still none at the part that was asked for.
     """
@@ -200,6 +201,7 @@ class Evidence:
     forward_failure: ForwardFailure | None = None
     not_called: NotCalled | None = None
     left_out_by: LeftOutBy = ""
+    may_be_kept: bool = False
     frozen_at: SourceSpan | None = None
     registered_at: Mapping[str, SourceSpan] = field(default_factory=dict)
     objective_span: SourceSpan | None = None

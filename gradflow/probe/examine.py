@@ -29,9 +29,11 @@ from gradflow.probe.losses.partial_causes import stopped_while_switched_off
 from gradflow.probe.moving.at_ends import look_at_ends
 from gradflow.probe.moving.influence import find_influence
 from gradflow.probe.moving.without_effect import brings_nothing, only_chooses_in_vain
+from gradflow.probe.never_ran.raised import raised_before
 from gradflow.probe.other_runs.left_out_by import left_out_by, said_of
 from gradflow.probe.outside.behind_old_values import why_seen_no_more
 from gradflow.probe.outside.entering import unseen_ways
+from gradflow.probe.outside.kept_from_before import kept_from_before
 from gradflow.probe.outside.unrecorded import why_unrecorded
 from gradflow.probe.partial_losses import PartialLosses
 from gradflow.probe.repair_plans import repair_together
@@ -140,6 +142,9 @@ class _Examination:
         error = None
         not_called = explain_unused(laboratory, recording, target)
         unrecorded = self._why_unrecorded(dependence, not_called)
+        left_out_by = self._left_out_by(not_called)
+        kept = "" if unrecorded or left_out_by else self._kept_from_before(not_called)
+        unrecorded = unrecorded or kept
         if self.run.failure is not None:
             pass  # nothing came back, and running it again would fail again
         elif self.gradients.error is not None:
@@ -200,7 +205,8 @@ class _Examination:
             backward_error=error,
             forward_failure=self.run.failure,
             not_called=not_called,
-            left_out_by=self._left_out_by(not_called),
+            left_out_by=left_out_by,
+            may_be_kept=bool(kept),
             frozen_at=self._frozen_at(source),
             registered_at=laboratory.workload.provenance.registered_at,
             objective_span=laboratory.workload.objective.span,
@@ -227,6 +233,14 @@ class _Examination:
         if reason or is_seen or is_compiled or self.run.failure is not None:
             return reason
         return why_seen_no_more(self.laboratory, self.recording, self.target)
+
+    def _kept_from_before(self, not_called: NotCalled | None) -> str:
+        is_seen = self.values or self.is_parameter or self.recording.unseen_calls.get(self.target)
+        if is_seen or self.run.failure is not None:
+            return ""
+        is_known = raised_before(self.recording, self.target) is not None
+        is_kept_out = not_called is None or not_called.kind == "layer-not-called"
+        return kept_from_before(self.recording) if is_kept_out and not is_known else ""
 
     def _left_out_by(self, not_called: NotCalled | None) -> LeftOutBy:
         """What left out a layer that did not run and that further runs call."""

@@ -25,6 +25,8 @@ __all__ = ["layer_never_ran", "output_is_discarded"]
 
 def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """The layer's ``forward`` was not executed for this input, mode and configuration."""
+    if evidence.may_be_kept:
+        return (_not_in_this_run(evidence),)
     if evidence.call_count or evidence.unrecorded or has_unseen_output(evidence):
         return ()
     found = evidence.not_called
@@ -78,6 +80,23 @@ def layer_never_ran(evidence: Evidence) -> tuple[Diagnostic, ...]:
             helps=(Help(text=found.help),) if found.help else (),
             hides=(evidence.target,),
         ),
+    )
+
+
+def _not_in_this_run(evidence: Evidence) -> Diagnostic:
+    """What kept it out of this run says nothing about what it gave in an earlier one."""
+    found = evidence.not_called
+    return Diagnostic(
+        code=code_of("layer-not-called"),
+        name="layer-not-called",
+        severity="info",
+        message=f"`{evidence.target}` did not run in this run, so there is no activation and no gradient",
+        location=found.location if found is not None else evidence.registered_at.get(evidence.target),
+        label=found.label.replace("it never ran", "it did not run") if found is not None else "",
+        module=evidence.module,
+        notes=(found.note,) if found is not None and found.note else (),
+        helps=(Help(text=found.help),) if found is not None and found.help else (),
+        hides=(evidence.target,),
     )
 
 
