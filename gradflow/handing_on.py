@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Collection, Sequence
 from types import CodeType, FrameType
 
-__all__ = ["behind_helpers", "calls_what_it_is_handed", "hands_on", "is_handler"]
+__all__ = ["behind_helpers", "calls_own", "calls_what_it_is_handed", "hands_on", "is_handler"]
 
 _PROTOCOL = ("__torch_function__", "__torch_dispatch__")
 _OPERATION = 1
@@ -47,7 +47,7 @@ def behind_helpers(frame: FrameType) -> FrameType | None:
 
     Other functions may stand between them that hand on what they are handed.
     """
-    if not _calls_own(frame.f_code, frame.f_lasti):
+    if not calls_own(frame.f_code, frame.f_lasti):
         return None
     above = frame.f_back
     while above is not None:
@@ -61,7 +61,8 @@ def behind_helpers(frame: FrameType) -> FrameType | None:
 
 
 @functools.lru_cache(maxsize=4096)
-def _calls_own(code: CodeType, offset: int) -> bool:
+def calls_own(code: CodeType, offset: int) -> bool:
+    """Whether what a function calls here is an argument of its own."""
     return _calls(code, offset, _parameters(code))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import CodeType, FrameType
 
-from gradflow.handing_on import behind_helpers, calls_what_it_is_handed, hands_on, is_handler
+from gradflow.handing_on import behind_helpers, calls_own, calls_what_it_is_handed, hands_on, is_handler
 from gradflow.source_texts import keep_text, lines_of
 
 __all__ = [
@@ -206,11 +206,24 @@ class SiteTable:
     called a torch module directly, the innermost torch frame is taken.
     """
 
-    __slots__ = ("_codes", "_files", "_found", "_lines", "_numbers", "_places", "_roles", "_rows", "_spans", "_within")
+    __slots__ = (
+        "_codes",
+        "_files",
+        "_found",
+        "_lines",
+        "_numbers",
+        "_of_own",
+        "_places",
+        "_roles",
+        "_rows",
+        "_spans",
+        "_within",
+    )
 
     def __init__(self) -> None:
         # keyed by id(code): hashing a code object hashes its constants and costs ten times more
         self._roles: dict[int, int] = {}
+        self._of_own: dict[tuple[int, int], bool] = {}
         self._codes: list[CodeType] = []
         self._files: set[str] = set()
         self._numbers: dict[tuple[int, int], int] = {}
@@ -231,6 +244,14 @@ class SiteTable:
         self._codes.append(code)  # keeps id(code) valid
         return role
 
+    def _calls_own(self, frame: FrameType) -> bool:
+        """Whether what a helper calls now is an argument of its own."""
+        key = (id(frame.f_code), frame.f_lasti)
+        known = self._of_own.get(key)
+        if known is None:
+            known = self._of_own[key] = calls_own(frame.f_code, frame.f_lasti)
+        return known
+
     def number(self, frame: FrameType | None) -> int:
         """The number of the innermost user frame at or above ``frame``; -1 without any frame."""
         roles = self._roles
@@ -243,7 +264,7 @@ class SiteTable:
             if role == USER or (role == HANDLER and not hands_on(code, frame.f_lasti)):
                 break
             if role == HELPER:
-                handler = behind_helpers(frame)
+                handler = behind_helpers(frame) if self._calls_own(frame) else None
                 if handler is None:
                     break
                 frame = handler.f_back

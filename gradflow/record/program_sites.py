@@ -58,7 +58,7 @@ class ProgramSites(SiteTable):
         while here is not None:
             code = here.f_code
             role = roles.get(id(code), BOUNDARY)
-            if role == USER:
+            if role == USER or (role == HELPER and self._of_own.get((id(code), here.f_lasti)) is False):
                 own = self._own.get((id(code), here.f_lasti), -1)
                 back = here.f_back
                 if own >= 0 and (back is None or self._owners.get(id(back.f_code), _OWN) != _OWN):
