@@ -77,9 +77,9 @@ class Recording:
     dtypes: tuple[str, ...]
     spans: tuple[SourceSpan, ...]
     calls: Sequence[ModuleCall]
-    leaf_names: dict[int, tuple[str, str]]
+    leaf_names: Mapping[int, tuple[str, str]]
     score: int
-    layer_values: dict[str, tuple[int, ...]]
+    layer_values: Mapping[str, tuple[int, ...]]
     initially_enabled: bool = True
     hook_operations: frozenset[int] = frozenset()
     library_operations: frozenset[int] = frozenset()

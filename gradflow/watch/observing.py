@@ -27,7 +27,7 @@ def observation_of(watch: Watch, *, formulas: bool = True) -> Observation:
     checks, unknown = check_formulas(applications, seen.recording, seen.backwards)
     return Observation(
         **{each.name: getattr(seen, each.name) for each in fields(seen)},
-        not_called=explain_uncalled(watch.log, seen.recording),
+        not_called=explain_uncalled(watch.log, seen),
         formulas=checks,
         formulas_unknown=unknown,
     )

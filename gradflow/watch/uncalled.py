@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from gradflow.location import is_installed
 from gradflow.probe.not_called import explain_not_called
 from gradflow.record.program.log import Log
-from gradflow.recording import Recording
+from gradflow.recording.program.recording import ProgramRecording
 
 if TYPE_CHECKING:
     from gradflow.probe.layer_view import NotCalled
@@ -16,20 +16,21 @@ if TYPE_CHECKING:
 __all__ = ["explain_uncalled"]
 
 
-def explain_uncalled(log: Log, recording: Recording) -> dict[int, NotCalled]:
+def explain_uncalled(log: Log, seen: ProgramRecording) -> dict[int, NotCalled]:
     """The reason for each module, by its key, that has a hook which never ran or a parameter without gradient."""
     called = set(log.call_modules)
+    recording = seen.recording
     executed = recording.executed_lines
     files = tuple(dict.fromkeys(span.path for span in recording.spans if not is_installed(span.path)))
     named: dict[int, dict[str, int]] = {}
-    for number, facts in log.keys.modules.items():
+    for number, facts in seen.modules.items():
         named.setdefault(facts.root, {})[facts.name] = number
     ran: dict[int, set[str]] = {}
     for call in recording.calls:
-        ran.setdefault(log.keys.modules[log.call_modules[call.id]].root, set()).add(call.module)
+        ran.setdefault(seen.modules[log.call_modules[call.id]].root, set()).add(call.module)
     found: dict[int, NotCalled] = {}
-    for key in dict.fromkeys(_asked_for(log)):
-        facts = log.keys.modules[key]
+    for key in dict.fromkeys(_asked_for(seen)):
+        facts = seen.modules[key]
         if key in called or facts.root < 0 or not facts.name or not facts.is_reachable:
             continue
         owners: list[tuple[str, type, str]] = []
@@ -49,11 +50,11 @@ def explain_uncalled(log: Log, recording: Recording) -> dict[int, NotCalled]:
     return found
 
 
-def _asked_for(log: Log) -> Iterator[int]:
-    for hook in log.hooks:
+def _asked_for(seen: ProgramRecording) -> Iterator[int]:
+    for hook in seen.hooks:
         if not any(not run.is_capture for run in hook.runs):
             yield hook.module
-    missing = {read.value for read in log.reads if not read.measured.arrived}
-    for key, facts in log.keys.modules.items():
+    missing = {read.value for read in seen.reads if not read.measured.arrived}
+    for key, facts in seen.modules.items():
         if missing & set(facts.parameters):
             yield key

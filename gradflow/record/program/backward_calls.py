@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -128,7 +129,7 @@ class BackwardCalls:
         is_known = len(roots) == len(asked[outputs])
         scores = tuple(recorder.value_of(root) for root in roots) if is_known else ()
         score = add_scores(recorder.tables, site, scores) if len(scores) > 1 else next(iter(scores), -1)
-        event = Backward(
+        began = Backward(
             kind=kind,
             site=site,
             operation=len(recorder.operations.name),
@@ -144,52 +145,67 @@ class BackwardCalls:
             kept=self._still_there() if kind == "backward" else (),
             seed_is_zero=_are_zero(_seeds(given.get("grad_tensors" if kind == "backward" else "grad_outputs"))),
         )
+        passes, number = log.backwards, len(log.backwards)
         notes = BackwardNotes(
             recorder,
             asked[outputs],
             inputs,
-            number=len(log.backwards),
+            number=number,
             known=self._known,
             reads_saved=not self._packs_saved,
             is_batched=bool(given.get("is_grads_batched")),
             history=self._history,
         )
-        log.backwards.append(event)
+        passes.append(began)
         try:
             result = operation(*args, **kwargs)
         except BaseException as error:
-            event.error_type, event.error = type(error).__name__, " ".join(text_of(error).split())
-            event.raised_in = innermost_place(traceback_of(error))
-            event.is_torchs_error = not is_own_raise(error)
-            event.is_expected = is_expected(caller, error)
-            tell_when_dropped(
-                operation.below, caller, functools.partial(_note_caught, event), self._recorder.aside.looking
+            passes[number] = failed = dataclasses.replace(
+                began,
+                error_type=type(error).__name__,
+                error=" ".join(text_of(error).split()),
+                raised_in=innermost_place(traceback_of(error)),
+                is_torchs_error=not is_own_raise(error),
+                is_expected=is_expected(caller, error),
             )
-            notes.fail(event)
+            tell_when_dropped(
+                operation.below,
+                caller,
+                functools.partial(_note_caught, passes, number),
+                self._recorder.aside.looking,
+            )
+            passes[number] = notes.failed(failed)
             raise
         if kind == "grad":
-            results = list(result.values() if type(result) is dict else result)
-            event.results = tuple(measure(gradient) for gradient in results)
-            read = tuple(value for value in (*event.roots, *event.inputs) if value >= 0)
-            event.result_values = add_gradients(recorder.tables, event.site, read, results)
-            for value, of in zip(event.result_values, event.inputs, strict=False):
-                if value >= 0 and of >= 0:
-                    log.gradient_of[value] = of
+            passes[number] = began = self._with_results(
+                began, list(result.values() if type(result) is dict else result)
+            )
         leaves = notes.leaves
         for leaf in leaves:
             value = recorder.known_value(leaf)
             if value >= 0:
                 log.note_flag(value, known=recorder.values.requires_grad[value], met=requires_grad(leaf))
-        notes.finish(event)
-        if event.fills_zeros and notes.is_graph_known:
+        passes[number] = ended = notes.finished(began)
+        if ended.fills_zeros and notes.is_graph_known:
             # zeros that torch has filled in for what the score does not depend on are no gradient
-            event.results = tuple(
-                measured if value < 0 or value in event.in_graph else Measured(arrived=False)
-                for measured, value in zip(event.results, event.inputs, strict=True)
+            results = (
+                measured if value < 0 or value in ended.in_graph else Measured(arrived=False)
+                for measured, value in zip(ended.results, ended.inputs, strict=True)
             )
+            passes[number] = dataclasses.replace(ended, results=tuple(results))
         if kind == "backward":
             self._remember(leaves)
         return result
+
+    def _with_results(self, backward: Backward, results: list[Any]) -> Backward:
+        """What ``torch.autograd.grad`` returned, which nobody will read from ``.grad``."""
+        read = tuple(value for value in (*backward.roots, *backward.inputs) if value >= 0)
+        measured = tuple(measure(gradient) for gradient in results)
+        values = add_gradients(self._recorder.tables, backward.site, read, results)
+        for value, of in zip(values, backward.inputs, strict=False):
+            if value >= 0 and of >= 0:
+                self._log.gradient_of[value] = of
+        return dataclasses.replace(backward, results=measured, result_values=values)
 
     def _still_there(self) -> tuple[int, ...]:
         """The tensors whose ``.grad`` is what an earlier backward left, unchanged since, and to which adding matters.
@@ -219,8 +235,8 @@ class BackwardCalls:
                 self._left[id(leaf)] = (weakref.ref(leaf), weakref.ref(left), version_of(left))
 
 
-def _note_caught(event: Backward, how: Caught) -> None:
-    event.caught_by = how
+def _note_caught(passes: MutableSequence[Backward], number: int, how: Caught) -> None:
+    passes[number] = dataclasses.replace(passes[number], caught_by=how)
 
 
 def _are_zero(seeds: Sequence[torch.Tensor]) -> bool:

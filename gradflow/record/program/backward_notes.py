@@ -44,7 +44,7 @@ KnownFlows = dict[tuple[int, frozenset[tuple[int, str]]], tuple[NodeFlow, ...]]
 
 
 class BackwardNotes:
-    """Node hooks for one backward pass; nothing of the graph is kept after :meth:`finish`.
+    """Node hooks for one backward pass; nothing of the graph is kept after :meth:`finished`.
 
     Parameters
     ----------
@@ -211,96 +211,101 @@ class BackwardNotes:
         self._arrived, self._edges, self.leaves = {}, {}, []
         self._light = LightNotes(_nothing, _no_facts, _itself)
 
-    def fail(self, event: Backward) -> None:
-        """Backward raised: keep at which operation, and where a gradient that is not finite was born before."""
+    def failed(self, backward: Backward) -> Backward:
+        """The pass raised: with the operation at which, and where a gradient that is not finite was born before."""
         operation_of = link_operations(_Rows(self._recorder))  # type: ignore[arg-type]
+        backward = replace(backward, in_graph=self._inputs_in_graph(backward))
         if self._birth is not None:
-            event.origin = operation_of(self._origin or self._birth)
-        event.in_graph = self._inputs_in_graph(event)
+            backward = replace(backward, origin=operation_of(self._origin or self._birth))
         ran = {note.node for note in self._notes} if self._is_close else self._light.ran()
         # where none ran, torch may have refused the arguments before it began
         if ran:
             stopped = stopped_at(self._nodes, ran, () if self._is_close else self._light.passed_over(self._nodes))
-            event.stopped_at = operation_of(stopped) if stopped is not None else -1
+            backward = replace(backward, stopped_at=operation_of(stopped) if stopped is not None else -1)
         self.drop()
+        return backward
 
-    def _inputs_in_graph(self, event: Backward) -> frozenset[int]:
+    def _inputs_in_graph(self, backward: Backward) -> frozenset[int]:
         if self._behind is not None:
-            return frozenset(self._behind.intersection(event.inputs))
+            return frozenset(self._behind.intersection(backward.inputs))
         nodes = set(self._nodes)
-        return frozenset(event.inputs[position] for position, edge in self._edges.items() if edge.node in nodes)
+        return frozenset(backward.inputs[position] for position, edge in self._edges.items() if edge.node in nodes)
 
-    def finish(self, event: Backward) -> None:
-        """Write what was seen to the event."""
-        event.unseen = self._unseen
-        event.in_graph = self._inputs_in_graph(event)
+    def finished(self, backward: Backward) -> Backward:
+        """The pass, with what was seen of it."""
+        backward = replace(backward, unseen=self._unseen, in_graph=self._inputs_in_graph(backward))
         if self._roots or self._behind is not None:
             with outside_dispatch():
-                self._write(event)
-            if self._unreadable:
-                event.unseen = event.unseen or "some gradients hold no numbers that can be read"
+                backward = self._with_arrivals(backward)
+            if self._unreadable and not backward.unseen:
+                backward = replace(backward, unseen="some gradients hold no numbers that can be read")
         self.drop()
+        return backward
 
-    def _write(self, event: Backward) -> None:
+    def _with_arrivals(self, backward: Backward) -> Backward:
+        """What came to each leaf; where something that was asked for is lost, also how."""
         value_of = self._recorder.value_of
-        arrived: dict[Node, float | None] = dict(zip(self._arrived, resolved(self._arrived.values()), strict=True))
+        largest_of: dict[Node, float | None] = dict(zip(self._arrived, resolved(self._arrived.values()), strict=True))
         if not self._is_close:
-            arrived.update(self._light.arrived(self._roots))
+            largest_of.update(self._light.arrived(self._roots))
+        arrived: dict[int, tuple[float, bool]] = {}
         goals: dict[tuple[Node, int], float | None] = {}
         lost: set[tuple[int, str]] = set()
-        for node, largest in arrived.items():
+        for node, largest in largest_of.items():
             value = value_of(node.variable)  # type: ignore[attr-defined]
             is_finite = largest is not None and math.isfinite(largest)
-            event.arrived[value] = (largest if largest is not None and is_finite else math.inf, is_finite)
+            arrived[value] = (largest if largest is not None and is_finite else math.inf, is_finite)
             if not is_finite or (largest or 0.0) < SMALL:
                 goals[node, 0] = largest
                 lost.add((value, "zero" if is_finite else "nan"))
-        values = {node: value_of(node.variable) for node in arrived}  # type: ignore[attr-defined]
+        values = {node: value_of(node.variable) for node in largest_of}  # type: ignore[attr-defined]
         for position, edge in self._edges.items():
-            values[edge.node] = event.inputs[position]
-            measured = event.results[position] if position < len(event.results) else None
+            values[edge.node] = backward.inputs[position]
+            measured = backward.results[position] if position < len(backward.results) else None
             if measured is not None and measured.arrived and measured.max_abs is None and not measured.is_zero:
                 continue  # numbers that cannot be read
             if measured is not None and not (measured.is_finite and (measured.max_abs or 0.0) >= SMALL):
                 goals[edge.node, edge.output_nr] = measured.max_abs
-                lost.add((event.inputs[position], "zero" if measured.is_finite else "nan"))
+                lost.add((backward.inputs[position], "zero" if measured.is_finite else "nan"))
         # in the graph, asked for, and still nothing came: some backward on the way returned no gradient
         asked = {edge.node for edge in self._edges.values()}
-        for node in self._nodes if event.kind == "backward" else ():
-            if is_accumulation(node) and node not in arrived and (not asked or node in asked):
+        for node in self._nodes if backward.kind == "backward" else ():
+            if is_accumulation(node) and node not in largest_of and (not asked or node in asked):
                 values[node] = value_of(node.variable)  # type: ignore[attr-defined]
                 goals[node, 0] = None
                 lost.add((values[node], "none"))
-        if goals:
-            if any(how == "zero" for _, how in lost) and all(map(has_readable_numbers, self._scores)):
-                event.score_is_zero = not any(bool(score.detach().count_nonzero()) for score in self._scores)
-                event.score_is_finite = all(bool(score.detach().isfinite().all()) for score in self._scores)
-            self._explain(event, goals, values, (event.site, frozenset(lost)))
+        backward = replace(backward, arrived=arrived)
+        return self._explained(backward, goals, values, lost) if goals else backward
 
-    def _explain(
+    def _explained(
         self,
-        event: Backward,
+        backward: Backward,
         goals: dict[tuple[Node, int], float | None],
         values: dict[Node, int],
-        key: tuple[int, frozenset[tuple[int, str]]],
-    ) -> None:
+        lost: set[tuple[int, str]],
+    ) -> Backward:
+        if any(how == "zero" for _, how in lost) and all(map(has_readable_numbers, self._scores)):
+            backward = replace(
+                backward,
+                score_is_zero=not any(bool(score.detach().count_nonzero()) for score in self._scores),
+                score_is_finite=all(bool(score.detach().isfinite().all()) for score in self._scores),
+            )
         if self._behind is not None:
-            return
+            return backward
+        key = backward.site, frozenset(lost)
         if not self._is_close and key in self._known:
-            event.flows = self._known[key]
-            return
+            return replace(backward, flows=self._known[key])
         if len(self._known) >= _KNOWN:
-            event.unseen = "too many different gradients were lost before"
-            return
+            return replace(backward, unseen="too many different gradients were lost before")
         way = on_the_way(self._nodes, {node for node, _ in goals})
         operation_of = link_operations(_Rows(self._recorder))  # type: ignore[arg-type]
         notes = self._notes if self._is_close else self._light.notes(way, operation_of)
         notes = towards(notes, way, {node for node, _ in goals})
-        event.flows = self._known[key] = with_hidden(
+        flows = self._known[key] = with_hidden(
             with_ends(notes, (node for node, _ in self._roots), goals), notes, values
         )
-        if self._origin is not None:
-            event.origin = operation_of(self._origin)
+        origin = operation_of(self._origin) if self._origin is not None else backward.origin
+        return replace(backward, flows=flows, origin=origin)
 
 
 def _can_be_measured(gradient: Any) -> bool:

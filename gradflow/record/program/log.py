@@ -6,13 +6,15 @@ import threading
 import weakref
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from gradflow.location import SourceSpan
 from gradflow.record.program.measuring import measure
+from gradflow.record.program.noted.hooks import NotedHook, NotedTensorHook
+from gradflow.record.program.noted.optimizers import NotedOptimizer
 from gradflow.record.program.numbers import Numbers
 from gradflow.record.program.steps.passes import PassUses
 from gradflow.recording.completeness import Event, Gap
@@ -23,11 +25,8 @@ from gradflow.recording.program.events import (
     FlagChange,
     GradRead,
     HandedGradient,
-    Hook,
     ModuleFlag,
-    Optimizer,
     Replacement,
-    TensorHook,
     WatchedModule,
 )
 
@@ -71,20 +70,26 @@ class ModuleKeys:
 
 @dataclass(slots=True)
 class Log:
-    """Events in the order in which they happened."""
+    """Events in the order in which they happened.
+
+    Events are frozen: in the place of one of which more becomes known comes another. What goes on, as an optimizer
+    does, is noted in objects of the observer's own, of which the events are made when the recording is taken.
+    ``counted`` tells how many reads were only counted, by the number of the one that found the same.
+    """
 
     keys: ModuleKeys = field(default_factory=ModuleKeys)
     backwards: list[Backward] = field(default_factory=list)
     reads: list[GradRead] = field(default_factory=list)
+    counted: Counter[int] = field(default_factory=Counter)
     passes_read: set[int] = field(default_factory=set)
     cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
     pass_uses: PassUses = field(default_factory=PassUses)
     retained: dict[int, tuple[int, int]] = field(default_factory=dict)
     flags: list[FlagChange] = field(default_factory=list)
     module_flags: list[ModuleFlag] = field(default_factory=list)
-    hooks: list[Hook] = field(default_factory=list)
-    tensor_hooks: list[TensorHook] = field(default_factory=list)
-    optimizers: list[Optimizer] = field(default_factory=list)
+    hooks: list[NotedHook] = field(default_factory=list)
+    tensor_hooks: list[NotedTensorHook] = field(default_factory=list)
+    optimizers: list[NotedOptimizer] = field(default_factory=list)
     replacements: list[Replacement] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     call_modules: list[int] = field(default_factory=list)
@@ -150,6 +155,12 @@ class Log:
         """A leaf is met again: its ``requires_grad`` was switched unseen where it is not what it was known to be."""
         if known != met:
             self.switched_unseen.add(value)
+
+    def all_reads(self) -> Iterator[GradRead]:
+        """The reads, each with how often it happened."""
+        for number, read in enumerate(self.reads):
+            more = self.counted.get(number, 0)
+            yield replace(read, times=read.times + more) if more else read
 
     def note_elsewhere(self, event: Event) -> None:
         """Something has happened in a thread that is not watched."""

@@ -19,6 +19,7 @@ from gradflow.record.operations.tensor_facts import gradient_of, has_readable_nu
 from gradflow.record.patches import replace
 from gradflow.record.program.log import Log
 from gradflow.record.program.measuring import measure
+from gradflow.record.program.noted.optimizers import NotedOptimizer
 from gradflow.record.program.steps.movement import Before, Movement, is_pushed
 from gradflow.record.recorder import Recorder
 from gradflow.recording.gradients import Measured
@@ -46,7 +47,7 @@ class _Step:
 
     number: int
     optimizer_id: int
-    event: Optimizer
+    noted: NotedOptimizer
     has_closure: bool
     at: tuple[int, int]
     found: _Found | None
@@ -64,7 +65,7 @@ class OptimizerWatch:
         self._recorder = recorder
         self._before_step = before_step
         self._log = log
-        self._known: dict[int, tuple[weakref.ref[Any], Optimizer]] = {}
+        self._known: dict[int, tuple[weakref.ref[Any], NotedOptimizer]] = {}
         self._first: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
         self._inside: list[_Step] = []
         self._last_step: dict[int, int] = {}
@@ -95,7 +96,7 @@ class OptimizerWatch:
             self._log.optimizers_elsewhere[id(optimizer)] = weakref.ref(optimizer)
         elif not self._recorder.is_off():
             made = len(self._recorder.operations.name)
-            self._event_of(optimizer, self._recorder.sites.number(sys._getframe(1)), since=made)
+            self._noted_of(optimizer, self._recorder.sites.number(sys._getframe(1)), since=made)
 
     def _add(self, operation: Operation, optimizer: Any, /, *args: Any, **kwargs: Any) -> None:
         """``optimizer.add_param_group(...)``, which the constructor calls too."""
@@ -107,17 +108,17 @@ class OptimizerWatch:
             self._log.optimizers_elsewhere[id(optimizer)] = weakref.ref(optimizer)
         if self._recorder.is_off():
             return
-        event, site = entry[1], self._recorder.sites.number(sys._getframe(1))
+        noted, site = entry[1], self._recorder.sites.number(sys._getframe(1))
         for value in map(self._recorder.value_of, _held(optimizer)):
-            if value not in event.parameters:
-                event.added.setdefault(value, site)
+            if value not in noted.parameters:
+                noted.added.setdefault(value, site)
 
-    def _event_of(self, optimizer: Any, site: int, *, since: int = 0) -> Optimizer:
+    def _noted_of(self, optimizer: Any, site: int, *, since: int = 0) -> NotedOptimizer:
         entry = self._known.get(id(optimizer))
         if entry is not None and entry[0]() is optimizer:
             return entry[1]
         held = [(self._recorder.value_of(parameter), parameter) for parameter in _held(optimizer)]
-        event = Optimizer(
+        made = Optimizer(
             type_name=type(optimizer).__name__,
             step_defined=_own_step(optimizer),
             site=site,
@@ -126,11 +127,12 @@ class OptimizerWatch:
             parameters=tuple(value for value, _ in held),
             required=frozenset(value for value, parameter in held if requires_grad(parameter)),
         )
-        event.first_values.update((value, self._first_value(event, parameter, value)) for value, parameter in held)
-        self._known[id(optimizer)] = (weakref.ref(optimizer), event)
+        noted = NotedOptimizer(made=made, parameters=made.parameters)
+        noted.first_values.update((value, self._first_value(noted, parameter, value)) for value, parameter in held)
+        self._known[id(optimizer)] = (weakref.ref(optimizer), noted)
         self._log.optimizers_elsewhere.pop(id(optimizer), None)  # from now on what it holds is seen
-        self._log.optimizers.append(event)
-        return event
+        self._log.optimizers.append(noted)
+        return noted
 
     def _before(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         recorder = self._recorder
@@ -143,20 +145,20 @@ class OptimizerWatch:
         self._let_go(lambda step: step.number != number and is_running(step.number, frame))
         if recorder.is_off() or any(step.optimizer_id == id(optimizer) for step in self._inside):
             return  # a step of a class that calls the one of its base is one step
-        event = self._event_of(optimizer, recorder.sites.number(frame))
+        noted = self._noted_of(optimizer, recorder.sites.number(frame))
         # a closure computes the loss again: that is to be seen, and what it brings is there only afterwards
         has_closure = any(callable(argument) for argument in (*args[1:], *kwargs.values()))
-        event.takes_closure = event.takes_closure or has_closure
+        noted.takes_closure = noted.takes_closure or has_closure
         self._before_step()
-        kept, rate = self._kept(optimizer, event), _largest_rate(optimizer) if event.is_still else None
+        kept, rate = self._kept(optimizer, noted), _largest_rate(optimizer) if noted.is_still else None
         step = _Step(
             number=number,
             optimizer_id=id(optimizer),
-            event=event,
+            noted=noted,
             has_closure=has_closure,
             at=(recorder.sites.number(frame), len(recorder.operations.name)),
-            found=None if has_closure else self._found(optimizer, event),
-            suspect=self._bad_gradient(optimizer, event),
+            found=None if has_closure else self._found(optimizer, noted),
+            suspect=self._bad_gradient(optimizer, noted),
             kept=kept,
             rate=rate,
             pushed=not has_closure and is_pushed(kept, rate),
@@ -164,7 +166,7 @@ class OptimizerWatch:
         )
         self._inside.append(step)
         if has_closure:
-            event.closures.append((step.at[1], -1))
+            noted.closures.append((step.at[1], -1))
         recorder.suspended += not has_closure
         recorder.look_again = self._look_again
 
@@ -179,11 +181,11 @@ class OptimizerWatch:
     def _end(self, step: _Step) -> None:
         self._recorder.suspended -= not step.has_closure
         if step.has_closure:
-            step.event.closures[-1] = (step.at[1], len(self._recorder.operations.name))
+            step.noted.closures[-1] = (step.at[1], len(self._recorder.operations.name))
         if not self._inside:
             self._recorder.look_again = None
 
-    def _found(self, optimizer: Any, event: Optimizer) -> _Found:
+    def _found(self, optimizer: Any, noted: NotedOptimizer) -> _Found:
         """What it holds now, and of that what requires grad and has a gradient: groups are added, flags switched."""
         parameters = _held(optimizer)
         values = tuple(self._recorder.value_of(parameter) for parameter in parameters)
@@ -193,10 +195,10 @@ class OptimizerWatch:
             self._log.note_flag(value, known=known_flags[value], met=is_on)
         self._log.optimizers_elsewhere.pop(id(optimizer), None)
         gradients = [gradient_of(parameter) for parameter in parameters]
-        is_empty = event.step_count < ZEROS_LOOKED_FOR and _are_zero(parameters)
+        is_empty = len(noted.steps) < ZEROS_LOOKED_FOR and _are_zero(parameters)
         return _Found(
             held=values,
-            first={value: self._first_value(event, p, value) for value, p in zip(values, parameters, strict=True)},
+            first={value: self._first_value(noted, p, value) for value, p in zip(values, parameters, strict=True)},
             filled={value for value, one in zip(values, gradients, strict=True) if one is not None},
             trainable={value for value, is_on in zip(values, required, strict=True) if is_on},
             zeros=tuple(self._recorder.value_of(one) for one in gradients if one is not None) if is_empty else (),
@@ -206,46 +208,47 @@ class OptimizerWatch:
         """Refer to a tensor no more, not even weakly."""
         self._first.pop(id(tensor), None)
 
-    def _first_value(self, event: Optimizer, parameter: torch.Tensor, value: int) -> int:
+    def _first_value(self, noted: NotedOptimizer, parameter: torch.Tensor, value: int) -> int:
         """The value under which a tensor came by first: what is written into a tensor gives it a new one."""
         entry = self._first.get(id(parameter))
         if entry is None or entry[0]() is not parameter:
-            first = event.first_values.get(value, value)
+            first = noted.first_values.get(value, value)
             entry = self._first[id(parameter)] = weakref.ref(parameter), first
         return entry[1]
 
     def _count(self, step: _Step, found: _Found) -> None:
         """A step has ended: it was one."""
-        event, moment = step.event, step.at[1]
-        event.last_step = step.at
+        noted, moment = step.noted, step.at[1]
         self._log.pass_uses.note_step(found.held, self._log.backwards, step.passes)
         held = frozenset(found.first.values())
-        if not event.holdings or event.holdings[-1][1] != held:
-            event.holdings.append((len(event.steps), held))
-        event.steps.append(step.at)
-        if found.held != event.parameters:
-            event.parameters = tuple(dict.fromkeys((*event.parameters, *found.held)))
-        event.dropped = set(event.parameters).difference(found.held)
-        event.first_values.update(found.first)
-        event.filled |= found.filled
-        event.last_filled.update(dict.fromkeys(found.filled, moment))
+        if not noted.holdings or noted.holdings[-1][1] != held:
+            noted.holdings.append((len(noted.steps), held))
+        noted.steps.append(step.at)
+        if found.held != noted.parameters:
+            noted.parameters = tuple(dict.fromkeys((*noted.parameters, *found.held)))
+        noted.dropped = frozenset(noted.parameters).difference(found.held)
+        noted.first_values.update(found.first)
+        noted.filled |= found.filled
+        noted.last_filled.update(dict.fromkeys(found.filled, moment))
         for value in found.filled:
-            event.first_filled.setdefault(value, moment)
-        known = len(event.tensors(event.trainable))
-        event.trainable |= found.trainable
-        wanted = event.tensors(event.trainable)
+            noted.first_filled.setdefault(value, moment)
+        known = len(noted.tensors(noted.trainable))
+        noted.trainable |= found.trainable
+        wanted = noted.tensors(noted.trainable)
         if len(wanted) > known:
-            event.complete_steps = 0  # what has joined had no gradient at the steps before
-        event.complete_steps += bool(wanted) and wanted <= event.tensors(found.filled)
+            noted.complete_steps = 0  # what has joined had no gradient at the steps before
+        noted.complete_steps += bool(wanted) and wanted <= noted.tensors(found.filled)
         if found.zeros:
-            event.empty_steps.append(moment)
-            event.zeros = found.zeros
+            noted.empty_steps.append(moment)
+            noted.zeros = found.zeros
 
-    def _bad_gradient(self, optimizer: Any, event: Optimizer) -> tuple[torch.Tensor, tuple[int, int, Measured]] | None:
+    def _bad_gradient(
+        self, optimizer: Any, noted: NotedOptimizer
+    ) -> tuple[torch.Tensor, tuple[int, int, Measured]] | None:
         """A sound parameter that this step is to move along a gradient with NaN or infinity in it."""
         now = len(self._recorder.operations.name)
-        previous, self._last_step[id(event)] = self._last_step.get(id(event), event.operation), now
-        if event.poisoned is not None or not _had_bad_gradients(self._log, previous):
+        previous, self._last_step[id(noted)] = self._last_step.get(id(noted), noted.made.operation), now
+        if noted.poisoned is not None or not _had_bad_gradients(self._log, previous):
             return None
         with outside_dispatch(), torch.no_grad():
             for parameter in _held(optimizer):
@@ -255,22 +258,22 @@ class OptimizerWatch:
                     return parameter, (now, value, measured)
         return None
 
-    def _kept(self, optimizer: Any, event: Optimizer) -> tuple[Before, ...]:
-        parameters = _held(optimizer) if event.is_still else []
+    def _kept(self, optimizer: Any, noted: NotedOptimizer) -> tuple[Before, ...]:
+        parameters = _held(optimizer) if noted.is_still else []
         values = [self._recorder.value_of(parameter) for parameter in parameters]
-        firsts = [self._first_value(event, p, value) for value, p in zip(values, parameters, strict=True)]
-        return self._movement.before(event, parameters, values, firsts)
+        firsts = [self._first_value(noted, p, value) for value, p in zip(values, parameters, strict=True)]
+        return self._movement.before(noted, parameters, values, firsts)
 
     def _scaled(self, operation: Operation, scaler: Any, /, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """``scaler.step(optimizer)``, which makes no step where it finds NaN or infinity."""
         if self._recorder.is_off() or not isinstance(optimizer, torch.optim.Optimizer):
             return operation(scaler, optimizer, *args, **kwargs)
         site, moment = self._recorder.sites.number(sys._getframe(1)), len(self._recorder.operations.name)
-        event = self._event_of(optimizer, site)
-        before = event.step_count
+        noted = self._noted_of(optimizer, site)
+        before = len(noted.steps)
         result = operation(scaler, optimizer, *args, **kwargs)
-        if event.step_count == before:
-            event.skipped.append((site, moment))
+        if len(noted.steps) == before:
+            noted.skipped.append((site, moment))
         return result
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
@@ -282,14 +285,14 @@ class OptimizerWatch:
         self._let_go(lambda step: step.number == number)
         step = self._inside.pop()
         self._end(step)
-        self._count(step, step.found or self._found(optimizer, step.event))
+        self._count(step, step.found or self._found(optimizer, step.noted))
         pushed = is_pushed(step.kept, step.rate) if step.has_closure else step.pushed
-        self._movement.after(step.event, step.kept, _held(optimizer), rate=step.rate, pushed=pushed)
+        self._movement.after(step.noted, step.kept, _held(optimizer), rate=step.rate, pushed=pushed)
         if step.suspect is not None:
             parameter, bad = step.suspect
             with outside_dispatch(), torch.no_grad():
                 if has_readable_numbers(parameter) and not _is_sound(parameter):
-                    step.event.poisoned = bad
+                    step.noted.poisoned = bad
 
 
 def _largest_rate(optimizer: Any) -> float | None:

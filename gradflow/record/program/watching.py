@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import os
 import sys
@@ -39,7 +38,7 @@ from gradflow.record.program.own_files import own_files
 from gradflow.record.program.special_calls.compiled import CompiledCalls
 from gradflow.record.program.special_calls.swapped_tensors import SwappedTensors
 from gradflow.record.program_sites import ProgramSites
-from gradflow.recording.program.events import Failure
+from gradflow.recording.program.events import Failure, WatchedModule
 from gradflow.recording.program.recording import ProgramRecording
 from gradflow.source.custom_backward import function_spans
 from gradflow.torch_facts.function_modes import is_on_stack, take_off
@@ -195,7 +194,6 @@ class Watch:
     def seen(self) -> ProgramRecording:
         """What was seen, as plain data."""
         log, recorder = self.log, self.recorder
-        self._check_reachable()
         note_shared_leaves(recorder.tables, log)
         self._name_early_calls()
         recording = recording_of(
@@ -213,22 +211,22 @@ class Watch:
         seen = ProgramRecording(
             recording=recording,
             call_modules=tuple(log.call_modules[: len(recording.calls)]),
-            modules=log.keys.modules,
+            modules=self._modules(),
             backwards=tuple(log.backwards),
-            reads=tuple(log.reads),
-            cleared=log.cleared,
+            reads=tuple(log.all_reads()),
+            cleared=dict(log.cleared),
             passes_read=frozenset(log.passes_read),
             passes_cleared={number: frozenset(values) for number, values in log.pass_uses.cleared.items()},
-            retained=log.retained,
+            retained=dict(log.retained),
             flags=tuple(log.flags),
             module_flags=tuple(log.module_flags),
-            hooks=tuple(log.hooks),
-            tensor_hooks=tuple(log.tensor_hooks),
-            optimizers=tuple(log.optimizers),
+            hooks=tuple(noted.so_far() for noted in log.hooks),
+            tensor_hooks=tuple(noted.so_far() for noted in log.tensor_hooks),
+            optimizers=tuple(noted.so_far() for noted in log.optimizers),
             replacements=tuple(log.replacements),
             failures=tuple(log.failures),
-            unregistered=log.unregistered,
-            gradient_of=log.gradient_of,
+            unregistered=dict(log.unregistered),
+            gradient_of=dict(log.gradient_of),
             gradient_ties=frozenset(log.gradient_ties),
             captured_calls=frozenset(log.captured_calls),
             failed_calls=frozenset(log.failed_calls),
@@ -240,17 +238,15 @@ class Watch:
             low_precision=tuple(log.low_precision),
             returned=log.numbers.all_returned(lambda: recording.readers, log.gradient_of),
             left_partly=frozenset(log.numbers.partly),
-            made_at=log.made_at,
-            copies=log.copies,
-            made_when=log.made_when,
+            made_at=dict(log.made_at),
+            copies=dict(log.copies),
+            made_when=dict(log.made_when),
             plain_tensors=self._plain_tensors.now(),
             used_elsewhere=self._used_elsewhere(),
             switched_unseen=frozenset(log.switched_unseen),
-            inner_reads=log.inner_reads,
+            inner_reads=dict(log.inner_reads),
             files=own_files((span.path for span in recording.spans), self.program),
         )
-        if self in _ACTIVE:  # what is not frozen is written to until the end: of that, a copy
-            seen = copy.deepcopy(seen, {id(recording): recording})
         lines = lines_near((*recording.spans, *seen.places()))
         return replace(seen, recording=replace(recording, lines=lines))
 
@@ -268,8 +264,8 @@ class Watch:
             if not name or name.startswith("("):
                 names[number] = self.log.keys.modules[key].name or name
 
-    def _check_reachable(self) -> None:
-        """Which of the modules seen hang on an outermost module that ran."""
+    def _modules(self) -> dict[int, WatchedModule]:
+        """The modules as they are now: which of them hang on an outermost module that ran."""
         keys = self.log.keys
         held: set[int] = set()
         replaced = {replacement.module for replacement in self.log.replacements}
@@ -277,13 +273,13 @@ class Watch:
             root = keys.references[key]()
             if root is not None:
                 held.update(map(id, modules_in(root)))
+        found = {}
         for key, facts in keys.modules.items():
             module = keys.references[key]()
-            if module is None:
-                # gone by now, as what a function held: it was part of a model that ran, unless another took its place
-                facts.is_reachable = facts.root >= 0 and key not in replaced
-            else:
-                facts.is_reachable = id(module) in held
+            # gone by now, as what a function held: it was part of a model that ran, unless another took its place
+            is_reachable = facts.root >= 0 and key not in replaced if module is None else id(module) in held
+            found[key] = replace(facts, is_reachable=is_reachable)
+        return found
 
 
 _ACTIVE: weakref.WeakSet[Watch] = weakref.WeakSet()

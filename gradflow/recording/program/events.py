@@ -2,12 +2,12 @@
 
 Tensors are value ids of the recording, modules are keys of :attr:`ProgramRecording.modules`, places are site numbers,
 and ``operation`` is how many operations had been recorded when the event happened: it orders events and operations.
-What is not frozen goes on for a while, as an optimizer does: its observer alone writes to it, as long as it observes.
+Each is what it was when the recording was taken: an observer of what goes on, as an optimizer does, has its own notes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -42,7 +42,7 @@ ZEROS_LOOKED_FOR = 3
 """At so many steps of an optimizer it is looked whether its gradients are zero."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backward:
     """One call of ``backward`` or ``torch.autograd.grad``.
 
@@ -85,7 +85,7 @@ class Backward:
     is_torchs_error: bool = True
     in_graph: frozenset[int] = frozenset()
     flows: tuple[NodeFlow, ...] = ()
-    arrived: dict[int, tuple[float, bool]] = field(default_factory=dict)
+    arrived: Mapping[int, tuple[float, bool]] = field(default_factory=dict)
     origin: int = -1
     unseen: str = ""
     score_is_zero: bool = False
@@ -94,7 +94,7 @@ class Backward:
     kept: tuple[int, ...] = ()
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GradRead:
     """The program's own code read ``tensor.grad``; ``backwards`` is how many backward calls had been made before.
 
@@ -150,7 +150,7 @@ class EmptiedGradient:
     defined: SourceSpan | None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FlagChange:
     """``requires_grad`` was switched on a tensor; ``error`` where torch refused.
 
@@ -167,7 +167,7 @@ class FlagChange:
     backwards: int = 0
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TensorHook:
     """A hook that the program registered on a tensor; ``backwards`` is how many backward calls had been made before.
 
@@ -185,7 +185,7 @@ class TensorHook:
     removed_backwards: int = -1
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HookRun:
     """One run of a module's hook: the operations inside it, and whether it put something else in place.
 
@@ -212,7 +212,7 @@ class HookRun:
     is_capture: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
     """A hook that the program registered on a module; ``arguments`` are the names of what torch passes to it.
 
@@ -233,16 +233,16 @@ class Hook:
     removed_site: int = -1
     parameters: tuple[int, ...] = ()
     inside: tuple[int, ...] = ()
-    runs: list[HookRun] = field(default_factory=list)
+    runs: tuple[HookRun, ...] = ()
     ran_unseen: bool = False
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Optimizer:
     """An optimizer: the values of all parameters that it ever held, when it stepped, and what it found then.
 
-    ``steps`` are all of them, each with its site and its moment, ``last_step`` is the last. ``holdings`` tells what it
-    held, by the first values, from which step on: one entry for each change, as by ``add_param_group``.
+    ``steps`` are all of them, each with its site and its moment. ``holdings`` tells what it held, by the first values,
+    from which step on: one entry for each change, as by ``add_param_group``.
     Backward passes before ``since`` are none of its: it was made then, or, where nobody saw that, perhaps long before.
 
     ``filled`` are those that had a gradient at one of its steps at least, ``first_filled`` and ``last_filled`` tell for
@@ -266,35 +266,39 @@ class Optimizer:
     operation: int
     parameters: tuple[int, ...]
     since: int = 0
-    steps: list[tuple[int, int]] = field(default_factory=list)
-    holdings: list[tuple[int, frozenset[int]]] = field(default_factory=list)
-    last_step: tuple[int, int] = (-1, -1)
-    first_values: dict[int, int] = field(default_factory=dict)
-    filled: set[int] = field(default_factory=set)
-    trainable: set[int] = field(default_factory=set)
+    steps: tuple[tuple[int, int], ...] = ()
+    holdings: tuple[tuple[int, frozenset[int]], ...] = ()
+    first_values: Mapping[int, int] = field(default_factory=dict)
+    filled: frozenset[int] = frozenset()
+    trainable: frozenset[int] = frozenset()
     required: frozenset[int] = frozenset()
     complete_steps: int = 0
-    empty_steps: list[int] = field(default_factory=list)
+    empty_steps: tuple[int, ...] = ()
     zeros: tuple[int, ...] = ()
-    first_filled: dict[int, int] = field(default_factory=dict)
-    last_filled: dict[int, int] = field(default_factory=dict)
-    dropped: set[int] = field(default_factory=set)
+    first_filled: Mapping[int, int] = field(default_factory=dict)
+    last_filled: Mapping[int, int] = field(default_factory=dict)
+    dropped: frozenset[int] = frozenset()
     takes_closure: bool = False
-    closures: list[tuple[int, int]] = field(default_factory=list)
+    closures: tuple[tuple[int, int], ...] = ()
     poisoned: tuple[int, int, Measured] | None = None
     is_still: bool = True
-    compared: set[int] = field(default_factory=set)
+    compared: frozenset[int] = frozenset()
     largest_rate: float | None = 0.0
     is_moved_otherwise: bool = False
     pushes: int = 0
     step_defined: SourceSpan | None = None
-    added: dict[int, int] = field(default_factory=dict)
-    skipped: list[tuple[int, int]] = field(default_factory=list)
+    added: Mapping[int, int] = field(default_factory=dict)
+    skipped: tuple[tuple[int, int], ...] = ()
 
     @property
     def step_count(self) -> int:
         """How many steps it took, as far as they were watched."""
         return len(self.steps)
+
+    @property
+    def last_step(self) -> tuple[int, int]:
+        """The site and the moment of its last one; -1 where it took none."""
+        return self.steps[-1] if self.steps else (-1, -1)
 
     def steps_with(self, values: Iterable[int]) -> int:
         """At how many of its steps it held any of these."""

@@ -27,7 +27,7 @@ class OwnBackward:
     most: int
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WatchedModule:
     """A module that was called, or that has a hook. ``root`` is the outermost module that it was found in.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from gradflow.location import SourceSpan
@@ -46,7 +46,7 @@ class ProgramRecording:
 
     recording: Recording
     call_modules: tuple[int, ...]
-    modules: dict[int, WatchedModule]
+    modules: Mapping[int, WatchedModule]
     backwards: tuple[Backward, ...]
     reads: tuple[GradRead, ...]
     flags: tuple[FlagChange, ...]
@@ -55,31 +55,31 @@ class ProgramRecording:
     optimizers: tuple[Optimizer, ...]
     replacements: tuple[Replacement, ...]
     failures: tuple[Failure, ...]
-    unregistered: dict[int, SourceSpan | None]
-    gradient_of: dict[int, int]
+    unregistered: Mapping[int, SourceSpan | None]
+    gradient_of: Mapping[int, int]
     gradient_ties: frozenset[int] = frozenset()
     captured_calls: frozenset[int] = frozenset()
     failed_calls: frozenset[int] = frozenset()
-    function_spans: dict[str, SourceSpan] = field(default_factory=dict)
+    function_spans: Mapping[str, SourceSpan] = field(default_factory=dict)
     zero_parts: tuple[tuple[int, int], ...] = ()
     handed: tuple[HandedGradient, ...] = ()
     emptied: tuple[EmptiedGradient, ...] = ()
-    backward_returns: dict[str, SourceSpan] = field(default_factory=dict)
+    backward_returns: Mapping[str, SourceSpan] = field(default_factory=dict)
     low_precision: tuple[tuple[int, int], ...] = ()
-    returned: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    returned: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     left_partly: frozenset[int] = frozenset()
-    made_at: dict[int, int] = field(default_factory=dict)
-    copies: dict[int, int] = field(default_factory=dict)
-    made_when: dict[int, int] = field(default_factory=dict)
+    made_at: Mapping[int, int] = field(default_factory=dict)
+    copies: Mapping[int, int] = field(default_factory=dict)
+    made_when: Mapping[int, int] = field(default_factory=dict)
     module_flags: tuple[ModuleFlag, ...] = ()
-    cleared: dict[int, tuple[int, int]] = field(default_factory=dict)
-    passes_cleared: dict[int, frozenset[int]] = field(default_factory=dict)
+    cleared: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    passes_cleared: Mapping[int, frozenset[int]] = field(default_factory=dict)
     passes_read: frozenset[int] = frozenset()
-    retained: dict[int, tuple[int, int]] = field(default_factory=dict)
+    retained: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     plain_tensors: tuple[PlainTensor, ...] = ()
     used_elsewhere: frozenset[int] = frozenset()
     switched_unseen: frozenset[int] = frozenset()
-    inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    inner_reads: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     files: tuple[str, ...] = ()
 
     def pass_of_call(self, call: int) -> int:

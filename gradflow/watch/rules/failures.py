@@ -103,7 +103,7 @@ def _made(observation: Observation, key: int) -> SourceSpan | None:
 def _dtype_differs(observation: Observation, failure: Failure) -> Finding | None:
     if not surroundings.is_of_types_or_devices(failure.message) or not observation.unregistered:
         return None
-    key, span = next(reversed(observation.unregistered.items()))
+    key, span = list(observation.unregistered.items())[-1]
     return unregistered(observation, key, span, "error", failure)
 
 

@@ -25,8 +25,10 @@ from gradflow.record.program.watching import Watch
 from gradflow.record.program_sites import ProgramSites
 from gradflow.record.run import run_forward
 from gradflow.recording import Completeness, Gap, Recording
+from gradflow.recording.columns import OperationColumns, ValueColumns
 from gradflow.recording.gradients import NodeFlow
 from gradflow.recording.plain_data import from_plain_data, to_plain_data
+from gradflow.recording.program.events import Backward, HookRun, Optimizer, WatchedModule
 from gradflow.recording.program.recording import ProgramRecording
 
 
@@ -127,21 +129,36 @@ def places_in(value: typing.Any) -> Iterator[SourceSpan]:
             yield from places_in(part)
 
 
-def test_no_field_that_names_places_is_forgotten() -> None:
-    named: set[str] = set()
-    waiting: list[typing.Any] = [ProgramRecording]
-    entered: set[typing.Any] = {Recording, SourceSpan}
+def kinds_within(kind: type, besides: set[type]) -> dict[type, dict[str, set[typing.Any]]]:
+    """The dataclasses that a recording is made of: for each, what the types of its fields are made of."""
+    found: dict[type, dict[str, set[typing.Any]]] = {}
+    waiting: list[typing.Any] = [kind]
     while waiting:
         kind = waiting.pop()
-        if kind not in entered:
-            entered.add(kind)
-            for name, hint in typing.get_type_hints(kind).items():
-                parts = {hint, *typing.get_args(hint)} | {a for p in typing.get_args(hint) for a in typing.get_args(p)}
-                waiting += filter(dataclasses.is_dataclass, parts)
-                named |= {name} if SourceSpan in parts else set()
+        if kind not in found and kind not in besides:
+            found[kind] = {
+                name: {hint, *typing.get_args(hint)} | {a for p in typing.get_args(hint) for a in typing.get_args(p)}
+                for name, hint in typing.get_type_hints(kind).items()
+            }
+            waiting += [part for parts in found[kind].values() for part in parts if dataclasses.is_dataclass(part)]
+    return found
+
+
+def test_no_field_that_names_places_is_forgotten() -> None:
+    kinds = kinds_within(ProgramRecording, {Recording, SourceSpan})
+    named = {name for fields in kinds.values() for name, parts in fields.items() if SourceSpan in parts}
     assert len(named) > 5
     text = inspect.getsource(ProgramRecording.places)
     assert [name for name in sorted(named) if f".{name}" not in text] == []
+
+
+def test_events_are_frozen_and_hold_nothing_that_grows() -> None:
+    kinds = kinds_within(ProgramRecording, {OperationColumns, ValueColumns})
+    assert {Backward, HookRun, Optimizer, WatchedModule} <= kinds.keys()
+    for kind, fields in kinds.items():
+        assert kind.__dataclass_params__.frozen, kind  # type: ignore[attr-defined]
+        for name, parts in fields.items():
+            assert {typing.get_origin(part) for part in parts}.isdisjoint({list, set, dict}), (kind, name)
 
 
 def test_numbers_that_are_none_and_events_are_kept() -> None:
@@ -153,7 +170,8 @@ def test_numbers_that_are_none_and_events_are_kept() -> None:
     )
     seen = of_a_program()
     flow = NodeFlow(name="MulBackward0", operation=0, incoming=math.inf, outgoing=(None, -math.inf))
-    seen.backwards[0].flows = (flow,)
+    first = dataclasses.replace(seen.backwards[0], flows=(flow,))
+    seen = dataclasses.replace(seen, backwards=(first, *seen.backwards[1:]))
     for each in (recording, seen):
         assert there_and_back(each) == each
 
@@ -173,19 +191,33 @@ def test_a_finding_of_a_stored_recording_needs_no_file() -> None:
     assert [(line.line, line.text) for line in source] == [(1, "a = 1"), (2, "b = a.detach()")]
 
 
-def test_a_recording_that_was_taken_does_not_grow(tmp_path: Path) -> None:
-    watch = Watch()
+def test_a_recording_that_was_taken_does_not_grow() -> None:
+    watch, layer = Watch(), nn.Linear(3, 1)
     with watch.watching():
         w = torch.ones(3, requires_grad=True)
         optimizer = torch.optim.SGD([w])
-        loss = (w * 2).sum()
-        loss.backward()
-        optimizer.step()
+        handle = layer.register_full_backward_hook(lambda module, of_input, of_output: None)
+        on_tensor = w.register_hook(lambda gradient: None)
+
+        def turn() -> None:
+            (layer(w * 2)).sum().backward()
+            optimizer.step()
+            for _ in range(60):  # more than are noted one by one
+                assert w.grad is not None
+
+        turn()
         seen = watch.seen()
         then = to_plain_data(seen)
-        (w * 3).sum().backward()
+        turn()
         w.requires_grad_(False)
-        optimizer.step()
+        handle.remove()
+        on_tensor.remove()
+        layer.eval()
     assert to_plain_data(seen) == then
-    assert len(watch.seen().recording) > len(seen.recording)
+    now = watch.seen()
+    assert len(now.recording) > len(seen.recording)
+    assert [(len(one.hooks[0].runs), one.tensor_hooks[0].runs) for one in (seen, now)] == [(1, 1), (2, 2)]
+    assert [len(one.optimizers[0].steps) for one in (seen, now)] == [1, 2]
+    assert [sum(read.times for read in one.reads) for one in (seen, now)] == [60, 120]
+    assert (now.hooks[0].removed_at_call, seen.hooks[0].removed_at_call) == (2, -1)
     assert watch.seen().recording.operations is watch.recorder.operations, "handed over at the end"

@@ -46,8 +46,8 @@ class GradReads:
         self._sites = sites
         self._tables = tables
         self._counts: dict[tuple[int, int], int] = {}
-        self._last: dict[tuple[int, int, _Found], GradRead] = {}
-        self._alike: dict[tuple[int, _Found, bool, bool, bool], GradRead] = {}
+        self._last: dict[tuple[int, int, _Found], int] = {}
+        self._alike: dict[tuple[int, _Found, bool, bool, bool], int] = {}
 
     def note(self, tensor: torch.Tensor, gradient: torch.Tensor | None, frame: FrameType | None, moment: int) -> None:
         """The program's own code has read ``tensor.grad`` when ``moment`` operations had run."""
@@ -64,8 +64,8 @@ class GradReads:
         if known is None and len(self._log.reads) >= _ONE_BY_ONE:
             known = self._alike.get((site, found, *kind))
         if known is not None:
-            known.times += 1
-            self._mark_pass(known, gradient)
+            self._log.counted[known] += 1
+            self._mark_pass(self._log.reads[known], gradient)
             return
         here = (frame.f_code, frame.f_lasti)
         read = GradRead(
@@ -81,9 +81,10 @@ class GradReads:
             is_wanted=not only_asks_presence(*here) and not (gradient is None and accepts_nothing(*here)),
             result=-1 if gradient is None else self._tables.value_of(gradient),
         )
+        number = len(self._log.reads)
         self._log.reads.append(read)
         self._mark_pass(read, gradient)
-        self._last[site, value, found] = self._alike[site, found, kind[0], kind[1], kind[2]] = read
+        self._last[site, value, found] = self._alike[site, found, kind[0], kind[1], kind[2]] = number
         if gradient is not None:
             self._log.gradient_of[read.result] = value
 

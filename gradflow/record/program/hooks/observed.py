@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,8 +14,9 @@ from gradflow.record.operations.nested import nested_tensors
 from gradflow.record.operations.tensor_facts import has_readable_numbers, shape_of
 from gradflow.record.program.hooks.emptied import note_emptied
 from gradflow.record.program.log import Log
+from gradflow.record.program.noted.hooks import NotedHook
 from gradflow.record.recorder import Recorder
-from gradflow.recording.program.events import Hook, HookRun
+from gradflow.recording.program.events import HookRun
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 
 __all__ = ["ForwardCall", "ObservedHook"]
@@ -36,18 +37,18 @@ class ObservedHook:
     Without a dictionary: what torch puts around a hook takes over its attributes, one called ``hook`` among them.
     """
 
-    __slots__ = ("_aside", "event", "hook", "log", "recorder")
+    __slots__ = ("_aside", "hook", "log", "noted", "recorder")
 
-    def __init__(self, hook: Callable[..., Any], event: Hook, recorder: Recorder, log: Log) -> None:
+    def __init__(self, hook: Callable[..., Any], noted: NotedHook, recorder: Recorder, log: Log) -> None:
         self.hook = hook
-        self.event = event
+        self.noted = noted
         self.recorder = recorder
         self.log = log
         self._aside: Aside = recorder.aside
 
     def of(self, hook: Callable[..., Any]) -> ObservedHook:
         """The same for the hook of a copied module."""
-        return ObservedHook(hook, self.event, self.recorder, self.log)
+        return ObservedHook(hook, self.noted, self.recorder, self.log)
 
     def __call__(self, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
         """As torch calls it."""
@@ -72,10 +73,11 @@ class ObservedHook:
     def _run(
         self, operation: Operation, bound: ForwardCall | None, module: torch.nn.Module, /, *args: Any, **kwargs: Any
     ) -> Any:
-        recorder, event = self.recorder, self.event
+        recorder, noted = self.recorder, self.noted
+        is_backward = noted.registered.kind == "backward"
         # backward hooks may be called from autograd's own threads
-        if recorder.suspended or not (event.kind == "backward" or recorder.is_own_thread()):
-            event.ran_unseen = True
+        if recorder.suspended or not (is_backward or recorder.is_own_thread()):
+            noted.ran_unseen = True
             return operation(module, *args, **kwargs)
         output = args[-1] if args else None
         run = HookRun(
@@ -86,50 +88,63 @@ class ObservedHook:
             output_type=type(output).__name__,
             is_capture=self.log.is_capturing,
         )
-        event.runs.append(run)
-        if event.kind == "backward":
+        # it is there also where the hook raises
+        number = len(noted.runs)
+        noted.runs.append(run)
+        if is_backward:
             with recorder.listening():
-                self._note_gradients(run, bound, module, args)
-                run.first_operation = len(recorder.operations.name)
+                run = noted.runs[number] = self._with_gradients(run, bound, module, args)
                 result = operation(module, *args, **kwargs)
             self._note_emptied(run, bound, args, result)
         else:
             result = operation(module, *args, **kwargs)
-        run.end_operation = len(recorder.operations.name)
-        run.is_silent = result is None
-        if result is not None and result is not output:
-            run.replaced = True
+        replaced = result is not None and result is not output
+        noted.runs[number] = replace(
+            run,
+            end_operation=len(recorder.operations.name),
+            is_silent=result is None,
+            replaced=replaced,
             # this name, the operation's, and the argument of the call
-            run.is_kept = isinstance(result, torch.Tensor) and sys.getrefcount(result) > 3
-            run.returned = self._values(result)
-            run.returned_type = type(result).__name__
+            is_kept=replaced and isinstance(result, torch.Tensor) and sys.getrefcount(result) > 3,
+            returned=self._values(result) if replaced else (),
+            returned_type=type(result).__name__ if replaced else "",
+        )
         return result
 
     def _values(self, value: Any) -> tuple[int, ...]:
         return tuple(map(self.recorder.value_of, nested_tensors(value)))
 
-    def _note_gradients(self, run: HookRun, bound: ForwardCall | None, module: torch.nn.Module, args: Any) -> None:
-        """Whose gradients the hook is given."""
+    def _with_gradients(self, run: HookRun, bound: ForwardCall | None, module: torch.nn.Module, args: Any) -> HookRun:
+        """A run that begins, with whose gradients the hook is given."""
+        recorder, log, hook = self.recorder, self.log, self.noted.registered
+        run = replace(run, call=bound.number if bound is not None else self._only_call(module))
+        if run.call >= 0:
+            grad_output = list(nested_tensors(args[-1]))
+            made = recorder.calls.outputs[run.call]
+            for tensor, output in zip(grad_output, made[: len(grad_output)] if len(made) > 1 else made, strict=False):
+                log.note_gradient(recorder.value_of(tensor), output)
+                log.note_handed(tensor, of=output, site=hook.site, module=hook.module)
+            if len(args) > 1 and bound is not None and isinstance(args[0], tuple):
+                run = self._with_inputs(run, bound, args[0], grad_output, made)
+        return replace(run, first_operation=len(recorder.operations.name))
+
+    def _with_inputs(
+        self,
+        run: HookRun,
+        bound: ForwardCall,
+        grad_input: Sequence[Any],
+        grad_output: Sequence[torch.Tensor],
+        made: tuple[int, ...],
+    ) -> HookRun:
         recorder, log = self.recorder, self.log
-        run.call = bound.number if bound is not None else self._only_call(module)
-        if run.call < 0:
-            return
-        grad_output = list(nested_tensors(args[-1]))
-        made = recorder.calls.outputs[run.call]
-        for tensor, output in zip(grad_output, made[: len(grad_output)] if len(made) > 1 else made, strict=False):
-            log.note_gradient(recorder.value_of(tensor), output)
-            log.note_handed(tensor, of=output, site=self.event.site, module=self.event.module)
-        if len(args) < 2 or bound is None or not isinstance(args[0], tuple):
-            return
-        run.inputs = tuple(-1 if gradient is None else recorder.value_of(gradient) for gradient in args[0])
-        first = args[0][0] if args[0] else None
-        if grad_output and isinstance(first, torch.Tensor):
-            run.inputs_equal = _are_equal(first, grad_output[0])
+        inputs = tuple(-1 if gradient is None else recorder.value_of(gradient) for gradient in grad_input)
+        first = grad_input[0] if grad_input else None
+        are_equal = bool(grad_output) and isinstance(first, torch.Tensor) and _are_equal(first, grad_output[0])
         # where a layer hands its input on, as dropout does in eval mode, both gradients are that of its output
-        belongs = made[:1] if run.inputs_equal else bound.inputs
-        for gradient, value in zip(run.inputs, belongs, strict=False):
+        for gradient, value in zip(inputs, made[:1] if are_equal else bound.inputs, strict=False):
             if gradient >= 0 and value >= 0:
                 log.note_gradient(gradient, value)
+        return replace(run, inputs=inputs, inputs_equal=are_equal)
 
     def _note_emptied(self, run: HookRun, bound: ForwardCall | None, args: Any, result: Any) -> None:
         """Whether the hook made zeros of the gradient that its result takes the place of."""
@@ -138,8 +153,8 @@ class ObservedHook:
         # a hook that runs before the module's backward is given the gradient of the output alone
         values = self.recorder.calls.outputs[run.call] if len(args) == 1 else bound.inputs if bound is not None else ()
         value = next((one for one in values if one >= 0), -1)
-        event = self.event
-        note_emptied(self.log, args[0], result, value=value, site=event.site, defined=event.defined)
+        hook = self.noted.registered
+        note_emptied(self.log, args[0], result, value=value, site=hook.site, defined=hook.defined)
 
     def _only_call(self, module: torch.nn.Module) -> int:
         """The call of a module that was called once since the last backward; -1 where there are several."""

@@ -17,6 +17,7 @@ from gradflow.record.program.callers import caller_of, is_within_torch
 from gradflow.record.program.hooks.emptied import note_emptied
 from gradflow.record.program.hooks.tables import TensorTable
 from gradflow.record.program.log import Log
+from gradflow.record.program.noted.hooks import NotedTensorHook
 from gradflow.record.recorder import Recorder
 from gradflow.recording.program.events import TensorHook
 from gradflow.source.callables import definition_of
@@ -35,7 +36,7 @@ class TensorHooks:
         self._removed = recorder.aside.looking(self._note_removed)
         self._tables: weakref.WeakValueDictionary[int, TensorTable] = weakref.WeakValueDictionary()
         self._leaves: weakref.WeakValueDictionary[int, torch.Tensor] = weakref.WeakValueDictionary()
-        self._noted: dict[int, TensorHook] = {}
+        self._noted: dict[int, NotedTensorHook] = {}
         self._handles: weakref.WeakValueDictionary[int, RemovableHandle] = weakref.WeakValueDictionary()
 
     def forget(self, tensor: torch.Tensor) -> None:
@@ -69,26 +70,27 @@ class TensorHooks:
         recorder = self._recorder
         value = recorder.value_of(tensor)
         caller = caller_of(frame)
-        event = TensorHook(
+        hook = TensorHook(
             value=value,
             site=recorder.sites.number(caller),
             operation=len(recorder.operations.name),
             backwards=len(self._log.backwards),
             call=recorder.call,
         )
+        noted = NotedTensorHook(hook)
         is_observed = self._prepare(tensor)
         is_of_leaf, module = is_leaf(tensor), self._module_of(value)
-        self._next = lambda hook: self._observed(hook, event, value, is_of_leaf, module)
+        self._next = lambda hook: self._observed(hook, noted, is_of_leaf, module)
         try:
             handle = operation(*args, **kwargs)
         finally:
             self._next = None
         if is_observed:
             self._handles[id(handle)] = handle
-            self._noted[handle.id] = event
+            self._noted[handle.id] = noted
         # of a hook that is not observed nobody knows whether it runs
         if is_observed and not is_within_torch(caller):
-            self._log.tensor_hooks.append(event)
+            self._log.tensor_hooks.append(noted)
         return handle
 
     def _prepare(self, tensor: torch.Tensor) -> bool:
@@ -113,27 +115,26 @@ class TensorHooks:
             return hook
 
     def _note_removed(self, number: int) -> None:
-        event = self._noted.pop(number, None)
-        if event is not None and not self._recorder.is_off():
-            event.removed_site = self._recorder.sites.number(sys._getframe(1))
-            event.removed_backwards = len(self._log.backwards)
+        noted = self._noted.pop(number, None)
+        if noted is not None and not self._recorder.is_off():
+            noted.removed_site = self._recorder.sites.number(sys._getframe(1))
+            noted.removed_backwards = len(self._log.backwards)
 
-    def _observed(
-        self, hook: Any, event: TensorHook, value: int, is_of_leaf: bool, module: int
-    ) -> Callable[[Any], Any]:
+    def _observed(self, hook: Any, noted: NotedTensorHook, is_of_leaf: bool, module: int) -> Callable[[Any], Any]:
         recorder, log, aside = self._recorder, self._log, self._recorder.aside
+        value, site = noted.registered.value, noted.registered.site
 
         def note(operation: Operation, gradient: Any) -> Any:
-            event.runs += 1
+            noted.runs += 1
             if recorder.suspended or not isinstance(gradient, torch.Tensor):
                 return operation(gradient)
             with recorder.listening():
                 log.note_gradient(recorder.value_of(gradient), value)
                 if not is_of_leaf:
-                    log.note_handed(gradient, of=value, site=event.site, module=module)
+                    log.note_handed(gradient, of=value, site=site, module=module)
                 result = operation(gradient)
             defined = definition_of(hook)
-            note_emptied(log, gradient, result, value=value, site=event.site, defined=defined)
+            note_emptied(log, gradient, result, value=value, site=site, defined=defined)
             return result
 
         def call(gradient: Any) -> Any:

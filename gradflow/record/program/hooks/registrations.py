@@ -25,6 +25,7 @@ from gradflow.record.program.hooks.observed import ForwardCall, ObservedHook
 from gradflow.record.program.hooks.on_tensors import TensorHooks
 from gradflow.record.program.hooks.tables import ModuleTable
 from gradflow.record.program.log import Log
+from gradflow.record.program.noted.hooks import NotedHook
 from gradflow.record.recorder import Recorder
 from gradflow.recording.program.events import Hook
 
@@ -46,7 +47,7 @@ class HookWatch:
     def __init__(self, recorder: Recorder, log: Log) -> None:
         self._recorder = recorder
         self._log = log
-        self._events: dict[int, Hook] = {}
+        self._noted: dict[int, NotedHook] = {}
         self._tables: list[tuple[weakref.ref[Any], str, weakref.ref[ModuleTable]]] = []
         self._observed_in: dict[int, weakref.ref[ModuleTable]] = {}
         self._on_tensors = TensorHooks(recorder, log)
@@ -133,7 +134,7 @@ class HookWatch:
             return handle
         module, hook = args[0], args[1] if len(args) > 1 else kwargs["hook"]
         code = _code_of(hook)
-        event = Hook(
+        registered = Hook(
             kind=kind,
             module=log.keys.key_of(module),
             site=recorder.sites.number(caller),
@@ -146,9 +147,10 @@ class HookWatch:
             parameters=tuple(map(recorder.value_of, parameters_in(module))),
             inside=tuple(map(log.keys.key_of, itertools.islice(modules_in(module), 1, None))),
         )
-        log.hooks.append(event)
-        self._events[handle.id] = event
-        self._observe(module, table, handle, ObservedHook(hook, event, recorder, log))
+        noted = NotedHook(registered)
+        log.hooks.append(noted)
+        self._noted[handle.id] = noted
+        self._observe(module, table, handle, ObservedHook(hook, noted, recorder, log))
         return handle
 
     def _observe(self, module: torch.nn.Module, name: str, handle: RemovableHandle, observed: ObservedHook) -> None:
@@ -157,15 +159,15 @@ class HookWatch:
         if type(found) is OrderedDict:
             found = vars(module)[name] = ModuleTable(found)
             self._tables.append((weakref.ref(module), name, weakref.ref(found)))
-        event = observed.event
+        noted = observed.noted
         if type(found) is not ModuleTable:
-            event.ran_unseen = True  # a table of the program's own
+            noted.ran_unseen = True  # a table of the program's own
             return
         # the handle goes on to work when the table is torch's own again
         handle.hooks_dict_ref = weakref.ref(found.table)
 
         def might_run() -> None:
-            event.ran_unseen = True
+            noted.ran_unseen = True
 
         found.observe(handle.id, observed, might_run)
         self._observed_in[handle.id] = weakref.ref(found)
@@ -176,11 +178,11 @@ class HookWatch:
         table = of_module() if of_module is not None else None
         if table is not None:
             table.forget(handle.id)
-        event = self._events.pop(handle.id, None)
-        if event is not None and event.removed_at_call < 0:
-            event.removed_at_call = len(self._recorder.calls)
+        noted = self._noted.pop(handle.id, None)
+        if noted is not None and noted.removed_at_call < 0:
+            noted.removed_at_call = len(self._recorder.calls)
             if self._recorder.is_own_thread():
-                event.removed_site = self._recorder.sites.number(sys._getframe(1))
+                noted.removed_site = self._recorder.sites.number(sys._getframe(1))
 
 
 @contextlib.contextmanager

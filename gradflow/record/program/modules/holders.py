@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from gradflow.attributes import attributes_of
@@ -44,10 +46,13 @@ class Holders:
         for holder, tensors in find_unregistered(root):
             if any(id(tensor) in own for tensor in tensors.values()):
                 self._log.unregistered[key] = holder.span
-                facts = self._log.keys.modules[key]
-                facts.name = ".".join(filter(None, (holder.owner, holder.attribute)))
-                facts.parameters = tuple(map(self._recorder.value_of, parameters_in(module)))
-                facts.is_trainable = any(map(requires_grad, parameters_in(module)))
+                known = self._log.keys.modules
+                known[key] = replace(
+                    known[key],
+                    name=".".join(filter(None, (holder.owner, holder.attribute))),
+                    parameters=tuple(map(self._recorder.value_of, parameters_in(module))),
+                    is_trainable=any(map(requires_grad, parameters_in(module))),
+                )
                 return
 
     def _look_of(self, root: torch.nn.Module, root_key: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -44,7 +45,9 @@ class ModuleNames(CallObserver):
             self._holders.look_for(module, key, self._root)
         log.call_modules.append(key)
         log.calls_of[key].append(call.id)
-        log.keys.modules[key].ran_training |= bool(vars(module).get("training"))
+        facts = log.keys.modules[key]
+        if not facts.ran_training and vars(module).get("training"):
+            log.keys.modules[key] = replace(facts, ran_training=True)
         if log.is_capturing:
             log.captured_calls.add(call.id)
 
@@ -58,18 +61,22 @@ class ModuleNames(CallObserver):
         if self._known.get(root_key) == mark:
             return
         self._known[root_key] = mark
-        log.keys.modules[root_key].is_graph = isinstance(root, torch.fx.GraphModule)
+        known = log.keys.modules
+        known[root_key] = replace(known[root_key], is_graph=isinstance(root, torch.fx.GraphModule))
         for name, module in modules.items():
             entry = self._names.get(id(module))
             if entry is not None and entry[0]() is module and entry[2] != root_key and len(entry[1]) >= len(name):
                 continue  # known by its name in a larger module
             self._names[id(module)] = (weakref.ref(module), name, root_key)
-            facts = log.keys.modules[log.keys.key_of(module)]
-            facts.name, facts.root = name, root_key
-            own = own_parameters(module)
-            facts.has_parameters = bool(own)
-            facts.parameters = tuple(recorder.value_of(parameter) for _, parameter in own)
-            facts.own_backward = own_backward(type(module))
+            key, own = log.keys.key_of(module), own_parameters(module)
+            known[key] = replace(
+                known[key],
+                name=name,
+                root=root_key,
+                has_parameters=bool(own),
+                parameters=tuple(recorder.value_of(parameter) for _, parameter in own),
+                own_backward=own_backward(type(module)),
+            )
             for short, parameter in own:
                 full = f"{name}.{short}" if name else short
                 recorder.leaf_names[recorder.value_of(parameter)] = ("parameter", full)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -35,8 +36,7 @@ def watch_flags(recorder: Recorder, log: Log) -> None:
         try:
             result = operation(tensor, *args, **kwargs)
         except RuntimeError as error:
-            change.error = text_of(error)
-            log.flags.append(change)
+            log.flags.append(replace(change, error=text_of(error)))
             raise
         if change.was != on:
             log.flags.append(change)

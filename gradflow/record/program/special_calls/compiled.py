@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -119,10 +120,11 @@ class CompiledCalls:
         if isinstance(model, torch.nn.Module) and isinstance(made, torch.nn.Module) and made is not model:
             copy = log.keys.key_of(made)
             for module in modules_in(model):
-                facts = log.keys.modules[log.keys.key_of(module)]
-                facts.compiled_into = copy
+                key = log.keys.key_of(module)
                 # scripting compiles the hooks that are there; tracing keeps only what they compute
-                facts.hooks_compiled_until = before if name == "script" else -1
+                until = before if name == "script" else -1
+                facts = log.keys.modules[key]
+                log.keys.modules[key] = dataclasses.replace(facts, compiled_into=copy, hooks_compiled_until=until)
         return made
 
     def _compile(self, operation: Operation, /, *args: Any, **kwargs: Any) -> Any:
@@ -139,7 +141,8 @@ class CompiledCalls:
         keys = self._log.keys
         root = keys.key_of(model)
         for module in modules_in(model):
-            keys.modules[keys.key_of(module)].compiled_into = root
+            key = keys.key_of(module)
+            keys.modules[key] = dataclasses.replace(keys.modules[key], compiled_into=root)
 
     def _call_function(self, operation: Operation, /, *args: Any, **kwargs: Any) -> Any:
         self._hooks_may_run()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from gradflow.record.operations.tensor_facts import gradient_of, has_readable_numbers
-from gradflow.recording.program.events import Optimizer
+from gradflow.record.program.noted.optimizers import NotedOptimizer
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 
 __all__ = ["Before", "Movement", "is_pushed"]
@@ -38,21 +38,21 @@ class Movement:
         self._copies: dict[int, dict[int, torch.Tensor]] = {}
 
     def before(
-        self, event: Optimizer, parameters: Sequence[torch.Tensor], values: Sequence[int], firsts: Sequence[int]
+        self, noted: NotedOptimizer, parameters: Sequence[torch.Tensor], values: Sequence[int], firsts: Sequence[int]
     ) -> tuple[Before, ...]:
         """Copies of the smallest tensors that an optimizer is about to step along; none where it is known to move."""
-        if not event.is_still:
+        if not noted.is_still:
             return ()
         kept = _keep(parameters, values, firsts)
-        copies = self._copies.get(id(event), {})
+        copies = self._copies.get(id(noted), {})
         with outside_dispatch(), torch.no_grad():
             if any(one.first in copies and not _is_same(one.copy, copies[one.first]) for one in kept):
-                event.is_moved_otherwise = True
+                noted.is_moved_otherwise = True
         return kept
 
     def after(
         self,
-        event: Optimizer,
+        noted: NotedOptimizer,
         kept: tuple[Before, ...],
         held: Sequence[torch.Tensor],
         *,
@@ -60,17 +60,17 @@ class Movement:
         pushed: bool,
     ) -> None:
         """A step has ended, at that learning rate; ``held`` is what the optimizer has now."""
-        if not event.is_still:
+        if not noted.is_still:
             return
         # what is put in the place of another has moved with it
         now = set(map(id, held))
-        event.is_still = bool(kept) and all(id(one.tensor) in now for one in kept) and not _has_moved(kept)
-        event.compared.update(one.value for one in kept)
-        known = event.largest_rate
-        event.largest_rate = None if known is None or rate is None else max(known, rate)
-        event.pushes += pushed
+        noted.is_still = bool(kept) and all(id(one.tensor) in now for one in kept) and not _has_moved(kept)
+        noted.compared.update(one.value for one in kept)
+        known = noted.largest_rate
+        noted.largest_rate = None if known is None or rate is None else max(known, rate)
+        noted.pushes += pushed
         # the tensors themselves are the program's: nothing of them is kept from step to step
-        self._copies[id(event)] = {one.first: one.copy for one in kept} if event.is_still else {}
+        self._copies[id(noted)] = {one.first: one.copy for one in kept} if noted.is_still else {}
 
 
 def is_pushed(kept: Sequence[Before], rate: float | None) -> bool:

@@ -43,7 +43,7 @@ def test_one_whose_layer_gets_no_gradient_never_runs() -> None:
         hidden = layer(torch.ones(1, 2)).detach()
         (hidden * torch.ones(2, requires_grad=True)).sum().backward()
     observation = observation_of(watch)
-    assert observation.hooks[0].runs == []
+    assert observation.hooks[0].runs == ()
     assert [one.name for one in explain_observation(observation).diagnostics] == ["detach"]
 
 

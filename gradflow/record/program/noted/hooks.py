@@ -1,0 +1,49 @@
+"""What is noted of the program's hooks as long as it runs; a recording gets what it is when that is taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from gradflow.recording.program.events import Hook, HookRun, TensorHook
+
+__all__ = ["NotedHook", "NotedTensorHook"]
+
+
+@dataclass(slots=True)
+class NotedHook:
+    """A hook on a module: as it was registered, and what has become of it since."""
+
+    registered: Hook
+    runs: list[HookRun] = field(default_factory=list)
+    ran_unseen: bool = False
+    removed_at_call: int = -1
+    removed_site: int = -1
+
+    def so_far(self) -> Hook:
+        """The event, as far as it has got."""
+        return replace(
+            self.registered,
+            runs=tuple(self.runs),
+            ran_unseen=self.ran_unseen,
+            removed_at_call=self.removed_at_call,
+            removed_site=self.removed_site,
+        )
+
+
+@dataclass(slots=True)
+class NotedTensorHook:
+    """A hook on a tensor: as it was registered, and what has become of it since."""
+
+    registered: TensorHook
+    runs: int = 0
+    removed_site: int = -1
+    removed_backwards: int = -1
+
+    def so_far(self) -> TensorHook:
+        """The event, as far as it has got."""
+        return replace(
+            self.registered,
+            runs=self.runs,
+            removed_site=self.removed_site,
+            removed_backwards=self.removed_backwards,
+        )
