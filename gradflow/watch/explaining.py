@@ -292,7 +292,7 @@ def _verdict(first: Finding | None, *, is_open: bool) -> Verdict:
 
 def _saw_nothing(observation: Observation) -> bool:
     """Whether no gradient was seen being asked for, and one may have been."""
-    return not observation.backwards and not observation.recording.completeness.has_all("backward passes")
+    return not observation.program.backwards and not observation.recording.completeness.has_all("backward passes")
 
 
 def summary(report: Report) -> str:

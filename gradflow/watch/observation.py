@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gradflow.probe.formula_check import FormulaCheck
+from gradflow.recording import Recording
 from gradflow.recording.program.recording import ProgramRecording
 
 if TYPE_CHECKING:
@@ -15,13 +17,19 @@ __all__ = ["Observation"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Observation(ProgramRecording):
+class Observation:
     """A program as it was seen, with the answers that need more than the record.
 
     ``not_called`` tells why a module that was asked about never ran, by its key; ``formulas`` what came of checking the
     backward of the program's own Functions, ``formulas_unknown`` of which it is not known whether theirs is right.
     """
 
-    not_called: dict[int, NotCalled] = field(default_factory=dict)
+    program: ProgramRecording
+    not_called: Mapping[int, NotCalled] = field(default_factory=dict)
     formulas: tuple[FormulaCheck, ...] = ()
     formulas_unknown: tuple[str, ...] = ()
+
+    @property
+    def recording(self) -> Recording:
+        """The operations of the program."""
+        return self.program.recording

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 from gradflow.record.program.watching import Watch
 from gradflow.watch.formulas import check_formulas
 from gradflow.watch.observation import Observation
@@ -26,7 +24,7 @@ def observation_of(watch: Watch, *, formulas: bool = True) -> Observation:
     applications = watch.applications if formulas else ()
     checks, unknown = check_formulas(applications, seen.recording, seen.backwards)
     return Observation(
-        **{each.name: getattr(seen, each.name) for each in fields(seen)},
+        program=seen,
         not_called=explain_uncalled(watch.log, seen),
         formulas=checks,
         formulas_unknown=unknown,

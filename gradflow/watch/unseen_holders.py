@@ -55,5 +55,5 @@ def _is_made_inside(observation: Observation, value: int) -> bool:
     """Whether a parameter came to be in the block: no older optimizer was given it."""
     first = before_writes(observation.recording, value)
     return observation.recording.values.producer[first] >= 0 or any(
-        one in observation.made_when for one in (value, first)
+        one in observation.program.made_when for one in (value, first)
     )

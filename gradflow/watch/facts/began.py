@@ -28,7 +28,7 @@ class Beginnings:
             return True
         value = before_writes(self._observation.recording, read.value)
         producer = self._observation.recording.values.producer[value]
-        made = producer if producer >= 0 else self._observation.made_when.get(value, -1)
+        made = producer if producer >= 0 else self._observation.program.made_when.get(value, -1)
         if made >= backward.operation:
             return False
         return not read.requires_grad or required_grad_at(self._observation, read.value, backward.operation - 1)
@@ -63,5 +63,5 @@ class Beginnings:
     @cached_property
     def _last_arrival(self) -> dict[int, int]:
         """The last backward that brought a value a gradient."""
-        backwards = enumerate(self._observation.backwards)
+        backwards = enumerate(self._observation.program.backwards)
         return {value: number for number, one in backwards if one.kind == "backward" for value in one.arrived}

@@ -38,7 +38,7 @@ def copied_from(recording: Recording, value: int) -> Copy | None:
 
 def hook_around(observation: Observation, operation: int) -> tuple[Hook, HookRun] | None:
     """The forward hook inside whose body an operation ran."""
-    for hook in observation.hooks:
+    for hook in observation.program.hooks:
         for run in hook.runs:
             if run.first_operation <= operation < run.end_operation and hook.kind != "backward":
                 return hook, run
@@ -48,7 +48,9 @@ def hook_around(observation: Observation, operation: int) -> tuple[Hook, HookRun
 def hook_that_stored(observation: Observation, value: int, names: frozenset[str] = frozenset()) -> Hook | None:
     """The forward hook that was given a value; of several the last one that knows one of ``names``, else the last."""
     found = [
-        hook for hook in observation.hooks if hook.kind == "forward" and any(value in run.outputs for run in hook.runs)
+        hook
+        for hook in observation.program.hooks
+        if hook.kind == "forward" and any(value in run.outputs for run in hook.runs)
     ]
     named = [hook for hook in found if hook.names & names]
     chosen = named or found
@@ -58,7 +60,7 @@ def hook_that_stored(observation: Observation, value: int, names: frozenset[str]
 def is_rewritten(observation: Observation, value: int) -> tuple[int, int] | None:
     """Whether a tensor that a hook was given has been written to since: the operation, and the value it had."""
     recording = observation.recording
-    for hook in observation.hooks:
+    for hook in observation.program.hooks:
         for run in hook.runs:
             if hook.kind == "forward" and value in run.outputs:
                 return None
@@ -69,7 +71,7 @@ def is_rewritten(observation: Observation, value: int) -> tuple[int, int] | None
         if not inputs or not may_write(name):
             return None
         before = inputs[0]
-        for hook in observation.hooks:
+        for hook in observation.program.hooks:
             if hook.kind == "forward" and any(before in run.outputs for run in hook.runs):
                 return producer, before
         producer = recording.values.producer[before]

@@ -37,7 +37,7 @@ def _is_for_others(observation: Observation, question: Question) -> bool:
 
     A teacher's forward registers its hooks in whatever pass it runs, also where its output is only the aim.
     """
-    held = {value for one in observation.optimizers if one.steps for value in one.parameters}
+    held = {value for one in observation.program.optimizers if one.steps for value in one.parameters}
     if held.isdisjoint(question.backward.arrived):
         return False
     behind = leaves_behind(
@@ -51,14 +51,16 @@ def _is_for_others(observation: Observation, question: Question) -> bool:
 
 def _learns(observation: Observation, target: int) -> bool:
     """Whether a gradient that was not zero came there in some backward, and an optimizer steps along it."""
-    if not any(backward.arrived.get(target, (0.0, True))[0] > 0 for backward in observation.backwards):
+    if not any(backward.arrived.get(target, (0.0, True))[0] > 0 for backward in observation.program.backwards):
         return False
-    return any(target in optimizer.parameters and target in optimizer.filled for optimizer in observation.optimizers)
+    return any(
+        target in optimizer.parameters and target in optimizer.filled for optimizer in observation.program.optimizers
+    )
 
 
 def _is_left_out(observation: Observation, target: int) -> bool:
     """Whether optimizers step, and none of them holds the target."""
-    stepping = [optimizer for optimizer in observation.optimizers if optimizer.steps]
+    stepping = [optimizer for optimizer in observation.program.optimizers if optimizer.steps]
     return bool(stepping) and not any(target in optimizer.parameters for optimizer in stepping)
 
 
@@ -70,8 +72,8 @@ def weight_of_exception(observation: Observation, number: int) -> Severity:
     the test is declared to end in it. Nor does it where nothing was lost by it and nobody waits: what it asked for had
     come with an earlier backward of the same score, and no optimizer steps any more.
     """
-    backward = observation.backwards[number]
-    later = observation.backwards[number + 1 :]
+    backward = observation.program.backwards[number]
+    later = observation.program.backwards[number + 1 :]
     is_meant = backward.is_expected or backward.caught_by == "with"
     is_meant = is_meant or bool(backward.caught_by and _has_come(observation, number))
     if is_meant or any(one.site == backward.site and not one.error_type for one in later):
@@ -80,10 +82,12 @@ def weight_of_exception(observation: Observation, number: int) -> Severity:
 
 
 def _has_come(observation: Observation, number: int) -> bool:
-    backward = observation.backwards[number]
-    before = (one for one in observation.backwards[:number] if not one.error_type and one.roots)
+    backward = observation.program.backwards[number]
+    before = (one for one in observation.program.backwards[:number] if not one.error_type and one.roots)
     if not backward.roots or all(one.roots != backward.roots for one in before):
         return False
     return not any(
-        operation >= backward.operation for optimizer in observation.optimizers for _, operation in optimizer.steps
+        operation >= backward.operation
+        for optimizer in observation.program.optimizers
+        for _, operation in optimizer.steps
     )

@@ -37,7 +37,7 @@ def doubt_about(observation: Observation, question: Question, *, is_block: bool 
 
 def doubt_about_flag(observation: Observation, question: Question) -> str:
     """Why nothing can be said of a target whose ``requires_grad`` was switched unseen; empty for all others."""
-    if question.target not in observation.switched_unseen:
+    if question.target not in observation.program.switched_unseen:
         return ""
     name, _ = name_of_value(observation, question.target)
     return (
@@ -47,7 +47,7 @@ def doubt_about_flag(observation: Observation, question: Question) -> str:
 
 
 def _in_another_thread(observation: Observation, question: Question) -> str:
-    if question.target in observation.used_elsewhere:
+    if question.target in observation.program.used_elsewhere:
         return "its module also ran in another thread, and only the thread that starts the program is watched"
     return ""
 
@@ -72,7 +72,7 @@ def _made_unseen(observation: Observation, dependence: Dependence) -> str:
 def _read_inside(observation: Observation, dependence: Dependence) -> str:
     """An autograd Function on the way to the score reads it without having been given it."""
     recording = observation.recording
-    for operation, values in observation.inner_reads.items():
+    for operation, values in observation.program.inner_reads.items():
         is_used = any(dependence.reaches[value] for value in recording.outputs_of(operation))
         if is_used and any(dependence.depends[value] for value in values):
             name = recording.name_of(operation).removesuffix(".apply")
@@ -83,7 +83,7 @@ def _read_inside(observation: Observation, dependence: Dependence) -> str:
 def _read_by_compiled_code(observation: Observation, question: Question, dependence: Dependence) -> str:
     """Compiled code on the way to the score may read it too: a leaf that it reads without a gradient is not seen."""
     recording = observation.recording
-    made = max(recording.values.producer[question.target], observation.made_when.get(question.target, -1))
+    made = max(recording.values.producer[question.target], observation.program.made_when.get(question.target, -1))
     for operation in range(made + 1, len(recording)):
         if recording.name_of(operation) != COMPILED:
             continue
@@ -103,7 +103,9 @@ def _left_elsewhere(observation: Observation, question: Question, dependence: De
         span = recording.span_of(operation)
         if operation > last or not gives_values(recording.name_of(operation)) or span is None or there is None:
             continue
-        is_known = operation not in observation.left_partly and not recording.completeness.lacks("numbers that left")
+        is_known = operation not in observation.program.left_partly and not recording.completeness.lacks(
+            "numbers that left"
+        )
         if span.path != there.path or not is_known:
             return f"a number that was computed from it left torch at {place(span)}, and may have come back"
     return ""

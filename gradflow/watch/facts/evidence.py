@@ -53,7 +53,7 @@ def evidence_for(observation: Observation, question: Question, sources: tuple[in
         is_trainable=not is_leaf or (target >= 0 and base.values.requires_grad[target]),
         flows=question.backward.flows,
         objective_span=base.site_span(question.backward.site),
-        function_spans=observation.function_spans,
+        function_spans=observation.program.function_spans,
         bridges=bridges,
         is_cancelled=question.measured.arrived and small and any(flow.is_end for flow in question.backward.flows),
     )

@@ -39,7 +39,7 @@ def recording_at(observation: Observation, values: Sequence[int], backward: int)
 
 
 def _switches(observation: Observation, value: int) -> Iterable[FlagChange]:
-    return (flag for flag in observation.flags if flag.value == value and not flag.error)
+    return (flag for flag in observation.program.flags if flag.value == value and not flag.error)
 
 
 def _before(observation: Observation, value: int, later: Iterable[FlagChange]) -> bool:

@@ -33,8 +33,10 @@ def calls_scored_instead(observation: Observation, evidence: Evidence, value: in
     """
     recording, reaches = evidence.recording, evidence.dependence.reaches
     for call in calls_of_value(recording, value):
-        here = observation.pass_of_call(call)
-        others = tuple(one for one in _again(observation, call, reaches) if observation.pass_of_call(one) != here)
+        here = observation.program.pass_of_call(call)
+        others = tuple(
+            one for one in _again(observation, call, reaches) if observation.program.pass_of_call(one) != here
+        )
         if others and (not reaches[value] or _is_only_a_choice(evidence, value, others)):
             return call, others
     return -1, ()
@@ -43,12 +45,12 @@ def calls_scored_instead(observation: Observation, evidence: Evidence, value: in
 def _again(observation: Observation, call: int, reaches: bytearray) -> tuple[int, ...]:
     if call < 0:
         return ()
-    key = observation.call_modules[call]
+    key = observation.program.call_modules[call]
     return tuple(
         other.id
         for other in observation.recording.calls
         if other.id != call
-        and observation.call_modules[other.id] == key
+        and observation.program.call_modules[other.id] == key
         and any(reaches[output] for output in other.outputs)
     )
 

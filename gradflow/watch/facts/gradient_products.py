@@ -49,7 +49,7 @@ class GradientProducts:
         self._made = {value: call.id for call in reversed(observation.recording.calls) for value in call.outputs}
         self._inside = [
             range(run.first_operation, run.end_operation)
-            for hook in observation.hooks
+            for hook in observation.program.hooks
             for run in hook.runs
             if run.first_operation < run.end_operation
         ]
@@ -57,7 +57,7 @@ class GradientProducts:
 
     def _follow(self) -> dict[int, int]:
         recording = self._trace
-        roots = {value: value for value in self._observation.gradient_of}
+        roots = {value: value for value in self._observation.program.gradient_of}
         for operation in range(len(recording)):
             inputs = recording.inputs_of(operation)
             sources = {roots.get(value, -1) for value in inputs}
@@ -68,20 +68,20 @@ class GradientProducts:
 
     def call_of(self, gradient: int) -> int:
         """The module call at whose output a gradient was taken; -1 for none."""
-        return self._made.get(self._observation.gradient_of[gradient], -1)
+        return self._made.get(self._observation.program.gradient_of[gradient], -1)
 
     def is_input(self, gradient: int) -> bool:
         """Whether a gradient is that of what the program feeds in: a leaf that is no parameter."""
-        of = self._observation.gradient_of[gradient]
+        of = self._observation.program.gradient_of[gradient]
         return is_leaf_value(self._trace, of) and self._trace.leaf_names.get(of, ("",))[0] != "parameter"
 
     def is_on_the_way(self, product: Product) -> bool:
         """Whether the activation lies between the input whose gradient it is multiplied with and the score."""
         recording, observation = self._trace, self._observation
-        backward = next((b for b in reversed(observation.backwards) if b.operation <= product.operation), None)
+        backward = next((b for b in reversed(observation.program.backwards) if b.operation <= product.operation), None)
         if backward is None or not backward.roots:
             return False
-        found = analyse(replace(recording, score=backward.score), (observation.gradient_of[product.gradient],))
+        found = analyse(replace(recording, score=backward.score), (observation.program.gradient_of[product.gradient],))
         return any(found.depends[v] and found.reaches[v] for v in recording.calls[product.activation_call].outputs)
 
     def _is_pooled(self, value: int) -> bool:

@@ -30,10 +30,10 @@ class Guards:
     @cached_property
     def _open(self) -> frozenset[int]:
         """The places at which a gradient was found."""
-        return frozenset(read.site for read in self._observation.reads if read.measured.arrived)
+        return frozenset(read.site for read in self._observation.program.reads if read.measured.arrived)
 
     @cached_property
     def _reached(self) -> frozenset[int]:
         recording = self._observation.recording
-        arrived = {value for backward in self._observation.backwards for value in backward.arrived}
+        arrived = {value for backward in self._observation.program.backwards for value in backward.arrived}
         return frozenset(before_writes(recording, value) for value in arrived)

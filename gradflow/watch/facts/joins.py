@@ -39,7 +39,7 @@ def joins_of(observation: Observation, dependence: Dependence, *, is_lost: bool)
         return ()
     found: dict[int, Bridge] = {}
     left_at = set(leaving)
-    for operation, rows in observation.returned.items():
+    for operation, rows in observation.program.returned.items():
         same = [row for row in rows if row in left_at]
         if same and _is_used(recording, dependence, operation):
             found[operation] = Bridge(leave=same[-1], enter=operation)
@@ -123,7 +123,9 @@ def _by_a_number(observation: Observation, dependence: Dependence, leaving: list
         taking = next((operation for operation, there in later if leads_to(here, there)), None)
         if taking is None:
             # all places at once: the program is gone through for that
-            reached = labels_that_reach(observation.files, list(last), list(used)) if reached is None else reached
+            reached = (
+                labels_that_reach(observation.program.files, list(last), list(used)) if reached is None else reached
+            )
             taking = next((operation for operation, there in later if number in reached.get(there, ())), None)
         if taking is not None:
             yield taking, leave
@@ -174,7 +176,7 @@ def _through_the_program(
 ) -> int | None:
     """The last place from which a value went through functions, objects and files of the program to another."""
     spans = sorted((here for here in last if here is not None), key=str)
-    reached = labels_that_reach(observation.files, spans, [there]).get(there, ())
+    reached = labels_that_reach(observation.program.files, spans, [there]).get(there, ())
     return max((last[spans[number]] for number in reached), default=None)
 
 

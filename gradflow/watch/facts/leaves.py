@@ -48,7 +48,9 @@ def is_leaf_tensor(observation: Observation, value: int) -> bool:
     """
     recording = observation.recording
     while not is_leaf_value(recording, value):
-        if any(flag.value == value and flag.on and flag.is_leaf and not flag.error for flag in observation.flags):
+        if any(
+            flag.value == value and flag.on and flag.is_leaf and not flag.error for flag in observation.program.flags
+        ):
             return True
         producer = recording.values.producer[value]
         if not writes_in_place(recording, producer):

@@ -16,9 +16,9 @@ def moved_by_hand(observation: Observation) -> frozenset[int]:
     """The leaves to which a gradient came that is more than zero, and that were written to since."""
     recording = observation.recording
     memory = recording.values.memory
-    held = {memory[value] for optimizer in observation.optimizers for value in optimizer.parameters}
+    held = {memory[value] for optimizer in observation.program.optimizers for value in optimizer.parameters}
     since: dict[int, int] = {}
-    for backward in observation.backwards:
+    for backward in observation.program.backwards:
         if backward.kind == "backward" and not backward.error:
             for value, (largest, _) in backward.arrived.items():
                 if largest > 0 and memory[value] not in held:

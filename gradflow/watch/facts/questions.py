@@ -143,7 +143,7 @@ def tests_in_vain(observation: Observation) -> tuple[Question, ...]:
 
 def _questions(observation: Observation) -> Iterator[Question]:
     scores = _Scores(observation)
-    for number, backward in enumerate(observation.backwards):
+    for number, backward in enumerate(observation.program.backwards):
         score = backward.score
         common = {"backward": backward, "backward_number": number, "score": score, "site": backward.site}
         if backward.kind == "grad" and backward.inputs:
@@ -175,7 +175,7 @@ def _questions(observation: Observation) -> Iterator[Question]:
             )
     yield from _waiting_hooks(observation)
     guards = Guards(observation)
-    for read in observation.reads:
+    for read in observation.program.reads:
         question = question_of(observation, read, scores) if not _is_meant(observation, read, guards) else None
         if question is not None:
             yield question
@@ -210,7 +210,7 @@ def question_of(observation: Observation, read: GradRead, scores: _Scores | None
     number = _backward_meant(observation, read, scores or _Scores(observation))
     if number < 0:
         return None
-    backward = observation.backwards[number]
+    backward = observation.program.backwards[number]
     return Question(
         backward=backward,
         backward_number=number,
@@ -236,32 +236,34 @@ def _may_be_unused(
         return False
     recording = observation.recording
     producer = recording.values.producer[target]
-    is_leaf = producer < 0 or target in observation.made_at or not recording.inputs_of(producer)
+    is_leaf = producer < 0 or target in observation.program.made_at or not recording.inputs_of(producer)
     is_unused = bool(backward.roots) and is_leaf and not any(scores.uses(root, target) for root in backward.roots)
     is_of_many = any(result.arrived for result in backward.results)
-    is_parameter = recording.leaf_names.get(target, ("",))[0] == "parameter" or target in observation.made_at
+    is_parameter = recording.leaf_names.get(target, ("",))[0] == "parameter" or target in observation.program.made_at
     return is_unused or (is_of_many and is_parameter)
 
 
 def _waiting_hooks(observation: Observation) -> Iterator[Question]:
     """Hooks that were to be given a gradient, and never were although backward ran."""
-    fired = {hook.site for hook in observation.tensor_hooks if hook.runs}
-    waiting = [(h.value, h.site, h.backwards, h.call >= 0) for h in observation.tensor_hooks if h.site not in fired]
-    for hook in observation.hooks:
+    fired = {hook.site for hook in observation.program.tensor_hooks if hook.runs}
+    waiting = [
+        (h.value, h.site, h.backwards, h.call >= 0) for h in observation.program.tensor_hooks if h.site not in fired
+    ]
+    for hook in observation.program.hooks:
         if hook.kind == "backward" and not (hook.runs or hook.ran_unseen):
             end = hook.removed_at_call if hook.removed_at_call >= 0 else len(observation.recording.calls)
             calls = [
                 call
                 for call in observation.recording.calls[hook.first_call : end]
-                if observation.call_modules[call.id] == hook.module and call.outputs
+                if observation.program.call_modules[call.id] == hook.module and call.outputs
             ]
             if calls:
                 value = calls[-1].outputs[0]
-                since = sum(b.operation < calls[-1].first_operation for b in observation.backwards)
+                since = sum(b.operation < calls[-1].first_operation for b in observation.program.backwards)
                 waiting.append((value, hook.site, since, True))
     for value, site, since, is_standing in waiting:
-        for number in range(since, len(observation.backwards)):
-            backward = observation.backwards[number]
+        for number in range(since, len(observation.program.backwards)):
+            backward = observation.program.backwards[number]
             if backward.kind == "backward" and not backward.error and backward.roots:
                 yield Question(
                     backward=backward,
@@ -284,18 +286,24 @@ def _backward_meant(observation: Observation, read: GradRead, scores: _Scores) -
     could have reached it, -1 where there was none.
     """
     before = range(read.backwards - 1, -1, -1)
-    filling = [n for n in before if observation.backwards[n].kind == "backward" and not observation.backwards[n].error]
+    filling = [
+        n
+        for n in before
+        if observation.program.backwards[n].kind == "backward" and not observation.program.backwards[n].error
+    ]
     if read.measured.arrived:
-        return next((n for n in filling if read.value in observation.backwards[n].arrived), (*filling, before[0])[0])
+        return next(
+            (n for n in filling if read.value in observation.program.backwards[n].arrived), (*filling, before[0])[0]
+        )
     places: set[int] = set()
     for number in filling:
-        backward = observation.backwards[number]
+        backward = observation.program.backwards[number]
         if backward.roots and backward.site not in places:
             places.add(backward.site)
             if scores.uses(backward.score, read.value):
                 return -1 if scores.beginnings.was_released_since(read, backward) else number
     for number in (*filling, before[0]):
-        backward = observation.backwards[number]
+        backward = observation.program.backwards[number]
         if scores.beginnings.could_be_reached(read, backward):
             return -1 if scores.beginnings.is_read_too_early(read, backward) else number
     return -1

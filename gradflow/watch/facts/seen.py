@@ -22,13 +22,13 @@ _OPTIMIZERS_TOLD = 3
 
 def what_was_seen(observation: Observation) -> tuple[str, ...]:
     """Sentences that say no more than the record does; where no gradient was asked for, that."""
-    if not observation.backwards:
+    if not observation.program.backwards:
         completeness = observation.recording.completeness
         # what a process cannot reach belongs to the program all the same
         is_beyond = any(gap.why in ("transform", "another process") for gap in completeness.gaps)
         is_whole = completeness.has_all("backward passes") and not is_beyond
         return ("no gradient was asked for" if is_whole else "no gradient was asked for in what was watched",)
-    stepped = [optimizer for optimizer in observation.optimizers if optimizer.steps]
+    stepped = [optimizer for optimizer in observation.program.optimizers if optimizer.steps]
     said = [_of_optimizer(observation, optimizer) for optimizer in stepped[:_OPTIMIZERS_TOLD]]
     if len(stepped) > _OPTIMIZERS_TOLD:
         said.append(f"{len(stepped) - _OPTIMIZERS_TOLD} more optimizers stepped")
@@ -41,7 +41,7 @@ def what_was_seen(observation: Observation) -> tuple[str, ...]:
 
 def what_is_lacking(observation: Observation) -> str:
     """The parameters that required grad and got none at any step of the optimizers that hold them; empty for none."""
-    stepped = [optimizer for optimizer in observation.optimizers if optimizer.steps]
+    stepped = [optimizer for optimizer in observation.program.optimizers if optimizer.steps]
     trainable = {one for optimizer in stepped for one in optimizer.tensors(optimizer.trainable)}
     filled = {one for optimizer in stepped for one in optimizer.tensors(optimizer.filled)}
     lacking = len(trainable - filled)
@@ -56,7 +56,7 @@ def what_is_lacking(observation: Observation) -> str:
 def _lost_some(observation: Observation, optimizer: Optimizer) -> bool:
     """Whether a gradient came to what had none at any step of an optimizer: it was gone again by then."""
     lacking = set(optimizer.trainable) - set(optimizer.filled)
-    return any(not lacking.isdisjoint(backward.arrived) for backward in observation.backwards)
+    return any(not lacking.isdisjoint(backward.arrived) for backward in observation.program.backwards)
 
 
 def shows_gradients(observation: Observation) -> bool:
@@ -65,11 +65,11 @@ def shows_gradients(observation: Observation) -> bool:
     Not so where no gradient was asked for, or none came, where none came of those that an optimizer, or the program
     itself, looked for, and where an exception ended it: then nothing is known of what it was to do.
     """
-    if not any(map(_may_have_brought_some, observation.backwards)):
+    if not any(map(_may_have_brought_some, observation.program.backwards)):
         return False
-    if any(failure.is_last for failure in observation.failures):
+    if any(failure.is_last for failure in observation.program.failures):
         return False
-    stepped = [optimizer for optimizer in observation.optimizers if optimizer.steps]
+    stepped = [optimizer for optimizer in observation.program.optimizers if optimizer.steps]
     answers = [question.measured.arrived for question in answers_in(observation) if not question.is_waiting]
     if not stepped and not answers and tests_in_vain(observation):
         return False
@@ -118,7 +118,7 @@ def _of_the_rest(observation: Observation, stepped: list[Optimizer]) -> Iterator
 
 def _of_those_that_never_step(observation: Observation) -> Iterator[str]:
     """Optimizers that hold what gets gradients, where neither they nor others, nor the program itself, move it."""
-    idle = [one for one in observation.optimizers if not one.steps and not one.skipped]
+    idle = [one for one in observation.program.optimizers if not one.steps and not one.skipped]
     completeness = observation.recording.completeness
     unseen = (*completeness.lacks("steps"), *completeness.lacks("backward passes"))
     if not idle or any(gap.why in ("another thread", "another process") for gap in unseen):
@@ -137,14 +137,14 @@ def _of_passes_cleared(observation: Observation, stepped: list[Optimizer]) -> It
     held = {value for optimizer in stepped for value in optimizer.parameters}
     cleared = [
         number
-        for number, values in observation.passes_cleared.items()
-        if observation.backwards[number].kind == "backward"
-        and number not in observation.passes_read
+        for number, values in observation.program.passes_cleared.items()
+        if observation.program.backwards[number].kind == "backward"
+        and number not in observation.program.passes_read
         and values
-        and held & set(observation.backwards[number].arrived) == values & held != set()
+        and held & set(observation.program.backwards[number].arrived) == values & held != set()
     ]
     if cleared:
-        done = sum(one.kind == "backward" and not one.error for one in observation.backwards)
+        done = sum(one.kind == "backward" and not one.error for one in observation.program.backwards)
         passes = f"{len(cleared):,} of {_counted(done, 'backward pass')}"
         yield f"what {passes} brought was cleared before an optimizer stepped"
 
@@ -166,7 +166,7 @@ def _of_answers(observation: Observation) -> Iterator[str]:
     there = sum(question.times for question in questions if question.measured.arrived)
     count = sum(question.times for question in questions)
     # a mere test for `None` is no look
-    besides = "besides tests for `None`, " if any(read.is_guard for read in observation.reads) else ""
+    besides = "besides tests for `None`, " if any(read.is_guard for read in observation.program.reads) else ""
     if count == 1:
         yield f"{besides}the program looked at one gradient, and it was {'there' if there else 'not there'}"
     elif count:
@@ -197,8 +197,10 @@ def _of_hooks(observation: Observation) -> Iterator[str]:
     if not observation.recording.completeness.has_all("backward passes"):
         return
     yield from _of_hooks_taken_off(observation)
-    have_run = {hook.site for hook in observation.hooks if hook.runs or hook.ran_unseen}
-    spans = (observation.recording.site_span(hook.site) for hook in observation.hooks if hook.site not in have_run)
+    have_run = {hook.site for hook in observation.program.hooks if hook.runs or hook.ran_unseen}
+    spans = (
+        observation.recording.site_span(hook.site) for hook in observation.program.hooks if hook.site not in have_run
+    )
     idle = list(dict.fromkeys(place(span) for span in spans if span is not None and not is_installed(span.path)))
     if idle:
         more = f" and at {_counted(len(idle) - 1, 'other place')}" if len(idle) > 1 else ""
@@ -208,9 +210,9 @@ def _of_hooks(observation: Observation) -> Iterator[str]:
 def _of_hooks_taken_off(observation: Observation) -> Iterator[str]:
     """Those on tensors that were gone again when the backward began that would have called them."""
     recording = observation.recording
-    have_run = {hook.site for hook in observation.tensor_hooks if hook.runs}
-    for hook in observation.tensor_hooks:
-        later = observation.backwards[hook.removed_backwards :] if hook.removed_backwards >= 0 else ()
+    have_run = {hook.site for hook in observation.program.tensor_hooks if hook.runs}
+    for hook in observation.program.tensor_hooks:
+        later = observation.program.backwards[hook.removed_backwards :] if hook.removed_backwards >= 0 else ()
         if hook.site in have_run or hook.backwards != hook.removed_backwards:
             continue
         if any(_is_behind(observation, hook.value, one) for one in later if not one.error):
@@ -229,8 +231,8 @@ def _is_behind(observation: Observation, value: int, backward: Backward) -> bool
 
 def _of_passes(observation: Observation) -> Iterator[str]:
     """Nobody looked at what came: to how many leaves it did."""
-    passes = [one for one in observation.backwards if not one.error and one.kind == "backward"]
-    asked = sum(one.kind == "grad" for one in observation.backwards)
+    passes = [one for one in observation.program.backwards if not one.error and one.kind == "backward"]
+    asked = sum(one.kind == "grad" for one in observation.program.backwards)
     if asked:
         yield f"{_counted(asked, 'call')} of `torch.autograd.grad`"
     leaves = {value for one in passes for value in one.arrived}
@@ -240,7 +242,7 @@ def _of_passes(observation: Observation) -> Iterator[str]:
         yield f"{done} brought gradients to {_counted(len(leaves), 'leaf')}"
     elif passes:
         yield f"{done} ended"
-    raised = sum(bool(one.error) for one in observation.backwards if one.kind == "backward")
+    raised = sum(bool(one.error) for one in observation.program.backwards if one.kind == "backward")
     if raised:
         yield f"{_counted(raised, 'backward pass')} raised"
 

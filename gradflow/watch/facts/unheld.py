@@ -15,7 +15,7 @@ _TIMES = 2
 
 def passes_between(observation: Observation, since: int, end: int) -> Iterator[Backward]:
     """The calls of ``backward`` between two moments that did not raise."""
-    for one in observation.backwards:
+    for one in observation.program.backwards:
         if one.kind == "backward" and not one.error and since < one.operation <= end:
             yield one
 
@@ -25,13 +25,13 @@ def moved_by_none(observation: Observation, since: int, end: int, *, idle: bool 
 
     With ``idle``, an optimizer that never steps does not count as one that holds them.
     """
-    own = dict.fromkeys(value for module in observation.modules.values() for value in module.parameters)
+    own = dict.fromkeys(value for module in observation.program.modules.values() for value in module.parameters)
     return _moved_by_none(observation, own, since, end, idle=idle)
 
 
 def leaves_moved_by_none(observation: Observation, since: int, end: int) -> tuple[int, ...]:
     """The same of all leaves, also those of no module; the parameters of modules come first."""
-    own = dict.fromkeys(value for module in observation.modules.values() for value in module.parameters)
+    own = dict.fromkeys(value for module in observation.program.modules.values() for value in module.parameters)
     others = dict.fromkeys(value for one in passes_between(observation, since, end) for value in one.arrived)
     return _moved_by_none(observation, {**own, **others}, since, end)
 
@@ -41,7 +41,9 @@ def _moved_by_none(
 ) -> tuple[int, ...]:
     if not observation.recording.completeness.has_all("optimizers"):
         return ()  # one that was not seen being made may hold them
-    holding = [optimizer for optimizer in observation.optimizers if optimizer.steps or optimizer.skipped or not idle]
+    holding = [
+        optimizer for optimizer in observation.program.optimizers if optimizer.steps or optimizer.skipped or not idle
+    ]
     held = {value for optimizer in holding for value in optimizer.parameters}
     passes = list(passes_between(observation, since, end))
     written, memory = _last_writes(observation), observation.recording.values.memory

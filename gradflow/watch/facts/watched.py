@@ -15,13 +15,13 @@ def watched_text(observation: Observation) -> str:
     parts = [
         (len(observation.recording), "operation"),
         (_forward_passes(observation), "forward pass"),
-        (len(observation.backwards), _BACKWARD),
-        (len(observation.hooks), "hook"),
-        (len(observation.optimizers), "optimizer"),
+        (len(observation.program.backwards), _BACKWARD),
+        (len(observation.program.hooks), "hook"),
+        (len(observation.program.optimizers), "optimizer"),
     ]
     words = [_counted(count, noun) for count, noun in parts if count]
     words = words or ["no torch operation"]
-    words += [f"ended by {failure.type_name}" for failure in observation.failures if failure.is_last]
+    words += [f"ended by {failure.type_name}" for failure in observation.program.failures if failure.is_last]
     return ", ".join(words)
 
 
@@ -31,9 +31,9 @@ def _counted(count: int, noun: str) -> str:
 
 def _forward_passes(observation: Observation) -> int:
     """Outermost calls, without those of a loss function or a transform that is a module without parameters."""
-    modules = observation.modules
+    modules = observation.program.modules
     with_parameters = {module.root for module in modules.values() if module.has_parameters}
-    outermost = [observation.call_modules[call.id] for call in observation.recording.calls if call.parent < 0]
+    outermost = [observation.program.call_modules[call.id] for call in observation.recording.calls if call.parent < 0]
     return sum(key in with_parameters or modules[key].root not in (-1, key) for key in outermost)
 
 

@@ -50,7 +50,7 @@ def _summed_up(observation: Observation, question: Question, evidence: Evidence)
         return ()
     earlier = [
         other
-        for other in observation.reads
+        for other in observation.program.reads
         if other.value == question.target
         and other.operation < question.operation
         and 0 < other.backwards <= number
@@ -72,17 +72,19 @@ def _is_stepped_along(observation: Observation, question: Question) -> bool:
     target, now = question.target, question.operation
     steps = [
         operation
-        for optimizer in observation.optimizers
+        for optimizer in observation.program.optimizers
         if target in optimizer.parameters
         for _, operation in optimizer.steps
         if operation >= now
     ]
-    between = [b for b in observation.backwards if steps and now <= b.operation < min(steps) and target in b.arrived]
+    between = [
+        b for b in observation.program.backwards if steps and now <= b.operation < min(steps) and target in b.arrived
+    ]
     return bool(steps) and all(target in backward.kept for backward in between)
 
 
 def _keeps(observation: Observation, value: int, number: int) -> bool:
-    backward = observation.backwards[number]
+    backward = observation.program.backwards[number]
     return value in backward.kept or backward.kind == "grad"
 
 
@@ -110,7 +112,7 @@ def _position(observation: Observation, question: Question, evidence: Evidence) 
     if question.backward.kind != "grad" and (question.read is None or question.read.is_leaf):
         return ()
     results = set(question.backward.result_values) if question.read is None else {question.read.result}
-    zero = [site for value, site in observation.zero_parts if value in results]
+    zero = [site for value, site in observation.program.zero_parts if value in results]
     return (position_not_read(observation, question, evidence, zero[0]),) if zero else ()
 
 

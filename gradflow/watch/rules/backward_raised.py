@@ -39,7 +39,7 @@ def backward_raised(observation: Observation, question: Question) -> tuple[Findi
     if of_backward.ANOMALY.is_in(said):
         return (_anomaly(observation, question),)
     function = of_backward.function_that_returned(said)
-    if function is not None and function in observation.backward_returns:
+    if function is not None and function in observation.program.backward_returns:
         return (_returned(observation, question, function),)
     return ()
 
@@ -68,7 +68,7 @@ def _returned(observation: Observation, question: Question, name: str) -> Findin
         "custom-function",
         "error",
         f"backward cannot run: what `{name}.backward` returns does not fit the inputs of its forward",
-        observation.backward_returns[name],
+        observation.program.backward_returns[name],
         label="one gradient for each argument of `forward`, in its order and shape",
         annotations=((recording.span_of(applied[-1]) if applied else None, f"`{name}` is applied here"),),
         notes=(f"torch says: {question.error}",),
@@ -193,13 +193,18 @@ def _is_stepped(observation: Observation, question: Question) -> bool:
     read = {roots[value] for value in observation.recording.inputs_of(stopped)} if stopped >= 0 else set[int]()
     return any(
         stopped < operation <= question.operation and not read.isdisjoint(optimizer.parameters)
-        for optimizer in observation.optimizers
+        for optimizer in observation.program.optimizers
         for _, operation in optimizer.steps
     )
 
 
 def _step_before(observation: Observation, question: Question) -> SourceSpan | None:
-    steps = [step for optimizer in observation.optimizers for step in optimizer.steps if step[1] <= question.operation]
+    steps = [
+        step
+        for optimizer in observation.program.optimizers
+        for step in optimizer.steps
+        if step[1] <= question.operation
+    ]
     return observation.recording.site_span(max(steps, key=lambda step: step[1])[0]) if steps else None
 
 

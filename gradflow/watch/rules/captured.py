@@ -91,7 +91,7 @@ def _stale(observation: Observation, question: Question, evidence: Evidence) -> 
     call, others = calls_scored_instead(observation, evidence, value)
     if call < 0 or not others:
         return
-    mine, theirs = observation.pass_of_call(call), observation.pass_of_call(others[-1])
+    mine, theirs = observation.program.pass_of_call(call), observation.program.pass_of_call(others[-1])
     captured, scored = (
         recording.site_span(recording.calls[mine].site),
         recording.site_span(recording.calls[theirs].site),
@@ -160,7 +160,7 @@ def _rewritten(observation: Observation, question: Question, evidence: Evidence)
     operation, before = found
     hook = hook_that_stored(observation, before)
     call = recording.operations.call[operation]
-    made = observation.modules[observation.call_modules[call]].made_at if call >= 0 else -1
+    made = observation.program.modules[observation.program.call_modules[call]].made_at if call >= 0 else -1
     place = recording.site_span(hook.site) if hook is not None else recording.span_of(operation)
     yield finding(
         "inplace-modification",
@@ -194,14 +194,14 @@ def _overwritten(observation: Observation, question: Question, evidence: Evidenc
     call, others = other_calls(observation, question.target, evidence.dependence.reaches)
     if call < 0:
         return
-    here = observation.pass_of_call(call)
-    same = [other for other in others if observation.pass_of_call(other) == here]
+    here = observation.program.pass_of_call(call)
+    same = [other for other in others if observation.program.pass_of_call(other) == here]
     asked = {*question.others, question.target}
     missing = [other for other in same if not asked & set(recording.calls[other].outputs)]
     hook = hook_that_stored(observation, question.target, _names_at(observation, question))
     if not missing or len(missing) < len(same) or hook is None or max(missing) > call:
         return
-    if any(q.kind == "grad" and asked_in(q.inputs, recording, missing) for q in observation.backwards):
+    if any(q.kind == "grad" and asked_in(q.inputs, recording, missing) for q in observation.program.backwards):
         return
     yield finding(
         "shared-layer-overwrite",

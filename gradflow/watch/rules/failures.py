@@ -22,7 +22,7 @@ _TENSOR_WORDS = frozenset({
 def program_failed(observation: Observation) -> tuple[Finding, ...]:
     """What is behind the exceptions that ended the program, apart from those that backward raised."""
     found: list[Finding] = []
-    for failure in observation.failures:
+    for failure in observation.program.failures:
         for rule in (_module_attribute, *REFUSALS, _hook_view, _dtype_differs, _distributed):
             one = rule(observation, failure)
             if one is not None:
@@ -34,7 +34,7 @@ def program_failed(observation: Observation) -> tuple[Finding, ...]:
 def _module_attribute(observation: Observation, failure: Failure) -> Finding | None:
     if failure.module < 0 or failure.attribute not in _TENSOR_WORDS:
         return None
-    module = observation.modules[failure.module]
+    module = observation.program.modules[failure.module]
     return finding(
         "wrong-grad-source",
         "error",
@@ -76,7 +76,7 @@ def _hook_view(observation: Observation, failure: Failure) -> Finding | None:
             "use `inplace=False` in the layer that follows (`nn.ReLU(inplace=False)`)",
             "or use a forward hook and `output.register_hook(...)` instead of a full backward hook",
         ),
-        target=observation.modules[hook.module].name if hook is not None else "",
+        target=observation.program.modules[hook.module].name if hook is not None else "",
         rank=0,
         operation=failure.operation,
     )
@@ -84,26 +84,26 @@ def _hook_view(observation: Observation, failure: Failure) -> Finding | None:
 
 def _backward_hook_behind(observation: Observation) -> Hook | None:
     """The backward hook on the module that ran last before the failure."""
-    for key in reversed(observation.call_modules):
-        for hook in reversed(observation.hooks):
+    for key in reversed(observation.program.call_modules):
+        for hook in reversed(observation.program.hooks):
             if hook.kind == "backward" and hook.module == key:
                 return hook
     return None
 
 
 def _next_module(observation: Observation) -> int:
-    return observation.call_modules[-1] if observation.call_modules else -1
+    return observation.program.call_modules[-1] if observation.program.call_modules else -1
 
 
 def _made(observation: Observation, key: int) -> SourceSpan | None:
-    module = observation.modules.get(key)
+    module = observation.program.modules.get(key)
     return observation.recording.site_span(module.made_at) if module is not None else None
 
 
 def _dtype_differs(observation: Observation, failure: Failure) -> Finding | None:
-    if not surroundings.is_of_types_or_devices(failure.message) or not observation.unregistered:
+    if not surroundings.is_of_types_or_devices(failure.message) or not observation.program.unregistered:
         return None
-    key, span = list(observation.unregistered.items())[-1]
+    key, span = list(observation.program.unregistered.items())[-1]
     return unregistered(observation, key, span, "error", failure)
 
 
@@ -111,7 +111,7 @@ def unregistered(
     observation: Observation, key: int, span: SourceSpan | None, verdict: str, failure: Failure | None = None
 ) -> Finding:
     """Layers in a plain list or dictionary, with what came of it."""
-    module = observation.modules[key]
+    module = observation.program.modules[key]
     notes = ["`parameters()`, `to()`, `double()` and `state_dict()` see only what is registered in the module"]
     if failure is not None:
         notes.append(f"torch says: {failure.message}")
@@ -132,8 +132,8 @@ def unregistered(
 def _distributed(observation: Observation, failure: Failure) -> Finding | None:
     if not surroundings.REDUCTION_UNFINISHED.is_in(failure.message):
         return None
-    called = set(observation.call_modules)
-    idle = [m for m in observation.modules.values() if m.has_parameters and m.key not in called and m.root >= 0]
+    called = set(observation.program.call_modules)
+    idle = [m for m in observation.program.modules.values() if m.has_parameters and m.key not in called and m.root >= 0]
     if not idle:
         return None
     module = idle[0]

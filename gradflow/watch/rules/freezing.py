@@ -69,12 +69,12 @@ def _place(observation: Observation, target: int, flag: FlagChange | None) -> So
     if flag is not None:
         return recording.site_span(flag.site)
     producer = recording.values.producer[target]
-    own = recording.site_span(observation.made_at.get(target, -1)) or (
+    own = recording.site_span(observation.program.made_at.get(target, -1)) or (
         recording.span_of(producer) if producer >= 0 else None
     )
     if own is not None:
         return own
-    made = next((m.made_at for m in observation.modules.values() if target in m.parameters), -1)
+    made = next((m.made_at for m in observation.program.modules.values() if target in m.parameters), -1)
     return recording.site_span(made)
 
 
@@ -102,6 +102,8 @@ def _is_meant(observation: Observation, question: Question, evidence: Evidence, 
     if not trained or flag.operation > question.backward.operation:
         return False
     together = {
-        other.value for other in observation.flags if other.site == flag.site and not other.on and reaches[other.value]
+        other.value
+        for other in observation.program.flags
+        if other.site == flag.site and not other.on and reaches[other.value]
     }
-    return together <= {read.value for read in observation.reads}
+    return together <= {read.value for read in observation.program.reads}

@@ -21,10 +21,10 @@ def hook_is_handed_nothing(observation: Observation) -> tuple[Finding, ...]:
     if not observation.recording.completeness.has_all("backward passes"):
         return ()
     kinds: dict[tuple[int, int], list[HandedGradient]] = {}
-    for handed in observation.handed:
+    for handed in observation.program.handed:
         kinds.setdefault((handed.site, handed.module), []).append(handed)
     for passes in kinds.values():
-        first, backward = passes[0], observation.backwards[passes[0].backward]
+        first, backward = passes[0], observation.program.backwards[passes[0].backward]
         if not backward.roots or backward.error or backward.score_is_zero or not _all_alike(passes):
             continue
         question = Question(

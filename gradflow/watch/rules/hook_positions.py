@@ -19,14 +19,14 @@ def hook_takes_zeros(observation: Observation) -> tuple[Finding, ...]:
     Of a leaf that is nothing unusual: rows of an embedding that were not looked up, say.
     """
     found: list[Finding] = []
-    for gradient, site in observation.zero_parts:
-        target = observation.gradient_of.get(gradient, -1)
+    for gradient, site in observation.program.zero_parts:
+        target = observation.program.gradient_of.get(gradient, -1)
         if target < 0 or is_leaf_value(observation.recording, target):
             continue
         number = _backward_of(observation, target)
-        if number < 0 or any(gradient in backward.result_values for backward in observation.backwards):
+        if number < 0 or any(gradient in backward.result_values for backward in observation.program.backwards):
             continue
-        backward = observation.backwards[number]
+        backward = observation.program.backwards[number]
         question = Question(
             backward=backward,
             backward_number=number,
@@ -42,9 +42,9 @@ def hook_takes_zeros(observation: Observation) -> tuple[Finding, ...]:
 
 def _backward_of(observation: Observation, target: int) -> int:
     """The pass in which a hook on this tensor ran; -1 where none did."""
-    hooks = [hook for hook in observation.tensor_hooks if hook.value == target and hook.runs]
+    hooks = [hook for hook in observation.program.tensor_hooks if hook.value == target and hook.runs]
     for hook in hooks:
-        for number in range(hook.backwards, len(observation.backwards)):
-            if observation.backwards[number].roots and not observation.backwards[number].error:
+        for number in range(hook.backwards, len(observation.program.backwards)):
+            if observation.program.backwards[number].roots and not observation.program.backwards[number].error:
                 return number
     return -1

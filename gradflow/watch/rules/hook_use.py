@@ -14,9 +14,9 @@ __all__ = ["hook_never_ran"]
 def hook_never_ran(observation: Observation) -> tuple[Finding, ...]:
     """A hook was registered, a model ran, and the hook was not called."""
     found: list[Finding] = []
-    have_run = {hook.site for hook in observation.hooks if _has_run(hook)}
-    is_failed = any(failure.is_last for failure in observation.failures)
-    for hook in observation.hooks:
+    have_run = {hook.site for hook in observation.program.hooks if _has_run(hook)}
+    is_failed = any(failure.is_last for failure in observation.program.failures)
+    for hook in observation.program.hooks:
         # one of many that a loop registers, on every layer of a kind, need not run
         is_of_many = hook.site in have_run and not is_failed
         one = None if _has_run(hook) or is_of_many else _why_never(observation, hook)
@@ -32,10 +32,10 @@ def _has_run(hook: Hook) -> bool:
 def _why_never(observation: Observation, hook: Hook) -> Finding | None:
     """Why; nothing where what the hook sits on may simply not be of interest in this run."""
     end = hook.removed_at_call if hook.removed_at_call >= 0 else len(observation.recording.calls)
-    left_out = observation.captured_calls | observation.failed_calls
+    left_out = observation.program.captured_calls | observation.program.failed_calls
     calls = [call for call in range(hook.first_call, end) if call not in left_out]
-    called = {observation.call_modules[call] for call in calls}
-    module = observation.modules[hook.module]
+    called = {observation.program.call_modules[call] for call in calls}
+    module = observation.program.modules[hook.module]
     if not calls or hook.module in called:
         return None
     if module.root not in called and _was_on_the_way(observation, module, range(hook.first_call, end)):
@@ -63,24 +63,24 @@ def _why_never(observation: Observation, hook: Hook) -> Finding | None:
 
 def _was_on_the_way(observation: Observation, module: WatchedModule, calls: range) -> bool:
     """Whether a forward of the model raised before the hook's turn came: it need not have come at all."""
-    failed = {observation.call_modules[call] for call in observation.failed_calls if call in calls}
-    ended = any(failure.is_last for failure in observation.failures)
+    failed = {observation.program.call_modules[call] for call in observation.program.failed_calls if call in calls}
+    ended = any(failure.is_last for failure in observation.program.failures)
     return not ended and bool(failed & {module.key, module.root})
 
 
 def _within_graph(observation: Observation, operation: int) -> bool:
     """Whether an operation ran in a graph that ``torch.fx`` or ``torch.export`` made."""
-    outermost = observation.pass_of_call(observation.recording.operations.call[operation])
-    return outermost >= 0 and observation.modules[observation.call_modules[outermost]].is_graph
+    outermost = observation.program.pass_of_call(observation.recording.operations.call[operation])
+    return outermost >= 0 and observation.program.modules[observation.program.call_modules[outermost]].is_graph
 
 
 def _is_part_of_it(observation: Observation, hook: Hook, module: WatchedModule) -> bool:
     """Whether a hook was there when the model was captured: it runs inside, where nothing is seen."""
     if module.compiled_into != module.root:
         # of a hook that TorchScript traced, what it returned is part of the program
-        number = next(n for n, other in enumerate(observation.hooks) if other is hook)
+        number = next(n for n, other in enumerate(observation.program.hooks) if other is hook)
         return number < module.hooks_compiled_until or any(run.replaced for run in hook.runs)
-    first = next(n for n, key in enumerate(observation.call_modules) if key == module.compiled_into)
+    first = next(n for n, key in enumerate(observation.program.call_modules) if key == module.compiled_into)
     return hook.first_call <= first
 
 
@@ -114,7 +114,7 @@ def _other_instance(observation: Observation, hook: Hook, module: WatchedModule,
     recording = observation.recording
     at, *callers = tuple(recording.spans_from(hook.site, hook.operation)) or (None,)
     taken = definition_of(at, receiver_at(at), callers) if at is not None else None
-    replaced = next((r for r in observation.replacements if r.module == hook.module), None)
+    replaced = next((r for r in observation.program.replacements if r.module == hook.module), None)
     twin = _twin(observation, hook, module)
     if replaced is None and twin is None and not _is_copied(observation, hook):
         return None
@@ -146,12 +146,14 @@ def _twin(observation: Observation, hook: Hook, module: WatchedModule) -> Watche
     """A module of the model that runs that has the hooked one's class and the shapes of its parameters."""
     shapes = observation.recording.values.shape
     own = [shapes[value] for value in hook.parameters]
-    called = set(observation.call_modules)
-    for other in observation.modules.values():
+    called = set(observation.program.call_modules)
+    for other in observation.program.modules.values():
         if other.key not in called or not other.is_reachable or other.type_name != module.type_name:
             continue
         held = [
-            value for key in (other.key, *_within(observation, other)) for value in observation.modules[key].parameters
+            value
+            for key in (other.key, *_within(observation, other))
+            for value in observation.program.modules[key].parameters
         ]
         if own and [shapes[value] for value in held] == own:
             return other
@@ -163,12 +165,12 @@ def _within(observation: Observation, module: WatchedModule) -> list[int]:
     start = f"{module.name}." if module.name else ""
     return [
         other.key
-        for other in observation.modules.values()
+        for other in observation.program.modules.values()
         if other.root == module.root and other.key != module.key and other.name.startswith(start)
     ]
 
 
 def _is_copied(observation: Observation, hook: Hook) -> bool:
     """Whether the program has copied what the hook sits on: its parameters, or, if it has none, any module's."""
-    copied = set(observation.copies.values())
+    copied = set(observation.program.copies.values())
     return bool(copied & set(hook.parameters)) or (not hook.parameters and bool(copied))

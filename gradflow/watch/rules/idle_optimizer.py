@@ -41,7 +41,7 @@ def optimizer_moves_nothing(observation: Observation) -> tuple[Finding, ...]:
         *optimizer_holds_a_copy(observation),
         *optimizer_is_never_reached(observation),
     )
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         zeros = gradients_are_zero(observation, optimizer)
         if zeros:
             found += zeros
@@ -77,7 +77,9 @@ def _is_about(observation: Observation, found: Finding, optimizer: Optimizer) ->
 def _empty(observation: Observation, optimizer: Optimizer) -> tuple[int, ...]:
     """Without those that the program itself moves, and those that others took the place of in the model."""
     lacking = optimizer.tensors(optimizer.trainable) - optimizer.tensors(optimizer.filled)
-    lacking -= {old for one in observation.replacements if one.operation >= optimizer.operation for old in one.old}
+    lacking -= {
+        old for one in observation.program.replacements if one.operation >= optimizer.operation for old in one.old
+    }
     left = tuple(value for value in optimizer.parameters if value in lacking)
     written = _written(observation.recording, left, optimizer) if left else set()
     return tuple(value for value in left if value not in written)
@@ -86,8 +88,8 @@ def _empty(observation: Observation, optimizer: Optimizer) -> tuple[int, ...]:
 def _question(observation: Observation, optimizer: Optimizer) -> Question | None:
     """What the last backward before its last step was to give it."""
     last = optimizer.last_step[1]
-    for number in range(len(observation.backwards) - 1, -1, -1):
-        backward = observation.backwards[number]
+    for number in range(len(observation.program.backwards) - 1, -1, -1):
+        backward = observation.program.backwards[number]
         # a closure runs inside the step, after the moment that is noted
         is_in_time = backward.operation <= last or optimizer.takes_closure
         is_its_own = optimizer.since <= backward.operation and is_in_time
@@ -209,7 +211,7 @@ def _severity(observation: Observation, empty: Iterable[int]) -> Severity:
 
 def _arrived(observation: Observation, values: Iterable[int]) -> bool:
     wanted = set(values)
-    return any(not wanted.isdisjoint(backward.arrived) for backward in observation.backwards)
+    return any(not wanted.isdisjoint(backward.arrived) for backward in observation.program.backwards)
 
 
 def _message(observation: Observation, optimizer: Optimizer, empty: tuple[int, ...]) -> str:

@@ -21,7 +21,7 @@ def late_flag(observation: Observation, value: int, reaches: Sequence[int]) -> F
     if value < 0:
         return None
     recording = observation.recording
-    for flag in observation.flags:
+    for flag in observation.program.flags:
         if flag.value != value or not flag.on or flag.error:
             continue
         producer = recording.values.producer[value]

@@ -32,7 +32,7 @@ def term_has_no_history(observation: Observation) -> tuple[Finding, ...]:
     """Look at the terms of each loss, of a loop's only those of its first turn."""
     found: list[Finding] = []
     seen: set[int] = set()
-    for number, backward in enumerate(observation.backwards):
+    for number, backward in enumerate(observation.program.backwards):
         if backward.kind != "backward" or backward.error or not backward.roots_require_grad or backward.site in seen:
             continue
         seen.add(backward.site)

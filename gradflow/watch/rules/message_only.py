@@ -61,7 +61,7 @@ _RECORD_IT = (
 def message_only(observation: Observation) -> tuple[Finding, ...]:
     """What torch's message means, where a recording is wanting, or does not tell."""
     is_recorded = bool(len(observation.recording))
-    for failure in observation.failures:
+    for failure in observation.program.failures:
         for said, message, why in _MEANINGS:
             if said.is_in(failure.message):
                 return (

@@ -43,7 +43,7 @@ def gradient_and_activation_differ(observation: Observation) -> tuple[Finding, .
 def gradients_onwards(observation: Observation) -> dict[int, int]:
     """Every value computed from one gradient alone, with the value whose gradient it is."""
     recording = observation.recording
-    origin = dict(observation.gradient_of)
+    origin = dict(observation.program.gradient_of)
     if not origin:
         return origin
     for operation in range(len(recording)):
@@ -61,11 +61,11 @@ def _weight_gradient(observation: Observation, operation: int, of: int, other: i
     role, name = recording.leaf_names.get(of, ("", ""))
     if role != "parameter" or len(recording.values.shape[of]) < 3 or len(recording.values.shape[other]) < 2:
         return None
-    key = next((m.key for m in observation.modules.values() if of in m.parameters), -1)
-    outputs = [v for call in recording.calls if observation.call_modules[call.id] == key for v in call.outputs]
+    key = next((m.key for m in observation.program.modules.values() if of in m.parameters), -1)
+    outputs = [v for call in recording.calls if observation.program.call_modules[call.id] == key for v in call.outputs]
     if key < 0 or not outputs or not analyse(recording, outputs).depends[other]:
         return None
-    read = next((r for r in observation.reads if r.value == of and r.operation <= operation), None)
+    read = next((r for r in observation.program.reads if r.value == of and r.operation <= operation), None)
     if read is None:
         return None
     return weight_gradient_taken(observation, read, name, recording.span_of(operation), operation)
@@ -101,7 +101,7 @@ def _other_pass(observation: Observation, operation: int, of: int, other: int, p
     """A gradient of one forward times the activation of another."""
     recording = observation.recording
     mine, theirs = call_of_value(recording, of), call_of_value(recording, other)
-    if mine < 0 or theirs < 0 or observation.call_modules[mine] != observation.call_modules[theirs]:
+    if mine < 0 or theirs < 0 or observation.program.call_modules[mine] != observation.program.call_modules[theirs]:
         return None
     if in_one_score(observation, operation, mine, theirs) or _is_the_same_again(observation, mine, theirs):
         return None
@@ -117,11 +117,11 @@ def _other_pass(observation: Observation, operation: int, of: int, other: int, p
         annotations=(
             (here, "combined here"),
             (
-                recording.site_span(recording.calls[observation.pass_of_call(theirs)].site),
+                recording.site_span(recording.calls[observation.program.pass_of_call(theirs)].site),
                 "the activation was made in this forward",
             ),
             (
-                recording.site_span(recording.calls[observation.pass_of_call(mine)].site),
+                recording.site_span(recording.calls[observation.program.pass_of_call(mine)].site),
                 "the gradient belongs to this one",
             ),
         ),
@@ -134,10 +134,10 @@ def _other_pass(observation: Observation, operation: int, of: int, other: int, p
 
 def in_one_score(observation: Observation, operation: int, mine: int, theirs: int) -> bool:
     """Whether two module calls belong to one forward pass, or to one score: the last one differentiated before."""
-    if observation.pass_of_call(mine) == observation.pass_of_call(theirs):
+    if observation.program.pass_of_call(mine) == observation.program.pass_of_call(theirs):
         return True
     recording = observation.recording
-    backward = next((b for b in reversed(observation.backwards) if b.operation <= operation and b.roots), None)
+    backward = next((b for b in reversed(observation.program.backwards) if b.operation <= operation and b.roots), None)
     if backward is None:
         return False
     reaches = analyse(replace(recording, score=backward.score), ()).reaches
@@ -146,14 +146,14 @@ def in_one_score(observation: Observation, operation: int, mine: int, theirs: in
 
 def _is_the_same_again(observation: Observation, mine: int, theirs: int) -> bool:
     """Whether two forward passes read the very same values, in eval mode, with no step between: they give the same."""
-    passes = sorted({observation.pass_of_call(mine), observation.pass_of_call(theirs)})
+    passes = sorted({observation.program.pass_of_call(mine), observation.program.pass_of_call(theirs)})
     recording = observation.recording
     first, last = recording.calls[passes[0]], recording.calls[passes[-1]]
-    keys = {observation.call_modules[call] for call in passes}
-    if len(keys) > 1 or any(observation.modules[key].ran_training for key in keys):
+    keys = {observation.program.call_modules[call] for call in passes}
+    if len(keys) > 1 or any(observation.program.modules[key].ran_training for key in keys):
         return False
     between = range(first.first_operation, last.end_operation)
-    if any(operation in between for optimizer in observation.optimizers for _, operation in optimizer.steps):
+    if any(operation in between for optimizer in observation.program.optimizers for _, operation in optimizer.steps):
         return False
     return _read_from_outside(recording, first) == _read_from_outside(recording, last)
 

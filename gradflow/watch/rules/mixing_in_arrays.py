@@ -26,7 +26,7 @@ def weight_gradient_in_arrays(observation: Observation) -> tuple[Finding, ...]:
             there = observation.recording.span_of(operation)
             if here is None or there is None:
                 continue
-            product = product_in_program(observation.files, here, there)
+            product = product_in_program(observation.program.files, here, there)
             if product is not None:
                 one = weight_gradient_taken(
                     observation,
@@ -72,12 +72,14 @@ def _reads_that_left(
         for value in recording.inputs_of(operation)[:1]
         if value in origin
     }
-    for read in observation.reads:
+    for read in observation.program.reads:
         role, name = recording.leaf_names.get(read.value, ("", ""))
         if role != "parameter" or read.value not in gone or len(recording.values.shape[read.value]) < 3:
             continue
-        key = next((m.key for m in observation.modules.values() if read.value in m.parameters), -1)
-        outputs = tuple(v for call in recording.calls if observation.call_modules[call.id] == key for v in call.outputs)
+        key = next((m.key for m in observation.program.modules.values() if read.value in m.parameters), -1)
+        outputs = tuple(
+            v for call in recording.calls if observation.program.call_modules[call.id] == key for v in call.outputs
+        )
         if key >= 0 and outputs:
             yield read, name, outputs
 

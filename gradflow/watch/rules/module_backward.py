@@ -11,9 +11,9 @@ __all__ = ["module_defines_backward"]
 
 def module_defines_backward(observation: Observation) -> tuple[Finding, ...]:
     """Only ``torch.autograd.Function`` has a backward of its own; a program may call such methods by itself."""
-    if not any(not backward.error for backward in observation.backwards):
+    if not any(not backward.error for backward in observation.program.backwards):
         return ()
-    modules = [observation.modules[key] for key in dict.fromkeys(observation.call_modules)]
+    modules = [observation.program.modules[key] for key in dict.fromkeys(observation.program.call_modules)]
     methods = [module.own_backward for module in modules if module.own_backward is not None]
     # one that calls others by hand may do nothing else
     if not methods or _any_ran(observation, methods):
@@ -47,7 +47,7 @@ def _any_ran(observation: Observation, methods: list[OwnBackward]) -> bool:
     recording = observation.recording
     own = {(method.span.path, method.span.function) for method in methods}
     spans = {recording.operations.site[row] for row in range(len(recording))} | {
-        one.site for one in observation.backwards
+        one.site for one in observation.program.backwards
     }
     return any(
         (span.path, span.function.partition(".<locals>")[0]) in own
@@ -58,6 +58,6 @@ def _any_ran(observation: Observation, methods: list[OwnBackward]) -> bool:
 
 def _fits(observation: Observation, key: int, method: OwnBackward) -> bool:
     """Whether it could take a gradient for each output of the module."""
-    calls = zip(observation.recording.calls, observation.call_modules, strict=True)
+    calls = zip(observation.recording.calls, observation.program.call_modules, strict=True)
     counts = {len(call.outputs) for call, module in calls if module == key}
     return any(method.least <= count and (method.most < 0 or count <= method.most) for count in counts)

@@ -48,15 +48,15 @@ def _is_kept_since_later(observation: Observation, question: Question) -> bool:
     read = question.read
     if read is None or read.is_leaf or not read.retains_grad or read.measured.arrived:
         return False
-    since, _ = observation.retained.get(question.target, (0, -1))
+    since, _ = observation.program.retained.get(question.target, (0, -1))
     return since > question.backward_number
 
 
 def _kept_too_late(observation: Observation, question: Question, evidence: Evidence) -> Finding:
     recording = observation.recording
     # who is given what a later pass brings may have told it to for that one
-    is_given_later = any(read.value == question.target and read.measured.arrived for read in observation.reads)
-    place = recording.site_span(observation.retained[question.target][1])
+    is_given_later = any(read.value == question.target and read.measured.arrived for read in observation.program.reads)
+    place = recording.site_span(observation.program.retained[question.target][1])
     return finding(
         "non-leaf-grad",
         "connected",
@@ -93,8 +93,8 @@ def guarded_grad_of_non_leaf(observation: Observation) -> tuple[Finding, ...]:
     Where the same place also sees leaves, as in a loop over all sorts of tensors, the condition has its use.
     """
     found: dict[int, Finding] = {}
-    for site in dict.fromkeys(read.site for read in observation.reads if read.is_guard):
-        reads = [read for read in observation.reads if read.site == site]
+    for site in dict.fromkeys(read.site for read in observation.program.reads if read.is_guard):
+        reads = [read for read in observation.program.reads if read.site == site]
         if not all(read.is_guard and _is_never_filled(read) for read in reads):
             continue
         if asserts_absence(observation.recording.site_span(site)):

@@ -48,7 +48,7 @@ def gradient_is_nothing(observation: Observation, question: Question, evidence: 
 
 
 def _since_when(observation: Observation, target: int) -> str:
-    came = [backward.arrived[target] for backward in observation.backwards if target in backward.arrived]
+    came = [backward.arrived[target] for backward in observation.program.backwards if target in backward.arrived]
     if any(largest > 0 for largest, _ in came):
         return "it did get a gradient in earlier passes; since then, up to the last pass, nothing has come"
     return f"nothing has come in any of the {len(came):,} passes that reached it"
@@ -61,9 +61,11 @@ def _is_rectifier(evidence: Evidence, place: SourceSpan | None) -> bool:
 
 def _moves_elsewhere(observation: Observation, question: Question) -> bool:
     """The same tensor, or the same layer, got a gradient in another backward: zero is a matter of the input then."""
-    if any(_moves(b.arrived.get(question.target)) for b in observation.backwards):
+    if any(_moves(b.arrived.get(question.target)) for b in observation.program.backwards):
         return True
-    return any(read.site == question.site and (read.measured.max_abs or 0.0) > _SMALL for read in observation.reads)
+    return any(
+        read.site == question.site and (read.measured.max_abs or 0.0) > _SMALL for read in observation.program.reads
+    )
 
 
 def _moves(arrived: tuple[float, bool] | None) -> bool:
@@ -74,7 +76,7 @@ def _stays_dead(observation: Observation, question: Question) -> bool:
     """Whether from here on to the end nothing came any more, although there was still a score to lower."""
     history = [
         (number, backward)
-        for number, backward in enumerate(observation.backwards)
+        for number, backward in enumerate(observation.program.backwards)
         if question.target in backward.arrived and not backward.error
     ]
     tail = 0
@@ -104,7 +106,10 @@ def _zero(observation: Observation, question: Question, evidence: Evidence, foun
         gate = _gate(observation, question, evidence, diagnostic.location)
         if gate is not None:
             opens = _starting_closed(observation, diagnostic, gate)
-            if any(gate in optimizer.parameters for optimizer in observation.optimizers) or not observation.optimizers:
+            if (
+                any(gate in optimizer.parameters for optimizer in observation.program.optimizers)
+                or not observation.program.optimizers
+            ):
                 return replace(found, diagnostic=opens)
             name, _ = name_of_value(observation, gate)
             note = f"`{name}` gets a gradient itself, but no optimizer holds it: it stays zero"
@@ -128,8 +133,8 @@ def _zero(observation: Observation, question: Question, evidence: Evidence, foun
             notes=(*diagnostic.notes[1:], "the smallest number of float16 is about 6e-08; smaller ones become zero"),
             helps=(Help(text="scale the loss (`torch.amp.GradScaler`), or compute this part in float32"),),
         )
-    if underflows and observation.low_precision:
-        place = observation.recording.site_span(observation.low_precision[0][0])
+    if underflows and observation.program.low_precision:
+        place = observation.recording.site_span(observation.program.low_precision[0][0])
         if place is not None:
             where = (Annotation(span=diagnostic.location, label="becomes zero here"),) if diagnostic.location else ()
             diagnostic = replace(

@@ -24,7 +24,7 @@ _TURNS = 20
 
 def gradient_of_another_call(observation: Observation) -> tuple[Finding, ...]:
     """Which gradients and which activations the program multiplies, and whether they belong together."""
-    if not observation.gradient_of:
+    if not observation.program.gradient_of:
         return ()
     pairs = GradientProducts(observation)
     at_inputs = _gradients_at_inputs(observation)
@@ -33,7 +33,7 @@ def gradient_of_another_call(observation: Observation) -> tuple[Finding, ...]:
     elsewhere: list[Product] = []
     in_order: set[int] = set()
     for product, chain in pairs.products():
-        if product.gradient in observation.gradient_ties:
+        if product.gradient in observation.program.gradient_ties:
             continue
         if product.gradient in at_inputs:
             hook, run = at_inputs[product.gradient]
@@ -74,8 +74,10 @@ def _first_turns(recording: Recording, products: Iterable[Product]) -> Iterator[
 def _gradients_at_inputs(observation: Observation) -> dict[int, tuple[Hook, HookRun]]:
     """The gradients that full backward hooks were given as ``grad_input`` and that differ from those at the output."""
     found = {}
-    at_outputs = {v for hook in observation.hooks if hook.kind == "backward" for run in hook.runs for v in run.outputs}
-    for hook in observation.hooks:
+    at_outputs = {
+        v for hook in observation.program.hooks if hook.kind == "backward" for run in hook.runs for v in run.outputs
+    }
+    for hook in observation.program.hooks:
         for run in hook.runs if hook.kind == "backward" else ():
             for value in run.inputs:
                 if value >= 0 and not run.inputs_equal and value not in at_outputs:
@@ -91,7 +93,7 @@ def _read_in(recording: Recording, call: int) -> frozenset[int]:
 
 
 def _same_module(observation: Observation, one: int, other: int) -> bool:
-    return one >= 0 and other >= 0 and observation.call_modules[one] == observation.call_modules[other]
+    return one >= 0 and other >= 0 and observation.program.call_modules[one] == observation.program.call_modules[other]
 
 
 def _name(observation: Observation, call: int) -> str:
@@ -131,7 +133,7 @@ def _of_the_input(observation: Observation, product: Product) -> Finding:
     recording = observation.recording
     layer = _name(observation, product.activation_call)
     here, *callers = recording.way_to(product.operation) or (None,)
-    read = next((r for r in observation.reads if r.result == product.gradient), None)
+    read = next((r for r in observation.program.reads if r.result == product.gradient), None)
     taken = definition_of(here, argument_at(here, product.positions[0]), callers) if here is not None else None
     return finding(
         "wrong-grad-source",
@@ -165,7 +167,7 @@ def _mixed_up(observation: Observation, product: Product, *, is_shared: bool) ->
         given = _hook_given(observation, product.gradient)
         place = (place_of_keeping(given, 2) or recording.site_span(given.site)) if given is not None else here
     overwrites = zipped is None and (kept is None or not keeps_all(kept))
-    calls = sum(key == observation.call_modules[mine] for key in observation.call_modules)
+    calls = sum(key == observation.program.call_modules[mine] for key in observation.program.call_modules)
     return finding(
         "shared-layer-overwrite",
         "wrong",
@@ -196,7 +198,7 @@ def _hook_given(observation: Observation, gradient: int) -> Hook | None:
     return next(
         (
             hook
-            for hook in observation.hooks
+            for hook in observation.program.hooks
             if hook.kind == "backward" and any(gradient in run.outputs for run in hook.runs)
         ),
         None,

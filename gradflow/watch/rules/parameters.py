@@ -20,9 +20,9 @@ def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
     """Parameters were replaced in the model while an optimizer held them; it steps on, and none holds the new ones."""
     found = []
     recording = observation.recording
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         held = set(optimizer.parameters) - optimizer.dropped
-        for replaced in observation.replacements:
+        for replaced in observation.program.replacements:
             gone, since = held & set(replaced.old), replaced.operation
             lone = _left_alone(observation, replaced)
             if (
@@ -59,14 +59,14 @@ def optimizer_is_stale(observation: Observation) -> tuple[Finding, ...]:
 def _left_alone(observation: Observation, replaced: Replacement) -> tuple[int, ...]:
     """Of what has come, or was put in its place later, where gradients arrive and what no optimizer holds."""
     new = set(replaced.new)
-    for later in observation.replacements:
+    for later in observation.program.replacements:
         if later.operation >= replaced.operation and new & set(later.old):
             new.update(later.new)
     # what is initialised, or moved by hand, has another value each time
     first = functools.partial(before_writes, observation.recording)
-    held = {first(value) for optimizer in observation.optimizers for value in optimizer.parameters}
+    held = {first(value) for optimizer in observation.program.optimizers for value in optimizer.parameters}
     lone = {first(value) for value in new} - held
-    later_passes = (one for one in observation.backwards if one.operation >= replaced.operation)
+    later_passes = (one for one in observation.program.backwards if one.operation >= replaced.operation)
     return tuple(dict.fromkeys(value for one in later_passes for value in one.arrived if first(value) in lone))
 
 
@@ -74,14 +74,14 @@ def optimizer_holds_a_copy(observation: Observation) -> tuple[Finding, ...]:
     """The optimizer was given the parameters of a copy of the model, or the model of which a copy runs."""
     trained = {
         before_writes(observation.recording, value)
-        for backward in observation.backwards
+        for backward in observation.program.backwards
         if backward.kind == "backward"
         for value in backward.arrived
     }
     # what was put in their place in the model is the nearer reason
-    replaced = {value for replacement in observation.replacements for value in replacement.old}
+    replaced = {value for replacement in observation.program.replacements for value in replacement.old}
     found = []
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         others = set(optimizer.parameters) | replaced
         idle = {
             value: twin
@@ -96,23 +96,23 @@ def optimizer_holds_a_copy(observation: Observation) -> tuple[Finding, ...]:
 
 def _twin_of(observation: Observation, value: int, wanted: set[int]) -> int:
     """One of ``wanted`` that a parameter is a copy of, or that is a copy of it; -1 for none."""
-    original = observation.copies.get(value, -1)
+    original = observation.program.copies.get(value, -1)
     if original in wanted:
         return original
-    return next((copy for copy, of in observation.copies.items() if of == value and copy in wanted), -1)
+    return next((copy for copy, of in observation.program.copies.items() if of == value and copy in wanted), -1)
 
 
 def _of_copies(observation: Observation, optimizer: Optimizer, idle: dict[int, int]) -> Finding:
     recording = observation.recording
     value, twin = next(iter(idle.items()))
-    copy = value if observation.copies.get(value) == twin else twin
+    copy = value if observation.program.copies.get(value) == twin else twin
     name = recording.leaf_names.get(twin, ("", ""))[1] or "the model"
     others = f"`{name}` and {len(idle) - 1} more" if len(idle) > 1 else f"`{name}`"
     added = optimizer.added.get(value, -1)
     given = recording.site_span(added if added >= 0 else optimizer.site)
-    copied = recording.site_span(observation.made_at.get(copy, -1))
+    copied = recording.site_span(observation.program.made_at.get(copy, -1))
     # of a copy made later, such as one that is adapted in an inner loop, the optimizer could not know
-    made = observation.made_when.get(copy, -1)
+    made = observation.program.made_when.get(copy, -1)
     is_later = copied is not None and added < 0 and made >= optimizer.operation
     # where others of the same optimizer get theirs, the model is the same and these were replaced in it
     is_in_its_place = bool(optimizer.filled)
@@ -152,28 +152,30 @@ _COMPUTED = "let the copy be computed from the original: `torch.func.functional_
 def _is_made_again(observation: Observation, optimizer: Optimizer, original: int, made: int) -> bool:
     """Whether the copy belongs to a step, and not to how the model is built: then the next step has another one."""
     first_step = optimizer.steps[0][1] if optimizer.steps else -1
-    return made >= first_step or sum(of == original for of in observation.copies.values()) > 1
+    return made >= first_step or sum(of == original for of in observation.program.copies.values()) > 1
 
 
 def _got_gradient(observation: Observation, values: set[int], since: int) -> bool:
-    return any(values & set(backward.arrived) for backward in observation.backwards if backward.operation >= since)
+    return any(
+        values & set(backward.arrived) for backward in observation.program.backwards if backward.operation >= since
+    )
 
 
 def _may_have_got_one(observation: Observation, optimizer: Optimizer, values: set[int], since: int) -> bool:
     """Whether one was there at a later step, and a backward that was not looked into may have brought it."""
-    if not any(backward.unseen for backward in observation.backwards if backward.operation >= since):
+    if not any(backward.unseen for backward in observation.program.backwards if backward.operation >= since):
         return False
     return any(optimizer.last_filled.get(value, -1) >= since for value in values)
 
 
 def parameters_unregistered(observation: Observation) -> tuple[Finding, ...]:
     """Layers in a plain list run and learn nothing, because the optimizer was never given them."""
-    if not observation.optimizers:
+    if not observation.program.optimizers:
         return ()
-    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
+    held = {value for optimizer in observation.program.optimizers for value in optimizer.parameters}
     found = []
-    for key, span in observation.unregistered.items():
-        module = observation.modules[key]
+    for key, span in observation.program.unregistered.items():
+        module = observation.program.modules[key]
         if span is not None and module.is_trainable and not held & set(module.parameters):
             told = unregistered(observation, key, span, "connected")
             found.append(

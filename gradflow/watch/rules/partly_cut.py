@@ -48,9 +48,9 @@ def one_way_is_cut(observation: Observation, question: Question, evidence: Evide
 
 
 def _is_trained(observation: Observation, target: int) -> bool:
-    if observation.recording.leaf_names.get(target, ("",))[0] == "parameter" or target in observation.made_at:
+    if observation.recording.leaf_names.get(target, ("",))[0] == "parameter" or target in observation.program.made_at:
         return True
-    return any(target in optimizer.parameters for optimizer in observation.optimizers)
+    return any(target in optimizer.parameters for optimizer in observation.program.optimizers)
 
 
 def _is_own(recording: Recording, group: CutGroup) -> bool:

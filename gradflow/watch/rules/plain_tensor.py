@@ -15,28 +15,28 @@ __all__ = ["plain_tensor_never_learns"]
 
 def plain_tensor_never_learns(observation: Observation) -> tuple[Finding, ...]:
     """It was made in the constructor, gradients arrive, and nobody ever asks for them."""
-    if not any(optimizer.steps for optimizer in observation.optimizers):
+    if not any(optimizer.steps for optimizer in observation.program.optimizers):
         return ()
-    asked = {value for optimizer in observation.optimizers for value in optimizer.parameters}
-    asked.update(read.value for read in observation.reads)
-    asked.update(value for backward in observation.backwards for value in backward.inputs)
-    asked.update(hook.value for hook in observation.tensor_hooks)
+    asked = {value for optimizer in observation.program.optimizers for value in optimizer.parameters}
+    asked.update(read.value for read in observation.program.reads)
+    asked.update(value for backward in observation.program.backwards for value in backward.inputs)
+    asked.update(hook.value for hook in observation.program.tensor_hooks)
     plain = (
         _unregistered(observation, tensor)
-        for tensor in observation.plain_tensors
+        for tensor in observation.program.plain_tensors
         if not tensor.is_computed
         and tensor.value not in asked
         and _is_made_once(tensor)
         and _gets_gradient(observation, tensor.value)
     )
-    registered = {value for module in observation.modules.values() for value in module.parameters}
+    registered = {value for module in observation.program.modules.values() for value in module.parameters}
     return (*plain, *_lost_leaves(observation, asked | registered))
 
 
 def _lost_leaves(observation: Observation, known: set[int]) -> Iterator[Finding]:
     """What a module holds was computed, before any forward, from leaves that no module and no optimizer holds."""
     recording = observation.recording
-    for tensor in observation.plain_tensors:
+    for tensor in observation.program.plain_tensors:
         producer = recording.values.producer[tensor.value]
         if not tensor.is_computed or producer < 0 or tensor.value in known:
             continue
@@ -74,7 +74,7 @@ def _computed(observation: Observation, tensor: PlainTensor, producer: int) -> F
         label=f"computes a plain tensor (`{recording.name_of(producer)}`): no module gets the leaf itself",
         annotations=tuple(
             (recording.site_span(optimizer.site), "the optimizer was not given it")
-            for optimizer in observation.optimizers[:1]
+            for optimizer in observation.program.optimizers[:1]
         ),
         notes=(
             "gradients arrive at the leaf, and no optimizer ever steps along them: the tensor stays as it was made",
@@ -92,7 +92,7 @@ def _is_made_once(tensor: PlainTensor) -> bool:
 
 
 def _gets_gradient(observation: Observation, value: int) -> bool:
-    return any(backward.arrived.get(value, (0.0, True))[0] > 0 for backward in observation.backwards)
+    return any(backward.arrived.get(value, (0.0, True))[0] > 0 for backward in observation.program.backwards)
 
 
 def _unregistered(observation: Observation, tensor: PlainTensor) -> Finding:
@@ -104,7 +104,7 @@ def _unregistered(observation: Observation, tensor: PlainTensor) -> Finding:
         label="a plain tensor: not registered",
         annotations=tuple(
             (observation.recording.site_span(optimizer.site), "the optimizer was not given it")
-            for optimizer in observation.optimizers[:1]
+            for optimizer in observation.program.optimizers[:1]
         ),
         notes=(
             "gradients arrive at it, and no optimizer ever steps along them",

@@ -45,7 +45,7 @@ def _integer(observation: Observation, failure: Failure) -> Finding | None:
 def _flag_refused(observation: Observation, failure: Failure) -> Finding | None:
     if not refusals.FLAG_OF_A_COMPUTED_TENSOR.is_in(failure.message):
         return None
-    refused = [flag.on for flag in observation.flags if flag.error]
+    refused = [flag.on for flag in observation.program.flags if flag.error]
     # the message is asked only where nothing was recorded
     if refused[-1] if refused else not refusals.FLAG_SWITCHED_OFF.is_in(failure.message):
         return _switched_on(observation, failure)
@@ -84,7 +84,9 @@ def _hook_refused(observation: Observation, failure: Failure) -> Finding | None:
     """``register_hook`` or ``retain_grad`` on a tensor without history: what made it so decides."""
     if not any(said.is_in(failure.message) for said in _NO_HOOK):
         return None
-    frozen = [flag for flag in observation.flags if not flag.on and flag.was and not flag.error and flag.is_leaf]
+    frozen = [
+        flag for flag in observation.program.flags if not flag.on and flag.was and not flag.error and flag.is_leaf
+    ]
     is_off = bool(len(observation.recording)) and observation.recording.operations.mode[-1] != 0
     if is_off or not frozen:
         return None

@@ -26,7 +26,7 @@ _SOON = 4
 def hook_replaces_output(observation: Observation) -> tuple[Finding, ...]:
     """A forward hook returned something that can hardly be meant as the layer's new output."""
     found = []
-    for hook in observation.hooks:
+    for hook in observation.program.hooks:
         if hook.kind != "forward":
             continue
         for run in hook.runs:
@@ -169,7 +169,7 @@ def _kept_by_itself(observation: Observation, hook: Hook, run: HookRun) -> bool:
     origins = {origin for value in run.returned for origin in _origins(observation.recording, value)}
     return any(
         origins & set(earlier.outputs) and not earlier.is_silent and earlier is not run
-        for other in observation.hooks
+        for other in observation.program.hooks
         if other.kind == "forward" and other.defined == hook.defined and other.site == hook.site
         for earlier in other.runs
         if earlier.first_operation <= run.first_operation
@@ -192,7 +192,7 @@ def _ends_program(observation: Observation, run: HookRun) -> bool:
         failure.is_last
         and 0 <= failure.operation - run.end_operation <= _SOON
         and failure.type_name in ("TypeError", "AttributeError")
-        for failure in observation.failures
+        for failure in observation.program.failures
     )
 
 
@@ -221,7 +221,7 @@ def _comes_from(recording: Recording, values: Sequence[int], sources: set[int]) 
 
 
 def _replaces(observation: Observation, hook: Hook, run: HookRun, why: str) -> Finding:
-    module = observation.modules[hook.module]
+    module = observation.program.modules[hook.module]
     return finding(
         "hook-replaces-output",
         "wrong",
@@ -240,7 +240,7 @@ def _replaces(observation: Observation, hook: Hook, run: HookRun, why: str) -> F
 
 
 def _returns_copy(observation: Observation, hook: Hook, run: HookRun) -> Finding:
-    module = observation.modules[hook.module]
+    module = observation.program.modules[hook.module]
     recording = observation.recording
     copies = [
         operation

@@ -46,7 +46,7 @@ def score_without_history(observation: Observation, question: Question) -> tuple
 
 def _to_be_moved(observation: Observation, leaves: tuple[int, ...]) -> tuple[int, ...]:
     """Those that an optimizer holds, where there are any: nobody wants a gradient of a target network or a teacher."""
-    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
+    held = {value for optimizer in observation.program.optimizers for value in optimizer.parameters}
     return tuple(leaf for leaf in leaves if leaf in held) or leaves
 
 
@@ -59,8 +59,8 @@ def _is_cut_from(observation: Observation, question: Question) -> bool:
 def _still_frozen(observation: Observation, question: Question) -> tuple[Finding, ...]:
     """Frozen parameters that an optimizer is to move, from which nothing but the freezing keeps the gradient."""
     recording = observation.recording
-    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
-    off = {flag.value for flag in observation.flags if not flag.on and not flag.error}
+    held = {value for optimizer in observation.program.optimizers for value in optimizer.parameters}
+    off = {flag.value for flag in observation.program.flags if not flag.on and not flag.error}
     frozen = tuple(leaf for leaf in leaves_behind(observation, question, trainable=False) if leaf in held & off)
     if not frozen or analyse(replace(recording, score=question.score), frozen).needed:
         return ()
@@ -141,10 +141,10 @@ def frozen_throughout(observation: Observation, question: Question) -> list[Find
     recording = observation.recording
     leaves = leaves_behind(observation, question, trainable=False)
     frozen = [value for value in leaves if recording.leaf_names.get(value, ("",))[0] == "parameter"]
-    flags = [flag for flag in observation.flags if flag.value in frozen and not flag.on and not flag.error]
+    flags = [flag for flag in observation.program.flags if flag.value in frozen and not flag.on and not flag.error]
     if not frozen:
         return []
-    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
+    held = {value for optimizer in observation.program.optimizers for value in optimizer.parameters}
     cure = (
         "let the parameters that the optimizer is to move require grad before this forward: `requires_grad_(True)`"
         if held.intersection(frozen)

@@ -25,12 +25,12 @@ _TELLING = frozenset({"saturation", "zero-derivative-op", "precision-underflow"}
 
 def steps_along_nan(observation: Observation) -> tuple[Finding, ...]:
     """The first step that wrote NaN or infinity into a parameter: nothing can be trained from then on."""
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         if optimizer.poisoned is None:
             continue
         operation, value, measured = optimizer.poisoned
-        for number in range(len(observation.backwards) - 1, -1, -1):
-            backward = observation.backwards[number]
+        for number in range(len(observation.program.backwards) - 1, -1, -1):
+            backward = observation.program.backwards[number]
             if backward.operation <= operation and not backward.arrived.get(value, (0.0, True))[1]:
                 found = _about(observation, number, value, measured, optimizer.last_step[0])
                 note = f"`{optimizer.type_name}` has stepped along it: the parameters are not numbers any more"
@@ -44,7 +44,7 @@ def learns_nothing(observation: Observation) -> tuple[Finding, ...]:
     Where that holds of all parameters of an optimizer from the first step on, ``zero_steps`` tells it.
     """
     found: list[Finding] = []
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         if len(optimizer.steps) < _STEPS:
             continue
         passes = _last_passes(observation, optimizer)
@@ -56,7 +56,7 @@ def learns_nothing(observation: Observation) -> tuple[Finding, ...]:
             measured = Measured(
                 arrived=True, shape=shape, max_abs=0.0, l2_norm=0.0, entry_count=count, zero_count=count
             )
-            site = observation.backwards[passes[value][0]].site
+            site = observation.program.backwards[passes[value][0]].site
             about = _about(observation, passes[value][0], value, measured, site)
             found.extend(_as_warning(one, optimizer, len(dead)) for one in about if one.diagnostic.name in _TELLING)
     return tuple(found)
@@ -66,8 +66,8 @@ def _last_passes(observation: Observation, optimizer: Optimizer) -> dict[int, li
     """For each of its parameters the numbers of the last passes that brought it a gradient, the very last first."""
     found: dict[int, list[int]] = {value: [] for value in optimizer.parameters}
     lacking = set(found)
-    for number in range(len(observation.backwards) - 1, -1, -1):
-        backward = observation.backwards[number]
+    for number in range(len(observation.program.backwards) - 1, -1, -1):
+        backward = observation.program.backwards[number]
         if backward.kind != "backward" or backward.error:
             continue
         for value in lacking & set(backward.arrived):
@@ -82,14 +82,14 @@ def _last_passes(observation: Observation, optimizer: Optimizer) -> dict[int, li
 def _is_dead(observation: Observation, optimizer: Optimizer, value: int, passes: list[int]) -> bool:
     if len(passes) < _STEPS:
         return False
-    last = [observation.backwards[number] for number in passes]
+    last = [observation.program.backwards[number] for number in passes]
     # evaluation that goes on after training is not stepped along
     is_stepped = sum(operation >= last[-1].operation for _, operation in optimizer.steps) >= _STEPS
     return is_stepped and all(b.arrived[value] == (0.0, True) and not b.score_is_zero for b in last)
 
 
 def _about(observation: Observation, number: int, value: int, measured: Measured, site: int) -> tuple[Finding, ...]:
-    backward = observation.backwards[number]
+    backward = observation.program.backwards[number]
     if not backward.roots:
         return ()
     question = Question(

@@ -123,8 +123,8 @@ def _source_findings(observation: Observation, question: Question, evidence: Evi
 
 
 def _idle_module(observation: Observation, value: int) -> int | None:
-    called = set(observation.call_modules)
-    for module in observation.modules.values():
+    called = set(observation.program.call_modules)
+    for module in observation.program.modules.values():
         if value in module.parameters and module.key not in called:
             return module.key
     return None
@@ -143,13 +143,13 @@ def _is_computed_with(observation: Observation, value: int) -> bool:
 def _unused(observation: Observation, question: Question, evidence: Evidence) -> Finding:
     target = question.target
     is_parameter = (
-        target in observation.made_at or observation.recording.leaf_names.get(target, ("",))[0] == "parameter"
+        target in observation.program.made_at or observation.recording.leaf_names.get(target, ("",))[0] == "parameter"
     )
     return finding(
         "output-discarded",
         "unused",
         f"`{evidence.target}` takes no part in {evidence.score}: nothing is computed with it",
-        observation.recording.site_span(observation.made_at.get(question.target, -1)),
+        observation.recording.site_span(observation.program.made_at.get(question.target, -1)),
         label="made here, never used",
         annotations=((observation.recording.site_span(question.site), question.outcome),),
         notes=(f"a {'parameter' if is_parameter else 'tensor'} that takes no part in the score has no gradient",),
@@ -164,17 +164,17 @@ def _unused(observation: Observation, question: Question, evidence: Evidence) ->
 def _used_copy(observation: Observation, evidence: Evidence, value: int) -> int:
     """A parameter that is a copy of this one, and that the score was computed from; -1 for none."""
     reaches = evidence.dependence.reaches
-    return next((copy for copy, of in observation.copies.items() if of == value and reaches[copy]), -1)
+    return next((copy for copy, of in observation.program.copies.items() if of == value and reaches[copy]), -1)
 
 
 def _copied(observation: Observation, question: Question, evidence: Evidence, copy: int) -> Finding:
     recording = observation.recording
-    is_adapted = any(backward.create_graph and copy in backward.inputs for backward in observation.backwards)
+    is_adapted = any(backward.create_graph and copy in backward.inputs for backward in observation.program.backwards)
     return finding(
         "tensor-rewrap" if is_adapted else "wrong-module-instance",
         "broken" if is_adapted else "unused",
         f"`{evidence.target}` gets no gradient: the score was computed from a copy of it",
-        recording.site_span(observation.made_at.get(copy, -1)),
+        recording.site_span(observation.program.made_at.get(copy, -1)),
         label="copied here: the numbers only, not their history",
         annotations=((recording.site_span(question.site), question.outcome),),
         notes=("`copy.deepcopy` makes new parameters; what happens to them has nothing to do with the old ones",),

@@ -20,16 +20,16 @@ def used_without_calling(observation: Observation, key: int, parameters: Sequenc
     recording, wanted = observation.recording, set(parameters)
     owners = {
         module.key: set(module.parameters)
-        for module in observation.modules.values()
+        for module in observation.program.modules.values()
         if wanted & set(module.parameters) and module.key != key
     }
-    inside = {module for hook in observation.hooks if hook.module == key for module in hook.inside}
+    inside = {module for hook in observation.program.hooks if hook.module == key for module in hook.inside}
     for operation in range(start, len(recording)):
         read = wanted & set(recording.inputs_of(operation))
         call = recording.operations.call[operation]
         if not read or call < 0 or not recording.outputs_of(operation):
             continue
-        caller = observation.call_modules[call]
+        caller = observation.program.call_modules[call]
         if caller in inside or not read & owners.get(caller, set()):
             return operation
     return -1
@@ -56,7 +56,7 @@ def layer_never_ran(
     bypass
         The operation that used its parameters all the same; -1 for none.
     """
-    recording, module = observation.recording, observation.modules[key]
+    recording, module = observation.recording, observation.program.modules[key]
     name = module.name or module.type_name
     if bypass >= 0:
         return finding(

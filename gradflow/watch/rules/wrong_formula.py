@@ -50,7 +50,7 @@ def _question(observation: Observation, check: FormulaCheck) -> Question | None:
     start, end = columns.input_start[check.operation], columns.input_start[check.operation + 1]
     pairs = zip(columns.inputs[start:end], columns.argument[start:end], strict=True)
     target = next((value for value, argument in pairs if argument == check.argument), -1)
-    for number, backward in enumerate(observation.backwards):
+    for number, backward in enumerate(observation.program.backwards):
         if backward.operation > check.operation and backward.roots and not backward.error and target >= 0:
             return Question(
                 backward=backward,

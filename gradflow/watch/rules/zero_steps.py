@@ -22,7 +22,7 @@ def optimizer_steps_along_zeros(observation: Observation) -> tuple[Finding, ...]
     """
     if not observation.recording.completeness.has_all("backward passes", "steps"):
         return ()
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         backwards = _its_backwards(observation, optimizer)
         # a loss of exactly zero has got where it was to go: every margin of a hinge loss is kept
         if len(optimizer.steps) < 2 or all(backward.score_is_zero for _, backward in backwards):
@@ -41,7 +41,7 @@ def _its_backwards(observation: Observation, optimizer: Optimizer) -> list[tuple
     held, end = set(optimizer.parameters), optimizer.last_step[1]
     passes = [
         (number, backward)
-        for number, backward in enumerate(observation.backwards)
+        for number, backward in enumerate(observation.program.backwards)
         if optimizer.since <= backward.operation <= end and held & set(backward.arrived)
     ]
     arrived = [(value, largest) for _, b in passes for value, (largest, _) in b.arrived.items() if value in held]
@@ -51,7 +51,7 @@ def _its_backwards(observation: Observation, optimizer: Optimizer) -> list[tuple
 
 
 def _question(observation: Observation, optimizer: Optimizer, number: int, value: int) -> Question:
-    backward, shape = observation.backwards[number], tuple(observation.recording.values.shape[value])
+    backward, shape = observation.program.backwards[number], tuple(observation.recording.values.shape[value])
     count = math.prod(shape)
     return Question(
         backward=backward,

@@ -108,11 +108,11 @@ def test_each_gradient_belongs_to_its_own_call() -> None:
         first = layer(torch.ones(1, 3, requires_grad=True))
         (layer(first) * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
     observation = observation_of(watch)
-    (hook,) = observation.hooks
+    (hook,) = observation.program.hooks
     assert [run.call for run in hook.runs] == [1, 0]
     calls = observation.recording.calls
-    assert observation.gradient_of[hook.runs[0].outputs[0]] == calls[1].outputs[0]
-    assert observation.gradient_of[hook.runs[1].outputs[0]] == calls[0].outputs[0]
+    assert observation.program.gradient_of[hook.runs[0].outputs[0]] == calls[1].outputs[0]
+    assert observation.program.gradient_of[hook.runs[1].outputs[0]] == calls[0].outputs[0]
     assert not any(run.inputs_equal for run in hook.runs)
 
 

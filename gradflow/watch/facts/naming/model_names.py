@@ -17,7 +17,7 @@ def with_models_told_apart(observation: Observation) -> Observation:
     Only with words that it uses for that model alone: what a function is given has one name for all of them.
     """
     words = _words_of_models(observation)
-    modules, calls = observation.modules, observation.recording.calls
+    modules, calls = observation.program.modules, observation.recording.calls
     clashing = _clashing(observation)
     prefixes = {}
     for root in clashing:
@@ -32,20 +32,18 @@ def with_models_told_apart(observation: Observation) -> Observation:
         value: (role, f"{prefixes[roots[value]]}.{name}" if name and roots[value] in prefixes else name)
         for value, (role, name) in observation.recording.leaf_names.items()
     }
-    return replace(
-        observation,
-        recording=replace(
-            observation.recording,
-            leaf_names=leaf_names,
-            calls=tuple(
-                replace(call, module=_prefixed(call.module, prefixes.get(modules[key].root, "")))
-                for call, key in zip(calls, observation.call_modules, strict=True)
-            ),
+    recording = replace(
+        observation.recording,
+        leaf_names=leaf_names,
+        calls=tuple(
+            replace(call, module=_prefixed(call.module, prefixes.get(modules[key].root, "")))
+            for call, key in zip(calls, observation.program.call_modules, strict=True)
         ),
-        modules={
-            key: replace(one, name=_prefixed(one.name, prefixes.get(one.root, ""))) for key, one in modules.items()
-        },
     )
+    told_apart = {
+        key: replace(one, name=_prefixed(one.name, prefixes.get(one.root, ""))) for key, one in modules.items()
+    }
+    return replace(observation, program=replace(observation.program, recording=recording, modules=told_apart))
 
 
 def _prefixed(name: str, prefix: str) -> str:
@@ -65,14 +63,14 @@ def _clashing(observation: Observation) -> list[int]:
 
 def _root_of(observation: Observation, value: int) -> int:
     """The model that holds a parameter; -1 where several do, or none."""
-    roots = {one.root for one in observation.modules.values() if value in one.parameters}
+    roots = {one.root for one in observation.program.modules.values() if value in one.parameters}
     return roots.pop() if len(roots) == 1 else -1
 
 
 def _words_of_models(observation: Observation) -> dict[int, list[str]]:
     """What stands before the brackets where each model is called, in the order in which that happened."""
     words = defaultdict[int, dict[str, None]](dict)
-    for call, key in zip(observation.recording.calls, observation.call_modules, strict=True):
+    for call, key in zip(observation.recording.calls, observation.program.call_modules, strict=True):
         word = called_as(observation.recording, call.site) if call.parent < 0 else ""
         if word:
             words[key][word] = None

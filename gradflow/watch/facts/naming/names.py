@@ -89,7 +89,7 @@ def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["l
     # what a module was given and lets through, as `nn.Identity` does, has another name in the program
     if layer and recording.values.producer[returned] >= recording.calls[call].first_operation:
         return layer, "layer"
-    for read in observation.reads:
+    for read in observation.program.reads:
         if read.value == value:
             text = _text_at(observation.recording.site_span(read.site)).removesuffix(".grad")
             if text:
@@ -109,8 +109,8 @@ def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["l
 def _of_a_lone_layer(observation: Observation, value: int, name: str) -> str:
     """``actor.weight`` for the weight of a layer that is a model by itself, after what the program calls it by."""
     recording = observation.recording
-    for call, key in zip(recording.calls, observation.call_modules, strict=True):
-        if call.parent < 0 and not call.module and value in observation.modules[key].parameters:
+    for call, key in zip(recording.calls, observation.program.call_modules, strict=True):
+        if call.parent < 0 and not call.module and value in observation.program.modules[key].parameters:
             word = called_as(recording, call.site)
             if word:
                 return f"{word}.{name}"
@@ -133,7 +133,7 @@ def _is_plain(node: ast.expr) -> bool:
 
 def _as_asked_for(observation: Observation, value: int) -> str:
     """The words of ``torch.autograd.grad(score, x)`` for what was asked; empty where they are not plain."""
-    for backward in observation.backwards:
+    for backward in observation.program.backwards:
         if backward.kind != "grad" or value not in backward.inputs:
             continue
         match _parsed(observation.recording.site_span(backward.site)):

@@ -151,7 +151,7 @@ def _is_in_closure(observation: Observation, earlier: Backward, later: Backward)
     """Whether both ran in one and the same step of an optimizer that calls a closure."""
     return any(
         begun <= earlier.operation and (ended < 0 or later.operation <= ended)
-        for optimizer in observation.optimizers
+        for optimizer in observation.program.optimizers
         for begun, ended in optimizer.closures
     )
 
@@ -159,7 +159,7 @@ def _is_in_closure(observation: Observation, earlier: Backward, later: Backward)
 def _place_of_pass(observation: Observation, operation: int) -> SourceSpan | None:
     """Where the program called the model that an operation ran in; the operation's own line outside of models."""
     recording = observation.recording
-    call = observation.pass_of_call(recording.operations.call[operation])
+    call = observation.program.pass_of_call(recording.operations.call[operation])
     return recording.site_span(recording.calls[call].site) if call >= 0 else recording.span_of(operation)
 
 
@@ -168,7 +168,7 @@ def _freed_before(observation: Observation, question: Question) -> _Freed:
     recording = observation.recording
     made = recording.values.producer
     mine = analyse(_scored(observation, question.score), ()).reaches
-    for earlier in reversed(observation.backwards[: question.backward_number]):
+    for earlier in reversed(observation.program.backwards[: question.backward_number]):
         if earlier.error or not earlier.roots:
             continue
         if question.score in earlier.roots:

@@ -24,7 +24,7 @@ def backward_raised_somehow(observation: Observation, explained: Collection[Find
     # a rule about the exception that ended the program names no question
     raised_at = {one.operation for one in explained if one.verdict == "error"}
     found: dict[tuple[int, str], Finding] = {}
-    for number, backward in enumerate(observation.backwards):
+    for number, backward in enumerate(observation.program.backwards):
         is_error = bool(backward.error_type) and not _is_interruption(backward.error_type)
         if is_error and number not in told and backward.operation not in raised_at:
             found.setdefault((backward.site, backward.error_type), _said(observation, number, backward))
@@ -89,5 +89,7 @@ def _is_interruption(type_name: str) -> bool:
 def _severity(observation: Observation, number: int) -> Severity:
     """What nothing more is known of is an error only where it ended the program."""
     weight = weight_of_exception(observation, number)
-    is_last = any(failure.is_last for failure in observation.failures) and number + 1 == len(observation.backwards)
+    is_last = any(failure.is_last for failure in observation.program.failures) and number + 1 == len(
+        observation.program.backwards
+    )
     return "warning" if weight == "error" and not is_last else weight

@@ -17,8 +17,8 @@ __all__ = ["score_is_not_finite"]
 
 def score_is_not_finite(observation: Observation) -> tuple[Finding, ...]:
     """The first such pass that an optimizer steps along, with what was reduced although it has no entries."""
-    held = {value for optimizer in observation.optimizers if optimizer.steps for value in optimizer.parameters}
-    for number, backward in enumerate(observation.backwards):
+    held = {value for optimizer in observation.program.optimizers if optimizer.steps for value in optimizer.parameters}
+    for number, backward in enumerate(observation.program.backwards):
         came = [one for value, one in backward.arrived.items() if value in held]
         if not backward.score_is_finite and came and not any(largest or not finite for largest, finite in came):
             return (_told(observation, backward, number),)

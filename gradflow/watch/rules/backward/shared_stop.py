@@ -52,7 +52,7 @@ def _other_losses(observation: Observation, question: Question, group: CutGroup)
     recording, own = observation.recording, question.backward
     cut_off = recording.outputs_of(group.operation)
     seen = {_place(observation, own)}
-    for other in observation.backwards:
+    for other in observation.program.backwards:
         is_later = other.operation > group.operation and not other.error and bool(other.roots)
         if not is_later or other.score == own.score or _place(observation, other) in seen:
             continue

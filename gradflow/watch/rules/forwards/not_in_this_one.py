@@ -19,11 +19,13 @@ def not_in_this_forward(observation: Observation, question: Question, evidence: 
         return None
     recording, reaches = evidence.recording, evidence.dependence.reaches
     used = _passes_that_use(observation, question.target)
-    models = {observation.call_modules[one] for one in used}
+    models = {observation.program.call_modules[one] for one in used}
     scored = [
         call.id
         for call in recording.calls
-        if call.parent < 0 and observation.call_modules[call.id] in models and any(reaches[v] for v in call.outputs)
+        if call.parent < 0
+        and observation.program.call_modules[call.id] in models
+        and any(reaches[v] for v in call.outputs)
     ]
     if not scored or used & set(scored):
         return None
@@ -57,4 +59,4 @@ def _passes_that_use(observation: Observation, value: int) -> set[int]:
     producer = recording.values.producer[value]
     operations = [o for o in range(len(recording)) if value in recording.inputs_of(o) and recording.outputs_of(o)]
     calls = [recording.operations.call[operation] for operation in (*operations, producer) if operation >= 0]
-    return {observation.pass_of_call(call) for call in calls if call >= 0}
+    return {observation.program.pass_of_call(call) for call in calls if call >= 0}

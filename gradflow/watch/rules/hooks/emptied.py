@@ -15,7 +15,7 @@ __all__ = ["gradient_is_emptied"]
 def gradient_is_emptied(observation: Observation, question: Question, evidence: Evidence) -> tuple[Finding, ...]:
     """One finding for each place at which such a hook was registered."""
     found: dict[int, EmptiedGradient] = {}
-    for emptied in observation.emptied:
+    for emptied in observation.program.emptied:
         if emptied.backward == question.backward_number and _is_on_the_way(evidence, question, emptied.value):
             found.setdefault(emptied.site, emptied)
     return tuple(_finding(observation, question, evidence, emptied) for emptied in found.values())

@@ -27,7 +27,7 @@ def gradients_are_gone(observation: Observation, optimizer: Optimizer, empty: tu
     passes = _passes(observation, empty, max(previous, default=optimizer.since), step)
     if not passes:
         return ()
-    times = [observation.cleared[value] for value in empty if value in observation.cleared]
+    times = [observation.program.cleared[value] for value in empty if value in observation.program.cleared]
     seen = [(at, site) for at, site in times if passes[-1].operation <= at <= step]
     name = optimizer.type_name
     if not seen:
@@ -114,7 +114,7 @@ def _passes(observation: Observation, values: tuple[int, ...], since: int, until
     held = set(values)
     return [
         one
-        for one in observation.backwards
+        for one in observation.program.backwards
         if one.kind == "backward" and not one.error and since <= one.operation <= until and held & set(one.arrived)
     ]
 

@@ -30,7 +30,7 @@ def others_are_moved(observation: Observation) -> tuple[Finding, ...]:
     moved = moved_by_hand(observation)
     if not moved or not_watched(observation):
         return ()
-    passes = [(number, one) for number, one in enumerate(observation.backwards) if _brings(one, moved)]
+    passes = [(number, one) for number, one in enumerate(observation.program.backwards) if _brings(one, moved)]
     if len(passes) < _PASSES:
         return ()
     left = _left_behind(observation, moved)
@@ -67,14 +67,17 @@ def _left_behind(observation: Observation, moved: frozenset[int]) -> tuple[int, 
     """
     recording = observation.recording
     memory = recording.values.memory
-    roots = {one.root for one in observation.modules.values() if not moved.isdisjoint(one.parameters)}
+    roots = {one.root for one in observation.program.modules.values() if not moved.isdisjoint(one.parameters)}
     own = dict.fromkeys(
-        value for one in observation.modules.values() if one.root in roots and one.root >= 0 for value in one.parameters
+        value
+        for one in observation.program.modules.values()
+        if one.root in roots and one.root >= 0
+        for value in one.parameters
     )
-    reached = {value for backward in observation.backwards for value in (*backward.arrived, *backward.inputs)}
-    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
-    frozen = {flag.value for flag in observation.flags if not flag.on}
-    first = min((backward.operation for backward in observation.backwards), default=0)
+    reached = {value for backward in observation.program.backwards for value in (*backward.arrived, *backward.inputs)}
+    held = {value for optimizer in observation.program.optimizers for value in optimizer.parameters}
+    frozen = {flag.value for flag in observation.program.flags if not flag.on}
+    first = min((backward.operation for backward in observation.program.backwards), default=0)
     written = {value for row in range(first, len(recording)) for value in written_by(recording, row)}
     accounted_for = {memory[value] for value in reached | held | frozen | written if value >= 0}
     return tuple(

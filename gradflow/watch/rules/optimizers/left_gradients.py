@@ -19,7 +19,7 @@ _TIMES = 2
 
 def gradients_pile_up(observation: Observation) -> tuple[Finding, ...]:
     """An optimizer steps again along a gradient to which an older one, already used, was added."""
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         site = _uncleared(observation, optimizer)
         if site is not None:
             return (
@@ -66,7 +66,7 @@ def gradients_stay_behind(observation: Observation) -> tuple[Finding, ...]:
     What nothing is computed from any more would stay as it is, if its gradient had been cleared.
     """
     found = []
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         turns = 0
         for before, after, between in _steps_and_passes(observation, optimizer):
             kept = _left(optimizer, before, after, between)
@@ -100,8 +100,10 @@ def _left(optimizer: Optimizer, before: int, after: int, between: list[Backward]
 
 def _told(observation: Observation, optimizer: Optimizer, kept: tuple[int, ...], between: list[Backward]) -> Finding:
     recording, since = observation.recording, between[0].operation
-    brought = [one for one in observation.backwards if one.operation < since and not set(kept).isdisjoint(one.arrived)]
-    off = [flag for flag in observation.flags if flag.value in kept and not flag.on and flag.operation <= since]
+    brought = [
+        one for one in observation.program.backwards if one.operation < since and not set(kept).isdisjoint(one.arrived)
+    ]
+    off = [flag for flag in observation.program.flags if flag.value in kept and not flag.on and flag.operation <= since]
     return finding(
         "grad-accumulated",
         "connected",
@@ -126,6 +128,6 @@ def _told(observation: Observation, optimizer: Optimizer, kept: tuple[int, ...],
 
 def _called_between(observation: Observation, before: int, after: int) -> Sequence[Backward]:
     """The calls between two steps, found without going through all of a long training for each."""
-    calls = observation.backwards
+    calls = observation.program.backwards
     first = bisect.bisect_left(calls, before, key=lambda one: one.operation)
     return calls[first : bisect.bisect_left(calls, after, lo=first, key=lambda one: one.operation)]

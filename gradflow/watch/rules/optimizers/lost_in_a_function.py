@@ -30,7 +30,7 @@ def told_where_it_is_lost(
     end = ends[0]
     function = recording.name_of(end.operation).removesuffix(_APPLIED)
     applied, text = recording.span_of(end.operation), text_for("custom-function", recording.name_of(end.operation))
-    place = end.backward_span or observation.backward_returns.get(function) or applied
+    place = end.backward_span or observation.program.backward_returns.get(function) or applied
     old = found.diagnostic
     others = (Annotation(span=applied, label="applied here"),) if applied is not None and applied != place else ()
     if old.location is not None:

@@ -11,11 +11,11 @@ __all__ = ["flag_of_a_module"]
 
 def flag_of_a_module(observation: Observation) -> tuple[Finding, ...]:
     """The last one on each module; nothing where its parameters require grad all the same, or some did."""
-    last = {flag.module: flag for flag in observation.module_flags}
+    last = {flag.module: flag for flag in observation.program.module_flags}
     found = []
     for flag in last.values():
         parameters = _parameters(observation, flag)
-        ever = {value for optimizer in observation.optimizers for value in optimizer.trainable}
+        ever = {value for optimizer in observation.program.optimizers for value in optimizer.trainable}
         requires_grad = observation.recording.values.requires_grad
         if flag.on and parameters and not any(requires_grad[value] or value in ever for value in parameters):
             found.append(_told(observation, flag, parameters))
@@ -24,20 +24,20 @@ def flag_of_a_module(observation: Observation) -> tuple[Finding, ...]:
 
 def _parameters(observation: Observation, flag: ModuleFlag) -> list[int]:
     """Those of the module and of all within it."""
-    owner = observation.modules[flag.module]
+    owner = observation.program.modules[flag.module]
     start = f"{owner.name}." if owner.name else ""
     return [
         value
-        for module in observation.modules.values()
+        for module in observation.program.modules.values()
         if module.key == owner.key or (module.root == owner.root >= 0 and module.name.startswith(start))
         for value in module.parameters
     ]
 
 
 def _told(observation: Observation, flag: ModuleFlag, parameters: list[int]) -> Finding:
-    module = observation.modules[flag.module]
+    module = observation.program.modules[flag.module]
     name = module.name or module.type_name
-    held = {value for optimizer in observation.optimizers if optimizer.steps for value in optimizer.parameters}
+    held = {value for optimizer in observation.program.optimizers if optimizer.steps for value in optimizer.parameters}
     return finding(
         "not-trainable",
         "connected",

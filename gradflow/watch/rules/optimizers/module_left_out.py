@@ -29,7 +29,7 @@ def module_is_left_out(observation: Observation) -> tuple[Finding, ...]:
     if not_watched(observation) or any(rule(observation) for rule in _ELSEWHERE):
         return ()
     found = []
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         if len(optimizer.steps) < _STEPS or optimizer.takes_closure:
             continue
         since = max(optimizer.since, 0)
@@ -45,7 +45,7 @@ def module_is_left_out(observation: Observation) -> tuple[Finding, ...]:
 
 def _others(observation: Observation, optimizer: Optimizer) -> list[WatchedModule]:
     """The outermost modules that ran in training mode, where the optimizer holds parameters of another one."""
-    modules = observation.modules.values()
+    modules = observation.program.modules.values()
     held = set(optimizer.parameters)
     if not any(held.intersection(one.parameters) for one in modules):
         return []
@@ -54,7 +54,7 @@ def _others(observation: Observation, optimizer: Optimizer) -> list[WatchedModul
 
 def _trainable_in(observation: Observation, root: WatchedModule) -> tuple[int, ...]:
     flags = observation.recording.values.requires_grad
-    inside = (one for one in observation.modules.values() if one.root == root.key)
+    inside = (one for one in observation.program.modules.values() if one.root == root.key)
     return tuple(dict.fromkeys(value for one in inside for value in one.parameters if flags[value]))
 
 
@@ -74,7 +74,7 @@ def _has_way_past(observation: Observation, root: WatchedModule, score: int, hel
     recording = observation.recording
     if score < 0:
         return True
-    calls = [call for call in recording.calls if observation.call_modules[call.id] == root.key]
+    calls = [call for call in recording.calls if observation.program.call_modules[call.id] == root.key]
     inside = {row for call in calls for row in range(call.first_operation, call.end_operation)}
     known, waiting = {score}, [score]
     while waiting:

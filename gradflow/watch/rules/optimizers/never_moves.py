@@ -18,7 +18,7 @@ def optimizer_never_moves(observation: Observation) -> tuple[Finding, ...]:
     if not is_seen_to_the_end(observation):
         return ()
     found = []
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         if never_moves(optimizer) and optimizer.largest_rate == 0:
             found.append(_at_rate_zero(observation, optimizer))
         elif _is_always_skipped(observation, optimizer):
@@ -40,7 +40,7 @@ def _is_to_move(observation: Observation, optimizer: Optimizer) -> bool:
     """
     if not never_moves(optimizer) or optimizer.pushes < _PUSHES or optimizer.is_moved_otherwise:
         return False
-    replaced = {value for one in observation.replacements for value in one.old}
+    replaced = {value for one in observation.program.replacements for value in one.old}
     return replaced.isdisjoint(optimizer.compared)
 
 
@@ -79,7 +79,9 @@ def _is_always_skipped(observation: Observation, optimizer: Optimizer) -> bool:
         return False
     held = set(optimizer.parameters)
     return any(
-        value in held and not finite for one in observation.backwards for value, (_, finite) in one.arrived.items()
+        value in held and not finite
+        for one in observation.program.backwards
+        for value, (_, finite) in one.arrived.items()
     )
 
 

@@ -33,7 +33,7 @@ def optimizer_is_never_reached(observation: Observation) -> tuple[Finding, ...]:
     if not observation.recording.completeness.has_all("backward passes", "steps"):
         return ()
     found = []
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         others = _left_to_nobody(observation, optimizer)
         if not others or _is_told(observation, optimizer):
             continue
@@ -153,8 +153,8 @@ def _made(observation: Observation, optimizer: Optimizer, value: int) -> tuple[S
     """Where a leaf was made, and whether that is known to have been after the optimizer was."""
     recording = observation.recording
     value = before_writes(recording, value)
-    if value in observation.made_at:
-        return recording.site_span(observation.made_at[value]), observation.made_when.get(
+    if value in observation.program.made_at:
+        return recording.site_span(observation.program.made_at[value]), observation.program.made_when.get(
             value, -1
         ) >= optimizer.operation
     producer = recording.values.producer[value]

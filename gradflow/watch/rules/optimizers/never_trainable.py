@@ -20,7 +20,7 @@ def optimizer_holds_constants(observation: Observation) -> tuple[Finding, ...]:
     What was frozen before the optimizer was made is to stay so, and who puts a gradient into ``.grad`` needs no flag.
     """
     found = []
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         if not optimizer.steps:
             continue
         twins = _parameters_behind(observation, optimizer)
@@ -37,7 +37,7 @@ def _parameters_behind(observation: Observation, optimizer: Optimizer) -> tuple[
     learning = {first(value) for value in optimizer.trainable | optimizer.filled}
     held = {first(value) for value in optimizer.parameters}
     constant = {memory[value] for value in optimizer.parameters if first(value) not in learning}
-    arrived = {value for one in observation.backwards if one.kind == "backward" for value in one.arrived}
+    arrived = {value for one in observation.program.backwards if one.kind == "backward" for value in one.arrived}
     return tuple(sorted(value for value in arrived if memory[value] in constant and first(value) not in held))
 
 
@@ -51,7 +51,7 @@ def _are_all_switched_off(observation: Observation, optimizer: Optimizer) -> boo
 
 def _switches(observation: Observation, optimizer: Optimizer) -> list[FlagChange]:
     held = set(optimizer.parameters)
-    return [flag for flag in observation.flags if flag.value in held and not flag.on and not flag.error]
+    return [flag for flag in observation.program.flags if flag.value in held and not flag.on and not flag.error]
 
 
 def _beside_them(observation: Observation, optimizer: Optimizer, twins: tuple[int, ...]) -> Finding:

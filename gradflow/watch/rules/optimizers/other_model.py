@@ -27,7 +27,7 @@ def optimizer_of_another_model(observation: Observation) -> tuple[Finding, ...]:
         return ()
     if optimizer_is_stale(observation) or later_parameters_are_unheld(observation):
         return ()  # what came into a model in place of others, or later, is told there
-    stepping = [optimizer for optimizer in observation.optimizers if optimizer.steps]
+    stepping = [optimizer for optimizer in observation.program.optimizers if optimizer.steps]
     found = []
     for optimizer in stepping:
         since, gone = _left(observation, optimizer)
@@ -89,8 +89,8 @@ def _left_behind(
     observation: Observation, optimizer: Optimizer, gone: tuple[int, ...], new: tuple[int, ...]
 ) -> Finding:
     recording = observation.recording
-    made = recording.site_span(observation.made_at.get(new[0], -1))
-    is_later = observation.made_when.get(new[0], -1) >= optimizer.operation
+    made = recording.site_span(observation.program.made_at.get(new[0], -1))
+    is_later = observation.program.made_when.get(new[0], -1) >= optimizer.operation
     name = f"`{optimizer.type_name}`"
     return finding(
         "optimizer-stale-params",

@@ -20,13 +20,13 @@ _STEPS = 2
 def value_is_outdated(observation: Observation) -> tuple[Finding, ...]:
     """Autograd raises nothing where the graph in between was retained and saved nothing that has changed since."""
     found: dict[int, Finding] = {}
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         if len(optimizer.steps) < _STEPS:
             continue
         last, begun = optimizer.last_step[1], optimizer.steps[0][1]
         scores = [
             one.roots[0]
-            for one in observation.backwards
+            for one in observation.program.backwards
             if begun < one.operation <= last and one.kind == "backward" and one.roots and not one.error
         ]
         for value, reader in _taken_over(observation, scores[-1], begun) if scores else ():

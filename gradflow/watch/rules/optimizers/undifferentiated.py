@@ -25,11 +25,11 @@ def nothing_was_differentiated(
         or not observation.recording.completeness.has_all("backward passes", "steps")
     ):
         return ()
-    if any(one.kind == "backward" for one in observation.backwards if _is_in_time(optimizer, one)):
+    if any(one.kind == "backward" for one in observation.program.backwards if _is_in_time(optimizer, one)):
         return ()
-    if any(not set(one.arrived).isdisjoint(empty) for one in observation.backwards):
+    if any(not set(one.arrived).isdisjoint(empty) for one in observation.program.backwards):
         return ()
-    asked = [one for one in observation.backwards if _is_in_time(optimizer, one) and _came(one, empty)]
+    asked = [one for one in observation.program.backwards if _is_in_time(optimizer, one) and _came(one, empty)]
     if asked:
         return (_not_put_there(observation, optimizer, empty, asked[-1]),)
     made = _last_made(observation, optimizer, empty)

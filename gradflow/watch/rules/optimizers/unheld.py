@@ -20,9 +20,9 @@ def later_parameters_are_unheld(observation: Observation) -> tuple[Finding, ...]
     """For each optimizer that steps, what joined its model later and no optimizer has."""
     if optimizer_is_stale(observation):
         return ()  # what was put in place of others is told there
-    held = {value for optimizer in observation.optimizers for value in optimizer.parameters}
+    held = {value for optimizer in observation.program.optimizers for value in optimizer.parameters}
     found = []
-    for optimizer in observation.optimizers:
+    for optimizer in observation.program.optimizers:
         if len(optimizer.steps) < _STEPS:
             continue
         later = [value for value in _model_of(observation, optimizer) if value not in held]
@@ -36,24 +36,24 @@ def later_parameters_are_unheld(observation: Observation) -> tuple[Finding, ...]
 def _model_of(observation: Observation, optimizer: Optimizer) -> list[int]:
     """The parameters of the outermost modules of which the optimizer holds a part."""
     own = set(optimizer.parameters)
-    modules = [module for module in observation.modules.values() if module.is_reachable]
+    modules = [module for module in observation.program.modules.values() if module.is_reachable]
     roots = {module.root for module in modules if own.intersection(module.parameters)}
     return list(dict.fromkeys(value for module in modules if module.root in roots for value in module.parameters))
 
 
 def _joined_at(observation: Observation, optimizer: Optimizer, value: int) -> int:
     """The site at which a parameter was made or released, where that was after the optimizer was made; else -1."""
-    released = [flag for flag in observation.flags if flag.value == value and flag.on and not flag.error]
+    released = [flag for flag in observation.program.flags if flag.value == value and flag.on and not flag.error]
     if released and released[-1].operation >= optimizer.operation:
         return released[-1].site
-    is_later = observation.made_when.get(value, -1) >= optimizer.operation
-    return observation.made_at.get(value, -1) if is_later else -1
+    is_later = observation.program.made_when.get(value, -1) >= optimizer.operation
+    return observation.program.made_at.get(value, -1) if is_later else -1
 
 
 def _gets_gradients(observation: Observation, optimizer: Optimizer, value: int) -> bool:
     """Whether what backward brings it, before steps of the optimizer, is more than nothing."""
     first, last = optimizer.operation, optimizer.last_step[1]
-    passes = [one for one in observation.backwards if one.kind == "backward" and first <= one.operation <= last]
+    passes = [one for one in observation.program.backwards if one.kind == "backward" and first <= one.operation <= last]
     return sum(one.arrived.get(value, (0.0, True))[0] > 0 for one in passes) >= _STEPS
 
 

@@ -29,7 +29,7 @@ def with_what_is_known_of_why(
     dependence = analyse(replace(observation.recording, score=question.score), values)
     if dependence.score_depends:
         return found
-    asked = (replace(question, target=value) for value in values if value in observation.used_elsewhere)
+    asked = (replace(question, target=value) for value in values if value in observation.program.used_elsewhere)
     doubt = next(filter(None, (doubt_about(observation, one) for one in asked)), "")
     if doubt:
         told = found.diagnostic
@@ -66,7 +66,7 @@ def with_what_is_known_of_why(
 def _never_differentiated(observation: Observation, dependence: Dependence) -> Iterator[int]:
     """Operations, the last first, that gave a number with a history of which nothing more was computed."""
     recording = observation.recording
-    roots = {root for backward in observation.backwards for root in backward.roots}
+    roots = {root for backward in observation.program.backwards for root in backward.roots}
     used = {value for row in range(len(recording)) if recording.outputs_of(row) for value in recording.inputs_of(row)}
     for row in range(len(recording) - 1, -1, -1):
         for value in recording.outputs_of(row):
@@ -78,6 +78,6 @@ def _never_differentiated(observation: Observation, dependence: Dependence) -> I
 def _left_before(observation: Observation, question: Question, dependence: Dependence) -> list[int]:
     """Where numbers left torch in the turn of this score, before it was computed."""
     recording = observation.recording
-    earlier = [one.operation for one in observation.backwards[: question.backward_number]]
+    earlier = [one.operation for one in observation.program.backwards[: question.backward_number]]
     since, last = max(earlier, default=-1), recording.values.producer[question.score]
     return [row for row in dependence.exits if since <= row < last and gives_values(recording.name_of(row))]

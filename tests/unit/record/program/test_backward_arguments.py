@@ -23,7 +23,7 @@ def observed(run) -> Observation:
 
 
 def arrived(observation: Observation) -> list[tuple[bool, bool]]:
-    (backward,) = observation.backwards
+    (backward,) = observation.program.backwards
     return [(one.arrived, one.is_zero) for one in backward.results]
 
 
@@ -35,7 +35,7 @@ def test_an_edge_keeps_its_place() -> None:
 
     observation = observed(run)
     assert arrived(observation) == [(True, True), (True, False)]
-    assert observation.backwards[0].inputs[0] == -1
+    assert observation.program.backwards[0].inputs[0] == -1
     assert explain_observation(observation).verdict == "connected"
 
 
@@ -92,8 +92,8 @@ def test_of_an_edge_that_is_differentiated_nothing_is_claimed() -> None:
         torch.autograd.grad(get_gradient_edge(layer(torch.ones(2, 3)).sum()), layer.bias)
 
     observation = observed(run)
-    assert [backward.roots for backward in observation.backwards] == [(), ()]
-    assert all(len(backward.arrived) >= 1 for backward in observation.backwards[:1])
+    assert [backward.roots for backward in observation.program.backwards] == [(), ()]
+    assert all(len(backward.arrived) >= 1 for backward in observation.program.backwards[:1])
     assert explain_observation(observation).verdict == "connected"
 
 
@@ -106,7 +106,7 @@ def test_inputs_that_raise_are_no_backward() -> None:
         with pytest.raises(KeyError, match="mine"):
             torch.autograd.grad(torch.ones(1, requires_grad=True).sum(), inputs())
 
-    assert observed(run).backwards == ()
+    assert observed(run).program.backwards == ()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_arguments_count_by_position_too(given, is_allowed: bool, is_filled: boo
         x, other = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
         torch.autograd.grad((x * 2).sum(), [x, other] if is_allowed else iter([x]), *given)
 
-    (backward,) = observed(run).backwards
+    (backward,) = observed(run).program.backwards
     assert (backward.allow_unused, backward.fills_zeros) == (is_allowed, is_filled)
     assert [one.arrived for one in backward.results] == [True, False][: 1 + is_allowed]
 

@@ -26,8 +26,8 @@ def test_a_hook_that_runs_late_is_no_hook_that_waits(runs_late: bool) -> None:
             out = hidden if runs_late and turn > 8 else hidden.detach() + 0 * layer.bias
             out.sum().backward()
     observation = observation_of(watch)
-    assert len(observation.tensor_hooks) == 12
-    assert sum(hook.runs for hook in observation.tensor_hooks) == len(seen) == 3 * runs_late
+    assert len(observation.program.tensor_hooks) == 12
+    assert sum(hook.runs for hook in observation.program.tensor_hooks) == len(seen) == 3 * runs_late
     names = [one.name for one in explain_observation(observation).diagnostics]
     assert ("detach" in names) is not runs_late
 

@@ -33,7 +33,7 @@ def read_in_a_loop(cut_from: int) -> Observation:
 
 def test_a_healthy_loop_is_counted_whole() -> None:
     observation = read_in_a_loop(TURNS)
-    assert len(observation.reads) == reads._PER_PLACE
+    assert len(observation.program.reads) == reads._PER_PLACE
     assert what_was_seen(observation) == (
         f"the program looked {TURNS} times at a gradient, and each time there was one",
     )
@@ -61,8 +61,8 @@ def test_a_gradient_that_goes_bad_is_found_early_or_late(fault: int, spoil: obje
             (spoil(out) if turn >= fault else out).sum().backward()  # type: ignore[operator]
             found.append(layer.weight.grad)
     observation = observation_of(watch)
-    assert sum(read.times for read in observation.reads) == fault + 3
-    last = observation.reads[-1].measured
+    assert sum(read.times for read in observation.program.reads) == fault + 3
+    last = observation.program.reads[-1].measured
     assert (last.is_zero, last.is_finite) == (verdict == "connected", verdict == "connected")
     # zeros in some turns of a loop are no fault, what is not finite is one
     assert explain_observation(observation).verdict == verdict
@@ -79,7 +79,7 @@ def test_beyond_what_is_noted_one_by_one_only_the_same_is_one(kept: int, monkeyp
             (hidden.detach() + 0 * layer.bias if number == 5 else hidden).sum().backward()
             str(layer.weight.grad)
     observation = observation_of(watch)
-    assert sum(read.times for read in observation.reads) == 6
-    assert len(observation.reads) == (3 if kept == 2 else 6)
+    assert sum(read.times for read in observation.program.reads) == 6
+    assert len(observation.program.reads) == (3 if kept == 2 else 6)
     assert [one.name for one in explain_observation(observation).diagnostics] == ["detach"]
     assert not_watched(observation) == ()

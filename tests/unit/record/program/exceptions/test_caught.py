@@ -77,7 +77,7 @@ NOT_CAUGHT = [
 
 
 def caught_by(observation: Observation) -> set[str]:
-    return {one.caught_by for one in observation.backwards}
+    return {one.caught_by for one in observation.program.backwards}
 
 
 @pytest.mark.parametrize("source", EXPECTED)
@@ -126,7 +126,7 @@ def test_the_exception_lives_no_longer_than_without_gradflow(observe: Observe) -
         if alive:
             (torch.ones(1, requires_grad=True) * 2).sum().backward()
     """
-    assert len(observe(source).backwards) == 1
+    assert len(observe(source).program.backwards) == 1
 
 
 def test_a_handler_is_told_from_a_clean_up() -> None:

@@ -30,7 +30,7 @@ def observed(calls_per_pass: int, passes: int) -> Observation:
 
 def test_each_run_belongs_to_the_call_of_its_pass() -> None:
     observation = observed(1, passes=4)
-    (hook,) = observation.hooks
+    (hook,) = observation.program.hooks
     assert [run.call for run in hook.runs] == [0, 1, 2, 3]
     assert explain_observation(observation).diagnostics == ()
 
@@ -43,12 +43,12 @@ def test_one_whose_layer_gets_no_gradient_never_runs() -> None:
         hidden = layer(torch.ones(1, 2)).detach()
         (hidden * torch.ones(2, requires_grad=True)).sum().backward()
     observation = observation_of(watch)
-    assert observation.hooks[0].runs == ()
+    assert observation.program.hooks[0].runs == ()
     assert [one.name for one in explain_observation(observation).diagnostics] == ["detach"]
 
 
 def test_of_several_calls_in_one_pass_none_is_meant() -> None:
-    (hook,) = observed(2, passes=1).hooks
+    (hook,) = observed(2, passes=1).program.hooks
     assert [run.call for run in hook.runs] == [-1, -1]
 
 

@@ -118,4 +118,4 @@ def test_writing_before_a_gradient_came_moves_nothing_along_it():
         with torch.no_grad():
             later.weight.mul_(2)
     observation = observation_of(watch)
-    assert moved_by_hand(observation) == {observation.modules[1].parameters[0]}
+    assert moved_by_hand(observation) == {observation.program.modules[1].parameters[0]}
