@@ -76,8 +76,8 @@ class ValueColumns:
     """Values as parallel lists.
 
     ``producer`` is an operation's id, or -1 for a value that was there before. Values with the same ``memory`` (the
-    first value that lay there) may share it. ``requires_grad`` of a leaf may be switched while it stays the same value:
-    it is as it was at the end, and the switches of a program tell what it was at a time.
+    first value that lay there) may share it. ``requires_grad`` is what it was when the value was first seen: that of a
+    leaf may be switched while it stays the same value, and ``Recording.requires_grad_of`` tells what it was at a time.
     """
 
     producer: list[int] = field(default_factory=list)

@@ -67,6 +67,9 @@ class Recording:
         likewise.
     unseen_calls
         For each target layer the calls of which no output could be taken.
+    flag_switches
+        Of each value whose ``requires_grad`` was seen to be switched: from when on, as a number of operations, it was
+        what. The first entry, at -1, is what it was before.
     completeness
         Of which events it has all, and what it lacks of the others.
     """
@@ -92,6 +95,7 @@ class Recording:
     callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     called_from: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
     unseen_calls: Mapping[str, tuple[UnseenCall, ...]] = field(default_factory=dict)
+    flag_switches: Mapping[int, tuple[tuple[int, bool], ...]] = field(default_factory=dict)
     completeness: Completeness = field(default_factory=Completeness)
     lines: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
@@ -148,6 +152,13 @@ class Recording:
     def dtype_of(self, value: int) -> str:
         """The dtype of a value, as torch prints it without ``torch.``."""
         return self.dtypes[self.values.dtype[value]]
+
+    def requires_grad_of(self, value: int, *, at: int) -> bool:
+        """Whether a value required grad when operation ``at`` ran; at the end, ``len`` of the recording."""
+        switches = self.flag_switches.get(value, ())
+        if not switches:
+            return self.values.requires_grad[value]
+        return switches[bisect.bisect_right(switches, at, key=lambda switch: switch[0]) - 1][1]
 
     def operation(self, i: int) -> Operation:
         """Operation ``i`` as one object."""

@@ -32,6 +32,7 @@ from gradflow.record.program.modules.construction import Construction
 from gradflow.record.program.modules.plain_tensors import PlainTensors
 from gradflow.record.program.modules.program_calls import follow_calls
 from gradflow.record.program.operations.applied import Applied
+from gradflow.record.program.operations.flags import with_switches
 from gradflow.record.program.operations.program_recorder import program_recorder
 from gradflow.record.program.optimizers import OptimizerWatch
 from gradflow.record.program.own_files import own_files
@@ -205,6 +206,7 @@ class Watch:
             called_from=self.sites.called_from,
             goes_on=self in _ACTIVE,
         )
+        recording = with_switches(recording, log.flags)
         gaps = log.gaps(len(recording), failure=recorder.aside.failure, is_differentiated=recorder.is_differentiated)
         completeness = replace(recording.completeness, gaps=(*gaps, *recording.completeness.gaps))
         recording = replace(recording, completeness=completeness)

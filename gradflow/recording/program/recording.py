@@ -89,6 +89,10 @@ class ProgramRecording:
             call = calls[call].parent
         return call
 
+    def flags_before(self, backward: int) -> dict[int, bool]:
+        """What ``requires_grad`` was as the backward pass of that number began, of what had been switched by then."""
+        return {flag.value: flag.on for flag in self.flags if not flag.error and flag.backwards <= backward}
+
     def places(self) -> Iterator[SourceSpan]:
         """The places that are named besides the sites of the recording."""
         spans = (

@@ -6,7 +6,6 @@ from functools import cached_property
 
 from gradflow.recording.program.events import Backward, GradRead
 from gradflow.torch_facts.operations.queries import gives_argument_back
-from gradflow.watch.facts.flags import required_grad_at
 from gradflow.watch.facts.writes import before_writes
 from gradflow.watch.observation import Observation
 
@@ -31,7 +30,7 @@ class Beginnings:
         made = producer if producer >= 0 else self._observation.program.made_when.get(value, -1)
         if made >= backward.operation:
             return False
-        return not read.requires_grad or required_grad_at(self._observation, read.value, backward.operation - 1)
+        return not read.requires_grad or self._required_grad(read, backward)
 
     def is_read_too_early(self, read: GradRead, backward: Backward) -> bool:
         """Whether nothing had been computed from it when a backward ran, and one after the read brought it a gradient.
@@ -48,7 +47,10 @@ class Beginnings:
         """
         if not (read.is_leaf and read.requires_grad) or self._last_arrival.get(read.value, -1) < read.backwards:
             return False
-        return not required_grad_at(self._observation, read.value, backward.operation - 1)
+        return not self._required_grad(read, backward)
+
+    def _required_grad(self, read: GradRead, backward: Backward) -> bool:
+        return self._observation.recording.requires_grad_of(read.value, at=backward.operation - 1)
 
     @cached_property
     def _first_use(self) -> dict[int, int]:

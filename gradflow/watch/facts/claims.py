@@ -40,12 +40,7 @@ def _is_for_others(observation: Observation, question: Question) -> bool:
     held = {value for one in observation.program.optimizers if one.steps for value in one.parameters}
     if held.isdisjoint(question.backward.arrived):
         return False
-    behind = leaves_behind(
-        observation,
-        replace(question, score=question.target),
-        trainable=True,
-        at=question.backward.operation,
-    )
+    behind = leaves_behind(observation, replace(question, score=question.target), trainable=True)
     return held.isdisjoint(behind)
 
 

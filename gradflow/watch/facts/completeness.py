@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.recording.program.recording import COMPILED
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.queries import gives_values
+from gradflow.watch.facts.flags import scored
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.observation import Observation
@@ -22,7 +21,7 @@ def doubt_about(observation: Observation, question: Question, *, is_block: bool 
     """
     if question.target < 0 or question.score < 0:
         return ""
-    dependence = analyse(replace(observation.recording, score=question.score), (question.target,))
+    dependence = analyse(scored(observation, question.score, (question.target,)), (question.target,))
     why = (
         _in_another_thread(observation, question)
         or ("" if is_block else _made_unseen(observation, dependence))

@@ -1,48 +1,56 @@
-"""What ``requires_grad`` was at a time: a flag may have been switched since."""
+"""The recording with the flags that leaves had at a time: ``requires_grad`` may have been switched since."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from gradflow.recording import Recording
 from gradflow.recording.program.events import FlagChange
+from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.observation import Observation
 
-__all__ = ["recording_at", "required_grad_at", "switches_before"]
-
-
-def required_grad_at(observation: Observation, value: int, operation: int) -> bool:
-    """Whether a leaf required grad when an operation ran."""
-    return _before(observation, value, (f for f in _switches(observation, value) if f.operation > operation))
+__all__ = ["recording_at", "scored", "switches_before"]
 
 
 def switches_before(observation: Observation, value: int, backward: int) -> list[FlagChange]:
     """The switches of a value that had been made when the backward pass of that number began."""
-    return [flag for flag in _switches(observation, value) if flag.backwards <= backward]
+    return [
+        flag
+        for flag in observation.program.flags
+        if flag.value == value and not flag.error and flag.backwards <= backward
+    ]
 
 
-def recording_at(observation: Observation, values: Sequence[int], backward: int) -> Recording:
-    """The recording, with what ``requires_grad`` of some values was when the backward pass of that number began."""
+def scored(observation: Observation, score: int, sources: Collection[int] = ()) -> Recording:
+    """The recording with a value as its score, and with the flags of leaves as they were when that was made."""
     recording = observation.recording
-    now = recording.values.requires_grad
+    made = recording.values.producer[score] if score >= 0 else -1
+    at = made if made >= 0 else len(recording)
+    return _with_flags(replace(recording, score=score), sources, lambda value: recording.requires_grad_of(value, at=at))
+
+
+def recording_at(observation: Observation, sources: Collection[int], backward: int) -> Recording:
+    """The recording with the flags of leaves as they were when the backward pass of that number began.
+
+    The ``sources`` count as leaves also where they were computed from something.
+    """
+    recording = observation.recording
+    then = observation.program.flags_before(backward)
+    return _with_flags(recording, sources, lambda value: then.get(value, recording.values.requires_grad[value]))
+
+
+def _with_flags(recording: Recording, sources: Collection[int], flag_of: Callable[[int], bool]) -> Recording:
+    # on the way, what was computed counts as it was made: a flag that is set on it later brings no history
+    first = recording.values.requires_grad
     then = {
-        value: _before(observation, value, (f for f in _switches(observation, value) if f.backwards > backward))
-        for value in values
+        value: flag
+        for value in recording.flag_switches
+        if (value in sources or is_leaf_value(recording, value)) and (flag := flag_of(value)) != first[value]
     }
-    if all(now[value] == flag for value, flag in then.items()):
+    if not then:
         return recording
-    flags = list(now)
+    flags = list(first)
     for value, flag in then.items():
         flags[value] = flag
     return replace(recording, values=replace(recording.values, requires_grad=flags))
-
-
-def _switches(observation: Observation, value: int) -> Iterable[FlagChange]:
-    return (flag for flag in observation.program.flags if flag.value == value and not flag.error)
-
-
-def _before(observation: Observation, value: int, later: Iterable[FlagChange]) -> bool:
-    """What the flag was before the first of the switches that came later; without any, what it is at the end."""
-    first = next(iter(later), None)
-    return observation.recording.values.requires_grad[value] if first is None else first.was

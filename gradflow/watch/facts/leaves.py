@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from gradflow.graph.dependence import analyse, is_differentiable
 from gradflow.recording import Recording
-from gradflow.watch.facts.flags import required_grad_at
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.facts.writes import writes_in_place
 from gradflow.watch.observation import Observation
@@ -19,10 +18,10 @@ def leaves_behind(
 ) -> tuple[int, ...]:
     """The leaves that the score was computed from, by whatever way, cuts included.
 
-    ``at`` is the operation at whose time they are to be trainable or not: by default the end of the program.
+    ``at`` is the operation at whose time they are to be trainable or not: by default as the backward pass began.
     """
     recording = observation.recording
-    at = len(recording) if at is None else at
+    then = observation.program.flags_before(question.backward_number) if at is None else {}
     reaches = analyse(replace(recording, score=question.score), ()).reaches
     return tuple(
         value
@@ -30,7 +29,7 @@ def leaves_behind(
         if reaches[value]
         and is_differentiable(recording.dtype_of(value))
         and is_leaf_value(recording, value)
-        and required_grad_at(observation, value, at) == trainable
+        and then.get(value, recording.requires_grad_of(value, at=at or 0)) == trainable
     )
 
 
@@ -56,6 +55,6 @@ def is_leaf_tensor(observation: Observation, value: int) -> bool:
         if not writes_in_place(recording, producer):
             return False
         value = recording.inputs_of(producer)[0]
-        if not recording.values.requires_grad[value]:
+        if not recording.requires_grad_of(value, at=producer):
             return False
     return True

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from gradflow.graph.dependence import analyse
 from gradflow.location import is_installed
 from gradflow.recording.program.events import ZEROS_LOOKED_FOR, Backward, Optimizer
 from gradflow.source_place import place
+from gradflow.watch.facts.flags import scored
 from gradflow.watch.facts.naming.names import name_of_value, parameter_names
 from gradflow.watch.facts.questions import answers_in, tests_in_vain
 from gradflow.watch.facts.unheld import moved_by_none
@@ -226,7 +226,7 @@ def _is_behind(observation: Observation, value: int, backward: Backward) -> bool
     """Whether the score of a pass was computed from a value, and its gradient gets there."""
     if backward.score < 0:
         return False
-    return analyse(replace(observation.recording, score=backward.score), (value,)).score_carries
+    return analyse(scored(observation, backward.score, (value,)), (value,)).score_carries
 
 
 def _of_passes(observation: Observation) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 from gradflow.recording.program.events import FlagChange
-from gradflow.watch.facts.flags import required_grad_at, switches_before
+from gradflow.watch.facts.flags import switches_before
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
@@ -34,7 +34,7 @@ def not_trainable(observation: Observation, question: Question, evidence: Eviden
     if question.error:
         cure = "call `.requires_grad_()` on it before the forward"
     # it may have been switched on since
-    was = "was" if observation.recording.values.requires_grad[target] else "is"
+    was = "was" if observation.recording.requires_grad_of(target, at=len(observation.recording)) else "is"
     wish = "if a gradient is wanted there, call `.requires_grad_()` on it before the forward"
     return finding(
         "not-trainable",
@@ -89,7 +89,7 @@ def _was_read_before(observation: Observation, evidence: Evidence, target: int) 
     rows = [
         row for row in recording.readers.get(target, ()) if any(reaches[value] for value in recording.outputs_of(row))
     ]
-    return bool(rows) and all(required_grad_at(observation, target, row) for row in rows)
+    return bool(rows) and all(recording.requires_grad_of(target, at=row) for row in rows)
 
 
 def _is_meant(observation: Observation, question: Question, evidence: Evidence, flag: FlagChange) -> bool:

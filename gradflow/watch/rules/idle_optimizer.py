@@ -14,6 +14,7 @@ from gradflow.recording.gradients import Measured
 from gradflow.recording.program.events import Optimizer
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.flags import scored
 from gradflow.watch.facts.naming.names import parameter_names
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.facts.watched import is_seen_to_the_end
@@ -134,7 +135,7 @@ def _is_cut(evidence: Evidence) -> bool:
 
 def _goes_out_in_a_derivative(observation: Observation, question: Question, values: tuple[int, ...]) -> bool:
     """Whether nothing cuts the ways, and all lead through a derivative: as a last bias, it may have no part in that."""
-    recording = replace(observation.recording, score=question.score)
+    recording = scored(observation, question.score, values)
     if "autograd.grad" not in recording.names:
         return False
     for value in values:

@@ -27,7 +27,9 @@ def late_flag(observation: Observation, value: int, reaches: Sequence[int]) -> F
         producer = recording.values.producer[value]
         later = range(flag.operation, len(recording))
         made_from = recording.inputs_of(producer) if producer >= 0 and value not in recording.leaf_names else ()
-        is_computed = any(recording.values.requires_grad[v] or recording.values.producer[v] >= 0 for v in made_from)
+        is_computed = any(
+            recording.requires_grad_of(v, at=producer) or recording.values.producer[v] >= 0 for v in made_from
+        )
         used_after = any(_uses(recording, o, value, reaches) for o in later)
         if used_after:
             continue

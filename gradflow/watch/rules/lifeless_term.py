@@ -53,6 +53,7 @@ def term_has_no_history(observation: Observation) -> tuple[Finding, ...]:
 def _lifeless(recording: Recording, root: int) -> Iterator[int]:
     """The terms of a sum that do not require grad, each without the numbers that it is multiplied with."""
     waiting, seen = [(root, False)], set[tuple[int, bool]]()
+    made = recording.values.producer[root]
     while waiting:
         value, is_term = one = waiting.pop()
         if one in seen:
@@ -66,7 +67,7 @@ def _lifeless(recording: Recording, root: int) -> Iterator[int]:
             waiting.extend((one, len(inputs) > 1 or is_term) for one in inputs)
         elif has(name, "product", "divides", "negates") and len(inputs) == 1:
             waiting.append((inputs[0], is_term))
-        elif is_term and not recording.values.requires_grad[value]:
+        elif is_term and not recording.requires_grad_of(value, at=made):
             yield value
 
 

@@ -41,19 +41,19 @@ def _lost_leaves(observation: Observation, known: set[int]) -> Iterator[Finding]
         if not tensor.is_computed or producer < 0 or tensor.value in known:
             continue
         is_made_once = all(call.first_operation > producer for call in recording.calls)
-        leaves = _leaves_of(recording, tensor.value) if is_made_once else set()
+        leaves = _leaves_of(recording, tensor.value, producer) if is_made_once else set()
         if leaves and not leaves & known and all(_gets_gradient(observation, leaf) for leaf in leaves):
             yield _computed(observation, tensor, producer)
 
 
-def _leaves_of(recording: Recording, value: int) -> set[int]:
-    """The leaves that require grad and that a value was computed from."""
+def _leaves_of(recording: Recording, value: int, at: int) -> set[int]:
+    """The leaves that a value was computed from, and that required grad when it was."""
     leaves: set[int] = set()
     seen, waiting = {value}, [value]
     while waiting:
         current = waiting.pop()
         if is_leaf_value(recording, current):
-            leaves.update({current} if recording.values.requires_grad[current] else ())
+            leaves.update({current} if recording.requires_grad_of(current, at=at) else ())
             continue
         producer = recording.values.producer[current]
         for read in recording.inputs_of(producer) if producer >= 0 else ():

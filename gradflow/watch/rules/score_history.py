@@ -7,6 +7,7 @@ from dataclasses import replace
 from gradflow.diagnose.diagnostic import Help
 from gradflow.graph.dependence import analyse
 from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.flags import scored
 from gradflow.watch.facts.leaves import leaves_behind
 from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.facts.questions import Question
@@ -52,17 +53,16 @@ def _to_be_moved(observation: Observation, leaves: tuple[int, ...]) -> tuple[int
 
 def _is_cut_from(observation: Observation, question: Question) -> bool:
     """Whether the tensor asked for has a history, and the score was computed from it without one."""
-    recording = replace(observation.recording, score=question.score)
+    recording = scored(observation, question.score, (question.target,))
     return recording.values.requires_grad[question.target] and bool(analyse(recording, (question.target,)).needed)
 
 
 def _still_frozen(observation: Observation, question: Question) -> tuple[Finding, ...]:
     """Frozen parameters that an optimizer is to move, from which nothing but the freezing keeps the gradient."""
-    recording = observation.recording
     held = {value for optimizer in observation.program.optimizers for value in optimizer.parameters}
     off = {flag.value for flag in observation.program.flags if not flag.on and not flag.error}
     frozen = tuple(leaf for leaf in leaves_behind(observation, question, trainable=False) if leaf in held & off)
-    if not frozen or analyse(replace(recording, score=question.score), frozen).needed:
+    if not frozen or analyse(scored(observation, question.score, frozen), frozen).needed:
         return ()
     message = "the score has no history: parameters that an optimizer is to move are frozen"
     cure = "let them require grad again before this forward: `requires_grad_(True)`"
@@ -95,7 +95,7 @@ def _out_of_torch(observation: Observation, question: Question) -> tuple[Finding
     trainable = tuple(
         value
         for value, (role, _) in recording.leaf_names.items()
-        if role == "parameter" and recording.values.requires_grad[value]
+        if role == "parameter" and recording.requires_grad_of(value, at=question.backward.operation)
     )
     if not trainable:
         return ()

@@ -201,7 +201,7 @@ def _taken_over(observation: Observation, earlier: Backward, operations: list[in
     """
     recording = observation.recording
     has_own_leaf = any(
-        recording.values.requires_grad[v] and is_leaf_value(recording, v)
+        recording.requires_grad_of(v, at=o) and is_leaf_value(recording, v)
         for o in operations
         for v in recording.inputs_of(o)
     )

@@ -84,7 +84,7 @@ def _left_behind(observation: Observation, moved: frozenset[int]) -> tuple[int, 
         value
         for value in own
         if memory[value] not in accounted_for
-        and recording.values.requires_grad[value]
+        and recording.requires_grad_of(value, at=len(recording))
         and is_differentiable(recording.dtype_of(value))
     )
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Annotation, Help
 from gradflow.graph.dependence import analyse
+from gradflow.watch.facts.flags import scored
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
 from gradflow.watch.observation import Observation
@@ -24,8 +25,8 @@ def told_what_inputs_leave_out(
         or not set(values).isdisjoint(backward.inputs)
     ):
         return found
-    scored = replace(observation.recording, score=backward.score)
-    if not all(analyse(scored, (value,)).score_carries for value in values):
+    recording = scored(observation, backward.score, values)
+    if not all(analyse(recording, (value,)).score_carries for value in values):
         return found
     old, place = found.diagnostic, observation.recording.site_span(backward.site)
     if place is None or old.location is None:

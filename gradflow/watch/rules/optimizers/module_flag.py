@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from gradflow.recording.program.events import ModuleFlag
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
@@ -16,8 +18,8 @@ def flag_of_a_module(observation: Observation) -> tuple[Finding, ...]:
     for flag in last.values():
         parameters = _parameters(observation, flag)
         ever = {value for optimizer in observation.program.optimizers for value in optimizer.trainable}
-        requires_grad = observation.recording.values.requires_grad
-        if flag.on and parameters and not any(requires_grad[value] or value in ever for value in parameters):
+        is_trainable = functools.partial(observation.recording.requires_grad_of, at=len(observation.recording))
+        if flag.on and parameters and not any(is_trainable(value) or value in ever for value in parameters):
             found.append(_told(observation, flag, parameters))
     return tuple(found)
 

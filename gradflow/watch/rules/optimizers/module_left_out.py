@@ -35,7 +35,7 @@ def module_is_left_out(observation: Observation) -> tuple[Finding, ...]:
         since = max(optimizer.since, 0)
         still = set(moved_by_none(observation, since, optimizer.last_step[1]))
         for root in _others(observation, optimizer) if still else ():
-            own = _trainable_in(observation, root)
+            own = _trainable_in(observation, root, optimizer.last_step[1])
             if own and still.issuperset(own) and _learns_beside(observation, optimizer, root, own):
                 found.append(_told(observation, optimizer, root, own))
         if found:
@@ -52,10 +52,13 @@ def _others(observation: Observation, optimizer: Optimizer) -> list[WatchedModul
     return [one for one in modules if one.root == one.key and one.ran_training and one.is_reachable]
 
 
-def _trainable_in(observation: Observation, root: WatchedModule) -> tuple[int, ...]:
-    flags = observation.recording.values.requires_grad
+def _trainable_in(observation: Observation, root: WatchedModule, at: int) -> tuple[int, ...]:
+    """The parameters inside that required grad when an operation ran."""
+    recording = observation.recording
     inside = (one for one in observation.program.modules.values() if one.root == root.key)
-    return tuple(dict.fromkeys(value for one in inside for value in one.parameters if flags[value]))
+    return tuple(
+        dict.fromkeys(value for one in inside for value in one.parameters if recording.requires_grad_of(value, at=at))
+    )
 
 
 def _learns_beside(observation: Observation, optimizer: Optimizer, root: WatchedModule, own: tuple[int, ...]) -> bool:

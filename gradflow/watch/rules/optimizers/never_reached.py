@@ -14,6 +14,7 @@ from gradflow.graph.dependence import Dependence, analyse
 from gradflow.location import SourceSpan
 from gradflow.recording.program.events import Backward, Optimizer
 from gradflow.source_place import place
+from gradflow.watch.facts.flags import scored
 from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.facts.unheld import leaves_moved_by_none, passes_between
 from gradflow.watch.facts.writes import before_writes
@@ -38,7 +39,7 @@ def optimizer_is_never_reached(observation: Observation) -> tuple[Finding, ...]:
         if not others or _is_told(observation, optimizer):
             continue
         last = _passes(observation, optimizer)[-1]
-        dependence = analyse(replace(observation.recording, score=last.score), optimizer.parameters)
+        dependence = analyse(scored(observation, last.score, optimizer.parameters), optimizer.parameters)
         if dependence.score_depends:
             behind = _behind(observation, dependence)
             beside = tuple(value for value in others if value in last.arrived and value not in behind)

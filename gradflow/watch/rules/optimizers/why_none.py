@@ -10,6 +10,7 @@ from gradflow.graph.dependence import Dependence, analyse
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.queries import gives_values
 from gradflow.watch.facts.completeness import doubt_about
+from gradflow.watch.facts.flags import scored
 from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
@@ -26,7 +27,7 @@ def with_what_is_known_of_why(
     observation: Observation, question: Question, values: tuple[int, ...], found: Finding
 ) -> Finding:
     """The finding that ``values`` never get a gradient, with another loss that has one for them, or what left torch."""
-    dependence = analyse(replace(observation.recording, score=question.score), values)
+    dependence = analyse(scored(observation, question.score, values), values)
     if dependence.score_depends:
         return found
     asked = (replace(question, target=value) for value in values if value in observation.program.used_elsewhere)
