@@ -221,3 +221,27 @@ def test_a_recording_that_was_taken_does_not_grow() -> None:
     assert [sum(read.times for read in one.reads) for one in (seen, now)] == [60, 120]
     assert (now.hooks[0].removed_at_call, seen.hooks[0].removed_at_call) == (2, -1)
     assert watch.seen().recording.operations is watch.recorder.operations, "handed over at the end"
+
+
+def test_flags_are_kept_as_they_were_at_each_operation() -> None:
+    watch = Watch()
+    with watch.watching():
+        w, v = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+        first = w * v
+        w.requires_grad_(False)
+        second = w * v
+        w.requires_grad_(True)
+        third = w * v
+        w.requires_grad_(False)
+    recording = watch.seen().recording
+    w_value, v_value, *products = map(watch.recorder.value_of, (w, v, first, second, third))
+    rows = [recording.values.producer[product] for product in products]
+    assert [recording.requires_grad_of(w_value, at=row) for row in (*rows, len(recording))] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+    assert all(recording.requires_grad_of(v_value, at=row) for row in (-1, *rows))
+    assert recording.values.requires_grad[w_value], "the column has what it was at first"
+    assert there_and_back(recording) == recording
