@@ -20,7 +20,7 @@ def flat_origin(evidence: Evidence, flow: NodeFlow) -> int:
     inputs = recording.inputs_of(flow.operation) if flow.operation >= 0 else ()
     found: set[int] = set()
     seen: set[int] = set()
-    for operand in flow.zero_operands:
+    for operand in flow.facts.zero_operands:
         if operand >= len(inputs):
             return -1
         waiting = [inputs[operand]]

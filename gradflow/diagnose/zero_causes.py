@@ -51,11 +51,11 @@ def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
     if has(name, "draws"):
         return _drawn(name, shown)
     read_there = (
-        (flow.is_staircase, _staircase),
-        (flow.ignores_all, _ignored),
-        (flow.is_of_one_entry, _single),
-        (flow.is_padding, _withheld),
-        (flow.is_of_equals, _spread_of_equals),
+        (flow.facts.is_staircase, _staircase),
+        (flow.facts.ignores_all, _ignored),
+        (flow.facts.is_of_one_entry, _single),
+        (flow.facts.is_padding, _withheld),
+        (flow.facts.is_of_equals, _spread_of_equals),
     )
     for holds, cause in read_there:
         if holds:
@@ -67,7 +67,7 @@ def _told_by_the_node(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
     if flow.is_sum and not has(name, "normalises"):
         is_one_twice = flow.is_of_one and _reads_one_twice(evidence, flow.operation)
         return _same_twice(shown, cancels=True) if is_one_twice else _ways_cancel(shown)
-    if flow.is_sum or (flow.cancels and has(name, "normalises") and flow.factor != 0.0):
+    if flow.is_sum or (flow.cancels and has(name, "normalises") and flow.facts.factor != 0.0):
         return _constant(shown)
     return None
 
@@ -90,9 +90,9 @@ def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
         return _not_read(evidence, shown)
     if has(name, "places", "moves"):
         return _put_beside(evidence, shown)
-    if flow.least_factor and not has(name, "normalises"):
+    if flow.facts.least_factor and not has(name, "normalises"):
         return _cancelled(shown)
-    if flow.factor == 0.0 or has(name, "multiplies"):
+    if flow.facts.factor == 0.0 or has(name, "multiplies"):
         return _multiplied(name, shown, flow)
     if name.endswith(".apply"):
         text = text_for("custom-function", name)
@@ -111,7 +111,7 @@ def _flat(evidence: Evidence, flow: NodeFlow, shown: str) -> ZeroCause:
     if flow.unread is not None:
         note = note_of_unread(shown, evidence.target, flow.unread)
         return replace(_not_read(evidence, shown), note=note, is_shown=True)
-    if not flow.is_pointwise:
+    if not flow.facts.is_pointwise:
         return ZeroCause(
             name="constant-score",
             label=NOTHING_GOES_ON,
@@ -327,7 +327,7 @@ def _multiplied(name: str, shown: str, flow: NodeFlow) -> ZeroCause:
             helps=(way_out(parameter),),
         )
     others: tuple[str, ...]
-    if flow.factor == 0.0 or flow.zero_operands:
+    if flow.facts.factor == 0.0 or flow.facts.zero_operands:
         label, where, others = "multiplied by exactly zero", "", ()
     else:  # the rest of the factor is another matter
         label, where = "what the gradient comes to is multiplied by exactly zero", " where a gradient comes in"

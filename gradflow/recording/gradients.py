@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gradflow.location import SourceSpan
 
-__all__ = ["ROUNDING", "Measured", "NodeFlow", "Unread"]
+__all__ = ["ROUNDING", "Measured", "NodeFacts", "NodeFlow", "Unread"]
 
 ROUNDING = 2e-6
 """Relative size below which the sum of float32 numbers that cancel is only their rounding error."""
@@ -51,6 +51,44 @@ class Unread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NodeFacts:
+    """What an autograd node tells of its own derivative, for the edges along which nothing goes on.
+
+    Attributes
+    ----------
+    factor
+        The largest magnitude of what the derivative multiplies with, where that is known.
+    least_factor
+        The smallest one.
+    is_staircase
+        Whether the derivative is zero whatever the input.
+    is_pointwise
+        Whether torch says of the operation that it makes each value of the one at the same place.
+    is_of_one_entry, ignores_all
+        A softmax over a single entry; a loss all of whose labels are the one to ignore.
+    is_padding
+        An embedding that looks up only the row whose gradient ``padding_idx`` withholds.
+    is_of_equals
+        A standard deviation or variance of values that are all equal.
+    zero_operands
+        Which inputs of a product or quotient are all zero and make that nothing goes on.
+    """
+
+    factor: float | None = None
+    least_factor: float | None = None
+    is_staircase: bool = False
+    is_pointwise: bool = False
+    is_of_one_entry: bool = False
+    ignores_all: bool = False
+    is_padding: bool = False
+    is_of_equals: bool = False
+    zero_operands: tuple[int, ...] = ()
+
+
+_NO_FACTS = NodeFacts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFlow:
     """The gradient at one autograd node between score and target, in the order in which backward ran.
 
@@ -70,22 +108,8 @@ class NodeFlow:
         Of such a sum: all that adds up comes from this one operation.
     is_end
         Whether the gradient got here and no further, while none got to the target on any way.
-    factor
-        At an end: the largest magnitude of what the derivative multiplies with, where that is known.
-    least_factor
-        At an end: the smallest one.
-    is_staircase
-        At an end: whether the derivative is zero whatever the input.
-    is_pointwise
-        At an end: whether torch says of the operation that it makes each value of the one at the same place.
-    is_of_one_entry, ignores_all
-        At an end: a softmax over a single entry; a loss all of whose labels are the one to ignore.
-    is_padding
-        At an end: an embedding that looks up only the row whose gradient ``padding_idx`` withholds.
-    is_of_equals
-        At an end: a standard deviation or variance of values that are all equal.
-    zero_operands
-        At an end: which inputs of a product or quotient are all zero and make that nothing goes on.
+    facts
+        At an end: what the node tells of its own derivative.
     zero_parameter
         At an end: the parameter, all zeros, that the operation multiplies with.
     runs_hooks
@@ -125,15 +149,7 @@ class NodeFlow:
     is_sum: bool = False
     is_of_one: bool = False
     is_end: bool = False
-    factor: float | None = None
-    least_factor: float | None = None
-    is_staircase: bool = False
-    is_pointwise: bool = False
-    is_of_one_entry: bool = False
-    ignores_all: bool = False
-    is_padding: bool = False
-    is_of_equals: bool = False
-    zero_operands: tuple[int, ...] = ()
+    facts: NodeFacts = _NO_FACTS
     zero_parameter: str = ""
     runs_hooks: bool = False
     backward_span: SourceSpan | None = None

@@ -23,6 +23,6 @@ def coarser_dtype(evidence: Evidence, operation: int) -> str:
 
 def is_too_small(flow: NodeFlow, dtype: str) -> bool:
     """Whether what comes in, times what it is multiplied with where that was measured, is rounded to zero."""
-    if flow.factor is not None:
-        return 0.0 < flow.incoming * flow.factor < SMALLEST.get(dtype, 0.0)
+    if flow.facts.factor is not None:
+        return 0.0 < flow.incoming * flow.facts.factor < SMALLEST.get(dtype, 0.0)
     return 0.0 < flow.incoming < _SMALL.get(dtype, 0.0)

@@ -68,9 +68,10 @@ def _asked(laboratory: Laboratory, flows: Sequence[NodeFlow]) -> list[int]:
 
 def _may_be_unread(flow: NodeFlow) -> bool:
     """Whether nothing else is known of why nothing goes on."""
+    facts = flow.facts
     explained = (
-        flow.is_pointwise, flow.is_staircase, flow.is_of_one_entry, flow.ignores_all, flow.is_padding,
-        flow.is_of_equals, flow.runs_hooks, flow.is_sum, flow.factor is not None, flow.writes_over is not None,
+        facts.is_pointwise, facts.is_staircase, facts.is_of_one_entry, facts.ignores_all, facts.is_padding,
+        facts.is_of_equals, flow.runs_hooks, flow.is_sum, facts.factor is not None, flow.writes_over is not None,
     )  # fmt: skip
     return flow.is_end and flow.operation >= 0 and flow.dies and not any(explained)
 

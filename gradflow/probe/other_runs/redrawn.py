@@ -78,13 +78,14 @@ def _may_be_drawn(recording: Recording, flow: NodeFlow) -> bool:
     if not flow.is_end or flow.operation < 0:
         return False
     inputs = recording.inputs_of(flow.operation)
-    if flow.zero_operands:
+    if flow.facts.zero_operands:
         # a weight that starts at zero is not drawn
         return any(
-            number >= len(inputs) or recording.values.producer[inputs[number]] >= 0 for number in flow.zero_operands
+            number >= len(inputs) or recording.values.producer[inputs[number]] >= 0
+            for number in flow.facts.zero_operands
         )
     # of a batch, the score may read one sample only, and the factor be zero for that one
-    return flow.factor == 0.0 or flow.least_factor == 0.0
+    return flow.facts.factor == 0.0 or flow.facts.least_factor == 0.0
 
 
 def _drawn_values(laboratory: Laboratory, recording: Recording, rows: DrawnRows) -> frozenset[int] | None:
@@ -97,8 +98,9 @@ def _drawn_values(laboratory: Laboratory, recording: Recording, rows: DrawnRows)
 def _reads_any(recording: Recording, flow: NodeFlow, drawn: frozenset[int]) -> bool:
     """Whether what an operation multiplies with is drawn, by itself or before."""
     read = {*value_inputs(recording, flow.operation), *recording.outputs_of(flow.operation)}
-    if flow.zero_operands and all(number < len(recording.inputs_of(flow.operation)) for number in flow.zero_operands):
-        read = {recording.inputs_of(flow.operation)[number] for number in flow.zero_operands}
+    inputs, zeros = recording.inputs_of(flow.operation), flow.facts.zero_operands
+    if zeros and all(number < len(inputs) for number in zeros):
+        read = {inputs[number] for number in zeros}
     return not drawn.isdisjoint(read)
 
 

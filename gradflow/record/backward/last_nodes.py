@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gradflow.record.backward.behind_ends import nodes_leading_to
-from gradflow.record.backward.node_facts import NodeFacts, can_cancel, facts_of
+from gradflow.record.backward.node_facts import can_cancel, facts_of
 from gradflow.record.backward.walk import Node, sequence_of
-from gradflow.recording.gradients import ROUNDING, NodeFlow
+from gradflow.recording.gradients import ROUNDING, NodeFacts, NodeFlow
 
 __all__ = ["NodeNote", "with_ends"]
 
@@ -163,18 +163,5 @@ def _followed(note: NodeNote, waiting: dict[tuple[Node, int], _Arrivals]) -> tup
             waiting.setdefault((following, number), _Arrivals()).add(magnitude, flow, note.node)
     if not dead or not flow.incoming:
         return flow, []
-    facts = note.facts or facts_of(note.node, dead)
-    ended = replace(
-        flow,
-        is_end=True,
-        factor=facts.factor,
-        least_factor=facts.least_factor,
-        is_staircase=facts.is_staircase,
-        is_pointwise=facts.is_pointwise,
-        is_of_one_entry=facts.is_of_one_entry,
-        ignores_all=facts.ignores_all,
-        is_padding=facts.is_padding,
-        is_of_equals=facts.is_of_equals,
-        zero_operands=facts.zero_operands,
-    )
+    ended = replace(flow, is_end=True, facts=note.facts or facts_of(note.node, dead))
     return ended, dead

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from gradflow.recording.gradients import NodeFacts
 from gradflow.torch_facts import nodes
 from gradflow.torch_facts.node_kind import kind_of, operation_behind
 from gradflow.torch_facts.operations.queries import has
 from gradflow.torch_facts.pointwise import is_pointwise
 
 __all__ = [
-    "NodeFacts",
     "can_cancel",
     "factor_of",
     "facts_of",
@@ -30,21 +29,6 @@ __all__ = [
 def can_cancel(node: Any) -> bool:
     """Whether a node adds up entries of the gradient, so that next to nothing may be left of large ones."""
     return kind_of(node) not in nodes.ENTRY_BY_ENTRY
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFacts:
-    """All of them, for the edges along which nothing goes on; named as in ``NodeFlow``."""
-
-    factor: float | None = None
-    least_factor: float | None = None
-    is_staircase: bool = False
-    is_pointwise: bool = False
-    is_of_one_entry: bool = False
-    ignores_all: bool = False
-    is_padding: bool = False
-    is_of_equals: bool = False
-    zero_operands: tuple[int, ...] = ()
 
 
 def facts_of(node: Any, edges: Iterable[int], *, reads_saved: bool = True) -> NodeFacts:

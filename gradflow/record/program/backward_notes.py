@@ -13,7 +13,7 @@ from torch.autograd.graph import GradientEdge
 
 from gradflow.record.backward.forward_origin import forward_origin
 from gradflow.record.backward.last_nodes import NodeNote, with_ends
-from gradflow.record.backward.node_facts import NodeFacts, facts_of
+from gradflow.record.backward.node_facts import facts_of
 from gradflow.record.backward.node_flow import note_flow
 from gradflow.record.backward.stopped_node import stopped_at
 from gradflow.record.backward.walk import Node, link_operations, on_the_way, walk_from
@@ -24,7 +24,7 @@ from gradflow.record.program.light_notes import LightNotes
 from gradflow.record.program.lost_ways import towards, with_hidden
 from gradflow.record.program.magnitude import Magnitude, magnitude_of, resolved
 from gradflow.record.recorder import Recorder
-from gradflow.recording.gradients import NodeFlow
+from gradflow.recording.gradients import NodeFacts, NodeFlow
 from gradflow.recording.program.events import Backward
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.torch_facts.nodes import is_accumulation

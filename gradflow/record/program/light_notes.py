@@ -12,10 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from gradflow.record.backward.last_nodes import NodeNote
-from gradflow.record.backward.node_facts import NodeFacts
 from gradflow.record.backward.walk import Node
 from gradflow.record.program.magnitude import Magnitude, magnitude_of, resolved
-from gradflow.recording.gradients import NodeFlow
+from gradflow.recording.gradients import NodeFacts, NodeFlow
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.torch_facts.node_kind import kind_of
 from gradflow.torch_facts.nodes import REARRANGING, is_accumulation

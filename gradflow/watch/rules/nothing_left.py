@@ -220,7 +220,7 @@ def _ends_at(evidence: Evidence, place: SourceSpan | None) -> list[NodeFlow]:
 
 
 def _multiplies_by_zero(flow: NodeFlow) -> bool:
-    return flow.factor == 0.0 or bool(flow.zero_operands)
+    return flow.facts.factor == 0.0 or bool(flow.facts.zero_operands)
 
 
 def _gate(observation: Observation, question: Question, evidence: Evidence, place: SourceSpan | None) -> int | None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from gradflow.record.backward.node_facts import NodeFacts, factor_of, facts_of, is_staircase
+from gradflow.record.backward.node_facts import factor_of, facts_of, is_staircase
 from gradflow.record.program.light_notes import LightNotes
+from gradflow.recording.gradients import NodeFacts
 from gradflow.torch_facts.node_kind import kind_of
 
 

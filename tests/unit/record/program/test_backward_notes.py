@@ -56,7 +56,7 @@ def test_the_light_notes_tell_what_the_close_ones_tell(program, monkeypatch: pyt
 
 
 def _ends(backward: Backward) -> list[tuple[str, float | None]]:
-    return [(flow.name, flow.factor) for flow in backward.flows if flow.is_end and flow.incoming_finite]
+    return [(flow.name, flow.facts.factor) for flow in backward.flows if flow.is_end and flow.incoming_finite]
 
 
 def _birth(backward: Backward) -> str:
