@@ -26,7 +26,7 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.never_ran.raised import raised_before, what_raised
 from gradflow.probe.other_runs.left_out_by import OtherRuns, learning_in_other_runs
 from gradflow.probe.outside.unrecorded import read_all_the_same, unrecorded_parameters
-from gradflow.probe.source.unrun_reads import find_unrun_read
+from gradflow.probe.unrun_reads import find_unrun_read
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
 from gradflow.record.backward.dense_values import dense_values
 from gradflow.record.modules.unregistered import assignment_of

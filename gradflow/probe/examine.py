@@ -38,10 +38,10 @@ from gradflow.probe.outside.unrecorded import why_unrecorded
 from gradflow.probe.partial_losses import PartialLosses
 from gradflow.probe.repair_plans import repair_together
 from gradflow.probe.returned_values import ReturnedValues, find_returned_values, follow_returned, number_exits
-from gradflow.probe.source.unrun_reads import unrun_read
 from gradflow.probe.source_state import source_state, switched_off
 from gradflow.probe.substitutes import substitutes
 from gradflow.probe.targets.other_outputs import losses_at_other_outputs
+from gradflow.probe.unrun_reads import unrun_read
 from gradflow.probe.unused import explain_unused
 from gradflow.record.run import Run
 from gradflow.recording import Recording

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gradflow.location import SourceSpan
-from gradflow.probe.guard import Guard
 from gradflow.probe.usage import Usage, UsageSite
+from gradflow.source.guard import Guard
 
 __all__ = ["LayerView", "NotCalled", "decisive_guard", "short_text", "written_path"]
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from gradflow.location import SourceSpan
 from gradflow.probe.bypass import find_bypass, surely_ran
-from gradflow.probe.guard import Guard
 from gradflow.probe.layer_view import LayerView, NotCalled, decisive_guard, short_text, written_path
 from gradflow.probe.never_ran.left_early import left_early
 from gradflow.probe.never_ran.named_elsewhere import named_elsewhere, told_names
 from gradflow.probe.never_ran.only_read import read_elsewhere, reads_of, what_to_see
 from gradflow.probe.usage import UsageSite, find_usage
 from gradflow.source.class_source import parse_file, span_of_node
+from gradflow.source.guard import Guard
 
 __all__ = ["NotCalled", "explain_not_called", "find_assignment"]
 

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from gradflow.location import SourceSpan
-from gradflow.probe.guard import Guard, guards_of
-from gradflow.probe.reference import Reference
-from gradflow.probe.source.loop_exits import LoopExit, is_in_loop, loop_exits
-from gradflow.probe.source.scopes import Scope, find_scopes
 from gradflow.source.class_source import ClassSource, class_source
+from gradflow.source.guard import Guard, guards_of
+from gradflow.source.loop_exits import LoopExit, is_in_loop, loop_exits
+from gradflow.source.reference import Reference
+from gradflow.source.scopes import Scope, find_scopes
 
 __all__ = ["Usage", "UsageSite", "find_usage"]
 

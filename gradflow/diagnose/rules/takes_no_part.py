@@ -15,9 +15,9 @@ from gradflow.probe.evidence import Evidence
 from gradflow.probe.left_out import find_left_out
 from gradflow.probe.never_ran.raised import call_that_raised, raised_before
 from gradflow.probe.overwritten import find_overwrite
-from gradflow.probe.source.returned import kept_at
 from gradflow.probe.targets.last_use import last_use
 from gradflow.recording import ModuleCall, Recording
+from gradflow.source.returned import kept_at
 from gradflow.source_place import place
 
 __all__ = ["layer_never_ran", "output_is_discarded"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradflow.probe.layer_view import LayerView, NotCalled, short_text
-from gradflow.probe.source.loop_exits import LoopExit
 from gradflow.probe.usage import UsageSite
+from gradflow.source.loop_exits import LoopExit
 
 __all__ = ["left_early"]
 

@@ -9,10 +9,10 @@ from gradflow.graph.cut_group import Bridge
 from gradflow.graph.dependence import Dependence
 from gradflow.location import SourceSpan
 from gradflow.recording import Recording
+from gradflow.source.flow import is_written_out, leads_to
+from gradflow.source.program.walk import labels_that_reach
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.observation import Observation
-from gradflow.watch.source.flow import is_written_out, leads_to
-from gradflow.watch.source.program.walk import labels_that_reach
 
 __all__ = ["how_joined", "joins_of"]
 

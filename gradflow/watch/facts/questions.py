@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from gradflow.graph.dependence import analyse
 from gradflow.recording.gradients import Measured
 from gradflow.recording.program.events import Backward, GradRead
+from gradflow.source.asserted import asserts_absence
 from gradflow.torch_facts.messages import of_backward
 from gradflow.watch.facts.began import Beginnings
 from gradflow.watch.facts.guards import Guards
 from gradflow.watch.facts.wanted_zero import is_asserted_zero
 from gradflow.watch.observation import Observation
-from gradflow.watch.source.asserted import asserts_absence
 
 __all__ = [
     "Question",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gradflow.recording import Recording
 from gradflow.recording.program.events import GradRead
+from gradflow.source.asserted import demands, zeros_compared_with
 from gradflow.torch_facts.operations.queries import gives_values, has
 from gradflow.watch.observation import Observation
-from gradflow.watch.source.asserted import demands, zeros_compared_with
 
 __all__ = ["is_asserted_zero"]
 

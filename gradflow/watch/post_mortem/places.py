@@ -9,8 +9,8 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from gradflow.location import SourceSpan, is_installed, is_machinery, span_of
+from gradflow.source.definitions import expression_at
 from gradflow.watch.post_mortem.look import variables_of
-from gradflow.watch.source.definitions import expression_at
 
 __all__ = ["Place", "places_in", "torch_argument"]
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from gradflow.location import SourceSpan, source_line
 from gradflow.probe.evidence import Evidence
 from gradflow.recording import Recording
+from gradflow.source.definitions import asked_name_made, kept_under
+from gradflow.source.hooks import keeps_all, place_of_keeping
 from gradflow.torch_facts.operations.queries import has
 from gradflow.torch_facts.operations.spelling import operation_of
 from gradflow.watch.facts.captures import copied_from, hook_around, hook_that_stored, is_rewritten
@@ -14,8 +16,6 @@ from gradflow.watch.facts.forwards import calls_scored_instead, other_calls
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
-from gradflow.watch.source.definitions import asked_name_made, kept_under
-from gradflow.watch.source.hooks import keeps_all, place_of_keeping
 
 __all__ = ["captured_tensor_is_another"]
 

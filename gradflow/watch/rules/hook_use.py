@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from gradflow.recording.program.events import Hook, WatchedModule
+from gradflow.source.definitions import definition_of, receiver_at
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
 from gradflow.watch.rules.uncalled import layer_never_ran, used_without_calling
-from gradflow.watch.source.definitions import definition_of, receiver_at
 
 __all__ = ["hook_never_ran"]
 

@@ -8,11 +8,11 @@ from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.recording import ModuleCall, Recording
 from gradflow.recording.program.events import GradRead
+from gradflow.source.definitions import argument_at, definition_of
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.facts.naming.names import call_of_value
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
-from gradflow.watch.source.definitions import argument_at, definition_of
 
 __all__ = ["gradient_and_activation_differ", "gradients_onwards", "in_one_score", "weight_gradient_taken"]
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from gradflow.graph.dependence import analyse
 from gradflow.location import SourceSpan
 from gradflow.recording.program.events import GradRead
+from gradflow.source.program.walk import product_in_program
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.finding import Finding
 from gradflow.watch.observation import Observation
 from gradflow.watch.rules.mixing import gradients_onwards, weight_gradient_taken
-from gradflow.watch.source.program.walk import product_in_program
 
 __all__ = ["weight_gradient_in_arrays"]
 

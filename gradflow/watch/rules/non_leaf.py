@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gradflow.probe.evidence import Evidence
 from gradflow.recording.program.events import GradRead
+from gradflow.source.asserted import asserts_absence
 from gradflow.watch.facts.evidence import evidence_for
 from gradflow.watch.facts.questions import Question, question_of
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
-from gradflow.watch.source.asserted import asserts_absence
 
 __all__ = ["grad_of_non_leaf", "guarded_grad_of_non_leaf"]
 

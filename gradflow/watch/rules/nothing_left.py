@@ -10,6 +10,7 @@ from gradflow.diagnose.diagnostic import Annotation, Diagnostic, Help
 from gradflow.location import SourceSpan, source_line
 from gradflow.probe.evidence import Evidence
 from gradflow.recording.gradients import NodeFlow
+from gradflow.source.definitions import definition_of, expression_at
 from gradflow.torch_facts.nodes import RECTIFIERS
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.facts.naming.names import name_of_value
@@ -18,7 +19,6 @@ from gradflow.watch.finding import Finding
 from gradflow.watch.observation import Observation
 from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.hooks.emptied import gradient_is_emptied
-from gradflow.watch.source.definitions import definition_of, expression_at
 
 __all__ = ["gradient_is_nothing"]
 

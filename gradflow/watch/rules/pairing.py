@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from gradflow.location import SourceSpan
 from gradflow.recording import Recording
 from gradflow.recording.program.events import Hook, HookRun
+from gradflow.source.definitions import argument_at, definition_of, loop_with_zip
+from gradflow.source.hooks import keeps_all, place_of_keeping, place_of_use
 from gradflow.watch.facts.captures import hook_that_stored
 from gradflow.watch.facts.gradient_products import GradientProducts, Product
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
 from gradflow.watch.rules.mixing import in_one_score
-from gradflow.watch.source.definitions import argument_at, definition_of, loop_with_zip
-from gradflow.watch.source.hooks import keeps_all, place_of_keeping, place_of_use
 
 __all__ = ["gradient_of_another_call"]
 

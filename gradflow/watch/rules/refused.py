@@ -7,10 +7,10 @@ import ast
 from gradflow.location import SourceSpan
 from gradflow.recording.program.events import Failure
 from gradflow.source.class_source import parse_file
+from gradflow.source.definitions import definition_of, expression_at
 from gradflow.torch_facts.messages import refusals
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
-from gradflow.watch.source.definitions import definition_of, expression_at
 
 __all__ = ["REFUSALS"]
 

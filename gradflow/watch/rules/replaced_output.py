@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 from gradflow.recording import Recording
 from gradflow.recording.program.events import Hook, HookRun
+from gradflow.source.hooks import place_of_return
 from gradflow.torch_facts.operations.queries import has, is_reflected
 from gradflow.watch.finding import Finding, as_remark, finding
 from gradflow.watch.observation import Observation
-from gradflow.watch.source.hooks import place_of_return
 
 __all__ = ["hook_replaces_output"]
 

@@ -11,10 +11,10 @@ from torch import nn
 
 import gradflow
 from gradflow.probe.moving import unread
-from gradflow.probe.source import scopes
 from gradflow.probe.usage import find_usage
 from gradflow.record.modules.unregistered import find_unregistered
 from gradflow.record.operations.nested import nested_tensors
+from gradflow.source import scopes
 
 X = torch.randn(2, 4, generator=torch.Generator().manual_seed(0))
 

@@ -9,11 +9,11 @@ from typing import Literal
 from gradflow.location import SourceSpan, is_installed, source_line
 from gradflow.recording import Recording
 from gradflow.recording.program.events import Backward
+from gradflow.source.assigned import assigned_name
 from gradflow.torch_facts.operations.families import is_identity
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.observation import Observation
-from gradflow.watch.source.assigned import assigned_name
 
 __all__ = ["call_of_value", "called_as", "calls_of_value", "layer_of", "name_of_value", "parameter_names", "score_text"]
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Annotation, Help
 from gradflow.graph.dependence import Dependence, analyse
+from gradflow.source.assigned import assigned_name
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.queries import gives_values
 from gradflow.watch.facts.completeness import doubt_about
@@ -15,7 +16,6 @@ from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
 from gradflow.watch.observation import Observation
-from gradflow.watch.source.assigned import assigned_name
 
 __all__ = ["COMPUTE", "with_what_is_known_of_why"]
 

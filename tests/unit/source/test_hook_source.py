@@ -8,7 +8,7 @@ import pytest
 
 from gradflow.location import SourceSpan
 from gradflow.recording.program.events import Hook
-from gradflow.watch.source.hooks import (
+from gradflow.source.hooks import (
     keeps_all,
     place_of_keeping,
     place_of_return,

@@ -10,9 +10,9 @@ from gradflow.layers.names import module_named
 from gradflow.load.module_tree import named_modules_in
 from gradflow.location import SourceSpan, is_machinery
 from gradflow.probe.laboratory import Laboratory
-from gradflow.probe.source.scopes import find_scopes
 from gradflow.recording import Recording
 from gradflow.source.class_source import MethodSource, class_source
+from gradflow.source.scopes import find_scopes
 from gradflow.torch_facts.operations.queries import tells_no_value
 
 __all__ = ["find_unrun_read", "unrun_read"]

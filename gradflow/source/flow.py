@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from gradflow.location import SourceSpan
 from gradflow.source.class_source import parse_file
+from gradflow.source.definitions import expression_at
 from gradflow.torch_facts.operations.queries import has
-from gradflow.watch.source.definitions import expression_at
 
 __all__ = ["is_written_out", "leads_to"]
 

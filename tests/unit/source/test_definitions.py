@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gradflow.location import SourceSpan
-from gradflow.watch.source.definitions import (
+from gradflow.source.definitions import (
     argument_at,
     assignment_before,
     definition_of,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from gradflow.location import SourceSpan
 from gradflow.source.class_source import parse_file, span_of_node
-from gradflow.watch.source.definitions import expression_at
+from gradflow.source.definitions import expression_at
 
 __all__ = ["asserts_absence", "demands", "zeros_compared_with"]
 

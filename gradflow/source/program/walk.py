@@ -7,10 +7,10 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 
 from gradflow.location import SourceSpan
-from gradflow.watch.source.program.expressions import Evaluator, TooLongError
-from gradflow.watch.source.program.files import ProgramFiles
-from gradflow.watch.source.program.joined import joined_to
-from gradflow.watch.source.program.things import Function, Labels, Scope, Thing, as_one, made_of
+from gradflow.source.program.expressions import Evaluator, TooLongError
+from gradflow.source.program.files import ProgramFiles
+from gradflow.source.program.joined import joined_to
+from gradflow.source.program.things import Function, Labels, Scope, Thing, as_one, made_of
 
 __all__ = ["labels_that_reach", "product_in_program"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from gradflow.location import SourceSpan
 from gradflow.source.class_source import parse_file, span_of_node
-from gradflow.watch.source.given import given_for
+from gradflow.source.given import given_for
 
 __all__ = [
     "argument_at",

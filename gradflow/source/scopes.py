@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import TypeGuard, TypeVar
 
-from gradflow.probe.reference import References
-from gradflow.probe.source.handed_on import arguments_of, called_function
 from gradflow.source.class_source import MethodSource, calls_super, function_source
+from gradflow.source.handed_on import arguments_of, called_function
+from gradflow.source.reference import References
 
 __all__ = ["Scope", "find_scopes"]
 

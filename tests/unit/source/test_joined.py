@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gradflow.watch.source.program.joined import joined_to
+from gradflow.source.program.joined import joined_to
 
 FILES = {
     "train.py": "import helpers as h; from pkg import (\n    model,\n    data,\n)\n",

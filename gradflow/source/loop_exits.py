@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gradflow.location import SourceSpan
-from gradflow.probe.guard import Guard, guards_of
 from gradflow.source.class_source import MethodSource
+from gradflow.source.guard import Guard, guards_of
 
 __all__ = ["LoopExit", "is_in_loop", "loop_exits"]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from gradflow.source.class_source import parsed
+from gradflow.source.program.files import meant_by
 from gradflow.source_texts import lines_of
-from gradflow.watch.source.program.files import meant_by
 
 __all__ = ["joined_to"]
 

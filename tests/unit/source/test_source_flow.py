@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gradflow.location import SourceSpan
-from gradflow.watch.source.flow import is_written_out, leads_to
+from gradflow.source.flow import is_written_out, leads_to
 
 
 def place(path: Path, text: str) -> SourceSpan:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gradflow.location import SourceSpan
-from gradflow.watch.source.program.walk import product_in_program
+from gradflow.source.program.walk import product_in_program
 
 G, A = "layer.weight.grad", "activation.numpy()"
 

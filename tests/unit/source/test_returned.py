@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gradflow.location import SourceSpan
-from gradflow.probe.source.returned import kept_at
+from gradflow.source.returned import kept_at
 
 
 def places(folder: Path, helper: str) -> list[int]:

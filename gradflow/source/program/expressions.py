@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 from gradflow.location import SourceSpan
 from gradflow.source.class_source import span_of_node
+from gradflow.source.program.things import Labels, Scope, Thing, as_one, made_of
 from gradflow.torch_facts.operations.queries import has, tells_no_value
-from gradflow.watch.source.program.things import Labels, Scope, Thing, as_one, made_of
 
 __all__ = ["Evaluator", "TooLongError"]
 

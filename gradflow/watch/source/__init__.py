@@ -1,1 +1,0 @@
-"""What the program's source says where the recording cannot."""
