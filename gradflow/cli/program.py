@@ -61,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
+    while arguments[:1] == ["--debug"]:
+        arguments.pop(0)  # it may stand before the verb, too, which argparse does not take
     with standing_in():
         try:
             return _run(arguments)

@@ -6,12 +6,11 @@ import difflib
 import re
 from collections.abc import Callable, Container, Iterable, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
 
 import torch
 
 from gradflow.errors import LayerNotFoundError
-from gradflow.load.module_tree import named_buffers_in, named_modules_in, named_parameters_in
+from gradflow.load.module_tree import named_buffers_in, named_modules_in, named_parameters_in, own_modules
 from gradflow.load.plain_containers import plain_container_at
 from gradflow.spelled import Spelled
 
@@ -25,18 +24,22 @@ VARIABLES = ("model", "self", "net")
 
 
 def module_named(model: torch.nn.Module, name: str) -> torch.nn.Module:
-    """The module with a qualified name, also inside TorchScript, which has no ``get_submodule``.
+    """The module that is registered under a qualified name, also inside TorchScript.
+
+    ``get_submodule`` finds the attribute of that name, which may be something else.
 
     Raises
     ------
     AttributeError
         When there is none.
     """
-    found: Any = model
+    found = model
     for part in name.split(".") if name else ():
-        found = getattr(found, part)
-    module: torch.nn.Module = found
-    return module
+        held = own_modules(found)
+        if part not in held:
+            raise AttributeError(f"no module `{name}` is registered")
+        found = held[part]
+    return found
 
 
 def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_name: str = "MODEL") -> tuple[str, ...]:

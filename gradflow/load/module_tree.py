@@ -23,6 +23,7 @@ __all__ = [
     "named_buffers_in",
     "named_modules_in",
     "named_parameters_in",
+    "own_modules",
     "own_parameters",
     "parameters_in",
 ]
@@ -131,6 +132,11 @@ def buffers_in(root: nn.Module) -> Iterator[torch.Tensor]:
 def own_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """The parameters that are registered in a module itself, by name."""
     return [(name, parameter) for name, parameter in _table(module, "_parameters").items() if parameter is not None]
+
+
+def own_modules(module: nn.Module) -> dict[str, nn.Module]:
+    """The modules that are registered in a module itself, by name; an attribute of that name may be something else."""
+    return {name: child for name, child in _table(module, "_modules").items() if child is not None}
 
 
 def _named_tensors(root: nn.Module, table: str, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:

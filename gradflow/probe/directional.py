@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from gradflow.layers.names import module_named
 from gradflow.load.module_tree import buffers_in, parameters_in
 from gradflow.probe.central_differences import STEPS, Comparison, Quotient, compare
 from gradflow.probe.derivative.implicit_draws import why_not_at_one_seed
@@ -266,7 +267,7 @@ class _MovedModel:
             state = {name: parameter if tensor is replaced else tensor for name, tensor in state.items()}
         else:
             # before the program's own hooks: what they keep of the output is part of how the score depends on it
-            handle = workload.model.get_submodule(self._target).register_forward_hook(moving, prepend=True)
+            handle = module_named(workload.model, self._target).register_forward_hook(moving, prepend=True)
         precision = DoublePrecision(moving.views.look, self._note_rounding)
 
         leaves = {name: state[name] for name in named if name in state}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
+from gradflow.layers.names import module_named
 from gradflow.load.module_tree import named_modules_in, named_parameters_in
 from gradflow.location import SourceSpan
 from gradflow.probe.layer_view import NotCalled
@@ -22,7 +23,7 @@ def explain_copy(
 
     Weights that are all one number (those of a fresh normalisation) say nothing; ``None`` where no copy ran.
     """
-    layer = model.get_submodule(target)
+    layer = module_named(model, target)
     weights = _telling(layer)
     if not weights:
         return None
@@ -50,7 +51,7 @@ def explain_copy_of_the_run(model: torch.nn.Module, recording: Recording, target
 
     Known by the parameters: all of them went into new ones, which such a module read.
     """
-    kind = type(model.get_submodule(target)).__name__
+    kind = type(module_named(model, target)).__name__
     outside = [call for call in recording.calls if call.module.startswith("(") and call.type_name == kind]
     made = _new_parameters(recording)
     read = {
@@ -63,7 +64,7 @@ def explain_copy_of_the_run(model: torch.nn.Module, recording: Recording, target
     parts = target.split(".")
     for depth in range(len(parts), 0, -1):
         copied = ".".join(parts[:depth])
-        names = [f"{copied}.{name}" for name, _ in named_parameters_in(model.get_submodule(copied))]
+        names = [f"{copied}.{name}" for name, _ in named_parameters_in(module_named(model, copied))]
         rows = [row for name in names for value, row in made.get(name, ()) if value in read]
         if outside and names and rows and all(name in made for name in names):
             return NotCalled(

@@ -11,6 +11,7 @@ import torch
 
 from gradflow.checking import check_workload
 from gradflow.errors import UsageError
+from gradflow.layers.names import module_named
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.module_tree import named_modules_in
 from gradflow.load.scores.loss import with_loss
@@ -83,7 +84,7 @@ def assert_no_batch_leakage(model: torch.nn.Module, inputs: Any = None, *, outpu
     )
     if culprit is None:
         raise GradientAssertionError(f"{reason}: the code after the last layer mixes samples", report)
-    module = model.get_submodule(culprit.layer)
+    module = module_named(model, culprit.layer)
     named = f"`{culprit.layer}` ({type(module).__name__})"
     if _leaks(culprit.given, source):
         raise GradientAssertionError(f"{reason}: the code before {named} mixes samples", report)
@@ -124,7 +125,7 @@ def _run(workload: Workload, output: str | None) -> Iterator[tuple[torch.Tensor,
             before = given.pop()
             if tensor is None or not tensor.is_floating_point():
                 return None
-            if not sources and isinstance(workload.model.get_submodule(name), torch.nn.Embedding):
+            if not sources and isinstance(module_named(workload.model, name), torch.nn.Embedding):
                 leaf = tensor.detach().clone().requires_grad_(True)
                 sources.append(leaf)
                 return leaf

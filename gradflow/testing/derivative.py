@@ -11,7 +11,7 @@ import torch
 
 from gradflow.checking import check_workload
 from gradflow.errors import GradflowError, UsageError
-from gradflow.layers.names import resolve_layers
+from gradflow.layers.names import module_named, resolve_layers
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.workload import Workload
 from gradflow.probe.central_differences import Comparison, Quotient, compare
@@ -95,7 +95,7 @@ def assert_gradient_matches(
 
 def _compared(workload: Workload, layer: str, seed: int, tolerance: float) -> Comparison:
     inputs = (*workload.inputs, *workload.keyword_inputs.values())
-    module = workload.model.get_submodule(layer)
+    module = module_named(workload.model, layer)
     with recording_allowed(workload), preserved(workload.model, inputs) as keeper:
         laboratory = Laboratory(workload, keeper, {layer: module}, {})
         run = laboratory.forward(alter=_moved(seed, {}))

@@ -124,6 +124,8 @@ def test_a_request_that_makes_no_sense_is_told_so(
 
 
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--debug", "render", "none.json"]) == 2
+    assert "Traceback" in capsys.readouterr().err
     assert main(["render", "none.json", "--debug"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("Traceback")

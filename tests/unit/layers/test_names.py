@@ -145,6 +145,19 @@ def test_an_index_of_many_digits_matches_nothing(model: nn.Module) -> None:
         resolve_layers(model, [f"layer1[{'9' * 5000}]"])
 
 
+def test_a_registered_module_is_found_beside_an_attribute_of_its_name() -> None:
+    class Cut(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).detach()
+
+    model = Cut(nn.Linear(3, 3), nn.Tanh())
+    vars(model)["0"] = "something else"
+    assert module_named(model, "0") is model[0]
+    assert gradflow.check(model, "0", inputs=torch.ones(2, 3)).verdict == "broken"
+    with pytest.raises(AttributeError, match=r"no module `0\.1` is registered"):
+        module_named(model, "0.1")
+
+
 @pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_layers_of_torchscript_are_answered_in_plain_words() -> None:
     scripted = torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2)))  # type: ignore[no-untyped-call]
