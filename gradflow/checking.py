@@ -174,7 +174,7 @@ def check_workload(
             chosen = (*chosen, *told_outputs(run, outputs))
             draws = backward_draws(laboratory) if has_drawn else None
             gradients = each_by_itself(together, laboratory.forward, laboratory.parameters)
-            _require_fitting(slice_, index, gradients)
+            _require_fitting(slice_, index, run, gradients)
             class_index, value, bad = run.class_index, _value(run), bad_score(laboratory, run)
             run.live.score = None
             evidences = []
@@ -292,19 +292,23 @@ def _walked_back(laboratory: Laboratory, run: Run) -> tuple[dict[str, AutogradFa
         return {name: facts}, differentiate(run, laboratory.parameters)
 
 
-def _require_fitting(text: str, index: Any, gradients: Mapping[str, Gradients]) -> None:
-    for name, of_target in gradients.items():
-        for gradient in of_target.by_target[name]:
-            if index is None or gradient is None:
+def _require_fitting(text: str, index: Any, run: Run, gradients: Mapping[str, Gradients]) -> None:
+    """Also what no gradient comes to: a run with a repair brings one, of which the same part is measured."""
+    recording = run.recording
+    for name, of_target in gradients.items() if index is not None else ():
+        values = [value for value in recording.layer_values.get(name, ()) if value >= 0]
+        expected = [torch.empty(recording.values.shape[value], device="meta") for value in values]
+        for whole in (*of_target.by_target[name], *expected):
+            if whole is None:
                 continue
             try:
-                empty = gradient[index].numel() == 0
+                empty = whole[index].numel() == 0
             except (IndexError, TypeError, ValueError, RuntimeError) as error:  # also numbers beyond 64 bits
                 raise UsageError(
-                    f"the slice `{text}` does not fit `{name}`, whose shape is {list(gradient.shape)}", note=str(error)
+                    f"the slice `{text}` does not fit `{name}`, whose shape is {list(whole.shape)}", note=str(error)
                 ) from error
             if empty:
-                raise UsageError(f"the slice `{text}` of `{name}`, whose shape is {list(gradient.shape)}, is empty")
+                raise UsageError(f"the slice `{text}` of `{name}`, whose shape is {list(whole.shape)}, is empty")
 
 
 def _value(run: Run) -> float | None:

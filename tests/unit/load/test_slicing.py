@@ -34,3 +34,19 @@ def test_what_is_no_slice_is_a_usage_error(text: str) -> None:
 def test_a_slice_that_does_not_fit_is_a_usage_error(text: str) -> None:
     with pytest.raises(UsageError):
         gradflow.check(torch.nn.Linear(3, 2), "", inputs=torch.ones(2, 3), slice=text)
+
+
+def test_a_part_that_is_not_there_is_refused_also_where_no_gradient_comes() -> None:
+    class Cut(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = torch.nn.Linear(5, 4), torch.nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b(self.a(x).detach())  # type: ignore[no-any-return]
+
+    with pytest.raises(UsageError, match=r"the slice `5` does not fit `a`, whose shape is \[2, 4\]"):
+        gradflow.check(Cut(), "a", inputs=torch.ones(2, 5), slice="5")
+    with pytest.raises(UsageError, match=r"the slice `4` does not fit `a.weight`, whose shape is \[4, 5\]"):
+        gradflow.check(Cut(), parameter="a.weight", inputs=torch.ones(2, 5), slice="4")
+    assert gradflow.check(Cut(), "a", inputs=torch.ones(2, 5), slice="0").verdict == "broken"
