@@ -37,6 +37,7 @@ from gradflow.probe.forward_values.first_not_finite import bad_score
 from gradflow.probe.gradient import Gradients, differentiate
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.backward_draws import backward_draws
+from gradflow.probe.other_runs.zeros_at_once import scan_zeros_at_once
 from gradflow.probe.targets.chosen_output import choose_outputs, told_outputs
 from gradflow.probe.targets.counting_layers import choose_counting_layer
 from gradflow.probe.targets.parameters_in_place import parameters_in_place
@@ -176,6 +177,7 @@ def check_workload(
             gradients = each_by_itself(together, laboratory.forward, laboratory.parameters)
             _require_fitting(slice_, index, run, gradients)
             class_index, value, bad = run.class_index, _value(run), bad_score(laboratory, run)
+            scan_zeros_at_once(laboratory, run, gradients)
             run.live.score = None
             evidences = []
             for name in (*names, *laboratory.parameters):

@@ -19,7 +19,9 @@ from gradflow.record.conduct.whose_error import is_ours, our_error, run_theirs
 from gradflow.record.run import Run
 from gradflow.recording.gradients import NodeFlow
 
-__all__ = ["scan_backward"]
+__all__ = ["scan_backward", "scan_zeros_again"]
+
+_Arrived = dict[tuple[Node, int], float | None]
 
 
 def scan_backward(
@@ -31,9 +33,26 @@ def scan_backward(
 
     Returns the notes in the order of execution, what backward raised, and why there are none, if there are none.
     """
+    flows, _, error, reason = _scan(run, goals, count_zeros=count_zeros)
+    return flows, error, reason
+
+
+def scan_zeros_again(run: Run, goals: Sequence[Any]) -> tuple[NodeFlow, ...] | None:
+    """The same of a graph through which one backward pass has gone already and has brought zeros alone.
+
+    ``None`` where it raises, or brings anything else: then what the model does in backward depends on how often that
+    runs, and only another run of the model tells.
+    """
+    flows, arrived, error, reason = _scan(run, goals, count_zeros=False)
+    return flows if error is None and not reason and set(arrived.values()) == {0.0} else None
+
+
+def _scan(
+    run: Run, goals: Sequence[Any], *, count_zeros: bool
+) -> tuple[tuple[NodeFlow, ...], _Arrived, Exception | None, str]:
     score = run.live.score
     if score is None or score.grad_fn is None:
-        return (), None, "the score has no autograd graph"
+        return (), {}, None, "the score has no autograd graph"
     nodes = walk(score.grad_fn)
     goal_nodes = {goal.node for goal in goals}
     way = on_the_way(nodes, goal_nodes)
@@ -45,7 +64,7 @@ def scan_backward(
         if node not in goal_nodes
     ]
     error: Exception | None = None
-    arrived: dict[tuple[Node, int], float | None] = {}
+    arrived: _Arrived = {}
     try:
         # saved tensors are asked about the nodes at which nothing goes on
         gradients = run_theirs(torch.autograd.grad, (score, list(goals)), {"allow_unused": True, "retain_graph": True})
@@ -57,4 +76,4 @@ def scan_backward(
     finally:
         for handle in handles:
             handle.remove()
-    return with_ends(with_shares(notes, arrived), (score.grad_fn,), arrived), error, ""
+    return with_ends(with_shares(notes, arrived), (score.grad_fn,), arrived), arrived, error, ""

@@ -76,6 +76,7 @@ class Laboratory:
         self.outputs: dict[str, int] = {}
         self.replaced: dict[str, Replaced] = {}
         self.kept: dict[str, Any] = {}  # what an experiment found out, for the next target that is asked for
+        self.scanned: dict[str, tuple[NodeFlow, ...]] = {}  # what passed backward, where it is known
         self.assumed: dict[str, None] = {}  # what was taken for the same without a look at all of it
         self.drew: frozenset[str] = frozenset()
         self._has_run = False
@@ -92,6 +93,7 @@ class Laboratory:
         self._repairs: dict[tuple[RepairPlan, bool, str], tuple[dict[str, Gradients], str]] = {}
         self._applications: tuple[Application, ...] | None = None
         self._first_trace: Recording | None = None
+        self._newest: tuple[Recording, int] | None = None
         self._dependences: tuple[Recording, Dependences] | None = None
         self._analysed: tuple[Recording, tuple[int, ...], Dependence] | None = None
 
@@ -191,7 +193,12 @@ class Laboratory:
             self.replaced = replaced_in(self.workload.model, self.parameters, recorder, run.recording)
         if self._first_trace is None:
             self._first_trace = run.recording
+        self._newest = run.recording, self.forward_count
         return run
+
+    def is_newest(self, run: Run) -> bool:
+        """Whether the model has not been run again since."""
+        return self._newest is not None and self._newest[0] is run.recording and self._newest[1] == self.forward_count
 
     def reach_of_move(self, target: str) -> ReachOfMove:
         """Whether moving a layer's output moves just what its gradient speaks of, see :mod:`reach_of_move`."""
@@ -392,7 +399,9 @@ class Laboratory:
         return [goal for activation in run.live.activations.get(target, ()) for goal in activation.goals]
 
     def scan(self, target: str, *, count_zeros: bool = False) -> tuple[tuple[NodeFlow, ...], str]:
-        """Run again and watch backward node by node on the way to the target."""
+        """Run again and watch backward node by node on the way to the target, unless that was done."""
+        if target in self.scanned and not count_zeros:
+            return self.scanned[target], ""
         run = self.forward()
         goals = self.goals(run, target)
         if target in self.parameters and not goals:
