@@ -63,17 +63,21 @@ def is_on_meta(tensor: torch.Tensor) -> bool:
 
 def requires_grad(tensor: torch.Tensor) -> bool:
     """``tensor.requires_grad``."""
+    if type(tensor) in PLAIN_CLASSES and not modes_on_stack():
+        return tensor.requires_grad  # asked for all values of a run
     with unseen():
         return bool(_REQUIRES_GRAD(tensor))
 
 
 def is_leaf(tensor: torch.Tensor) -> bool:
     """Like ``tensor.is_leaf``, which raises of a view made under ``no_grad`` once its base has been written to."""
-    with unseen():
-        try:
+    try:
+        if type(tensor) in PLAIN_CLASSES and not modes_on_stack():
+            return tensor.is_leaf  # asked for all values of a run
+        with unseen():
             return bool(_IS_LEAF(tensor))
-        except RuntimeError:
-            return False
+    except RuntimeError:
+        return False
 
 
 def retains_grad(tensor: torch.Tensor) -> bool:
@@ -98,6 +102,8 @@ def gradient_of(tensor: torch.Tensor) -> torch.Tensor | None:
 
 def version_of(tensor: torch.Tensor) -> int:
     """The version counter; -1 for a tensor without one, made in inference mode."""
+    if type(tensor) in PLAIN_CLASSES and not modes_on_stack():
+        return -1 if tensor.is_inference() else tensor._version  # asked for what every operation writes to
     with unseen():
         return -1 if _IS_INFERENCE(tensor) else int(_VERSION(tensor))
 

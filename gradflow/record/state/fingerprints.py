@@ -21,16 +21,19 @@ def fingerprint(content: torch.Tensor) -> int | None:
     """A number that changes with bytes and with their places; nothing for a device that does not count in integers."""
     if content.device.type not in _DEVICES:
         return None
-    whole = content.numel() // _ROW_BYTES * _ROW_BYTES
-    total = 0
-    for rows in torch.split(content[:whole].view(torch.int64).view(-1, _WORDS), _ROWS_AT_ONCE):
-        total = zlib.crc32(_read(_weighed(rows)), total)
+    # every call of torch is noticed: there are many small memories
+    total, size = 0, content.numel()
+    whole = size // _ROW_BYTES * _ROW_BYTES
+    if whole:
+        rows = (content if whole == size else content[:whole]).view(torch.int64).view(-1, _WORDS)
+        for some in (rows,) if len(rows) <= _ROWS_AT_ONCE else torch.split(rows, _ROWS_AT_ONCE):
+            total = zlib.crc32(_read(_weighed(some)), total)
     # of the rest a copy: memory that an array has been made of cannot be resized any more
-    return zlib.crc32(_read(content[whole:].clone()), total)
+    return total if whole == size else zlib.crc32(_read(content[whole:].clone()), total)
 
 
 def _read(tensor: torch.Tensor) -> Any:
-    return tensor.cpu().numpy()
+    return (tensor if tensor.device.type == "cpu" else tensor.cpu()).numpy()
 
 
 def _weighed(rows: torch.Tensor) -> torch.Tensor:

@@ -224,6 +224,10 @@ class ModuleState:
         self._class = type(module)
         self._found = dict(attributes_of(module))
 
+    def values(self) -> Iterable[tuple[str, Any]]:
+        """What it held, by name."""
+        return self._found.items()
+
     def restore(self, *, keep_modes: bool) -> None:
         """Put it back."""
         module, found = self._module, self._found

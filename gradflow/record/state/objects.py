@@ -49,6 +49,7 @@ _HAS_NO_CONTENTS = frozenset(
 _MAPPINGS = frozenset({dict, OrderedDict, defaultdict, Counter})
 _FROZEN = frozenset({tuple, frozenset})
 _CONTAINERS = _MAPPINGS | {list, deque, set}
+_WITHOUT_ATTRIBUTES = frozenset({dict, list, set})
 # objects of these packages are not the model's own: their attributes are not looked at, of torch's the tensors are
 _FOREIGN_PACKAGES = (sys.stdlib_module_names - {"__main__"}) | {"torch", "numpy", "functorch"}
 # but these have only containers: `UserDict`, `SimpleNamespace`, `WeakKeyDictionary`
@@ -108,6 +109,8 @@ class ObjectStates:
         if issubclass(kind, Tensor):
             self.tensors.append(value)
             self._follow((attributes_of(value),))
+        elif kind in _WITHOUT_ATTRIBUTES:  # what a module has most of
+            self._visit_contents(value)
         elif issubclass(kind, nn.Module):
             self._visit_module(value)
         elif kind is types.FunctionType:
@@ -132,10 +135,11 @@ class ObjectStates:
         self._follow(state.values())
 
     def _visit_module(self, module: nn.Module) -> None:
-        self._modules.append(ModuleState(module))
+        state = ModuleState(module)
+        self._modules.append(state)
         self._visit_classes(module)
         attributes = []
-        for name, entry in attributes_of(module).items():
+        for name, entry in state.values():
             if name not in _HOOKS:
                 attributes.append(entry)
             elif not entry:

@@ -57,11 +57,11 @@ class RandomState:
 def generator_states() -> dict[str, object]:
     """What each of these generators stands at, by whose it is; two that are equal have drawn nothing in between."""
     states: dict[str, object] = {"python": random.getstate()}
-    states["torch"] = [state.tolist() for state in torch_generator_states()]
+    states["torch"] = [state.numpy().tobytes() for state in torch_generator_states()]
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         kind, keys, *rest = numpy.random.get_state()
-        states["numpy"] = (kind, keys.tolist(), *rest)
+        states["numpy"] = (kind, keys.tobytes(), *rest)
     return states
 
 
