@@ -32,7 +32,10 @@ class ProgramSites(SiteTable):
         between a module's ``forward`` and what called the module.
     """
 
-    __slots__ = ("_clock", "_in_library", "_is_following", "_last_callers", "_own", "_owners", "called_from", "callers")
+    __slots__ = (
+        "_clock", "_in_library", "_inside", "_is_following", "_last_callers", "_own", "_owners",
+        "called_from", "callers",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,6 +45,7 @@ class ProgramSites(SiteTable):
         self._owners: dict[int, int] = {}
         self._in_library: dict[int, bool] = {}
         self._own: dict[tuple[int, int], int] = {}
+        self._inside: dict[tuple[int, int], int] = {}
         self.callers: dict[int, list[tuple[int, int]]] = {}
         self.called_from: dict[int, list[tuple[int, int]]] = {}
 
@@ -53,14 +57,19 @@ class ProgramSites(SiteTable):
 
     def number(self, frame: FrameType | None) -> int:
         """As in :class:`SiteTable`; notes who called where the place is a library's."""
-        # the commonest case, told by one walk: a line of the user's, in a function that none of the user's called
+        # the commonest cases, told by one walk: a line of the user's, in a function that none of the user's called,
+        # and a line of a library's
         roles, here = self._roles, frame
         while here is not None:
             code = here.f_code
             role = roles.get(id(code), BOUNDARY)
             if role == USER or (role == HELPER and self._of_own.get((id(code), here.f_lasti)) is False):
-                own = self._own.get((id(code), here.f_lasti), -1)
-                back = here.f_back
+                place, back = (id(code), here.f_lasti), here.f_back
+                inside = self._inside.get(place, -1)
+                if inside >= 0:
+                    self._note_caller(inside, back)
+                    return inside
+                own = self._own.get(place, -1)
                 if own >= 0 and (back is None or self._owners.get(id(back.f_code), _OWN) != _OWN):
                     return own
                 break
@@ -71,10 +80,13 @@ class ProgramSites(SiteTable):
         in_library = self._in_library.get(number)
         if in_library is None:
             in_library = self._in_library[number] = number >= 0 and is_installed(self.path_of(number))
+        is_here = here is not None and self._numbers.get((id(here.f_code), here.f_lasti)) == number
         if in_library:
+            if here is not None and is_here:
+                self._inside[id(here.f_code), here.f_lasti] = number
             self._note_caller(number, frame)
         elif number >= 0 and frame is not None:
-            if here is not None and self._numbers.get((id(here.f_code), here.f_lasti)) == number:
+            if here is not None and is_here:
                 self._own[id(here.f_code), here.f_lasti] = number
             if self._is_following:
                 self._note_way(number, frame)
