@@ -10,6 +10,7 @@ import torch
 
 import gradflow
 from gradflow.load.lazy import is_uninitialised
+from gradflow.load.module_tree import parameters_in
 from gradflow.load.workload import Workload
 from gradflow.recording import Recording
 from gradflow.report import Environment
@@ -34,7 +35,7 @@ def recording_allowed(workload: Workload) -> Iterator[tuple[str, ...]]:
 
 def environment_of(workload: Workload, recording: Recording, forward_count: int, duration_s: float) -> Environment:
     """Versions, device, mode and sizes."""
-    parameters = [parameter for parameter in workload.model.parameters() if not is_uninitialised(parameter)]
+    parameters = [parameter for parameter in parameters_in(workload.model) if not is_uninitialised(parameter)]
     sample = next(iter((*parameters, *tensors_in(workload.inputs))), None)
     return Environment(
         torch=torch.__version__,

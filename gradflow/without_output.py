@@ -41,6 +41,8 @@ def answers_in_place(
         Parameters that are targets themselves.
     """
     answers = {evidence.target: report for evidence, report in zip(evidences, reports, strict=True)}
+    if not in_place:
+        return list(reports)
     owners = {name for name, _ in named_parameters_in(workload.model, remove_duplicate=False)}
     told: dict[tuple[str, bool], list[str]] = {}
     found: dict[str, Report] = {}

@@ -86,9 +86,10 @@ def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_nam
 
 def matched_by_glob(model: torch.nn.Module, patterns: Sequence[str], names: Iterable[str]) -> frozenset[str]:
     """Those of the resolved names that no pattern names as they are: nobody asked for the very layer."""
+    if not any(map(_is_glob, patterns)):
+        return frozenset()
     known = [name for name, _ in named_modules_in(model, remove_duplicate=False)]
-    named = {name for pattern in patterns for name in _find(pattern, known)}
-    return frozenset(names) - named if any(_is_glob(pattern) for pattern in patterns) else frozenset()
+    return frozenset(names).difference(*(_find(pattern, known) for pattern in patterns))
 
 
 def _advise_on_container(held: str, layers: Iterable[str], tensors: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ __all__ = [
     "CircularModulesError",
     "ModuleTree",
     "buffers_in",
+    "buffers_of",
     "measure_modules",
     "modules_in",
     "named_buffers_in",
@@ -26,12 +27,14 @@ __all__ = [
     "own_modules",
     "own_parameters",
     "parameters_in",
+    "parameters_of",
 ]
 
 MOST_NESTED = 200
 """Modules inside one another: torch calls them so too, and Python has room for about a thousand calls."""
 
 _ENOUGH = 2**62
+_attributes: Any = object.__getattribute__
 
 
 class CircularModulesError(Exception):
@@ -89,24 +92,46 @@ def _measure(root: nn.Module, measured: dict[int, ModuleTree]) -> None:
 
 def named_modules_in(root: nn.Module, *, remove_duplicate: bool = True) -> Iterator[tuple[str, nn.Module]]:
     """As ``nn.Module.named_modules``: the root first, each module before those within it."""
-    seen: set[int] = set()
-    pending: list[tuple[str, nn.Module, frozenset[int]]] = [("", root, frozenset())]
-    while pending:
-        name, module, around = pending.pop()
-        # one that holds itself would come up for ever
-        if id(module) in around or (remove_duplicate and id(module) in seen):
-            continue
-        seen.add(id(module))
-        yield name, module
-        inside = around | {id(module)}
-        for key, child in reversed(list(_table(module, "_modules").items())):
-            if child is not None:
-                pending.append((f"{name}.{key}" if name else key, child, inside))
+    return _named_once(root) if remove_duplicate else _under_all_names(root)
 
 
 def modules_in(root: nn.Module) -> Iterator[nn.Module]:
     """Every module, the root first, each once."""
-    return (module for _, module in named_modules_in(root))
+    return (module for _, module in _named_once(root))
+
+
+def _named_once(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    seen: set[int] = set()
+    pending: list[tuple[str, nn.Module]] = [("", root)]
+    while pending:
+        name, module = pending.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        yield name, module
+        pending += _children(name, module)
+
+
+def _under_all_names(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    pending: list[tuple[str, nn.Module, frozenset[int]]] = [("", root, frozenset())]
+    while pending:
+        name, module, around = pending.pop()
+        # one that holds itself would come up for ever
+        if id(module) in around:
+            continue
+        yield name, module
+        if children := _children(name, module):
+            inside = around | {id(module)}
+            pending += [(key, child, inside) for key, child in children]
+
+
+def _children(name: str, module: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The modules in one, the last first, by their own names behind its."""
+    held = _table(module, "_modules")
+    if not held:
+        return []
+    before = f"{name}." if name else ""
+    return [(f"{before}{key}", child) for key, child in reversed(list(held.items())) if child is not None]
 
 
 def named_parameters_in(root: nn.Module, *, remove_duplicate: bool = True) -> Iterator[tuple[str, nn.Parameter]]:
@@ -129,6 +154,16 @@ def buffers_in(root: nn.Module) -> Iterator[torch.Tensor]:
     return (buffer for _, buffer in named_buffers_in(root))
 
 
+def parameters_of(modules: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, nn.Parameter]]:
+    """Those of modules that were found, each once, under the first name that it has."""
+    return _tensors_of(modules, "_parameters", remove_duplicate=True)
+
+
+def buffers_of(modules: Iterable[tuple[str, nn.Module]]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Those of modules that were found, each once, under the first name that it has."""
+    return _tensors_of(modules, "_buffers", remove_duplicate=True)
+
+
 def own_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """The parameters that are registered in a module itself, by name."""
     return [(name, parameter) for name, parameter in _table(module, "_parameters").items() if parameter is not None]
@@ -140,9 +175,16 @@ def own_modules(module: nn.Module) -> dict[str, nn.Module]:
 
 
 def _named_tensors(root: nn.Module, table: str, remove_duplicate: bool) -> Iterator[tuple[str, Any]]:
+    return _tensors_of(named_modules_in(root, remove_duplicate=remove_duplicate), table, remove_duplicate)
+
+
+def _tensors_of(
+    modules: Iterable[tuple[str, nn.Module]], table: str, remove_duplicate: bool
+) -> Iterator[tuple[str, Any]]:
     seen: set[int] = set()
-    for prefix, module in named_modules_in(root, remove_duplicate=remove_duplicate):
-        for name, tensor in list(_table(module, table).items()):
+    for prefix, module in modules:
+        held = _table(module, table)
+        for name, tensor in list(held.items()) if held else ():
             if tensor is None or (remove_duplicate and id(tensor) in seen):
                 continue
             seen.add(id(tensor))
@@ -151,7 +193,7 @@ def _named_tensors(root: nn.Module, table: str, remove_duplicate: bool) -> Itera
 
 def _table(module: nn.Module, name: str) -> Any:
     """A table of a module; scripted modules keep theirs elsewhere, and answer as modules do."""
-    held = object.__getattribute__(module, "__dict__").get(name)
+    held = _attributes(module, "__dict__").get(name)
     if held is None and isinstance(module, torch.jit.ScriptModule):
         held = getattr(module, name, None)
     return {} if held is None else held

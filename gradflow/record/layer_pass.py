@@ -8,7 +8,7 @@ import torch
 
 from gradflow.errors import UsageError
 from gradflow.interrupts import give_held_interrupt
-from gradflow.load.module_tree import named_parameters_in
+from gradflow.load.module_tree import named_modules_in, named_parameters_in
 from gradflow.load.workload import Workload
 from gradflow.location import SiteTable
 from gradflow.record.conduct.whose_error import run_theirs, stepping_aside
@@ -20,7 +20,7 @@ from gradflow.record.modules.joins import note_joins
 from gradflow.record.modules.layer_calls import LayerCalls
 from gradflow.record.modules.module_pass import ModulePass
 from gradflow.record.modules.one_run import OneRun
-from gradflow.record.observed import name_leaves, names_by_module, observed, raise_own_failure
+from gradflow.record.observed import name_leaves, observed, raise_own_failure
 from gradflow.record.operations.tensor_facts import shape_of
 from gradflow.record.recorder import Recorder
 from gradflow.record.state import preserved
@@ -65,19 +65,20 @@ def run_modules(workload: Workload) -> ModulePass:
         When modules cannot be followed inside the model (TorchScript).
     """
     require_enterable(workload)
-    model, names = workload.model, names_by_module(workload.model)
+    model, modules = workload.model, tuple(named_modules_in(workload.model))
+    names = {id(module): name for name, module in modules}
     layers = LayerCalls(names)
     failure: ForwardFailure | None = None
     inputs = [*workload.inputs, *workload.keyword_inputs.values()]
     with preserved(model, inputs) as keeper, torch.no_grad():
         recorder = Recorder(SiteTable(), keeper.before_write)
         keeper.note_run(recorder)
-        name_leaves(recorder, workload)
+        name_leaves(recorder, workload, modules)
         guard = functools.partial(stepping_aside, step_aside=recorder.step_aside)
         scope = OneRun(id(model), names)
         follower = ModuleFollower(recorder.tables, scope, (GivenNames(names), layers), guard)
         try:
-            with observed(recorder, follower, model):
+            with observed(recorder, follower, [module for _, module in modules]):
                 give_held_interrupt()
                 output = workload.run_model(run_theirs)
         except Exception as error:  # noqa: BLE001  (whatever a user's model raises is told, not lost)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 
 from gradflow.load.lazy import is_uninitialised
-from gradflow.load.module_tree import named_buffers_in, named_modules_in, named_parameters_in
+from gradflow.load.module_tree import buffers_of, parameters_of
 from gradflow.load.workload import Workload
 from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.record.conduct.whose_error import our_error
@@ -21,16 +21,16 @@ from gradflow.record.seam.mode import shown_to
 from gradflow.torch_facts.compiling import is_compiler_loaded
 from gradflow.values import tensors_in
 
-__all__ = ["eager_compilation", "name_leaves", "names_by_module", "observed", "raise_own_failure"]
+__all__ = ["eager_compilation", "name_leaves", "observed", "raise_own_failure"]
 
 
 @contextlib.contextmanager
-def observed(recorder: Recorder, follower: ModuleFollower, model: torch.nn.Module) -> Iterator[None]:
-    """Record what runs in the block."""
+def observed(recorder: Recorder, follower: ModuleFollower, modules: Iterable[torch.nn.Module]) -> Iterator[None]:
+    """Record what runs in the block: the model that consists of these modules."""
     with (
         eager_compilation(),
         warnings_as_without_gradflow(),
-        watched(recorder, model),
+        watched(recorder, modules),
         follower.watching(),
         recorder,
         shown_to(recorder.seam, recorder.tables, recorder.step_aside),
@@ -52,20 +52,12 @@ def eager_compilation() -> Iterator[None]:
         yield
 
 
-def names_by_module(model: torch.nn.Module) -> dict[int, str]:
-    """``id(module)`` to its qualified name, the first one of those that it has."""
-    names: dict[int, str] = {}
-    for name, module in named_modules_in(model, remove_duplicate=False):
-        names.setdefault(id(module), name)
-    return names
-
-
-def name_leaves(recorder: Recorder, workload: Workload) -> None:
-    """Tell the recorder of the tensors that are there before the run."""
-    for name, parameter in named_parameters_in(workload.model):
+def name_leaves(recorder: Recorder, workload: Workload, modules: Iterable[tuple[str, torch.nn.Module]]) -> None:
+    """Tell the recorder of the tensors that are there before the run; ``modules`` are the model's."""
+    for name, parameter in parameters_of(modules):
         if not is_uninitialised(parameter):
             recorder.name_leaf(parameter, "parameter", name)
-    for name, buffer in named_buffers_in(workload.model):
+    for name, buffer in buffers_of(modules):
         if not is_uninitialised(buffer):
             recorder.name_leaf(buffer, "buffer", name)
     for position, value in enumerate((*workload.inputs, *workload.keyword_inputs.values())):

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
+import operator
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -19,7 +21,6 @@ import torch.utils.dlpack
 from torch.utils.checkpoint import CheckpointFunction
 
 from gradflow.attributes import attributes_of
-from gradflow.load.module_tree import modules_in
 from gradflow.location import is_installed
 from gradflow.record.calls.set_memory import record_set_memory
 from gradflow.record.calls.subclasses import record_subclasses
@@ -48,10 +49,10 @@ class _Noting:
 
 
 @contextlib.contextmanager
-def watched(recorder: Recorder, model: torch.nn.Module | None = None, own: OwnNames | None = None) -> Iterator[None]:
+def watched(recorder: Recorder, modules: Iterable[torch.nn.Module] = (), own: OwnNames | None = None) -> Iterator[None]:
     """Let ``recorder`` see array imports, custom Functions, ``inference_mode``, new Parameters, Variables, subclasses.
 
-    ``model`` is searched for Functions that its modules hold as ``self.quantise = Quantise.apply``.
+    ``modules`` are searched for Functions that they hold as ``self.quantise = Quantise.apply``.
     """
     noting = _Noting(recorder)
     with contextlib.ExitStack() as stack:
@@ -65,7 +66,7 @@ def watched(recorder: Recorder, model: torch.nn.Module | None = None, own: OwnNa
         to_dlpack = _recorded_export(noting, capsules, vars(torch.utils.dlpack)["to_dlpack"])
         replace_function(stack, torch.utils.dlpack, "to_dlpack", to_dlpack, own)
         replace(stack, torch.autograd.Function, "apply", _recorded_apply(noting))
-        _replace_bound_applies(stack, [*own.modules, *(modules_in(model) if model is not None else ())])
+        _replace_bound_applies(stack, [*own.modules, *modules])
         record_subclasses(stack, noting)
         record_set_memory(stack, noting)
         replace(stack, torch.nn.Parameter, "__new__", _recorded_parameter(noting))
@@ -113,9 +114,10 @@ def own_modules() -> list[ModuleType]:
     Some import something, or raise, as soon as they are looked at: only what lies in their dictionaries is read.
     """
     found = []
-    for name, module in list(sys.modules.items()):
-        if _of_libraries.get(name) is module:
-            continue
+    loaded = dict(sys.modules)
+    # what has not changed is passed over without a line of Python: there are thousands of them
+    is_new = map(operator.is_not, map(_of_libraries.get, loaded), loaded.values())
+    for name, module in itertools.compress(loaded.items(), is_new):
         path = attributes_of(module).get("__file__")
         is_file = isinstance(path, str)
         is_own = name == "__main__" or (is_file and not is_installed(path))

@@ -12,7 +12,7 @@ import torch
 from gradflow.errors import GradflowError
 from gradflow.interrupts import give_held_interrupt
 from gradflow.load.lazy import is_uninitialised
-from gradflow.load.module_tree import modules_in
+from gradflow.load.module_tree import named_modules_in
 from gradflow.load.workload import Workload
 from gradflow.record.capture import Activation
 from gradflow.record.conduct.whose_error import run_theirs, stepping_aside
@@ -25,7 +25,7 @@ from gradflow.record.modules.given_names import GivenNames
 from gradflow.record.modules.one_run import OneRun
 from gradflow.record.modules.own_call import calls_past_hooks
 from gradflow.record.modules.unrecorded_calls import UnrecordedCalls
-from gradflow.record.observed import name_leaves, names_by_module, observed, raise_own_failure
+from gradflow.record.observed import name_leaves, observed, raise_own_failure
 from gradflow.record.program_sites import ProgramSites
 from gradflow.record.recorder import Recorder
 from gradflow.recording import Recording
@@ -119,8 +119,9 @@ def run_forward(
     recorder = Recorder(sites, before_write) if recorder is None else recorder
     sites.follow(recorder.operations.name)
     model = workload.model
-    names = names_by_module(model)
-    name_leaves(recorder, workload)
+    modules = tuple(named_modules_in(model))
+    names = {id(module): name for name, module in modules}
+    name_leaves(recorder, workload, modules)
     # one that is not registered has no name of the model's own yet
     asked = {name: recorder.name_leaf(tensor, "parameter", name) for name, tensor in parameters.items()}
     for tensor in there_before:
@@ -147,7 +148,7 @@ def run_forward(
     description, class_index = "score", None
     failure = None
     try:
-        with observed(recorder, follower, model):
+        with observed(recorder, follower, [module for _, module in modules]):
             give_held_interrupt()
             output = workload.run_model(run_theirs)
             recorder.elsewhere.met_in_model = range(known, len(recorder.values.producer))
@@ -172,7 +173,7 @@ def run_forward(
         callers=sites.callers,
         called_from=sites.called_from,
     )
-    own = calls_past_hooks(names, modules_in(model), set(recorder.calls.module), recording.spans)
+    own = calls_past_hooks(modules, set(recorder.calls.module), recording.spans)
     for name, module in layers.items():
         unseen_calls[name] += tuple(one for one in [own.get(names.get(id(module), ""))] if one is not None)
     completeness = replace(recording.completeness, ran_unseen=frozenset({*own, *unrecorded.inside}))

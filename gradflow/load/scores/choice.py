@@ -91,7 +91,8 @@ class Choice:
     def _choose(self, parts: Sequence[Part], origins: Origins) -> None:
         live = [part for part, _ in parts if isinstance(part, torch.Tensor) and origins.has_history(part)]
         self.left_out = ()
-        if not live:
+        # of what has a history nothing is left out, and one alone is before no other
+        if not live or (len(live) == len(parts) and (len(live) == 1 or not self.prefers_loss)):
             return
         # a model may make its data itself, and then no input tells one output from another
         is_fed = origins.reads_inputs()

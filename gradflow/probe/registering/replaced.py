@@ -34,7 +34,7 @@ def replaced_in(
     model: torch.nn.Module, parameters: Mapping[str, torch.Tensor], recorder: Recorder, recording: Recording
 ) -> dict[str, Replaced]:
     """Those of ``parameters`` that a run replaced, by name; to be asked for before the state is put back."""
-    modules = dict(named_modules_in(model, remove_duplicate=False))
+    modules = dict(named_modules_in(model, remove_duplicate=False)) if parameters else {}
     found = {}
     for name, parameter in parameters.items():
         owner, _, attribute = name.rpartition(".")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -17,14 +17,14 @@ _CALLING = ("__call__", "_wrapped_call_impl", "_call_impl")
 
 
 def calls_past_hooks(
-    names: Mapping[int, str], modules: Iterable[torch.nn.Module], seen: Iterable[str], spans: Iterable[SourceSpan]
+    modules: Iterable[tuple[str, torch.nn.Module]], seen: Iterable[str], spans: Iterable[SourceSpan]
 ) -> dict[str, UnseenCall]:
     """The modules that no hook has seen and of whose own code a line was recorded, by qualified name.
 
     Parameters
     ----------
-    names, modules
-        ``id(module)`` to qualified name, and the modules.
+    modules
+        All of the model, with their qualified names.
     seen
         Names of those that hooks have seen.
     spans
@@ -33,9 +33,8 @@ def calls_past_hooks(
     known = set(seen)
     found: dict[str, UnseenCall] = {}
     placed = [(span, site) for site, span in enumerate(spans)]
-    for module in modules:
-        name = names.get(id(module))
-        if name is None or name in known or not _has_own_call(type(module)):
+    for name, module in modules:
+        if name in known or not _has_own_call(type(module)):
             continue
         codes = _codes(type(module))
         site = next((site for span, site in placed if any(_is_in(span, code) for code in codes)), -1)

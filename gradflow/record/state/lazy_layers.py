@@ -13,6 +13,7 @@ from torch.nn.parameter import UninitializedBuffer
 from gradflow.errors import ModelRaisedError
 from gradflow.interrupts import give_held_interrupt
 from gradflow.load.lazy import is_uninitialised
+from gradflow.load.module_tree import buffers_in, parameters_in
 from gradflow.load.user_code import raised_in
 from gradflow.load.workload import Workload
 from gradflow.record.conduct.whose_error import is_ours, our_error, run_theirs
@@ -96,4 +97,4 @@ def _run_once(workload: Workload) -> None:
 
 
 def _tensors(model: nn.Module) -> tuple[torch.Tensor, ...]:
-    return (*model.parameters(), *model.buffers())
+    return (*parameters_in(model), *buffers_in(model))
