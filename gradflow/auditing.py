@@ -154,7 +154,6 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         lacking = {name for cause in incomplete if harmful_losses(cause.evidence) for name in cause.members}
         # of what is zero along the ways that are whole it is told already what the others lack
         open_states = {name: one for name, one in of_model.items() if one != "zero" or name not in lacking}
-        laboratory.parameters = everything
         formulas, not_checked = examine_formulas(laboratory, run, gradients, ways, arrived)
         laboratory.parameters = everything
         causes, questions = examine_groups(laboratory, keeper, run, gradients, open_states)

@@ -14,7 +14,7 @@ from gradflow.graph.dependence import inputs_behind, is_differentiable, value_in
 from gradflow.recording import Recording
 from gradflow.torch_facts.operations.queries import gives_argument_back, has
 
-__all__ = ["Obstacle", "WaysToScore", "leaves_before", "upstream_of", "ways_to_score"]
+__all__ = ["Obstacle", "WaysToScore", "leaves_before", "upstream_of", "upstream_of_each", "ways_to_score"]
 
 Obstacle = tuple[str, int]
 """A line that cuts: the operation's name, or ``"region"`` where recording is off, and the number of its site."""
@@ -110,6 +110,22 @@ def upstream_of(recording: Recording, *operations: int) -> bytearray:
             for value in inputs_behind(recording, earlier, output) if before[output] else ():
                 before[value] = 1
     return before
+
+
+def upstream_of_each(recording: Recording, operations: Iterable[int], values: Iterable[int]) -> dict[int, list[int]]:
+    """For each operation those of the values that it depends on, all by one walk."""
+    asked = {row: 1 << number for number, row in enumerate(dict.fromkeys(operations))}
+    before = [0] * len(recording.values.producer)
+    for earlier in range(max(asked, default=-1), -1, -1):
+        for output in recording.outputs_of(earlier):
+            if mask := before[output]:
+                for value in inputs_behind(recording, earlier, output):
+                    before[value] |= mask
+        if mask := asked.get(earlier, 0):
+            for value in value_inputs(recording, earlier):
+                before[value] |= mask
+    values = tuple(values)
+    return {row: [value for value in values if before[value] & mask] for row, mask in asked.items()}
 
 
 def leaves_before(recording: Recording, values: Iterable[int]) -> tuple[int, ...]:

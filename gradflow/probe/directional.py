@@ -56,7 +56,13 @@ _Alter = Callable[[int, torch.Tensor], torch.Tensor]
 
 
 def check_derivative(
-    laboratory: Laboratory, target: str, index: Any = None, *, thorough: bool = True, is_far: bool = False
+    laboratory: Laboratory,
+    target: str,
+    index: Any = None,
+    *,
+    thorough: bool = True,
+    is_far: bool = False,
+    besides: Sequence[str] = (),
 ) -> DerivativeCheck:
     """Compare the derivative of the score at a module's output, or at a parameter, with central differences.
 
@@ -75,13 +81,15 @@ def check_derivative(
     is_far
         Moves by a hundredth, and only asks whether the score still roughly follows the gradient: it does where the
         score is smooth, and does not where it moves in small steps, of which smaller moves see nothing.
+    besides
+        Further parameters, which are moved with the first at the same time.
     """
     before = laboratory.forward_count
     reason = laboratory.reach_of_move(target).reason
     if reason:
         return DerivativeCheck(outcome="unclear", reason=reason)
     try:
-        subject = _MovedModel(laboratory, target, index, thorough)
+        subject = _MovedModel(laboratory, target, index, thorough, besides)
         comparisons = _until_one_agrees(subject, thorough=thorough, is_far=is_far)
         among_symmetric = False
         if comparisons[-1].outcome != "agrees" and subject.is_symmetric:
@@ -137,25 +145,29 @@ def gradients_in_double(laboratory: Laboratory, parameters: Sequence[str]) -> Ma
 class _MovedModel:
     """The score as a function of the values at the target's output, at each of its calls."""
 
-    def __init__(self, laboratory: Laboratory, target: str, index: Any, thorough: bool) -> None:
+    def __init__(
+        self, laboratory: Laboratory, target: str, index: Any, thorough: bool, besides: Sequence[str] = ()
+    ) -> None:
         workload = laboratory.workload
         self._laboratory = laboratory
         self._target = target
         self._index = index
         self._enough = 3 if thorough else 2
         self._workload = workload
-        self._is_parameter = target in laboratory.parameters
+        self._parameters = (target, *besides) if target in laboratory.parameters else ()
         # a parameter is moved freely by whoever trains it
-        self.is_symmetric = not self._is_parameter and index is None
+        self.is_symmetric = not self._parameters and index is None
         self.keeps_symmetric = False
         self.has_rounded = False
-        self._has_several_calls = not self._is_parameter and laboratory.call_count(target) > 1
+        self._has_several_calls = not self._parameters and laboratory.call_count(target) > 1
         tensors = (*parameters_in(workload.model), *buffers_in(workload.model))
         if sum(tensor.numel() for tensor in tensors) * 8 > _MOST_BYTES:
             raise _NotComparableError("the parameters of the model in float64 would take more than 8 GiB")
         self._copies = DoubleCopies(workload.model)
-        if self._is_parameter and target not in self._copies.fresh():
-            raise _NotComparableError(f"`{target}` is not registered, so it cannot be replaced")
+        registered = self._copies.fresh() if self._parameters else {}
+        unregistered = next((name for name in self._parameters if name not in registered), None)
+        if unregistered is not None:
+            raise _NotComparableError(f"`{unregistered}` is not registered, so it cannot be replaced")
 
     def gradients(self) -> tuple[torch.Tensor | None, ...]:
         """Autograd's answer, where the target is as it is."""
@@ -259,12 +271,12 @@ class _MovedModel:
         inputs, keywords = in_double(tuple(workload.inputs)), in_double(dict(workload.keyword_inputs))
         moving = _Moving(laboratory, self._target, alter, saved, keeps=wants_gradients)
         handle = None
-        parameter = None
-        if self._is_parameter:
-            replaced = state[self._target]
+        fresh: dict[int, torch.Tensor] = {}
+        for number, name in enumerate(self._parameters):
             with torch.no_grad():
-                parameter = alter(0, replaced).detach().requires_grad_()
-            state = {name: parameter if tensor is replaced else tensor for name, tensor in state.items()}
+                fresh[id(state[name])] = alter(number, state[name]).detach().requires_grad_()
+        if fresh:
+            state = {name: fresh.get(id(tensor), tensor) for name, tensor in state.items()}
         else:
             # before the program's own hooks: what they keep of the output is part of how the score depends on it
             handle = module_named(workload.model, self._target).register_forward_hook(moving, prepend=True)
@@ -282,7 +294,7 @@ class _MovedModel:
             wanted = wants_gradients and not moving.unmoved and score.dtype == torch.float64
             if leaves:
                 return score, _asked_in_double(score, list(leaves.values()), precision)
-            return score, _gradients(score, tuple(moving.taken), parameter, precision) if wanted else []
+            return score, _gradients(score, tuple(moving.taken), tuple(fresh.values()), precision) if wanted else []
 
         try:
             with torch.enable_grad(), eager_compilation(), warnings_as_without_gradflow(), laboratory.noting():
@@ -356,16 +368,16 @@ class _Point:
 
 
 def _gradients(
-    score: torch.Tensor, taken: Sequence[Activation], parameter: torch.Tensor | None, precision: DoublePrecision
+    score: torch.Tensor, taken: Sequence[Activation], parameters: Sequence[torch.Tensor], precision: DoublePrecision
 ) -> list[torch.Tensor | None]:
     if not score.requires_grad:
-        return [None] * max(1, len(taken))
+        return [None] * max(len(parameters), len(taken))
 
     def ask(wanted: Sequence[Any]) -> Sequence[torch.Tensor | None]:
         return _asked_in_double(score, wanted, precision)
 
-    at_outputs, at_parameter = gradients_at(ask, taken, [] if parameter is None else [parameter])
-    return at_parameter or at_outputs
+    at_outputs, at_parameters = gradients_at(ask, taken, parameters)
+    return at_parameters or at_outputs
 
 
 def _asked_in_double(

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from gradflow.graph.chance.draws import RANDOM_DRAW
 from gradflow.graph.cut_group import place_of
 from gradflow.graph.dependence import Dependence, analyse
-from gradflow.graph.ways_to_score import WaysToScore, upstream_of
+from gradflow.graph.ways_to_score import WaysToScore
 from gradflow.probe.audit.behind_a_cut import names_before, those_that_change
+from gradflow.probe.audit.in_between import cut_ways, in_between, named_upstream
 from gradflow.probe.derivative.harmful import harmful_losses
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.examine import examine
@@ -42,9 +43,9 @@ def examine_incomplete(
 ) -> tuple[tuple[IncompleteCause, ...], tuple[str, ...]]:
     """One entry per cut that takes a part of a gradient, and what could not be determined.
 
-    Of the parameters ``arrived``, which do get a gradient, one or two are looked into for each cut on their ways; whose
-    gradient a cut takes a part of, one more run measures. What leaves torch is followed once for all of them. The
-    laboratory's ``parameters`` are afterwards only those that were looked into.
+    Of the parameters ``arrived``, which do get a gradient, one or two are looked into for each cut on their ways, and
+    then those that change most where all cuts are mended of which nothing has been told; whose gradient a cut takes a
+    part of, one more run measures. What leaves torch is followed once for all of them.
     """
     recording = run.recording
     values = [recording.layer_values[name][0] for name in arrived]
@@ -52,25 +53,43 @@ def examine_incomplete(
     exits = number_exits(recording, recorded)
     returned = find_returned_values(laboratory, exits)
     followed = follow_returned(recording, values, recorded, exits, returned)
-    subjects = _subjects(recording, ways, arrived, followed.dependence)
-    looked_at, left_out = subjects[:MOST_SUBJECTS], subjects[MOST_SUBJECTS:]
-    undetermined = list(followed.undetermined)
-    if left_out:
-        undetermined.append(
-            f"whether the gradient of {len(left_out)} more parameters is whole, among them `{left_out[0]}`: "
-            f"{len(subjects)} have ways of their own that are cut, and {MOST_SUBJECTS} were looked into"
-        )
     everything = laboratory.parameters
-    # a repaired run need not hold the gradients of all parameters
-    laboratory.parameters = {name: everything[name] for name in looked_at}
+    undetermined = list(followed.undetermined)
     found: dict[tuple[str, str, int], tuple[str, Evidence]] = {}
-    for name in looked_at:
-        evidence = examine(laboratory, run, gradients[name], name, returned=returned)
-        undetermined += evidence.undetermined
-        for loss in evidence.partial:
-            found.setdefault(place_of(recording, loss.group), (name, replace(evidence, partial=(loss,))))
-    if arrived and not (found or undetermined):
+    looked_at: dict[str, None] = {}
+    subjects = _subjects(recording, arrived, followed.dependence, ways)
+    open_ways = cut_ways(recording, followed.dependence, arrived, gradients)
+    unknown: tuple[str, ...] = ()
+    while subjects and len(looked_at) < MOST_SUBJECTS:
+        told, is_first = len(found), not looked_at
+        subjects = subjects[: MOST_SUBJECTS - len(looked_at)]
+        looked_at.update(dict.fromkeys(subjects))
+        # a repaired run need not hold the gradients of all parameters
+        laboratory.parameters = {name: everything[name] for name in looked_at}
+        for name in subjects:
+            evidence = examine(laboratory, run, gradients[name], name, returned=returned)
+            undetermined += evidence.undetermined
+            for loss in evidence.partial:
+                found.setdefault(place_of(recording, loss.group), (name, replace(evidence, partial=(loss,))))
         laboratory.parameters = everything
+        if not is_first and len(found) == told:
+            subjects = []  # what changes by the cuts that are left is not told of those that change most
+            break
+        # what is told of a cut is told of all that come before it
+        open_ways = {
+            way: names
+            for way, names in open_ways.items()
+            if found.keys().isdisjoint(place_of(recording, group) for group in way)
+        }
+        subjects, unknown = in_between(laboratory, recording, open_ways, gradients, looked_at)
+    undetermined += unknown
+    if subjects:
+        undetermined.append(
+            f"whether the gradient of {len(subjects)} more parameters is whole, among them `{subjects[0]}`: "
+            f"{len(looked_at) + len(subjects)} have ways of their own that are cut, and {len(looked_at)} were looked "
+            "into"
+        )
+    if arrived and not (found or undetermined):
         undetermined += unseen_ways(
             laboratory, recording, followed.dependence, arrived, "a parameter", followed.entered
         )
@@ -98,20 +117,18 @@ def _in_order(names: Sequence[str], some: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in names if name in some)
 
 
-def _subjects(recording: Recording, ways: WaysToScore, arrived: Sequence[str], dependence: Dependence) -> list[str]:
+def _subjects(recording: Recording, arrived: Sequence[str], dependence: Dependence, ways: WaysToScore) -> list[str]:
     """For each cut the parameter before it that is read first and the one that is read last.
 
     The one has nearly the whole network between itself and the loss, the other is the nearest to the cut: what goes
     through the cut may be nothing to the one and much to the other. ``dependence`` is of all that ``arrived``.
     """
-    value_of = {name: recording.layer_values[name][0] for name in arrived}
-    in_order = sorted(arrived, key=lambda name: ways.first_read[value_of[name]])
+    in_order = sorted(arrived, key=lambda name: ways.first_read[recording.layer_values[name][0]])
     # what comes back from outside torch was made of what left it, and the record does not say so
     leaving = (cut.leave for way in dependence.sides for cut in way if cut.leave >= 0 and takes_a_part(recording, cut))
     cutting = (cut.operation for cut in dependence.cuts if cut.leave < 0 and takes_a_part(recording, cut))
-    found: dict[str, None] = {}
-    for operation in dict.fromkeys((*cutting, *leaving, *rows_of_smooth_draws(recording, dependence))):
-        before = upstream_of(recording, operation)
-        members = [name for name in in_order if before[value_of[name]]]
-        found.update(dict.fromkeys((*members[:1], *members[-1:])))
-    return sorted(found, key=in_order.index)
+    rows = dict.fromkeys((*cutting, *leaving, *rows_of_smooth_draws(recording, dependence)))
+    found: set[str] = set()
+    for members in named_upstream(recording, rows, in_order).values():
+        found.update((*members[:1], *members[-1:]))
+    return [name for name in in_order if name in found]

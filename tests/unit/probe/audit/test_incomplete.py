@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 
+import numpy
+import pytest
 import torch
 from torch import nn
 
@@ -181,3 +183,42 @@ def test_all_that_is_behind_a_buffer_is_counted():
     assert incomplete(report) == {"layer.weight", "layer.bias"}
     assert model.kept.is_leaf
     assert not model.kept.any()
+
+
+class Between(nn.Module):
+    """Three layers before one cut; what it stops of the first and the last is next to nothing."""
+
+    def __init__(self, stop) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 3)
+        self.stop = stop
+
+    def forward(self, x):
+        first, middle, last = self.first(x), self.middle(x), self.last(x)
+        stopped = self.stop(1e-9 * first + 5 * middle * middle + 1e-9 * last)
+        return (first + middle + last) * (1 + stopped)
+
+
+def through_numpy(x):
+    return torch.from_numpy(numpy.tanh(x.detach().numpy()))
+
+
+@pytest.mark.parametrize("stop", [torch.detach, through_numpy], ids=["mended", "measured by how the score moves"])
+def test_a_parameter_in_between_is_told_where_the_first_and_the_last_before_a_cut_are_whole(stop):
+    report = gradflow.audit(Between(stop), inputs=torch.randn(4, 3))
+    hidden = {name for one in report.diagnostics for name in one.hides}
+    assert {"middle.weight", "middle.bias"} <= hidden
+    assert report.exit_code == 1
+
+
+@pytest.mark.parametrize("stop", [torch.detach, through_numpy], ids=["mended", "measured by how the score moves"])
+def test_what_a_cut_takes_nothing_of_is_whole_for_those_in_between_too(stop):
+    report = gradflow.audit(Between(lambda x: stop(0 * x)), inputs=torch.randn(4, 3))
+    assert [one for one in report.diagnostics if one.severity != "info"] == []
+    assert report.undetermined == ()
+
+
+def test_more_towers_than_are_looked_into_are_whole_where_one_run_without_all_cuts_shows_it():
+    report = gradflow.audit(Towers(*[0.0] * 24), inputs=torch.randn(3, 4))
+    assert report.diagnostics == ()
+    assert report.undetermined == ()
