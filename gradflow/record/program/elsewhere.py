@@ -6,8 +6,9 @@ Nothing there is watched, and nothing is changed there; that it is there tells w
 from __future__ import annotations
 
 import contextlib
+import multiprocessing.process
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from gradflow.record.conduct.aside import Aside, Operation
@@ -16,7 +17,7 @@ from gradflow.record.operations.tensor_facts import is_shared
 from gradflow.record.patches import replace
 from gradflow.record.program.log import Log
 
-__all__ = ["note_shared_leaves", "threads_counted"]
+__all__ = ["note_shared_leaves", "processes_noted", "threads_counted"]
 
 
 @contextlib.contextmanager
@@ -31,6 +32,27 @@ def threads_counted(aside: Aside, log: Log) -> Iterator[None]:
 
     with contextlib.ExitStack() as stack:
         replace(stack, threading.Thread, "start", aside.around(start, threading.Thread.start))
+        yield
+
+
+@contextlib.contextmanager
+def processes_noted(aside: Aside, log: Log, note_leaves: Callable[[], None]) -> Iterator[None]:
+    """Note in ``log`` whether others may share memory with this process: its parent's, or started before or meanwhile.
+
+    A fork tells of itself; a process that begins anew is started by ``multiprocessing``, which hands memory to it.
+    """
+
+    def start(operation: Operation, process: Any, /) -> Any:
+        log.has_other_processes = True
+        note_leaves()
+        return operation(process)
+
+    # to ask `active_children` would wait for those that have ended
+    running = getattr(multiprocessing.process, "_children", ())
+    log.has_other_processes = multiprocessing.process.parent_process() is not None or bool(running)
+    with contextlib.ExitStack() as stack:
+        process = multiprocessing.process.BaseProcess
+        replace(stack, process, "start", aside.around(start, process.start))
         yield
 
 

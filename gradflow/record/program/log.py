@@ -123,6 +123,7 @@ class Log:
     switched_unseen: set[int] = field(default_factory=set)
     thread_count: int = 0
     fork_count: int = 0
+    has_other_processes: bool = False
     shared_leaf_count: int = 0
 
     def gaps(self, operations: int, *, failure: str, is_differentiated: bool) -> tuple[Gap, ...]:
@@ -137,7 +138,7 @@ class Log:
             unseen = frozenset[Event]({"operations", "module calls"})
             found.append(Gap(why="interrupted", detail=self.interrupted, events=unseen))
         found += self._in_other_threads()
-        if self.fork_count or self.shared_leaf_count:
+        if self.fork_count or self.has_other_processes:
             reached = frozenset[Event]({"backward passes", "steps", "optimizers"} if self.shared_leaf_count else ())
             forked = f"{self.fork_count:,} forked process{'es' * (self.fork_count != 1)}" if self.fork_count else ""
             found.append(Gap(why="another process", detail=forked, events=reached))

@@ -24,7 +24,7 @@ from gradflow.record.finishing import recording_of
 from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.patches import OwnNames, watched
 from gradflow.record.program.backward_calls import BackwardCalls
-from gradflow.record.program.elsewhere import note_shared_leaves, threads_counted
+from gradflow.record.program.elsewhere import note_shared_leaves, processes_noted, threads_counted
 from gradflow.record.program.functions.returns import last_returns
 from gradflow.record.program.hooks.registrations import HookWatch
 from gradflow.record.program.log import Log
@@ -104,6 +104,7 @@ class Watch:
                 Construction(recorder, log).watching,
                 optimizers.watching,
                 functools.partial(threads_counted, recorder.aside, log),
+                functools.partial(processes_noted, recorder.aside, log, self._note_shared_leaves),
                 functools.partial(compiled.watching, own),
                 self._recording,
             ):
@@ -115,6 +116,9 @@ class Watch:
                 recorder.suspended += 1
                 put_tables_back()
         recorder.aside.release()
+
+    def _note_shared_leaves(self) -> None:
+        self.recorder.aside.looking(note_shared_leaves)(self.recorder.tables, self.log)
 
     @contextlib.contextmanager
     def _recording(self) -> Iterator[None]:
@@ -297,7 +301,7 @@ def _leave_in_child() -> None:
 def _count_fork() -> None:
     for watch in list(_ACTIVE):
         watch.log.fork_count += 1
-        watch.recorder.aside.looking(note_shared_leaves)(watch.recorder.tables, watch.log)
+        watch._note_shared_leaves()
 
 
 if hasattr(os, "register_at_fork"):

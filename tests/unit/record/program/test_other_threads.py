@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -141,18 +143,23 @@ def test_a_thread_of_which_nothing_was_counted_may_have_read_gradients() -> None
     assert completeness.has_all("backward passes", "steps", "hooks", "optimizers")
 
 
-@pytest.mark.parametrize("is_shared", [True, False])
-def test_parameters_in_shared_memory_may_be_trained_by_another_process(is_shared: bool) -> None:
+@pytest.mark.parametrize(("is_shared", "starts"), [(True, True), (True, False), (False, True)])
+def test_parameters_in_shared_memory_may_be_trained_by_another_process(is_shared: bool, starts: bool) -> None:
     watch, layer = Watch(), nn.Linear(2, 1)
     if is_shared:
         layer.share_memory()
     with watch.watching():
         optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        if starts:
+            process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(0,))
+            process.start()
+            process.join()
         for _ in range(2):
             layer(torch.ones(1, 2)).sum().backward()
     report = explain_observation(observation_of(watch))
-    assert any("never stepped" in said for said in report.seen) == (not is_shared)
-    assert any("other processes" in said for said in report.undetermined) == is_shared
+    is_reached = is_shared and starts
+    assert any("never stepped" in said for said in report.seen) == (not is_reached)
+    assert any("other processes" in said for said in report.undetermined) == is_reached
     del optimizer
 
 
