@@ -326,7 +326,7 @@ class Tables:
     def leaves(self) -> tuple[weakref.ref[torch.Tensor], ...]:
         """The leaves that require grad, of the tensors that were seen and still live."""
         found = []
-        for reference in self.ids.values():
+        for reference in list(self.ids.values()):  # another thread may be the one that asks
             tensor = reference()
             if tensor is not None and requires_grad(tensor) and is_leaf(tensor):
                 found.append(reference)

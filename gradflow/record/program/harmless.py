@@ -40,8 +40,14 @@ _PLAIN = (int, float, complex, str, bytes, bool, type(None), torch.dtype, torch.
 
 @functools.lru_cache(maxsize=256)
 def is_harmless(cls: type) -> bool:
-    """Whether ``forward``, ``setup_context`` and ``backward`` of a Function work on their arguments alone."""
-    return _is_harmless_class(cls, {}, kept_attributes(cls))
+    """Whether ``forward``, ``setup_context`` and ``backward`` of a Function work on their arguments alone.
+
+    Not where that is not known, as of helpers that call one another deeper than Python itself would.
+    """
+    try:
+        return _is_harmless_class(cls, {}, kept_attributes(cls))
+    except RecursionError:
+        return False
 
 
 _Known = dict[Any, bool]

@@ -89,8 +89,8 @@ class ObservedHook:
             is_capture=self.log.is_capturing,
         )
         # it is there also where the hook raises
-        number = len(noted.runs)
-        noted.runs.append(run)
+        number = next(noted.numbers)
+        noted.runs[number] = run
         if is_backward:
             with recorder.listening():
                 run = noted.runs[number] = self._with_gradients(run, bound, module, args)

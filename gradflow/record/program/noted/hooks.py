@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from gradflow.recording.program.events import Hook, HookRun, TensorHook
@@ -11,10 +13,14 @@ __all__ = ["NotedHook", "NotedTensorHook"]
 
 @dataclass(slots=True)
 class NotedHook:
-    """A hook on a module: as it was registered, and what has become of it since."""
+    """A hook on a module: as it was registered, and what has become of it since.
+
+    ``runs`` go by numbers of their own, drawn from ``numbers``: a backward hook may run in several threads at once.
+    """
 
     registered: Hook
-    runs: list[HookRun] = field(default_factory=list)
+    runs: dict[int, HookRun] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
     ran_unseen: bool = False
     removed_at_call: int = -1
     removed_site: int = -1
@@ -23,7 +29,7 @@ class NotedHook:
         """The event, as far as it has got."""
         return replace(
             self.registered,
-            runs=tuple(self.runs),
+            runs=tuple(self.runs.values()),
             ran_unseen=self.ran_unseen,
             removed_at_call=self.removed_at_call,
             removed_site=self.removed_site,

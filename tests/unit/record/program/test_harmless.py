@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import runpy
+from pathlib import Path
 
 import pytest
 
@@ -124,3 +126,13 @@ def test_a_class_without_source_is_left_alone() -> None:
     space: dict[str, object] = {}
     exec("def forward(ctx, x):\n    return x * 2", space)
     assert not is_harmless(function_of(space["forward"]))
+
+
+@pytest.mark.parametrize(("depth", "expected"), [(20, True), (1500, False)])
+def test_helpers_that_call_one_another_deeper_than_python_can_are_not_known(
+    tmp_path: Path, depth: int, expected: bool
+) -> None:
+    helpers = ["def helper_0(x): return x * 2"]
+    helpers += [f"def helper_{number}(x): return helper_{number - 1}(x)" for number in range(1, depth)]
+    (tmp_path / "deep.py").write_text("\n".join([*helpers, f"def backward(ctx, x): return helper_{depth - 1}(x)"]))
+    assert is_harmless(function_of(runpy.run_path(str(tmp_path / "deep.py"))["backward"])) is expected
