@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import weakref
 from collections.abc import Collection
@@ -11,6 +10,7 @@ from types import FrameType
 
 import torch
 
+from gradflow.record.conduct.threads import running_frames
 from gradflow.torch_facts.module_machinery import CALLING
 
 __all__ = ["OneRun"]
@@ -81,7 +81,7 @@ def _threads_inside_a_module() -> dict[int, weakref.ref[threading.Thread] | None
     """The threads that run a module's forward right now, by number; ``None`` for one that Python did not start."""
     found: dict[int, weakref.ref[threading.Thread] | None] = {}
     threads = _threads()
-    for thread, innermost in sys._current_frames().items():
+    for thread, innermost in running_frames().items():
         frame: FrameType | None = innermost
         while frame is not None and frame.f_code is not CALLING:
             frame = frame.f_back

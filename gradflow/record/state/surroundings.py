@@ -16,6 +16,7 @@ from typing import Any
 from torch import nn
 
 from gradflow.attributes import attributes_of
+from gradflow.record.conduct.threads import is_alone
 from gradflow.record.state.classes import own_classes
 from gradflow.record.state.each import do_each
 from gradflow.record.state.kept.caches import Cache
@@ -44,7 +45,7 @@ class Surroundings:
         self._memos: list[Memo] = []
         self._caches: list[Cache] = []
         self._room = MOST_IN_ALL
-        self._runs = OfRuns(is_alone=_is_only_thread())
+        self._runs = OfRuns(is_alone=is_alone())
         self._seen: dict[int, object] = {}
         self._waiting: list[Any] = []
         self._follow((*functions, *classes))
@@ -59,11 +60,11 @@ class Surroundings:
     def restore(self) -> None:
         """Take back what the runs since the last time have left."""
         runs, self._runs = self._runs, OfRuns()
-        runs.is_alone = runs.is_alone and _is_only_thread()
+        runs.is_alone = runs.is_alone and is_alone()
         memos = (functools.partial(memo.restore, runs) for memo in self._memos)
         caches = (functools.partial(cache.restore, runs) for cache in self._caches)
         do_each((*memos, *caches))
-        self._runs.is_alone = _is_only_thread()
+        self._runs.is_alone = is_alone()
 
     @property
     def left(self) -> tuple[str, ...]:
@@ -130,7 +131,3 @@ def _contents(cell: types.CellType) -> tuple[Any, ...]:
         return (cell.cell_contents,)
     except ValueError:
         return ()
-
-
-def _is_only_thread() -> bool:
-    return len(sys._current_frames()) == 1
