@@ -210,7 +210,6 @@ class SiteTable:
         "_codes",
         "_files",
         "_found",
-        "_in_torch",
         "_lines",
         "_numbers",
         "_of_own",
@@ -232,7 +231,6 @@ class SiteTable:
         self._rows: list[tuple[CodeType, int] | SourceSpan] = []
         self._spans: dict[SourceSpan, int] = {}
         self._within: dict[int, int] = {}
-        self._in_torch: dict[int, bool] = {}
         self._found: tuple[SourceSpan, ...] = ()
         self._lines: tuple[int, Mapping[str, Mapping[int, str]]] = 0, {}
 
@@ -286,17 +284,6 @@ class SiteTable:
         if number is None:
             number = self._numbers[key] = self._number_of_place(frame.f_code, frame.f_lasti)
         return number
-
-    def number_of_call(self, frame: FrameType | None) -> int:
-        """The same for the call of a module; -1 where no line of the user's led to it.
-
-        The innermost frame of torch tells what an operation belongs to; of a call it is only torch's way to call it.
-        """
-        number = self.number(frame)
-        in_torch = self._in_torch.get(number)
-        if in_torch is None:
-            in_torch = self._in_torch[number] = number >= 0 and _role_of(self.path_of(number)) == _TORCH
-        return -1 if in_torch else number
 
     def _number_of_place(self, code: CodeType, instruction: int) -> int:
         """One number for all instructions of one stretch of source.

@@ -60,7 +60,7 @@ def _nothing(evidence: Evidence) -> Diagnostic:
         example = (own or list(frozen))[0]
         notes.append(f"{len(frozen)} frozen parameter{'s' * (len(frozen) != 1)} up to here, among them `{example}`")
     location = evidence.frozen_at or _call_site(evidence)
-    if location is None and frozen:
+    if location is None:
         notes.append(
             "where the parameters were frozen is not determined, because gradflow did not see the model being built"
         )

@@ -165,7 +165,7 @@ class ModuleFollower:
         outer = stack[-1].number if stack else rows.call
         # what the thread of the operations is in the middle of says nothing of the others
         is_recorded = not (rows.suspended if is_own else rows.is_over)
-        site = rows.sites.number_of_call(above) if is_recorded else -1
+        site = rows.sites.number(above) if is_recorded else -1
         type_name = type(module).__name__
         calls = rows.calls
         with self._lock:

@@ -41,27 +41,3 @@ def test_an_input_of_real_numbers_is():
     model = nn.Sequential(nn.Identity(), nn.Linear(4, 4), nn.Linear(4, 2)).requires_grad_(False)
     assert "x.requires_grad_(True)" in helps(model, "1", torch.randn(2, 4))[0]
     assert "x.requires_grad_(True)" in helps(model, "0", torch.randn(2, 4))[0]
-
-
-def test_a_layer_that_torch_calls_has_no_place_and_one_that_the_user_calls_has():
-    class Kept(nn.Module):
-        def forward(self, x):
-            self.memo = getattr(self, "memo", torch.ones(2, 4))
-            return self.memo
-
-    class Own(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.kept, self.head = Kept(), nn.Linear(4, 2)
-
-        def forward(self, x):
-            return self.head(self.kept(x))
-
-    (called_by_torch,) = gradflow.check(
-        nn.Sequential(Kept(), nn.Linear(4, 2)), "0", inputs=torch.ones(2, 4)
-    ).diagnostics
-    (called_here,) = gradflow.check(Own(), "kept", inputs=torch.ones(2, 4)).diagnostics
-    assert (called_by_torch.code, called_by_torch.location, called_by_torch.module) == ("GF109", None, "0")
-    assert not any("frozen" in note for note in called_by_torch.notes)
-    assert called_here.code == "GF109"
-    assert called_here.location.path == __file__
