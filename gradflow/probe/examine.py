@@ -236,7 +236,8 @@ class _Examination:
 
     def _kept_from_before(self, not_called: NotCalled | None) -> str:
         is_seen = self.values or self.is_parameter or self.recording.unseen_calls.get(self.target)
-        if is_seen or self.run.failure is not None:
+        is_no_memo = not_called is not None and not_called.is_named_nowhere
+        if is_seen or is_no_memo or self.run.failure is not None:
             return ""
         is_known = raised_before(self.recording, self.target) is not None
         is_kept_out = not_called is None or not_called.kind == "layer-not-called"

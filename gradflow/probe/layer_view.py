@@ -32,6 +32,8 @@ class NotCalled:
         The module that never ran: the layer itself, or the outermost module around it that never ran.
     is_called_somewhere
         ``False`` where no code was found that calls the layer or uses its weights.
+    is_named_nowhere
+        ``True`` where no code of the model that could be read so much as names the layer, so that no earlier run called it.
     """
 
     kind: Literal["layer-not-called", "functional-bypass", "compiled-hooks", "wrong-module-instance"]
@@ -41,6 +43,7 @@ class NotCalled:
     help: str
     subject: str
     is_called_somewhere: bool = True
+    is_named_nowhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

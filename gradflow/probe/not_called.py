@@ -277,6 +277,7 @@ def _no_call(
     return NotCalled(
         kind="layer-not-called", location=assigned, subject="", note=note, help=fix,
         label="assigned here; it never ran" if assigned else "", is_called_somewhere=False,
+        is_named_nowhere=not (unreached or reads or named_at),
     )  # fmt: skip
 
 

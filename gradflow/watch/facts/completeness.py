@@ -41,7 +41,7 @@ def doubt_about_flag(observation: Observation, question: Question) -> str:
     name, _ = name_of_value(observation, question.target)
     return (
         f"why the gradient of `{name}` is as it is, because its `requires_grad` was switched where gradflow does not "
-        "look: in another thread, or by code that is not Python"
+        "look, as in another thread"
     )
 
 

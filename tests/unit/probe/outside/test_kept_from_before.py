@@ -57,3 +57,29 @@ def test_a_layer_that_did_not_run_beside_what_is_no_memo(model: Keeping) -> None
     model.is_ready = True
     report = gradflow.check(model, "layer", inputs=torch.ones(2, 3))
     assert (report.verdict, [one.name for one in report.diagnostics]) == ("unused", ["layer-not-called"])
+
+
+class Constant(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.spare, self.head = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 2)
+        self.scale = torch.tensor(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(x) * self.scale)
+
+
+class Prepared(Constant):
+    def prepare(self, x: torch.Tensor) -> None:
+        self.scale = self.spare(x).detach()
+
+
+def test_a_constant_is_no_memo_of_a_layer_that_no_code_names() -> None:
+    report = gradflow.check(Constant(), "spare", inputs=torch.ones(2, 3))
+    assert (report.verdict, [(one.name, one.severity) for one in report.diagnostics]) == (
+        "unused",
+        [("layer-not-called", "error")],
+    )
+    model = Prepared()
+    model.prepare(torch.ones(2, 3))
+    assert gradflow.check(model, "spare", inputs=torch.ones(2, 3)).verdict == "not determined"
