@@ -33,7 +33,7 @@ class NotCalled:
     is_called_somewhere
         ``False`` where no code was found that calls the layer or uses its weights.
     is_named_nowhere
-        ``True`` where no code of the model that could be read so much as names the layer, so that no earlier run called it.
+        ``True`` where no code of the model that could be read so much as names the layer: no earlier run has called it.
     """
 
     kind: Literal["layer-not-called", "functional-bypass", "compiled-hooks", "wrong-module-instance"]
