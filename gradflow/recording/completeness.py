@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,13 +27,15 @@ Reason = Literal[
     "interrupted",
     "another thread",
     "another process",
+    "out of sight",
     "transform",
     "graph",
     "not remembered",
 ]
 """``another process``: of what can reach the values of this one, memory that several share; without events nothing can.
 
-``graph``: of a backward pass, the graph could not be looked into; ``not remembered``: there were too many.
+``out of sight``: done where gradflow does not look, seen by what it leaves behind; ``graph``: of a backward pass, the
+graph could not be looked into; ``not remembered``: there were too many.
 """
 
 
@@ -47,6 +49,8 @@ class Gap:
         What kind of reason there is, and in ``detail`` which, in words.
     events
         Of which kinds; ``None`` for all kinds, from some moment on to the end.
+    values
+        Which values it can reach; ``None`` for all, and where that is not known.
     seen, missed
         How many of them were seen, and how many were not at least; 0 where that is not known.
     """
@@ -54,8 +58,13 @@ class Gap:
     why: Reason
     detail: str = ""
     events: frozenset[Event] | None = None
+    values: frozenset[int] | None = None
     seen: int = 0
     missed: int = 0
+
+    def reaches(self, values: Collection[int] | None) -> bool:
+        """Whether it can have to do with any of these values; with ``None``, with any at all."""
+        return values is None or self.values is None or not self.values.isdisjoint(values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +91,13 @@ class Completeness:
     unrecorded_modules: Mapping[str, str] = field(default_factory=dict)
     ran_unseen: frozenset[str] = frozenset()
 
-    def lacks(self, event: Event) -> tuple[Gap, ...]:
-        """What of one kind of event was not seen; nothing where all were."""
-        return tuple(gap for gap in self.gaps if gap.events is None or event in gap.events)
+    def lacks(self, event: Event, *, of: Collection[int] | None = None) -> tuple[Gap, ...]:
+        """What of one kind of event was not seen, as far as it can reach some values; nothing where all were."""
+        return tuple(gap for gap in self.gaps if (gap.events is None or event in gap.events) and gap.reaches(of))
 
-    def has_all(self, *events: Event) -> bool:
-        """Whether all events of these kinds were seen: what is not among them did not happen."""
-        return not any(map(self.lacks, events))
+    def has_all(self, *events: Event, of: Collection[int] | None = None) -> bool:
+        """Whether all events of these kinds that can reach some values were seen: no other happened."""
+        return not any(self.lacks(event, of=of) for event in events)
 
     @property
     def is_to_the_end(self) -> bool:

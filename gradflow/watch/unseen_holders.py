@@ -27,13 +27,17 @@ def without_unseen_holders(
     """
     kept: list[Finding] = []
     doubts: dict[str, None] = {}
-    elsewhere = observation.recording.completeness.lacks("optimizers")
-    why = "one that was made before the block and does not step in it is not seen"
-    if elsewhere:
-        why = f"one that {elsewhere[0].why} made is not seen"
+    lacks = observation.recording.completeness.lacks
     for one in found:
+        elsewhere = lacks("optimizers", of=one.unheld)
+        why = "one that was made before the block and does not step in it is not seen"
+        if elsewhere:
+            is_other = elsewhere[0].why in ("another thread", "another process")
+            why = f"one that {elsewhere[0].why if is_other else 'was'} made {'' if is_other else 'later '}is not seen"
         older = tuple(
-            value for value in one.unheld if elsewhere or (is_block and not _is_made_inside(observation, value))
+            value
+            for value in one.unheld
+            if lacks("optimizers", of=(value,)) or (is_block and not _is_made_inside(observation, value))
         )
         if older and one.if_held is None and one.diagnostic.severity == "info":
             continue  # a remark on what may not be so is none

@@ -17,7 +17,7 @@ from gradflow.record.program.noted.hooks import NotedHook, NotedTensorHook
 from gradflow.record.program.noted.optimizers import NotedOptimizer
 from gradflow.record.program.numbers import Numbers
 from gradflow.record.program.steps.passes import PassUses
-from gradflow.recording.completeness import Event, Gap
+from gradflow.recording.completeness import Event
 from gradflow.recording.program.events import (
     Backward,
     EmptiedGradient,
@@ -121,36 +121,9 @@ class Log:
     inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
     optimizers_elsewhere: dict[int, weakref.ref[Any]] = field(default_factory=dict)
     switched_unseen: set[int] = field(default_factory=set)
-    thread_count: int = 0
     fork_count: int = 0
     has_other_processes: bool = False
-    shared_leaf_count: int = 0
-
-    def gaps(self, operations: int, *, failure: str, is_differentiated: bool) -> tuple[Gap, ...]:
-        """What of the program was not seen: ``operations`` are those recorded, ``failure`` is one of gradflow's own."""
-        way = frozenset[Event]({"gradients on their way"})
-        found = []
-        if failure:
-            found.append(Gap(why="observer failed", detail=failure, seen=operations))
-        if self.stepped_aside:
-            found.append(Gap(why="stepped aside", detail=self.stepped_aside, seen=operations))
-        if self.interrupted:
-            unseen = frozenset[Event]({"operations", "module calls"})
-            found.append(Gap(why="interrupted", detail=self.interrupted, events=unseen))
-        found += self._in_other_threads()
-        if self.fork_count or self.has_other_processes:
-            reached = frozenset[Event]({"backward passes", "steps", "optimizers"} if self.shared_leaf_count else ())
-            forked = f"{self.fork_count:,} forked process{'es' * (self.fork_count != 1)}" if self.fork_count else ""
-            found.append(Gap(why="another process", detail=forked, events=reached))
-        if self.is_transformed or is_differentiated:
-            found.append(Gap(why="transform", events=way))
-        unseen_graphs = Counter(backward.unseen for backward in self.backwards if backward.unseen)
-        whole = len(self.backwards) - unseen_graphs.total()
-        found += [Gap(why="graph", detail=w, events=way, seen=whole, missed=n) for w, n in unseen_graphs.items()]
-        if self.numbers.forgotten:
-            numbers = frozenset[Event]({"numbers that left"})
-            found.append(Gap(why="not remembered", events=numbers, missed=self.numbers.forgotten))
-        return tuple(found)
+    shared_leaves: set[int] = field(default_factory=set)
 
     def note_flag(self, value: int, *, known: bool, met: bool) -> None:
         """A leaf is met again: its ``requires_grad`` was switched unseen where it is not what it was known to be."""
@@ -167,28 +140,6 @@ class Log:
         """Something has happened in a thread that is not watched."""
         with self.counting:
             self.elsewhere[event] += 1
-
-    def _in_other_threads(self) -> Iterator[Gap]:
-        """What was counted there, and what cannot be: a function mode, which sees it, is on in one thread only.
-
-        A switched flag shows where its tensor is met again; a read of ``.grad`` leaves nothing behind.
-        """
-        seen: dict[Event, int] = {
-            "backward passes": len(self.backwards),
-            "steps": sum(len(optimizer.steps) for optimizer in self.optimizers),
-            "hooks": len(self.hooks),
-            "module calls": len(self.call_modules),
-        }
-        if self.optimizers_elsewhere:
-            made, seen_made = frozenset[Event]({"optimizers"}), len(self.optimizers)
-            yield Gap(why="another thread", events=made, seen=seen_made, missed=len(self.optimizers_elsewhere))
-        for event, missed in self.elsewhere.items():
-            yield Gap(why="another thread", events=frozenset({event}), seen=seen[event], missed=missed)
-        if self.switched_unseen:
-            switched = frozenset[Event]({"flag changes"})
-            yield Gap(why="another thread", events=switched, seen=len(self.flags), missed=len(self.switched_unseen))
-        if self.elsewhere or self.optimizers_elsewhere or self.thread_count:
-            yield Gap(why="another thread", events=frozenset({"operations", "reads of .grad", "flag changes"}))
 
     def note_gradient(self, gradient: int, of: int) -> None:
         """A gradient belongs to a value; one that autograd hands on unchanged may belong to several."""

@@ -27,7 +27,7 @@ from gradflow.recording.program.events import ZEROS_LOOKED_FOR, Optimizer
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
 from gradflow.torch_facts.running_calls import is_running, optimizer_step
 
-__all__ = ["OptimizerWatch"]
+__all__ = ["OptimizerWatch", "held_by"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class OptimizerWatch:
         if self._recorder.is_off():
             return
         noted, site = entry[1], self._recorder.sites.number(sys._getframe(1))
-        for value in map(self._recorder.value_of, _held(optimizer)):
+        for value in map(self._recorder.value_of, held_by(optimizer)):
             if value not in noted.parameters:
                 noted.added.setdefault(value, site)
 
@@ -117,7 +117,7 @@ class OptimizerWatch:
         entry = self._known.get(id(optimizer))
         if entry is not None and entry[0]() is optimizer:
             return entry[1]
-        held = [(self._recorder.value_of(parameter), parameter) for parameter in _held(optimizer)]
+        held = [(self._recorder.value_of(parameter), parameter) for parameter in held_by(optimizer)]
         made = Optimizer(
             type_name=type(optimizer).__name__,
             step_defined=_own_step(optimizer),
@@ -187,7 +187,7 @@ class OptimizerWatch:
 
     def _found(self, optimizer: Any, noted: NotedOptimizer) -> _Found:
         """What it holds now, and of that what requires grad and has a gradient: groups are added, flags switched."""
-        parameters = _held(optimizer)
+        parameters = held_by(optimizer)
         values = tuple(self._recorder.value_of(parameter) for parameter in parameters)
         required = [requires_grad(parameter) for parameter in parameters]
         known_flags = self._recorder.values.requires_grad
@@ -251,7 +251,7 @@ class OptimizerWatch:
         if noted.poisoned is not None or not _had_bad_gradients(self._log, previous):
             return None
         with outside_dispatch(), torch.no_grad():
-            for parameter in _held(optimizer):
+            for parameter in held_by(optimizer):
                 value = self._recorder.value_of(parameter)
                 measured = measure(parameter.grad)
                 if measured.arrived and not measured.is_finite and _is_sound(parameter):
@@ -259,7 +259,7 @@ class OptimizerWatch:
         return None
 
     def _kept(self, optimizer: Any, noted: NotedOptimizer) -> tuple[Before, ...]:
-        parameters = _held(optimizer) if noted.is_still else []
+        parameters = held_by(optimizer) if noted.is_still else []
         values = [self._recorder.value_of(parameter) for parameter in parameters]
         firsts = [self._first_value(noted, p, value) for value, p in zip(values, parameters, strict=True)]
         return self._movement.before(noted, parameters, values, firsts)
@@ -287,7 +287,7 @@ class OptimizerWatch:
         self._end(step)
         self._count(step, step.found or self._found(optimizer, step.noted))
         pushed = is_pushed(step.kept, step.rate) if step.has_closure else step.pushed
-        self._movement.after(step.noted, step.kept, _held(optimizer), rate=step.rate, pushed=pushed)
+        self._movement.after(step.noted, step.kept, held_by(optimizer), rate=step.rate, pushed=pushed)
         if step.suspect is not None:
             parameter, bad = step.suspect
             with outside_dispatch(), torch.no_grad():
@@ -333,7 +333,8 @@ def _are_zero(parameters: Sequence[torch.Tensor]) -> bool:
     return bool(gradients) and all(measure(gradient).is_zero for gradient in gradients)
 
 
-def _held(optimizer: Any) -> list[torch.Tensor]:
+def held_by(optimizer: Any) -> list[torch.Tensor]:
+    """The parameters of all its groups."""
     return [parameter for group in _groups(optimizer) for parameter in group["params"]]
 
 

@@ -24,8 +24,8 @@ from gradflow.record.finishing import recording_of
 from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.patches import OwnNames, watched
 from gradflow.record.program.backward_calls import BackwardCalls
-from gradflow.record.program.elsewhere import note_shared_leaves, processes_noted, threads_counted
 from gradflow.record.program.functions.returns import last_returns
+from gradflow.record.program.gaps import gaps_in
 from gradflow.record.program.hooks.registrations import HookWatch
 from gradflow.record.program.log import Log
 from gradflow.record.program.modules.construction import Construction
@@ -35,6 +35,7 @@ from gradflow.record.program.operations.applied import Applied
 from gradflow.record.program.operations.flags import with_switches
 from gradflow.record.program.operations.program_recorder import program_recorder
 from gradflow.record.program.optimizers import OptimizerWatch
+from gradflow.record.program.other_processes import note_shared_leaves, processes_noted
 from gradflow.record.program.own_files import own_files
 from gradflow.record.program.special_calls.compiled import CompiledCalls
 from gradflow.record.program.special_calls.swapped_tensors import SwappedTensors
@@ -103,7 +104,6 @@ class Watch:
                 hooks.watching,
                 Construction(recorder, log).watching,
                 optimizers.watching,
-                functools.partial(threads_counted, recorder.aside, log),
                 functools.partial(processes_noted, recorder.aside, log, self._note_shared_leaves),
                 functools.partial(compiled.watching, own),
                 self._recording,
@@ -211,8 +211,8 @@ class Watch:
             goes_on=self in _ACTIVE,
         )
         recording = with_switches(recording, log.flags)
-        gaps = log.gaps(len(recording), failure=recorder.aside.failure, is_differentiated=recorder.is_differentiated)
-        completeness = replace(recording.completeness, gaps=(*gaps, *recording.completeness.gaps))
+        gaps = (*gaps_in(log, recorder, recording), *recording.completeness.gaps)
+        completeness = replace(recording.completeness, gaps=gaps)
         recording = replace(recording, completeness=completeness)
         seen = ProgramRecording(
             recording=recording,
@@ -249,7 +249,6 @@ class Watch:
             made_when=dict(log.made_when),
             plain_tensors=self._plain_tensors.now(),
             used_elsewhere=self._used_elsewhere(),
-            switched_unseen=frozenset(log.switched_unseen),
             inner_reads=dict(log.inner_reads),
             files=own_files((span.path for span in recording.spans), self.program),
         )

@@ -38,8 +38,7 @@ class ProgramRecording:
     took away its gradient; ``retained`` of a computed tensor after how many backward calls, and at which site, it was
     first told to keep its gradient.
 
-    ``used_elsewhere`` are parameters of modules that were called in other threads, ``switched_unseen`` leaves that were
-    met with another ``requires_grad`` than the one they were last seen to have; ``inner_reads`` tells for the
+    ``used_elsewhere`` are parameters of modules that were called in other threads; ``inner_reads`` tells for the
     application of a Function what its forward read without having been given it. ``files`` are the program's own. What
     was not seen is told by the recording's ``completeness``.
     """
@@ -78,7 +77,6 @@ class ProgramRecording:
     retained: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     plain_tensors: tuple[PlainTensor, ...] = ()
     used_elsewhere: frozenset[int] = frozenset()
-    switched_unseen: frozenset[int] = frozenset()
     inner_reads: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     files: tuple[str, ...] = ()
 

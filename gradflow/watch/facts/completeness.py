@@ -36,12 +36,13 @@ def doubt_about(observation: Observation, question: Question, *, is_block: bool 
 
 def doubt_about_flag(observation: Observation, question: Question) -> str:
     """Why nothing can be said of a target whose ``requires_grad`` was switched unseen; empty for all others."""
-    if question.target not in observation.program.switched_unseen:
+    gaps = observation.recording.completeness.lacks("flag changes", of=(question.target,))
+    if not any(gap.why == "out of sight" for gap in gaps):
         return ""
     name, _ = name_of_value(observation, question.target)
     return (
         f"why the gradient of `{name}` is as it is, because its `requires_grad` was switched where gradflow does not "
-        "look, as in another thread"
+        "look: in another thread, by code that is not Python, or where torch's function modes are off"
     )
 
 

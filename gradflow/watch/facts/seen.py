@@ -12,7 +12,7 @@ from gradflow.watch.facts.flags import scored
 from gradflow.watch.facts.naming.names import name_of_value, parameter_names
 from gradflow.watch.facts.questions import answers_in, tests_in_vain
 from gradflow.watch.facts.unheld import moved_by_none
-from gradflow.watch.facts.watched import is_seen_to_the_end
+from gradflow.watch.facts.watched import is_seen_to_the_end, may_be_elsewhere
 from gradflow.watch.observation import Observation
 
 __all__ = ["shows_gradients", "what_is_lacking", "what_was_seen"]
@@ -119,12 +119,10 @@ def _of_the_rest(observation: Observation, stepped: list[Optimizer]) -> Iterator
 def _of_those_that_never_step(observation: Observation) -> Iterator[str]:
     """Optimizers that hold what gets gradients, where neither they nor others, nor the program itself, move it."""
     idle = [one for one in observation.program.optimizers if not one.steps and not one.skipped]
-    completeness = observation.recording.completeness
-    unseen = (*completeness.lacks("steps"), *completeness.lacks("backward passes"))
-    if not idle or any(gap.why in ("another thread", "another process") for gap in unseen):
-        return
     never = "never stepped" if is_seen_to_the_end(observation) else "has not stepped so far"
     for optimizer in idle:
+        if may_be_elsewhere(observation, "steps", "backward passes", of=optimizer.parameters):
+            continue
         values = moved_by_none(observation, optimizer.since - 1, len(observation.recording), idle=True)
         own = [value for value in values if value in optimizer.parameters]
         if own:
@@ -135,6 +133,8 @@ def _of_those_that_never_step(observation: Observation) -> Iterator[str]:
 def _of_passes_cleared(observation: Observation, stepped: list[Optimizer]) -> Iterator[str]:
     """Passes of which no optimizer used anything, and whose gradients the program itself did not read either."""
     held = {value for optimizer in stepped for value in optimizer.parameters}
+    if may_be_elsewhere(observation, "steps", "reads of .grad", of=held):
+        return
     cleared = [
         number
         for number, values in observation.program.passes_cleared.items()

@@ -39,8 +39,9 @@ def leaves_moved_by_none(observation: Observation, since: int, end: int) -> tupl
 def _moved_by_none(
     observation: Observation, values: Iterable[int], since: int, end: int, *, idle: bool = False
 ) -> tuple[int, ...]:
-    if not observation.recording.completeness.has_all("optimizers"):
-        return ()  # one that was not seen being made may hold them
+    completeness = observation.recording.completeness
+    if not completeness.has_all("operations"):
+        return ()  # the program itself may have moved them unseen
     holding = [
         optimizer for optimizer in observation.program.optimizers if optimizer.steps or optimizer.skipped or not idle
     ]
@@ -50,7 +51,9 @@ def _moved_by_none(
     found = []
     for value in values:
         times = [one.operation for one in passes if one.arrived.get(value, (0.0, True))[0] > 0]
-        if value not in held and len(times) >= _TIMES and written.get(memory[value], -1) < times[0]:
+        # an optimizer that was not seen being made may hold it
+        is_held = value in held or not completeness.has_all("optimizers", of=(value,))
+        if not is_held and len(times) >= _TIMES and written.get(memory[value], -1) < times[0]:
             found.append(value)
     return tuple(found)
 

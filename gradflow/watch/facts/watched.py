@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from gradflow.recording import Gap
+from gradflow.recording.completeness import Event
 from gradflow.watch.observation import Observation
 
-__all__ = ["is_seen_to_the_end", "not_watched", "watched_text"]
+__all__ = ["is_seen_to_the_end", "may_be_elsewhere", "not_watched", "watched_text"]
 
 _BACKWARD = "backward pass"
 
@@ -44,11 +47,18 @@ def is_seen_to_the_end(observation: Observation) -> bool:
 
 def not_watched(observation: Observation) -> tuple[str, ...]:
     """What ran and was not watched."""
-    return tuple(dict.fromkeys(filter(None, map(_in_words, observation.recording.completeness.gaps))))
+    gaps = observation.recording.completeness.gaps
+    return tuple(dict.fromkeys(filter(None, (_in_words(observation, gap) for gap in gaps))))
+
+
+def may_be_elsewhere(observation: Observation, *events: Event, of: Collection[int] | None = None) -> bool:
+    """Whether other threads or processes may have done what was not seen here, up to where it was looked."""
+    lacks = observation.recording.completeness.lacks
+    return any(gap.why in ("another thread", "another process") for event in events for gap in lacks(event, of=of))
 
 
 def _elsewhere(gap: Gap) -> str:
-    """Passes and steps; of what else ran there it matters only what else is asked."""
+    """Passes and steps; what else ran there is told where it is asked about."""
     events = gap.events or frozenset()
     if not events & {"backward passes", "steps"}:
         return ""
@@ -57,7 +67,7 @@ def _elsewhere(gap: Gap) -> str:
     return f"what {what} in other threads: only the thread that starts the program is watched"
 
 
-def _in_words(gap: Gap) -> str:
+def _in_words(observation: Observation, gap: Gap) -> str:
     match gap.why:
         case "observer failed":
             why = f"gradflow's own observation failed: {gap.detail}; please report it"
@@ -71,7 +81,8 @@ def _in_words(gap: Gap) -> str:
             return _elsewhere(gap)
         case "another process":
             shared = "what other processes did with the parameters that lie in shared memory"
-            return f"{shared}: only the process that runs the program is watched" if gap.events else ""
+            is_asked = gap.events and gap.reaches(_parameters(observation))
+            return f"{shared}: only the process that runs the program is watched" if is_asked else ""
         case "transform":
             return (
                 "what gradients met that torch computed by itself: `torch.func` and `torch.autograd.functional` are "
@@ -79,5 +90,11 @@ def _in_words(gap: Gap) -> str:
             )
         case "graph":
             return f"what gradients met on their way, because {gap.detail}"
-        case "not remembered":
-            return ""  # matters only where such a number may have come back
+        case "not remembered" | "out of sight":
+            return ""  # matters only where such a number may have come back, or such a tensor is asked about
+
+
+def _parameters(observation: Observation) -> set[int]:
+    """What is there to be trained: parameters of modules, and what an optimizer holds; no inputs."""
+    modules = (value for module in observation.program.modules.values() for value in module.parameters)
+    return {*modules, *(value for optimizer in observation.program.optimizers for value in optimizer.parameters)}

@@ -206,7 +206,7 @@ def _severity(observation: Observation, empty: Iterable[int]) -> Severity:
     """What was not watched may have brought a gradient: in another thread, between two steps, or later."""
     if not is_seen_to_the_end(observation):
         return "info"
-    is_whole = observation.recording.completeness.has_all("backward passes", "steps")
+    is_whole = observation.recording.completeness.has_all("backward passes", "steps", of=tuple(empty))
     return "warning" if is_whole or _arrived(observation, empty) else "info"
 
 

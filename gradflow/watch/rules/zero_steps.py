@@ -20,9 +20,10 @@ def optimizer_steps_along_zeros(observation: Observation) -> tuple[Finding, ...]
 
     One step may lie in a flat place, and a loss may be switched on later: so at least two steps, and the whole program.
     """
-    if not observation.recording.completeness.has_all("backward passes", "steps"):
-        return ()
+    has_all = observation.recording.completeness.has_all
     for optimizer in observation.program.optimizers:
+        if not has_all("backward passes", "steps", of=optimizer.parameters):
+            continue
         backwards = _its_backwards(observation, optimizer)
         # a loss of exactly zero has got where it was to go: every margin of a hinge loss is kept
         if len(optimizer.steps) < 2 or all(backward.score_is_zero for _, backward in backwards):

@@ -26,3 +26,12 @@ def test_what_ends_early_lacks_all_kinds() -> None:
     assert completeness.lacks("steps") == (END,)
     assert not completeness.has_all("operations")
     assert not completeness.is_to_the_end
+
+
+def test_a_gap_that_can_reach_some_values_is_none_for_the_others() -> None:
+    some = Gap(why="another thread", events=frozenset({"optimizers"}), values=frozenset({3, 4}))
+    completeness = Completeness(gaps=(some, THREAD))
+    assert completeness.has_all("optimizers", of=(1, 2))
+    assert not completeness.has_all("optimizers", of=(2, 3))
+    assert not completeness.has_all("optimizers")
+    assert not completeness.has_all("backward passes", of=(1,))  # which it can reach is not known

@@ -31,10 +31,11 @@ _TIMES = 2
 
 def optimizer_is_never_reached(observation: Observation) -> tuple[Finding, ...]:
     """For each optimizer without a gradient at any of several steps, where others have gradients and no optimizer."""
-    if not observation.recording.completeness.has_all("backward passes", "steps"):
-        return ()
+    has_all = observation.recording.completeness.has_all
     found = []
     for optimizer in observation.program.optimizers:
+        if not has_all("backward passes", "steps", of=optimizer.parameters):
+            continue
         others = _left_to_nobody(observation, optimizer)
         if not others or _is_told(observation, optimizer):
             continue
@@ -68,7 +69,7 @@ def with_what_is_left_to_nobody(observation: Observation, found: Finding, optimi
 
     Where a part of it does get gradients that is often meant, but for a leaf that was made after the optimizer.
     """
-    if not observation.recording.completeness.has_all("backward passes", "steps"):
+    if not observation.recording.completeness.has_all("backward passes", "steps", of=optimizer.parameters):
         return found
     others = _left_to_nobody(observation, optimizer)
     told, since = found.diagnostic, optimizer.since - 1

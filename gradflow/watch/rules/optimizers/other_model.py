@@ -23,11 +23,14 @@ _TIMES = 2
 
 def optimizer_of_another_model(observation: Observation) -> tuple[Finding, ...]:
     """After loading, rebuilding or copying a model; or two optimizers given the same parameters, and others to none."""
-    if not observation.recording.completeness.has_all("backward passes", "steps"):
-        return ()
     if optimizer_is_stale(observation) or later_parameters_are_unheld(observation):
         return ()  # what came into a model in place of others, or later, is told there
-    stepping = [optimizer for optimizer in observation.program.optimizers if optimizer.steps]
+    has_all = observation.recording.completeness.has_all
+    stepping = [
+        optimizer
+        for optimizer in observation.program.optimizers
+        if optimizer.steps and has_all("backward passes", "steps", of=optimizer.parameters)
+    ]
     found = []
     for optimizer in stepping:
         since, gone = _left(observation, optimizer)

@@ -19,11 +19,8 @@ def nothing_was_differentiated(
 
     Who steps to see how a schedule moves, or beside an evaluation without gradients, has no loss to differentiate.
     """
-    if (
-        optimizer.filled
-        or not optimizer.is_still
-        or not observation.recording.completeness.has_all("backward passes", "steps")
-    ):
+    has_all = observation.recording.completeness.has_all
+    if optimizer.filled or not optimizer.is_still or not has_all("backward passes", "steps", of=optimizer.parameters):
         return ()
     if any(one.kind == "backward" for one in observation.program.backwards if _is_in_time(optimizer, one)):
         return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import sys
 import threading
@@ -99,30 +100,34 @@ def test_what_steps_elsewhere_is_not_said_never_to_step(is_here: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("is_here", [True, False])
-def test_what_an_optimizer_that_was_made_elsewhere_may_hold_is_not_said_to_be_held_by_none(is_here: bool) -> None:
+@pytest.mark.parametrize(("is_held", "is_kept"), [(True, True), (False, True), (False, False)])
+def test_what_an_optimizer_that_was_made_elsewhere_may_hold_is_not_said_to_be_held_by_none(
+    is_held: bool, is_kept: bool
+) -> None:
     watch, body, head = Watch(), nn.Linear(2, 2), nn.Linear(2, 1)
     with watch.watching():
         own = torch.optim.SGD(body.parameters(), lr=0.1)
-        run = do if is_here else do_elsewhere
-        other = run(lambda: torch.optim.SGD((nn.Linear(1, 1) if is_here else head).parameters(), lr=0.1))
+        other = do_elsewhere(lambda: torch.optim.SGD((head if is_held else nn.Linear(1, 1)).parameters(), lr=0.1))
+        if not is_kept:
+            del other  # what it held nobody can say any more
+            gc.collect()
         for _ in range(4):
             own.zero_grad()
             head(body(torch.ones(1, 2))).square().sum().backward()
             own.step()
     report = explain_observation(observation_of(watch))
-    assert any("no optimizer that was seen holds" in said for said in report.seen) == is_here
-    assert watch.seen().recording.completeness.has_all("optimizers") == is_here
-    del other
+    assert any("no optimizer that was seen holds" in said for said in report.seen) == (is_kept and not is_held)
+    assert not watch.seen().recording.completeness.has_all("optimizers")
 
 
-@pytest.mark.parametrize("is_here", [True, False])
-def test_a_flag_that_was_switched_elsewhere_is_not_taken_for_the_last_one_seen(is_here: bool) -> None:
-    watch, layer = Watch(), nn.Linear(2, 1)
+@pytest.mark.parametrize("how", ["here", "in another thread", "without function modes"])
+def test_a_flag_that_was_switched_elsewhere_is_not_taken_for_the_last_one_seen(how: str) -> None:
+    watch, layer, is_here = Watch(), nn.Linear(2, 1), how == "here"
+    run = {"here": do, "in another thread": do_elsewhere}.get(how, do_without_function_modes)
     with watch.watching():
         layer.weight.requires_grad_(False)
         layer(torch.ones(1, 2)).sum().backward()
-        (do if is_here else do_elsewhere)(lambda: layer.weight.requires_grad_(True))
+        run(lambda: layer.weight.requires_grad_(True))
         layer(torch.ones(1, 2)).detach().requires_grad_().sum().backward()
         gradient = layer.weight.grad
     assert gradient is None
@@ -134,20 +139,31 @@ def test_a_flag_that_was_switched_elsewhere_is_not_taken_for_the_last_one_seen(i
     assert watch.seen().recording.completeness.has_all("flag changes") == is_here
 
 
-def test_a_thread_of_which_nothing_was_counted_may_have_read_gradients() -> None:
-    watch = Watch()
-    with watch.watching():
-        do_elsewhere(list)
-    completeness = watch.seen().recording.completeness
-    assert not completeness.has_all("reads of .grad")
-    assert completeness.has_all("backward passes", "steps", "hooks", "optimizers")
-
-
-@pytest.mark.parametrize(("is_shared", "starts"), [(True, True), (True, False), (False, True)])
-def test_parameters_in_shared_memory_may_be_trained_by_another_process(is_shared: bool, starts: bool) -> None:
+@pytest.mark.parametrize("runs_torch", [True, False])
+def test_only_a_thread_that_runs_torch_may_have_read_gradients(runs_torch: bool) -> None:
     watch, layer = Watch(), nn.Linear(2, 1)
-    if is_shared:
+    with watch.watching():
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        for is_cleared in (True, False) * 2:
+            layer(torch.ones(1, 2)).sum().backward()
+            do_elsewhere((lambda: (layer(torch.ones(1, 2)), layer.weight.grad)) if runs_torch else list)
+            if not is_cleared:
+                optimizer.step()
+            optimizer.zero_grad()
+    observation = observation_of(watch)
+    assert observation.recording.completeness.has_all("reads of .grad", "operations") == (not runs_torch)
+    assert observation.recording.completeness.has_all("backward passes", "steps", "hooks", "optimizers")
+    said = explain_observation(observation).seen
+    assert any("was cleared before an optimizer stepped" in one for one in said) == (not runs_torch)
+
+
+@pytest.mark.parametrize(("is_shared", "starts"), [("layer", True), ("input", True), ("layer", False), ("", True)])
+def test_parameters_in_shared_memory_may_be_trained_by_another_process(is_shared: str, starts: bool) -> None:
+    watch, layer, x = Watch(), nn.Linear(2, 1), torch.ones(1, 2)
+    if is_shared == "layer":
         layer.share_memory()
+    elif is_shared:
+        x.share_memory_().requires_grad_()
     with watch.watching():
         optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
         if starts:
@@ -155,9 +171,9 @@ def test_parameters_in_shared_memory_may_be_trained_by_another_process(is_shared
             process.start()
             process.join()
         for _ in range(2):
-            layer(torch.ones(1, 2)).sum().backward()
+            layer(x).sum().backward()
     report = explain_observation(observation_of(watch))
-    is_reached = is_shared and starts
+    is_reached = is_shared == "layer" and starts
     assert any("never stepped" in said for said in report.seen) == (not is_reached)
     assert any("other processes" in said for said in report.undetermined) == is_reached
     del optimizer
@@ -165,6 +181,11 @@ def test_parameters_in_shared_memory_may_be_trained_by_another_process(is_shared
 
 def do(work: Callable[[], object]) -> object:
     return work()
+
+
+def do_without_function_modes(work: Callable[[], object]) -> object:
+    with torch._C.DisableTorchFunction():
+        return work()
 
 
 def do_elsewhere(work: Callable[[], object]) -> object:

@@ -1,13 +1,9 @@
-"""What a program does outside of the thread that is watched: threads that it starts, memory that processes share.
-
-Nothing there is watched, and nothing is changed there; that it is there tells what may have gone unseen.
-"""
+"""Other processes, with which a program may share memory: what they may reach is noted, and nothing of what they do."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing.process
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,22 +13,7 @@ from gradflow.record.operations.tensor_facts import is_shared
 from gradflow.record.patches import replace
 from gradflow.record.program.log import Log
 
-__all__ = ["note_shared_leaves", "processes_noted", "threads_counted"]
-
-
-@contextlib.contextmanager
-def threads_counted(aside: Aside, log: Log) -> Iterator[None]:
-    """Count in ``log`` the threads that are started in the block."""
-
-    def start(operation: Operation, thread: Any, /) -> Any:
-        result = operation(thread)
-        with log.counting:
-            log.thread_count += 1
-        return result
-
-    with contextlib.ExitStack() as stack:
-        replace(stack, threading.Thread, "start", aside.around(start, threading.Thread.start))
-        yield
+__all__ = ["note_shared_leaves", "processes_noted"]
 
 
 @contextlib.contextmanager
@@ -57,7 +38,6 @@ def processes_noted(aside: Aside, log: Log, note_leaves: Callable[[], None]) -> 
 
 
 def note_shared_leaves(tables: Tables, log: Log) -> None:
-    """Count the leaves that require grad and lie in memory which other processes may write to, of those that live."""
-    leaves = (reference() for reference in tables.leaves())
-    count = sum(leaf is not None and is_shared(leaf) for leaf in leaves)
-    log.shared_leaf_count = max(log.shared_leaf_count, count)
+    """Note the leaves that require grad and lie in memory which other processes may write to, of those that live."""
+    leaves = (leaf for reference in tables.leaves() if (leaf := reference()) is not None)
+    log.shared_leaves.update(tables.known_value(leaf) for leaf in leaves if is_shared(leaf))

@@ -1,0 +1,106 @@
+"""What of a program was not seen, for each kind of event: from what the observers noted that they could not see."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from gradflow.record.program.log import Log
+from gradflow.record.program.optimizers import held_by
+from gradflow.record.recorder import Recorder
+from gradflow.recording import Recording
+from gradflow.recording.completeness import Event, Gap
+
+__all__ = ["gaps_in"]
+
+
+def gaps_in(log: Log, recorder: Recorder, recording: Recording) -> tuple[Gap, ...]:
+    """What is lacking in a recording that was just taken."""
+    return (
+        *_from_a_moment_on(log, len(recording), recorder.aside.failure),
+        *_in_other_threads(log, recorder, recording),
+        *_in_other_processes(log, recording),
+        *_on_the_way(log, is_differentiated=recorder.is_differentiated),
+    )
+
+
+def _from_a_moment_on(log: Log, operations: int, failure: str) -> Iterator[Gap]:
+    if failure:
+        yield Gap(why="observer failed", detail=failure, seen=operations)
+    if log.stepped_aside:
+        yield Gap(why="stepped aside", detail=log.stepped_aside, seen=operations)
+    if log.interrupted:
+        yield Gap(why="interrupted", detail=log.interrupted, events=frozenset({"operations", "module calls"}))
+
+
+def _in_other_threads(log: Log, recorder: Recorder, recording: Recording) -> Iterator[Gap]:
+    """What was counted there, and what cannot be: a function mode, which sees it, is on in one thread only.
+
+    A thread in which no module, backward pass, hook or step of torch's calls us, as one that draws a progress bar,
+    counts for nothing; one in which that happens may do all the rest as well. A switched flag shows where its tensor
+    is met again, whoever switched it.
+    """
+    seen: dict[Event, int] = {
+        "backward passes": len(log.backwards),
+        "steps": sum(len(optimizer.steps) for optimizer in log.optimizers),
+        "hooks": len(log.hooks),
+        "module calls": len(log.call_modules),
+    }
+    made = log.optimizers_elsewhere
+    if made:
+        yield Gap(
+            why="another thread",
+            events=frozenset({"optimizers"}),
+            values=_held_by_unseen(log, recorder, recording),
+            seen=len(log.optimizers),
+            missed=len(made),
+        )
+    for event, missed in log.elsewhere.items():
+        yield Gap(why="another thread", events=frozenset({event}), seen=seen[event], missed=missed)
+    if log.elsewhere:
+        yield Gap(why="another thread", events=frozenset({"operations", "reads of .grad"}))
+    if log.switched_unseen:
+        yield Gap(
+            why="out of sight",
+            events=frozenset({"flag changes"}),
+            values=frozenset(log.switched_unseen),
+            seen=len(log.flags),
+            missed=len(log.switched_unseen),
+        )
+
+
+def _held_by_unseen(log: Log, recorder: Recorder, recording: Recording) -> frozenset[int] | None:
+    """The values that optimizers hold which nobody saw being made; ``None`` where one is gone: any may be."""
+    optimizers = [reference() for reference in log.optimizers_elsewhere.values()]
+    if any(optimizer is None for optimizer in optimizers):
+        return None
+    held = (parameter for optimizer in optimizers for parameter in held_by(optimizer))
+    return _of_the_same_memory(recording, map(recorder.known_value, held))
+
+
+def _in_other_processes(log: Log, recording: Recording) -> Iterator[Gap]:
+    if not (log.fork_count or log.has_other_processes):
+        return
+    reached = frozenset[Event]({"backward passes", "steps", "optimizers"} if log.shared_leaves else ())
+    forked = f"{log.fork_count:,} forked process{'es' * (log.fork_count != 1)}" if log.fork_count else ""
+    shared = _of_the_same_memory(recording, log.shared_leaves)
+    yield Gap(why="another process", detail=forked, events=reached, values=shared)
+
+
+def _of_the_same_memory(recording: Recording, values: Iterable[int]) -> frozenset[int]:
+    """With the values that these tensors had before and since: what is written into a tensor gives it a new one."""
+    memory = recording.values.memory
+    wanted = {memory[value] for value in values if value >= 0}
+    return frozenset(value for value, where in enumerate(memory) if where in wanted) if wanted else frozenset()
+
+
+def _on_the_way(log: Log, *, is_differentiated: bool) -> Iterator[Gap]:
+    way = frozenset[Event]({"gradients on their way"})
+    if log.is_transformed or is_differentiated:
+        yield Gap(why="transform", events=way)
+    unseen_graphs = Counter(backward.unseen for backward in log.backwards if backward.unseen)
+    whole = len(log.backwards) - unseen_graphs.total()
+    for why, count in unseen_graphs.items():
+        yield Gap(why="graph", detail=why, events=way, seen=whole, missed=count)
+    if log.numbers.forgotten:
+        yield Gap(why="not remembered", events=frozenset({"numbers that left"}), missed=log.numbers.forgotten)
