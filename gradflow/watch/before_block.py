@@ -73,7 +73,10 @@ def _is_doubtful(report: Report, *, is_partial: bool) -> bool:
 
 
 def _comes_from_before(observation: Observation, question: Question) -> bool:
-    """Whether a score was computed from tensors that are older than the block, other than parameters."""
+    """Whether a score was computed from tensors that are older than the block, other than parameters.
+
+    Also of a leaf that requires grad: it may be a value that was detached, and told to require grad then.
+    """
     recording = observation.recording
     if question.score < 0:
         return False
@@ -83,7 +86,7 @@ def _comes_from_before(observation: Observation, question: Question) -> bool:
         if not reaches[value] or values.producer[value] >= 0 or not is_differentiable(recording.dtype_of(value)):
             continue
         role = recording.leaf_names.get(value, ("", ""))[0]
-        if role == "opaque" or not (values.requires_grad[value] or role in ("parameter", "buffer")):
+        if value != question.target and role not in ("parameter", "buffer"):
             return True
     return False
 

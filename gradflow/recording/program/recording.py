@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -87,9 +89,27 @@ class ProgramRecording:
             call = calls[call].parent
         return call
 
-    def flags_before(self, backward: int) -> dict[int, bool]:
-        """What ``requires_grad`` was as the backward pass of that number began, of what had been switched by then."""
-        return {flag.value: flag.on for flag in self.flags if not flag.error and flag.backwards <= backward}
+    def last_switch(self, value: int, *, before: int) -> FlagChange | None:
+        """The last switch of a value's ``requires_grad`` as the backward pass numbered ``before`` began.
+
+        The number of the pass tells, not that of an operation: between two passes none need have run.
+        """
+        switches = self._switches.get(value, ())
+        count = bisect.bisect_right(switches, before, key=lambda flag: flag.backwards)
+        return switches[count - 1] if count else None
+
+    def required_grad(self, value: int, *, before: int) -> bool:
+        """Whether a value required grad as the backward pass numbered ``before`` began."""
+        switch = self.last_switch(value, before=before)
+        return self.recording.values.requires_grad[value] if switch is None else switch.on
+
+    @functools.cached_property
+    def _switches(self) -> dict[int, list[FlagChange]]:
+        found: dict[int, list[FlagChange]] = {}
+        for flag in self.flags:
+            if not flag.error:
+                found.setdefault(flag.value, []).append(flag)
+        return found
 
     def places(self) -> Iterator[SourceSpan]:
         """The places that are named besides the sites of the recording."""

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from gradflow.recording import Recording
-from gradflow.recording.program.events import FlagChange
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.observation import Observation
 
-__all__ = ["recording_at", "scored", "switches_before"]
-
-
-def switches_before(observation: Observation, value: int, backward: int) -> list[FlagChange]:
-    """The switches of a value that had been made when the backward pass of that number began."""
-    return [
-        flag
-        for flag in observation.program.flags
-        if flag.value == value and not flag.error and flag.backwards <= backward
-    ]
+__all__ = ["recording_at", "scored"]
 
 
 def scored(observation: Observation, score: int, sources: Collection[int] = ()) -> Recording:
@@ -35,9 +26,8 @@ def recording_at(observation: Observation, sources: Collection[int], backward: i
 
     The ``sources`` count as leaves also where they were computed from something.
     """
-    recording = observation.recording
-    then = observation.program.flags_before(backward)
-    return _with_flags(recording, sources, lambda value: then.get(value, recording.values.requires_grad[value]))
+    flag_of = functools.partial(observation.program.required_grad, before=backward)
+    return _with_flags(observation.recording, sources, flag_of)
 
 
 def _with_flags(recording: Recording, sources: Collection[int], flag_of: Callable[[int], bool]) -> Recording:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gradflow.graph.dependence import analyse
 from gradflow.torch_facts.operations.queries import has
+from gradflow.watch.facts.flags import scored
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.observation import Observation
 
@@ -81,7 +82,8 @@ class GradientProducts:
         backward = next((b for b in reversed(observation.program.backwards) if b.operation <= product.operation), None)
         if backward is None or not backward.roots:
             return False
-        found = analyse(replace(recording, score=backward.score), (observation.program.gradient_of[product.gradient],))
+        source = (observation.program.gradient_of[product.gradient],)
+        found = analyse(scored(observation, backward.score, source), source)
         return any(found.depends[v] and found.reaches[v] for v in recording.calls[product.activation_call].outputs)
 
     def _is_pooled(self, value: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 from gradflow.graph.dependence import analyse, is_differentiable
@@ -21,7 +22,11 @@ def leaves_behind(
     ``at`` is the operation at whose time they are to be trainable or not: by default as the backward pass began.
     """
     recording = observation.recording
-    then = observation.program.flags_before(question.backward_number) if at is None else {}
+    required = (
+        functools.partial(observation.program.required_grad, before=question.backward_number)
+        if at is None
+        else functools.partial(recording.requires_grad_of, at=at)
+    )
     reaches = analyse(replace(recording, score=question.score), ()).reaches
     return tuple(
         value
@@ -29,7 +34,7 @@ def leaves_behind(
         if reaches[value]
         and is_differentiable(recording.dtype_of(value))
         and is_leaf_value(recording, value)
-        and then.get(value, recording.requires_grad_of(value, at=at or 0)) == trainable
+        and required(value) == trainable
     )
 
 

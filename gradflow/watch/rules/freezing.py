@@ -5,7 +5,6 @@ from __future__ import annotations
 from gradflow.location import SourceSpan
 from gradflow.probe.evidence import Evidence
 from gradflow.recording.program.events import FlagChange
-from gradflow.watch.facts.flags import switches_before
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
@@ -79,8 +78,8 @@ def _place(observation: Observation, target: int, flag: FlagChange | None) -> So
 
 
 def _frozen_by(observation: Observation, question: Question) -> FlagChange | None:
-    flags = switches_before(observation, question.target, question.backward_number)
-    return flags[-1] if flags and not flags[-1].on else None
+    switch = observation.program.last_switch(question.target, before=question.backward_number)
+    return switch if switch is not None and not switch.on else None
 
 
 def _was_read_before(observation: Observation, evidence: Evidence, target: int) -> bool:

@@ -95,7 +95,7 @@ def _out_of_torch(observation: Observation, question: Question) -> tuple[Finding
     trainable = tuple(
         value
         for value, (role, _) in recording.leaf_names.items()
-        if role == "parameter" and recording.requires_grad_of(value, at=question.backward.operation)
+        if role == "parameter" and observation.program.required_grad(value, before=question.backward_number)
     )
     if not trainable:
         return ()

@@ -245,3 +245,17 @@ def test_flags_are_kept_as_they_were_at_each_operation() -> None:
     assert all(recording.requires_grad_of(v_value, at=row) for row in (-1, *rows))
     assert recording.values.requires_grad[w_value], "the column has what it was at first"
     assert there_and_back(recording) == recording
+
+
+def test_a_flag_that_is_switched_between_two_passes_was_another_for_each() -> None:
+    watch = Watch()
+    with watch.watching():
+        w = torch.ones(3, requires_grad=True)
+        first, second = (w * 2).sum(), (w * 3).sum()
+        first.backward()
+        w.requires_grad_(False)
+        second.backward()
+        w.requires_grad_(True)
+    seen, value = watch.seen(), watch.recorder.value_of(w)
+    assert [seen.required_grad(value, before=number) for number in (0, 1, 2)] == [True, False, True]
+    assert seen.last_switch(value, before=0) is None

@@ -239,14 +239,25 @@ def test_what_was_cut_before_the_block_is_found_where_the_source_tells() -> None
     assert (shown, names(explanation.report)) == ("None", ["detach"])
 
 
-def test_without_that_nothing_is_claimed_of_what_ran_before() -> None:
+@pytest.mark.parametrize("told", ["never", "before", "inside"])
+def test_without_that_nothing_is_claimed_of_what_ran_before(told: str) -> None:
     first, second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)
     ways = {"first": lambda: first(x).detach()}
-    hidden = ways["first"]()
+    hidden = ways["first"]().requires_grad_(told == "before")
     with gradflow.explain(quiet=True) as explanation:
+        hidden.requires_grad_(told != "never")
         score = second(hidden).sum()
         score.backward()
         shown = str(first.weight.grad)
     assert shown == "None"
     assert [one.severity for one in explanation.report.diagnostics if one.severity == "error"] == []
     assert explanation.report.undetermined == ("what ran before the block, because it was not seen",)
+
+
+def test_of_what_came_to_be_in_the_block_it_is_known_that_it_takes_no_part() -> None:
+    first, second = torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)
+    with gradflow.explain(quiet=True) as explanation:
+        score = second(torch.ones(1, 2, requires_grad=True)).sum()
+        score.backward()
+        shown = str(first.weight.grad)
+    assert (shown, explanation.report.verdict, explanation.report.undetermined) == ("None", "unused", ())
