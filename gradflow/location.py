@@ -9,7 +9,7 @@ import re
 import sysconfig
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import CodeType, FrameType
+from types import CodeType, FrameType, MappingProxyType
 
 from gradflow.handing_on import behind_helpers, calls_own, calls_what_it_is_handed, hands_on, is_handler
 from gradflow.source_texts import keep_text, lines_of
@@ -66,7 +66,7 @@ LONGEST_LINE = 2_000
 """Characters kept of a line: past that it is data, not code."""
 
 
-def lines_near(spans: Iterable[SourceSpan]) -> dict[str, dict[int, str]]:
+def lines_near(spans: Iterable[SourceSpan]) -> Mapping[str, Mapping[int, str]]:
     """By file and number, the lines at these places and near them, as far as they can be read."""
     wanted: dict[str, set[int]] = {}
     for span in spans:
@@ -77,8 +77,9 @@ def lines_near(spans: Iterable[SourceSpan]) -> dict[str, dict[int, str]]:
         lines = lines_of(path)
         there = sorted(number for number in numbers if 0 < number <= len(lines))
         if there:
-            found[path] = {number: lines[number - 1].rstrip("\n")[:LONGEST_LINE] for number in there}
-    return found
+            near = {number: lines[number - 1].rstrip("\n")[:LONGEST_LINE] for number in there}
+            found[path] = MappingProxyType(near)
+    return MappingProxyType(found)
 
 
 _CONSTRUCTOR = re.compile(r"(torch\.)?(cuda\.)?[A-Z]\w*Tensor\(|(torch\.)?Tensor\(")

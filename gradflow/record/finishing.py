@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gradflow.record.recorder import Recorder
 from gradflow.recording import ModuleCalls, Recording
+from gradflow.recording.frozen import frozen
 
 __all__ = ["recording_of"]
 
@@ -34,7 +35,7 @@ def recording_of(
         spans=recorder.sites.spans(),
         lines=recorder.sites.lines(),
         calls=ModuleCalls(tables.calls),
-        leaf_names=dict(tables.leaf_names),
+        leaf_names=frozen(tables.leaf_names),
         hook_operations=frozenset(marks.in_hooks),
         library_operations=frozenset(marks.of_library),
         outdated_operations=frozenset(marks.outdated),
@@ -45,8 +46,8 @@ def recording_of(
         completeness=elsewhere.completeness(),
         met_in_model=elsewhere.met_in_model,
         score=score,
-        layer_values=layer_values,
+        layer_values=frozen(layer_values),
         initially_enabled=initially_enabled,
-        callers={site: tuple(lines) for site, lines in (callers or {}).items()},
-        called_from={site: tuple(lines) for site, lines in (called_from or {}).items()},
+        callers=frozen({site: tuple(lines) for site, lines in (callers or {}).items()}),
+        called_from=frozen({site: tuple(lines) for site, lines in (called_from or {}).items()}),
     )

@@ -29,6 +29,7 @@ from gradflow.record.observed import name_leaves, observed, raise_own_failure
 from gradflow.record.program_sites import ProgramSites
 from gradflow.record.recorder import Recorder
 from gradflow.recording import Recording
+from gradflow.recording.frozen import frozen
 
 __all__ = ["Live", "Run", "run_forward"]
 
@@ -177,7 +178,7 @@ def run_forward(
     for name, module in layers.items():
         unseen_calls[name] += tuple(one for one in [own.get(names.get(id(module), ""))] if one is not None)
     completeness = replace(recording.completeness, ran_unseen=frozenset({*own, *unrecorded.inside}))
-    recording = replace(recording, unseen_calls=unseen_calls, completeness=completeness)
+    recording = replace(recording, unseen_calls=frozen(unseen_calls), completeness=completeness)
     live = Live(score=score, activations=activations, functions=recorder.functions, leaves=recorder.leaves())
     return Run(
         recording=recording,

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from gradflow.recording.frozen import nothing
+
 __all__ = ["Completeness", "Event", "Gap", "Reason"]
 
 Event = Literal[
@@ -88,7 +90,7 @@ class Completeness:
     gaps: tuple[Gap, ...] = ()
     given_away: frozenset[int] = frozenset()
     read_unseen: frozenset[int] = frozenset()
-    unrecorded_modules: Mapping[str, str] = field(default_factory=dict)
+    unrecorded_modules: Mapping[str, str] = field(default_factory=nothing)
     ran_unseen: frozenset[str] = frozenset()
 
     def lacks(self, event: Event, *, of: Collection[int] | None = None) -> tuple[Gap, ...]:

@@ -11,6 +11,7 @@ from gradflow.location import SourceSpan
 from gradflow.recording.calls import ModuleCall
 from gradflow.recording.columns import Operation, OperationColumns, ValueColumns, ValueMeta
 from gradflow.recording.completeness import Completeness
+from gradflow.recording.frozen import nothing
 from gradflow.recording.unseen_call import UnseenCall
 
 __all__ = ["REGION_CAUSES", "Recording"]
@@ -92,12 +93,12 @@ class Recording:
     hooked: frozenset[int] = frozenset()
     has_hooks: bool = False
     met_in_model: range = range(0)
-    callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
-    called_from: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=dict)
-    unseen_calls: Mapping[str, tuple[UnseenCall, ...]] = field(default_factory=dict)
-    flag_switches: Mapping[int, tuple[tuple[int, bool], ...]] = field(default_factory=dict)
+    callers: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=nothing)
+    called_from: Mapping[int, tuple[tuple[int, int], ...]] = field(default_factory=nothing)
+    unseen_calls: Mapping[str, tuple[UnseenCall, ...]] = field(default_factory=nothing)
+    flag_switches: Mapping[int, tuple[tuple[int, bool], ...]] = field(default_factory=nothing)
     completeness: Completeness = field(default_factory=Completeness)
-    lines: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    lines: Mapping[str, Mapping[int, str]] = field(default_factory=nothing)
 
     def __len__(self) -> int:
         return len(self.operations.name)

@@ -10,6 +10,7 @@ import torch
 from gradflow.record.elsewhere.places import IN_TRANSFORM
 from gradflow.record.elsewhere.transforms import tensors_behind
 from gradflow.recording import Completeness, Gap
+from gradflow.recording.frozen import frozen
 
 __all__ = ["Elsewhere"]
 
@@ -62,5 +63,5 @@ class Elsewhere:
             gaps=tuple(gaps),
             given_away=frozenset(self.given_away),
             read_unseen=frozenset(self.read_unseen),
-            unrecorded_modules=dict(self.modules),
+            unrecorded_modules=frozen(self.modules),
         )

@@ -24,6 +24,7 @@ from gradflow.record.program.light_notes import LightNotes
 from gradflow.record.program.lost_ways import towards, with_hidden
 from gradflow.record.program.magnitude import Magnitude, magnitude_of, resolved
 from gradflow.record.recorder import Recorder
+from gradflow.recording.frozen import frozen
 from gradflow.recording.gradients import NodeFacts, NodeFlow
 from gradflow.recording.program.events import Backward
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
@@ -274,7 +275,7 @@ class BackwardNotes:
                 values[node] = value_of(node.variable)  # type: ignore[attr-defined]
                 goals[node, 0] = None
                 lost.add((values[node], "none"))
-        backward = replace(backward, arrived=arrived)
+        backward = replace(backward, arrived=frozen(arrived))
         return self._explained(backward, goals, values, lost) if goals else backward
 
     def _explained(

@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from gradflow.record.program.noted.optimizers import NotedOptimizer
 from gradflow.record.program.numbers import Numbers
 from gradflow.record.program.steps.passes import PassUses
 from gradflow.recording.completeness import Event
+from gradflow.recording.frozen import frozen
 from gradflow.recording.program.events import (
     Backward,
     EmptiedGradient,
@@ -29,6 +30,7 @@ from gradflow.recording.program.events import (
     Replacement,
     WatchedModule,
 )
+from gradflow.recording.program.recording import ProgramRecording
 
 __all__ = ["Log", "ModuleKeys"]
 
@@ -73,7 +75,8 @@ class Log:
     """Events in the order in which they happened.
 
     Events are frozen: in the place of one of which more becomes known comes another. What goes on, as an optimizer
-    does, is noted in objects of the observer's own, of which the events are made when the recording is taken.
+    does, is noted in objects of the observer's own, of which the events are made when the recording is taken. What
+    stands in a recording under the same name gets there by that alone.
     ``counted`` tells how many reads were only counted, by the number of the one that found the same.
     """
 
@@ -125,6 +128,19 @@ class Log:
     has_other_processes: bool = False
     shared_leaves: set[int] = field(default_factory=set)
 
+    def so_far(self) -> dict[str, Any]:
+        """The fields of a recording that are kept here, under the same names, as they are now."""
+        found = {name: frozen(getattr(self, name)) for name in _KEPT_HERE}
+        for name in ("hooks", "tensor_hooks", "optimizers"):
+            found[name] = tuple(noted.so_far() for noted in found[name])
+        cleared = {number: frozenset(values) for number, values in self.pass_uses.cleared.items()}
+        return {
+            **found,
+            "reads": tuple(self.all_reads()),
+            "zero_parts": tuple(part for part in self.zero_parts if part[1] not in self.filled_parts),
+            "passes_cleared": frozen(cleared),
+        }
+
     def note_flag(self, value: int, *, known: bool, met: bool) -> None:
         """A leaf is met again: its ``requires_grad`` was switched unseen where it is not what it was known to be."""
         if known != met:
@@ -164,3 +180,6 @@ class Log:
         if self.handed_at[key] < _HANDED_KEPT or handed.is_of_use:
             self.handed_at[key] += 1
             self.handed.append(handed)
+
+
+_KEPT_HERE = frozenset(one.name for one in fields(Log)) & frozenset(one.name for one in fields(ProgramRecording))

@@ -40,6 +40,7 @@ from gradflow.record.program.own_files import own_files
 from gradflow.record.program.special_calls.compiled import CompiledCalls
 from gradflow.record.program.special_calls.swapped_tensors import SwappedTensors
 from gradflow.record.program_sites import ProgramSites
+from gradflow.recording.frozen import frozen
 from gradflow.recording.program.events import Failure, WatchedModule
 from gradflow.recording.program.recording import ProgramRecording
 from gradflow.source.custom_backward import function_spans
@@ -214,42 +215,18 @@ class Watch:
         gaps = (*gaps_in(log, recorder, recording), *recording.completeness.gaps)
         completeness = replace(recording.completeness, gaps=gaps)
         recording = replace(recording, completeness=completeness)
+        of_the_log = log.so_far()
+        of_the_log["call_modules"] = of_the_log["call_modules"][: len(recording.calls)]
         seen = ProgramRecording(
+            **of_the_log,
             recording=recording,
-            call_modules=tuple(log.call_modules[: len(recording.calls)]),
-            modules=self._modules(),
-            backwards=tuple(log.backwards),
-            reads=tuple(log.all_reads()),
-            cleared=dict(log.cleared),
-            passes_read=frozenset(log.passes_read),
-            passes_cleared={number: frozenset(values) for number, values in log.pass_uses.cleared.items()},
-            retained=dict(log.retained),
-            flags=tuple(log.flags),
-            module_flags=tuple(log.module_flags),
-            hooks=tuple(noted.so_far() for noted in log.hooks),
-            tensor_hooks=tuple(noted.so_far() for noted in log.tensor_hooks),
-            optimizers=tuple(noted.so_far() for noted in log.optimizers),
-            replacements=tuple(log.replacements),
-            failures=tuple(log.failures),
-            unregistered=dict(log.unregistered),
-            gradient_of=dict(log.gradient_of),
-            gradient_ties=frozenset(log.gradient_ties),
-            captured_calls=frozenset(log.captured_calls),
-            failed_calls=frozenset(log.failed_calls),
-            function_spans=dict(function_spans(recorder.functions)),
-            zero_parts=tuple(part for part in log.zero_parts if part[1] not in log.filled_parts),
-            handed=tuple(log.handed),
-            emptied=tuple(log.emptied),
-            backward_returns=last_returns(recorder.functions),
-            low_precision=tuple(log.low_precision),
-            returned=log.numbers.all_returned(lambda: recording.readers, log.gradient_of),
+            modules=frozen(self._modules()),
+            function_spans=frozen(function_spans(recorder.functions)),
+            backward_returns=frozen(last_returns(recorder.functions)),
+            returned=frozen(log.numbers.all_returned(lambda: recording.readers, log.gradient_of)),
             left_partly=frozenset(log.numbers.partly),
-            made_at=dict(log.made_at),
-            copies=dict(log.copies),
-            made_when=dict(log.made_when),
             plain_tensors=self._plain_tensors.now(),
             used_elsewhere=self._used_elsewhere(),
-            inner_reads=dict(log.inner_reads),
             files=own_files((span.path for span in recording.spans), self.program),
         )
         lines = lines_near((*recording.spans, *seen.places()))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gradflow.location import SourceSpan
+from gradflow.recording.frozen import nothing
 from gradflow.recording.gradients import Measured, NodeFlow
 from gradflow.recording.program.module_events import ModuleFlag, OwnBackward, PlainTensor, Replacement, WatchedModule
 
@@ -85,7 +86,7 @@ class Backward:
     is_torchs_error: bool = True
     in_graph: frozenset[int] = frozenset()
     flows: tuple[NodeFlow, ...] = ()
-    arrived: Mapping[int, tuple[float, bool]] = field(default_factory=dict)
+    arrived: Mapping[int, tuple[float, bool]] = field(default_factory=nothing)
     origin: int = -1
     unseen: str = ""
     score_is_zero: bool = False
@@ -268,15 +269,15 @@ class Optimizer:
     since: int = 0
     steps: tuple[tuple[int, int], ...] = ()
     holdings: tuple[tuple[int, frozenset[int]], ...] = ()
-    first_values: Mapping[int, int] = field(default_factory=dict)
+    first_values: Mapping[int, int] = field(default_factory=nothing)
     filled: frozenset[int] = frozenset()
     trainable: frozenset[int] = frozenset()
     required: frozenset[int] = frozenset()
     complete_steps: int = 0
     empty_steps: tuple[int, ...] = ()
     zeros: tuple[int, ...] = ()
-    first_filled: Mapping[int, int] = field(default_factory=dict)
-    last_filled: Mapping[int, int] = field(default_factory=dict)
+    first_filled: Mapping[int, int] = field(default_factory=nothing)
+    last_filled: Mapping[int, int] = field(default_factory=nothing)
     dropped: frozenset[int] = frozenset()
     takes_closure: bool = False
     closures: tuple[tuple[int, int], ...] = ()
@@ -287,7 +288,7 @@ class Optimizer:
     is_moved_otherwise: bool = False
     pushes: int = 0
     step_defined: SourceSpan | None = None
-    added: Mapping[int, int] = field(default_factory=dict)
+    added: Mapping[int, int] = field(default_factory=nothing)
     skipped: tuple[tuple[int, int], ...] = ()
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from gradflow.location import SourceSpan
 from gradflow.recording import Recording
+from gradflow.recording.frozen import nothing
 from gradflow.recording.program.events import (
     Backward,
     EmptiedGradient,
@@ -61,25 +62,25 @@ class ProgramRecording:
     gradient_ties: frozenset[int] = frozenset()
     captured_calls: frozenset[int] = frozenset()
     failed_calls: frozenset[int] = frozenset()
-    function_spans: Mapping[str, SourceSpan] = field(default_factory=dict)
+    function_spans: Mapping[str, SourceSpan] = field(default_factory=nothing)
     zero_parts: tuple[tuple[int, int], ...] = ()
     handed: tuple[HandedGradient, ...] = ()
     emptied: tuple[EmptiedGradient, ...] = ()
-    backward_returns: Mapping[str, SourceSpan] = field(default_factory=dict)
+    backward_returns: Mapping[str, SourceSpan] = field(default_factory=nothing)
     low_precision: tuple[tuple[int, int], ...] = ()
-    returned: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    returned: Mapping[int, tuple[int, ...]] = field(default_factory=nothing)
     left_partly: frozenset[int] = frozenset()
-    made_at: Mapping[int, int] = field(default_factory=dict)
-    copies: Mapping[int, int] = field(default_factory=dict)
-    made_when: Mapping[int, int] = field(default_factory=dict)
+    made_at: Mapping[int, int] = field(default_factory=nothing)
+    copies: Mapping[int, int] = field(default_factory=nothing)
+    made_when: Mapping[int, int] = field(default_factory=nothing)
     module_flags: tuple[ModuleFlag, ...] = ()
-    cleared: Mapping[int, tuple[int, int]] = field(default_factory=dict)
-    passes_cleared: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    cleared: Mapping[int, tuple[int, int]] = field(default_factory=nothing)
+    passes_cleared: Mapping[int, frozenset[int]] = field(default_factory=nothing)
     passes_read: frozenset[int] = frozenset()
-    retained: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    retained: Mapping[int, tuple[int, int]] = field(default_factory=nothing)
     plain_tensors: tuple[PlainTensor, ...] = ()
     used_elsewhere: frozenset[int] = frozenset()
-    inner_reads: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    inner_reads: Mapping[int, tuple[int, ...]] = field(default_factory=nothing)
     files: tuple[str, ...] = ()
 
     def pass_of_call(self, call: int) -> int:

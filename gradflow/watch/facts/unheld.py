@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gradflow.recording.program.events import Backward
+from gradflow.watch.facts.watched import may_be_elsewhere
 from gradflow.watch.facts.writes import written_by
 from gradflow.watch.observation import Observation
 
@@ -39,8 +40,7 @@ def leaves_moved_by_none(observation: Observation, since: int, end: int) -> tupl
 def _moved_by_none(
     observation: Observation, values: Iterable[int], since: int, end: int, *, idle: bool = False
 ) -> tuple[int, ...]:
-    completeness = observation.recording.completeness
-    if not completeness.has_all("operations"):
+    if may_be_elsewhere(observation, "operations"):
         return ()  # the program itself may have moved them unseen
     holding = [
         optimizer for optimizer in observation.program.optimizers if optimizer.steps or optimizer.skipped or not idle
@@ -52,7 +52,7 @@ def _moved_by_none(
     for value in values:
         times = [one.operation for one in passes if one.arrived.get(value, (0.0, True))[0] > 0]
         # an optimizer that was not seen being made may hold it
-        is_held = value in held or not completeness.has_all("optimizers", of=(value,))
+        is_held = value in held or not observation.recording.completeness.has_all("optimizers", of=(value,))
         if not is_held and len(times) >= _TIMES and written.get(memory[value], -1) < times[0]:
             found.append(value)
     return tuple(found)

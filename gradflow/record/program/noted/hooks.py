@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
+from gradflow.recording.frozen import event_of
 from gradflow.recording.program.events import Hook, HookRun, TensorHook
 
 __all__ = ["NotedHook", "NotedTensorHook"]
@@ -27,13 +28,7 @@ class NotedHook:
 
     def so_far(self) -> Hook:
         """The event, as far as it has got."""
-        return replace(
-            self.registered,
-            runs=tuple(self.runs.values()),
-            ran_unseen=self.ran_unseen,
-            removed_at_call=self.removed_at_call,
-            removed_site=self.removed_site,
-        )
+        return replace(event_of(self.registered, self), runs=tuple(self.runs.values()))
 
 
 @dataclass(slots=True)
@@ -47,9 +42,4 @@ class NotedTensorHook:
 
     def so_far(self) -> TensorHook:
         """The event, as far as it has got."""
-        return replace(
-            self.registered,
-            runs=self.runs,
-            removed_site=self.removed_site,
-            removed_backwards=self.removed_backwards,
-        )
+        return event_of(self.registered, self)

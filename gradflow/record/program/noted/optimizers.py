@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from gradflow.recording.frozen import event_of
 from gradflow.recording.gradients import Measured
 from gradflow.recording.program.events import Optimizer
 
@@ -45,28 +46,4 @@ class NotedOptimizer:
 
     def so_far(self) -> Optimizer:
         """The event, as far as it has got."""
-        return replace(
-            self.made,
-            parameters=self.parameters,
-            steps=tuple(self.steps),
-            holdings=tuple(self.holdings),
-            first_values=dict(self.first_values),
-            filled=frozenset(self.filled),
-            trainable=frozenset(self.trainable),
-            complete_steps=self.complete_steps,
-            empty_steps=tuple(self.empty_steps),
-            zeros=self.zeros,
-            first_filled=dict(self.first_filled),
-            last_filled=dict(self.last_filled),
-            dropped=self.dropped,
-            takes_closure=self.takes_closure,
-            closures=tuple(self.closures),
-            poisoned=self.poisoned,
-            is_still=self.is_still,
-            compared=frozenset(self.compared),
-            largest_rate=self.largest_rate,
-            is_moved_otherwise=self.is_moved_otherwise,
-            pushes=self.pushes,
-            added=dict(self.added),
-            skipped=tuple(self.skipped),
-        )
+        return event_of(self.made, self)

@@ -15,6 +15,7 @@ from gradflow.record.operations.tensor_facts import is_leaf, requires_grad
 from gradflow.record.program.log import Log
 from gradflow.record.recorder import Recorder
 from gradflow.recording import Recording
+from gradflow.recording.frozen import frozen
 from gradflow.recording.program.events import FlagChange
 from gradflow.torch_facts.tensor_slots import setter
 
@@ -70,5 +71,5 @@ def with_switches(recording: Recording, changes: Iterable[FlagChange]) -> Record
     return replace(
         recording,
         values=replace(recording.values, requires_grad=flags),
-        flag_switches={value: tuple(each) for value, each in switches.items()},
+        flag_switches=frozen({value: tuple(each) for value, each in switches.items()}),
     )
