@@ -11,6 +11,7 @@ from torch._ops import _len_torch_dispatch_stack_pre_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from gradflow.torch_facts.function_modes import unseen
+from gradflow.torch_facts.profiling import is_profiling, unprofiled
 
 __all__ = ["TorchDispatchMode", "outside_dispatch", "outside_torch"]
 
@@ -21,13 +22,13 @@ _modes_aside: Any = _disable_current_modes
 
 @contextlib.contextmanager
 def outside_dispatch() -> Iterator[None]:
-    """Compute with a tensor of the program: no tensor class and no mode of the program or of torch sees it."""
+    """Compute with a tensor of the program: no tensor class, mode or profiler of the program or of torch sees it."""
     with unseen():
-        # asked first, because to find out costs little, and to put all modes aside does not
-        if not (_modes() or _modes_before_dispatch()):
+        # asked first, because to find out costs little, and to put all of them aside does not
+        if not (_modes() or _modes_before_dispatch() or is_profiling()):
             yield
             return
-        with _modes_aside():
+        with unprofiled() if is_profiling() else contextlib.nullcontext(), _modes_aside():
             yield
 
 
