@@ -77,8 +77,8 @@ class ValueColumns:
 
     ``producer`` is an operation's id, or -1 for a value that was there before. Values with the same ``memory`` (the
     first value that lay there) may share it. ``requires_grad`` is what it was when the value was first seen: that of a
-    leaf may be switched while it stays the same value, and ``Recording.requires_grad_of`` tells what it was at a time. Of
-    what an operation computed it tells whether that has a history, which no switch brings or takes.
+    leaf may be switched while it stays the same value, and ``Recording.requires_grad_of`` tells what it was at a time.
+    Of what an operation computed it tells whether that has a history, which no switch brings or takes.
     """
 
     producer: list[int] = field(default_factory=list)
