@@ -29,6 +29,7 @@ from gradflow.probe.double_precision import DoubleCopies, DoublePrecision, in_do
 from gradflow.probe.gradient import gradients_at
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.lone_function import noise_like, size_of
+from gradflow.probe.losses.run_again import is_in_checkpoint
 from gradflow.program_warnings import warnings_as_without_gradflow
 from gradflow.record.backward.dense_values import inner_product
 from gradflow.record.capture import Activation, activation_of, chosen_position
@@ -217,6 +218,9 @@ class _MovedModel:
             raise _NotComparableError(
                 f"what was written to the memory of the output of `{self._target}` could not be followed"
             )
+        recording = self._laboratory.first_trace
+        if recording is not None and is_in_checkpoint(recording, self._target):
+            raise _NotComparableError("the gradient comes to calls that a reentrant checkpoint makes in backward")
         score, gradients = at_base.score, at_base.gradients
         base = float(score.detach())
         predicted = [0.0] * _DIRECTIONS
@@ -384,7 +388,7 @@ def _asked_in_double(
     score: torch.Tensor, wanted: Sequence[Any], precision: DoublePrecision
 ) -> list[torch.Tensor | None]:
     root = score.grad_fn
-    if root is None:
+    if root is None or not wanted:
         return [None] * len(wanted)
     with precision.during_backward(root):
         found: Sequence[torch.Tensor | None] = run_theirs(torch.autograd.grad, (score, wanted), {"allow_unused": True})

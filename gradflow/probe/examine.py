@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from gradflow.graph.cut_group import place_of
 from gradflow.graph.dependence import Dependence, analyse
@@ -26,6 +26,7 @@ from gradflow.probe.gradient import Gradients, measured_all
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.losses.partial_causes import stopped_while_switched_off
+from gradflow.probe.losses.run_again import without_cuts_by_checkpoints
 from gradflow.probe.moving.at_ends import look_at_ends
 from gradflow.probe.moving.influence import find_influence
 from gradflow.probe.moving.without_effect import brings_nothing, only_chooses_in_vain
@@ -131,9 +132,8 @@ class _Examination:
         sliced = measured_all(self.gradients, target, self.index) if self.index is not None else ()
         dependence = laboratory.dependence(recording, self.values)
         source = source_state(recording, self._values_used(dependence))
-        influence: Influence | None = None
+        influence, together = cast("Influence | None", None), cast("RepairOutcome | None", None)
         repairs: dict[tuple[str, int], RepairOutcome] = {}
-        together: RepairOutcome | None = None
         arrived = any(m.arrived for m in measured)
         parameter = laboratory.parameters.get(target)
         is_trainable = parameter is None or parameter.requires_grad
@@ -167,6 +167,7 @@ class _Examination:
                 influence = Influence(matters=False)
             if dependence.score_depends:
                 repairs, together = repair_together(laboratory, recording, dependence, source, target, self.index)
+                source, dependence = self._beside_checkpoints(source, dependence, arrived=arrived)
                 if influence is None and brings_nothing(laboratory, target, repairs, self.index):
                     influence = Influence(matters=False)
                 if source.recorded and dependence.score_carries and is_trainable:
@@ -176,6 +177,7 @@ class _Examination:
                 "whether the gradient is zero, finite and whole, because meta tensors have no values"
             )
         elif arrived:
+            source, dependence = self._beside_checkpoints(source, dependence, arrived=arrived)
             dependence = self._look_at_what_arrived(sliced or measured, measured, dependence)
         module = laboratory.layers.get(target)
         activations = self.run.live.activations.get(target, [])
@@ -252,6 +254,14 @@ class _Examination:
             self.undetermined.append(said_of(found, self.target))
         return found
 
+    def _beside_checkpoints(
+        self, source: SourceState, dependence: Dependence, *, arrived: bool
+    ) -> tuple[SourceState, Dependence]:
+        """What is cut besides where all that a checkpoint did not record ran again in backward."""
+        if self.target not in self.gradients.ran_again:
+            return source, dependence
+        return without_cuts_by_checkpoints(source, dependence, arrived=arrived)
+
     def _beside_a_choice(self, dependence: Dependence) -> Dependence:
         """Where on every way that was recorded a choice is made, numbers may come back into the score beside it."""
         is_over_choice = any(is_choice(self.recording, group) for group in dependence.needed)
@@ -308,7 +318,15 @@ class _Examination:
         Gives what is not known of those on which the score moves in steps.
         """
         given = self.gradients.by_target[self.target]
-        losses = PartialLosses(self.laboratory, self.recording, self.target, given, self.substitutes, self._of_all)
+        losses = PartialLosses(
+            self.laboratory,
+            self.recording,
+            self.target,
+            given,
+            self.substitutes,
+            self._of_all,
+            runs_again=self.target in self.gradients.ran_again,
+        )
         self.partial = losses.on_side_ways(dependence)
         self.undetermined += losses.undetermined
         self.unfollowed += losses.unmeasured

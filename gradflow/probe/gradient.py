@@ -15,6 +15,7 @@ from gradflow.probe.backward_pass.real_backward import gradients_of
 from gradflow.record.backward.dense_values import dense_values, l2_norm
 from gradflow.record.capture import Activation
 from gradflow.record.conduct.whose_error import is_ours, our_error
+from gradflow.record.modules.run_again import CallsAgain
 from gradflow.record.operations.tensor_facts import shape_of
 from gradflow.record.run import Run
 from gradflow.recording.gradients import Measured
@@ -33,12 +34,14 @@ class Gradients:
     whose output is a view into memory that was written to in a way that could not be followed. ``error`` is what
     backward raised. ``hooked`` are targets whose output has a hook of its own: autograd gives their gradient as the
     hook leaves it where they are asked for alone, and as it comes to the hook where something behind them is, too.
+    ``ran_again`` are those of whose calls some were not recorded, and all of these ran again in backward.
     """
 
     by_target: dict[str, tuple[torch.Tensor | None, ...]]
     others: Mapping[str, int] = field(default_factory=dict)
     partly_seen: frozenset[str] = frozenset()
     hooked: frozenset[str] = frozenset()
+    ran_again: frozenset[str] = frozenset()
     error: Exception | None = None
 
 
@@ -51,24 +54,29 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor]) -> Gradients
     extra = [(name, *other) for name, each in run.live.activations.items() for a in each for other in a.others]
     trainable = {name: tensor for name, tensor in parameters.items() if tensor.requires_grad}
     further = [*trainable.values(), *(edge for _, _, edge in extra)]
+    again = CallsAgain(run.live.layers, run.live.activations)
     error: Exception | None = None
     at_outputs: list[torch.Tensor | None] = [None] * len(taken)
     at_further: list[torch.Tensor | None] = [None] * len(further)
     if run.live.score is not None and run.live.score.requires_grad:
         try:
-            at_outputs, at_further = gradients_at(functools.partial(gradients_of, run), taken, further)
+            at_outputs, at_further = gradients_at(functools.partial(gradients_of, run, again=again), taken, further)
         except Exception as raised:  # (whatever a user's backward raises is the finding)
             if is_ours(raised):
                 raise our_error(raised) from raised
             error = raised
     arriving = iter(at_outputs)
-    found = {name: tuple(next(arriving) for _ in each) for name, each in run.live.activations.items()}
+    found = {
+        name: again.with_theirs(name, [next(arriving) for _ in each]) for name, each in run.live.activations.items()
+    }
     of_parameters = dict(zip(trainable, at_further, strict=False))
     found.update({name: (of_parameters.get(name),) for name in parameters})
     others: dict[str, int] = {}
     for (name, position, _), gradient in zip(extra, at_further[len(trainable) :], strict=True):
         if gradient is not None:
             others[name] = min(position, others.get(name, position))
+    for name, position in again.others():
+        others[name] = min(position, others.get(name, position))
     return Gradients(
         by_target=found,
         others=others,
@@ -82,6 +90,7 @@ def differentiate(run: Run, parameters: Mapping[str, torch.Tensor]) -> Gradients
             for name, each in run.live.activations.items()
             if not run.recording.hooked.isdisjoint(a.value for a in each)
         ),
+        ran_again=frozenset(filter(again.is_whole, run.live.activations)),
         error=error,
     )
 
@@ -93,13 +102,11 @@ def gradients_at(
 ) -> tuple[list[torch.Tensor | None], list[torch.Tensor | None]]:
     """The gradients at activations, and at further tensors or edges; ``None`` where there is no path.
 
-    ``ask`` gives the gradients at tensors and edges, by one backward pass. At an output that is a view, what came
-    through later writes to its memory is counted as well, see :mod:`gradflow.record.views`.
+    ``ask`` gives the gradients at tensors and edges, by one backward pass; it may be asked for none. At an output that
+    is a view, what came through later writes to its memory is counted as well, see :mod:`gradflow.record.views`.
     """
     edges = [activation.edge for activation in taken if activation.edge is not None]
     bases = [a.base.edge for a in taken if a.edge is not None and a.base is not None and a.base.rewriter is not None]
-    if not edges and not further:
-        return [None] * len(taken), []
     with contextlib.ExitStack() as stack:
         written = [
             stack.enter_context(a.base.collecting()) if a.edge is not None and a.base is not None else [] for a in taken

@@ -18,9 +18,10 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.losses.draws import Draws, ways_of_draws
 from gradflow.probe.losses.partial_causes import stopped_again, takes_a_part
 from gradflow.probe.losses.rounding import rounding_on_ways
+from gradflow.probe.losses.run_again import sides_within, without_checkpoints
 from gradflow.probe.losses.unrecorded_calls import ways_of_unrecorded_calls
 from gradflow.probe.mending.cut_ways import places_on_cut_ways
-from gradflow.probe.repair_plans import joined, plan_of
+from gradflow.probe.repair_plans import joined, plan_of, plan_of_checkpoints
 from gradflow.probe.repairing import RepairPlan
 from gradflow.probe.straight_through import is_straight_through
 from gradflow.probe.substitutes import is_behind
@@ -69,6 +70,8 @@ class PartialLosses:
         Operations on the way whose gradient is deliberately another than their derivative.
     derivative
         Compares the gradient with how the score moves; asked where nothing can be mended, and where something was.
+    runs_again
+        Whether what no call recorded ran again in backward, so that no checkpoint takes anything.
 
     Attributes
     ----------
@@ -88,6 +91,8 @@ class PartialLosses:
         given: Sequence[torch.Tensor | None],
         substitutes: frozenset[int],
         derivative: _ComparesDerivative,
+        *,
+        runs_again: bool = False,
     ) -> None:
         self.undetermined: list[str] = []
         self.unmeasured: list[str] = []
@@ -98,6 +103,7 @@ class PartialLosses:
         self._given = given
         self._substitutes = substitutes
         self._derivative = derivative
+        self._runs_again = runs_again
         self._open: frozenset[tuple[str, int]] = frozenset()
         self._draws: Draws
 
@@ -112,9 +118,13 @@ class PartialLosses:
         unrecorded = ways_of_unrecorded_calls(self._trace, values, dependence)
         # where nothing else brings a gradient, it is zero because of the draw, which is told as that
         drawn = ways_of_draws(self._trace, dependence) if any_is_alive(self._given) else ()
-        for way in (*dependence.sides, *unrecorded, *drawn):
-            if all(takes_a_part(self._trace, group) and group.value >= 0 for group in way):
-                ways.setdefault(plan_of(self._trace, way), way)
+        # what is mended is mended in what runs forward: there the gradient has to come
+        again = plan_of_checkpoints(self._trace) if self._runs_again else RepairPlan()
+        within = sides_within(self._laboratory, self._trace, self._target) if self._runs_again else ()
+        for whole in (*dependence.sides, *within, *unrecorded, *drawn):
+            way = without_checkpoints(whole) if self._runs_again else whole
+            if way and all(takes_a_part(self._trace, group) and group.value >= 0 for group in way):
+                ways.setdefault(joined([plan_of(self._trace, way), again]), way)
         tried = worth_trying(list(ways), self._is_whole_without, FEW_SIDE_WAYS)
         left_out = [ways[plan] for plan in tried[MOST_SIDE_WAYS:]]
         self._leave_undetermined(left_out, f"{len(tried)} places cut a way and {MOST_SIDE_WAYS} of them were tried")

@@ -15,7 +15,7 @@ from gradflow.recording import Recording
 from gradflow.torch_facts.operations.queries import has
 from gradflow.torch_facts.smooth_draws import DRAWN_SMOOTHLY
 
-__all__ = ["joined", "plan_of", "repair_together"]
+__all__ = ["joined", "plan_of", "plan_of_checkpoints", "repair_together"]
 
 
 def plan_of(recording: Recording, groups: Sequence[CutGroup]) -> RepairPlan:
@@ -50,6 +50,12 @@ def plan_of(recording: Recording, groups: Sequence[CutGroup]) -> RepairPlan:
         regions=frozenset(regions),
         draws=frozenset(draws),
     )
+
+
+def plan_of_checkpoints(recording: Recording) -> RepairPlan:
+    """What to neutralise so that all that runs in reentrant checkpoints is recorded when it runs first."""
+    rows = recording.checkpoint_operations
+    return RepairPlan(operations=frozenset((recording.name_of(row), recording.operations.site[row]) for row in rows))
 
 
 def _places(recording: Recording, rows: Iterable[int], names: Collection[str]) -> set[tuple[str, int]]:

@@ -21,7 +21,8 @@ class Activation:
     the gradient of the values that the layer returned, whoever holds the tensor; ``None`` where no gradient was
     recorded. ``base`` is known where the output is a view, see :class:`ViewedBase`. ``tensor`` is a copy of the values,
     kept only where a Grad-CAM needs them. ``others`` are the edges of further tensors that the same call returned, with
-    their positions among all of them; ``values`` the value ids of all, -1 for one that no recorded operation made.
+    their positions among all of them, ``position`` is its own; ``values`` are the value ids of all, -1 for one that no
+    recorded operation made.
     """
 
     value: int
@@ -33,6 +34,7 @@ class Activation:
     tensor: torch.Tensor | None = None
     others: tuple[tuple[int, torch.autograd.graph.GradientEdge], ...] = ()
     values: tuple[int, ...] = ()
+    position: int = 0
 
     @property
     def goals(self) -> tuple[torch.autograd.graph.GradientEdge, ...]:
@@ -64,6 +66,7 @@ def activation_of(
         tensor=asked.detach().clone() if keep else None,
         others=tuple((position, other) for position, other in edges if other is not None),
         values=tuple(values),
+        position=output,
     )
 
 

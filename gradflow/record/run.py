@@ -44,6 +44,8 @@ class Live:
         The tensor; ``None`` where there is none, and when it has been let go of.
     activations
         The gradient edges of the target layers, one for each of their calls.
+    layers
+        The target layers themselves.
     functions
         The classes of the Functions that were applied, by the name of the operation.
     leaves
@@ -52,6 +54,7 @@ class Live:
 
     score: torch.Tensor | None
     activations: dict[str, list[Activation]]
+    layers: Mapping[str, torch.nn.Module] = field(default_factory=dict)
     functions: Mapping[str, type] = field(default_factory=dict)
     leaves: Sequence[weakref.ref[torch.Tensor]] = ()
 
@@ -179,7 +182,13 @@ def run_forward(
         unseen_calls[name] += tuple(one for one in [own.get(names.get(id(module), ""))] if one is not None)
     completeness = replace(recording.completeness, ran_unseen=frozenset({*own, *unrecorded.inside}))
     recording = replace(recording, unseen_calls=frozen(unseen_calls), completeness=completeness)
-    live = Live(score=score, activations=activations, functions=recorder.functions, leaves=recorder.leaves())
+    live = Live(
+        score=score,
+        activations=activations,
+        layers=layers,
+        functions=recorder.functions,
+        leaves=recorder.leaves(),
+    )
     return Run(
         recording=recording,
         live=live,

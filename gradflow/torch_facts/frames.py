@@ -12,7 +12,16 @@ from torch.utils._contextlib import _DecoratorContextManager
 
 from gradflow.torch_facts.module_machinery import CALLING, global_hook_tables
 
-__all__ = ["DECORATORS", "decorated_function", "decorator_of", "hook_that_runs", "is_around_hooks", "without_hooks"]
+__all__ = [
+    "DECORATORS",
+    "asks_if_it_may_run",
+    "decorated_function",
+    "decorator_of",
+    "hook_that_runs",
+    "is_around_hooks",
+    "runs_again_for",
+    "without_hooks",
+]
 
 DECORATORS: type = _DecoratorContextManager
 """The class of all that can stand in a ``with`` statement, and above a function as its decorator."""
@@ -41,6 +50,25 @@ def decorator_of(frame: FrameType) -> Any:
 def is_around_hooks(frame: FrameType) -> bool:
     """Whether it is that of the function, within the one that calls a module, which torch needs for hooks only."""
     return frame.f_code in _inner_functions()
+
+
+def asks_if_it_may_run(backward: CodeType) -> bool:
+    """Whether it is the backward of a reentrant checkpoint, which asks: within ``torch.autograd.grad`` it may not."""
+    return "_is_checkpoint_valid" in backward.co_names
+
+
+def runs_again_for(frame: FrameType | None) -> tuple[int, ...]:
+    """The nodes of the reentrant checkpoints in whose backward a frame runs, by sequence number, the outermost first.
+
+    A checkpoint has a node where it was recorded: of two, the one whose forward ran first has the smaller number.
+    """
+    found = []
+    while frame is not None:
+        code = frame.f_code
+        if code.co_argcount and asks_if_it_may_run(code):
+            found.append(int(frame.f_locals[code.co_varnames[0]]._sequence_nr()))
+        frame = frame.f_back
+    return tuple(reversed(found))
 
 
 def without_hooks(frame: FrameType, is_left_out: Callable[[object], bool]) -> tuple[int, int] | None:

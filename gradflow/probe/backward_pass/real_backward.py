@@ -2,7 +2,7 @@
 
 A reentrant checkpoint runs a backward of its own inside, which fills the ``.grad`` of the leaves that it reads. Each
 leaf that the run read gets an empty ``.grad`` for the time of one ``backward``, and its own one, the very object, after
-it.
+it. What the checkpoint runs once more in it is watched by ``again``.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Any
 import torch
 
 from gradflow.record.conduct.whose_error import run_theirs
+from gradflow.record.modules.run_again import CallsAgain
 from gradflow.record.run import Run
+from gradflow.torch_facts.frames import asks_if_it_may_run
 
 __all__ = ["gradients_of"]
 
 
-def gradients_of(run: Run, wanted: Sequence[Any]) -> Sequence[torch.Tensor | None]:
+def gradients_of(run: Run, wanted: Sequence[Any], again: CallsAgain | None = None) -> Sequence[torch.Tensor | None]:
     """The gradient of the score of a run at each leaf or gradient edge of ``wanted``; ``None`` where no path leads.
 
     The graph is kept: it may go on into what the model had made before the run, or keeps after it, and that is to be
@@ -32,10 +34,14 @@ def gradients_of(run: Run, wanted: Sequence[Any]) -> Sequence[torch.Tensor | Non
     """
     score = run.live.score
     if score is None or not any(map(_refuses_grad, run.live.functions.values())):
+        if not wanted:
+            return ()
         found: Sequence[torch.Tensor | None] = run_theirs(
             torch.autograd.grad, (score, wanted), {"retain_graph": True, "allow_unused": True}
         )
         return found
+    if not wanted and (again is None or not again.is_waiting):
+        return ()
     caught: dict[int, torch.Tensor] = {}
     with contextlib.ExitStack() as stack:
         # a leaf that nobody holds is not wanted either
@@ -45,6 +51,8 @@ def gradients_of(run: Run, wanted: Sequence[Any]) -> Sequence[torch.Tensor | Non
         for position, one in enumerate(wanted):
             if not isinstance(one, torch.Tensor) and getattr(one.node, "variable", None) is None:
                 stack.callback(one.node.register_prehook(_catch(caught, position, one.output_nr)).remove)
+        if again is not None:
+            stack.enter_context(again.watching())
         run_theirs(torch.autograd.backward, (score,), {"retain_graph": True})
         return [
             caught.get(position) if leaf is None else leaf.grad for position, leaf in enumerate(map(_leaf_of, wanted))
@@ -54,7 +62,7 @@ def gradients_of(run: Run, wanted: Sequence[Any]) -> Sequence[torch.Tensor | Non
 def _refuses_grad(function: type) -> bool:
     """Whether the backward of a Function asks torch if it may run, which it may not within ``torch.autograd.grad``."""
     code = getattr(getattr(function, "backward", None), "__code__", None)
-    return code is not None and "_is_checkpoint_valid" in code.co_names
+    return code is not None and asks_if_it_may_run(code)
 
 
 def _leaf_of(wanted: Any) -> torch.Tensor | None:

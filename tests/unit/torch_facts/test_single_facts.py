@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 import traceback
 import types
+import warnings
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from gradflow.record.operations.classify import Kind, classify
 from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules, is_compiler_loaded
@@ -18,6 +20,7 @@ from gradflow.torch_facts.frames import (
     decorator_of,
     hook_that_runs,
     is_around_hooks,
+    runs_again_for,
     without_hooks,
 )
 from gradflow.torch_facts.module_machinery import (
@@ -62,6 +65,29 @@ def test_whether_distributions_look_at_their_arguments_is_what_was_set() -> None
             assert validates_distributions() is value
     finally:
         torch.distributions.Distribution.set_default_validate_args(found)
+
+
+def test_what_a_reentrant_checkpoint_runs_again_tells_for_which_nodes_in_the_order_of_the_forward() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def inner(x: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            seen.append(runs_again_for(sys._getframe()))
+        return x.exp()
+
+    def outer(x: torch.Tensor) -> torch.Tensor:
+        return checkpoint(inner, x, use_reentrant=True).exp()  # type: ignore[no-any-return, no-untyped-call]
+
+    x = torch.ones(2, requires_grad=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        y = checkpoint(outer, checkpoint(inner, x, use_reentrant=True), use_reentrant=True)  # type: ignore[no-untyped-call]
+    assert not seen
+    y.sum().backward()
+    nested, plain = seen
+    assert (len(nested), len(plain)) == (2, 1)
+    assert plain[0] < nested[0] == y.grad_fn._sequence_nr() < nested[1]
+    assert runs_again_for(sys._getframe()) == ()
 
 
 class Raises(nn.Module):

@@ -79,3 +79,80 @@ def test_gradients_buffers_and_hooks_are_as_they_were(x: torch.Tensor) -> None:
     assert not filled
     model(x).sum().backward()
     assert len(filled) == 1
+
+
+class Twice(Block):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.fc(x).tanh()).tanh()
+
+
+class Nested(Block):
+    def inner(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x).tanh()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(2):
+            x = checkpoint(self.inner, x, use_reentrant=True)
+        return x
+
+
+class Detached(Block):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x).detach() + x
+
+
+class PartlyDetached(Block):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.fc(x)
+        return h * h.detach()
+
+
+class OfBlocks(nn.Module):
+    def __init__(self, block: nn.Module, count: int = 1) -> None:
+        super().__init__()
+        self.stem, self.block, self.head, self.count = nn.Linear(3, 4), block, nn.Linear(4, 2), count
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x)
+        for _ in range(self.count):
+            x = checkpoint(self.block, x, use_reentrant=True)
+        return self.head(x)
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs")
+@pytest.mark.parametrize("block", [Block, Twice, Nested])
+def test_each_call_of_a_layer_gets_what_comes_to_the_one_that_backward_makes_of_it(
+    x: torch.Tensor, block: type[Block]
+) -> None:
+    model = OfBlocks(block(), count=2)
+    report = gradflow.check(model, "block.fc", inputs=x)
+    assert (report.verdict, report.diagnostics) == ("connected", ())
+    came: list[float] = []
+
+    def kept(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        if output.requires_grad:
+            output.register_hook(lambda gradient: came.append(float(gradient.norm())))
+
+    handle = model.block.fc.register_forward_hook(kept)
+    model(x)[0].max().backward()
+    handle.remove()
+    norms = [one.l2_norm for one in report.gradients]
+    # autograd comes to the last one first
+    assert norms == pytest.approx(came[::-1], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("block", "verdict", "code"), [(Detached, "broken", "GF101"), (PartlyDetached, "wrong", "GF401")]
+)
+def test_what_is_cut_within_the_checkpoint_is_told_and_the_checkpoint_is_not(
+    x: torch.Tensor, block: type[Block], verdict: str, code: str
+) -> None:
+    report = gradflow.check(OfBlocks(block()), "block.fc", inputs=x)
+    assert (report.verdict, [one.code for one in report.diagnostics]) == (verdict, [code])
+    assert "reentrant" not in str(report)
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs")
+def test_a_layer_that_backward_does_not_run_again_gets_nothing(x: torch.Tensor) -> None:
+    report = gradflow.check(Net(is_frozen=True), "block.fc", inputs=x)
+    assert (report.verdict, [one.code for one in report.diagnostics]) == ("broken", ["GF112"])
