@@ -30,9 +30,11 @@ def grad_of_non_leaf(observation: Observation, question: Question, evidence: Evi
         recording.site_span(question.site),
         label="always `None` here" if read.is_guard else "a computed tensor keeps no gradient",
         annotations=((made, f"computed here (`{recording.name_of(producer)}`)" if producer >= 0 else ""),),
-        notes=("the gradient does pass through it; it is not stored, to save memory",),
+        notes=_whether_it_passes(question, evidence),
         helps=(
-            "call `.retain_grad()` on it before backward",
+            "call `.retain_grad()` on it before backward"
+            if evidence.dependence.score_depends
+            else "call `.retain_grad()` on it and run backward on what is computed from it, before it is read",
             *_of_its_original(observation, producer),
             "if it was to be a leaf, set `requires_grad` after the last step that makes it (`.to(device)`)",
         ),
@@ -41,6 +43,15 @@ def grad_of_non_leaf(observation: Observation, question: Question, evidence: Evi
         score=evidence.score,
         operation=question.operation,
     )
+
+
+def _whether_it_passes(question: Question, evidence: Evidence) -> tuple[str, ...]:
+    """That a gradient does takes a backward that went by there; of an edge of the graph it is not known which one."""
+    if evidence.dependence.score_carries:
+        return ("the gradient does pass through it; it is not stored, to save memory",)
+    if evidence.dependence.score_depends or question.score < 0:
+        return ()
+    return ("seen: no backward before this read began at anything that is computed from it",)
 
 
 def _is_kept_since_later(observation: Observation, question: Question) -> bool:

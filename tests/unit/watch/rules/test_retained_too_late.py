@@ -52,3 +52,13 @@ def test_told_to_keep_it_between_two_passes(explain: Explain, said: Callable[[Re
         "    score.backward()\n    print(features.grad.norm())\n"
     )
     assert said(report) == [("non-leaf-grad", 9, "info")]
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")
+@pytest.mark.parametrize(("read", "passes"), [("features", True), ("net(torch.ones(1, 1, 6, 6))", False)])
+def test_that_a_gradient_passes_is_said_where_a_backward_did(explain: Explain, read: str, passes: bool) -> None:
+    (found,) = explain(f"{FORWARD}\n    score.backward()\n    print({read}.grad)\n").diagnostics
+    notes = " ".join(found.notes)
+    assert found.name == "non-leaf-grad"
+    assert ("does pass through it" in notes) == passes
+    assert ("no backward before this read" in notes) != passes
