@@ -15,6 +15,11 @@ from gradflow.torch_facts.operations.writing import written
 
 __all__ = ["gradient_is_not_finite"]
 
+_HELPS = (
+    "keep the input away from this point: clamp it, or add a small number (`(x + 1e-12).sqrt()`)",
+    "mask such entries before this line: `torch.where` after it does not help, as 0 * NaN is NaN",
+)
+
 
 def gradient_is_not_finite(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """Backward multiplies by an infinite or undefined slope; what comes of it may be masked to zero afterwards."""
@@ -77,6 +82,8 @@ def _diagnostic(evidence: Evidence, birth: NodeFlow | None, *, is_masked: bool) 
     target = f"`{evidence.target}`"
     if is_masked:
         message = f"the gradient turns into NaN or infinity at `{name}`, and only zeros of it get to {target}"
+    elif birth is not None and not birth.incoming_finite:
+        message = f"the gradient at {target} is not finite: it is so already when it comes to `{name}`"
     elif name:
         message = f"the gradient at {target} is not finite: NaN or infinity is born at `{name}`"
     else:
@@ -94,10 +101,7 @@ def _diagnostic(evidence: Evidence, birth: NodeFlow | None, *, is_masked: bool) 
         module=evidence.recording.module_of(operation) if operation >= 0 else "",
         path=score_path(evidence),
         notes=_notes(evidence, birth, name, is_masked=is_masked),
-        helps=(
-            Help(text="keep the input away from this point: clamp it, or add a small number (`(x + 1e-12).sqrt()`)"),
-            Help(text="mask such entries before this line: `torch.where` after it does not help, as 0 * NaN is NaN"),
-        ),
+        helps=tuple(Help(text=text) for text in (_HELPS if birth is not None and birth.incoming_finite else ())),
         hides=(evidence.target,),
     )
 
@@ -110,7 +114,7 @@ def _notes(evidence: Evidence, birth: NodeFlow | None, name: str, *, is_masked: 
             "the slope is infinite or undefined here"
         )
     elif birth is not None:
-        notes.append("the score itself is not a finite number, and neither is its gradient")
+        notes.append(f"the gradient is not finite already when it comes to `{name}` (`{birth.name}`)")
     else:
         notes.append("the operation at which it is born is not determined")
     return (*notes, *_counted(evidence, is_masked=is_masked))

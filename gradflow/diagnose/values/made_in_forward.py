@@ -16,8 +16,10 @@ def said_of_making(recording: Recording, made: BadNumber) -> tuple[str, str]:
     name = written(recording.name_of(made.operation))
     if _reads_nothing(recording, made):
         return f"`{name}` gives NaN, as {_OF_NOTHING}", f"gives NaN: {_OF_NOTHING}"
+    if made.is_given:
+        return f"`{name}` is given NaN in the forward pass", "is given NaN, which nothing that was recorded made"
     if made.kind == "NaN":
-        return f"`{name}` gives NaN in the forward pass", "gives NaN, and was given none"
+        return f"`{name}` gives NaN in the forward pass", "gives NaN: no tensor that it was given holds any"
     return f"`{name}` gives infinity in the forward pass", "gives infinity: no tensor that it was given holds any"
 
 
@@ -34,6 +36,8 @@ def ways_out(recording: Recording, made: BadNumber) -> tuple[str, ...]:
     """How to keep it from being made."""
     if _reads_nothing(recording, made):
         return ("leave it out where nothing is selected: `if mask.any(): ...`",)
+    if made.is_given:
+        return ("look for it in the data and in the parameters: `assert torch.isfinite(x).all()` before this line",)
     if made.kind == "infinity":
         forms = "a form or a type that does not overflow"
         return (f"keep what it gives finite: clamp what goes in, write a finite number, or compute it in {forms}",)
@@ -43,5 +47,7 @@ def ways_out(recording: Recording, made: BadNumber) -> tuple[str, ...]:
 
 
 def _reads_nothing(recording: Recording, made: BadNumber) -> bool:
+    if made.kind != "NaN" or made.is_given:
+        return False
     read = recording.inputs_of(made.operation)
-    return made.kind == "NaN" and bool(read) and all(0 in recording.values.shape[value] for value in read)
+    return bool(read) and all(0 in recording.values.shape[value] for value in read)

@@ -20,6 +20,8 @@ class BadNumber:
         An infinity's: whether it was made of finite numbers that have a gradient, and not written on purpose.
     reads_infinity
         A NaN's: whether it was given infinities, such as a mask of ``-inf``.
+    is_given
+        A NaN's: the operation was given it, and is the first that was: nothing that was recorded made it.
     then
         An infinity's: the operation that was given it and gave NaN; -1 where none is known to.
     """
@@ -28,6 +30,7 @@ class BadNumber:
     kind: Literal["NaN", "infinity"]
     is_computed: bool = False
     reads_infinity: bool = False
+    is_given: bool = False
     then: int = -1
 
 

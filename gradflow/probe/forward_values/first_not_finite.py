@@ -30,8 +30,8 @@ __all__ = ["bad_score", "made_before"]
 def made_before(laboratory: Laboratory, recording: Recording, reader: int) -> BadNumber | None:
     """What made the NaN, or the infinity, that ``reader`` was given.
 
-    ``None`` where it was given neither, or one that was there before the run; and where ``reader`` would have no finite
-    slope without the infinity either, or makes a NaN of it by itself, as a softmax over ``-inf`` alone.
+    ``None`` where it was given neither, or an infinity that was there before the run; and where ``reader`` would have
+    no finite slope without the infinity either, or makes a NaN of it by itself, as a softmax over ``-inf`` alone.
     """
     numbers = _Numbers(reader)
     run = laboratory.forward(seam=numbers)
@@ -81,17 +81,33 @@ class _Search:
         self._numbers = numbers
 
     def of_nan(self, reader: int, *, may_be_first: bool = False) -> BadNumber | None:
-        """The first NaN; the infinity that it was made of where one was computed, or spoils what reads it."""
+        """The first NaN; the infinity that it was made of where one was computed, or spoils what reads it.
+
+        Where nothing that was recorded made it, as in the data, the first operation that was given it.
+        """
         numbers = self._numbers
         first = next(iter(self._makers(reader, numbers.with_nan, numbers.given_nan, may_be_first=may_be_first)), -1)
         if first < 0:
-            return None
+            given = self._first_given(reader)
+            return BadNumber(operation=given, kind="NaN", is_given=True) if given >= 0 else None
         if first not in numbers.given_infinity:
             return BadNumber(operation=first, kind="NaN")
         infinity = self.of_infinity(first)
         if infinity is None or (first in numbers.takes_infinity and not infinity.is_computed):
             return BadNumber(operation=first, kind="NaN", reads_infinity=True)
         return replace(infinity, then=first)
+
+    def _first_given(self, reader: int) -> int:
+        """The first operation on the way to ``reader`` that was given NaN by none before it; -1 for none."""
+        recording, numbers = self._trace, self._numbers
+        waiting, seen, first = [reader], {reader}, -1
+        for row in waiting:
+            producers = {recording.values.producer[value] for value in recording.inputs_of(row)} & numbers.with_nan
+            if row in numbers.given_nan and not producers:
+                first = row if first < 0 else min(first, row)
+            waiting.extend(sorted(producers - seen))
+            seen |= producers
+        return first
 
     def of_infinity(self, reader: int, *, may_be_first: bool = False) -> BadNumber | None:
         """The first infinity; of several one that was computed before one that was written."""
@@ -155,7 +171,8 @@ class _Numbers(Intervention):
         row = call.row
         if row < 0:
             return result
-        has_nan, has_infinity = _look(result)
+        # what writes to a tensor may return nothing, as `x[i] = y` does
+        has_nan, has_infinity = _look(call.arguments[:1] if result is None and call.writes else result)
         for holds, rows in (
             (has_nan, self.with_nan),
             (has_infinity, self.with_infinity),

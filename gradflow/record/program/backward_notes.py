@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.autograd.graph import GradientEdge
 
-from gradflow.record.backward.forward_origin import forward_origin
+from gradflow.record.backward.forward_origin import Origin, forward_origin
 from gradflow.record.backward.last_nodes import NodeNote, with_ends
 from gradflow.record.backward.node_facts import facts_of
 from gradflow.record.backward.node_flow import note_flow
@@ -93,7 +93,7 @@ class BackwardNotes:
         self._notes: list[NodeNote] = []
         self._light = LightNotes(self._see_birth, self._facts, recorder.aside.looking)
         self._birth: Node | None = None
-        self._origin: Node | None = None
+        self._origin: Origin | None = None
         self._handles: list[Any] = []
         self._arrived: dict[Node, Magnitude] = {}
         self._unseen = ""
@@ -146,6 +146,8 @@ class BackwardNotes:
         operation_of = link_operations(rows) if self._is_close else None
         way = set(nodes)
         looking = self._recorder.aside.looking
+        if self._reads_saved:
+            self._handles.extend(node.register_prehook(looking(self._look_at_score(node))) for node, _ in roots)
         for node in nodes:
             variable = getattr(node, "variable", None) if is_accumulation(node) else None
             if variable is not None:
@@ -186,7 +188,18 @@ class BackwardNotes:
             self._birth = node
             if self._reads_saved:
                 with outside_dispatch(), torch.no_grad():
-                    self._origin = forward_origin(node)
+                    self._origin = self._origin or forward_origin(node)
+
+    def _look_at_score(self, root: Node) -> Callable[[Any], None]:
+        """A mask may hide from the gradient that the score is no number: ask when backward begins."""
+
+        def hook(_: Any) -> None:
+            with outside_dispatch(), torch.no_grad():
+                is_known = self._origin is not None or not all(map(has_readable_numbers, self._scores))
+                if not is_known and any(bool(score.detach().isnan().any()) for score in self._scores):
+                    self._origin = forward_origin(root, is_bad=True)
+
+        return hook
 
     def _arrival(self, node: Node) -> Callable[[Any], None]:
         def hook(gradients: Any) -> None:
@@ -217,7 +230,7 @@ class BackwardNotes:
         operation_of = link_operations(_Rows(self._recorder))  # type: ignore[arg-type]
         backward = replace(backward, in_graph=self._inputs_in_graph(backward))
         if self._birth is not None:
-            backward = replace(backward, origin=operation_of(self._origin or self._birth))
+            backward = self._with_origin(replace(backward, origin=operation_of(self._birth)))
         ran = {note.node for note in self._notes} if self._is_close else self._light.ran()
         # where none ran, torch may have refused the arguments before it began
         if ran:
@@ -293,6 +306,7 @@ class BackwardNotes:
             )
         if self._behind is not None:
             return backward
+        backward = self._with_origin(backward)
         key = backward.site, frozenset(lost)
         if not self._is_close and key in self._known:
             return replace(backward, flows=self._known[key])
@@ -305,8 +319,13 @@ class BackwardNotes:
         flows = self._known[key] = with_hidden(
             with_ends(notes, (node for node, _ in self._roots), goals), notes, values
         )
-        origin = operation_of(self._origin) if self._origin is not None else backward.origin
-        return replace(backward, flows=flows, origin=origin)
+        return replace(backward, flows=flows)
+
+    def _with_origin(self, backward: Backward) -> Backward:
+        if self._origin is None:
+            return backward
+        operation_of = link_operations(_Rows(self._recorder))  # type: ignore[arg-type]
+        return replace(backward, origin=operation_of(self._origin.node), origin_is_given=self._origin.is_given)
 
 
 def _can_be_measured(gradient: Any) -> bool:

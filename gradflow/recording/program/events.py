@@ -52,9 +52,10 @@ class Backward:
     measured gradients of ``inputs``, ``result_values`` their value ids (-1 for ``None``). An edge of the graph is no
     value: among the ``inputs`` it is -1, and where it is differentiated there are no ``roots``. ``arrived`` is the
     largest entry that came to each leaf, and whether all entries were finite. ``origin`` is the operation whose result
-    was the first in the forward pass that was not finite (-1 for none), ``unseen`` why the nodes in between were not
-    watched; ``score_is_zero`` and ``score_is_finite`` are looked at only where a gradient was zero. ``seed_is_zero``:
-    what the program gave for it to start from holds nothing but zeros. Where it raised, ``stopped_at`` is the operation
+    was the first in the forward pass that was not finite (-1 for none), or, where ``origin_is_given``, the first that
+    was given such numbers while none before it gave any; ``unseen`` tells why the nodes in between were not watched;
+    ``score_is_zero`` and ``score_is_finite`` are looked at only where a gradient was zero. ``seed_is_zero``: what the
+    program gave for it to start from holds nothing but zeros. Where it raised, ``stopped_at`` is the operation
     whose node was due (-1 where that is not known), ``raised_in`` the line of Python outside torch from which the
     exception came: of a hook, or of a custom backward; ``is_torchs_error`` that torch itself raised it, there or
     elsewhere; ``caught_by`` the statement by which the program caught it itself and went on (empty where it did not, or
@@ -88,6 +89,7 @@ class Backward:
     flows: tuple[NodeFlow, ...] = ()
     arrived: Mapping[int, tuple[float, bool]] = field(default_factory=nothing)
     origin: int = -1
+    origin_is_given: bool = False
     unseen: str = ""
     score_is_zero: bool = False
     score_is_finite: bool = True
@@ -143,12 +145,16 @@ class HandedGradient:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmptiedGradient:
-    """In backward pass ``backward`` a hook was given a gradient of ``value`` that is not zero, and returned zeros."""
+    """In backward pass ``backward`` a hook was given a gradient of ``value`` that is not zero, and returned zeros.
+
+    Or, where ``is_spoiled``, it was given a finite one, and returned NaN or infinity.
+    """
 
     value: int
     site: int
     backward: int
     defined: SourceSpan | None
+    is_spoiled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

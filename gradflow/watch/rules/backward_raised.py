@@ -47,13 +47,14 @@ def backward_raised(observation: Observation, question: Question) -> tuple[Findi
 def _anomaly(observation: Observation, question: Question) -> Finding:
     """Anomaly mode has stopped at the first NaN."""
     recording, origin = observation.recording, question.backward.origin
+    is_given = question.backward.origin_is_given
     name = written(recording.name_of(origin)) if origin >= 0 else "an operation"
     return finding(
         "nan-singularity",
         "nan",
-        f"backward was stopped at a NaN, which is born at `{name}`",
+        f"backward was stopped at a NaN, which {'is given to' if is_given else 'is born at'} `{name}`",
         recording.span_of(origin) if origin >= 0 else None,
-        label="infinite or undefined at this input",
+        label="is given NaN or infinity already" if is_given else "infinite or undefined at this input",
         annotations=((recording.site_span(question.backward.site), "stopped here by anomaly mode"),),
         notes=(f"torch says: {question.error}",),
         helps=("keep the input away from this point: clamp it, or add a small number (`(x + 1e-12).sqrt()`)",),

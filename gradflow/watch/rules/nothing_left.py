@@ -17,6 +17,7 @@ from gradflow.watch.facts.naming.names import name_of_value
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
 from gradflow.watch.observation import Observation
+from gradflow.watch.rules.bad_numbers import zeros_of_bad_numbers
 from gradflow.watch.rules.engine import engine_findings
 from gradflow.watch.rules.hooks.emptied import gradient_is_emptied
 
@@ -35,6 +36,9 @@ def gradient_is_nothing(observation: Observation, question: Question, evidence: 
     emptied = gradient_is_emptied(observation, question, evidence)
     if emptied:
         return emptied
+    of_bad_numbers = zeros_of_bad_numbers(observation, question, evidence)
+    if of_bad_numbers:
+        return of_bad_numbers
     found = []
     for one in engine_findings(observation, question, _of_the_target(evidence, question.target)):
         named = _zero(observation, question, evidence, one)
@@ -97,7 +101,11 @@ def _of_the_target(evidence: Evidence, target: int) -> Evidence:
         if (target in flow.hides if flow.hides else flow.operation < 0)
         or (not flow.hides and any(depends[value] for value in recording.inputs_of(flow.operation)))
     )
-    return replace(evidence, flows=flows) if any(flow.is_end for flow in flows) else evidence
+    if any(flow.is_end for flow in flows):
+        return replace(evidence, flows=flows)
+    # that it turns into NaN on the way to others is no matter of this one
+    finite = (flow for flow in evidence.flows if flow in flows or (flow.incoming_finite and flow.outgoing_finite))
+    return replace(evidence, flows=tuple(finite))
 
 
 def _zero(observation: Observation, question: Question, evidence: Evidence, found: Finding) -> Finding:

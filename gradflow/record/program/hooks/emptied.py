@@ -1,7 +1,8 @@
-"""Whether a hook made zeros of a gradient that was more than zero."""
+"""Whether a hook made zeros of a gradient that was more than zero, or NaN or infinity of a finite one."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -23,10 +24,18 @@ def note_emptied(log: Log, given: Any, returned: Any, *, value: int, site: int, 
     """
     if returned is None or returned is given or value < 0 or not log.backwards:
         return
-    if _largest(returned) == 0.0 and _largest(given) > 0.0:
-        log.emptied.append(EmptiedGradient(value=value, site=site, backward=len(log.backwards) - 1, defined=defined))
+    largest = _largest(returned)
+    is_spoiled = any(not math.isfinite(one) for one in largest)
+    if not is_spoiled and any(largest):
+        return
+    came = _largest(given)
+    if all(map(math.isfinite, came)) and (is_spoiled or any(came)):
+        emptied = EmptiedGradient(
+            value=value, site=site, backward=len(log.backwards) - 1, defined=defined, is_spoiled=is_spoiled
+        )
+        log.emptied.append(emptied)
 
 
-def _largest(gradients: Any) -> float:
+def _largest(gradients: Any) -> list[float]:
     with outside_dispatch(), torch.no_grad():
-        return max((one or 0.0 for one in resolved(map(magnitude_of, nested_tensors(gradients)))), default=0.0)
+        return [one or 0.0 for one in resolved(map(magnitude_of, nested_tensors(gradients)))]

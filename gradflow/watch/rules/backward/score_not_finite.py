@@ -8,11 +8,15 @@ from gradflow.graph.dependence import analyse
 from gradflow.recording.program.events import Backward
 from gradflow.torch_facts.operations.queries import has
 from gradflow.torch_facts.operations.writing import written
+from gradflow.watch.facts.bad_origins import bad_origin
 from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
 
 __all__ = ["score_is_not_finite"]
+
+_ZERO = "the gradients that come of it are zero"
+_MEASURED = "measured: all gradients that this pass brought to what an optimizer holds are zero"
 
 
 def score_is_not_finite(observation: Observation) -> tuple[Finding, ...]:
@@ -29,16 +33,32 @@ def _told(observation: Observation, backward: Backward, number: int) -> Finding:
     recording, score = observation.recording, score_text(observation, backward)
     row = _reduced_nothing(observation, backward)
     asked = recording.site_span(backward.site)
+    origin = bad_origin(recording, backward) if row < 0 else None
+    if origin is not None:
+        return finding(
+            "nan-singularity",
+            "connected",
+            f"{score} is NaN or infinite in backward pass {number + 1:,}: {origin.said}",
+            recording.span_of(origin.operation),
+            label=origin.label,
+            annotations=((asked, _ZERO),),
+            notes=(_MEASURED, origin.note),
+            helps=origin.helps,
+            severity="warning",
+            score=score,
+            rank=2,
+            operation=backward.operation,
+        )
     why = f": `{written(recording.name_of(row))}` is given a tensor without entries" if row >= 0 else ""
     return finding(
         "nan-singularity",
         "connected",
         f"{score} is NaN or infinite in backward pass {number + 1:,}{why}",
         recording.span_of(row) if row >= 0 else asked,
-        label="made of a tensor without entries" if row >= 0 else "the gradients that come of it are zero",
-        annotations=((asked, "the gradients that come of it are zero"),) if row >= 0 else (),
+        label="made of a tensor without entries" if row >= 0 else _ZERO,
+        annotations=((asked, _ZERO),) if row >= 0 else (),
         notes=(
-            "measured: all gradients that this pass brought to what an optimizer holds are zero",
+            _MEASURED,
             *(() if row >= 0 else ("the operation at which it is born is not determined",)),
         ),
         helps=("leave the step out where nothing is selected: `if valid.any(): ...`",) if row >= 0 else (),

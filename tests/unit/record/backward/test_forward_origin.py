@@ -13,7 +13,7 @@ X = torch.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
 
 def found(tensor: torch.Tensor) -> str:
     origin = forward_origin(tensor.grad_fn)
-    return "" if origin is None else origin.name().partition("Backward")[0]
+    return "" if origin is None else origin.node.name().partition("Backward")[0]
 
 
 @pytest.mark.filterwarnings("ignore:std")
@@ -35,7 +35,13 @@ def test_a_slope_that_is_infinite_at_a_finite_result_is_no_matter_of_the_forward
     assert found((X - X.detach()).norm() * 2) == ""
 
 
-def test_numbers_that_were_bad_from_the_start_have_no_origin() -> None:
+def test_numbers_that_were_bad_from_the_start_are_given_to_the_first_that_works_with_them() -> None:
     data = torch.tensor([float("nan"), 1.0])
     weight = torch.ones(2, requires_grad=True)
-    assert found(weight * data) == ""
+    # what saves its result alone is not the first for that
+    for made in (weight * data, (weight * data).tanh() * 2 * weight):
+        origin = forward_origin(made.grad_fn, is_bad=True)
+        assert origin is not None
+        assert origin.is_given
+        assert origin.node.name() == "MulBackward0"
+    assert forward_origin((weight + data).sum().grad_fn, is_bad=True) is None

@@ -90,3 +90,46 @@ def test_the_sum_of_nothing_is_zero_and_no_reason(explain: Explain, reduction: s
     """)
     (told,) = [one for one in report.diagnostics if one.name == "nan-singularity"]
     assert ("is given a tensor without entries" in told.message) == is_reason
+
+
+MASKED = """
+net, other = nn.Linear(3, 3), nn.Linear(3, 3)
+h = torch.relu(net(torch.ones(2, 3)) - 50)
+u = h / h.norm(dim=1, keepdim=True)
+loss = {loss}
+loss.backward()
+print(net.weight.grad)
+"""
+
+
+@pytest.mark.parametrize("loss", ["u.pow(2).sum()", "(u * u).sum()", "torch.relu(other(u)).mean()"])
+def test_zeros_behind_a_nan_of_the_forward_are_told_as_that(explain: Explain, loss: str) -> None:
+    """How a NaN moves tells nothing: no flat score, nothing that cancels, no slope of the line after it."""
+    report = explain(MASKED.format(loss=loss))
+    found = next(one for one in report.diagnostics if "`net.weight`" in one.message)
+    assert (report.verdict, found.name) == ("nan", "nan-singularity")
+    assert "`div` gives NaN or infinity in the forward" in found.message
+    assert found.location is not None
+    assert found.location.line == 6
+    assert not {"constant-score", "saturation"} & {one.name for one in report.diagnostics}
+
+
+def test_a_nan_of_another_part_of_the_loss_is_no_reason_for_zeros(explain: Explain) -> None:
+    loss = "torch.relu(net(torch.ones(3)) - 50).sum() + (other.weight * 0 / 0).sum()"
+    report = explain(MASKED.format(loss=loss))
+    told = [one.name for one in report.diagnostics if "`net.weight`" in one.message]
+    assert told
+    assert "nan-singularity" not in told
+
+
+@pytest.mark.parametrize("spoiled", ["x[0, 0] = torch.nan", "net.weight.data[0, 0] = torch.nan"])
+def test_a_nan_that_was_there_before_is_given_to_the_first_that_reads_it(explain: Explain, spoiled: str) -> None:
+    report = explain(f"""
+    net, x = nn.Linear(3, 3), torch.ones(2, 3)
+    {spoiled}
+    loss = net(x).tanh().pow(2).sum()
+    loss.backward()
+    print(net.weight.grad)
+    """)
+    (found,) = report.diagnostics
+    assert "`linear` is given NaN or infinity in the forward" in found.message
