@@ -41,11 +41,7 @@ def gradient_is_zero(evidence: Evidence) -> tuple[Diagnostic, ...]:
         return ()
     if evidence.absorbed_at >= 0:
         return (_absorbed(evidence),)
-    every = [flow for flow in evidence.flows if flow.is_end]
-    # what becomes of a NaN tells nothing of the operation: that it is one is told
-    ends = [flow for flow in every if flow.incoming_finite]
-    if every and not ends:
-        return ()
+    ends = [flow for flow in evidence.flows if flow.is_end]
     if evidence.zero_starts and ends:
         # moving them alone lets the gradient arrive: whatever else it ends at is not in its way
         return (_behind_zero(evidence, ends[0]),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -73,7 +74,9 @@ class _Arrivals:
         return seen.issuperset(self._nodes)
 
     def cancelled(self, total: float | None) -> NodeFlow | None:
-        """The last operation of those whose gradients add up to nothing, if they do."""
+        """The last operation of those whose gradients add up to nothing, if they do: NaN and infinity do not."""
+        if not (math.isfinite(self.largest) and math.isfinite(total or 0.0)):
+            return None
         if self.count < 2 or self.latest is None or (total or 0.0) > ROUNDING * self.largest:
             return None
         return replace(

@@ -133,3 +133,17 @@ def test_a_nan_that_was_there_before_is_given_to_the_first_that_reads_it(explain
     """)
     (found,) = report.diagnostics
     assert "`linear` is given NaN or infinity in the forward" in found.message
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"), [("h.sqrt() * 2 - h.sqrt()", "nan-singularity"), ("h - h", "constant-score")]
+)
+def test_ways_cancel_where_they_are_numbers(explain: Explain, loss: str, name: str) -> None:
+    report = explain(f"""
+    net = nn.Linear(3, 3)
+    h = torch.relu(net(torch.ones(2, 3)) - {50 if "sqrt" in loss else 0})
+    loss = ({loss} + 0).sum()
+    loss.backward()
+    print(net.weight.grad)
+    """)
+    assert [one.name for one in report.diagnostics if one.severity == "error"] == [name]
