@@ -173,7 +173,9 @@ def entries_of_change(
         known = row in base.sums.output_sums and row in changed.sums.output_sums
         is_other = differs(base.sums.output_sums, changed.sums.output_sums, row) if known else reads_change
         if is_other and outputs:
-            if outside or arguments or not reads_change:
+            # which entry is picked is no way beside that of the values that it is picked from
+            is_number = arguments and differs(base.sums.number_sums, changed.sums.number_sums, row)
+            if outside or is_number or not reads_change:
                 found.append(row)
             differing.update(outputs)
     parting = len(recording) if len(other) > len(recording) else -1
