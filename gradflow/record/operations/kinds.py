@@ -9,6 +9,7 @@ from gradflow.torch_facts.operations.table import CHANGED_THROUGH_VIEW, spelling
 
 __all__ = [
     "ALIASING",
+    "CAPSULES",
     "CHANGED_THROUGH_VIEW",
     "DETACHING",
     "EXITS",
@@ -31,4 +32,5 @@ IMPORTS: Final = spellings("imports")
 INPLACE_CAPABLE: Final = spellings("inplace")
 SWITCHES: Final = spellings("switches")
 TO_ARRAYS: Final = spellings("array")
-VALUE_EXITS: Final = spellings("number") | TO_ARRAYS
+CAPSULES: Final = spellings("capsule")
+VALUE_EXITS: Final = spellings("number") | TO_ARRAYS | CAPSULES

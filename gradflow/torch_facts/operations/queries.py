@@ -98,8 +98,8 @@ def leaves_as_values(name: str) -> bool:
 
 
 def gives_values(name: str) -> bool:
-    """Whether it gives the values themselves outside torch, as numbers or as an array: no decision, and no index."""
-    return has(name, "number", "array")
+    """Whether it gives the values themselves outside torch, as numbers, array or memory: no decision, and no index."""
+    return has(name, "number", "array", "capsule")
 
 
 @functools.cache

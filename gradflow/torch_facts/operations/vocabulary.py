@@ -37,6 +37,7 @@ VOCABULARY = {
     "decision": "the one value itself, taken for true or false",
     "answer": "true or false of what was asked about the values",
     "array": "a NumPy array",
+    "capsule": "the memory, for whatever library takes it over",
     "list": "all values at once",
     "tells": "text, from which the values can be read again",
     "imports": "takes values from outside torch (arrays, lists) as well as from tensors",

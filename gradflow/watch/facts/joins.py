@@ -11,7 +11,7 @@ from gradflow.location import SourceSpan
 from gradflow.recording import Recording
 from gradflow.source.flow import is_written_out, leads_to
 from gradflow.source.program.walk import labels_that_reach
-from gradflow.torch_facts.operations.queries import has
+from gradflow.torch_facts.operations.queries import gives_values, has
 from gradflow.watch.observation import Observation
 
 __all__ = ["how_joined", "joins_of"]
@@ -34,7 +34,9 @@ def joins_of(observation: Observation, dependence: Dependence, *, is_lost: bool)
     ``is_lost``: it has no history, so that it must have been made of something that left torch.
     """
     recording = observation.recording
-    leaving = [row for row in dependence.exits if has(recording.name_of(row), "number", "array", "whole-number")]
+    leaving = [
+        row for row in dependence.exits if gives_values(name := recording.name_of(row)) or has(name, "whole-number")
+    ]
     if not leaving:
         return ()
     found: dict[int, Bridge] = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gradflow.record.operations.kinds import EXITS, FROM_ARRAYS, IMPORTS, VALUE_EXITS
+from gradflow.record.operations.kinds import CAPSULES, EXITS, FROM_ARRAYS, IMPORTS, VALUE_EXITS
 from gradflow.record.program.numbers import Numbers
 from gradflow.record.recorder import Recorder
 
@@ -18,7 +18,8 @@ def follow_numbers(recorder: Recorder, numbers: Numbers) -> None:
     """Nobody looks at operations one by one before a number has left."""
 
     def leave(row: int, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
-        numbers.leave(row, result)
+        # nothing can be read of a capsule before somebody has taken it over: it has the numbers of its tensor
+        numbers.leave(row, args[0] if recorder.tables.name_of(row) in CAPSULES else result)
         if use not in recorder.recorded.followers:
             recorder.recorded.followers.append(use)
             recorder.tables.met.append(numbers.meet)

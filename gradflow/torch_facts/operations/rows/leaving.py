@@ -20,8 +20,8 @@ allclose                leaves answer equates
 __contains__            leaves answer
 numpy                   same leaves array list aliases exposes
 __array__               same leaves array list aliases exposes
-__dlpack__              leaves exposes
-to_dlpack               leaves exposes
+__dlpack__              leaves capsule exposes
+to_dlpack               leaves capsule exposes
 untyped_storage         facts exposes
 storage                 facts exposes
 typed_storage           facts exposes

@@ -10,8 +10,6 @@ from gradflow.torch_facts.operations.queries import has
 from gradflow.torch_facts.operations.table import OPERATIONS
 from tests.unit.torch_facts.operations.calling import CALLED, call, calls_of
 
-OTHER = {"__dlpack__": "a capsule", "to_dlpack": "a capsule"}
-
 
 def _what(value: object) -> str:
     kinds = ((bool, "true or false"), (int, "whole-number"), ((float, complex, list), "number"), (np.ndarray, "array"))
@@ -24,7 +22,7 @@ def test_what_leaves_and_as_what(name: str) -> None:
     kinds = {"decision": "true or false", "answer": "true or false"}
     kinds |= {word: word for word in ("whole-number", "number", "array")}
     assert found == ({kinds[word] for word in OPERATIONS[name].words & kinds.keys()} or {""})
-    assert (name in OTHER) == (found == {""})
+    assert has(name, "capsule") == (found == {""})
 
 
 @pytest.mark.parametrize(
