@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradflow.graph.chance.draws import RANDOM_DRAW
+from gradflow.recording.opaque import OPAQUE
 from gradflow.torch_facts.operations.queries import CHANGED_THROUGH_VIEW, decides, has, has_no_derivative
 from gradflow.torch_facts.operations.table import row_of
 from gradflow.torch_facts.operations.writing import written
@@ -87,6 +88,12 @@ def _numpy(operation: str) -> CauseText:
             note=f"{shown} turns the tensor into a Python value; autograd cannot follow it from there",
             helps=("keep the value a tensor: use it directly in the computation",),
         )
+    if has(operation, "capsule"):
+        return CauseText(
+            label="the value leaves torch here",
+            note="another library takes its memory over, and what comes back is a new tensor without history",
+            helps=("do this computation with torch operations",),
+        )
     return CauseText(
         label="the value leaves torch here",
         note="NumPy does not record history, so what comes back from it is a new tensor without one",
@@ -132,6 +139,13 @@ def _nondiff(operation: str) -> CauseText:
             label="the result has no history",
             note="`torch.autograd.grad` gives plain numbers, unless it is told to record how they were computed",
             helps=("pass `create_graph=True`",),
+        )
+    if operation in OPAQUE:
+        # where it gives numbers with fractions, what keeps the gradient away is not known
+        return CauseText(
+            label="the result has no derivative",
+            note=f"what this {OPAQUE[operation]} gives are whole numbers or booleans: they cannot carry a gradient",
+            helps=("compute the score from a result in floating point", STRAIGHT_THROUGH),
         )
     if has(operation, "also-indices") and has(operation, "pools"):
         return CauseText(

@@ -29,6 +29,7 @@ from gradflow.graph.cut_group import NOT_RECORDED
 from gradflow.graph.paths.out_of_nowhere import met_out_of_nowhere
 from gradflow.probe.evidence import Evidence
 from gradflow.probe.source_state import UNSEEN
+from gradflow.recording.opaque import OPAQUE
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.writing import written
 
@@ -153,6 +154,9 @@ def _lost_unseen(evidence: Evidence) -> str:
 def _why_not(evidence: Evidence, operation: int) -> tuple[str, str]:
     name, span = written(evidence.recording.name_of(operation)), evidence.recording.span_of(operation)
     where = f" at {place(span)}" if span is not None else ""
+    if name in OPAQUE:
+        lost = f"what takes `{evidence.target}` out of the graph of {evidence.score}"
+        return lost, f"it happens inside the {OPAQUE[name]} that runs{where}, which is not looked into"
     return (
         f"why `{name}`{where} gives a result without history",
         f"what `{name}` reads required grad when it was first seen, and could pass no gradient when this ran",

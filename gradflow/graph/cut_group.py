@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from gradflow.recording import Recording
+from gradflow.recording.opaque import OPAQUE
 from gradflow.torch_facts.operations.queries import CHANGED_THROUGH_VIEW, decides, has
 
 __all__ = ["NOT_RECORDED", "Bridge", "CutGroup", "cause_of_loss", "merge_cuts", "place_of", "rows_of"]
@@ -151,4 +152,5 @@ def cause_of_loss(recording: Recording, operation: int) -> str:
         return "requires-grad-off"
     if has(name, "imports"):
         return "tensor-rewrap"
-    return NOT_RECORDED if operation in recording.outdated_operations else "nondiff-op"
+    is_unknown = name in OPAQUE or operation in recording.outdated_operations
+    return NOT_RECORDED if is_unknown else "nondiff-op"

@@ -17,6 +17,7 @@ from gradflow.report import NO_TARGET, Environment, GradientStatistics, Report, 
 from gradflow.watch.facts.claims import is_wanted, weight_of_exception
 from gradflow.watch.facts.completeness import doubt_about, doubt_about_flag
 from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.inside import doubt_about_inside
 from gradflow.watch.facts.naming.model_names import with_models_told_apart
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question, each_kind_in_turn, questions_in, questions_left_out
@@ -143,6 +144,8 @@ def _findings_and_doubts(
             if doubt:
                 doubts[doubt] = None
                 new = tuple(one for one in new if one.diagnostic.name not in _NEEDS_ALL_SEEN)
+        elif not new and not switched and (doubt := _lost_inside(observation, question)):
+            doubts[doubt] = None
         found.extend(new)
         explained += bool(new)
         if explained >= _QUESTIONS_EXPLAINED:
@@ -154,6 +157,14 @@ def _findings_and_doubts(
         found.extend(message_only(observation))
     found.extend(backward_raised_somehow(observation, found))
     return _each_once(sorted((_at_own_line(observation, one) for one in found), key=_order)), tuple(doubts), left_out
+
+
+def _lost_inside(observation: Observation, question: Question) -> str:
+    """Why a gradient that was asked for never came, where that happened in code that is not looked into."""
+    if question.target < 0 or question.score < 0 or question.measured.arrived:
+        return ""
+    doubt, _ = doubt_about_inside(observation, question, (question.target,))
+    return doubt if doubt and is_wanted(observation, question, evidence_for(observation, question)) else ""
 
 
 def _each_once(found: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import FunctionType
+from types import FunctionType, WrapperDescriptorType
 from typing import Any
 
 from gradflow.attributes import attributes_of
@@ -102,12 +102,19 @@ def _put_back(replacement: _Replacement) -> None:
         del _standing[id(owner), name]
 
 
+def _is_set_in_c(metaclass: type) -> bool:
+    """Whether the attributes of its classes are set by a function in C other than that of ``type``, as pybind11's."""
+    return isinstance(metaclass.__setattr__, WrapperDescriptorType)
+
+
 def _set(owner: Any, name: str, value: Any) -> None:
     if isinstance(owner, type):
+        # past what a metaclass of Python's makes of it; of one that is written in C, Python lets nobody go past
+        kind = type(owner) if _is_set_in_c(type(owner)) else type
         if value is _MISSING:
-            type.__delattr__(owner, name)
+            kind.__delattr__(owner, name)
         else:
-            type.__setattr__(owner, name, value)
+            kind.__setattr__(owner, name, value)
     elif value is _MISSING:
         attributes_of(owner).pop(name, None)
     else:

@@ -122,6 +122,8 @@ class Log:
     is_transformed: bool = False
     called_elsewhere: dict[int, weakref.ref[Any]] = field(default_factory=dict)
     inner_reads: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    held_inside: dict[int, int] = field(default_factory=dict)
+    written_inside: set[int] = field(default_factory=set)
     optimizers_elsewhere: dict[int, weakref.ref[Any]] = field(default_factory=dict)
     switched_unseen: set[int] = field(default_factory=set)
     fork_count: int = 0

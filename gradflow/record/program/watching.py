@@ -38,6 +38,7 @@ from gradflow.record.program.optimizers import OptimizerWatch
 from gradflow.record.program.other_processes import note_shared_leaves, processes_noted
 from gradflow.record.program.own_files import own_files
 from gradflow.record.program.special_calls.compiled import CompiledCalls
+from gradflow.record.program.special_calls.scripted import ScriptedCalls
 from gradflow.record.program.special_calls.swapped_tensors import SwappedTensors
 from gradflow.record.program_sites import ProgramSites
 from gradflow.recording.frozen import frozen
@@ -107,6 +108,7 @@ class Watch:
                 optimizers.watching,
                 functools.partial(processes_noted, recorder.aside, log, self._note_shared_leaves),
                 functools.partial(compiled.watching, own),
+                ScriptedCalls(recorder, log).watching,
                 self._recording,
             ):
                 self._stack.enter_context(observer(watching))

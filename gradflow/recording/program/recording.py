@@ -23,10 +23,7 @@ from gradflow.recording.program.events import (
 )
 from gradflow.recording.program.module_events import ModuleFlag, PlainTensor, Replacement, WatchedModule
 
-__all__ = ["COMPILED", "ProgramRecording"]
-
-COMPILED = "(compiled)"
-"""The name of a call of what ``torch.compile`` made: one operation, that reads more than what it was given."""
+__all__ = ["ProgramRecording"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +39,10 @@ class ProgramRecording:
     first told to keep its gradient.
 
     ``used_elsewhere`` are parameters of modules that were called in other threads; ``inner_reads`` tells for the
-    application of a Function what its forward read without having been given it. ``files`` are the program's own. What
-    was not seen is told by the recording's ``completeness``.
+    application of a Function what its forward read without having been given it, ``held_inside`` of a parameter of
+    compiled code or of TorchScript which call was the first that may have read it, and ``written_inside`` are the calls
+    of such code that wrote to what they were given. ``files`` are the program's own. What was not seen is told by the
+    recording's ``completeness``.
     """
 
     recording: Recording
@@ -81,6 +80,8 @@ class ProgramRecording:
     plain_tensors: tuple[PlainTensor, ...] = ()
     used_elsewhere: frozenset[int] = frozenset()
     inner_reads: Mapping[int, tuple[int, ...]] = field(default_factory=nothing)
+    held_inside: Mapping[int, int] = field(default_factory=nothing)
+    written_inside: frozenset[int] = frozenset()
     files: tuple[str, ...] = ()
 
     def pass_of_call(self, call: int) -> int:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from gradflow.graph.dependence import Dependence, analyse
-from gradflow.recording.program.recording import COMPILED
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.queries import gives_values
 from gradflow.watch.facts.flags import scored
+from gradflow.watch.facts.inside import may_read, where_it_runs
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.observation import Observation
@@ -26,7 +26,7 @@ def doubt_about(observation: Observation, question: Question, *, is_block: bool 
         _in_another_thread(observation, question)
         or ("" if is_block else _made_unseen(observation, dependence))
         or _read_inside(observation, dependence)
-        or _read_by_compiled_code(observation, question, dependence)
+        or _read_by_opaque_code(observation, question, dependence)
         or _left_elsewhere(observation, question, dependence)
     )
     name, _ = name_of_value(observation, question.target)
@@ -80,18 +80,12 @@ def _read_inside(observation: Observation, dependence: Dependence) -> str:
     return ""
 
 
-def _read_by_compiled_code(observation: Observation, question: Question, dependence: Dependence) -> str:
-    """Compiled code on the way to the score may read it too: a leaf that it reads without a gradient is not seen."""
-    recording = observation.recording
-    made = max(recording.values.producer[question.target], observation.program.made_when.get(question.target, -1))
-    for operation in range(made + 1, len(recording)):
-        if recording.name_of(operation) != COMPILED:
-            continue
-        if any(dependence.reaches[value] for value in recording.outputs_of(operation)):
-            span = recording.span_of(operation)
-            where = f" that runs at {place(span)}" if span is not None else ""
-            return f"the compiled code{where} may read it, and what is done inside compiled code was not recorded"
-    return ""
+def _read_by_opaque_code(observation: Observation, question: Question, dependence: Dependence) -> str:
+    """Compiled code or TorchScript may read it too: a leaf that it reads without a gradient is not seen."""
+    row = -1 if dependence.score_depends else may_read(observation, dependence, question.target)
+    if row < 0:
+        return ""
+    return f"the {where_it_runs(observation, row)} may read it, and nothing inside is recorded"
 
 
 def _left_elsewhere(observation: Observation, question: Question, dependence: Dependence) -> str:

@@ -41,11 +41,13 @@ def no_gradient_came(observation: Observation, question: Question, evidence: Evi
         if own:
             return own
     if evidence.kind == "parameter" and not evidence.dependence.score_depends:
-        idle = _idle_module(observation, target)
+        # whether a layer ran, and what was computed with it, is not known inside what only its call was recorded of
+        is_inside = target in observation.program.held_inside
+        idle = _idle_module(observation, target) if not is_inside else None
         if idle is not None:
             asked, because = recording.site_span(question.site), f"`{evidence.target}` gets no gradient"
             return (layer_never_ran(observation, idle, asked, because=because),)
-        if not _is_computed_with(observation, target):
+        if not is_inside and not _is_computed_with(observation, target):
             return (_unused(observation, question, evidence),)
         copy = _used_copy(observation, evidence, target)
         if copy >= 0:

@@ -32,6 +32,7 @@ from gradflow.torch_facts.module_machinery import (
     without_global_hook,
 )
 from gradflow.torch_facts.operators import is_custom, schemas_of
+from gradflow.torch_facts.scripting import CALLED, parameters_of_called
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
 from gradflow.torch_facts.settings import saved_tensor_hooks
 from gradflow.torch_facts.settings.of_thread import (
@@ -336,6 +337,16 @@ def test_where_the_compiler_and_the_scripter_look_things_up() -> None:
     compiled = torch.compile(nn.Linear(1, 1), backend="eager")
     assert is_compiler_loaded()
     assert isinstance(compiled, class_of_compiled_modules())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_python_calls_torchscript_through_two_classes_that_tell_what_they_read() -> None:
+    module = torch.jit.script(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)))
+    traced = torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2))
+    function = torch.jit.trace(lambda x: x * 2, torch.ones(1, 2))
+    for called, held in ((module.forward, module), (traced.forward, traced), (function, nn.Identity())):
+        assert isinstance(called, CALLED)
+        assert {id(one) for one in parameters_of_called(called)} == {id(one) for one in held.parameters()}
 
 
 def test_a_capsule_shows_the_memory_of_its_tensor_until_it_is_used_up() -> None:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from types import FrameType, FunctionType
 from typing import Any
 
@@ -23,12 +23,11 @@ from gradflow.record.operations.tensor_facts import requires_grad
 from gradflow.record.patches import OwnNames, replace, replace_function
 from gradflow.record.program.hooks.registrations import plain_tables
 from gradflow.record.program.log import Log
-from gradflow.record.program.special_calls.read_inside import ReadInside
+from gradflow.record.program.special_calls.opaque_call import OpaqueCalls
 from gradflow.record.recorder import Recorder
-from gradflow.recording.program.recording import COMPILED
+from gradflow.recording.opaque import COMPILED
 from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules
 from gradflow.torch_facts.function_modes import without
-from gradflow.values import tensors_in
 
 __all__ = ["CompiledCalls"]
 
@@ -49,7 +48,7 @@ class CompiledCalls:
         self._recorder = recorder
         self._log = log
         self._calls = calls
-        self._inside = ReadInside(recorder.tables)
+        self._opaque = OpaqueCalls(recorder, log)
         self._stack = contextlib.ExitStack()
         self._watched_class: Any = None
 
@@ -146,7 +145,7 @@ class CompiledCalls:
 
     def _call_function(self, operation: Operation, /, *args: Any, **kwargs: Any) -> Any:
         self._hooks_may_run()
-        return self._run(lambda: operation(*args, **kwargs), (args, kwargs), ())
+        return self._opaque.run(COMPILED, lambda: operation(*args, **kwargs), (args, kwargs), ())
 
     def _call_module(self, operation: Operation, compiled: Any, /, *args: Any, **kwargs: Any) -> Any:
         """A compiled module is called from outside all observers."""
@@ -159,27 +158,12 @@ class CompiledCalls:
         held = [p for p in parameters_in(model) if requires_grad(p)]
         self._calls.enter(model, args)
         try:
-            result = self._run(lambda: operation(compiled, *args, **kwargs), (args, kwargs), held)
+            result = self._opaque.run(COMPILED, lambda: operation(compiled, *args, **kwargs), (args, kwargs), held)
         except BaseException as error:
             self._calls.leave(model, args, None, error)
             raise
         self._calls.leave(model, args, result)
         return result
-
-    def _run(self, run: Callable[[], Any], given: Any, held: Sequence[torch.Tensor]) -> Any:
-        """Where the result does not tell what was read besides what was ``given``, that is what the code ``held``."""
-        recorder = self._recorder
-        if recorder.is_off():
-            return run()
-
-        given = tensors_in([given])
-        leaves_behind = self._inside.begin(given)
-
-        def also_read(result: Any) -> Sequence[torch.Tensor]:
-            leaves = leaves_behind(result)
-            return held if leaves is None else leaves
-
-        return recorder.record_call(COMPILED, run, given, also_read=also_read)
 
 
 _running: list[CompiledCalls] = []

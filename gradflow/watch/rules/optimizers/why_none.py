@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from gradflow.diagnose.diagnostic import Annotation, Help
 from gradflow.graph.dependence import Dependence, analyse
+from gradflow.recording.opaque import COMPILED, SCRIPTED
 from gradflow.source.assigned import assigned_name
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.queries import gives_values
 from gradflow.watch.facts.completeness import doubt_about
 from gradflow.watch.facts.flags import scored
+from gradflow.watch.facts.inside import doubt_about_inside
 from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding
@@ -22,27 +24,26 @@ __all__ = ["COMPUTE", "with_what_is_known_of_why"]
 COMPUTE = "if it is to learn, let the loss be computed from it"
 _ELSEWHERE = "if it is to learn, see to it that what it gives in the other thread goes on with its history"
 
+_INSIDE = {
+    COMPILED: "if it is to learn, run that code once without `torch.compile`: its lines are looked at",
+    SCRIPTED: "if it is to learn, run that code once as plain Python, with `PYTORCH_JIT=0`: its lines are looked at",
+}
+
 
 def with_what_is_known_of_why(
     observation: Observation, question: Question, values: tuple[int, ...], found: Finding
 ) -> Finding:
     """The finding that ``values`` never get a gradient, with another loss that has one for them, or what left torch."""
+    doubt, kind = doubt_about_inside(observation, question, values)
+    if doubt:
+        return _not_determined(found, doubt, _INSIDE[kind])
     dependence = analyse(scored(observation, question.score, values), values)
     if dependence.score_depends:
         return found
     asked = (replace(question, target=value) for value in values if value in observation.program.used_elsewhere)
     doubt = next(filter(None, (doubt_about(observation, one) for one in asked)), "")
     if doubt:
-        told = found.diagnostic
-        kept = tuple(help_ for help_ in told.helps if help_.text != COMPUTE)
-        return replace(
-            found,
-            diagnostic=replace(
-                told,
-                notes=(*told.notes, f"not determined: {doubt}"),
-                helps=(Help(text=_ELSEWHERE), *kept),
-            ),
-        )
+        return _not_determined(found, doubt, _ELSEWHERE)
     told, recording = found.diagnostic, observation.recording
     row, left = (
         next(_never_differentiated(observation, dependence), -1),
@@ -62,6 +63,14 @@ def with_what_is_known_of_why(
         note = f"whether {score} depends on it is not determined: a number computed from it left torch at {place(span)}"
         return replace(found, diagnostic=replace(told, notes=(*told.notes, note)))
     return found
+
+
+def _not_determined(found: Finding, doubt: str, help_text: str) -> Finding:
+    """That the score is to be computed from it cannot be advised where it may be."""
+    told = found.diagnostic
+    kept = tuple(help_ for help_ in told.helps if help_.text != COMPUTE)
+    notes = (*told.notes, f"not determined: {doubt}")
+    return replace(found, diagnostic=replace(told, notes=notes, helps=(Help(text=help_text), *kept)))
 
 
 def _never_differentiated(observation: Observation, dependence: Dependence) -> Iterator[int]:

@@ -12,6 +12,8 @@ from torch import nn
 
 import gradflow
 from gradflow.record.program.special_calls.compiled import CompiledCalls
+from gradflow.record.program.special_calls.opaque_call import OpaqueCalls
+from gradflow.record.program.special_calls.scripted import ScriptedCalls
 from gradflow.record.program.watching import Watch
 from gradflow.record.recorder import Recorder
 
@@ -111,7 +113,12 @@ def compiles() -> object:
 
 
 PROGRAMS = [scripts_a_local_class, scripts_and_reads, compiles]
-CALLBACKS = ["_read", "_script", "_compile", "_call_module", "_call_function", "_run", "_note_compiled"]
+CALLBACKS = [
+    *((CompiledCalls, name) for name in ("_read", "_script", "_compile", "_call_module", "_call_function")),
+    (CompiledCalls, "_note_compiled"),
+    (ScriptedCalls, "_call"),
+    (OpaqueCalls, "run"),
+]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -122,17 +129,17 @@ def test_a_program_does_what_it_does_alone(program) -> None:
     assert not any("own observation" in text for text in explanation.report.undetermined)
 
 
-@pytest.mark.parametrize("name", CALLBACKS)
+@pytest.mark.parametrize(("owner", "name"), CALLBACKS)
 @pytest.mark.parametrize("is_late", [False, True])
-def test_a_failure_of_ours_changes_nothing_and_is_said(name: str, is_late: bool, monkeypatch) -> None:
-    original = getattr(CompiledCalls, name)
+def test_a_failure_of_ours_changes_nothing_and_is_said(owner: type, name: str, is_late: bool, monkeypatch) -> None:
+    original = getattr(owner, name)
 
     def fail(self, *args, **kwargs):
         if is_late:
             original(self, *args, **kwargs)
         raise LookupError("injected")
 
-    monkeypatch.setattr(CompiledCalls, name, fail)
+    monkeypatch.setattr(owner, name, fail)
     with gradflow.explain(quiet=True) as explanation:
         shapes, gradient = scripts_and_reads(), compiles()
     assert shapes == [(1, 2)] * 3
