@@ -239,6 +239,7 @@ class Row:
         self.sums = SimpleNamespace(
             output_sums=dict(enumerate(outputs)),
             argument_sums=dict(enumerate(arguments or [0] * len(outputs))),
+            number_sums=dict(enumerate(arguments or [0] * len(outputs))),
             outside_sums={},
         )
 
