@@ -19,6 +19,9 @@ _PROTOCOL = ("__torch_function__", "__torch_dispatch__")
 _OPERATION = 1
 """Where among its arguments it is handed the operation, behind itself or its class."""
 
+_MORE = ("LOAD_ATTR", "LOAD_METHOD", "BINARY_", "CALL")
+"""What makes of a name something else, before it is called."""
+
 _Place = tuple[int | None, int | None]
 
 
@@ -33,13 +36,26 @@ def hands_on(code: CodeType, offset: int) -> bool:
     return _calls(code, offset, (code.co_varnames[_OPERATION],))
 
 
+@functools.lru_cache(maxsize=4096)
 def calls_what_it_is_handed(code: CodeType) -> bool:
     """Whether any call in this function may be one of an argument of its own."""
     names = _parameters(code)
     if not names:
         return False
-    steps = list(dis.get_instructions(code))
-    return any(step.opname.startswith("CALL") and _is_of(steps, step, names) for step in steps)
+    # read once from top to bottom: to look back from each call took a long function's length for each of its calls
+    loaded: set[_Place] = set()
+    more: set[_Place] = set()
+    for step in dis.get_instructions(code):
+        begin = _begin(step)
+        if None in begin:
+            continue
+        if step.opname.startswith("CALL") and begin not in more and begin in loaded:
+            return True
+        if step.opname.startswith(_MORE):
+            more.add(begin)
+        elif _loads(step, names):
+            loaded.add(begin)
+    return False
 
 
 def behind_helpers(frame: FrameType) -> FrameType | None:
@@ -87,7 +103,7 @@ def _is_of(steps: Sequence[dis.Instruction], call: dis.Instruction, names: Colle
     """Whether nothing but such a name stands at the very beginning of a call: no attribute of it, no other call."""
     begin = _begin(call)
     before = [step for step in steps if step.offset < call.offset and None not in begin and _begin(step) == begin]
-    is_more = any(step.opname.startswith(("LOAD_ATTR", "LOAD_METHOD", "BINARY_", "CALL")) for step in before)
+    is_more = any(step.opname.startswith(_MORE) for step in before)
     return not is_more and any(_loads(step, names) for step in before)
 
 

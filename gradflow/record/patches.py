@@ -149,10 +149,11 @@ class OwnNames:
     def modules(self) -> list[ModuleType]:
         """The user's own modules, as they were when this was first asked."""
         modules = own_modules()
-        functions = {id(held) for owner in _OWNERS for held in vars(owner).values() if callable(held)}
+        # thousands: whether one is a function is asked of those alone that a module of the user's holds
+        of_torch = {id(held) for owner in _OWNERS for held in vars(owner).values()}
         for module in modules:
             for name, held in list(attributes_of(module).items()):
-                if id(held) in functions:
+                if id(held) in of_torch and callable(held):
                     self._names.setdefault(id(held), []).append((module, name))
         return modules
 
