@@ -1,4 +1,4 @@
-"""How Python calls TorchScript: two classes of torch's C++ side, past every function mode."""
+"""How Python calls TorchScript, past every function mode, and how a trace is made: by torch's C++ side."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ from typing import Any
 
 import torch
 
-__all__ = ["CALLED", "parameters_of_called"]
+__all__ = ["CALLED", "TRACING", "parameters_of_called"]
 
 CALLED: tuple[type, type] = (torch.jit.ScriptFunction, torch._C.ScriptMethod)
 """What was made of a function, and each method of a module that was made or loaded: ``forward`` is one of them."""
+
+TRACING: tuple[tuple[Any, str], ...] = (
+    (torch._C, "_create_function_from_trace"),
+    (torch._C, "_create_function_from_trace_with_dict"),
+    (torch._C, "_create_graph_by_tracing"),
+    (torch._C.ScriptModule, "_create_method_from_trace"),
+    (torch._C.ScriptModule, "_create_method_from_trace_with_dict"),
+)
+"""What runs a function in order to make a program of it: of a function, a graph alone, of a module's method."""
 
 
 def parameters_of_called(called: Any) -> list[torch.Tensor]:

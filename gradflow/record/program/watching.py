@@ -40,6 +40,7 @@ from gradflow.record.program.own_files import own_files
 from gradflow.record.program.special_calls.compiled import CompiledCalls
 from gradflow.record.program.special_calls.scripted import ScriptedCalls
 from gradflow.record.program.special_calls.swapped_tensors import SwappedTensors
+from gradflow.record.program.special_calls.traced import TracedCalls
 from gradflow.record.program_sites import ProgramSites
 from gradflow.recording.frozen import frozen
 from gradflow.recording.program.events import Failure, WatchedModule
@@ -109,6 +110,7 @@ class Watch:
                 functools.partial(processes_noted, recorder.aside, log, self._note_shared_leaves),
                 functools.partial(compiled.watching, own),
                 ScriptedCalls(recorder, log).watching,
+                TracedCalls(recorder, log, calls, hooks.plain).watching,
                 self._recording,
             ):
                 self._stack.enter_context(observer(watching))

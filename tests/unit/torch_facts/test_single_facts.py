@@ -32,7 +32,7 @@ from gradflow.torch_facts.module_machinery import (
     without_global_hook,
 )
 from gradflow.torch_facts.operators import is_custom, schemas_of
-from gradflow.torch_facts.scripting import CALLED, parameters_of_called
+from gradflow.torch_facts.scripting import CALLED, TRACING, parameters_of_called
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
 from gradflow.torch_facts.settings import saved_tensor_hooks
 from gradflow.torch_facts.settings.of_thread import (
@@ -364,3 +364,28 @@ def test_a_storage_that_is_gone_is_known_to_be() -> None:
     assert not is_gone(reference)
     del array
     assert is_gone(reference)
+
+
+@pytest.mark.parametrize("make", ["function", "function of a dictionary", "module", "method of a dictionary", "graph"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_trace_is_made_by_one_of_these(make: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+
+    def noted(name: str, original: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            used.append(name)
+            return original(*args, **kwargs)
+
+        return call
+
+    for owner, name in TRACING:
+        monkeypatch.setattr(owner, name, noted(name, getattr(owner, name)))
+    layer, x = torch.nn.Identity(), torch.ones(2)
+    {
+        "function": lambda: torch.jit.trace(lambda x: x * 2, x, check_trace=False),
+        "function of a dictionary": lambda: torch.jit.trace(lambda x: x * 2, example_kwarg_inputs={"x": x}),
+        "module": lambda: torch.jit.trace(layer, x, check_trace=False),
+        "method of a dictionary": lambda: torch.jit.trace(layer, example_kwarg_inputs={"input": x}),
+        "graph": lambda: torch.jit._get_trace_graph(layer, (x,)),
+    }[make]()
+    assert used
