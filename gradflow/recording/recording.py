@@ -12,6 +12,7 @@ from gradflow.recording.calls import ModuleCall
 from gradflow.recording.columns import Operation, OperationColumns, ValueColumns, ValueMeta
 from gradflow.recording.completeness import Completeness
 from gradflow.recording.frozen import nothing
+from gradflow.recording.opaque import OPAQUE
 from gradflow.recording.unseen_call import UnseenCall
 
 __all__ = ["REGION_CAUSES", "Recording"]
@@ -204,6 +205,12 @@ class Recording:
             for value in dict.fromkeys(self.inputs_of(operation)):
                 found.setdefault(value, []).append(operation)
         return found
+
+    @functools.cached_property
+    def opaque_calls(self) -> Sequence[int]:
+        """The operations of which nothing inside is recorded, see :mod:`gradflow.recording.opaque`, in their order."""
+        opaque = {number for number, name in enumerate(self.names) if name in OPAQUE}
+        return [row for row, number in enumerate(self.operations.name) if number in opaque] if opaque else ()
 
     @functools.cached_property
     def found_out(self) -> dict[tuple[Hashable, ...], object]:

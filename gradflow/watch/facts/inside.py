@@ -57,12 +57,11 @@ def may_read(observation: Observation, dependence: Dependence, value: int) -> in
     recording = observation.recording
     held = observation.program.held_inside.get(value, -1)
     made = max(recording.values.producer[value], observation.program.made_when.get(value, -1))
-    for row in range(made + 1, len(recording)):
-        name = recording.name_of(row)
-        may = name in OPAQUE and (held >= 0 or name == COMPILED)
+    for row in recording.opaque_calls:
+        may = row > made and (held >= 0 or recording.name_of(row) == COMPILED)
         if may and any(dependence.reaches[output] for output in recording.outputs_of(row)):
             return row
-    is_read = held >= 0 and any(value in recording.inputs_of(row) for row in range(held, len(recording)))
+    is_read = held >= 0 and any(row >= held for row in recording.readers.get(value, ()))
     return -1 if is_read else held
 
 
