@@ -90,7 +90,7 @@ def _replace_inference_mode(stack: contextlib.ExitStack, noting: _Noting) -> Non
         if self.mode and recorder.keeps_recording(sys._getframe(1)):
             left_out.append(self)
             return
-        recorder.enter_inference(self.mode)
+        recorder.enter_inference(self, self.mode)
         enter(self)
 
     def watched_exit(self: Any, *error: Any) -> None:
@@ -102,7 +102,7 @@ def _replace_inference_mode(stack: contextlib.ExitStack, noting: _Noting) -> Non
             return
         leave(self, *error)
         if noting.is_on:
-            recorder.leave_inference(self.mode)
+            recorder.leave_inference(self)
 
     replace(stack, inference_mode, "__enter__", watched_enter)
     replace(stack, inference_mode, "__exit__", watched_exit)

@@ -355,10 +355,10 @@ class Recorder(TorchFunctionMode):
         """Whether an experiment leaves out what is about to switch recording off."""
         return self.modes.keeps_recording(frame)
 
-    def enter_inference(self, enabled: bool) -> None:
+    def enter_inference(self, context: object, enabled: bool) -> None:
         """Called when an ``inference_mode`` region begins."""
-        self.aside.looking(self.modes.enter_inference)(enabled, sys._getframe(1))
+        self.aside.looking(self.modes.enter_inference)(context, enabled, sys._getframe(1))
 
-    def leave_inference(self, enabled: bool) -> None:
+    def leave_inference(self, context: object) -> None:
         """Called when an ``inference_mode`` region ends."""
-        self.aside.looking(self.modes.leave_inference)(enabled)
+        self.aside.looking(self.modes.leave_inference)(context)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dis
 import functools
 from collections.abc import Callable
-from types import CodeType, FrameType
+from types import CodeType, FrameType, FunctionType
 from typing import Any
 
+import torch
 from torch.utils._contextlib import _DecoratorContextManager
 
 from gradflow.torch_facts.module_machinery import CALLING, global_hook_tables
@@ -17,6 +18,7 @@ __all__ = [
     "asks_if_it_may_run",
     "decorated_function",
     "decorator_of",
+    "grad_switch",
     "hook_that_runs",
     "is_around_hooks",
     "runs_again_for",
@@ -25,6 +27,18 @@ __all__ = [
 
 DECORATORS: type = _DecoratorContextManager
 """The class of all that can stand in a ``with`` statement, and above a function as its decorator."""
+
+_SWITCHES_WHEN_MADE = torch.set_grad_enabled
+
+_SWITCHING: dict[CodeType, str] = {
+    method.__code__: name
+    for one in (torch.no_grad, torch.enable_grad, _SWITCHES_WHEN_MADE)
+    for name, method in vars(one).items()
+    if isinstance(method, FunctionType)
+}
+
+# put above a function, a ``set_grad_enabled`` undoes what it did when it was made
+_ENDS = ("__exit__", "__call__")
 
 _MODULE_FILE = "modules/module.py"
 _DECORATOR_FILE = "_contextlib.py"
@@ -45,6 +59,24 @@ def decorator_of(frame: FrameType) -> Any:
     made = frame.f_locals.get("ctx_factory") if frame.f_code.co_filename.endswith(_DECORATOR_FILE) else None
     decorator = getattr(made, "__self__", None)
     return decorator if isinstance(decorator, DECORATORS) else None
+
+
+def grad_switch(frame: FrameType | None) -> tuple[object, bool, bool] | None:
+    """The context that switches the grad mode from this frame: itself, whether it ends, and whether it may begin here.
+
+    ``no_grad`` makes a ``set_grad_enabled`` in order to switch, where it begins and where it ends: the outermost of the
+    two is the one that is asked about. Only ``set_grad_enabled`` notes what held before when it is made, not when it is
+    entered. ``None`` where the mode is switched without any of them.
+    """
+    # other function modes may stand between; torch's methods do nothing else, so the nearest is what switches
+    while frame is not None and frame.f_code not in _SWITCHING:
+        frame = frame.f_back
+    found = None
+    while frame is not None and (name := _SWITCHING.get(frame.f_code)) is not None:
+        context = frame.f_locals[frame.f_code.co_varnames[0]]
+        found = context, name in _ENDS, name == "__init__" or not isinstance(context, _SWITCHES_WHEN_MADE)
+        frame = frame.f_back
+    return found
 
 
 def is_around_hooks(frame: FrameType) -> bool:

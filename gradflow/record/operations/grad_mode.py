@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
+import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
 
 import torch
 
-from gradflow.location import SiteTable, SourceSpan, is_machinery, own_directory
+from gradflow.location import SiteTable, SourceSpan, is_machinery
 from gradflow.record.operations.decorators import decorator_span
 from gradflow.record.operations.frames import is_in_torchs_module
-from gradflow.torch_facts.frames import decorated_function, decorator_of
+from gradflow.torch_facts.frames import decorated_function, decorator_of, grad_switch
 
 __all__ = ["GradModes", "region_site"]
 
@@ -53,12 +54,14 @@ def _code_of(function: Callable[..., Any]) -> CodeType | None:
     return None if code is None or is_machinery(code.co_filename) else code
 
 
-def is_leaving() -> bool:
-    """Whether the grad mode is being changed by the end of a ``with`` block; asked from within the recorder."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(own_directory()):
-        frame = frame.f_back
-    return frame is not None and frame.f_code.co_name == "__exit__"
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What held where a context of torch's began, and holds again where it ends, whatever began and ended within."""
+
+    context: weakref.ref[object]
+    region: int
+    is_torchs: bool
+    is_inference: bool
 
 
 class GradModes:
@@ -90,13 +93,13 @@ class GradModes:
         self.enabled_at_start = _is_grad_enabled()
         self._sites = sites
         self._keeps_recording = keeps_recording
-        self._inference_depth = 0
-        self._outer_regions: list[int] = []
+        self._is_inference = False
+        self._before: dict[int, _Before] = {}
 
     @property
     def mode(self) -> int:
         """Why gradients are not recorded now: a key of ``REGION_CAUSES``."""
-        if self._inference_depth:
+        if self._is_inference:
             return 2
         if self.checkpoint_depth:
             return 3
@@ -104,37 +107,58 @@ class GradModes:
         return 4 if self.region < 0 and self.enabled_at_start else 1
 
     def note_change(self, was_enabled: bool, frame: FrameType | None) -> None:
-        """Recording has just been switched off or on by what runs in ``frame``."""
-        now_enabled = _is_grad_enabled()
-        self.is_torchs = not now_enabled and is_in_torchs_module(frame)
-        if was_enabled and not now_enabled:
-            if is_leaving() and self._outer_regions:
-                self.region = self._outer_regions.pop()
-            else:
-                self.region = region_site(self._sites, frame)
-        elif now_enabled and not was_enabled:
-            if not is_leaving():
-                self._outer_regions.append(self.region)
-            self.region = -1
+        """Recording has just been switched off or on by what runs in ``frame``; or set to what it was already."""
+        switch = grad_switch(frame)
+        before = None
+        if switch is not None:
+            context, is_leaving, is_first = switch
+            if is_leaving:
+                before = self._end(context)
+            elif is_first or self._begun(context) is None:
+                self._begin(context)
+        if _is_grad_enabled():
+            self.region, self.is_torchs = -1, False
+        elif before is not None:
+            self.region, self.is_torchs = before.region, before.is_torchs
+        elif was_enabled:
+            self.region, self.is_torchs = region_site(self._sites, frame), is_in_torchs_module(frame)
+
+    def _begin(self, context: object) -> None:
+        self._before[id(context)] = _Before(weakref.ref(context), self.region, self.is_torchs, self._is_inference)
+
+    def _begun(self, context: object) -> _Before | None:
+        before = self._before.get(id(context))
+        # the identity of one that is gone may be another's by now
+        return before if before is not None and before.context() is context else None
+
+    def _end(self, context: object) -> _Before | None:
+        before = self._begun(context)
+        self._before.pop(id(context), None)
+        return before
 
     def keeps_recording(self, frame: FrameType | None) -> bool:
         """Whether an experiment leaves out what is about to switch recording off."""
         return self._keeps_recording is not None and self._keeps_recording(region_site(self._sites, frame))
 
-    def enter_inference(self, enabled: bool, frame: FrameType | None) -> None:
-        """An ``inference_mode`` region begins."""
-        if enabled:
-            if not self._inference_depth:
-                self._outer_regions.append(self.region)
-                self.region = region_site(self._sites, frame)
-            self._inference_depth += 1
+    def enter_inference(self, context: object, enabled: bool, frame: FrameType | None) -> None:
+        """An ``inference_mode`` region begins; one of ``False`` lets gradients be recorded again."""
+        self._begin(context)
+        if not enabled:
+            self.region, self.is_torchs = -1, False
+        elif not self._is_inference:
+            self.region, self.is_torchs = region_site(self._sites, frame), False
+        self._is_inference = enabled
 
-    def leave_inference(self, enabled: bool) -> None:
+    def leave_inference(self, context: object) -> None:
         """An ``inference_mode`` region ends."""
-        if enabled and self._inference_depth:
-            self._inference_depth -= 1
-            if not self._inference_depth and self._outer_regions:
-                self.region = self._outer_regions.pop()
+        before = self._end(context)
+        if before is None:
+            # it began before all that was seen
+            self._is_inference = False
+            self.region = -1
+        else:
+            self.region, self.is_torchs = before.region, before.is_torchs
+            self._is_inference = before.is_inference
 
     def set_initial_region(self, span: SourceSpan) -> None:
         """Gradient recording is off already when the run begins, since ``span``."""

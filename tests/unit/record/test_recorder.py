@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import runpy
+import textwrap
 import weakref
 
 import numpy
@@ -139,6 +141,125 @@ def test_a_decorated_function_is_known_by_its_decorator():
         return torch.relu(h)
 
     assert regions(lambda h: helper(h) + h) == ["@torch.no_grad()  # the decorator"]
+
+
+NESTED = {
+    "one that is over is not blamed": """
+        with torch.no_grad():  # the cause
+            with torch.enable_grad():
+                with torch.no_grad():
+                    pass
+            y = torch.relu(h)
+    """,
+    "an error leaves the blocks": """
+        with torch.no_grad():  # the cause
+            try:
+                with torch.enable_grad():
+                    with torch.no_grad():
+                        raise ValueError
+            except ValueError:
+                y = torch.relu(h)
+    """,
+    "one context twice": """
+        twice = torch.no_grad()
+        with twice:  # the cause
+            with twice:
+                pass
+            y = torch.relu(h)
+        torch.set_grad_enabled(True)
+    """,
+    "one context again": """
+        again = torch.enable_grad()
+        with torch.no_grad():
+            with again:
+                pass
+        with torch.no_grad():  # the cause
+            with again:
+                with torch.no_grad():
+                    pass
+            y = torch.relu(h)
+    """,
+    "a call within is over": """
+        with torch.no_grad():  # the cause
+            with torch.enable_grad():
+                torch.set_grad_enabled(False)
+            y = torch.relu(h)
+    """,
+    "a call is its own place": """
+        with torch.no_grad():
+            torch.set_grad_enabled(True)
+            torch.set_grad_enabled(False)  # the cause
+            y = torch.relu(h)
+    """,
+    "a context that was made before": """
+        with torch.no_grad():  # the cause
+            with torch.set_grad_enabled(True):
+                with torch.set_grad_enabled(False):
+                    pass
+            y = torch.relu(h)
+    """,
+    "a decorator": """
+        @torch.enable_grad()
+        def helper():
+            with torch.no_grad():
+                pass
+        with torch.no_grad():  # the cause
+            helper()
+            y = torch.relu(h)
+    """,
+    "a generator that ends later": """
+        def generator():
+            with torch.no_grad():  # the cause
+                yield
+        running = generator()
+        next(running)
+        with torch.enable_grad():
+            running.close()
+        y = torch.relu(h)
+        torch.set_grad_enabled(True)
+    """,
+    "inference mode": """
+        with torch.inference_mode():  # the cause
+            with torch.inference_mode(False):
+                with torch.no_grad():
+                    pass
+                h * 2
+            torch.relu(h)
+        y = h
+    """,
+    "off within inference mode that is off": """
+        with torch.inference_mode():
+            with torch.inference_mode(False):
+                with torch.no_grad():  # the cause
+                    y = torch.relu(h)
+    """,
+}
+
+
+@pytest.mark.parametrize("body", NESTED.values(), ids=NESTED)
+def test_a_block_that_is_over_hands_back_to_the_one_around_it(body: str, tmp_path) -> None:
+    path = tmp_path / "nested.py"
+    path.write_text(
+        "import torch\ndef function(h):\n"
+        + textwrap.dedent(body).strip("\n").replace("\n", "\n    ").join(("    ", "\n    return y + h\n"))
+    )
+    variables = runpy.run_path(str(path))
+    (found,) = regions(variables["function"])
+    assert found.endswith("# the cause")
+
+
+def test_a_function_mode_of_the_programs_stands_between() -> None:
+    class Mode(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            return func(*args, **(kwargs or {}))
+
+    def function(h):
+        with Mode(), torch.no_grad():  # the cause
+            with torch.enable_grad(), torch.no_grad():
+                pass
+            return torch.relu(h) + h
+
+    assert regions(function) == ["with Mode(), torch.no_grad():  # the cause"] * 2
 
 
 def test_set_grad_enabled_is_known_by_its_call():
