@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from gradflow.record.program.log import Log
 from gradflow.record.program.optimizers import held_by
@@ -16,12 +16,19 @@ __all__ = ["gaps_in"]
 
 def gaps_in(log: Log, recorder: Recorder, recording: Recording) -> tuple[Gap, ...]:
     """What is lacking in a recording that was just taken."""
-    return (
-        *_from_a_moment_on(log, len(recording), recorder.aside.failure),
-        *_in_other_threads(log, recorder, recording),
-        *_in_other_processes(log, recording),
-        *_on_the_way(log, is_differentiated=recorder.is_differentiated),
-    )
+    # what fails to be found out about other threads is a gap too, and not the loss of the report
+    gaps: list[Gap] = []
+    for found in (
+        lambda: _in_other_threads(log, recorder, recording),
+        lambda: _in_other_processes(log, recording),
+        lambda: _on_the_way(log, is_differentiated=recorder.is_differentiated),
+    ):
+        recorder.aside.looking(_gather)(gaps, found)
+    return (*_from_a_moment_on(log, len(recording), recorder.aside.failure), *gaps)
+
+
+def _gather(gaps: list[Gap], found: Callable[[], Iterable[Gap]]) -> None:
+    gaps.extend(found())
 
 
 def _from_a_moment_on(log: Log, operations: int, failure: str) -> Iterator[Gap]:
@@ -55,7 +62,7 @@ def _in_other_threads(log: Log, recorder: Recorder, recording: Recording) -> Ite
             seen=len(log.optimizers),
             missed=len(made),
         )
-    for event, missed in log.elsewhere.items():
+    for event, missed in tuple(log.elsewhere.items()):
         yield Gap(why="another thread", events=frozenset({event}), seen=seen[event], missed=missed)
     if log.elsewhere:
         yield Gap(why="another thread", events=frozenset({"operations", "reads of .grad"}))
@@ -71,10 +78,13 @@ def _in_other_threads(log: Log, recorder: Recorder, recording: Recording) -> Ite
 
 def _held_by_unseen(log: Log, recorder: Recorder, recording: Recording) -> frozenset[int] | None:
     """The values that optimizers hold which nobody saw being made; ``None`` where one is gone: any may be."""
-    optimizers = [reference() for reference in log.optimizers_elsewhere.values()]
+    optimizers = [reference() for reference in tuple(log.optimizers_elsewhere.values())]
     if any(optimizer is None for optimizer in optimizers):
         return None
-    held = (parameter for optimizer in optimizers for parameter in held_by(optimizer))
+    try:
+        held = [parameter for optimizer in optimizers for parameter in held_by(optimizer)]
+    except Exception:  # noqa: BLE001  (what another thread put there is its own affair: it may hold any)
+        return None
     return _of_the_same_memory(recording, map(recorder.known_value, held))
 
 

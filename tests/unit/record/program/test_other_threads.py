@@ -203,3 +203,35 @@ def test_a_module_that_ran_elsewhere_is_noted_under_the_number_of_one_that_is_go
         del gone
         pool.submit(again, torch.ones(1, 2)).result()
     assert watch.log.called_elsewhere[id(again)]() is again
+
+
+@pytest.mark.parametrize("groups", [None, "as made"])
+def test_an_odd_optimizer_of_another_thread_may_hold_anything(groups: object) -> None:
+    watch, made = Watch(), list[torch.optim.Optimizer]()
+    weight, other = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+
+    def work() -> None:
+        made.append(torch.optim.SGD([other], lr=0.1))
+        if groups is None:
+            vars(made[0])["param_groups"] = groups
+
+    with watch.watching():
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        (weight * other).sum().backward()
+    seen = watch.seen()
+    assert seen.recording.completeness.is_to_the_end
+    held_unseen = seen.recording.completeness.lacks("optimizers")[0].values
+    assert (held_unseen is None) == (groups is None)
+
+
+def test_a_gap_that_cannot_be_told_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch()
+    with watch.watching():
+        torch.ones(3, requires_grad=True).sum().backward()
+    assert watch.seen().recording.completeness.is_to_the_end
+    monkeypatch.setattr(watch.log, "elsewhere", None)
+    seen = watch.seen()
+    assert not seen.recording.completeness.is_to_the_end
+    assert len(seen.backwards) == 1
