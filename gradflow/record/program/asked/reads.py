@@ -29,7 +29,7 @@ _PER_PLACE = 50
 """So often a ``.grad`` is measured in full for each place and tensor; afterwards it is looked at whether it differs."""
 
 _ONE_BY_ONE = 20_000
-"""So many reads are noted for each tensor; afterwards, what is read at a place that finds the same is one."""
+"""So many reads of all tensors are noted; afterwards, those of a tensor at a place that find the same are one."""
 
 _Found = Literal["none", "unreadable", "zero", "numbers", "not finite"]
 
@@ -37,8 +37,8 @@ _Found = Literal["none", "unreadable", "zero", "numbers", "not finite"]
 class GradReads:
     """What each read found.
 
-    None is left out: of those that are not noted one by one, each that finds something else than was found there before
-    is noted however late it comes, and the others are counted.
+    None is left out: of those that are not noted one by one, each that finds something else of its tensor than was
+    found of that tensor there before is noted however late it comes, and the others are counted.
     """
 
     def __init__(self, log: Log, sites: SiteTable, tables: Tables) -> None:
@@ -46,8 +46,7 @@ class GradReads:
         self._sites = sites
         self._tables = tables
         self._counts: dict[tuple[int, int], int] = {}
-        self._last: dict[tuple[int, int, _Found], int] = {}
-        self._alike: dict[tuple[int, _Found, bool, bool, bool], int] = {}
+        self._last: dict[tuple[int, int, _Found, bool, bool, bool], int] = {}
 
     def note(self, tensor: torch.Tensor, gradient: torch.Tensor | None, frame: FrameType | None, moment: int) -> None:
         """The program's own code has read ``tensor.grad`` when ``moment`` operations had run."""
@@ -60,9 +59,8 @@ class GradReads:
         kind = (is_leaf(tensor), requires_grad(tensor), retains_grad(tensor))
         if kind[0]:
             self._log.note_flag(value, known=self._tables.values.requires_grad[value], met=kind[1])
-        known = self._last.get((site, value, found)) if count > _PER_PLACE else None
-        if known is None and len(self._log.reads) >= _ONE_BY_ONE:
-            known = self._alike.get((site, found, *kind))
+        is_counted = count > _PER_PLACE or len(self._log.reads) >= _ONE_BY_ONE
+        known = self._last.get((site, value, found, *kind)) if is_counted else None
         if known is not None:
             self._log.counted[known] += 1
             self._mark_pass(self._log.reads[known], gradient)
@@ -84,7 +82,7 @@ class GradReads:
         number = len(self._log.reads)
         self._log.reads.append(read)
         self._mark_pass(read, gradient)
-        self._last[site, value, found] = self._alike[site, found, kind[0], kind[1], kind[2]] = number
+        self._last[site, value, found, kind[0], kind[1], kind[2]] = number
         if gradient is not None:
             self._log.gradient_of[read.result] = value
 

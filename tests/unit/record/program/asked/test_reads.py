@@ -69,17 +69,23 @@ def test_a_gradient_that_goes_bad_is_found_early_or_late(fault: int, spoil: obje
 
 
 @pytest.mark.parametrize("kept", [2, 20_000])
-def test_beyond_what_is_noted_one_by_one_only_the_same_is_one(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_what_is_noted_one_by_one_only_the_same_of_a_tensor_is_one(
+    kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reads, "_ONE_BY_ONE", kept)
     watch = Watch()
     layers = [nn.Linear(2, 1) for _ in range(6)]
+    unused = nn.Linear(2, 1)
     with watch.watching():
-        for number, layer in enumerate(layers):
-            hidden = layer(torch.ones(1, 2))
-            (hidden.detach() + 0 * layer.bias if number == 5 else hidden).sum().backward()
-            str(layer.weight.grad)
+        for _ in range(3):
+            for number, layer in enumerate(layers):
+                hidden = layer(torch.ones(1, 2))
+                (hidden.detach() + 0 * layer.bias if number == 5 else hidden).sum().backward()
+            for layer in (unused, *layers):
+                str(layer.weight.grad)
     observation = observation_of(watch)
-    assert sum(read.times for read in observation.program.reads) == 6
-    assert len(observation.program.reads) == (3 if kept == 2 else 6)
-    assert [one.name for one in explain_observation(observation).diagnostics] == ["detach"]
+    assert sum(read.times for read in observation.program.reads) == 21
+    assert len(observation.program.reads) == (7 if kept == 2 else 21)
+    # another tensor has met nothing at the same place before
+    assert "detach" in [one.name for one in explain_observation(observation).diagnostics]
     assert not_watched(observation) == ()
