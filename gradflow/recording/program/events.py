@@ -70,7 +70,6 @@ class Backward:
     roots_require_grad: bool
     root_is_leaf: bool
     score: int = -1
-    root_text: str = ""
     inputs: tuple[int, ...] = ()
     inputs_require_grad: tuple[bool, ...] = ()
     results: tuple[Measured, ...] = ()
