@@ -9,8 +9,9 @@ import re
 import sysconfig
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import CodeType, FrameType, MappingProxyType
+from types import CodeType, FrameType
 
+from gradflow.frozen_mapping import FrozenMapping
 from gradflow.handing_on import behind_helpers, calls_own, calls_what_it_is_handed, hands_on, is_handler
 from gradflow.source_texts import keep_text, lines_of
 
@@ -78,8 +79,8 @@ def lines_near(spans: Iterable[SourceSpan]) -> Mapping[str, Mapping[int, str]]:
         there = sorted(number for number in numbers if 0 < number <= len(lines))
         if there:
             near = {number: lines[number - 1].rstrip("\n")[:LONGEST_LINE] for number in there}
-            found[path] = MappingProxyType(near)
-    return MappingProxyType(found)
+            found[path] = FrozenMapping(near)
+    return FrozenMapping(found)
 
 
 _CONSTRUCTOR = re.compile(r"(torch\.)?(cuda\.)?[A-Z]\w*Tensor\(|(torch\.)?Tensor\(")

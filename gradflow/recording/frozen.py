@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from gradflow.frozen_mapping import FrozenMapping
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["event_of", "frozen", "nothing"]
 
 _Event = TypeVar("_Event", bound="DataclassInstance")
-_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+_NOTHING: Mapping[Any, Any] = FrozenMapping({})
 
 
 def nothing() -> Mapping[Any, Any]:
@@ -28,7 +29,7 @@ def frozen(value: Any) -> Any:
     if isinstance(value, set):
         return frozenset(value)
     if isinstance(value, dict):
-        return MappingProxyType(dict(value))
+        return FrozenMapping(value)
     return value
 
 

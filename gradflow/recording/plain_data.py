@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from gradflow.errors import GradflowError
+from gradflow.frozen_mapping import FrozenMapping
 from gradflow.recording.program.recording import ProgramRecording
 from gradflow.recording.recording import Recording
 
@@ -108,11 +109,11 @@ def _of_entries(key: Any, hint: Any) -> _Way:
     if key is str:
         return (
             lambda value: {name: write(each) for name, each in value.items()},
-            lambda data: {name: read(each) for name, each in data.items()},
+            lambda data: FrozenMapping({name: read(each) for name, each in data.items()}),
         )
     return (
         lambda value: [[write_key(name), write(each)] for name, each in value.items()],
-        lambda data: {read_key(name): read(each) for name, each in data},
+        lambda data: FrozenMapping({read_key(name): read(each) for name, each in data}),
     )
 
 

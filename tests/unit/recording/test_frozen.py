@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+import pickle
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from gradflow.record.program.noted.optimizers import NotedOptimizer
 from gradflow.record.program.watching import Watch
 from gradflow.recording import OperationColumns, ValueColumns
 from gradflow.recording.frozen import event_of
+from gradflow.recording.plain_data import from_plain_data, to_plain_data
 from gradflow.recording.program.events import Optimizer
 
 
@@ -63,3 +66,21 @@ def test_what_goes_on_of_an_optimizer_is_a_field_of_the_event() -> None:
     with pytest.raises(TypeError):
         event.added[3] = 6  # type: ignore[index]
     assert event_of(made, noted) == noted.so_far() != event
+
+
+def there_and_back(seen: Any) -> Any:
+    return from_plain_data(to_plain_data(seen))
+
+
+@pytest.mark.parametrize("carry", [lambda seen: pickle.loads(pickle.dumps(seen)), copy.deepcopy, there_and_back])
+def test_a_recording_can_be_carried_elsewhere_and_is_read_only_there(carry: Callable[[Any], Any]) -> None:
+    watch, layer = Watch(), nn.Linear(2, 1)
+    with watch.watching():
+        layer(torch.ones(1, 2)).sum().backward()
+        layer.zero_grad()
+    seen = watch.seen()
+    carried = carry(seen)
+    assert carried.cleared == seen.cleared != {}
+    assert not list(writable(carried))
+    with pytest.raises(TypeError):
+        carried.cleared[1] = ()
