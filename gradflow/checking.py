@@ -21,7 +21,7 @@ from gradflow.errors import GradflowError, UsageError
 from gradflow.graph.build import branches_between, build_flow_graph, layer_operations
 from gradflow.graph.flow_graph import FlowGraph
 from gradflow.layers.auto import Candidates, candidates_of
-from gradflow.layers.names import matched_by_glob, module_named, resolve_layers, resolve_parameters
+from gradflow.layers.names import matched_by_glob, module_named, names_given, resolve_layers, resolve_parameters
 from gradflow.load.loading import workload_from_objects
 from gradflow.load.modes import Mode, model_in_mode
 from gradflow.load.module_tree import named_buffers_in, named_parameters_in
@@ -114,8 +114,8 @@ def check(
     GradflowError
         When the request cannot be carried out: no such layer, no scalar score, or the model raised.
     """
-    parameters = [parameter] if isinstance(parameter, str) else list(parameter)
-    layers = [layer] if isinstance(layer, str) else list(layer)
+    parameters = names_given(parameter, "parameter")
+    layers = names_given(layer, "layer")
     if parameters and layers == ["auto"]:
         layers = []
     # a turn of its own: a mode is set on the model, which another thread may be checking in another mode

@@ -6,21 +6,25 @@ import difflib
 import re
 from collections.abc import Callable, Container, Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import Any, Literal
 
 import torch
 
-from gradflow.errors import LayerNotFoundError
+from gradflow.errors import LayerNotFoundError, UsageError
 from gradflow.load.module_tree import named_buffers_in, named_modules_in, named_parameters_in, own_modules
 from gradflow.load.plain_containers import plain_container_at
 from gradflow.spelled import Spelled
 
-__all__ = ["matched_by_glob", "module_named", "resolve_layers", "resolve_parameters"]
+__all__ = ["matched_by_glob", "module_named", "names_given", "resolve_layers", "resolve_parameters"]
 
 WRAPPERS = ("module", "_orig_mod")
 """What DataParallel and ``torch.compile`` put into qualified names."""
 
 VARIABLES = ("model", "self", "net")
 """How the model itself is called in code that a name may be copied from."""
+
+
+_NAMED = {"layer": "modules", "parameter": "parameters"}
 
 
 def module_named(model: torch.nn.Module, name: str) -> torch.nn.Module:
@@ -40,6 +44,26 @@ def module_named(model: torch.nn.Module, name: str) -> torch.nn.Module:
             raise AttributeError(f"no module `{name}` is registered")
         found = held[part]
     return found
+
+
+def names_given(given: Any, argument: Literal["layer", "parameter"]) -> list[str]:
+    """What was given for an argument of ``gradflow.check``, as a list.
+
+    Raises
+    ------
+    UsageError
+        When it is not one name or several, but the module or the parameter itself, for example.
+    """
+    # torch lets both be gone through, but each is one thing that was meant
+    is_one = isinstance(given, (str, torch.Tensor, torch.nn.Module)) or not isinstance(given, Iterable)
+    names = [given] if is_one else list(given)
+    for name in names:
+        if not isinstance(name, str):
+            raise UsageError(
+                f"`{argument}` takes qualified names, and `{type(name).__name__}` is none",
+                hint=f"`[name for name, _ in model.named_{_NAMED[argument]}()]` has all of them",
+            )
+    return names
 
 
 def resolve_layers(model: torch.nn.Module, patterns: Sequence[str], *, model_name: str = "MODEL") -> tuple[str, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import nn
 
 import gradflow
 from gradflow.errors import LayerNotFoundError, UsageError
-from gradflow.layers.names import module_named, resolve_layers, resolve_parameters
+from gradflow.layers.names import module_named, names_given, resolve_layers, resolve_parameters
 
 
 def make_block() -> nn.Module:
@@ -227,3 +229,15 @@ def test_a_container_of_other_things_is_not_said_to_hold_layers(pattern: str, hi
     with pytest.raises(LayerNotFoundError) as caught:
         resolve_layers(Sampled(), [pattern])
     assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("given", [torch.ones(2), [torch.ones(2)], nn.Linear(1, 1), nn.Sequential(nn.ReLU()), None])
+@pytest.mark.parametrize("argument", ["layer", "parameter"])
+def test_what_is_no_name_is_told(given: object, argument: Literal["layer", "parameter"]) -> None:
+    with pytest.raises(UsageError, match=f"`{argument}` takes qualified names"):
+        names_given(given, argument)
+
+
+@pytest.mark.parametrize("given", ["fc", ("fc",), (name for name in ["fc"])])
+def test_one_name_and_several_are_taken(given: object) -> None:
+    assert names_given(given, "layer") == ["fc"]
