@@ -10,10 +10,13 @@ import torch
 
 __all__ = ["is_profiling", "unprofiled"]
 
-is_profiling: Callable[[], bool] = torch._C._autograd._profiler_enabled
-"""Whether one is on in this thread."""
-
+_is_profiled_itself: Callable[[], bool] = torch._C._autograd._profiler_enabled
 _let_record: Callable[[bool], None] = torch._C._autograd._enable_record_function
+
+
+def is_profiling() -> bool:
+    """Whether one is on that may see this thread: its own, or one of the process (``profile_all_threads``)."""
+    return torch.autograd.profiler._is_profiler_enabled or _is_profiled_itself()
 
 
 class _Depth(threading.local):
@@ -25,7 +28,7 @@ _depth = _Depth()
 
 @contextlib.contextmanager
 def unprofiled() -> Iterator[None]:
-    """No profiler of this thread sees what runs in here; for where :func:`is_profiling`."""
+    """No profiler sees what runs in here; for where :func:`is_profiling`."""
     _let_record(False)
     _depth.count += 1
     try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from gradflow.record.conduct.their_exceptions import text_of
 from gradflow.report import NO_TARGET, Environment, Report, Score, Target
+from gradflow.torch_facts.profiling import is_profiling, unprofiled
 from gradflow.watch.explaining import explain_observation
 from gradflow.watch.observation import Observation
 
@@ -38,9 +40,11 @@ def outcome(
         Makes the final report of that.
     """
     try:
-        observation = observe()
-        report = explain_observation(observation, program=program, duration_s=duration_s, is_block=is_block)
-        return report if refine is None else refine(report, observation)
+        # a profile that the program began earlier may go on still
+        with unprofiled() if is_profiling() else contextlib.nullcontext():
+            observation = observe()
+            report = explain_observation(observation, program=program, duration_s=duration_s, is_block=is_block)
+            return report if refine is None else refine(report, observation)
     except Exception as error:  # noqa: BLE001  (the program has run; its result is not to be lost)
         return Report(
             verdict="error",
