@@ -235,7 +235,10 @@ def _gate(observation: Observation, question: Question, evidence: Evidence, plac
     """The trainable tensor that is zero now and gets a gradient itself: what it closes opens when it has moved."""
     recording = evidence.recording
     for flow in _ends_at(evidence, place):
-        for value in recording.inputs_of(flow.operation):
+        inputs = recording.inputs_of(flow.operation)
+        # what is added, as a bias is, closes nothing: where the node tells which factors are zero, it is one of them
+        zeros = flow.facts.zero_operands or range(len(inputs))
+        for value in (inputs[number] for number in zeros if number < len(inputs)):
             leaf = _leaf_behind(evidence, value)
             if (
                 leaf == question.target
