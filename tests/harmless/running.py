@@ -40,7 +40,10 @@ def difference(case: Case) -> str:
         return SAME
     # what memory that nothing has written holds (`torch.empty`) is the same twice by chance only
     with _unwritten_memory_filled():
-        return _difference(_run(case, nullcontext()), _watched(case)) and differs
+        filled = _run(case, nullcontext())
+        if not _difference(plain, filled):
+            return differs
+        return _difference(filled, _watched(case)) and differs
 
 
 def _watched(case: Case) -> list[Result]:
@@ -52,11 +55,12 @@ def _watched(case: Case) -> list[Result]:
 @contextlib.contextmanager
 def _unwritten_memory_filled() -> Iterator[None]:
     """Memory that nothing has written holds NaN or the greatest integer (`torch.utils.deterministic`)."""
+    found = torch.get_deterministic_debug_mode()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(False)
+        torch.set_deterministic_debug_mode(found)
 
 
 def _run(case: Case, watched: AbstractContextManager[Any]) -> list[Result]:

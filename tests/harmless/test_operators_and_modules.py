@@ -106,3 +106,10 @@ def test_what_unwritten_memory_holds_is_no_difference() -> None:
         return memory
 
     assert difference(case_of(unwritten)) == SAME
+
+
+def test_a_difference_that_is_gone_where_memory_is_filled_is_told_where_none_was_read() -> None:
+    def harmed(x: Any) -> Any:
+        return x + is_watched() * (not torch.are_deterministic_algorithms_enabled())
+
+    assert difference(case_of(harmed)) == "sample 0: value 0 differs"
