@@ -135,8 +135,8 @@ def _findings_and_doubts(
         asked = each_kind_in_turn(observation, asked)
     for number, question in enumerate(asked, start=1):
         new = tuple(replace(one, question=question) for one in _weighed(observation, question))
-        switched = doubt_about_flag(observation, question) if new else ""
-        if switched:
+        switched = doubt_about_flag(observation, question)
+        if switched and (new or _is_missed(observation, question)):
             doubts[switched] = None
             new = ()
         if any(one.diagnostic.name in _NEEDS_ALL_SEEN for one in new):
@@ -164,7 +164,12 @@ def _lost_inside(observation: Observation, question: Question) -> str:
     if question.target < 0 or question.score < 0 or question.measured.arrived:
         return ""
     doubt, _ = doubt_about_inside(observation, question, (question.target,))
-    return doubt if doubt and is_wanted(observation, question, evidence_for(observation, question)) else ""
+    return doubt if doubt and _is_missed(observation, question) else ""
+
+
+def _is_missed(observation: Observation, question: Question) -> bool:
+    """Whether a gradient that was asked for did not come, and the program makes something of it."""
+    return not question.measured.arrived and is_wanted(observation, question, evidence_for(observation, question))
 
 
 def _each_once(found: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -139,6 +139,22 @@ def test_a_flag_that_was_switched_elsewhere_is_not_taken_for_the_last_one_seen(h
     assert watch.seen().recording.completeness.has_all("flag changes") == is_here
 
 
+@pytest.mark.parametrize("elsewhere", [True, False])
+def test_a_gradient_that_a_switch_elsewhere_kept_away_is_not_determined(elsewhere: bool) -> None:
+    watch = Watch()
+    w, v = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    with watch.watching():
+        (w * 1).sum().item()
+        if elsewhere:
+            thread = threading.Thread(target=w.requires_grad_, args=(False,))
+            thread.start()
+            thread.join()
+        (v * 2 * w).sum().backward()
+        str(w.grad)
+    doubts = explain_observation(observation_of(watch)).undetermined
+    assert any("`requires_grad` was switched where gradflow does not look" in doubt for doubt in doubts) is elsewhere
+
+
 @pytest.mark.parametrize("runs_torch", [True, False])
 def test_only_a_thread_that_runs_torch_may_have_read_gradients(runs_torch: bool) -> None:
     watch, layer = Watch(), nn.Linear(2, 1)
