@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -196,7 +196,7 @@ class BackwardNotes:
         def hook(_: Any) -> None:
             with outside_dispatch(), torch.no_grad():
                 is_known = self._origin is not None or not all(map(has_readable_numbers, self._scores))
-                if not is_known and any(bool(score.detach().isnan().any()) for score in self._scores):
+                if not is_known and any(map(math.isnan, _largest_of(self._scores))):
                     self._origin = forward_origin(root, is_bad=True)
 
         return hook
@@ -299,10 +299,9 @@ class BackwardNotes:
         lost: set[tuple[int, str]],
     ) -> Backward:
         if any(how == "zero" for _, how in lost) and all(map(has_readable_numbers, self._scores)):
+            largest = _largest_of(self._scores)
             backward = replace(
-                backward,
-                score_is_zero=not any(bool(score.detach().count_nonzero()) for score in self._scores),
-                score_is_finite=all(bool(score.detach().isfinite().all()) for score in self._scores),
+                backward, score_is_zero=not any(largest), score_is_finite=all(map(math.isfinite, largest))
             )
         if self._behind is not None:
             return backward
@@ -326,6 +325,11 @@ class BackwardNotes:
             return backward
         operation_of = link_operations(_Rows(self._recorder))  # type: ignore[arg-type]
         return replace(backward, origin=operation_of(self._origin.node), origin_is_given=self._origin.is_given)
+
+
+def _largest_of(scores: Iterable[torch.Tensor]) -> list[float]:
+    """The largest magnitude of each; NaN or infinite where an entry is."""
+    return [float(magnitude_of(score) or 0.0) for score in scores]
 
 
 def _can_be_measured(gradient: Any) -> bool:

@@ -25,7 +25,7 @@ PROGRAM = """
     [
         "net.weight.register_hook(lambda g: g / 0.0)",
         "h.register_hook(lambda g: g * float('inf'))",
-        "net.register_full_backward_pre_hook(lambda m, g: (g[0] / 0,)); h = net(torch.ones(2, 3))",
+        "net.register_full_backward_pre_hook(lambda m, g: (g[0] / 0,)); h = net(torch.ones(2, 3).requires_grad_())",
     ],
 )
 def test_the_line_of_the_hook_is_told(explain: Explain, register: str) -> None:
