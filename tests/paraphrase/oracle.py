@@ -112,7 +112,12 @@ def _run_model(program: Program, module: Any, facts: Facts) -> None:
     learning = [each for each in parameters if each.requires_grad]
     gradients: list[Tensor | None] = [None] * len(wanted + learning)
     if isinstance(score, Tensor) and score.requires_grad and gradients:
-        gradients = list(torch.autograd.grad(score, wanted + learning, allow_unused=True))
+        # by a backward: what a reentrant checkpoint runs again in it, `torch.autograd.grad` does not reach
+        for each in wanted + learning:
+            each.grad = None
+            each.retain_grad()
+        score.backward()
+        gradients = [each.grad for each in wanted + learning]
     facts.values.extend([float(len(outputs)), float(len(wanted)), float(len(learning))])
     facts.values.extend(map(_size, gradients))
 
