@@ -195,12 +195,21 @@ class _Scores:
         self.beginnings = Beginnings(observation)
         self._trace = observation.recording
         self._reaches: dict[int, bytearray] = {}
+        self._depends: dict[int, bytearray] = {}
 
     def uses(self, score: int, value: int) -> bool:
         """Whether a score was computed from a value, cuts included."""
         if score not in self._reaches:
             self._reaches[score] = analyse(replace(self._trace, score=score), ()).reaches
         return bool(self._reaches[score][value])
+
+    def is_made_of(self, score: int, value: int) -> bool:
+        """The same, where many scores are asked about for each value."""
+        if score < 0:
+            return False
+        if value not in self._depends:
+            self._depends = {value: analyse(self._trace, (value,)).depends}
+        return bool(self._depends[value][score])
 
 
 def question_of(observation: Observation, read: GradRead, scores: _Scores | None = None) -> Question | None:
@@ -301,6 +310,12 @@ def _backward_meant(observation: Observation, read: GradRead, scores: _Scores) -
         if backward.roots and backward.site not in places:
             places.add(backward.site)
             if scores.uses(backward.score, read.value):
+                return -1 if scores.beginnings.was_released_since(read, backward) else number
+    if len(places) < len(filling) and observation.recording.values.producer[read.value] >= 0:
+        # what one turn of a loop computed no later turn uses: that of its own is found from the tensor
+        for number in filling:
+            if scores.is_made_of(observation.program.backwards[number].score, read.value):
+                backward = observation.program.backwards[number]
                 return -1 if scores.beginnings.was_released_since(read, backward) else number
     for number in (*filling, before[0]):
         backward = observation.program.backwards[number]

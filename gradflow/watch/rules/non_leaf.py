@@ -30,7 +30,7 @@ def grad_of_non_leaf(observation: Observation, question: Question, evidence: Evi
         recording.site_span(question.site),
         label="always `None` here" if read.is_guard else "a computed tensor keeps no gradient",
         annotations=((made, f"computed here (`{recording.name_of(producer)}`)" if producer >= 0 else ""),),
-        notes=_whether_it_passes(question, evidence),
+        notes=_whether_it_passes(observation, question, evidence),
         helps=(
             "call `.retain_grad()` on it before backward"
             if evidence.dependence.score_depends
@@ -45,11 +45,12 @@ def grad_of_non_leaf(observation: Observation, question: Question, evidence: Evi
     )
 
 
-def _whether_it_passes(question: Question, evidence: Evidence) -> tuple[str, ...]:
+def _whether_it_passes(observation: Observation, question: Question, evidence: Evidence) -> tuple[str, ...]:
     """That a gradient does takes a backward that went by there; of an edge of the graph it is not known which one."""
     if evidence.dependence.score_carries:
         return ("the gradient does pass through it; it is not stored, to save memory",)
-    if evidence.dependence.score_depends or question.score < 0:
+    has_all = observation.recording.completeness.has_all("backward passes", of=(question.target,))
+    if evidence.dependence.score_depends or question.score < 0 or not has_all:
         return ()
     return ("seen: no backward before this read began at anything that is computed from it",)
 

@@ -62,3 +62,11 @@ def test_that_a_gradient_passes_is_said_where_a_backward_did(explain: Explain, r
     assert found.name == "non-leaf-grad"
     assert ("does pass through it" in notes) == passes
     assert ("no backward before this read" in notes) != passes
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")
+def test_a_backward_of_an_earlier_turn_did_pass_what_that_turn_computed(explain: Explain) -> None:
+    turns = "net, kept = nn.Linear(2, 2), []\nfor _ in range(3):\n    kept.append(net(torch.ones(1, 2)))\n"
+    (found,) = explain(f"{turns}    kept[-1].sum().backward()\nprint(kept[0].grad)\n").diagnostics
+    assert found.name == "non-leaf-grad"
+    assert "does pass through it" in " ".join(found.notes)
