@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, TypeVar
 
 __all__ = ["FrozenMapping"]
@@ -27,6 +27,27 @@ class FrozenMapping(Mapping[_Key, _Value_co]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    # what `Mapping` makes of the three above goes through them for each entry, and recordings are read a great deal
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """The value of a key, or ``default``."""
+        return self._entries.get(key, default)
+
+    def keys(self) -> KeysView[_Key]:
+        """As those of a dictionary."""
+        return self._entries.keys()
+
+    def values(self) -> ValuesView[_Value_co]:
+        """As those of a dictionary."""
+        return self._entries.values()
+
+    def items(self) -> ItemsView[_Key, _Value_co]:
+        """As those of a dictionary."""
+        return self._entries.items()
 
     def __repr__(self) -> str:
         return f"FrozenMapping({self._entries!r})"
