@@ -18,7 +18,7 @@ from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.patches import watched
 from gradflow.record.recorder import Recorder
 from gradflow.record.seam.mode import shown_to
-from gradflow.torch_facts.compiling import is_compiler_loaded
+from gradflow.torch_facts.special_calls.compiling import is_compiler_loaded
 from gradflow.values import tensors_in
 
 __all__ = ["eager_compilation", "name_leaves", "observed", "raise_own_failure"]

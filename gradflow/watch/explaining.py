@@ -15,9 +15,9 @@ from gradflow.graph.flow_graph import FlowGraph
 from gradflow.printable import inert, printable
 from gradflow.report import NO_TARGET, Environment, GradientStatistics, Report, Score, Target
 from gradflow.watch.facts.claims import is_wanted, weight_of_exception
-from gradflow.watch.facts.completeness import doubt_about, doubt_about_flag
+from gradflow.watch.facts.doubts.completeness import doubt_about, doubt_about_flag
+from gradflow.watch.facts.doubts.inside import doubt_about_inside
 from gradflow.watch.facts.evidence import evidence_for
-from gradflow.watch.facts.inside import doubt_about_inside
 from gradflow.watch.facts.naming.model_names import with_models_told_apart
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question, each_kind_in_turn, questions_in, questions_left_out

@@ -30,10 +30,12 @@ def without_unseen_holders(
     lacks = observation.recording.completeness.lacks
     for one in found:
         elsewhere = lacks("optimizers", of=one.unheld)
-        why = "one that was made before the block and does not step in it is not seen"
-        if elsewhere:
-            is_other = elsewhere[0].why in ("another thread", "another process")
-            why = f"one that {elsewhere[0].why if is_other else 'was'} made {'' if is_other else 'later '}is not seen"
+        if not elsewhere:
+            why = "one that was made before the block and does not step in it is not seen"
+        elif elsewhere[0].why in ("another thread", "another process"):
+            why = f"one that {elsewhere[0].why} made is not seen"
+        else:
+            why = "one that was made later is not seen"
         older = tuple(
             value
             for value in one.unheld

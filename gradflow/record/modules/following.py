@@ -1,4 +1,4 @@
-"""Follows the calls of modules through torch's global hooks: the one place that registers them."""
+"""Follows the calls of modules through torch's global hooks; in a backward, `run_again.py` does."""
 
 from __future__ import annotations
 

@@ -41,6 +41,7 @@ from gradflow.record.program.special_calls.compiled import CompiledCalls
 from gradflow.record.program.special_calls.scripted import ScriptedCalls
 from gradflow.record.program.special_calls.swapped_tensors import SwappedTensors
 from gradflow.record.program.special_calls.traced import TracedCalls
+from gradflow.record.program.special_calls.unobserved import unobserved
 from gradflow.record.program_sites import ProgramSites
 from gradflow.recording.frozen import frozen
 from gradflow.recording.program.events import Failure, WatchedModule
@@ -92,7 +93,8 @@ class Watch:
         backwards = BackwardCalls(recorder, log, before=self._before_pass, after=self._count)
         hooks = HookWatch(recorder, log)
         optimizers = OptimizerWatch(recorder, log, before_step=self._plain_tensors.look)
-        compiled = CompiledCalls(recorder, log, calls, hooks.plain, hooks.may_run)
+        plainly = functools.partial(unobserved, recorder, calls, hooks.plain)
+        compiled = CompiledCalls(recorder, log, calls, plainly, hooks.may_run)
         put_tables_back = recorder.aside.looking(hooks.put_tables_back)
         _ACTIVE.add(self)
         observer, own = recorder.aside.observer, OwnNames()
@@ -110,7 +112,7 @@ class Watch:
                 functools.partial(processes_noted, recorder.aside, log, self._note_shared_leaves),
                 functools.partial(compiled.watching, own),
                 ScriptedCalls(recorder, log).watching,
-                TracedCalls(recorder, log, calls, hooks.plain).watching,
+                TracedCalls(recorder, log, plainly).watching,
                 self._recording,
             ):
                 self._stack.enter_context(observer(watching))

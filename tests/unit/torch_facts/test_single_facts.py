@@ -14,7 +14,6 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from gradflow.record.operations.classify import Kind, classify
-from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules, is_compiler_loaded
 from gradflow.torch_facts.frames import (
     decorated_function,
     decorator_of,
@@ -32,7 +31,6 @@ from gradflow.torch_facts.module_machinery import (
     without_global_hook,
 )
 from gradflow.torch_facts.operators import is_custom, schemas_of
-from gradflow.torch_facts.scripting import CALLED, TRACING, parameters_of_called
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
 from gradflow.torch_facts.settings import saved_tensor_hooks
 from gradflow.torch_facts.settings.of_thread import (
@@ -42,6 +40,8 @@ from gradflow.torch_facts.settings.of_thread import (
     uses_autocast,
     validates_distributions,
 )
+from gradflow.torch_facts.special_calls.compiling import FINDING_BUILTINS, class_of_compiled_modules, is_compiler_loaded
+from gradflow.torch_facts.special_calls.scripting import CALLED, TRACING, parameters_of_called
 from gradflow.torch_facts.storages import StorageWeakRef, is_gone, memory_of_capsule, references_to
 from gradflow.torch_facts.tensor_slots import MAKING_SUBCLASSES, getter, is_alias_of, method, setter
 from gradflow.torch_facts.versions import set_versions

@@ -17,7 +17,6 @@ from gradflow.attributes import attributes_of
 from gradflow.load.module_tree import modules_in, parameters_in
 from gradflow.location import own_directory
 from gradflow.record.conduct.aside import Operation, leave_out_this_frame
-from gradflow.record.conduct.replacing import originals_in_place
 from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.operations.tensor_facts import requires_grad
 from gradflow.record.patches import OwnNames, replace, replace_function
@@ -26,8 +25,7 @@ from gradflow.record.program.log import Log
 from gradflow.record.program.special_calls.opaque_call import OpaqueCalls
 from gradflow.record.recorder import Recorder
 from gradflow.recording.opaque import COMPILED
-from gradflow.torch_facts.compiling import FINDING_BUILTINS, class_of_compiled_modules
-from gradflow.torch_facts.function_modes import without
+from gradflow.torch_facts.special_calls.compiling import FINDING_BUILTINS, class_of_compiled_modules
 
 __all__ = ["CompiledCalls"]
 
@@ -40,10 +38,10 @@ class CompiledCalls:
         recorder: Recorder,
         log: Log,
         calls: ModuleFollower,
-        plain_hooks: Callable[[], contextlib.AbstractContextManager[None]],
+        unobserved: Callable[[], contextlib.AbstractContextManager[None]],
         hooks_may_run: Callable[[], None],
     ) -> None:
-        self._plain_hooks = plain_hooks
+        self._unobserved = unobserved
         self._hooks_may_run = hooks_may_run
         self._recorder = recorder
         self._log = log
@@ -86,7 +84,7 @@ class CompiledCalls:
             if self not in _running:
                 return operation(*args, **kwargs)
             try:
-                with originals_in_place(), self._plain_hooks(), self._calls.hooks_off(), without(self._recorder):
+                with self._unobserved():
                     return operation(*args, **kwargs)
             except BaseException as error:
                 leave_out_this_frame(error)

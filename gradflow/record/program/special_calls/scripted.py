@@ -13,7 +13,7 @@ from gradflow.record.program.log import Log
 from gradflow.record.program.special_calls.opaque_call import OpaqueCalls
 from gradflow.record.recorder import Recorder
 from gradflow.recording.opaque import SCRIPTED
-from gradflow.torch_facts.scripting import CALLED, parameters_of_called
+from gradflow.torch_facts.special_calls.scripting import CALLED, parameters_of_called
 
 __all__ = ["ScriptedCalls"]
 

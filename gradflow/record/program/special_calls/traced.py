@@ -7,13 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from gradflow.record.conduct.aside import Operation
-from gradflow.record.conduct.replacing import originals_in_place
-from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.patches import replace
 from gradflow.record.program.log import Log
 from gradflow.record.recorder import Recorder
-from gradflow.torch_facts.function_modes import without
-from gradflow.torch_facts.scripting import TRACING
+from gradflow.torch_facts.special_calls.scripting import TRACING
 
 __all__ = ["TracedCalls"]
 
@@ -26,16 +23,11 @@ class TracedCalls:
     """
 
     def __init__(
-        self,
-        recorder: Recorder,
-        log: Log,
-        calls: ModuleFollower,
-        plain_hooks: Callable[[], contextlib.AbstractContextManager[None]],
+        self, recorder: Recorder, log: Log, unobserved: Callable[[], contextlib.AbstractContextManager[None]]
     ) -> None:
         self._recorder = recorder
         self._log = log
-        self._calls = calls
-        self._plain_hooks = plain_hooks
+        self._unobserved = unobserved
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -51,7 +43,7 @@ class TracedCalls:
             return operation(*args, **kwargs)
         outer, log.is_capturing = log.is_capturing, True
         try:
-            with originals_in_place(), self._plain_hooks(), self._calls.hooks_off(), without(recorder):
+            with self._unobserved():
                 return operation(*args, **kwargs)
         finally:
             log.is_capturing = outer

@@ -5,8 +5,8 @@ from __future__ import annotations
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.queries import gives_values
+from gradflow.watch.facts.doubts.inside import may_read, where_it_runs
 from gradflow.watch.facts.flags import scored
-from gradflow.watch.facts.inside import may_read, where_it_runs
 from gradflow.watch.facts.naming.names import name_of_value, score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.observation import Observation

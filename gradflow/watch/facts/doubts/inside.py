@@ -18,6 +18,8 @@ __all__ = ["doubt_about_inside", "may_read", "where_it_runs"]
 
 def doubt_about_inside(observation: Observation, question: Question, values: Sequence[int]) -> tuple[str, str]:
     """Why it is not known what becomes of ``values`` on the way to a score, and in which kind of code; or empty."""
+    if not observation.recording.opaque_calls:
+        return "", ""
     dependence = analyse(scored(observation, question.score, tuple(values)), tuple(values))
     name, _ = name_of_value(observation, values[0])
     score = score_text(observation, question.backward)

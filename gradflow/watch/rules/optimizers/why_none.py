@@ -11,9 +11,9 @@ from gradflow.recording.opaque import COMPILED, SCRIPTED
 from gradflow.source.assigned import assigned_name
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.queries import gives_values
-from gradflow.watch.facts.completeness import doubt_about
+from gradflow.watch.facts.doubts.completeness import doubt_about
+from gradflow.watch.facts.doubts.inside import doubt_about_inside
 from gradflow.watch.facts.flags import scored
-from gradflow.watch.facts.inside import doubt_about_inside
 from gradflow.watch.facts.naming.names import score_text
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding

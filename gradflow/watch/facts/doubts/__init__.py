@@ -1,0 +1,1 @@
+"""Why something is not known of a gradient that was asked for."""
