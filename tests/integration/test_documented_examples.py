@@ -28,7 +28,7 @@ PAGE = ROOT / "docs" / "explanation" / "thirteen-examples.md"
 ANSWERS = PAGE.parent / "examples"
 WIDTH = 80
 PROGRAMS = sorted(ROOT.glob("fixtures/programs/example_*.py"))
-IS_DOCUMENTED_VERSION = tuple(map(int, metadata.version("torch").split(".")[:2])) >= (2, 15)
+IS_DOCUMENTED_VERSION = tuple(map(int, metadata.version("torch").split(".")[:2])) >= (2, 14)
 
 
 @pytest.mark.skipif(not IS_DOCUMENTED_VERSION, reason="torch's own messages and sources differ between versions")

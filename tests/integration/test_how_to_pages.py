@@ -19,7 +19,7 @@ pytest.importorskip("torch")
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
-IS_DOCUMENTED_VERSION = tuple(map(int, metadata.version("torch").split(".")[:2])) >= (2, 15)
+IS_DOCUMENTED_VERSION = tuple(map(int, metadata.version("torch").split(".")[:2])) >= (2, 14)
 RUNNER = """
 import contextlib, io, json
 from IPython.core.interactiveshell import InteractiveShell
