@@ -56,12 +56,13 @@ def explain_not_called(
     subject = f"{parent}.{attribute}" if parent else attribute
     views = _views(chain, executed)
     own_class = owner_classes[len(owner_classes) - len(chain) - 1][1] if inside else target_class
+    can_be_called = own_class is None or _has_forward(own_class)
     found = (
         find_bypass(views, idle)
         or left_early(views)
         or _condition(views, runs_others=_runs_others(chain[0], ran))
         or _selection(views)
-        or _no_call(views, chain, registered_at, user_files, can_be_called=own_class is None or _has_forward(own_class))
+        or _no_call(views, chain, registered_at, user_files, ran=ran, can_be_called=can_be_called)
     )
     note = f"the layer is inside `{subject}`, which never ran; {found.note}" if inside else found.note
     return replace(found, subject=subject, note=note)
@@ -241,18 +242,18 @@ def _no_call(
     registered_at: SourceSpan | None,
     user_files: Iterable[str],
     *,
+    ran: Collection[str] | None,
     can_be_called: bool,
 ) -> NotCalled:
-    _, cls, attribute = chain[0]
+    attribute = chain[0][2]
     assigned = registered_at or next((site.span for view in views for site in view.usage.assignments), None)
     named = next((name for _, _, name in chain if not name.isdigit()), attribute)  # `layers` of `layers.3`
     assigned = assigned or find_assignment(user_files, named)
     if not views:
+        note, fix = _without_code(chain, ran)
         return NotCalled(
-            kind="layer-not-called", location=assigned, subject="",
+            kind="layer-not-called", location=assigned, subject="", note=note, help=fix,
             label="assigned here; it never ran" if assigned else "",
-            note=f"the source code of `{cls.__qualname__}` could not be read, so nothing more is known",
-            help="call the layer in the model's `forward`, or choose a layer that runs",
         )  # fmt: skip
     view = views[0]
     written = written_path(view.path)
@@ -279,6 +280,20 @@ def _no_call(
         label="assigned here; it never ran" if assigned else "", is_called_somewhere=False,
         is_named_nowhere=not (unreached or reads or named_at),
     )  # fmt: skip
+
+
+def _without_code(chain: Sequence[tuple[str, type, str]], ran: Collection[str] | None) -> tuple[str, str]:
+    """What is known where no code above the layer says anything, and what to do."""
+    unread = next((cls for _, cls, _ in chain if not _is_container(cls)), None)
+    parent, holder, _ = chain[0]
+    if unread is not None:
+        note = f"the source code of `{unread.__qualname__}` could not be read, so nothing more is known"
+        return note, "call the layer in the model's `forward`, or choose a layer that runs"
+    if _has_forward(holder) and parent in (ran or ()):
+        note = f"`{holder.__qualname__}` calls all that it holds, so it did not hold this one when it was called"
+        return note, "add it before the model is called, or choose a layer that runs"
+    note = f"`{holder.__qualname__}` only holds it: code that takes it out of there would call it, and none did"
+    return note, "call it, or choose a layer that runs"
 
 
 def find_assignment(files: Iterable[str], attribute: str) -> SourceSpan | None:

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from gradflow.graph.dependence import is_differentiable
 from gradflow.probe.evidence import Evidence
+from gradflow.recording import ModuleCall
 from gradflow.torch_facts.operations.queries import gives_argument_back
 from gradflow.watch.facts.captures import hook_around
+from gradflow.watch.facts.kept_out import call_that_failed, told_failure
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.facts.questions import Question
 from gradflow.watch.finding import Finding, finding
@@ -18,7 +20,7 @@ from gradflow.watch.rules.freezing import not_trainable
 from gradflow.watch.rules.held_fixed import RECORDING_OFF, is_held_fixed
 from gradflow.watch.rules.late_flag import late_flag, too_late
 from gradflow.watch.rules.score_history import frozen_throughout
-from gradflow.watch.rules.uncalled import layer_never_ran
+from gradflow.watch.rules.uncalled import ENDED_HERE, layer_never_ran
 
 __all__ = ["no_gradient_came"]
 
@@ -144,6 +146,24 @@ def _is_computed_with(observation: Observation, value: int) -> bool:
 
 def _unused(observation: Observation, question: Question, evidence: Evidence) -> Finding:
     target = question.target
+    asked = (observation.recording.site_span(question.site), question.outcome)
+    made = observation.recording.site_span(observation.program.made_at.get(target, -1))
+    failed = _call_that_failed(observation, target)
+    if failed is not None:
+        return finding(
+            "output-discarded",
+            "unused",
+            f"`{evidence.target}` takes no part in {evidence.score}: nothing is computed with it",
+            observation.recording.site_span(failed.site) or made,
+            label=ENDED_HERE,
+            annotations=(asked, (made, "made here")),
+            notes=(f"{told_failure(observation, failed)} before anything was computed with it",),
+            helps=("let this call go on to its end, or compute the score from what uses it",),
+            target=evidence.target,
+            is_parameter=True,
+            score=evidence.score,
+            operation=question.operation,
+        )
     is_parameter = (
         target in observation.program.made_at or observation.recording.leaf_names.get(target, ("",))[0] == "parameter"
     )
@@ -151,9 +171,9 @@ def _unused(observation: Observation, question: Question, evidence: Evidence) ->
         "output-discarded",
         "unused",
         f"`{evidence.target}` takes no part in {evidence.score}: nothing is computed with it",
-        observation.recording.site_span(observation.program.made_at.get(question.target, -1)),
+        made,
         label="made here, never used",
-        annotations=((observation.recording.site_span(question.site), question.outcome),),
+        annotations=(asked,),
         notes=(f"a {'parameter' if is_parameter else 'tensor'} that takes no part in the score has no gradient",),
         helps=("use it in `forward`, or remove it" if is_parameter else "compute the score from it",),
         target=evidence.target,
@@ -161,6 +181,13 @@ def _unused(observation: Observation, question: Question, evidence: Evidence) ->
         score=evidence.score,
         operation=question.operation,
     )
+
+
+def _call_that_failed(observation: Observation, value: int) -> ModuleCall | None:
+    """The failed call of what holds a parameter, where it never ended otherwise."""
+    owners = [one.key for one in observation.program.modules.values() if value in one.parameters]
+    failed = [call_that_failed(observation, key) for key in owners]
+    return failed[0] if failed and None not in failed else None
 
 
 def _used_copy(observation: Observation, evidence: Evidence, value: int) -> int:

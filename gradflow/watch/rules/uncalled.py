@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gradflow.location import SourceSpan
+from gradflow.watch.facts.kept_out import call_that_failed, has_returned, told_failure
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
 
-__all__ = ["layer_never_ran", "used_without_calling"]
+__all__ = ["ENDED_HERE", "layer_never_ran", "used_without_calling"]
+
+ENDED_HERE = "this call did not come to its end"
+_RAN = "the model ran without it, with this input and in this mode"
 
 
 def used_without_calling(observation: Observation, key: int, parameters: Sequence[int], start: int = 0) -> int:
@@ -72,8 +76,24 @@ def layer_never_ran(
             rank=rank,
             operation=operation,
         )
-    why = observation.not_called.get(key)
     made = recording.site_span(module.made_at)
+    failed = call_that_failed(observation, key)
+    if failed is not None:
+        told = told_failure(observation, failed)
+        return finding(
+            "layer-not-called",
+            "unused",
+            f"{because}: `{name}` is never called",
+            recording.site_span(failed.site) or made or asked,
+            label=ENDED_HERE,
+            annotations=((asked, "asked for here"), (made, "made here")),
+            notes=(f"{told} before `{name}` was called, so whether it would have been is not known",),
+            helps=("let this call go on to its end, or ask for a layer that is called before it ends",),
+            target=name,
+            rank=rank,
+            operation=operation,
+        )
+    why = observation.not_called.get(key)
     return finding(
         why.kind if why is not None else "layer-not-called",
         "unused",
@@ -81,12 +101,7 @@ def layer_never_ran(
         (why.location if why is not None else None) or made or asked,
         label=why.label if why is not None and why.location is not None else "made here, never called",
         annotations=((asked, "asked for here"), (made, "made here")),
-        notes=tuple(
-            filter(
-                None,
-                ("the model ran without it, with this input and in this mode", why.note if why is not None else ""),
-            )
-        ),
+        notes=tuple(filter(None, (_RAN if has_returned(observation, module.root) else "", why.note if why else ""))),
         helps=(why.help if why is not None and why.help else "ask for a layer that the forward calls",),
         target=name,
         rank=rank,

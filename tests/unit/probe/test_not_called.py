@@ -340,6 +340,23 @@ class Net(nn.Module):
     assert "could not be read" in found.note
 
 
+def test_of_classes_without_readable_code_the_one_that_decides_is_named() -> None:
+    namespace: dict[str, Any] = {"nn": nn}
+    exec("class Net(nn.Module):\n    def forward(self, x):\n        return x", namespace)
+    found = explain_not_called([("se", nn.Sequential, "0"), ("", namespace["Net"], "se")], ran={""})
+    assert "`Net` could not be read" in found.note
+
+
+def test_a_container_has_no_code_that_could_not_be_read() -> None:
+    called = explain_not_called([("", nn.Sequential, "2")], ran={"", "0", "1"})
+    assert "calls all that it holds" in called.note
+    taken_apart = explain_not_called([("", nn.Sequential, "2")], ran={"0", "1"})
+    a_list = explain_not_called([("", nn.ModuleList, "2")], ran={"", "0", "1"})
+    for found in (taken_apart, a_list):
+        assert "only holds it" in found.note
+    assert not any("could not be read" in found.note for found in (called, taken_apart, a_list))
+
+
 @pytest.mark.parametrize("layer", ["se.0", "se.1"])
 def test_without_any_recorded_line_nothing_is_claimed_to_be_proven_by_them(layer: str) -> None:
     chain = [("se", nn.Sequential, layer[-1]), ("", SqueezeExcite, "se")]
