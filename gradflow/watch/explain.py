@@ -156,6 +156,7 @@ class _Run:
             _runs.pop(self.claim, None)
         if error is not None:
             watch.note_failure(error)
+        watch.note_end(ended_by=error, block=frame)
 
         def refine(report: Report, observation: Observation) -> Report:
             return with_what_ran_before(report, observation, frame, error)

@@ -24,7 +24,7 @@ from gradflow.record.patches import OwnNames, replace, replace_function
 from gradflow.record.program.backward_notes import BackwardNotes, KnownFlows
 from gradflow.record.program.callers import caller_of
 from gradflow.record.program.depth.history import History
-from gradflow.record.program.exceptions.caught import Caught, tell_when_dropped
+from gradflow.record.program.exceptions.caught import Caught, Undecided, tell_when_dropped
 from gradflow.record.program.exceptions.expected import is_expected
 from gradflow.record.program.log import Log
 from gradflow.record.program.measuring import measure
@@ -47,6 +47,7 @@ class BackwardCalls:
         self._log = log
         self._before = before
         self._after = after
+        self.undecided = Undecided()
         self._busy = False
         self._left: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], int]] = {}
         self._known: KnownFlows = {}
@@ -173,6 +174,7 @@ class BackwardCalls:
                 caller,
                 functools.partial(_note_caught, passes, number),
                 self._recorder.aside.looking,
+                self.undecided,
             )
             passes[number] = notes.failed(failed)
             raise

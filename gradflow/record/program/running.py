@@ -70,11 +70,17 @@ def run_program(
                 else:
                     _run_script(program)
             except SystemExit as stop:
-                return _status(stop.code)
+                status = _status(stop.code)
+                if not status:  # who ends it otherwise may have kept an exception to tell it
+                    watch.note_end(ended_by=stop)
+                return status
             except BaseException as error:  # noqa: BLE001  (the program's own, to be shown as Python would)
                 ended_by.append(error)
             # the hook that shows it is called when nothing is being handled
-            return _end(watch, ended_by.pop(), look_at) if ended_by else 0
+            if ended_by:
+                return _end(watch, ended_by.pop(), look_at)
+            watch.note_end()
+            return 0
     finally:
         flush(sys.stdout)
         if is_whole_process:
@@ -156,6 +162,7 @@ def _status(code: Any) -> int:
 def _end(watch: Watch, error: BaseException, look_at: Callable[[BaseException], None] | None) -> int:
     """An exception ended the program: the exit status that Python gives it."""
     watch.note_failure(error)
+    watch.note_end(ended_by=error)
     if look_at is not None:
         watch.recorder.aside.looking(look_at)(error)
     try:

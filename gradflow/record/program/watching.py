@@ -10,7 +10,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
-from types import ModuleType
+from types import FrameType, ModuleType
 
 import torch
 
@@ -24,6 +24,7 @@ from gradflow.record.finishing import recording_of
 from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.patches import OwnNames, watched
 from gradflow.record.program.backward_calls import BackwardCalls
+from gradflow.record.program.exceptions.caught import Undecided
 from gradflow.record.program.functions.returns import last_returns
 from gradflow.record.program.gaps import gaps_in
 from gradflow.record.program.hooks.registrations import HookWatch
@@ -82,6 +83,7 @@ class Watch:
         self._stack = contextlib.ExitStack()
         self.program: ModuleType | None = None
         self._calls: ModuleFollower | None = None
+        self._undecided = Undecided()
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -91,6 +93,7 @@ class Watch:
         recorder.recorded.bound(OPERATIONS_KEPT * 5 // 4, self._stop_recording)
         self._calls = calls = follow_calls(recorder, log, self._before_pass)
         backwards = BackwardCalls(recorder, log, before=self._before_pass, after=self._count)
+        self._undecided = backwards.undecided
         hooks = HookWatch(recorder, log)
         optimizers = OptimizerWatch(recorder, log, before_step=self._plain_tensors.look)
         plainly = functools.partial(unobserved, recorder, calls, hooks.plain)
@@ -173,6 +176,10 @@ class Watch:
         _ACTIVE.discard(self)
         take_off(self.recorder)
         self.leave()
+
+    def note_end(self, *, ended_by: BaseException | None = None, block: FrameType | None = None) -> None:
+        """The program, or the watched block in this frame, has ended, of itself or by an exception."""
+        self.recorder.aside.looking(self._undecided.decide)(ended_by, block)
 
     def note_failure(self, error: BaseException, *, is_last: bool = True) -> None:
         """An exception ended the program."""

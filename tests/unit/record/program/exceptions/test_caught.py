@@ -66,11 +66,44 @@ PROBES = [
     f"def helper():\n    {RAISING}\nfor _ in '12':\n    try:\n        helper()\n    except Exception:\n        pass",
 ]
 
+FAILS = f"kept = []\ndef fail():\n    {RAISING}\n"
+
+KEPT = [
+    f"try:\n    {RAISING}\nexcept RuntimeError as error:\n    kept = error",
+    f"import sys\ntry:\n    {RAISING}\nexcept RuntimeError:\n    kept = sys.exc_info()",
+    f"{FAILS}try:\n    fail()\nexcept RuntimeError as error:\n    kept.append(error)",
+    f"""{FAILS}
+def retry():
+    for _ in range(2):
+        try:
+            fail()
+        except RuntimeError as error:
+            kept.append(error)
+retry()
+raise SystemExit(0)""",
+    f"""{FAILS}
+def fail_otherwise():
+    try:
+        fail()
+    except RuntimeError as error:
+        raise ValueError from error
+try:
+    fail_otherwise()
+except ValueError as error:
+    kept.append(error)""",
+]
+
+KEPT_UNTIL_IT_FAILS = f"{KEPT[2]}\nraise KeyError('another')"
+
 NOT_CAUGHT = [
     RAISING,
     f"try:\n    {RAISING}\nfinally:\n    print('cleaned up')",
     f"try:\n    {RAISING}\nexcept RuntimeError as error:\n    raise ValueError('no') from error",
     f"try:\n    {RAISING}\nexcept RuntimeError:\n    raise SystemExit(1)",
+    f"try:\n    {RAISING}\nexcept RuntimeError as error:\n    kept = error\nraise kept",
+    f"try:\n    {RAISING}\nexcept RuntimeError as error:\n    kept = error\nraise ValueError('no') from kept",
+    # a runner of the program's own, too
+    f"{FAILS}try:\n    fail()\nexcept Exception as error:\n    kept.append(error)\nraise SystemExit(len(kept))",
     # the runner of the tests takes it for a failure
     f"class Test(unittest.TestCase):\n    def test(self):\n        {RAISING}\nunittest.main(exit=False, argv=['-'])",
 ]
@@ -78,6 +111,31 @@ NOT_CAUGHT = [
 
 def caught_by(observation: Observation) -> set[str]:
     return {one.caught_by for one in observation.program.backwards}
+
+
+@pytest.mark.parametrize("source", [*KEPT, KEPT_UNTIL_IT_FAILS])
+def test_what_the_program_keeps_until_it_ends_was_caught(observe: Observe, source: str) -> None:
+    observation = observe(source)
+    assert caught_by(observation) == {"except"}
+    severities = {one.name: one.severity for one in explain_observation(observation).diagnostics}
+    assert "error" not in severities.values()
+
+
+def test_what_a_block_keeps_was_caught_in_it() -> None:
+    import gradflow
+
+    x, kept = torch.ones(2), []
+
+    def fail() -> None:
+        x.sum().backward()
+
+    with gradflow.explain(quiet=True) as seen:
+        try:
+            fail()
+        except RuntimeError as error:
+            kept.append(error)
+    assert kept
+    assert {one.severity for one in seen.report.diagnostics} == {"warning"}
 
 
 @pytest.mark.parametrize("source", EXPECTED)
