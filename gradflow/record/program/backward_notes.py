@@ -85,6 +85,7 @@ class BackwardNotes:
         given = [root for root in roots if type(root) is GradientEdge]
         tensors = [root for root in roots if issubclass(type(root), torch.Tensor)]
         self._scores = tuple(tensors)
+        self._largest: list[float] | None = None
         self._known = known
         self._reads_saved = reads_saved
         self._is_close = number < CLOSELY
@@ -196,7 +197,10 @@ class BackwardNotes:
         def hook(_: Any) -> None:
             with outside_dispatch(), torch.no_grad():
                 is_known = self._origin is not None or not all(map(has_readable_numbers, self._scores))
-                if not is_known and any(map(math.isnan, _largest_of(self._scores))):
+                if is_known:
+                    return
+                self._largest = _largest_of(self._scores)
+                if any(map(math.isnan, self._largest)):
                     self._origin = forward_origin(root, is_bad=True)
 
         return hook
@@ -288,8 +292,14 @@ class BackwardNotes:
                 values[node] = value_of(node.variable)  # type: ignore[attr-defined]
                 goals[node, 0] = None
                 lost.add((values[node], "none"))
-        backward = replace(backward, arrived=frozen(arrived))
+        backward = replace(backward, arrived=frozen(arrived), score_is_finite=self._is_score_finite())
         return self._explained(backward, goals, values, lost) if goals else backward
+
+    def _is_score_finite(self) -> bool:
+        """Of scores that are single numbers: of others, what is masked by what the pass begins with may be NaN."""
+        if not all(one.numel() == 1 and has_readable_numbers(one) for one in self._scores):
+            return True
+        return all(map(math.isfinite, _largest_of(self._scores) if self._largest is None else self._largest))
 
     def _explained(
         self,

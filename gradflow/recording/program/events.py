@@ -54,13 +54,13 @@ class Backward:
     largest entry that came to each leaf, and whether all entries were finite. ``origin`` is the operation whose result
     was the first in the forward pass that was not finite (-1 for none), or, where ``origin_is_given``, the first that
     was given such numbers while none before it gave any; ``unseen`` tells why the nodes in between were not watched;
-    ``score_is_zero`` and ``score_is_finite`` are looked at only where a gradient was zero. ``seed_is_zero``: what the
-    program gave for it to start from holds nothing but zeros. Where it raised, ``stopped_at`` is the operation
-    whose node was due (-1 where that is not known), ``raised_in`` the line of Python outside torch from which the
-    exception came: of a hook, or of a custom backward; ``is_torchs_error`` that torch itself raised it, there or
-    elsewhere; ``caught_by`` the statement by which the program caught it itself and went on (empty where it did not, or
-    that is not known), ``is_expected`` that a test was running that is declared to end in it. ``in_graph`` are the
-    inputs that were found in the graph of the score.
+    ``score_is_zero`` is looked at only where a gradient was zero, and so is ``score_is_finite`` of scores that are not
+    single numbers. ``seed_is_zero``: what the program gave for it to start from holds nothing but zeros. Where it
+    raised, ``stopped_at`` is the operation whose node was due (-1 where that is not known), ``raised_in`` the line of
+    Python outside torch from which the exception came: of a hook, or of a custom backward; ``is_torchs_error`` that
+    torch itself raised it, there or elsewhere; ``caught_by`` the statement by which the program caught it itself and
+    went on (empty where it did not, or that is not known), ``is_expected`` that a test was running that is declared to
+    end in it. ``in_graph`` are the inputs that were found in the graph of the score.
     """
 
     kind: Literal["backward", "grad"]

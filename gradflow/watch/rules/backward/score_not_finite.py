@@ -1,4 +1,4 @@
-"""GF407: the loss was NaN or infinite, and the gradients that came of it were zero: nothing else shows it."""
+"""GF407: the loss was NaN or infinite, and the gradients that came of it were not: nothing else shows it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,28 @@ from gradflow.watch.observation import Observation
 
 __all__ = ["score_is_not_finite"]
 
-_ZERO = "the gradients that come of it are zero"
-_MEASURED = "measured: all gradients that this pass brought to what an optimizer holds are zero"
-
 
 def score_is_not_finite(observation: Observation) -> tuple[Finding, ...]:
-    """The first such pass that an optimizer steps along, with what was reduced although it has no entries."""
+    """The first such pass that an optimizer steps along or whose gradients are looked at.
+
+    With what was reduced although it has no entries, or where the number was born.
+    """
     held = {value for optimizer in observation.program.optimizers if optimizer.steps for value in optimizer.parameters}
+    looked_at = held | {read.value for read in observation.program.reads if read.measured.arrived}
     for number, backward in enumerate(observation.program.backwards):
-        came = [one for value, one in backward.arrived.items() if value in held]
-        if not backward.score_is_finite and came and not any(largest or not finite for largest, finite in came):
-            return (_told(observation, backward, number),)
+        if backward.score_is_finite or backward.error:
+            continue
+        came = [one for value, one in backward.arrived.items() if value in looked_at]
+        came += [(one.max_abs or 0.0, one.is_finite) for one in backward.results if one.arrived]
+        if came and all(finite for _, finite in came):
+            return (_told(observation, backward, number, is_zero=not any(largest for largest, _ in came)),)
     return ()
 
 
-def _told(observation: Observation, backward: Backward, number: int) -> Finding:
+def _told(observation: Observation, backward: Backward, number: int, *, is_zero: bool) -> Finding:
+    what = "zero" if is_zero else "finite"
+    comes = f"the gradients that come of it are {what}"
+    measured = f"measured: all gradients of this pass that are looked at or stepped along are {what}"
     recording, score = observation.recording, score_text(observation, backward)
     row = _reduced_nothing(observation, backward)
     asked = recording.site_span(backward.site)
@@ -41,8 +48,8 @@ def _told(observation: Observation, backward: Backward, number: int) -> Finding:
             f"{score} is NaN or infinite in backward pass {number + 1:,}: {origin.said}",
             recording.span_of(origin.operation),
             label=origin.label,
-            annotations=((asked, _ZERO),),
-            notes=(_MEASURED, origin.note),
+            annotations=((asked, comes),),
+            notes=(measured, origin.note),
             helps=origin.helps,
             severity="warning",
             score=score,
@@ -55,10 +62,10 @@ def _told(observation: Observation, backward: Backward, number: int) -> Finding:
         "connected",
         f"{score} is NaN or infinite in backward pass {number + 1:,}{why}",
         recording.span_of(row) if row >= 0 else asked,
-        label="made of a tensor without entries" if row >= 0 else _ZERO,
-        annotations=((asked, _ZERO),) if row >= 0 else (),
+        label="made of a tensor without entries" if row >= 0 else comes,
+        annotations=((asked, comes),) if row >= 0 else (),
         notes=(
-            _MEASURED,
+            measured,
             *(() if row >= 0 else ("the operation at which it is born is not determined",)),
         ),
         helps=("leave the step out where nothing is selected: `if valid.any(): ...`",) if row >= 0 else (),

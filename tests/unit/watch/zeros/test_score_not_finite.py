@@ -124,3 +124,65 @@ def test_ways_cancel_where_they_are_numbers(explain: Explain, loss: str, name: s
     print(net.weight.grad)
     """)
     assert [one.name for one in report.diagnostics if one.severity == "error"] == [name]
+
+
+NOTHING_SHOWS = """
+net = nn.Linear(3, 1)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+for turn in range(3):
+    loss = {loss}
+    optimizer.zero_grad()
+    {backward}
+    optimizer.step()
+"""
+SUM = "net(torch.ones(2, 3)).sum()"
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        f"{SUM} + (torch.tensor(float('nan')) if turn == 1 else 0)",
+        f"{SUM} + torch.log(torch.zeros(())) * (turn == 1)",
+        f"torch.where(torch.tensor(turn == 1), {SUM} + torch.tensor([]).mean(), {SUM})",
+    ],
+)
+def test_a_loss_that_is_no_number_while_its_gradients_are(explain: Explain, loss: str) -> None:
+    report = explain(NOTHING_SHOWS.format(loss=loss, backward="loss.backward()"))
+    (found,) = report.diagnostics
+    assert (found.name, found.severity) == ("nan-singularity", "warning")
+    assert "in backward pass" in found.message
+    assert any("finite" in note for note in found.notes)
+
+
+def test_it_is_told_of_a_gradient_that_is_asked_for(explain: Explain) -> None:
+    report = explain(f"""
+    net = nn.Linear(3, 1)
+    loss = {SUM} + float("nan")
+    print(torch.autograd.grad(loss, net.weight))
+    """)
+    assert [one.name for one in report.diagnostics] == ["nan-singularity"]
+    report = explain(f"""
+    net = nn.Linear(3, 1)
+    loss = {SUM} + float("nan")
+    loss.backward()
+    print(net.weight.grad)
+    """)
+    assert [one.name for one in report.diagnostics] == ["nan-singularity"]
+
+
+@pytest.mark.parametrize(
+    ("loss", "backward"),
+    [
+        (SUM, "loss.backward()"),
+        # what a mask keeps out of the pass is no part of the score
+        (
+            "net(torch.ones(2, 3)) + torch.tensor([[0.0], [float('-inf')]])",
+            "loss.backward(torch.tensor([[1.0], [0.0]]))",
+        ),
+        (f"{SUM} * 1e8", "loss.backward()"),
+        (SUM, "loss.backward(torch.tensor(2.0)); print(loss + float('nan'))"),
+    ],
+)
+def test_a_loss_that_is_a_number_and_one_that_is_several(explain: Explain, loss: str, backward: str) -> None:
+    report = explain(NOTHING_SHOWS.format(loss=loss, backward=backward))
+    assert "nan-singularity" not in [one.name for one in report.diagnostics]
