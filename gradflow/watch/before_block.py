@@ -8,9 +8,9 @@ from types import FrameType
 from typing import Any
 
 from gradflow.graph.dependence import analyse, is_differentiable
-from gradflow.report import Report
+from gradflow.report import Report, Target
 from gradflow.torch_facts.function_modes import unseen
-from gradflow.watch.ended_by import amended
+from gradflow.watch.ended_by import ONLY_THE_MESSAGE, amended
 from gradflow.watch.facts.questions import Question, questions_in
 from gradflow.watch.finding import Finding
 from gradflow.watch.observation import Observation
@@ -55,8 +55,10 @@ def with_what_ran_before(
         if question.measured.arrived or question.target < 0:
             continue
         found = _from_frame(observation, question, frame) if frame is not None else ()
-        found = tuple(_weaker(one) if one.diagnostic.name == "backward-raised" else one for one in found)
-        return amended(report, found, undetermined=(_NOT_SEEN,)) if found else _unknown(report)
+        known = tuple(one for one in found if one.diagnostic.name != ONLY_THE_MESSAGE)
+        if found and not known:
+            return _open(report, found[0])
+        return amended(report, known, undetermined=(_NOT_SEEN,)) if known else _unknown(report)
     return report
 
 
@@ -116,9 +118,16 @@ def _asked(after: Aftermath) -> tuple[Finding, ...]:
     return ()
 
 
-def _weaker(found: Finding) -> Finding:
-    """Nothing was raised: that no gradient came may be meant."""
-    return replace(found, diagnostic=replace(found.diagnostic, severity="warning"))
+def _open(report: Report, found: Finding) -> Report:
+    """The variables that are left name no cause either, and nothing was raised that would be one."""
+    text = f"why no gradient came at `{found.target}`, because what ran before the block was not seen"
+    return replace(
+        report,
+        verdict="not determined",
+        diagnostics=(),
+        target=Target(name=found.target, kind="parameter" if found.is_parameter else "layer"),
+        undetermined=(*report.undetermined, text),
+    )
 
 
 def _unknown(report: Report) -> Report:

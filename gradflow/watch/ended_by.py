@@ -9,9 +9,9 @@ from gradflow.watch.finding import Finding
 from gradflow.watch.observation import Observation
 from gradflow.watch.post_mortem.examine import findings_about
 
-__all__ = ["EndedBy", "amended"]
+__all__ = ["ONLY_THE_MESSAGE", "EndedBy", "amended"]
 
-_ONLY_THE_MESSAGE = "backward-raised"
+ONLY_THE_MESSAGE = "backward-raised"
 """The name of findings that give back what torch says, and name no cause."""
 
 
@@ -27,8 +27,8 @@ class EndedBy:
 
     def refine(self, report: Report, observation: Observation) -> Report:
         """The report, with what the exception says where nothing else was found, or no more than its own message."""
-        is_open = all(one.name == _ONLY_THE_MESSAGE for one in report.diagnostics)
-        is_more = any(one.diagnostic.name != _ONLY_THE_MESSAGE for one in self._found)
+        is_open = all(one.name == ONLY_THE_MESSAGE for one in report.diagnostics)
+        is_more = any(one.diagnostic.name != ONLY_THE_MESSAGE for one in self._found)
         if not self._found or not is_open or (report.diagnostics and not is_more):
             return report
         return amended(report, self._found)

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import metadata
+from typing import Literal
 
 import gradflow
 from gradflow.diagnose.own_line import at_own_line
@@ -251,9 +252,7 @@ def explain_observation(
     first = found[0] if found else None
     asked = questions_in(observation)
     last = next((question for question in reversed(asked) if question.target >= 0), None)
-    name, kind = name_of_value(observation, last.target) if last is not None else (NO_TARGET, "layer")
-    if first is not None and first.target:
-        name, kind = first.target, "parameter" if first.is_parameter else "layer"
+    name, kind = _target(observation, first, last)
     score = first.score if first is not None and first.score else score_text(observation, last.backward) if last else ""
     measured = last.measured if last is not None and first is None else None
     return Report(
@@ -297,6 +296,17 @@ def explain_observation(
         is_clear=shows_gradients(observation),
         lacking=what_is_lacking(observation) if first is not None and first.diagnostic.severity != "info" else "",
     )
+
+
+def _target(
+    observation: Observation, first: Finding | None, last: Question | None
+) -> tuple[str, Literal["layer", "parameter"]]:
+    """What the report is about: a finding that makes the verdict is about its own target, and about no other's."""
+    if first is not None and first.target:
+        return first.target, "parameter" if first.is_parameter else "layer"
+    if first is not None and first.diagnostic.severity != "info" and first.verdict != "connected":
+        last = first.question if first.question is not None and first.question.target >= 0 else None
+    return name_of_value(observation, last.target) if last is not None else (NO_TARGET, "layer")
 
 
 def _verdict(first: Finding | None, *, is_open: bool) -> Verdict:

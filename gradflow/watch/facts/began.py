@@ -30,7 +30,7 @@ class Beginnings:
         made = producer if producer >= 0 else self._observation.program.made_when.get(value, -1)
         if made >= backward.operation:
             return False
-        return not read.requires_grad or self._required_grad(read, backward)
+        return not read.requires_grad or self.required_grad(read, backward)
 
     def is_read_too_early(self, read: GradRead, backward: Backward) -> bool:
         """Whether nothing had been computed from it when a backward ran, and one after the read brought it a gradient.
@@ -47,9 +47,10 @@ class Beginnings:
         """
         if not (read.is_leaf and read.requires_grad) or self._last_arrival.get(read.value, -1) < read.backwards:
             return False
-        return not self._required_grad(read, backward)
+        return not self.required_grad(read, backward)
 
-    def _required_grad(self, read: GradRead, backward: Backward) -> bool:
+    def required_grad(self, read: GradRead, backward: Backward) -> bool:
+        """Whether the leaf that was read required grad when a backward ran: else it is not filled, whatever comes."""
         return self._observation.recording.requires_grad_of(read.value, at=backward.operation - 1)
 
     @cached_property

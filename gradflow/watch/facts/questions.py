@@ -309,6 +309,8 @@ def _backward_meant(observation: Observation, read: GradRead, scores: _Scores) -
         backward = observation.program.backwards[number]
         if backward.roots and backward.site not in places:
             places.add(backward.site)
+            if read.value in backward.arrived and scores.beginnings.required_grad(read, backward):
+                return -1  # it came, and the program has emptied it since
             if scores.uses(backward.score, read.value):
                 return -1 if scores.beginnings.was_released_since(read, backward) else number
     if len(places) < len(filling) and observation.recording.values.producer[read.value] >= 0:

@@ -37,7 +37,7 @@ def not_reached(
     score = f"`{text_of(root_node)}`" if root_node is not None else "the score"
     facts = (f"{name} is {describe(target)}; autograd's graph of {score} does not contain it",)
     message = f"no gradient of {score} reaches {name}"
-    trail = Trail(holds(lambda tensor: contains(tensor, target)))
+    trail = Trail(holds(lambda tensor: contains(tensor, target)), is_made_anew=False)
     if root_node is not None and after.scope is not None:
         trail.search(root_node, after.scope, root)
     plain_name = name.strip("`")

@@ -47,12 +47,15 @@ class Loss:
 class Trail:
     """The search for where something is lost.
 
-    ``holds`` tells of a value whether it still has what is looked for. After :meth:`search`: ``losses``, nearest to the
-    end first, or ``aside``, those on the way to whole numbers; and ``plain``, the modules and the values without it at
-    the other ends of the trail; ``switches``, what had recording switched off where nothing would have been recorded.
+    ``holds`` tells of a value whether it still has what is looked for, ``is_made_anew`` whether a leaf has it that is
+    made on the way: a history begins there, and no way to another tensor does. After :meth:`search`: ``losses``,
+    nearest to the end first, or ``aside``, those on the way to whole numbers; and ``plain``, the modules and the values
+    without it at the other ends of the trail; ``switches``, what had recording switched off where nothing would have
+    been recorded.
     """
 
     holds: Holds
+    is_made_anew: bool = True
     losses: list[Loss] = field(default_factory=list)
     aside: list[Loss] = field(default_factory=list)
     plain: list[tuple[str, Any]] = field(default_factory=list)
@@ -139,7 +142,7 @@ class Trail:
             if carries_no_value(path):
                 continue
             is_new = isinstance(reference, ast.Call)
-            has, is_seen, span = (True, True, None) if is_new else self._ask(reference, scope, at)
+            has, is_seen, span = (self.is_made_anew, True, None) if is_new else self._ask(reference, scope, at)
             cut = cut_between(path, scope.names) if has is not False else None
             if cut is None:
                 answers.append(has)
@@ -172,7 +175,7 @@ class Trail:
             elif not has:
                 if _is_whole_number(value):
                     # most likely a target or an index, which is not meant to carry a gradient
-                    other = Trail(self.holds, steps=self.steps, _seen=self._seen)
+                    other = Trail(self.holds, self.is_made_anew, steps=self.steps, _seen=self._seen)
                     other._into(reference, key, scope, at, defined, value)
                     self.aside += other.losses
                 else:
@@ -255,7 +258,7 @@ class Trail:
 
     def _quietly(self, node: ast.expr, scope: Scope, at: Position) -> bool | None:
         """As :meth:`_follow`, with nothing noted."""
-        other = Trail(self.holds, steps=self.steps)
+        other = Trail(self.holds, self.is_made_anew, steps=self.steps)
         return other._follow(node, scope, at, "")
 
 

@@ -250,8 +250,34 @@ def test_without_that_nothing_is_claimed_of_what_ran_before(told: str) -> None:
         score.backward()
         shown = str(first.weight.grad)
     assert shown == "None"
-    assert [one.severity for one in explanation.report.diagnostics if one.severity == "error"] == []
-    assert explanation.report.undetermined == ("what ran before the block, because it was not seen",)
+    assert (explanation.report.verdict, explanation.report.diagnostics) == ("not determined", ())
+    (told,) = explanation.report.undetermined
+    assert told == "why no gradient came at `first.weight`, because what ran before the block was not seen"
+
+
+def test_where_nothing_was_raised_no_exception_is_told() -> None:
+    """A leaf that is made anew begins a history, and is on no way to another leaf."""
+    used = torch.randn(3, requires_grad=True)
+    unused = torch.randn(3, requires_grad=True)
+    hidden = (used * 2).exp()
+    with gradflow.explain(quiet=True) as explanation:
+        loss = hidden.sum()
+        loss.backward()
+        shown = str(unused.grad)
+    assert (shown, explanation.report.verdict, names(explanation.report)) == ("None", "not determined", [])
+    assert "could not be computed" not in str(explanation.report)
+    assert "`unused`" in str(explanation.report)
+
+
+def test_a_gradient_that_came_and_was_cleared_is_not_missed() -> None:
+    leaf = torch.randn(3, requires_grad=True)
+    hidden = (leaf * 2).exp()
+    with gradflow.explain(quiet=True) as explanation:
+        loss = hidden.sum()
+        loss.backward()
+        leaf.grad = None
+        shown = str(leaf.grad)
+    assert (shown, explanation.report.verdict, names(explanation.report)) == ("None", "connected", [])
 
 
 def test_of_what_came_to_be_in_the_block_it_is_known_that_it_takes_no_part() -> None:

@@ -124,3 +124,16 @@ def test_a_second_one_that_is_caught_has_lost_nothing_unless_a_step_follows(
     verdict, name, found = first(explain(AGAIN.format(before=before, after=after)))[:3]
     assert (name, found) == ("graph-freed", severity)
     assert verdict == ("connected" if severity == "info" else "error")
+
+
+def test_what_raised_is_not_told_of_a_gradient_that_came(explain: Explain) -> None:
+    report = explain(
+        "try:\n    (w * 2).backward()\nexcept RuntimeError:\n    pass\nw.sum().backward()\nprint(w.grad)\n"
+    )
+    assert (report.verdict, report.diagnostics[0].name) == ("error", "backward-raised")
+    assert "`w`" not in str(report).splitlines()[0]
+
+
+def test_what_raised_is_told_of_the_gradient_that_was_asked_for(explain: Explain) -> None:
+    report = explain("v = w * 2\nwith torch.no_grad():\n    s = v.sum()\ntorch.autograd.grad(s, v)\n")
+    assert "`v`" in str(report).splitlines()[0]
