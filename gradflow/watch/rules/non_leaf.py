@@ -6,6 +6,7 @@ from gradflow.probe.evidence import Evidence
 from gradflow.recording.program.events import GradRead
 from gradflow.source.asserted import asserts_absence
 from gradflow.watch.facts.evidence import evidence_for
+from gradflow.watch.facts.naming.names import read_of
 from gradflow.watch.facts.questions import Question, question_of
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
@@ -23,10 +24,11 @@ def grad_of_non_leaf(observation: Observation, question: Question, evidence: Evi
     recording = observation.recording
     producer = recording.values.producer[question.target]
     made = recording.span_of(producer) if producer >= 0 else None
+    name = read_of(observation, read) or evidence.target
     return finding(
         "non-leaf-grad",
         "connected",
-        f"`.grad` is read of `{evidence.target}`, which is computed and not a leaf: autograd fills it for leaves only",
+        f"`.grad` is read of `{name}`, which is computed and not a leaf: autograd fills it for leaves only",
         recording.site_span(question.site),
         label="always `None` here" if read.is_guard else "a computed tensor keeps no gradient",
         annotations=((made, f"computed here (`{recording.name_of(producer)}`)" if producer >= 0 else ""),),
@@ -69,10 +71,11 @@ def _kept_too_late(observation: Observation, question: Question, evidence: Evide
     # who is given what a later pass brings may have told it to for that one
     is_given_later = any(read.value == question.target and read.measured.arrived for read in observation.program.reads)
     place = recording.site_span(observation.program.retained[question.target][1])
+    name = (read_of(observation, question.read) if question.read is not None else "") or evidence.target
     return finding(
         "non-leaf-grad",
         "connected",
-        f"`.grad` is read of `{evidence.target}`, which is told to keep its gradient only when backward has run",
+        f"`.grad` is read of `{name}`, which is told to keep its gradient only when backward has run",
         place or recording.site_span(question.site),
         label="too late: the gradient has passed",
         annotations=(

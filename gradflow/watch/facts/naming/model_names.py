@@ -1,8 +1,13 @@
-"""Models whose parameters have the same names, told apart by what the program itself calls them: ``G.0.weight``."""
+"""What the program itself calls its models, where their own names do not do.
+
+Parameters of the same name in two models are told apart: ``G.0.weight``. A number alone, as torch calls what lies in a
+``Sequential``, says nothing: the layer is ``model[0]``.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 
 from gradflow.watch.facts.naming.names import called_as
@@ -17,6 +22,7 @@ def with_models_told_apart(observation: Observation) -> Observation:
     Only with words that it uses for that model alone: what a function is given has one name for all of them.
     """
     words = _words_of_models(observation)
+    observation = _with_places_named(observation, words)
     modules, calls = observation.program.modules, observation.recording.calls
     clashing = _clashing(observation)
     prefixes = {}
@@ -46,9 +52,33 @@ def with_models_told_apart(observation: Observation) -> Observation:
     return replace(observation, program=replace(observation.program, recording=recording, modules=told_apart))
 
 
+def _with_places_named(observation: Observation, words: Mapping[int, list[str]]) -> Observation:
+    """``model[0]`` for the layer ``0``, by words that the program uses for no other model."""
+    counts = Counter(word for several in words.values() for word in several)
+    word_of = {root: word for root, several in words.items() for word in several[:1] if counts[word] == 1}
+    modules = observation.program.modules
+    if not any(one.root in word_of and one.name[:1].isdigit() for one in modules.values()):
+        return observation
+    named = {key: replace(one, name=_placed(one.name, word_of.get(one.root, ""))) for key, one in modules.items()}
+    calls = zip(observation.recording.calls, observation.program.call_modules, strict=True)
+    recording = replace(
+        observation.recording,
+        calls=tuple(
+            replace(call, module=_placed(call.module, word_of.get(modules[key].root, ""))) for call, key in calls
+        ),
+    )
+    return replace(observation, program=replace(observation.program, recording=recording, modules=named))
+
+
+def _placed(name: str, word: str) -> str:
+    number, dot, rest = name.partition(".")
+    return f"{word}[{number}]{dot}{rest}" if word and number.isdigit() else name
+
+
 def _prefixed(name: str, prefix: str) -> str:
-    # the model itself has no name, and what is registered nowhere stands in brackets
-    return f"{prefix}.{name}" if name and prefix and not name.startswith("(") else name
+    # the model itself has no name, and what is registered nowhere stands in brackets; a layer `G[0]` has it already
+    is_named = not name or name.startswith(("(", f"{prefix}["))
+    return name if is_named or not prefix else f"{prefix}.{name}"
 
 
 def _clashing(observation: Observation) -> list[int]:

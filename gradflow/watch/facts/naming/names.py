@@ -8,14 +8,23 @@ from typing import Literal
 
 from gradflow.location import SourceSpan, is_installed, source_line
 from gradflow.recording import Recording
-from gradflow.recording.program.events import Backward
+from gradflow.recording.program.events import Backward, GradRead
 from gradflow.source.assigned import assigned_name
 from gradflow.torch_facts.operations.families import is_identity
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.facts.leaves import is_leaf_value
 from gradflow.watch.observation import Observation
 
-__all__ = ["call_of_value", "called_as", "calls_of_value", "layer_of", "name_of_value", "parameter_names", "score_text"]
+__all__ = [
+    "call_of_value",
+    "called_as",
+    "calls_of_value",
+    "layer_of",
+    "name_of_value",
+    "parameter_names",
+    "read_of",
+    "score_text",
+]
 
 
 def call_of_value(recording: Recording, value: int) -> int:
@@ -41,7 +50,7 @@ def _layer(recording: Recording, call: int, returned: int) -> tuple[str, str]:
     # the model itself, which has no name, hands on what one of its layers has made
     inner = (one for one in calls[call + 1 :] if one.module and returned in one.outputs)
     made = calls[call] if calls[call].module else next(inner, calls[call])
-    return made.module or made.type_name, made.type_name
+    return made.module or _called_by_the_program(recording, made.site) or made.type_name, made.type_name
 
 
 def _returned_by(recording: Recording, value: int) -> tuple[int, int]:
@@ -91,7 +100,7 @@ def name_of_value(observation: Observation, value: int) -> tuple[str, Literal["l
         return layer, "layer"
     for read in observation.program.reads:
         if read.value == value:
-            text = _text_at(observation.recording.site_span(read.site)).removesuffix(".grad")
+            text = read_of(observation, read) or _text_at(observation.recording.site_span(read.site))
             if text:
                 return text, "parameter" if read.is_leaf else "layer"
     asked = _as_asked_for(observation, value)
@@ -123,6 +132,18 @@ def called_as(recording: Recording, site: int) -> str:
         case ast.Call(func=ast.Name() | ast.Attribute() as called) if _is_plain(called):
             return ast.unparse(called)
     return ""
+
+
+def _called_by_the_program(recording: Recording, site: int) -> str:
+    """The same, where the program itself calls it: what a library calls it tells nobody anything."""
+    span = recording.site_span(site)
+    return called_as(recording, site) if span is not None and not is_installed(span.path) else ""
+
+
+def read_of(observation: Observation, read: GradRead) -> str:
+    """``kept[0]`` where the program reads ``kept[0].grad``; empty where it is not read so."""
+    text = _text_at(observation.recording.site_span(read.site))
+    return text.removesuffix(".grad") if text.endswith(".grad") else ""
 
 
 def _is_plain(node: ast.expr) -> bool:

@@ -22,7 +22,7 @@ PROGRAM = """
 @pytest.mark.filterwarnings("ignore:The .grad attribute")
 @pytest.mark.parametrize(
     ("features", "name"),
-    [("conv(torch.ones(1, 1, 6, 6)).relu()", "features"), ("conv(torch.ones(1, 1, 6, 6))[:, :, 1:]", "Conv2d")],
+    [("conv(torch.ones(1, 1, 6, 6)).relu()", "features"), ("conv(torch.ones(1, 1, 6, 6))[:, :, 1:]", "features")],
 )
 def test_named_as_the_program_names_it(explain: Explain, features: str, name: str) -> None:
     report = explain(PROGRAM.format(features=features))

@@ -102,7 +102,7 @@ print(net[0].a.grad)
     ("layers", "module"),
     [
         ("Adapter(nn.Linear(4, 4)), nn.Tanh(), Adapter(nn.Linear(4, 4))", ""),
-        ("Adapter(nn.Linear(4, 4)), nn.Tanh(), nn.Linear(4, 4)", "0"),
+        ("Adapter(nn.Linear(4, 4)), nn.Tanh(), nn.Linear(4, 4)", "net[0]"),
     ],
 )
 def test_a_line_at_which_it_ends_in_two_modules_is_of_neither_alone(explain, layers, module):
