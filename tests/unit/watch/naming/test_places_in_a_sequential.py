@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 from gradflow.report import Report  # noqa: E402
 
 Explain = Callable[[str], Report]
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute")
 
 KEPT = """
 {name} = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1))
