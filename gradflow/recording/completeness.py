@@ -1,4 +1,4 @@
-"""How complete a recording is, for each kind of event: seen all; the first of so many; not seen, and why."""
+"""How complete a recording is, for each kind of event: seen all; or not, and why."""
 
 from __future__ import annotations
 
@@ -53,15 +53,14 @@ class Gap:
         Of which kinds; ``None`` for all kinds, from some moment on to the end.
     values
         Which values it can reach; ``None`` for all, and where that is not known.
-    seen, missed
-        How many of them were seen, and how many were not at least; 0 where that is not known.
+    missed
+        How many of them were not seen, at least; 0 where that is not known.
     """
 
     why: Reason
     detail: str = ""
     events: frozenset[Event] | None = None
     values: frozenset[int] | None = None
-    seen: int = 0
     missed: int = 0
 
     def reaches(self, values: Collection[int] | None) -> bool:

@@ -16,64 +16,62 @@ __all__ = ["gaps_in"]
 
 def gaps_in(log: Log, recorder: Recorder, recording: Recording) -> tuple[Gap, ...]:
     """What is lacking in a recording that was just taken."""
-    # what fails to be found out about other threads is a gap too, and not the loss of the report
+    # what fails to be found out is a gap too, and not the loss of the report
     gaps: list[Gap] = []
     for found in (
-        lambda: _in_other_threads(log, recorder, recording),
+        lambda: _in_optimizers(log, recorder, recording),
+        lambda: _in_passes_steps_hooks_and_calls(log),
+        lambda: _in_operations_and_reads(log),
+        lambda: _in_flag_changes(log),
         lambda: _in_other_processes(log, recording),
-        lambda: _on_the_way(log, is_differentiated=recorder.is_differentiated),
+        lambda: _in_gradients_on_their_way(log, is_differentiated=recorder.is_differentiated),
+        lambda: _in_numbers_that_left(log),
     ):
         recorder.aside.looking(_gather)(gaps, found)
-    return (*_from_a_moment_on(log, len(recording), recorder.aside.failure), *gaps)
+    return (*_from_a_moment_on(log, recorder.aside.failure), *gaps)
 
 
 def _gather(gaps: list[Gap], found: Callable[[], Iterable[Gap]]) -> None:
     gaps.extend(found())
 
 
-def _from_a_moment_on(log: Log, operations: int, failure: str) -> Iterator[Gap]:
+def _from_a_moment_on(log: Log, failure: str) -> Iterator[Gap]:
     if failure:
-        yield Gap(why="observer failed", detail=failure, seen=operations)
+        yield Gap(why="observer failed", detail=failure)
     if log.stepped_aside:
-        yield Gap(why="stepped aside", detail=log.stepped_aside, seen=operations)
+        yield Gap(why="stepped aside", detail=log.stepped_aside)
     if log.interrupted:
         yield Gap(why="interrupted", detail=log.interrupted, events=frozenset({"operations", "module calls"}))
 
 
-def _in_other_threads(log: Log, recorder: Recorder, recording: Recording) -> Iterator[Gap]:
-    """What was counted there, and what cannot be: a function mode, which sees it, is on in one thread only.
-
-    A thread in which no module, backward pass, hook or step of torch's calls us, as one that draws a progress bar,
-    counts for nothing; one in which that happens may do all the rest as well. A switched flag shows where its tensor
-    is met again, whoever switched it.
-    """
-    seen: dict[Event, int] = {
-        "backward passes": len(log.backwards),
-        "steps": sum(len(optimizer.steps) for optimizer in log.optimizers),
-        "hooks": len(log.hooks),
-        "module calls": len(log.call_modules),
-    }
+def _in_optimizers(log: Log, recorder: Recorder, recording: Recording) -> Iterator[Gap]:
     made = log.optimizers_elsewhere
     if made:
-        yield Gap(
-            why="another thread",
-            events=frozenset({"optimizers"}),
-            values=_held_by_unseen(log, recorder, recording),
-            seen=len(log.optimizers),
-            missed=len(made),
-        )
+        held = _held_by_unseen(log, recorder, recording)
+        yield Gap(why="another thread", events=frozenset({"optimizers"}), values=held, missed=len(made))
+
+
+def _in_passes_steps_hooks_and_calls(log: Log) -> Iterator[Gap]:
+    """What was counted in other threads."""
     for event, missed in tuple(log.elsewhere.items()):
-        yield Gap(why="another thread", events=frozenset({event}), seen=seen[event], missed=missed)
+        yield Gap(why="another thread", events=frozenset({event}), missed=missed)
+
+
+def _in_operations_and_reads(log: Log) -> Iterator[Gap]:
+    """What cannot be counted in other threads: a function mode, which sees it, is on in one thread only.
+
+    A thread in which no module, backward pass, hook or step of torch's calls us, as one that draws a progress bar,
+    counts for nothing; one in which that happens may do all the rest as well.
+    """
     if log.elsewhere:
         yield Gap(why="another thread", events=frozenset({"operations", "reads of .grad"}))
-    if log.switched_unseen:
-        yield Gap(
-            why="out of sight",
-            events=frozenset({"flag changes"}),
-            values=frozenset(log.switched_unseen),
-            seen=len(log.flags),
-            missed=len(log.switched_unseen),
-        )
+
+
+def _in_flag_changes(log: Log) -> Iterator[Gap]:
+    """A switched flag shows where its tensor is met again, whoever switched it."""
+    switched = frozenset(log.switched_unseen)
+    if switched:
+        yield Gap(why="out of sight", events=frozenset({"flag changes"}), values=switched, missed=len(switched))
 
 
 def _held_by_unseen(log: Log, recorder: Recorder, recording: Recording) -> frozenset[int] | None:
@@ -104,13 +102,15 @@ def _of_the_same_memory(recording: Recording, values: Iterable[int]) -> frozense
     return frozenset(value for value, where in enumerate(memory) if where in wanted) if wanted else frozenset()
 
 
-def _on_the_way(log: Log, *, is_differentiated: bool) -> Iterator[Gap]:
+def _in_gradients_on_their_way(log: Log, *, is_differentiated: bool) -> Iterator[Gap]:
     way = frozenset[Event]({"gradients on their way"})
     if log.is_transformed or is_differentiated:
         yield Gap(why="transform", events=way)
     unseen_graphs = Counter(backward.unseen for backward in log.backwards if backward.unseen)
-    whole = len(log.backwards) - unseen_graphs.total()
-    for why, count in unseen_graphs.items():
-        yield Gap(why="graph", detail=why, events=way, seen=whole, missed=count)
+    for why, missed in unseen_graphs.items():
+        yield Gap(why="graph", detail=why, events=way, missed=missed)
+
+
+def _in_numbers_that_left(log: Log) -> Iterator[Gap]:
     if log.numbers.forgotten:
         yield Gap(why="not remembered", events=frozenset({"numbers that left"}), missed=log.numbers.forgotten)

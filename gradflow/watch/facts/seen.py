@@ -12,7 +12,7 @@ from gradflow.watch.facts.flags import scored
 from gradflow.watch.facts.naming.names import name_of_value, parameter_names
 from gradflow.watch.facts.questions import answers_in, tests_in_vain
 from gradflow.watch.facts.unheld import moved_by_none
-from gradflow.watch.facts.watched import is_seen_to_the_end, may_be_elsewhere
+from gradflow.watch.facts.watched import counted, is_seen_to_the_end, may_be_elsewhere
 from gradflow.watch.observation import Observation
 
 __all__ = ["shows_gradients", "what_is_lacking", "what_was_seen"]
@@ -31,7 +31,7 @@ def what_was_seen(observation: Observation) -> tuple[str, ...]:
     stepped = [optimizer for optimizer in observation.program.optimizers if optimizer.steps]
     said = [_of_optimizer(observation, optimizer) for optimizer in stepped[:_OPTIMIZERS_TOLD]]
     if len(stepped) > _OPTIMIZERS_TOLD:
-        said.append(f"{len(stepped) - _OPTIMIZERS_TOLD} more optimizers stepped")
+        said.append(f"{counted(len(stepped) - _OPTIMIZERS_TOLD, 'more optimizer')} stepped")
     said += _of_the_rest(observation, stepped)
     said += _of_those_that_never_step(observation)
     said += _of_passes_cleared(observation, stepped)
@@ -50,7 +50,7 @@ def what_is_lacking(observation: Observation) -> str:
     had = (
         "had no gradient when it stepped" if any(_lost_some(observation, one) for one in stepped) else "got no gradient"
     )
-    return f"{lacking:,} of {_counted(len(trainable), 'parameter')} that an optimizer holds {had}"
+    return f"{lacking:,} of {counted(len(trainable), 'parameter')} that an optimizer holds {had}"
 
 
 def _lost_some(observation: Observation, optimizer: Optimizer) -> bool:
@@ -88,21 +88,19 @@ def _of_optimizer(observation: Observation, optimizer: Optimizer) -> str:
     trainable = optimizer.tensors(optimizer.trainable)
     count, filled = len(trainable), len(trainable & optimizer.tensors(optimizer.filled))
     if not count and optimizer.takes_closure:
-        return f"{name} began {_counted(steps, 'step')}"
+        return f"{name} began {counted(steps, 'step')}"
     if not count:
         return f"{name} stepped, and none of its parameters requires grad"
     # those that are frozen are not counted, so that is said
     is_all = len(optimizer.tensors(optimizer.parameters)) == count
     which = name if is_all else f"{name} that require{'s' * (count == 1)} grad"
     if filled < count and _lost_some(observation, optimizer):
-        return (
-            f"{filled:,} of {_counted(count, 'parameter')} in {which} had a gradient at its {_counted(steps, 'step')}"
-        )
+        return f"{filled:,} of {counted(count, 'parameter')} in {which} had a gradient at its {counted(steps, 'step')}"
     if filled < count:
-        return f"{filled:,} of {_counted(count, 'parameter')} in {which} got a gradient in {_counted(steps, 'step')}"
+        return f"{filled:,} of {counted(count, 'parameter')} in {which} got a gradient in {counted(steps, 'step')}"
     if optimizer.empty_steps:
         return f"all gradients in {name} were zero in {_looked_into(optimizer)}"
-    times = f"{optimizer.complete_steps:,} of {_counted(steps, 'step')}"
+    times = f"{optimizer.complete_steps:,} of {counted(steps, 'step')}"
     if optimizer.complete_steps < steps:
         return f"{_all(count, 'parameter')} in {which} got a gradient, together in {times}"
     return f"{_all(count, 'parameter')} in {which} got a gradient in {times}"
@@ -145,7 +143,7 @@ def _of_passes_cleared(observation: Observation, stepped: list[Optimizer]) -> It
     ]
     if cleared:
         done = sum(one.kind == "backward" and not one.error for one in observation.program.backwards)
-        passes = f"{len(cleared):,} of {_counted(done, 'backward pass')}"
+        passes = f"{len(cleared):,} of {counted(done, 'backward pass')}"
         yield f"what {passes} brought was cleared before an optimizer stepped"
 
 
@@ -153,7 +151,7 @@ def _looked_into(optimizer: Optimizer) -> str:
     """At the first few steps alone it is looked whether gradients are zero."""
     steps, empty = optimizer.step_count, len(optimizer.empty_steps)
     looked = min(steps, ZEROS_LOOKED_FOR)
-    return f"{empty:,} of {_counted(steps, 'step')}" if looked == steps else f"{empty:,} of the first {looked:,} steps"
+    return f"{empty:,} of {counted(steps, 'step')}" if looked == steps else f"{empty:,} of the first {looked:,} steps"
 
 
 def _of_answers(observation: Observation) -> Iterator[str]:
@@ -184,7 +182,7 @@ def _of_tests_in_vain(observation: Observation) -> Iterator[str]:
     spans = [observation.recording.site_span(question.site) for question in tests]
     places = list(dict.fromkeys(place(span) for span in spans if span is not None))
     if places:
-        more = f" and {_counted(len(places) - 1, 'other place')}" if len(places) > 1 else ""
+        more = f" and {counted(len(places) - 1, 'other place')}" if len(places) > 1 else ""
         times = sum(question.times for question in tests)
         name, _ = name_of_value(observation, tests[0].target)
         of = f" of `{name}`" if len(tests) == 1 and " " not in name else ""
@@ -203,7 +201,7 @@ def _of_hooks(observation: Observation) -> Iterator[str]:
     )
     idle = list(dict.fromkeys(place(span) for span in spans if span is not None and not is_installed(span.path)))
     if idle:
-        more = f" and at {_counted(len(idle) - 1, 'other place')}" if len(idle) > 1 else ""
+        more = f" and at {counted(len(idle) - 1, 'other place')}" if len(idle) > 1 else ""
         yield f"what was registered as a hook at {idle[0]}{more} never ran"
 
 
@@ -234,25 +232,18 @@ def _of_passes(observation: Observation) -> Iterator[str]:
     passes = [one for one in observation.program.backwards if not one.error and one.kind == "backward"]
     asked = sum(one.kind == "grad" for one in observation.program.backwards)
     if asked:
-        yield f"{_counted(asked, 'call')} of `torch.autograd.grad`"
+        yield f"{counted(asked, 'call')} of `torch.autograd.grad`"
     leaves = {value for one in passes for value in one.arrived}
-    done = _counted(len(passes), "backward pass")
+    done = counted(len(passes), "backward pass")
     unseen = sum(bool(one.unseen) for one in passes)
     if unseen < len(passes) and passes:
-        yield f"{done} brought gradients to {_counted(len(leaves), 'leaf')}"
+        yield f"{done} brought gradients to {counted(len(leaves), 'leaf')}"
     elif passes:
         yield f"{done} ended"
     raised = sum(bool(one.error) for one in observation.program.backwards if one.kind == "backward")
     if raised:
-        yield f"{_counted(raised, 'backward pass')} raised"
+        yield f"{counted(raised, 'backward pass')} raised"
 
 
 def _all(count: int, noun: str) -> str:
     return f"the {noun}" if count == 1 else f"{'both' if count == 2 else f'all {count:,}'} {noun}s"
-
-
-_PLURALS = {"leaf": "leaves", "backward pass": "backward passes"}
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun if count == 1 else _PLURALS.get(noun, f'{noun}s')}"

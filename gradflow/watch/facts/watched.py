@@ -8,7 +8,7 @@ from gradflow.recording import Gap
 from gradflow.recording.completeness import Event
 from gradflow.watch.observation import Observation
 
-__all__ = ["is_seen_to_the_end", "may_be_elsewhere", "not_watched", "watched_text"]
+__all__ = ["counted", "is_seen_to_the_end", "may_be_elsewhere", "not_watched", "watched_text"]
 
 _BACKWARD = "backward pass"
 
@@ -22,14 +22,19 @@ def watched_text(observation: Observation) -> str:
         (len(observation.program.hooks), "hook"),
         (len(observation.program.optimizers), "optimizer"),
     ]
-    words = [_counted(count, noun) for count, noun in parts if count]
+    words = [counted(count, noun) for count, noun in parts if count]
     words = words or ["no torch operation"]
     words += [f"ended by {failure.type_name}" for failure in observation.program.failures if failure.is_last]
     return ", ".join(words)
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{('es' if noun.endswith('s') else 's') * (count != 1)}"
+_PLURALS = {"leaf": "leaves"}
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 hook``, ``2 leaves``, ``1,000 backward passes``."""
+    plural = _PLURALS.get(noun, f"{noun}{'es' if noun.endswith('s') else 's'}")
+    return f"{count:,} {noun if count == 1 else plural}"
 
 
 def _forward_passes(observation: Observation) -> int:
@@ -63,7 +68,7 @@ def _elsewhere(gap: Gap) -> str:
     if not events & {"backward passes", "steps"}:
         return ""
     is_step = "steps" in events
-    what = f"{_counted(gap.missed, 'optimizer step')} did" if is_step else f"{_counted(gap.missed, _BACKWARD)} met"
+    what = f"{counted(gap.missed, 'optimizer step')} did" if is_step else f"{counted(gap.missed, _BACKWARD)} met"
     return f"what {what} in other threads: only the thread that starts the program is watched"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gradflow.recording import Completeness, Gap
 
-THREAD = Gap(why="another thread", events=frozenset({"backward passes"}), seen=3, missed=2)
-END = Gap(why="stepped aside", detail="after 40 operations", seen=40)
+THREAD = Gap(why="another thread", events=frozenset({"backward passes"}), missed=2)
+END = Gap(why="stepped aside", detail="after 40 operations")
 
 
 def test_without_a_gap_all_was_seen() -> None:

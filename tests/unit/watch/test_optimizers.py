@@ -210,3 +210,17 @@ def test_gradients_that_no_optimizer_follows_are_among_what_was_seen(explain: Ex
         (held, "gradients also came to `0.weight` and 1 more, which no optimizer that was seen holds"),
     )
     assert explain(source.format(body="body.requires_grad_(False)")).seen == (held,)
+
+
+@pytest.mark.parametrize(
+    ("count", "more"), [(3, ()), (4, ("1 more optimizer stepped",)), (5, ("2 more optimizers stepped",))]
+)
+def test_optimizers_beyond_the_first_are_counted(explain: Explain, count: int, more: tuple[str, ...]) -> None:
+    report = explain(f"""
+    layers = [nn.Linear(2, 2) for _ in range({count})]
+    optimizers = [torch.optim.SGD(one.parameters(), lr=0.1) for one in layers]
+    sum(one(torch.ones(1, 2)).sum() for one in layers).backward()
+    for one in optimizers:
+        one.step()
+    """)
+    assert tuple(one for one in report.seen if "more" in one) == more
