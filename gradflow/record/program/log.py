@@ -36,6 +36,9 @@ __all__ = ["Log", "ModuleKeys"]
 
 _HANDED_KEPT = 20
 
+_GOES_ON = {"goes on": True}
+"""Marks a field whose objects are the observer's own: of each an event is made when the recording is taken."""
+
 
 class ModuleKeys:
     """Numbers modules without keeping them alive."""
@@ -90,9 +93,9 @@ class Log:
     retained: dict[int, tuple[int, int]] = field(default_factory=dict)
     flags: list[FlagChange] = field(default_factory=list)
     module_flags: list[ModuleFlag] = field(default_factory=list)
-    hooks: list[NotedHook] = field(default_factory=list)
-    tensor_hooks: list[NotedTensorHook] = field(default_factory=list)
-    optimizers: list[NotedOptimizer] = field(default_factory=list)
+    hooks: list[NotedHook] = field(default_factory=list, metadata=_GOES_ON)
+    tensor_hooks: list[NotedTensorHook] = field(default_factory=list, metadata=_GOES_ON)
+    optimizers: list[NotedOptimizer] = field(default_factory=list, metadata=_GOES_ON)
     replacements: list[Replacement] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     call_modules: list[int] = field(default_factory=list)
@@ -133,7 +136,7 @@ class Log:
     def so_far(self) -> dict[str, Any]:
         """The fields of a recording that are kept here, under the same names, as they are now."""
         found = {name: frozen(getattr(self, name)) for name in _KEPT_HERE}
-        for name in ("hooks", "tensor_hooks", "optimizers"):
+        for name in _GOING_ON:
             found[name] = tuple(noted.so_far() for noted in found[name])
         cleared = {number: frozenset(values) for number, values in self.pass_uses.cleared.items()}
         return {
@@ -185,3 +188,4 @@ class Log:
 
 
 _KEPT_HERE = frozenset(one.name for one in fields(Log)) & frozenset(one.name for one in fields(ProgramRecording))
+_GOING_ON = tuple(one.name for one in fields(Log) if "goes on" in one.metadata)

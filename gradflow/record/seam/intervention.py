@@ -116,14 +116,17 @@ class Intervention:
 
 
 class InTurn(Intervention):
-    """Several experiments in one run; what one of them gives of an operation, the next is shown."""
+    """Several experiments in one run; what one of them gives of an operation that ran, the next is shown.
+
+    Where one replaces an operation, that does not run: no ``after`` follows, of none of them, as with one alone.
+    """
 
     def __init__(self, *parts: Intervention) -> None:
         self.parts = parts
         self.watches = frozenset(each for part in parts for each in part.watches)
 
     def before(self, call: Call) -> Any:
-        """The first replacement that one of them has."""
+        """The first replacement that one of them has; the experiments behind that one are not asked."""
         memos = []
         for part in self.parts:
             call.memo = None

@@ -167,6 +167,30 @@ def test_the_next_experiment_is_shown_what_the_one_before_it_gives() -> None:
     assert changed.live.score.item() == 32.0
 
 
+def test_what_one_experiment_replaces_did_not_run_for_any() -> None:
+    class Replacing(Intervention):
+        def before(self, call: Call) -> Any:
+            return torch.zeros(()) if call.name == "sum" else AS_IT_IS
+
+    class Seeing(Intervention):
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+            self.ran: list[str] = []
+
+        def before(self, call: Call) -> Any:
+            self.asked.append(call.name)
+            return AS_IT_IS
+
+        def after(self, call: Call, result: Any) -> Any:
+            self.ran.append(call.name)
+            return result
+
+    first, last = Seeing(), Seeing()
+    run(torch.cos, InTurn(first, Replacing(), last))
+    assert (first.asked, first.ran) == (["cos", "sum"], ["cos"])
+    assert (last.asked, last.ran) == (["cos"], ["cos"])
+
+
 def test_a_switch_may_be_left_out() -> None:
     class Keeping(Intervention):
         def keeps_recording(self, site: int) -> bool:
