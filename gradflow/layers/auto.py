@@ -1,7 +1,8 @@
 """The layer for ``--layer auto``: the most abstract feature map that still has places.
 
-Decided from what one forward pass shows (shapes, and the order in which modules ran), never from the name of an
-architecture; and, where a recorded run has shown it, from what the score has of the layers.
+Decided from what one forward pass shows (shapes, and the order in which modules ran) and, where a recorded run has
+shown it, from what the score has of the layers. What is an attention or only passes on is told by the class of a module
+and by what the model calls it, never by the name of an architecture: a choice by names may be a default, and no more.
 """
 
 from __future__ import annotations

@@ -225,6 +225,9 @@ class Watch:
             goes_on=self in _ACTIVE,
         )
         recording = with_switches(recording, log.flags)
+        used_elsewhere = set[int]()
+        # before the gaps: one of them is that this failed
+        recorder.aside.looking(self._add_used_elsewhere)(used_elsewhere)
         gaps = (*gaps_in(log, recorder, recording), *recording.completeness.gaps)
         completeness = replace(recording.completeness, gaps=gaps)
         recording = replace(recording, completeness=completeness)
@@ -239,17 +242,17 @@ class Watch:
             returned=frozen(log.numbers.all_returned(lambda: recording.readers, log.gradient_of)),
             left_partly=frozenset(log.numbers.partly),
             plain_tensors=self._plain_tensors.now(),
-            used_elsewhere=self._used_elsewhere(),
+            used_elsewhere=frozenset(used_elsewhere),
             files=own_files((span.path for span in recording.spans), self.program),
         )
         lines = lines_near((*recording.spans, *seen.places()))
         return replace(seen, recording=replace(recording, lines=lines))
 
-    def _used_elsewhere(self) -> frozenset[int]:
+    def _add_used_elsewhere(self, found: set[int]) -> None:
         """The parameters of the modules that other threads have called, as far as they are still there."""
         modules = [module for reference in self.log.called_elsewhere.values() if (module := reference()) is not None]
         parameters = [parameter for module in modules for parameter in parameters_in(module)]
-        return frozenset(map(self.recorder.known_value, parameters)) - {-1}
+        found.update(set(map(self.recorder.known_value, parameters)) - {-1})
 
     def _name_early_calls(self) -> None:
         """A part of a model that ran before the model itself was not known to be one: it has its name since."""

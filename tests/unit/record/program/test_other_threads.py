@@ -251,3 +251,17 @@ def test_a_gap_that_cannot_be_told_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> 
     seen = watch.seen()
     assert not seen.recording.completeness.is_to_the_end
     assert len(seen.backwards) == 1
+
+
+def test_where_it_cannot_be_told_what_other_threads_used_the_report_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    watch, layer = Watch(), nn.Linear(3, 1)
+    with watch.watching(), ThreadPoolExecutor(1) as pool:
+        pool.submit(layer, torch.ones(1, 3)).result()
+        torch.ones(3, requires_grad=True).sum().backward()
+    assert watch.seen().recording.completeness.is_to_the_end
+    monkeypatch.setattr(watch.recorder, "known_value", None)
+    seen = watch.seen()
+    assert not seen.recording.completeness.is_to_the_end
+    assert len(seen.backwards) == 1
