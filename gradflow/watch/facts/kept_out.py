@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gradflow.recording import ModuleCall
 from gradflow.recording.program.events import WatchedModule
-from gradflow.watch.facts.naming.names import called_as
+from gradflow.watch.facts.naming.names import own_word_for
 from gradflow.watch.observation import Observation
 
 __all__ = ["call_that_failed", "has_returned", "told_failure"]
@@ -33,7 +33,7 @@ def has_returned(observation: Observation, key: int) -> bool:
 
 def told_failure(observation: Observation, call: ModuleCall) -> str:
     """How a call ended, in words: whose it was, and by what."""
-    name = call.module or called_as(observation.recording, call.site) or call.type_name
+    name = call.module or own_word_for(observation.recording, call.site) or call.type_name
     return f"this call of `{name}` {f'ended by `{call.raised}`' if call.raised else 'was interrupted'}"
 
 

@@ -7,10 +7,11 @@ Parameters of the same name in two models are told apart: ``G.0.weight``. A numb
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from gradflow.watch.facts.naming.names import called_as
+from gradflow.recording import Recording
+from gradflow.watch.facts.naming.names import called_as, own_word_for
 from gradflow.watch.observation import Observation
 
 __all__ = ["with_models_told_apart"]
@@ -21,8 +22,8 @@ def with_models_told_apart(observation: Observation) -> Observation:
 
     Only with words that it uses for that model alone: what a function is given has one name for all of them.
     """
-    words = _words_of_models(observation)
-    observation = _with_places_named(observation, words)
+    observation = _with_places_named(observation, _words_of_models(observation, own_word_for))
+    words = _words_of_models(observation, called_as)
     modules, calls = observation.program.modules, observation.recording.calls
     clashing = _clashing(observation)
     prefixes = {}
@@ -97,11 +98,11 @@ def _root_of(observation: Observation, value: int) -> int:
     return roots.pop() if len(roots) == 1 else -1
 
 
-def _words_of_models(observation: Observation) -> dict[int, list[str]]:
+def _words_of_models(observation: Observation, word_at: Callable[[Recording, int], str]) -> dict[int, list[str]]:
     """What stands before the brackets where each model is called, in the order in which that happened."""
     words = defaultdict[int, dict[str, None]](dict)
     for call, key in zip(observation.recording.calls, observation.program.call_modules, strict=True):
-        word = called_as(observation.recording, call.site) if call.parent < 0 else ""
+        word = word_at(observation.recording, call.site) if call.parent < 0 else ""
         if word:
             words[key][word] = None
     return defaultdict(list, {key: list(found) for key, found in words.items()})

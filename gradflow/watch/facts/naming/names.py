@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,6 +11,7 @@ from gradflow.location import SourceSpan, is_installed, source_line
 from gradflow.recording import Recording
 from gradflow.recording.program.events import Backward, GradRead
 from gradflow.source.assigned import assigned_name
+from gradflow.source.class_source import parse_file
 from gradflow.torch_facts.operations.families import is_identity
 from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.facts.leaves import is_leaf_value
@@ -50,7 +52,7 @@ def _layer(recording: Recording, call: int, returned: int) -> tuple[str, str]:
     # the model itself, which has no name, hands on what one of its layers has made
     inner = (one for one in calls[call + 1 :] if one.module and returned in one.outputs)
     made = calls[call] if calls[call].module else next(inner, calls[call])
-    return made.module or _called_by_the_program(recording, made.site) or made.type_name, made.type_name
+    return made.module or own_word_for(recording, made.site) or made.type_name, made.type_name
 
 
 def _returned_by(recording: Recording, value: int) -> tuple[int, int]:
@@ -134,10 +136,29 @@ def called_as(recording: Recording, site: int) -> str:
     return ""
 
 
-def _called_by_the_program(recording: Recording, site: int) -> str:
-    """The same, where the program itself calls it: what a library calls it tells nobody anything."""
+def own_word_for(recording: Recording, site: int) -> str:
+    """``G`` or ``self.teacher`` where that can only be the module itself, called by the program; else empty.
+
+    What stands there may be a function that calls the module, as in ``checkpoint(net, x)`` or ``trainer.fit(net)``.
+    """
     span = recording.site_span(site)
-    return called_as(recording, site) if span is not None and not is_installed(span.path) else ""
+    word = called_as(recording, site) if span is not None and not is_installed(span.path) else ""
+    if span is None or not word or word.removeprefix("self.").count("."):
+        return ""
+    return "" if word in _functions_and_imports(span.path) else word
+
+
+@functools.lru_cache(maxsize=64)
+def _functions_and_imports(path: str) -> frozenset[str]:
+    """The names that a file imports, or defines as functions and classes."""
+    tree = parse_file(path)
+    found = set[str]()
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found.update((one.asname or one.name).partition(".")[0] for one in node.names)
+    return frozenset(found)
 
 
 def read_of(observation: Observation, read: GradRead) -> str:

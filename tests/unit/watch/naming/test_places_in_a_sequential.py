@@ -61,3 +61,25 @@ def test_a_layer_with_a_name_keeps_it(explain: Explain) -> None:
     print(net.kept.grad)
     """)
     assert report.target.name == "layers.0"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "torch.utils.checkpoint.checkpoint(model, torch.rand(2, 4), use_reentrant=False)",
+        "checkpoint(model, torch.rand(2, 4), use_reentrant=False)",
+        "functional.call(model, dict(model.named_parameters()), (torch.rand(2, 4),))",
+    ],
+)
+def test_a_function_that_calls_the_model_is_no_word_for_it(explain: Explain, call: str) -> None:
+    report = explain(f"""
+    import types
+    from torch.utils.checkpoint import checkpoint
+    functional = types.SimpleNamespace(call=torch.func.functional_call)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1))
+    kept = []
+    model[0].register_forward_hook(lambda module, args, output: kept.append(output))
+    {call}.sum().backward()
+    print(kept[0].grad)
+    """)
+    assert report.target.name == "0"
