@@ -20,7 +20,7 @@ from gradflow.record.failure import failure_of
 from gradflow.record.run import Run
 from gradflow.recording import Recording
 from gradflow.torch_facts.messages import of_backward
-from gradflow.torch_facts.nodes import REENTRANT_CHECKPOINT, has_no_formula, is_accumulation
+from gradflow.torch_facts.nodes import REENTRANT_CHECKPOINT, has_no_formula, is_accumulation, saved, saved_names
 from gradflow.torch_facts.operations.queries import has, writes_in_place
 
 __all__ = ["explain_backward_error"]
@@ -120,9 +120,8 @@ def _broken_saver(run: Run) -> tuple[int, str]:
     nodes = walk(run.live.score.grad_fn)
     operation_of = link_operations(run.recording)
     for node in nodes:
-        for attribute in dir(node):
-            if attribute.startswith("_saved_") and _is_spoiled(node, attribute):
-                return operation_of(node), node.name()
+        if any(_is_spoiled(node, name) for name in saved_names(node)):
+            return operation_of(node), node.name()
     return -1, ""
 
 
@@ -155,9 +154,9 @@ def _without_derivative(run: Run) -> int:
     return -1
 
 
-def _is_spoiled(node: Any, attribute: str) -> bool:
+def _is_spoiled(node: Any, name: str) -> bool:
     try:
-        getattr(node, attribute)
+        saved(node, name)
     except RuntimeError as error:
         return of_backward.CHANGED_IN_PLACE.is_in(str(error))
     return False

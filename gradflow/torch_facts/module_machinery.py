@@ -38,7 +38,7 @@ GATHERING = (
 BATCH_NORMS: tuple[type, ...] = (torch.nn.modules.batchnorm._BatchNorm,)
 """The class of all batch norms."""
 
-NORMS_WITH_STATISTICS: tuple[type, ...] = (torch.nn.modules.batchnorm._NormBase,)
+NORMS_WITH_STATISTICS: tuple[type[torch.nn.modules.batchnorm._NormBase], ...] = (torch.nn.modules.batchnorm._NormBase,)
 """The class of all layers that may keep running statistics, instance norms too."""
 
 

@@ -18,12 +18,18 @@ __all__ = [
     "RECTIFIERS",
     "REENTRANT_CHECKPOINT",
     "SPREADS",
+    "forward_class",
     "has_no_formula",
     "is_accumulation",
     "is_embedding",
     "is_grid_sampler",
     "is_loss_over_classes",
     "is_softmax",
+    "packed",
+    "saved",
+    "saved_names",
+    "saved_tensors",
+    "shape_of_result",
     "signed",
 ]
 
@@ -88,6 +94,41 @@ NEAREST: Final = 1
 """The mode of a grid sampler that takes the nearest entry."""
 
 _UNSIGNED = 2**64
+
+
+_SAVED = "_saved_"
+_RAW = "_raw_saved_"
+
+
+def saved_names(node: Any) -> tuple[str, ...]:
+    """Under which names a node, or all of its class, keeps what its backward needs: those of arguments and results."""
+    return tuple(name.removeprefix(_SAVED) for name in dir(node) if name.startswith(_SAVED))
+
+
+def saved(node: Any, name: str, otherwise: Any = None) -> Any:
+    """What a node keeps under a name; raises ``RuntimeError`` where that was freed, or changed in place since."""
+    return getattr(node, f"{_SAVED}{name}", otherwise)
+
+
+def saved_tensors(node: Any) -> tuple[str, ...]:
+    """Under which of these names it keeps tensors, which may have been packed by hooks."""
+    return tuple(name.removeprefix(_RAW) for name in dir(node) if name.startswith(_RAW))
+
+
+def packed(node: Any, name: str) -> Any:
+    """What it keeps of such a tensor, as it lies there; of a list of tensors a tuple."""
+    return getattr(node, f"{_RAW}{name}")
+
+
+def forward_class(node: Any) -> Any:
+    """The class of a custom Function that a node belongs to; ``None`` for any other node."""
+    return getattr(node, "_forward_cls", None)
+
+
+def shape_of_result(node: Any) -> tuple[int, ...] | None:
+    """The shape of the first gradient that a node is given, which is that of what its forward gave."""
+    metadata = getattr(node, "_input_metadata", None)
+    return tuple(metadata[0].shape) if metadata else None
 
 
 def signed(number: Any) -> int:

@@ -13,7 +13,7 @@ import torch
 
 from gradflow.record.backward.walk import sequence_of
 from gradflow.torch_facts.domains import leaves_its_domain
-from gradflow.torch_facts.nodes import is_accumulation
+from gradflow.torch_facts.nodes import is_accumulation, saved, saved_names
 
 if TYPE_CHECKING:
     from gradflow.record.backward.walk import Node
@@ -87,18 +87,18 @@ def _saved(node: Node) -> dict[str, torch.Tensor]:
     found = {}
     for name in _saved_names(type(node)):
         try:
-            value = getattr(node, name)
+            value = saved(node, name)
         except RuntimeError:
             # freed, or changed in place since
             continue
         if isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex()):
-            found[name.removeprefix("_saved_")] = value.detach()
+            found[name] = value.detach()
     return found
 
 
 @functools.lru_cache(maxsize=1024)
 def _saved_names(kind: type) -> tuple[str, ...]:
-    return tuple(name for name in dir(kind) if name.startswith("_saved_"))
+    return saved_names(kind)
 
 
 def _is_result(name: str) -> bool:

@@ -54,11 +54,9 @@ def facts_of(node: Any, edges: Iterable[int], *, reads_saved: bool = True) -> No
 def is_staircase(node: Any) -> bool:
     """Whether the derivative is zero everywhere, whatever the input: rounding, signs, nearest sampling of a grid."""
     kind = kind_of(node)
-    if has(operation_behind(node), "flat") or (
-        kind == "Div" and getattr(node, "_saved_rounding_mode", None) is not None
-    ):
+    if has(operation_behind(node), "flat") or (kind == "Div" and nodes.saved(node, "rounding_mode") is not None):
         return True
-    return nodes.is_grid_sampler(kind) and getattr(node, "_saved_interpolation_mode", None) == nodes.NEAREST
+    return nodes.is_grid_sampler(kind) and nodes.saved(node, "interpolation_mode") == nodes.NEAREST
 
 
 def is_of_one_entry(node: Any) -> bool:
@@ -68,7 +66,7 @@ def is_of_one_entry(node: Any) -> bool:
     shares = _saved(node, "result")
     if shares is None or not shares.dim():
         return shares is not None
-    return bool(shares.shape[nodes.signed(node._saved_dim)] == 1)
+    return bool(shares.shape[nodes.signed(nodes.saved(node, "dim"))] == 1)
 
 
 def ignores_all(node: Any) -> bool:
@@ -76,7 +74,7 @@ def ignores_all(node: Any) -> bool:
     if not nodes.is_loss_over_classes(kind_of(node)):
         return False
     labels = _saved(node, "target")
-    ignored = nodes.signed(node._saved_ignore_index)
+    ignored = nodes.signed(nodes.saved(node, "ignore_index"))
     with torch.no_grad():
         return labels is not None and labels.numel() > 0 and bool((labels == ignored).all())
 
@@ -85,7 +83,7 @@ def is_padding(node: Any) -> bool:
     """Whether an embedding looks up nothing but the row whose gradient its ``padding_idx`` withholds."""
     if not nodes.is_embedding(kind_of(node)):
         return False
-    rows, padding = _saved(node, "indices"), nodes.signed(getattr(node, "_saved_padding_idx", -1))
+    rows, padding = _saved(node, "indices"), nodes.signed(nodes.saved(node, "padding_idx", -1))
     with torch.no_grad():
         return rows is not None and rows.numel() > 0 and bool((rows == padding).all())
 
@@ -96,7 +94,7 @@ def is_of_equals(node: Any) -> bool:
     if values is None or not values.numel():
         return False
     with torch.no_grad():
-        saved = getattr(node, "_saved_dim", None) or range(values.dim())
+        saved = nodes.saved(node, "dim") or range(values.dim())
         along = [nodes.signed(each) for each in saved]
         return torch.equal(values.amax(along), values.amin(along)) if along else True
 
@@ -152,7 +150,7 @@ def _factor(node: Any, edge: int) -> torch.Tensor | None:
 
 def _saved(node: Any, attribute: str) -> torch.Tensor | None:
     try:
-        saved = getattr(node, f"_saved_{attribute}", None)
+        saved = nodes.saved(node, attribute)
     except RuntimeError:
         # changed in place since, or freed: torch does not hand it out
         return None

@@ -15,6 +15,7 @@ from gradflow.recording import Recording
 from gradflow.recording.gradients import ROUNDING, NodeFlow
 from gradflow.source.custom_backward import missing_return
 from gradflow.torch_facts.module_machinery import BackwardHookFunction
+from gradflow.torch_facts.nodes import forward_class
 
 __all__ = ["largest_of", "note_flow"]
 
@@ -31,7 +32,7 @@ def note_flow(
     """A hook for ``node`` that appends what passes it on the edges into ``way``."""
     onwards = [position for position, (following, _) in enumerate(node.next_functions) if following in way]
     operation = operation_of(node)
-    function = getattr(node, "_forward_cls", None)
+    function = forward_class(node)
 
     def hook(outgoing: Sequence[Any], incoming: Sequence[Any]) -> None:
         incomings = [largest_of([gradient]) for gradient in incoming]

@@ -19,6 +19,7 @@ from gradflow.load.workload import Workload
 from gradflow.record.conduct.whose_error import is_ours, our_error, run_theirs
 from gradflow.record.state.keeper import preserved
 from gradflow.spelled import Spelled
+from gradflow.torch_facts.module_machinery import NORMS_WITH_STATISTICS
 from gradflow.values import tensors_in
 
 __all__ = ["with_lazy_layers_initialised"]
@@ -89,7 +90,7 @@ def _run_once(workload: Workload) -> None:
             ),
         ) from error
     for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._NormBase) and id(module.running_mean) not in before:
+        if isinstance(module, NORMS_WITH_STATISTICS) and id(module.running_mean) not in before:
             module.reset_running_stats()
     for tensor in _tensors(model):
         if id(tensor) in before:

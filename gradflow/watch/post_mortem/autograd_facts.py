@@ -12,7 +12,8 @@ from gradflow.record.backward.walk import Node, walk_from
 from gradflow.record.operations.tensor_facts import is_leaf
 from gradflow.torch_facts.function_modes import past_classes
 from gradflow.torch_facts.messages import of_backward
-from gradflow.watch.post_mortem.look import is_module, is_tensor, unwrapped
+from gradflow.torch_facts.nodes import packed, saved, saved_tensors
+from gradflow.watch.post_mortem.look import MISSING, is_module, is_tensor, unwrapped
 
 __all__ = [
     "Holds",
@@ -162,17 +163,14 @@ def describe(tensor: torch.Tensor) -> str:
 
 def is_freed(node: Node) -> bool | None:
     """Whether an earlier backward has freed what a node kept; ``None`` where it keeps nothing or cannot be asked."""
-    saved = [name for name in dir(node) if name.startswith("_raw_saved_")]
-    for name in saved:
-        raw = getattr(node, name)
+    for name in saved_tensors(node):
+        raw = packed(node, name)
         kept = raw[0] if isinstance(raw, tuple) and raw else raw
         if getattr(kept, "unpack_hook", True) is not None:  # asking would run the program's hook
             return None
         try:
-            getattr(node, "_saved_" + name.removeprefix("_raw_saved_"))
+            is_there = saved(node, name, MISSING) is not MISSING
         except RuntimeError as error:
             return of_backward.GRAPH_FREED.is_in(str(error)) or None
-        except AttributeError:
-            return None
-        return False
+        return False if is_there else None
     return None

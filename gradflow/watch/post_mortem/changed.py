@@ -11,6 +11,7 @@ import torch
 from gradflow.location import SourceSpan, is_installed
 from gradflow.record.backward.walk import Node
 from gradflow.torch_facts.messages import of_backward, refusals
+from gradflow.torch_facts.nodes import packed, saved, saved_tensors
 from gradflow.torch_facts.operations.queries import writes_in_place
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.post_mortem.aftermath import Aftermath
@@ -32,8 +33,8 @@ def saved_tensor_changed(after: Aftermath) -> tuple[Finding, ...]:
     said = f"torch says: {after.said.split('. Hint')[0]}"
     spoiled = [found for root in after.roots for node in nodes_behind(root) or () for found in _spoiled(node)]
     helps = (*_HELPS, "if it was `optimizer.step()`: call it after all backward passes that use the old parameters")
-    for node, saved in spoiled:
-        for text, is_parameter in _names_of(saved, after):
+    for node, tensor in spoiled:
+        for text, is_parameter in _names_of(tensor, after):
             change = _change_of(text, is_parameter, after)
             place, what = change if change is not None else (None, "")
             is_likely = False
@@ -107,17 +108,15 @@ def leaf_written_to(after: Aftermath) -> tuple[Finding, ...]:
 
 def _spoiled(node: Node) -> Iterator[tuple[Node, torch.Tensor]]:
     """What a node has kept and can no longer use; asking for it raises the very error of backward."""
-    for name in dir(node):
-        if not name.startswith("_raw_saved_"):
-            continue
+    for name in saved_tensors(node):
         try:
-            raw = getattr(node, name)
+            raw = packed(node, name)
         except RuntimeError:
             continue  # a list that this backward has let go of already: it was used as it was
         if isinstance(raw, tuple) or getattr(raw, "unpack_hook", True) is not None:
             continue
         try:
-            getattr(node, "_saved_" + name.removeprefix("_raw_saved_"))
+            saved(node, name)
         except RuntimeError as error:
             if of_backward.CHANGED_IN_PLACE.is_in(str(error)) and is_tensor(raw.data):
                 yield node, raw.data

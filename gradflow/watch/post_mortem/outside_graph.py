@@ -8,6 +8,7 @@ import torch
 
 from gradflow.record.backward.walk import Node
 from gradflow.record.operations.tensor_facts import is_leaf
+from gradflow.torch_facts.nodes import shape_of_result
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.post_mortem.aftermath import Aftermath
 from gradflow.watch.post_mortem.autograd_facts import contains, describe, grad_fn_of, holds, nodes_behind
@@ -53,11 +54,6 @@ def not_reached(
     return found or (_undetermined(after, message, plain_name, score, facts),)
 
 
-def _shape(node: Node) -> tuple[int, ...] | None:
-    metadata = getattr(node, "_input_metadata", None)
-    return tuple(metadata[0].shape) if metadata else None
-
-
 def _leaves(nodes: list[Node]) -> set[int]:
     return {id(variable) for node in nodes if (variable := getattr(node, "variable", None)) is not None}
 
@@ -75,7 +71,9 @@ def _twin(root: torch.Tensor, target: torch.Tensor) -> str | None:
     computed = {node for node in mine if getattr(node, "variable", None) is None}
     if not leaves or not leaves <= _leaves(theirs) or computed & set(theirs):
         return None
-    alike = [node for node in theirs if node.name() == made_by.name() and _shape(node) == _shape(made_by)]
+    alike = [
+        node for node in theirs if node.name() == made_by.name() and shape_of_result(node) == shape_of_result(made_by)
+    ]
     return made_by.name() if alike else None
 
 

@@ -213,3 +213,33 @@ def test_outside_of_its_domain_an_operation_is_not_finite(
         result = call(x)
         assert leaves_its_domain(result.grad_fn, {"self": x}) is is_outside
         assert bool(result.isfinite().all()) is not is_outside
+
+
+def test_what_a_node_keeps_is_read_by_the_names_of_its_arguments() -> None:
+    x, y = drawn(3), drawn(3) + 1
+    node = (x * y).grad_fn
+    assert set(nodes.saved_names(node)) == set(nodes.saved_tensors(node)) == {"self", "other"}
+    assert nodes.saved(node, "self") is x
+    assert torch.equal(nodes.packed(node, "other").data, y)
+    assert nodes.saved(node, "nothing", 5) == 5
+    assert nodes.shape_of_result(node) == (3,)
+    (x * y).sum().backward()
+    used = (x * y).sum()
+    freed = used.grad_fn.next_functions[0][0]
+    used.backward()
+    with pytest.raises(RuntimeError):
+        nodes.saved(freed, "self")
+
+
+def test_only_the_node_of_a_custom_function_has_the_class_of_its_forward() -> None:
+    class Same(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+            return gradient
+
+    assert nodes.forward_class(Same.apply(drawn(2)).grad_fn) is Same
+    assert nodes.forward_class((drawn(2) * 2).grad_fn) is None

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import gradflow
 
@@ -23,15 +24,50 @@ def dotted(node: ast.expr) -> str:
     return f"{before}.{node.attr}" if isinstance(node, ast.Attribute) and before else ""
 
 
+_NODE = (torch.ones(1, requires_grad=True) * 2).grad_fn
+_OF_OBJECTS = frozenset(
+    name for one in (torch.Tensor, torch.nn.Module, torch.optim.Optimizer, _NODE) for name in dir(one) if name[0] == "_"
+)
+
+
+_ASKING = frozenset({"getattr", "hasattr", "setattr", "delattr"})
+
+
+def names_of_torch(tree: ast.AST) -> dict[str, str]:
+    """What a file calls what it imports from torch, with what that is there."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update({one.asname: one.name for one in node.names if one.asname and one.name.startswith("torch.")})
+        elif isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("torch."):
+            found.update({one.asname or one.name: f"{node.module}.{one.name}" for one in node.names})
+    return found
+
+
+def is_private_of_an_object(name: str) -> bool:
+    """Whether torch's tensors, modules, optimizers or nodes have it, and promise nothing of it."""
+    return not name.startswith("__") and (name in _OF_OBJECTS or name.startswith("_saved_"))
+
+
 def private_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Attributes of ``torch...`` and names imported from it that begin with an underscore, with their lines."""
+    """Attributes of ``torch...`` and names imported from it that begin with an underscore, with their lines.
+
+    By whatever name a file has them, and as the text by which an attribute is asked for.
+    """
+    aliases = names_of_torch(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found = [one.name for one in node.names]
         elif isinstance(node, ast.ImportFrom):
             found = [f"{node.module}.{one.name}" for one in node.names]
         elif isinstance(node, ast.Attribute):
-            found = [dotted(node)]
+            head, dot, rest = dotted(node).partition(".")
+            found = [f"{aliases.get(head, head)}{dot}{rest}"]
+            if node.attr.startswith("_saved_"):
+                found.append(f"torch.{node.attr}")
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _ASKING:
+            texts = [one.value for one in node.args[1:2] if isinstance(one, ast.Constant)]
+            found = [f"torch.{text}" for text in texts if isinstance(text, str) and is_private_of_an_object(text)]
         else:
             continue
         for name in found:
@@ -48,6 +84,14 @@ def private_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
         ("torch.nn.Module.__call__", []),
         ("tensor._version", []),
         ("torch.ones(self._shape).to(device)", []),
+        ("from torch import Tensor\nTensor._make_subclass", ["torch.Tensor._make_subclass"]),
+        ("from torch import Tensor\nTensor.add_", []),
+        ("import torch.nn.functional as F\nF._pad", ["torch.nn.functional._pad"]),
+        ("from torch.nn.modules import batchnorm as bn\nbn._NormBase", ["torch.nn.modules.batchnorm._NormBase"]),
+        ("getattr(node, '_saved_dim', None)", ["torch._saved_dim"]),
+        ("node._saved_dim", ["torch._saved_dim"]),
+        ("hasattr(node, '_input_metadata')", ["torch._input_metadata"]),
+        ("getattr(value, '_fields', ())", []),
     ],
 )
 def test_private_names_are_found(source: str, expected: list[str]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import gradflow
 from gradflow.torch_facts.operations.table import row_of
@@ -29,6 +30,7 @@ _ELSEWHERE = {
     "record/program/hooks/registrations.py": "where hooks are kept",
     "watch/post_mortem/aftermath.py": "the calls that raise",
     "watch/post_mortem/cuts.py": "Python's own types",
+    "watch/post_mortem/look.py": "how Python's own containers are read",
     "watch/post_mortem/references.py": "attributes",
     "watch/rules/nothing_left.py": "the two that people add up with",
 }
@@ -37,6 +39,7 @@ _ELSEWHERE = {
 
 def lists_of_operations(tree: ast.AST) -> Iterator[tuple[int, list[str]]]:
     """Displays of strings of which most are names of operations, or of nodes of autograd, with their lines."""
+    of_torch = names_of_torch(tree)
     for node in ast.walk(tree):
         match node:
             case ast.Set(elts=parts) | ast.Tuple(elts=parts) | ast.List(elts=parts):
@@ -45,15 +48,70 @@ def lists_of_operations(tree: ast.AST) -> Iterator[tuple[int, list[str]]]:
                 parts = [key for key in keys if key is not None]
             case _:
                 continue
-        texts = [one.value for one in parts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        texts = [text for one in parts if (text := _named(one, of_torch))]
         known = [text for text in texts if row_of(text) is not None or text.endswith(("Backward", "Backward0"))]
         if len(known) > 1 and 2 * len(known) > len(texts):
             yield node.lineno, texts
 
 
+def names_of_torch(tree: ast.AST) -> dict[str, str]:
+    """What a file calls torch, its modules and what it imports from them, with what that is in torch."""
+    found = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                found.update(
+                    {
+                        one.asname or "torch": one.name if one.asname else "torch"
+                        for one in names
+                        if _is_torchs(one.name)
+                    }
+                )
+            case ast.ImportFrom(module=str(module), names=names) if _is_torchs(module):
+                found.update({one.asname or one.name: f"{module}.{one.name}" for one in names})
+    return found
+
+
+def _is_torchs(name: str) -> bool:
+    return name.partition(".")[0] == "torch"
+
+
+def _named(node: ast.expr, of_torch: dict[str, str]) -> str:
+    """What an entry names: ``sum`` of ``"sum"``, ``"aten::sum.dim"``, ``torch.sum``, ``Tensor.sum``; of no class."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text.removeprefix("aten::").partition(".")[0] if text.startswith("aten::") else text
+        case ast.Name(id=name):
+            full = of_torch.get(name, "")
+        case ast.Attribute():
+            path = []
+            while isinstance(node, ast.Attribute):
+                path.append(node.attr)
+                node = node.value
+            is_torchs = isinstance(node, ast.Name) and node.id in of_torch
+            full = ".".join([of_torch[node.id], *reversed(path)]) if is_torchs else ""
+        case _:
+            return ""
+    return "" if _is_class(full) else full.rpartition(".")[2]
+
+
+def _is_class(full: str) -> bool:
+    """``torch.Size`` and ``torch.dtype``, of which the last parts are names of operations, too."""
+    found: object = torch if full else None
+    for part in full.split(".")[1:]:
+        found = getattr(found, part, None)
+    return isinstance(found, type)
+
+
 @pytest.mark.parametrize(
     ("source", "count"),
     [
+        ('("aten::sum", "aten::mean.dim")', 1),
+        ("import torch\n{torch.sum, torch.Tensor.mean}", 1),
+        ("from torch import Tensor, mean\nseen in (Tensor.sum, mean)", 1),
+        ("import torch as t, torch.nn.functional as F\n[t.relu, F.gelu]", 1),
+        ("from numpy import sum, mean\n(sum, mean)", 0),
+        ("import torch\n(torch.float32, torch.float16, torch.sum)", 0),
         ('name in ("sum", "mean")', 1),
         ('{"item": "`.item()`", "tolist": "`.tolist()`"}', 1),
         ('frozenset({"ReluBackward0", "ThresholdBackward0"})', 1),
