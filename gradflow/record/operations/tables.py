@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import get_ident
@@ -15,7 +14,9 @@ from torch.nn.parameter import is_lazy
 from gradflow.location import SiteTable
 from gradflow.record.operations.grad_mode import GradModes
 from gradflow.record.operations.kinds import CHANGED_THROUGH_VIEW
+from gradflow.record.operations.known_tensor import KnownTensor
 from gradflow.record.operations.leaf import LeafRule, MadeOfItself
+from gradflow.record.operations.met_elsewhere import MetElsewhere
 from gradflow.record.operations.tensor_facts import (
     PLAIN_CLASSES,
     dtype_of,
@@ -29,25 +30,9 @@ from gradflow.torch_facts.function_modes import modes_on_stack
 from gradflow.torch_facts.sequence_numbers import next_sequence_number
 from gradflow.values import is_tensor, tensors_in
 
-__all__ = ["KnownTensor", "Tables"]
+__all__ = ["Tables"]
 
 _is_grad_enabled = torch.is_grad_enabled
-
-_Elsewhere = tuple[weakref.ref[torch.Tensor], tuple[tuple[int, ...], torch.dtype, bool], Callable[[int], object]]
-
-
-class KnownTensor(weakref.ref["torch.Tensor"]):
-    """A tensor that was seen, and which value it is: one object, for each object more costs time when Python collects.
-
-    Attributes
-    ----------
-    value
-        The number of the value.
-    """
-
-    __slots__ = ("value",)
-
-    value: int
 
 
 class Tables:
@@ -106,7 +91,7 @@ class Tables:
         self._shapes: dict[Any, tuple[int, ...]] = {}
         self._without_shape: list[tuple[weakref.ref[torch.Tensor], int]] = []
         self._was_there: set[int] = set()
-        self._met_elsewhere: deque[_Elsewhere] = deque()
+        self._met_elsewhere = MetElsewhere()
         # bound once: each look-up is noticed in a loop of small operations
         values = self.values
         self._value_appends = (
@@ -161,7 +146,7 @@ class Tables:
                 if write is not None and write[2] > self.seen[value]:
                     return self._refresh(tensor, value, write)
             return value
-        if self._met_elsewhere:
+        if self._met_elsewhere.waiting:
             self.number_met_elsewhere()
             if self.known_value(tensor) >= 0:
                 return self.value_of(tensor)
@@ -174,19 +159,12 @@ class Tables:
         return value
 
     def meet_elsewhere(self, tensor: torch.Tensor, tell: Callable[[int], object]) -> None:
-        """Another thread has met a tensor: ``tell`` is told its value when the thread of the operations numbers it.
-
-        That is when it meets one itself, so that it never meets this one before, and at the end. What is gone by then
-        was never met there.
-        """
-        facts = shape_of(tensor), dtype_of(tensor), requires_grad(tensor)
-        self._met_elsewhere.append((weakref.ref(tensor), facts, tell))
+        """Another thread has met a tensor: ``tell`` is told its value when the thread of the operations numbers it."""
+        self._met_elsewhere.add(tensor, tell)
 
     def number_met_elsewhere(self) -> None:
         """Number what other threads have met; only in the thread whose operations are recorded."""
-        while self._met_elsewhere:
-            reference, (shape, dtype, requires), tell = self._met_elsewhere.popleft()
-            tensor = reference()
+        for tensor, (shape, dtype, requires), tell in self._met_elsewhere.taken():
             if tensor is None:
                 number = self._dtypes.setdefault(dtype, len(self._dtypes))
                 value = self.new_value_alone(-1, shape, number, requires_grad=requires)
