@@ -93,7 +93,7 @@ class Recorder(TorchFunctionMode):
         self.results = Results(tables)
         self.views = Views()
         self.marks = Marks()
-        self.elsewhere = Elsewhere(tables.known_value)
+        self.elsewhere = Elsewhere(tables.known_value, tables.operations.name)
         self.reading = Reading(tables, self.results.exported)
         self.announced = AnnouncedCalls(tables, self.reading, self.results, self.views, self.marks, self.aside)
         self.special = SpecialFunctions()

@@ -77,7 +77,8 @@ class Completeness:
     gaps
         What was not seen.
     given_away
-        Values whose memory or text was handed out: they may come back where no operation brings them.
+        Values whose memory or text was handed out, and how many operations had run when that first happened: from then
+        on they may come back where no operation brings them.
     read_unseen
         Values that operations inside a transform of torch read: those operations are not recorded.
     unrecorded_modules
@@ -87,7 +88,7 @@ class Completeness:
     """
 
     gaps: tuple[Gap, ...] = ()
-    given_away: frozenset[int] = frozenset()
+    given_away: Mapping[int, int] = field(default_factory=nothing)
     read_unseen: frozenset[int] = frozenset()
     unrecorded_modules: Mapping[str, str] = field(default_factory=nothing)
     ran_unseen: frozenset[str] = frozenset()

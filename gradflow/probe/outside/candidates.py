@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gradflow.graph.dependence import Dependence, is_differentiable, value_inputs
 from gradflow.recording import Recording
 from gradflow.torch_facts.operations.queries import has
 
-__all__ = ["is_followed_by_autograd", "may_come_from_outside"]
+__all__ = ["blank_reads", "is_followed_by_autograd", "may_come_from_outside"]
 
 
 def may_come_from_outside(recording: Recording, dependence: Dependence) -> bool:
@@ -14,7 +16,7 @@ def may_come_from_outside(recording: Recording, dependence: Dependence) -> bool:
     return (
         any(dependence.depends[value] for value in recording.completeness.given_away)
         or _has_value_from_nowhere(recording, dependence)
-        or _reads_memory_that_nothing_filled(recording, dependence)
+        or next(blank_reads(recording, dependence), -1) >= 0
     )
 
 
@@ -42,10 +44,10 @@ def _has_value_from_nowhere(recording: Recording, dependence: Dependence) -> boo
     )
 
 
-def _reads_memory_that_nothing_filled(recording: Recording, dependence: Dependence) -> bool:
-    """The values of `torch.empty` used as they are: somebody wrote them whom torch did not see."""
+def blank_reads(recording: Recording, dependence: Dependence) -> Iterator[int]:
+    """Operations that use the values of `torch.empty` as they are: somebody wrote them whom torch did not see."""
     if not any(has(name, "blank") for name in recording.names):
-        return False
+        return
     blank: dict[int, int] = {}
     for row in range(len(recording)):
         for value in value_inputs(recording, row):
@@ -55,7 +57,6 @@ def _reads_memory_that_nothing_filled(recording: Recording, dependence: Dependen
                 for output in recording.outputs_of(row)
             )
             if made is not None and not is_view and dependence.reaches[value]:
-                return True
+                yield row
         if has(recording.name_of(row), "blank"):
             blank.update(dict.fromkeys(recording.outputs_of(row), row))
-    return False

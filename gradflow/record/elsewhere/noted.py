@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
 import torch
@@ -22,21 +22,24 @@ class Elsewhere:
     ----------
     known_value
         The value of a tensor that was seen before, else -1.
+    operations
+        The rows so far, of which only the number is asked.
     """
 
-    def __init__(self, known_value: Callable[[torch.Tensor], int]) -> None:
-        self.given_away: set[int] = set()
+    def __init__(self, known_value: Callable[[torch.Tensor], int], operations: Sized) -> None:
+        self.given_away: dict[int, int] = {}
         self.hooked: set[int] = set()
         self.has_hooks = False
         self.read_unseen: set[int] = set()
         self.modules: dict[str, str] = {}
         self.met_in_model = range(0)
         self._known_value = known_value
+        self._operations = operations
 
     def note_given_away(self, args: tuple[Any, ...]) -> None:
         """The first argument hands out its memory, or its values as text."""
         if args and isinstance(args[0], torch.Tensor) and (value := self._known_value(args[0])) >= 0:
-            self.given_away.add(value)
+            self.given_away.setdefault(value, len(self._operations))
 
     def note_hooked(self, args: tuple[Any, ...]) -> None:
         """The first argument gets a hook that may change its gradient."""
@@ -61,7 +64,7 @@ class Elsewhere:
             gaps.append(Gap(why="another thread", events=frozenset({"operations"})))
         return Completeness(
             gaps=tuple(gaps),
-            given_away=frozenset(self.given_away),
+            given_away=frozen(self.given_away),
             read_unseen=frozenset(self.read_unseen),
             unrecorded_modules=frozen(self.modules),
         )

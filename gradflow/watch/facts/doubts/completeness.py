@@ -5,6 +5,7 @@ from __future__ import annotations
 from gradflow.graph.dependence import Dependence, analyse
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.queries import gives_values
+from gradflow.watch.facts.doubts.given_away import came_back_unseen
 from gradflow.watch.facts.doubts.inside import may_read, where_it_runs
 from gradflow.watch.facts.flags import scored
 from gradflow.watch.facts.naming.names import name_of_value, score_text
@@ -27,6 +28,7 @@ def doubt_about(observation: Observation, question: Question, *, is_block: bool 
         or ("" if is_block else _made_unseen(observation, dependence))
         or _read_inside(observation, dependence)
         or _read_by_opaque_code(observation, question, dependence)
+        or came_back_unseen(observation, dependence, question.score)
         or _left_elsewhere(observation, question, dependence)
     )
     name, _ = name_of_value(observation, question.target)

@@ -12,6 +12,7 @@ from gradflow.source.assigned import assigned_name
 from gradflow.source_place import place
 from gradflow.torch_facts.operations.queries import gives_values
 from gradflow.watch.facts.doubts.completeness import doubt_about
+from gradflow.watch.facts.doubts.given_away import came_back_unseen
 from gradflow.watch.facts.doubts.inside import doubt_about_inside
 from gradflow.watch.facts.flags import scored
 from gradflow.watch.facts.naming.names import score_text
@@ -23,6 +24,8 @@ __all__ = ["COMPUTE", "with_what_is_known_of_why"]
 
 COMPUTE = "if it is to learn, let the loss be computed from it"
 _ELSEWHERE = "if it is to learn, see to it that what it gives in the other thread goes on with its history"
+
+_HANDED_OUT = "if it is to learn, let what it gives go on as a tensor, with its history"
 
 _INSIDE = {
     COMPILED: "if it is to learn, run that code once without `torch.compile`: its lines are looked at",
@@ -44,6 +47,10 @@ def with_what_is_known_of_why(
     doubt = next(filter(None, (doubt_about(observation, one) for one in asked)), "")
     if doubt:
         return _not_determined(found, doubt, _ELSEWHERE)
+    why = came_back_unseen(observation, dependence, question.score)
+    if why:
+        score = score_text(observation, question.backward)
+        return _not_determined(found, f"whether {score} was computed from it, because {why}", _HANDED_OUT)
     told, recording = found.diagnostic, observation.recording
     row, left = (
         next(_never_differentiated(observation, dependence), -1),
