@@ -176,9 +176,12 @@ class Recorder(TorchFunctionMode):
     def call(self, value: int) -> None:
         self.tables.call = value
 
-    def look_at(self, function: Any, around: Around) -> None:
-        """Call ``around`` in the place of a function of torch that is no operation, for it to be called once."""
-        self.special.look_at(function, around)
+    def look_at(self, function: Any, around: Around, *, unrecorded: Around | None = None) -> None:
+        """Call ``around`` in the place of a function of torch that is no operation, for it to be called once.
+
+        ``unrecorded`` is called where recording is suspended, as it is inside a custom Function.
+        """
+        self.special.look_at(function, around, unrecorded=unrecorded)
         self._kinds.clear()
 
     def pass_through(self, function: Any) -> None:
@@ -220,6 +223,8 @@ class Recorder(TorchFunctionMode):
                 kind = _IGNORE
             if kind == _IGNORE:
                 return run_theirs(func, args, kwargs or _NO_KEYWORDS)
+            if tables.suspended and kind == _SPECIAL and (around := self.special.around_unrecorded(func)) is not None:
+                return self.aside.once(around, func, args, kwargs or _NO_KEYWORDS, frame)
             if tables.suspended or innermost_transform() is not None:
                 return self._run_unrecorded(func, args, kwargs or _NO_KEYWORDS, kind, text)
             if kind >= _EXPOSE:

@@ -16,11 +16,14 @@ class SpecialFunctions:
 
     def __init__(self) -> None:
         self._around: dict[Any, Around] = {}
+        self._around_unrecorded: dict[Any, Around] = {}
         self._passed: set[Any] = set()
 
-    def look_at(self, function: Any, around: Around) -> None:
-        """From now on ``around`` is called in the place of ``function``."""
+    def look_at(self, function: Any, around: Around, *, unrecorded: Around | None = None) -> None:
+        """From now on ``around`` is called in the place of ``function``; where nothing is recorded, ``unrecorded``."""
         self._around[function] = around
+        if unrecorded is not None:
+            self._around_unrecorded[function] = unrecorded
 
     def pass_through(self, function: Any) -> None:
         """From now on ``function`` runs as if nobody looked."""
@@ -37,3 +40,7 @@ class SpecialFunctions:
     def around(self, function: Any) -> Around:
         """What is called in its place."""
         return self._around[function]
+
+    def around_unrecorded(self, function: Any) -> Around | None:
+        """What is called in its place where recording is suspended: it is to number no tensor; ``None`` for nothing."""
+        return self._around_unrecorded.get(function)

@@ -23,10 +23,15 @@ __all__ = ["watch_flags", "with_switches"]
 
 
 def watch_flags(recorder: Recorder, log: Log) -> None:
-    """Note each switch in ``log``, with what the flag was; what records goes by what it is now."""
+    """Note each switch in ``log``, with what the flag was; what records goes by what it is now.
 
-    def switch(operation: Operation, frame: FrameType, tensor: torch.Tensor, args: Any, kwargs: Any, on: bool) -> Any:
-        value = recorder.value_of(tensor)
+    Where recording is suspended, as inside a custom Function, that of a tensor which was seen before: what such a place
+    makes for itself is no value of the program's.
+    """
+
+    def switch(
+        operation: Operation, frame: FrameType, tensor: torch.Tensor, args: Any, kwargs: Any, on: bool, value: int
+    ) -> Any:
         change = FlagChange(
             value=value,
             site=recorder.sites.number(frame),
@@ -47,14 +52,24 @@ def watch_flags(recorder: Recorder, log: Log) -> None:
         return result
 
     def set_flag(operation: Operation, frame: FrameType, tensor: torch.Tensor, on: Any) -> Any:
-        return switch(operation, frame, tensor, (on,), {}, bool(on))
+        return switch(operation, frame, tensor, (on,), {}, bool(on), recorder.value_of(tensor))
 
     def call_method(operation: Operation, frame: FrameType, tensor: torch.Tensor, /, *args: Any, **kwargs: Any) -> Any:
-        on = args[0] if args else kwargs.get("requires_grad", True)
-        return switch(operation, frame, tensor, args, kwargs, bool(on))
+        return switch(operation, frame, tensor, args, kwargs, _asked_of(args, kwargs), recorder.value_of(tensor))
 
-    recorder.look_at(setter("requires_grad"), set_flag)
-    recorder.look_at(torch.Tensor.requires_grad_, call_method)
+    def unrecorded(operation: Operation, frame: FrameType, tensor: torch.Tensor, /, *args: Any, **kwargs: Any) -> Any:
+        value = recorder.known_value(tensor) if recorder.is_own_thread() else -1
+        if value < 0:
+            return operation(tensor, *args, **kwargs)
+        return switch(operation, frame, tensor, args, kwargs, _asked_of(args, kwargs), value)
+
+    recorder.look_at(setter("requires_grad"), set_flag, unrecorded=unrecorded)
+    recorder.look_at(torch.Tensor.requires_grad_, call_method, unrecorded=unrecorded)
+
+
+def _asked_of(args: Any, kwargs: Any) -> bool:
+    """What the flag is to be."""
+    return bool(args[0] if args else kwargs.get("requires_grad", True))
 
 
 def with_switches(recording: Recording, changes: Iterable[FlagChange]) -> Recording:
