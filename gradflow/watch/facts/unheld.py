@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gradflow.recording.program.events import Backward
+from gradflow.torch_facts.operations.queries import has
 from gradflow.watch.facts.watched import may_be_elsewhere
 from gradflow.watch.facts.writes import written_by
 from gradflow.watch.observation import Observation
@@ -48,14 +49,24 @@ def _moved_by_none(
     held = {value for optimizer in holding for value in optimizer.parameters}
     passes = list(passes_between(observation, since, end))
     written, memory = _last_writes(observation), observation.recording.values.memory
+    handed_out = _handed_out(observation)
     found = []
     for value in values:
         times = [one.operation for one in passes if one.arrived.get(value, (0.0, True))[0] > 0]
         # an optimizer that was not seen being made may hold it
         is_held = value in held or not observation.recording.completeness.has_all("optimizers", of=(value,))
+        is_held = is_held or memory[value] in handed_out
         if not is_held and len(times) >= _TIMES and written.get(memory[value], -1) < times[0]:
             found.append(value)
     return tuple(found)
+
+
+def _handed_out(observation: Observation) -> set[int]:
+    """The memory that code outside of torch was given, as an array or a storage: it may move what is in it, unseen."""
+    recording = observation.recording
+    rows = (row for row in range(len(recording)) if has(recording.name_of(row), "exposes"))
+    values = (value for row in rows for value in recording.inputs_of(row))
+    return {recording.values.memory[value] for value in (*values, *recording.completeness.given_away)}
 
 
 def _last_writes(observation: Observation) -> dict[int, int]:
