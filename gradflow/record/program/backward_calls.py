@@ -158,6 +158,7 @@ class BackwardCalls:
             history=self._history,
         )
         passes.append(began)
+        log.running_backward = number
         try:
             result = operation(*args, **kwargs)
         except BaseException as error:
@@ -178,6 +179,8 @@ class BackwardCalls:
             )
             passes[number] = notes.failed(failed)
             raise
+        finally:
+            log.running_backward = -1
         if kind == "grad":
             passes[number] = began = self._with_results(
                 began, list(result.values() if type(result) is dict else result)

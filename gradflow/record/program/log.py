@@ -81,6 +81,7 @@ class Log:
     does, is noted in objects of the observer's own, of which the events are made when the recording is taken. What
     stands in a recording under the same name gets there by that alone.
     ``counted`` tells how many reads were only counted, by the number of the one that found the same.
+    ``running_backward`` is the number of the backward pass that goes on, as while hooks run; -1 for none.
     """
 
     keys: ModuleKeys = field(default_factory=ModuleKeys)
@@ -129,6 +130,7 @@ class Log:
     written_inside: set[int] = field(default_factory=set)
     optimizers_elsewhere: dict[int, weakref.ref[Any]] = field(default_factory=dict)
     switched_unseen: set[int] = field(default_factory=set)
+    running_backward: int = -1
     fork_count: int = 0
     has_other_processes: bool = False
     shared_leaves: set[int] = field(default_factory=set)

@@ -56,6 +56,7 @@ class _Step:
     rate: float | None
     pushed: bool
     passes: int
+    within: int
 
 
 class OptimizerWatch:
@@ -163,6 +164,7 @@ class OptimizerWatch:
             rate=rate,
             pushed=not has_closure and is_pushed(kept, rate),
             passes=len(self._log.backwards),
+            within=self._log.running_backward,
         )
         self._inside.append(step)
         if has_closure:
@@ -223,6 +225,8 @@ class OptimizerWatch:
         held = frozenset(found.first.values())
         if not noted.holdings or noted.holdings[-1][1] != held:
             noted.holdings.append((len(noted.steps), held))
+        if step.within >= 0:
+            noted.within[len(noted.steps)] = step.within
         noted.steps.append(step.at)
         if found.held != noted.parameters:
             noted.parameters = tuple(dict.fromkeys((*noted.parameters, *found.held)))

@@ -264,7 +264,8 @@ class Optimizer:
     those, ``is_moved_otherwise`` that others moved some of it in between. ``largest_rate`` is the largest learning rate
     of any group at these steps (``None`` for not known), ``pushes`` at how many a plain step at it would have moved
     something. ``step_defined`` is where the program defines its step, ``added`` the site at which a parameter was added
-    later; ``skipped`` are the calls of a ``GradScaler`` that was to make it step, and did not.
+    later; ``skipped`` are the calls of a ``GradScaler`` that was to make it step, and did not. ``within`` tells, by
+    their numbers, of the steps that were taken while a backward pass went on, as by a hook: in which.
     """
 
     type_name: str
@@ -295,6 +296,7 @@ class Optimizer:
     step_defined: SourceSpan | None = None
     added: Mapping[int, int] = field(default_factory=nothing)
     skipped: tuple[tuple[int, int], ...] = ()
+    within: Mapping[int, int] = field(default_factory=nothing)
 
     @property
     def step_count(self) -> int:

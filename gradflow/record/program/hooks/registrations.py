@@ -22,6 +22,7 @@ from gradflow.record.conduct.aside import Operation
 from gradflow.record.patches import replace
 from gradflow.record.program.callers import caller_of
 from gradflow.record.program.hooks.observed import ForwardCall, ObservedHook
+from gradflow.record.program.hooks.on_leaves import LeafHooks
 from gradflow.record.program.hooks.on_tensors import TensorHooks
 from gradflow.record.program.hooks.tables import ModuleTable
 from gradflow.record.program.log import Log
@@ -51,7 +52,7 @@ class HookWatch:
         self._tables: list[tuple[weakref.ref[Any], str, weakref.ref[ModuleTable]]] = []
         self._observed_in: dict[int, weakref.ref[ModuleTable]] = {}
         self._on_tensors = TensorHooks(recorder, log)
-        self.forget = self._on_tensors.forget
+        self._on_leaves = LeafHooks(recorder)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -66,7 +67,13 @@ class HookWatch:
             replace(stack, BackwardHook, "__init__", around(self._bind, BackwardHook.__init__))
             replace(stack, BackwardHook, "setup_input_hook", around(self._note_inputs, BackwardHook.setup_input_hook))
             self._recorder.look_at(torch.Tensor.register_hook, self._on_tensors.register)
+            self._recorder.look_at(torch.Tensor.register_post_accumulate_grad_hook, self._on_leaves.register)
             yield
+
+    def forget(self, tensor: torch.Tensor) -> None:
+        """Refer to a tensor no more, not even weakly."""
+        self._on_tensors.forget(tensor)
+        self._on_leaves.forget(tensor)
 
     def put_tables_back(self) -> None:
         """Give modules and tensors torch's own tables again, hooks and all.
@@ -76,6 +83,7 @@ class HookWatch:
         for module, name, table in self._living():
             vars(module)[name] = table.table
         self._on_tensors.put_tables_back()
+        self._on_leaves.put_tables_back()
 
     @contextlib.contextmanager
     def plain(self) -> Iterator[None]:

@@ -39,6 +39,7 @@ class NotedOptimizer:
     pushes: int = 0
     added: dict[int, int] = field(default_factory=dict)
     skipped: list[tuple[int, int]] = field(default_factory=list)
+    within: dict[int, int] = field(default_factory=dict)
 
     def tensors(self, values: Iterable[int]) -> set[int]:
         """One value for each tensor among them."""

@@ -12,6 +12,7 @@ from gradflow.watch.facts.watched import is_seen_to_the_end
 from gradflow.watch.finding import Finding, finding
 from gradflow.watch.observation import Observation
 from gradflow.watch.rules.optimizers.never_moves import never_moves
+from gradflow.watch.rules.optimizers.within_backward import steps_before_they_come
 
 __all__ = ["gradients_are_gone", "gradients_are_zero"]
 
@@ -31,7 +32,7 @@ def gradients_are_gone(observation: Observation, optimizer: Optimizer, empty: tu
     seen = [(at, site) for at, site in times if passes[-1].operation <= at <= step]
     name = optimizer.type_name
     if not seen:
-        return (
+        return steps_before_they_come(observation, optimizer, empty) or (
             _told(
                 observation,
                 optimizer,
