@@ -34,6 +34,7 @@ from gradflow.probe.never_ran.raised import raised_before
 from gradflow.probe.other_runs.left_out_by import left_out_by, said_of
 from gradflow.probe.outside.behind_old_values import why_seen_no_more
 from gradflow.probe.outside.entering import unseen_ways
+from gradflow.probe.outside.held import what_ran_within
 from gradflow.probe.outside.kept_from_before import kept_from_before
 from gradflow.probe.outside.unrecorded import why_unrecorded
 from gradflow.probe.partial_losses import PartialLosses
@@ -142,7 +143,7 @@ class _Examination:
         error = None
         not_called = explain_unused(laboratory, recording, target)
         unrecorded = self._why_unrecorded(dependence, not_called)
-        left_out_by = self._left_out_by(not_called)
+        left_out_by = "" if unrecorded else self._left_out_by(not_called)
         kept = "" if unrecorded or left_out_by else self._kept_from_before(not_called)
         unrecorded = unrecorded or kept
         if self.run.failure is not None:
@@ -234,7 +235,8 @@ class _Examination:
         is_compiled = not_called is not None and not_called.kind == "compiled-hooks"
         if reason or is_seen or is_compiled or self.run.failure is not None:
             return reason
-        return why_seen_no_more(self.laboratory, self.recording, self.target)
+        within = what_ran_within(self.recording, self.target, not_called)
+        return within or why_seen_no_more(self.laboratory, self.recording, self.target)
 
     def _kept_from_before(self, not_called: NotCalled | None) -> str:
         is_seen = self.values or self.is_parameter or self.recording.unseen_calls.get(self.target)

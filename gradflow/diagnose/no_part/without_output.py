@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gradflow.diagnose.doubts.unseen_output import has_unseen_output, what_happened
+from gradflow.graph.constants import are_constant
 from gradflow.probe.evidence import Evidence
 
 __all__ = ["why_no_output"]
@@ -21,6 +22,8 @@ def why_no_output(evidence: Evidence, *, uses_weights: bool, is_empty: bool) -> 
         Whether neither it nor a layer within it has parameters.
     """
     recording, name = evidence.recording, evidence.target
+    if evidence.call_count and are_constant(recording, recording.layer_values.get(name, ())):
+        return "gives the same for every input, made of nothing that learns"
     if evidence.call_count:
         return "gives whole numbers or truth values, which cannot have a gradient"
     if has_unseen_output(evidence):

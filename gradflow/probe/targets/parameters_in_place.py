@@ -1,4 +1,6 @@
-"""The parameters that are asked for in place of an output: that of a layer which gave none that can have a gradient.
+"""The parameters that are asked for in place of an output: that of a layer which gave none that is to have a gradient.
+
+A table of positions is no such output either, though it holds numbers that could have one.
 
 Only for layers that a glob named. Who names a layer itself means its output.
 """
@@ -9,6 +11,7 @@ from collections.abc import Collection, Mapping
 
 import torch
 
+from gradflow.graph.constants import are_constant
 from gradflow.graph.dependence import is_differentiable
 from gradflow.load.module_tree import named_modules_in, own_parameters
 from gradflow.record.run import Run
@@ -33,7 +36,7 @@ def parameters_in_place(
     if run.failure is not None:
         return {}
     found: dict[str, dict[str, torch.Tensor]] = {}
-    for name in (each for each in layers if each in globbed and not _can_have_a_gradient(run, each)):
+    for name in (each for each in layers if each in globbed and not _is_to_have_a_gradient(run, each)):
         found[name] = {
             f"{module_name}.{parameter_name}": parameter
             for module_name, module in _not_asked_for(name, layers)
@@ -43,13 +46,11 @@ def parameters_in_place(
     return found
 
 
-def _can_have_a_gradient(run: Run, name: str) -> bool:
+def _is_to_have_a_gradient(run: Run, name: str) -> bool:
     recording = run.recording
-    return any(
-        value < 0 or is_differentiable(recording.dtype_of(value))
-        for activation in run.live.activations.get(name, ())
-        for value in activation.values
-    )
+    values = [value for activation in run.live.activations.get(name, ()) for value in activation.values]
+    found = [value for value in values if value < 0 or is_differentiable(recording.dtype_of(value))]
+    return bool(found) and not are_constant(recording, found)
 
 
 def _not_asked_for(name: str, layers: Mapping[str, torch.nn.Module]) -> list[tuple[str, torch.nn.Module]]:
