@@ -12,6 +12,7 @@ from gradflow.diagnose.values.unread import note_of_unread
 from gradflow.diagnose.values.zero_start import label_of, way_out
 from gradflow.probe.evidence import Evidence
 from gradflow.recording.gradients import NodeFlow
+from gradflow.torch_facts.operations.families import is_attention
 from gradflow.torch_facts.operations.queries import has, reads_part
 from gradflow.torch_facts.operations.writing import written
 
@@ -92,6 +93,8 @@ def _told_by_the_name(evidence: Evidence, flow: NodeFlow, name: str) -> ZeroCaus
         return _put_beside(evidence, shown)
     if flow.facts.least_factor and not has(name, "normalises"):
         return _cancelled(shown)
+    if is_attention(name) and flow.facts.factor != 0.0 and _reads_one_key(evidence, flow.operation):
+        return _one_key(shown)
     if flow.facts.factor == 0.0 or has(name, "multiplies"):
         return _multiplied(name, shown, flow)
     if name.endswith(".apply"):
@@ -233,9 +236,12 @@ def _constant(shown: str) -> ZeroCause:
     return ZeroCause(
         name="constant-score",
         label="what is read from here is the same, whatever comes in",
-        note=f"what the score reads from `{shown}` is constant, as the sum of a softmax is always 1: "
-        "moving the input changes nothing",
-        helps=("make the score from values before this normalisation, for example from the logits",),
+        note=f"`{shown}` normalises: the sum of a softmax is always 1, and a value normalised by itself is always the "
+        "same. So is what the score reads here: moving the input changes nothing",
+        helps=(
+            "make the score from values before this normalisation, such as the logits",
+            "or normalise over more values: a larger batch, more features, more classes",
+        ),
     )
 
 
@@ -337,6 +343,22 @@ def _multiplied(name: str, shown: str, flow: NodeFlow) -> ZeroCause:
         label="its weight is exactly zero" if has(name, "normalises") and not where else label,
         note=f"the {which} of `{shown}` is zero{where}, and it scales the gradient as well",
         helps=("start the factor (gate, weight, mask, loss weight) from something other than zero", *others),
+    )
+
+
+def _reads_one_key(evidence: Evidence, operation: int) -> bool:
+    """Whether an attention has a single key to look at: then its weight is 1, whatever the query and the key are."""
+    inputs, shapes = evidence.recording.inputs_of(operation), evidence.recording.values.shape
+    return len(inputs) > 1 and len(shapes[inputs[1]]) > 1 and shapes[inputs[1]][-2] == 1
+
+
+def _one_key(shown: str) -> ZeroCause:
+    return ZeroCause(
+        name="constant-score",
+        label="there is one key only, and its weight is always 1",
+        note=f"`{shown}` weighs by a softmax over the keys, which sums to 1: of a single one it does not depend on the "
+        "query or the key",
+        helps=("try a longer input: with two tokens or more the weights move",),
     )
 
 

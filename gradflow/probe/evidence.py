@@ -119,7 +119,8 @@ class BackwardError:
     ``saver`` is the operation whose saved tensor was changed, ``writer`` the operation that changed it; ``freer`` is
     where a gradient call freed the graph. ``lacks_derivative``: autograd's own node for it says that there is no
     formula; ``lacks_for_an_input``: it has one, and not for the input whose gradient was asked for. ``is_own_raise``: a
-    ``raise`` of the program made it, so its words are the program's.
+    ``raise`` of the program made it, so its words are the program's; ``is_of_function``: it came from the ``backward``
+    of an ``autograd.Function``, and from no hook.
     """
 
     type_name: str
@@ -132,6 +133,7 @@ class BackwardError:
     node: str = ""
     span: SourceSpan | None = None
     is_own_raise: bool = False
+    is_of_function: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

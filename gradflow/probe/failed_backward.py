@@ -16,12 +16,14 @@ from gradflow.probe.other_runs.freeing import freeing_call
 from gradflow.probe.other_runs.same_way import row_in
 from gradflow.record.backward.walk import Node, link_operations, walk
 from gradflow.record.conduct.raised_by import is_own_raise
+from gradflow.record.conduct.their_exceptions import traceback_of
 from gradflow.record.failure import failure_of
 from gradflow.record.run import Run
 from gradflow.recording import Recording
 from gradflow.torch_facts.messages import of_backward
 from gradflow.torch_facts.nodes import REENTRANT_CHECKPOINT, has_no_formula, is_accumulation, saved, saved_names
 from gradflow.torch_facts.operations.queries import has, writes_in_place
+from gradflow.torch_facts.running_calls import is_within_a_backward_of_a_function
 
 __all__ = ["explain_backward_error"]
 
@@ -41,6 +43,7 @@ def explain_backward_error(
         return run
 
     found = _explain(laboratory, run_again, error, target)
+    found = replace(found, is_of_function=is_within_a_backward_of_a_function(traceback_of(error)))
     if not again:
         return found
     return replace(

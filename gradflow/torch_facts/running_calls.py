@@ -7,12 +7,12 @@ which it has called the first hook is on the stack for exactly as long as the st
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import CodeType, FrameType
+from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 import torch
 
-__all__ = ["has_raised", "is_running", "module_call", "optimizer_step"]
+__all__ = ["has_raised", "is_running", "is_within_a_backward_of_a_function", "module_call", "optimizer_step"]
 
 
 def _codes_in(code: CodeType) -> Iterator[CodeType]:
@@ -29,6 +29,7 @@ def _codes_of(function: Callable[..., Any]) -> dict[int, CodeType]:
 
 _STEP = _codes_of(torch.optim.Optimizer.profile_hook_step(lambda *_: None))
 _CALL = _codes_of(torch.nn.Module._call_impl)
+_FUNCTION = _codes_of(torch.autograd.function.BackwardCFunction.apply)
 
 
 def optimizer_step(frame: FrameType | None) -> int:
@@ -68,4 +69,16 @@ def is_running(number: int, frame: FrameType | None) -> bool:
         if id(frame) == number and (id(frame.f_code) in _STEP or id(frame.f_code) in _CALL):
             return True
         frame = frame.f_back
+    return False
+
+
+def is_within_a_backward_of_a_function(traceback: TracebackType | None) -> bool:
+    """Whether an exception came through the ``backward`` of an ``autograd.Function``, which torch's own Python calls.
+
+    Hooks are called by what is no Python.
+    """
+    while traceback is not None:
+        if id(traceback.tb_frame.f_code) in _FUNCTION:
+            return True
+        traceback = traceback.tb_next
     return False

@@ -50,6 +50,13 @@ def backward_raised(evidence: Evidence) -> tuple[Diagnostic, ...]:
             label="reads a tensor that an earlier pass left behind",
             help="detach what is carried from one pass to the next, or run the parts in one pass",
         )
+    elif error.span is not None and not error.is_of_function:
+        words = _Words(
+            name="backward-raised",
+            message="code that backward calls raised, such as a hook",
+            label="raised here",
+            help="mend this code, or take the hook off",
+        )
     elif error.span is not None:
         words = _Words(
             name="custom-function",

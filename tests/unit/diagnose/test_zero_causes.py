@@ -232,3 +232,32 @@ def test_a_factor_is_called_zero_where_it_was_seen_to_be(mask: list[float], said
     (found,) = report.diagnostics
     assert found.name == "zero-multiplier"
     assert found.notes[0].startswith(said)
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(4, 4) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.scaled_dot_product_attention(self.query(x), self.key(x), self.value(x)).sum(1)
+
+
+def test_a_single_key_has_the_weight_one_whatever_it_is() -> None:
+    torch.manual_seed(0)
+    assert names(Attention(), "key", torch.randn(1, 1, 4)) == ["constant-score"]
+
+
+def test_a_zero_query_scales_the_gradient_of_several_keys() -> None:
+    model = Attention()
+    for parameter in model.query.parameters():
+        nn.init.zeros_(parameter)
+    assert names(model, "key", torch.randn(1, 3, 4)) == ["zero-multiplier"]
+
+
+def test_what_is_normalised_by_itself_is_not_told_as_a_softmax_alone() -> None:
+    model = nn.Sequential(nn.Linear(4, 1), nn.LayerNorm(1), nn.Linear(1, 2))
+    report = gradflow.check(model, "0", inputs=torch.randn(1, 4), target=0)
+    (found,) = report.diagnostics
+    assert found.name == "constant-score"
+    assert "a value normalised by itself" in found.notes[0]
