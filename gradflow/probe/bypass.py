@@ -74,12 +74,14 @@ def _caller(outer: Sequence[LayerView], inner: LayerView) -> tuple[UsageSite, st
 
 
 def _explain(view: LayerView, site: UsageSite, caller: tuple[UsageSite, str] | None) -> NotCalled:
-    owner = f"`{view.parent}`" if view.parent else "the model"
+    owner, is_run_past_hooks = f"`{view.parent}`" if view.parent else "the model", False
     if site.text.endswith(")"):
         module, method = site.text[: site.text.index("(")].rsplit(".", 1)
         label = f"calls `.{method}(...)` of `{module}` directly, so its hooks do not run"
         note = "hooks are run by calling the module, not by its methods"
-        fix = f"call the module itself: `{site.text.replace('.' + method + '(', '(', 1)}`"
+        fix = f"ask for a parameter of it, or hook {owner}, whose code uses it"
+        if method == "forward":
+            fix, is_run_past_hooks = f"call the module itself: `{site.text.replace('.forward(', '(', 1)}`", True
     elif site.is_argument:
         module = site.text
         label = f"hands `{module}` to `{site.callee}(...)`, which does not call it"
@@ -103,4 +105,7 @@ def _explain(view: LayerView, site: UsageSite, caller: tuple[UsageSite, str] | N
         label = f"inside this call, torch {label}"
         note += f" ({place(site.span)})"
         fix = f"hook `{path}` instead: its output contains what the layer does"
-    return NotCalled(kind="functional-bypass", location=location, label=label, note=note, help=fix, subject="")
+    return NotCalled(
+        kind="functional-bypass", location=location, label=label, note=note, help=fix, subject="",
+        is_run_past_hooks=is_run_past_hooks,
+    )  # fmt: skip

@@ -34,6 +34,8 @@ class NotCalled:
         ``False`` where no code was found that calls the layer or uses its weights.
     is_named_nowhere
         ``True`` where no code of the model that could be read so much as names the layer: no earlier run has called it.
+    is_run_past_hooks
+        ``True`` where its very ``forward`` is called: calling the layer itself would do the same, and run the hooks.
     """
 
     kind: Literal["layer-not-called", "functional-bypass", "compiled-hooks", "wrong-module-instance"]
@@ -44,6 +46,7 @@ class NotCalled:
     subject: str
     is_called_somewhere: bool = True
     is_named_nowhere: bool = False
+    is_run_past_hooks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

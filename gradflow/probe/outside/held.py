@@ -17,6 +17,8 @@ def what_ran_within(recording: Recording, target: str, not_called: NotCalled | N
     """
     if not_called is not None and not_called.is_called_somewhere and not_called.kind != "functional-bypass":
         return ""
+    if not_called is not None and not_called.is_run_past_hooks:
+        return ""  # calling it instead mends that
     ran = [name for name in recording.calls_by_module if name.startswith(f"{target}.")]
     outermost = sorted(name for name in ran if not any(name.startswith(f"{other}.") for other in ran))
     if not outermost:

@@ -56,6 +56,20 @@ class Switched(nn.Module):
         return self.head(self.blocks(x) if self.is_on else self.blocks[0](x))
 
 
+class Inner(Pair):
+    def forward(self, x):
+        return self.encode(x)
+
+
+class PastHooks(OwnMethod):
+    def __init__(self):
+        super().__init__()
+        self.blocks = Inner()
+
+    def forward(self, x):
+        return self.head(self.blocks.forward(x))
+
+
 class Idle(Looped):
     def forward(self, x):
         return self.head(x)
@@ -85,3 +99,11 @@ def test_one_that_the_code_leaves_out_is_told(make):
     report = gradflow.check(make(), "blocks", inputs=torch.ones(2, 4))
     assert report.verdict == "unused"
     assert [one.name for one in report.diagnostics] == ["layer-not-called"]
+
+
+def test_one_whose_forward_is_called_past_its_hooks_is_told():
+    report = gradflow.check(PastHooks(), "blocks", inputs=torch.ones(2, 4))
+    assert report.verdict == "unused"
+    (found,) = report.diagnostics
+    assert found.name == "functional-bypass"
+    assert "self.blocks(x)" in found.helps[0].text
