@@ -107,10 +107,9 @@ def open_questions(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tup
         return ((f"whether {evidence.score} depends on `{evidence.target}`", reason),)
     if verdict in ("broken", "not determined") and evidence.source.cause == UNSEEN and not evidence.source.recorded:
         return ((f"why no gradient is recorded at `{evidence.target}`", _lost_unseen(evidence)),)
-    lost = [group.operation for group in cuts_of(evidence) if group.cause == NOT_RECORDED]
-    not_recorded = tuple(_why_not(evidence, operation) for operation in lost)
-    if verdict == "broken" and not_recorded:
-        return not_recorded
+    unseen = _cut_unseen(evidence)
+    if verdict == "broken" and unseen:
+        return unseen
     if verdict == "connected" or any(diagnostic.severity != "info" for diagnostic in diagnostics):
         return ()
     if verdict == "not determined" and (evidence.undetermined or evidence.unfollowed or evidence.unrecorded):
@@ -120,6 +119,13 @@ def open_questions(evidence: Evidence, diagnostics: Sequence[Diagnostic]) -> tup
     if verdict == "broken":
         return (("which step loses the gradient", "every step that was recorded can pass it on"),)
     return ((f"why the gradient is {verdict}", NOTHING_FITS),)
+
+
+def _cut_unseen(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    if evidence.entered:
+        return (("which line cuts the path", _from_outside(evidence)),)
+    lost = [group.operation for group in cuts_of(evidence) if group.cause == NOT_RECORDED]
+    return tuple(_why_not(evidence, operation) for operation in lost)
 
 
 _UNSEEN = "TorchScript, a transform of torch, compiled code, another thread, or a class such as `torch.FloatTensor`"
@@ -138,6 +144,15 @@ def _from_nowhere(evidence: Evidence) -> str:
     return (
         f"`{name}`{where}{others} reads a tensor that no recorded operation made: it comes from where gradflow cannot "
         f"look ({_UNSEEN})"
+    )
+
+
+def _from_outside(evidence: Evidence) -> str:
+    span = evidence.recording.span_of(evidence.entered[0])
+    where = f"at {place(span)}" if span is not None else "inside a library"
+    return (
+        f"a value that follows `{evidence.target}` comes in {where} from where gradflow cannot look ({_UNSEEN}); all "
+        "that was recorded leads over a choice, which no gradient goes through"
     )
 
 

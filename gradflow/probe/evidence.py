@@ -172,6 +172,8 @@ class Evidence:
     ``unfollowed``: why it is not known whether what arrived is whole, one for each way that may lead to the score and
     could not be followed; ``undetermined`` has them too. ``unrecorded``: why the record does not tell what becomes of
     the target's values; ``may_be_kept``: what it gave before the run may stand in what the model has kept.
+    ``entered``: where every recorded way to the score leads over a choice, the operations at which something that
+    follows the target comes in from outside the record.
     ``unrun_read``: where code would read a parameter that no operation read, and did not run.
     ``zero_starts`` are parameters of zeros: once moved, a gradient arrives that now is zero. ``starts_of_rest``:
     then one arrives at the rest of the target, and still none at the part that was asked for.
@@ -218,6 +220,7 @@ class Evidence:
     taking_hooks: tuple[TakingHook, ...] = ()
     undetermined: tuple[str, ...] = ()
     unfollowed: tuple[str, ...] = ()
+    entered: tuple[int, ...] = ()
     unrecorded: str = ""
     unrun_read: SourceSpan | None = None
     replaced: Replaced | None = None

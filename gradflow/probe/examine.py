@@ -33,7 +33,7 @@ from gradflow.probe.moving.without_effect import brings_nothing, only_chooses_in
 from gradflow.probe.never_ran.raised import raised_before
 from gradflow.probe.other_runs.left_out_by import left_out_by, said_of
 from gradflow.probe.outside.behind_old_values import why_seen_no_more
-from gradflow.probe.outside.entering import unseen_ways
+from gradflow.probe.outside.entering import rows_entered_unseen, unseen_ways
 from gradflow.probe.outside.held import what_ran_within
 from gradflow.probe.outside.kept_from_before import kept_from_before
 from gradflow.probe.outside.unrecorded import why_unrecorded
@@ -125,6 +125,7 @@ class _Examination:
         self.formulas: tuple[FormulaCheck, ...] = ()
         self.substitutes: frozenset[int] = frozenset()
         self.unfollowed: list[str] = []
+        self.entered: tuple[int, ...] = ()
         self.bridged: frozenset[int] = frozenset()
 
     def evidence(self) -> Evidence:
@@ -202,6 +203,7 @@ class _Examination:
             repaired_together=together,
             partial=self.partial,
             formulas=self.formulas,
+            entered=self.entered,
             has_substitutes=self._is_on_the_way(dependence, self.substitutes),
             derivative=self.derivative if self.verify else None,
             flows=self.flows,
@@ -269,7 +271,10 @@ class _Examination:
         is_over_choice = any(is_choice(self.recording, group) for group in dependence.needed)
         if not dependence.score_depends or not is_over_choice or not self.laboratory.has_values:
             return dependence
-        return self._with_values_that_came_back(dependence)
+        dependence = self._with_values_that_came_back(dependence)
+        if any(is_choice(self.recording, group) for group in dependence.needed):
+            self.entered = rows_entered_unseen(self.laboratory, self.recording, dependence, (self.target,))
+        return dependence
 
     def _look_at_what_arrived(
         self, looked_at: tuple[Measured, ...], measured: tuple[Measured, ...], dependence: Dependence

@@ -25,6 +25,8 @@ def path_is_cut(evidence: Evidence) -> tuple[Diagnostic, ...]:
     """One diagnostic for each thing that must be mended before the gradient arrives, nearest to the target first."""
     if any(measured.arrived for measured in evidence.measured) or not evidence.dependence.score_depends:
         return ()
+    if evidence.entered:
+        return ()  # what could be differentiated goes another way, and what cuts that one is not seen
     groups = [group for group in cuts_of(evidence) if group.cause != NOT_RECORDED]
     unique = {group.key: group for group in reversed(groups)}
     ordered = [group for group in groups if unique.pop(group.key, None) is not None]
