@@ -9,7 +9,34 @@ from typing import Any
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
-__all__ = ["StorageWeakRef", "is_gone", "memory_of_capsule", "references_to", "weakly"]
+__all__ = [
+    "StorageWeakRef",
+    "address_of",
+    "is_gone",
+    "looks_at_same",
+    "memory_of_capsule",
+    "references_to",
+    "weakly",
+]
+
+
+def address_of(storage: torch.UntypedStorage) -> int | None:
+    """Where the bytes of a storage lie; ``None`` for that of a wrapper subclass, which keeps its values elsewhere."""
+    try:
+        return storage.data_ptr()
+    except RuntimeError:
+        return None
+
+
+def looks_at_same(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors look at the same numbers in the same way; ``False`` also where torch cannot tell.
+
+    That is so for quantized and for nested tensors: no kernel of theirs compares.
+    """
+    try:
+        return tensor.is_set_to(other)
+    except (RuntimeError, NotImplementedError):
+        return False
 
 
 def references_to(storage: torch.UntypedStorage) -> int:

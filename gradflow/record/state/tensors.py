@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gradflow.record.state.fingerprints import fingerprint
+from gradflow.torch_facts.storages import address_of, looks_at_same
 from gradflow.torch_facts.versions import is_traceable_wrapper_subclass, set_versions
 
 __all__ = ["Memory", "TensorState", "has_values", "memory_of", "restore_versions", "wrapped_tensors"]
@@ -26,12 +27,12 @@ def wrapped_tensors(tensor: Tensor) -> list[Tensor]:
 
 
 def memory_of(tensor: Tensor) -> torch.UntypedStorage | None:
-    """The storage of a tensor, or ``None`` where it has none with values in it (sparse, meta, fake)."""
+    """The storage of a tensor, or ``None`` where it has none with values in it (sparse, meta, fake, a wrapper)."""
     try:
         storage = tensor.untyped_storage()
     except (RuntimeError, NotImplementedError):
         return None
-    return None if storage.device.type == "meta" else storage
+    return None if storage.device.type == "meta" or address_of(storage) is None else storage
 
 
 def has_values(tensor: Tensor) -> bool:
@@ -117,8 +118,7 @@ class Memory:
             self._bytes.copy_(self._saved)
 
     def _has_address(self) -> bool:
-        """Not that of a wrapper subclass, which keeps its values elsewhere."""
-        return bool(self.byte_count and self.storage.data_ptr())
+        return bool(self.byte_count and address_of(self.storage))
 
     def _is_changed(self) -> bool:
         """Whether the bytes are other ones than those that were noted."""
@@ -167,7 +167,7 @@ class TensorState:
         tensor = self.tensor
         if type(tensor) is not self._class:
             tensor.__class__ = self._class  # a lazy module's parameter changes its class when it gets its shape
-        if self._alias is not None and not tensor.is_set_to(self._alias):
+        if self._alias is not None and not looks_at_same(tensor, self._alias):
             tensor.data = self._alias
 
     def forget_history(self) -> None:
