@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from gradflow.errors import UsageError
+from gradflow.torch_facts.modes import is_in_train_mode
 
 __all__ = ["Mode", "in_mode", "is_training", "model_in_mode"]
 
@@ -17,7 +18,7 @@ Mode = Literal["train", "eval"]
 
 def is_training(model: torch.nn.Module) -> bool:
     """Whether any part of a model is in train mode."""
-    return any(module.training for module in model.modules())
+    return any(map(is_in_train_mode, model.modules()))
 
 
 @contextmanager
@@ -27,7 +28,8 @@ def in_mode(model: torch.nn.Module, mode: Mode | None) -> Iterator[None]:
     Only the flags are set: what a model does besides when its ``eval()`` is called (some merge weights) is not undone
     by setting a flag back.
     """
-    found = [(module, module.training) for module in model.modules()] if mode is not None else []
+    modules = [(module, is_in_train_mode(module)) for module in model.modules()] if mode is not None else []
+    found = [(module, training) for module, training in modules if training is not None]
     try:
         for module, _ in found:
             module.training = mode == "train"

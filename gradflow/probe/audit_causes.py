@@ -34,6 +34,7 @@ from gradflow.record.run import Run
 from gradflow.record.state import StateKeeper
 from gradflow.recording import Recording
 from gradflow.recording.gradients import NodeFlow
+from gradflow.torch_facts.modes import is_in_train_mode
 from gradflow.torch_facts.module_machinery import NORMS_WITH_STATISTICS
 
 __all__ = ["examine_groups"]
@@ -266,7 +267,7 @@ class _Examination:
         modules = [
             module
             for module in modules_in(self.laboratory.workload.model)
-            if not module.training and not isinstance(module, NORMS_WITH_STATISTICS)
+            if is_in_train_mode(module) is False and not isinstance(module, NORMS_WITH_STATISTICS)
         ]
         if not names or not modules:
             return frozenset()

@@ -23,6 +23,7 @@ from gradflow.run_setting import recording_allowed
 from gradflow.source_place import place
 from gradflow.testing.asserting import assertion
 from gradflow.testing.failure import GradientAssertionError, failing, reason_of
+from gradflow.torch_facts.modes import is_in_train_mode
 
 __all__ = ["assert_skip_carries_gradient", "first_layer", "require_skips"]
 
@@ -174,7 +175,7 @@ class _Entered(torch.nn.Module):
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()
-        self.training = model.training
+        self.training = is_in_train_mode(model) or False
         # not as children: every name in the report stays as the user knows it
         for name, child in model.named_children():
             self.add_module(name, child)
@@ -182,7 +183,7 @@ class _Entered(torch.nn.Module):
         self.entry_name = _ENTRY
         while hasattr(model, self.entry_name):
             self.entry_name += "_"
-        self.add_module(self.entry_name, torch.nn.Identity().train(model.training))
+        self.add_module(self.entry_name, torch.nn.Identity().train(self.training))
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         place = next(i for i, value in enumerate(args) if isinstance(value, torch.Tensor) and value.is_floating_point())

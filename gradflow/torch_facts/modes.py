@@ -7,7 +7,7 @@ import sys
 import torch
 from torch.export import UnflattenedModule
 
-__all__ = ["is_exported", "modules_with_modes"]
+__all__ = ["is_exported", "is_in_train_mode", "modules_with_modes"]
 
 
 def is_exported(module: torch.nn.Module) -> bool:
@@ -19,7 +19,14 @@ def is_exported(module: torch.nn.Module) -> bool:
     return unlift is not None and isinstance(module, unlift._StatefulGraphModule)
 
 
+def is_in_train_mode(module: torch.nn.Module) -> bool | None:
+    """Its flag; ``None`` where it has none, as `torch.jit.freeze` takes that from a module."""
+    return getattr(module, "training", None)
+
+
 def modules_with_modes(model: torch.nn.Module) -> tuple[torch.nn.Module, ...]:
-    """The modules of a model, without exported programs and what they consist of."""
+    """The modules of a model, without exported programs and what they consist of, and without frozen ones."""
     fixed = {id(inner) for module in model.modules() if is_exported(module) for inner in module.modules()}
-    return tuple(module for module in model.modules() if id(module) not in fixed)
+    return tuple(
+        module for module in model.modules() if id(module) not in fixed and is_in_train_mode(module) is not None
+    )

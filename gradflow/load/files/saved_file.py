@@ -23,6 +23,7 @@ from gradflow.load.files.pickles.reading import names_in, read_archived, unknown
 from gradflow.load.files.state_dict import load_weights
 from gradflow.load.source import SourcedModel
 from gradflow.load.user_code import raised_in
+from gradflow.torch_facts.modes import is_in_train_mode
 
 __all__ = ["load_saved_file", "load_tensors"]
 
@@ -64,7 +65,7 @@ def load_saved_file(
         model = weights.value
     if build_arch is not None:
         raise UsageError(f"`{path}` holds a whole model, so `--arch` has nothing to do", hint="leave `--arch` out")
-    mode = "train" if model.training else "eval"
+    mode = "train" if is_in_train_mode(model) else "eval"
     said = f"model: the one under `{where}` in the file" if where else ""
     return SourcedModel(
         model=model,

@@ -23,6 +23,7 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.recording import Recording
 from gradflow.recording.gradients import Measured
 from gradflow.spelled import Spelled
+from gradflow.torch_facts.modes import is_in_train_mode
 
 __all__ = ["measure_along_depth"]
 
@@ -122,5 +123,9 @@ def _used_at(recording: Recording, ways: WaysToScore, weights: Mapping[str, torc
 
 
 def _untrained_norms(model: torch.nn.Module) -> int:
-    counts = [getattr(module, "num_batches_tracked", None) for module in modules_in(model) if not module.training]
+    counts = [
+        getattr(module, "num_batches_tracked", None)
+        for module in modules_in(model)
+        if is_in_train_mode(module) is False
+    ]
     return sum(isinstance(count, torch.Tensor) and not count.is_meta and int(count) == 0 for count in counts)

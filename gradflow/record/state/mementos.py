@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from gradflow.attributes import attributes_of
+from gradflow.torch_facts.modes import is_in_train_mode
 
 __all__ = [
     "ArrayState",
@@ -242,17 +243,17 @@ class ModuleState:
 
 
 class ScriptModuleState:
-    """A TorchScript module keeps its mode outside Python."""
+    """A TorchScript module keeps its mode outside Python; a frozen one has none."""
 
     __slots__ = ("_module", "_training")
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
-        self._training = module.training
+        self._training = is_in_train_mode(module)
 
     def restore(self) -> None:
         """Put it back."""
-        if self._module.training != self._training:
+        if self._training is not None and self._module.training != self._training:
             self._module.training = self._training
 
 
