@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from gradflow.cli.failure import report_failure
+from gradflow.cli.failure import report_failure, telling_of_hard_exit
 from gradflow.cli.printing import printing
 from gradflow.cli.progress import progress
 from gradflow.declared.expectations import Expectation, expectations_of
@@ -86,7 +86,7 @@ def _models() -> tuple[DeclaredModel, ...]:
 
 
 def _checked(expectation: Expectation) -> GradflowError | AssertionError | None:
-    with progress() as say:
+    with progress() as say, telling_of_hard_exit():
         say(f"checking {expectation.model.name}: {expectation.kind}")
         try:
             expectation.verify()

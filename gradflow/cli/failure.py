@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
 import textwrap
 import traceback
+from collections.abc import Iterator
+from types import FrameType
 
 from gradflow.cli.printing import say
 from gradflow.errors import GradflowError, unexpected
 from gradflow.printable import inert
+from gradflow.record.conduct.hard_exit import telling_before_hard_exit
+from gradflow.source_place import shown_path
 
-__all__ = ["FAILED", "INTERRUPTED", "report_failure"]
+__all__ = ["FAILED", "INTERRUPTED", "ended_by_the_model", "report_failure", "telling_of_hard_exit"]
 
 FAILED = 2
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -40,6 +45,31 @@ def report_failure(error: BaseException, *, debug: bool = False) -> int:
         if text:
             _print_part(word, text)
     return FAILED
+
+
+def ended_by_the_model(stop: SystemExit) -> GradflowError:
+    """What to say of code of the user's that ended the program while its model was asked for something."""
+    frames = traceback.extract_tb(stop.__traceback__)
+    return _ended(f"SystemExit: {stop.code}", frames[-1] if frames else None)
+
+
+@contextlib.contextmanager
+def telling_of_hard_exit() -> Iterator[None]:
+    """Say so where such code calls ``os._exit``: its status is no answer to what gradflow was asked."""
+
+    def tell(status: int, frame: FrameType) -> int:
+        return report_failure(_ended(f"os._exit({status})", traceback.extract_stack(frame)[-1]))
+
+    with telling_before_hard_exit(tell):
+        yield
+
+
+def _ended(how: str, where: traceback.FrameSummary | None) -> GradflowError:
+    return GradflowError(
+        f"the code of the model ended the program ({how})",
+        note="" if where is None else f"at {shown_path(where.filename)}:{where.lineno} in {where.name}",
+        hint="let it raise an exception instead, or give an input with which it does not come to this",
+    )
 
 
 def _print_part(word: str, text: str) -> None:

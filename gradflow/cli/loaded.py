@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from gradflow.cli.failure import telling_of_hard_exit
 from gradflow.cli.lasting import loading_torch
 from gradflow.cli.options import request_of
 from gradflow.cli.progress import progress
@@ -30,7 +31,7 @@ def loaded(args: argparse.Namespace, *, loss: str | None = None) -> Iterator[tup
     GradflowError
         When the model, its input or its score cannot be obtained.
     """
-    with progress() as say:
+    with progress() as say, telling_of_hard_exit():
         say("loading torch")
         with loading_torch():
             from gradflow.load.loading import load_workload

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import platform
 import sys
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 
@@ -13,15 +12,14 @@ from gradflow import __version__
 from gradflow.cli.audit import Audit
 from gradflow.cli.check import Check
 from gradflow.cli.explain import Explain
-from gradflow.cli.failure import FAILED, report_failure
+from gradflow.cli.failure import FAILED, ended_by_the_model, report_failure
 from gradflow.cli.layers import Layers
 from gradflow.cli.parser import Parser
 from gradflow.cli.printing import printing, standing_in
 from gradflow.cli.render import Render
 from gradflow.cli.run import Run
 from gradflow.cli.verb import Verb
-from gradflow.errors import GradflowError, UsageError
-from gradflow.source_place import shown_path
+from gradflow.errors import UsageError
 
 __all__ = ["main"]
 
@@ -69,19 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         except BrokenPipeError:
             return _BROKEN_PIPE
         except SystemExit as stop:
-            return report_failure(_ended_by_the_model(stop), debug=debug)
+            return report_failure(ended_by_the_model(stop), debug=debug)
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place where a bug can be told as one
             return report_failure(error, debug=debug)
-
-
-def _ended_by_the_model(stop: SystemExit) -> GradflowError:
-    frames = traceback.extract_tb(stop.__traceback__)
-    at = f"at {shown_path(frames[-1].filename)}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
-    return GradflowError(
-        f"the code of the model ended the program (SystemExit: {stop.code})",
-        note=at,
-        hint="let it raise an exception instead, or give an input with which it does not come to this",
-    )
 
 
 def _run(arguments: list[str]) -> int:

@@ -104,8 +104,8 @@ class Run:
                 f"there is no program `{args.program}`",
                 hint="for a module, as in `python -m`, write `gradflow run -m MODULE`",
             )
+        from gradflow.record.conduct.hard_exit import telling_before_hard_exit
         from gradflow.record.program.running import INTERRUPTED, run_program
-        from gradflow.record.program.special_calls.hard_exit import telling_before_hard_exit
         from gradflow.record.program.watching import Watch
         from gradflow.watch.ended_by import EndedBy
         from gradflow.watch.observing import observation_of
@@ -127,10 +127,11 @@ class Run:
             _draw(report, pictures, outputs)
             return report
 
-        def tell_at_once() -> None:
+        def tell_at_once(status: int, _: object) -> int:
             watch.end()
             with reported_failure():
                 tell(is_flushed=False)
+            return status
 
         last_word = telling_before_hard_exit(tell_at_once) if is_ours else contextlib.nullcontext()
         with without_stand_ins(), last_word:
