@@ -6,9 +6,10 @@ The walk calls nobody's code, but the ``values`` of a mapping that holds nothing
 from __future__ import annotations
 
 import copy
+import itertools
 import operator
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from types import FunctionType, MappingProxyType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, TypeGuard
 
@@ -16,7 +17,7 @@ import torch
 
 from gradflow.attributes import attributes_of, slots_of
 
-__all__ = ["first_tensor", "held_by", "is_tensor", "leaves_in", "mapped", "tensors_in"]
+__all__ = ["MOST_MADE", "first_tensor", "held_by", "is_tensor", "leaves_in", "mapped", "tensors_in"]
 
 _NUMBERS = frozenset({int, float, complex, bool, str, bytes, type(None)})
 _PLAIN = _NUMBERS | {range, torch.Size, torch.dtype}
@@ -24,8 +25,11 @@ _SEQUENCES: tuple[Any, ...] = (tuple, list, set, frozenset, deque)
 _NOT_ENTERED = (torch.nn.Module, type, ModuleType, FunctionType, MethodType)
 """What is no container of results: a module that is returned has parameters, and they are no output."""
 
-_MOST_MADE = 100_000
-"""So many mappings are asked for values that they make anew; what is held in memory ends by itself."""
+MOST_MADE = 100_000
+"""So many mappings are asked for values that they make anew, and for so many values in all.
+
+What is held in memory ends by itself.
+"""
 
 Stand = Callable[[Any], torch.Tensor | None]
 
@@ -81,7 +85,7 @@ def leaves_in(value: Any) -> Iterator[Any]:
 
 def _walk(root: Any, stands_for: Stand | None = None) -> Iterator[torch.Tensor]:
     entered: dict[int, Any] = {}
-    made = 0
+    made, left = 0, MOST_MADE
     stack = [iter((root,))]
     while stack:
         for part in stack[-1]:
@@ -94,7 +98,8 @@ def _walk(root: Any, stands_for: Stand | None = None) -> Iterator[torch.Tensor]:
                 parts = _parts(part) if meant is None else (meant,)
                 if parts is None:
                     made += 1
-                    parts = _given_by(part) if made <= _MOST_MADE else ()
+                    parts = _given_by(part, left) if made <= MOST_MADE else ()
+                    left -= len(parts)
                 stack.append(iter(parts))
                 break
         else:
@@ -118,9 +123,9 @@ def _parts(value: Any) -> Iterable[Any] | None:
     return None if not found and issubclass(cls, Mapping) else found
 
 
-def _given_by(value: Mapping[Any, Any]) -> Iterable[Any]:
+def _given_by(value: Mapping[Any, Any], most: int) -> Sequence[Any]:
     try:
-        return [*value.values()]
+        return [*itertools.islice(value.values(), most)]
     except Exception:  # noqa: BLE001  (the program's own code: what it cannot give, it does not hold)
         return ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import weakref
 from collections import UserDict, deque
 from collections.abc import Mapping
@@ -216,6 +217,25 @@ class Endless(Mapping):  # type: ignore[type-arg]
 
 
 def test_values_that_are_made_anew_for_ever_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradflow.values._MOST_MADE", 1_000)
+    monkeypatch.setattr("gradflow.values.MOST_MADE", 1_000)
     tensor = torch.ones(1)
     assert tensors_in([Endless(), tensor]) == [tensor]
+
+
+class Wide(Endless):
+    """Does not even come to the end of its own values: each is another one, or a tensor."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: object) -> object:
+        return torch.ones(1) if key == 2 else Wide()
+
+    def __iter__(self) -> Any:
+        return itertools.count()
+
+
+def test_so_do_those_of_which_each_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradflow.values.MOST_MADE", 1_000)
+    tensor = torch.ones(1)
+    made, last = tensors_in([Wide(), tensor])
+    assert (made.tolist(), last) == ([1.0], tensor)
