@@ -10,7 +10,7 @@ import types
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
-__all__ = ["attributes_of", "home_of", "public_names", "slots_of"]
+__all__ = ["attributes_of", "home_of", "public_attributes", "public_names", "slots_of"]
 
 _DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 _of_type: Any = type.__dict__["__dict__"]
@@ -52,17 +52,18 @@ def _as_written(slots: Any) -> dict[str, int]:
 
 def public_names(owner: object) -> list[str]:
     """The names that do not start with ``_`` under which an object itself keeps something, in ``__dict__`` or slots."""
-    names = [name for name in attributes_of(owner) if type(name) is str]
-    names += [slot.__name__ for slot in slots_of(owner) if _is_filled(slot, owner)]
-    return [name for name in names if not name.startswith("_")]
+    return [*public_attributes(owner)]
 
 
-def _is_filled(slot: types.MemberDescriptorType, owner: object) -> bool:
-    try:
-        slot.__get__(owner)
-    except AttributeError:
-        return False
-    return True
+def public_attributes(owner: object) -> dict[str, Any]:
+    """What an object itself keeps under these names."""
+    found = {name: held for name, held in attributes_of(owner).items() if type(name) is str}
+    for slot in slots_of(owner):
+        try:
+            found[slot.__name__] = slot.__get__(owner)
+        except AttributeError:
+            continue  # a slot that holds nothing
+    return {name: held for name, held in found.items() if not name.startswith("_")}
 
 
 def home_of(owner: object) -> str:

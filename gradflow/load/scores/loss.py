@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,17 +12,18 @@ import torch
 
 from gradflow.errors import ScoreError, UsageError
 from gradflow.load.scores.choice import Choice, is_real_valued
-from gradflow.load.scores.output_tensor import choose_tensor, parts_of
+from gradflow.load.scores.output_tensor import choose_tensor
+from gradflow.load.scores.parts import Walk
 from gradflow.load.scores.score_function import call_score_function, span_of_score
 from gradflow.load.selector import Selector, parse_selector
 from gradflow.load.workload import Objective, Workload
 from gradflow.spelled import Spelled
 from gradflow.torch_facts.function_modes import unseen
+from gradflow.values import is_tensor
 
 __all__ = ["with_loss"]
 
 _SEED = 0
-_DEEPEST = 6
 
 _CALLED_WITH_OUTPUT = (
     "it is called with the model's output alone; one that needs a target takes it along, as in "
@@ -115,7 +116,7 @@ def _batch(inputs: tuple[Any, ...], keyword_inputs: Mapping[str, Any]) -> Any:
 def _all_outputs(selector: Selector | None, choice: Choice) -> Callable[[Any], tuple[torch.Tensor, str, int | None]]:
     def compute(result: Any) -> tuple[torch.Tensor, str, int | None]:
         selected, path = selector.of(result) if selector else (result, "output")
-        found = list(_tensors(selected, path, 0))
+        found = list(Walk(lambda value, _: is_tensor(value)).through(selected, path))
         tensors = [(tensor, where) for tensor, where in choice.of(found) if is_real_valued(tensor)]
         if not tensors:
             tensor, where = choose_tensor(selected, path)  # says what is wrong where there is no tensor at all
@@ -162,12 +163,3 @@ def _weighted_sum(tensor: torch.Tensor, number: int) -> torch.Tensor:
         weights = torch.randn(count, generator=generator).div_(count**0.5).reshape(tensor.shape)
         weights = weights.to(device=tensor.device, dtype=tensor.dtype)
     return (tensor * weights).sum().to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-def _tensors(value: Any, path: str, depth: int) -> Iterator[tuple[torch.Tensor, str]]:
-    """Every tensor that the model returns, also in dictionaries, lists and objects with attributes, and where."""
-    if isinstance(value, torch.Tensor):
-        yield value, path
-    elif depth < _DEEPEST:
-        for part, where in parts_of(value, path):
-            yield from _tensors(part, where, depth + 1)

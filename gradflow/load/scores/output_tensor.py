@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy
 import torch
 
-from gradflow.attributes import public_names
 from gradflow.errors import ScoreError
 from gradflow.load.scores.choice import Choice
+from gradflow.load.scores.parts import Walk
 from gradflow.load.selector import part_names
 from gradflow.spelled import Spelled
 from gradflow.values import first_tensor, is_tensor
 
-__all__ = ["choose_tensor", "parts_of"]
+__all__ = ["choose_tensor"]
 
 _FIRST = ("score", "scores", "logits", "class_logits", "out", "output", "prediction", "predictions", "pred")
 _LAST = ("loss", "boxes", "labels", "past_key_values", "hidden_states", "attentions", "image_id", "masks")
-_DEEPEST = 6
 _VALUES = (torch.Tensor, numpy.ndarray, numpy.generic)
 
 
@@ -37,7 +35,7 @@ def choose_tensor(value: Any, path: str = "output", choice: Choice | None = None
     ScoreError
         When the output holds no tensor with entries.
     """
-    parts = list(_candidates(value, path, depth=0))
+    parts = list(Walk(_is_candidate, _in_order, _is_list_of_flows).through(value, path))
     candidates = list(_as_tensors(parts if choice is None else choice.of(parts)))
     filled = [(tensor, where) for tensor, where in candidates if tensor.numel() > 0]
     for tensor, where in filled:
@@ -69,17 +67,9 @@ def choose_tensor(value: Any, path: str = "output", choice: Choice | None = None
     )
 
 
-def _candidates(value: Any, path: str, depth: int) -> Iterator[tuple[Any, str]]:
+def _is_candidate(value: Any, depth: int) -> bool:
     kind = type(value)
-    if issubclass(kind, (float, *_VALUES)) or (kind is int and depth == 0):
-        yield value, path
-    elif depth < _DEEPEST:
-        try:
-            parts = list(parts_of(value, path, _in_order))
-        except Exception:  # noqa: BLE001  (the program's own code: what it cannot give is not chosen)
-            return
-        for part, where in reversed(parts) if _is_list_of_flows(value) else parts:
-            yield from _candidates(part, where, depth + 1)
+    return issubclass(kind, (float, *_VALUES)) or (kind is int and depth == 0)
 
 
 def _as_tensors(parts: Iterable[tuple[Any, str]]) -> Iterator[tuple[torch.Tensor, str]]:
@@ -92,25 +82,6 @@ def _as_tensors(parts: Iterable[tuple[Any, str]]) -> Iterator[tuple[torch.Tensor
         except (TypeError, ValueError, RuntimeError):  # arrays of objects or text
             continue
         yield tensor, where
-
-
-def parts_of(value: Any, path: str, in_order: Callable[[list[Any]], list[Any]] = list) -> Iterator[tuple[Any, str]]:
-    """The parts of a mapping, a sequence or an object with attributes or slots, and how to write each."""
-    kind = type(value)
-    if issubclass(kind, Mapping):
-        # transformers' outputs are dictionaries with attributes; people write the attribute
-        has_attributes = kind is not dict and dataclasses.is_dataclass(value)
-        for key in in_order(list(value)):
-            yield value[key], f"{path}.{key}" if has_attributes else f"{path}[{key!r}]"
-    elif issubclass(kind, tuple) and hasattr(value, "_fields"):
-        for name in in_order(list(value._fields)):
-            yield getattr(value, name), f"{path}.{name}"
-    elif issubclass(kind, (list, tuple)):
-        for position, part in enumerate(list.__iter__(value) if issubclass(kind, list) else tuple.__iter__(value)):
-            yield part, f"{path}[{position}]"
-    else:
-        for name in in_order(public_names(value)):
-            yield getattr(value, name), f"{path}.{name}"
 
 
 def _in_order(names: list[Any]) -> list[Any]:
