@@ -55,7 +55,15 @@ def _unit_axis(recorder: Tables, given: torch.Tensor) -> int:
 
 
 def _is_countable(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.dim() > 1 and not value.is_meta and value.is_floating_point()
+    # one that lies in memory in another way has no rows and columns to look along
+    return (
+        isinstance(value, torch.Tensor)
+        and value.layout == torch.strided
+        and not value.is_nested
+        and value.dim() > 1
+        and not value.is_meta
+        and value.is_floating_point()
+    )
 
 
 def _has_values(tensor: torch.Tensor, axis: int) -> torch.Tensor:

@@ -155,6 +155,10 @@ def _is_differentiable(tensor: torch.Tensor) -> bool:
 
 def _weighted_sum(tensor: torch.Tensor, number: int) -> torch.Tensor:
     """The sum with normally distributed weights, scaled so that the size of the output does not matter."""
+    if tensor.is_nested:
+        # the entries that there are, in a row
+        is_jagged = tensor.layout == torch.jagged
+        tensor = tensor.values() if is_jagged else torch.cat([part.flatten() for part in tensor.unbind()])
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor)
     with unseen(), torch.no_grad():
