@@ -55,7 +55,7 @@ from gradflow.probe.derivative.harmful import harmful_losses
 from gradflow.probe.facts.backward_draws import BackwardDraws
 from gradflow.probe.facts.bad_number import BadScore
 from gradflow.probe.forward_values.first_not_finite import bad_score
-from gradflow.probe.gradient import Gradients, differentiate, measured_all
+from gradflow.probe.gradient import Gradients, differentiate, measured_all, said_of_unread
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.other_runs.backward_draws import backward_draws
 from gradflow.probe.registering.copies import copies_of_groups
@@ -135,6 +135,7 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         run = laboratory.forward(seam=units)
         if run.failure is not None:
             raise model_raised(run.failure)
+        has_values = laboratory.has_values
         value, bad = None if run.live.score is None else float(run.live.score.detach()), bad_score(laboratory, run)
         say("walking the gradient back")
         everything = laboratory.parameters
@@ -188,7 +189,13 @@ def audit_workload(workload: Workload, *, progress: Callable[[str], None] | None
         with_source(_at_its_place(one, workload, run.recording, causes), run.recording.lines) for one in diagnostics
     )
     not_seen = (text for name in arrived for text in drawn_unseen(draws, name))
-    undetermined = (*not_seen, *(one.text for one in questions), *left_open(of_model, diagnostics, questions, causes))
+    unread = (said_of_unread(gradients[name], name) for name in arrived if measured[name].is_unread and has_values)
+    undetermined = (
+        *not_seen,
+        *unread,
+        *(one.text for one in questions),
+        *left_open(of_model, diagnostics, questions, causes),
+    )
     return AuditReport(
         score=Score(description=run.description, value=value),
         parameters=_parameters(workload, run.recording, ways, measured, states, hidden, diagnostics),

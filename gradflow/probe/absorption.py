@@ -14,7 +14,7 @@ import torch
 from gradflow.graph.dependence import Dependence
 from gradflow.probe.directional import gradient_in_double, gradients_in_double
 from gradflow.probe.laboratory import Laboratory
-from gradflow.record.backward.dense_values import as_real
+from gradflow.record.backward.dense_values import as_real, numbers_of
 from gradflow.record.seam.intervention import Call, Intervention
 from gradflow.recording import Recording
 from gradflow.values import tensors_in
@@ -38,17 +38,21 @@ def is_rounding_error(laboratory: Laboratory, target: str, largest: float, index
     if not gradients:
         return False
     parts = [gradient if index is None else gradient[index] for gradient in gradients]
-    sizes = [float(part.abs().amax()) for part in parts if part.numel()]
-    return max(sizes, default=0.0) <= _SHRINKS * largest
+    return all(_is_small(part, largest) for part in parts)
 
 
 def rounding_errors(laboratory: Laboratory, largest: Mapping[str, float]) -> frozenset[str]:
     """The same of several parameters, of which the largest entries are given: by one run in float64."""
     found = set()
     for name, gradient in gradients_in_double(laboratory, list(largest)).items():
-        if gradient is not None and gradient.numel() and float(gradient.abs().amax()) <= _SHRINKS * largest[name]:
+        if gradient is not None and gradient.numel() and _is_small(gradient, largest[name]):
             found.add(name)
     return frozenset(found)
+
+
+def _is_small(gradient: torch.Tensor, largest: float) -> bool:
+    numbers = numbers_of(gradient)
+    return numbers is not None and (not numbers.numel() or float(numbers.abs().amax()) <= _SHRINKS * largest)
 
 
 def absorbing_operation(laboratory: Laboratory, recording: Recording, dependence: Dependence, target: str) -> int:

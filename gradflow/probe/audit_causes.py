@@ -28,7 +28,7 @@ from gradflow.probe.other_runs.left_out_by import OtherRuns, learning_in_other_r
 from gradflow.probe.outside.unrecorded import read_all_the_same, unrecorded_parameters
 from gradflow.probe.unrun_reads import find_unrun_read
 from gradflow.probe.zero_deaths import nearest_deaths, scan_deaths
-from gradflow.record.backward.dense_values import dense_values
+from gradflow.record.backward.dense_values import is_something
 from gradflow.record.modules.unregistered import assignment_of
 from gradflow.record.run import Run
 from gradflow.record.state import StateKeeper
@@ -245,7 +245,7 @@ class _Examination:
     def _is_rounding(self, name: str) -> bool:
         """Whether its gradient is called zero and is not."""
         given = self.gradients[name].by_target[name]
-        return any(gradient is not None and bool(dense_values(gradient).count_nonzero()) for gradient in given)
+        return any(gradient is not None and is_something(gradient) for gradient in given)
 
     def _death(self, group: ParameterGroup) -> int:
         return self.nearest[self.recording.layer_values[group.subject][0]]

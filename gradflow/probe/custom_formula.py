@@ -17,7 +17,7 @@ from gradflow.probe.central_differences import SINGLE_STEPS, STEPS, Comparison, 
 from gradflow.probe.flat_forward import is_flat, passes_where_flat
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.lone_function import LoneFunction, noise_like, size_of
-from gradflow.record.backward.dense_values import as_real, inner_product
+from gradflow.record.backward.dense_values import as_real, inner_product, is_something
 from gradflow.record.calls.applications import Application
 from gradflow.record.conduct.whose_error import is_ours, reason_of
 from gradflow.source.custom_backward import formula_spans
@@ -227,7 +227,7 @@ def _is_surrogate(
         where = _jittered(other, _SEEDS[0])
         if is_flat(other, where, dtype):
             gradient = other.pullback(where, [noise_like(output, generator) for output in other(where)])
-            if gradient is not None and bool(gradient.count_nonzero()):
+            if gradient is not None and is_something(gradient):
                 return True
     return False
 

@@ -22,7 +22,7 @@ from gradflow.probe.facts.bad_number import BadNumber
 from gradflow.probe.failed_backward import explain_backward_error
 from gradflow.probe.formula_check import FormulaCheck
 from gradflow.probe.forward_values.first_not_finite import made_before
-from gradflow.probe.gradient import Gradients, measured_all
+from gradflow.probe.gradient import Gradients, measured_all, said_of_unread
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.layer_view import NotCalled
 from gradflow.probe.losses.partial_causes import stopped_while_switched_off
@@ -174,11 +174,7 @@ class _Examination:
                     influence = Influence(matters=False)
                 if source.recorded and dependence.score_carries and is_trainable:
                     self.flows = self._scan()
-        elif arrived and not laboratory.has_values:
-            self.undetermined.append(
-                "whether the gradient is zero, finite and whole, because meta tensors have no values"
-            )
-        elif arrived:
+        elif arrived and not self._is_unread((*measured, *sliced)):
             source, dependence = self._beside_checkpoints(source, dependence, arrived=arrived)
             dependence = self._look_at_what_arrived(sliced or measured, measured, dependence)
         module = laboratory.layers.get(target)
@@ -229,6 +225,18 @@ class _Examination:
             zero_starts=self.why_zero.zero_starts,
             starts_of_rest=self.why_zero.starts_of_rest,
         )
+
+    def _is_unread(self, measured: Sequence[Measured]) -> bool:
+        """Whether the numbers of what arrived cannot be looked at; then that is said."""
+        if not self.laboratory.has_values:
+            self.undetermined.append(
+                "whether the gradient is zero, finite and whole, because meta tensors have no values"
+            )
+            return True
+        is_unread = any(one.is_unread for one in measured)
+        if is_unread:
+            self.unfollowed.append(said_of_unread(self.gradients, self.target))
+        return is_unread
 
     def _why_unrecorded(self, dependence: Dependence, not_called: NotCalled | None) -> str:
         reason = why_unrecorded(self.recording, self.target, dependence, is_layer=not self.is_parameter)

@@ -12,15 +12,15 @@ from typing import Any
 import torch
 
 from gradflow.probe.backward_pass.real_backward import gradients_of
-from gradflow.record.backward.dense_values import dense_values, l2_norm
+from gradflow.record.backward.dense_values import l2_norm, numbers_of
 from gradflow.record.capture import Activation
 from gradflow.record.conduct.whose_error import is_ours, our_error
 from gradflow.record.modules.run_again import CallsAgain
-from gradflow.record.operations.tensor_facts import shape_of
+from gradflow.record.operations.tensor_facts import PLAIN_CLASSES, shape_of
 from gradflow.record.run import Run
 from gradflow.recording.gradients import Measured
 
-__all__ = ["Gradients", "differentiate", "gradients_at", "measure", "measure_each", "measured_all"]
+__all__ = ["Gradients", "differentiate", "gradients_at", "measure", "measure_each", "measured_all", "said_of_unread"]
 
 _SMALL = 4_096
 """Gradients of so few entries are measured together: ten small operations for each would cost more than the run."""
@@ -167,14 +167,26 @@ def _measured(shape: tuple[int, ...], count: int, largest: float, zeros: int, no
     return Measured(arrived=True, shape=shape, l2_norm=norm, max_abs=largest, entry_count=count, zero_count=zeros)
 
 
+def _selected(gradient: torch.Tensor, index: Any) -> torch.Tensor | None:
+    try:
+        part: torch.Tensor = gradient[index]
+    except Exception:
+        if type(gradient) in PLAIN_CLASSES and not gradient.is_nested:
+            raise
+        return None  # what has rows of different lengths, or a class of its own, need not have such a part
+    return part
+
+
 def measure(gradient: torch.Tensor | None, index: Any = None) -> Measured:
     """The statistics of one gradient, or of the part of it that ``index`` selects."""
     if gradient is None:
         return Measured(arrived=False)
-    part = gradient.detach() if index is None else gradient.detach()[index]
-    shape = shape_of(part)
-    part = dense_values(part)
-    count = part.numel()
+    part = gradient.detach() if index is None else _selected(gradient.detach(), index)
+    shape = shape_of(gradient if part is None else part)
+    numbers = None if part is None else numbers_of(part)
+    if numbers is None:
+        return Measured(arrived=True, shape=shape, entry_count=max(1, math.prod(map(abs, shape))))
+    part, count = numbers, numbers.numel()
     if not count:
         return Measured(arrived=True, shape=shape, l2_norm=0.0, max_abs=0.0)
     if part.is_meta:
@@ -199,6 +211,13 @@ def measure(gradient: torch.Tensor | None, index: Any = None) -> Measured:
         nan_count=int(torch.isnan(part).sum()),
         inf_count=int(torch.isinf(part).sum()),
     )
+
+
+def said_of_unread(gradients: Gradients, target: str) -> str:
+    """What is not known of a gradient whose numbers could not be looked at."""
+    kinds = {type(gradient).__name__ for gradient in gradients.by_target[target] if gradient is not None}
+    reason = f"torch does not tell the numbers in a {' and a '.join(f'`{kind}`' for kind in sorted(kinds))}"
+    return f"whether the gradient of `{target}` is zero, finite and whole, because {reason}"
 
 
 def measured_all(gradients: Gradients, target: str, index: Any = None) -> tuple[Measured, ...]:

@@ -26,7 +26,7 @@ from gradflow.probe.repairing import RepairPlan
 from gradflow.probe.straight_through import is_straight_through
 from gradflow.probe.substitutes import is_behind
 from gradflow.probe.together.halving import worth_trying
-from gradflow.record.backward.dense_values import as_real
+from gradflow.record.backward.dense_values import as_real, is_something, numbers_of
 from gradflow.recording import Recording
 from gradflow.source_place import place
 
@@ -273,13 +273,13 @@ class PartialLosses:
 
 def any_is_alive(given: Sequence[torch.Tensor | None]) -> bool:
     """Whether any gradient is more than zeros."""
-    return any(gradient is not None and bool(as_real(gradient).any()) for gradient in given)
+    return any(gradient is not None and is_something(gradient) for gradient in given)
 
 
 def relative_change(given: Sequence[torch.Tensor | None], mended: Sequence[torch.Tensor | None]) -> float | None:
     """How far a gradient moves when something is mended, of the larger of both.
 
-    ``None`` where it is lost by that, not a number where it is not finite.
+    ``None`` where it is lost by that, not a number where it is not finite, or cannot be looked at.
     """
     if len(mended) != len(given):
         return None
@@ -289,10 +289,15 @@ def relative_change(given: Sequence[torch.Tensor | None], mended: Sequence[torch
             continue
         if other is None:
             return None
-        mended_part = as_real(other).double()
-        delta = mended_part if one is None else mended_part - as_real(one).double()
-        difference += float(delta.square().sum())
-        before += 0.0 if one is None else float(as_real(one).double().square().sum())
+        numbers, given_numbers = numbers_of(other), None if one is None else numbers_of(one)
+        if numbers is None or (given_numbers is None and one is not None):
+            return math.nan
+        mended_part = as_real(numbers).double()
+        given_part = torch.zeros_like(mended_part) if given_numbers is None else as_real(given_numbers).double()
+        if given_part.shape != mended_part.shape:
+            return math.nan
+        difference += float((mended_part - given_part).square().sum())
+        before += float(given_part.square().sum())
         after += float(mended_part.square().sum())
     if not (math.isfinite(difference) and math.isfinite(before + after)):
         return math.nan

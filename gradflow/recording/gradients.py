@@ -32,6 +32,12 @@ class Measured:
         return self.arrived and self.zero_count == self.entry_count
 
     @property
+    def is_unread(self) -> bool:
+        """Whether it arrived and its numbers could not be looked at."""
+        is_known = self.max_abs is not None or self.nan_count or self.inf_count
+        return self.arrived and bool(self.entry_count) and not is_known
+
+    @property
     def is_finite(self) -> bool:
         """Whether it arrived without NaN and without infinity."""
         return self.arrived and not self.nan_count and not self.inf_count

@@ -146,9 +146,16 @@ def describe_inputs(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> 
     return ", ".join(parts) or "nothing"
 
 
+def _sizes(tensor: torch.Tensor) -> list[str]:
+    """A star for what differs between the parts of a nested tensor, and may do so."""
+    if tensor.is_nested and tensor.layout == torch.strided:
+        return [str(tensor.size(0)), *["*"] * (tensor.dim() - 1)]  # of the others it does not tell which are the same
+    return [str(size) if type(size) is int else "*" for size in tensor.shape]
+
+
 def _described(value: Any, depth: int = 0) -> str:
     if isinstance(value, torch.Tensor):
-        return f"{list(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+        return f"[{', '.join(_sizes(value))}] {str(value.dtype).removeprefix('torch.')}"
     if isinstance(value, (list, tuple)) and 0 < len(value) <= 4 and depth < _SHOWN_DEPTH:
         inner = ", ".join(_described(item, depth + 1) for item in value)
         return f"({inner})" if isinstance(value, tuple) else f"list of {inner}"

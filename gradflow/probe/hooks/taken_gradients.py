@@ -11,6 +11,7 @@ from gradflow.probe.gradient import differentiate
 from gradflow.probe.hooks.program_hooks import PlacedHook, hooks_on, left_out, registration_of
 from gradflow.probe.hooks.tensor_hooks import HooksLeftOut, MadeHook
 from gradflow.probe.laboratory import Laboratory
+from gradflow.record.backward.dense_values import is_something
 from gradflow.source.callables import definition_of
 
 __all__ = ["taking_hooks"]
@@ -121,4 +122,4 @@ class _Search:
 
 def _is_alive(gradient: torch.Tensor) -> bool:
     with torch.no_grad():
-        return bool(gradient.detach().to_dense().ne(0).any())
+        return is_something(gradient)

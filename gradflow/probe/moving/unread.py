@@ -17,6 +17,7 @@ from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory
 from gradflow.probe.moving.left_out_part import is_left_out, left_out
 from gradflow.probe.other_runs.other_values import with_other_values
+from gradflow.record.backward.dense_values import is_something
 from gradflow.record.backward.walk import Node, link_operations, on_the_way, walk
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.run import Run
@@ -136,7 +137,7 @@ def _gradient_at(
         return None, False
     finally:
         handle.remove()
-    arrived = any(gradient is not None and bool(gradient.count_nonzero()) for gradient in gradients)
+    arrived = any(gradient is not None and is_something(gradient) for gradient in gradients)
     return (seen[0] if len(seen) == 1 else None), arrived
 
 
@@ -172,6 +173,6 @@ def _is_zero_for_others(laboratory: Laboratory, target: str) -> int:
             return 0
         parameters = {name: tensor for name, tensor in laboratory.parameters.items() if name == target}
         gradients = differentiate(run, parameters).by_target.get(target, ())
-        if any(gradient is None or bool(gradient.count_nonzero()) for gradient in gradients):
+        if any(gradient is None or is_something(gradient) for gradient in gradients):
             return 0
     return _OTHER_INPUTS

@@ -20,7 +20,7 @@ from gradflow.location import SiteTable
 from gradflow.probe.facts.backward_draws import BackwardDraws
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory
-from gradflow.record.backward.dense_values import dense_values
+from gradflow.record.backward.dense_values import numbers_of
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.state.settings import generator_states, seed_generators
 from gradflow.torch_facts.dispatch_modes import TorchDispatchMode
@@ -109,7 +109,9 @@ def _difference(one: Sequence[torch.Tensor | None], other: Sequence[torch.Tensor
         for first, second in zip(one, other, strict=False):
             if first is None or second is None:
                 continue
-            left, right = dense_values(first.detach()), dense_values(second.detach())
+            left, right = numbers_of(first.detach()), numbers_of(second.detach())
+            if left is None or right is None:
+                continue
             if left.shape != right.shape:
                 return 1.0
             apart += float((left - right).abs().double().square().sum())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["as_real", "dense_values", "inner_product", "l2_norm"]
+from gradflow.record.operations.tensor_facts import PLAIN_CLASSES
+
+__all__ = ["as_real", "dense_values", "inner_product", "is_something", "l2_norm", "numbers_of"]
 
 _COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
@@ -29,7 +31,32 @@ def dense_values(gradient: torch.Tensor) -> torch.Tensor:
         return gradient.values()
     if gradient.is_floating_point() and gradient.element_size() == 1:
         return gradient.float()  # torch computes nothing with eight bits
-    return gradient.coalesce().values() if gradient.is_sparse else gradient
+    if gradient.is_sparse:
+        return gradient.coalesce().values()
+    return gradient if gradient.layout == torch.strided else gradient.to_dense()
+
+
+def numbers_of(tensor: torch.Tensor) -> torch.Tensor | None:
+    """The same where torch tells what is in them; ``None`` for a class that does not let them be looked at.
+
+    Such a class says itself what its operations do, and those by which numbers are told may be missing (masked
+    tensors), or have nothing to tell (fake ones). Which they are, is asked of nobody: they are tried.
+    """
+    if type(tensor) in PLAIN_CLASSES and tensor.layout == torch.strided and not tensor.is_nested:
+        return dense_values(tensor)
+    try:
+        dense = dense_values(tensor)
+        if dense.numel() and not dense.is_meta and type(dense) not in PLAIN_CLASSES:
+            float(dense.abs().amax()), int(torch.count_nonzero(dense)), bool(torch.isfinite(dense).all())
+    except Exception:  # noqa: BLE001  (whatever a class raises where it knows no answer)
+        return None
+    return dense
+
+
+def is_something(gradient: torch.Tensor) -> bool:
+    """Whether it is more than zeros, or may be, as it cannot be looked at."""
+    numbers = numbers_of(gradient.detach())
+    return numbers is None or bool(as_real(numbers).any())
 
 
 def l2_norm(values: torch.Tensor, largest: float) -> float:

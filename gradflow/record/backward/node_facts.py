@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from gradflow.record.backward.dense_values import is_something, numbers_of
 from gradflow.recording.gradients import NodeFacts
 from gradflow.torch_facts import nodes
 from gradflow.torch_facts.node_kind import kind_of, operation_behind
@@ -106,7 +107,7 @@ def zero_operands(node: Any, edges: Iterable[int]) -> tuple[int, ...]:
     for edge in edges:
         operand = nodes.OPERANDS.get(kind, {}).get(edge, -1)
         saved = _saved(node, "self" if kind == "Div" else nodes.FACTORS[kind][edge]) if operand >= 0 else None
-        if saved is not None and saved.numel() and not bool(saved.detach().any()):
+        if saved is not None and saved.numel() and not is_something(saved):
             found.append(operand)
     return tuple(found)
 
@@ -145,7 +146,8 @@ def _is_added(node: Any, edge: int) -> bool:
 def _factor(node: Any, edge: int) -> torch.Tensor | None:
     attribute = nodes.FACTORS.get(kind_of(node), {}).get(edge)
     factor = _saved(node, attribute) if attribute is not None else None
-    return factor if factor is not None and factor.numel() else None
+    numbers = numbers_of(factor.detach()) if factor is not None and factor.numel() else None
+    return numbers if numbers is not None and numbers.numel() else None
 
 
 def _saved(node: Any, attribute: str) -> torch.Tensor | None:

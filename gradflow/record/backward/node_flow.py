@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gradflow.record.backward.dense_values import dense_values
+from gradflow.record.backward.dense_values import numbers_of
 from gradflow.record.backward.last_nodes import NodeNote
 from gradflow.record.backward.walk import Node
 from gradflow.recording import Recording
@@ -85,7 +85,11 @@ def largest_of(gradients: Sequence[Any]) -> tuple[float | None, bool]:
         if not isinstance(gradient, torch.Tensor):
             continue
         with torch.no_grad():
-            magnitude = dense_values(gradient.detach()).abs()
+            numbers = numbers_of(gradient.detach())
+            if numbers is None:
+                largest = math.inf  # that is not known to be zero
+                continue
+            magnitude = numbers.abs()
             if not magnitude.numel():
                 largest = max(largest or 0.0, 0.0)
                 continue
@@ -102,8 +106,9 @@ def _share_of_zeros(gradients: Sequence[Any]) -> float:
     zeros = entries = 0
     with torch.no_grad():
         for gradient in gradients:
-            if isinstance(gradient, torch.Tensor):
-                rows = dense_values(gradient.detach()).ne(0)
+            numbers = numbers_of(gradient.detach()) if isinstance(gradient, torch.Tensor) else None
+            if numbers is not None:
+                rows = numbers.ne(0)
                 rows = rows.reshape(len(rows), -1) if rows.dim() > 1 and rows.numel() else rows.reshape(1, -1)
                 alive = rows[rows.any(1)]
                 entries += alive.numel()
@@ -116,7 +121,9 @@ def _is_uniform(gradients: Sequence[Any]) -> bool:
         if not isinstance(gradient, torch.Tensor) or not gradient.numel():
             continue
         with torch.no_grad():
-            dense = dense_values(gradient.detach())
+            dense = numbers_of(gradient.detach())
+            if dense is None or not dense.numel():
+                continue
             if dense.is_complex() or dense.dim() == 0:
                 return dense.dim() == 0
             if dense.shape[-1] == 1:
