@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -16,6 +16,7 @@ from gradflow.record.conduct.whose_error import our_error
 from gradflow.record.failure import ForwardFailure
 from gradflow.record.modules.following import ModuleFollower
 from gradflow.record.patches import watched
+from gradflow.record.program.special_calls.compiled_by_torch import compiled_by_torch
 from gradflow.record.recorder import Recorder
 from gradflow.record.seam.mode import shown_to
 from gradflow.torch_facts.special_calls.compiling import is_compiler_loaded
@@ -24,13 +25,25 @@ from gradflow.values import tensors_in
 __all__ = ["eager_compilation", "name_leaves", "observed", "raise_own_failure"]
 
 
+_NOBODY: Mapping[int, Sequence[str]] = {}
+
+
 @contextlib.contextmanager
-def observed(recorder: Recorder, follower: ModuleFollower, modules: Iterable[torch.nn.Module]) -> Iterator[None]:
-    """Record what runs in the block: the model that consists of these modules."""
+def observed(
+    recorder: Recorder,
+    follower: ModuleFollower,
+    modules: Iterable[torch.nn.Module],
+    owners: Mapping[int, Sequence[str]] = _NOBODY,
+) -> Iterator[None]:
+    """Record what runs in the block: the model that consists of these modules.
+
+    ``owners``: the names of the modules that hold a parameter, by its ``id``.
+    """
     with (
         eager_compilation(),
         warnings_as_without_gradflow(),
         watched(recorder, modules),
+        compiled_by_torch(recorder, follower, owners),
         follower.watching(),
         recorder,
         shown_to(recorder.seam, recorder.tables, recorder.step_aside),

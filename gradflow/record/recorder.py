@@ -337,7 +337,11 @@ class Recorder(TorchFunctionMode):
                 is_announced=True,
                 runs_modules=inner,
             )
-            return carry_out(self.seam, call, lambda: self.announced.follow(name, function, inputs, site, inner=inner))
+            return carry_out(
+                self.seam,
+                call,
+                lambda: self.announced.follow(name, function, inputs, site, inner=inner, also_read=also_read),
+            )
         except BaseException as error:
             self._pass_on(error)
             raise

@@ -12,7 +12,7 @@ import torch
 from gradflow.errors import GradflowError
 from gradflow.interrupts import give_held_interrupt
 from gradflow.load.lazy import is_uninitialised
-from gradflow.load.module_tree import named_modules_in
+from gradflow.load.module_tree import named_modules_in, own_parameters
 from gradflow.load.workload import Workload
 from gradflow.record.capture import Activation
 from gradflow.record.conduct.whose_error import run_theirs, stepping_aside
@@ -152,7 +152,7 @@ def run_forward(
     description, class_index = "score", None
     failure = None
     try:
-        with observed(recorder, follower, [module for _, module in modules]):
+        with observed(recorder, follower, [module for _, module in modules], _owners(modules)):
             give_held_interrupt()
             output = workload.run_model(run_theirs)
             recorder.elsewhere.met_in_model = range(known, len(recorder.values.producer))
@@ -197,6 +197,15 @@ def run_forward(
         failure=failure,
         unmoved=taking.unmoved,
     )
+
+
+def _owners(modules: Iterable[tuple[str, torch.nn.Module]]) -> dict[int, list[str]]:
+    """``id(parameter)`` to the names of the modules that hold it."""
+    found: dict[int, list[str]] = {}
+    for name, module in modules:
+        for _, parameter in own_parameters(module):
+            found.setdefault(id(parameter), []).append(name)
+    return found
 
 
 def _by_module(layers: Mapping[str, torch.nn.Module]) -> dict[int, list[str]]:

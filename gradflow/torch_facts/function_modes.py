@@ -14,6 +14,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 __all__ = [
+    "function_modes",
     "is_on_stack",
     "is_only_one",
     "modes_on_stack",
@@ -79,11 +80,15 @@ def on_stack(mode: TorchFunctionMode) -> Iterator[None]:
         take_off(mode)
 
 
+def function_modes() -> list[TorchFunctionMode]:
+    """Those that are on in this thread, the outermost first."""
+    return [_mode_at(place) for place in range(modes_on_stack())]
+
+
 @contextlib.contextmanager
 def without(mode: TorchFunctionMode) -> Iterator[None]:
     """Run without one mode; afterwards it is again below those of the others that it was below."""
-    modes = (_mode_at(place) for place in range(modes_on_stack()))
-    above = {id(other): other for other in itertools.dropwhile(lambda one: one is not mode, modes)}
+    above = {id(other): other for other in itertools.dropwhile(lambda one: one is not mode, function_modes())}
     was_there = take_off(mode)
     try:
         yield

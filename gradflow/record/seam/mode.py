@@ -17,7 +17,7 @@ from gradflow.torch_facts.transforms import is_in_transform
 if TYPE_CHECKING:
     from gradflow.record.operations.tables import Tables
 
-__all__ = ["shown_to"]
+__all__ = ["SeamMode", "shown_to"]
 
 _RECORDED = frozenset({Kind.PLAIN, Kind.EXIT, Kind.INPLACE, Kind.ALIASING, Kind.IMPORT})
 
@@ -31,11 +31,11 @@ def shown_to(seam: Intervention | None, recorder: Tables, step_aside: Callable[[
     if seam is None:
         yield
         return
-    with _SeamMode(seam, recorder, step_aside):
+    with SeamMode(seam, recorder, step_aside):
         yield
 
 
-class _SeamMode(TorchFunctionMode):
+class SeamMode(TorchFunctionMode):
     """Stands before the recorder, which sees what is run from here as it would see it from the program."""
 
     def __init__(self, seam: Intervention, recorder: Tables, step_aside: Callable[[Exception], None]) -> None:
