@@ -17,9 +17,6 @@ def are_constant(recording: Recording, values: Iterable[int]) -> bool:
     Of what the run took from elsewhere it is not known what it is made of; nor of a tensor that is made of no other
     one, once numbers have left torch: it may be made of those.
     """
-    first_left = next(
-        (row for row in range(len(recording)) if leaves_as_values(recording.name_of(row))), len(recording)
-    )
     pending, seen = list(values), set[int]()
     while pending:
         value = pending.pop()
@@ -31,7 +28,12 @@ def are_constant(recording: Recording, values: Iterable[int]) -> bool:
         producer = recording.values.producer[value]
         if producer < 0 and recording.leaf_names.get(value, ("", ""))[0] not in ("parameter", "buffer"):
             return False
-        if producer > first_left and not recording.inputs_of(producer):
+        if producer >= 0 and not recording.inputs_of(producer) and _have_left(recording, producer):
             return False
         pending += value_inputs(recording, producer) if producer >= 0 else ()
     return bool(seen)
+
+
+def _have_left(recording: Recording, row: int) -> bool:
+    """Whether numbers have left torch before an operation."""
+    return any(leaves_as_values(recording.name_of(earlier)) for earlier in range(row))
