@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -25,19 +25,16 @@ from gradflow.values import tensors_in
 __all__ = ["eager_compilation", "name_leaves", "observed", "raise_own_failure"]
 
 
-_NOBODY: Mapping[int, Sequence[str]] = {}
-
-
 @contextlib.contextmanager
 def observed(
     recorder: Recorder,
     follower: ModuleFollower,
     modules: Iterable[torch.nn.Module],
-    owners: Mapping[int, Sequence[str]] = _NOBODY,
+    owners: Callable[[], Mapping[int, Sequence[str]]] = dict,
 ) -> Iterator[None]:
     """Record what runs in the block: the model that consists of these modules.
 
-    ``owners``: the names of the modules that hold a parameter, by its ``id``.
+    ``owners`` gives the names of the modules that hold a parameter, by its ``id``.
     """
     with (
         eager_compilation(),

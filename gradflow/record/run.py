@@ -152,7 +152,7 @@ def run_forward(
     description, class_index = "score", None
     failure = None
     try:
-        with observed(recorder, follower, [module for _, module in modules], _owners(modules)):
+        with observed(recorder, follower, [module for _, module in modules], functools.partial(_owners, modules)):
             give_held_interrupt()
             output = workload.run_model(run_theirs)
             recorder.elsewhere.met_in_model = range(known, len(recorder.values.producer))

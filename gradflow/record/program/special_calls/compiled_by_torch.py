@@ -33,11 +33,11 @@ __all__ = ["compiled_by_torch"]
 
 @contextlib.contextmanager
 def compiled_by_torch(
-    recorder: Recorder, follower: ModuleFollower, owners: Mapping[int, Sequence[str]]
+    recorder: Recorder, follower: ModuleFollower, owners: Callable[[], Mapping[int, Sequence[str]]]
 ) -> Iterator[None]:
     """Let what torch itself compiles, as a whole, run without observers.
 
-    ``owners``: the names of the modules that hold a parameter, by its ``id``.
+    ``owners`` gives the names of the modules that hold a parameter, by its ``id``.
     """
     original = torch.compile
 
@@ -55,7 +55,7 @@ def compiled_by_torch(
 def _call(
     recorder: Recorder,
     follower: ModuleFollower,
-    owners: Mapping[int, Sequence[str]],
+    owners: Callable[[], Mapping[int, Sequence[str]]],
     made: Callable[..., Any],
     /,
     *args: Any,
@@ -76,8 +76,8 @@ def _call(
             return run_theirs(made, args, kwargs)
 
     def also_read(result: Any) -> Sequence[torch.Tensor]:
-        leaves = leaves_behind(result) or ()
-        for name in {name for leaf in leaves for name in owners.get(id(leaf), ())}:
+        leaves, held_by = leaves_behind(result) or (), owners()
+        for name in {name for leaf in leaves for name in held_by.get(id(leaf), ())}:
             recorder.elsewhere.note_module(name, IN_COMPILED)
         return leaves
 
