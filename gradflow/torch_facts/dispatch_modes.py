@@ -13,11 +13,23 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from gradflow.torch_facts.function_modes import unseen
 from gradflow.torch_facts.profiling import is_profiling, unprofiled
 
-__all__ = ["TorchDispatchMode", "outside_dispatch", "outside_torch"]
+__all__ = ["DispatchMode", "outside_dispatch", "outside_torch"]
 
 _modes: Callable[[], int] = torch._C._len_torch_dispatch_stack
 _modes_before_dispatch: Any = _len_torch_dispatch_stack_pre_dispatch
 _modes_aside: Any = _disable_current_modes
+
+
+class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """A mode below autograd, in whose own code the compiler is not switched off.
+
+    Torch does that by default, and imports the compiler for it at the first operation: that takes seconds, and leaves a
+    filter of warnings behind.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import flop_registry
 
-from gradflow.torch_facts.dispatch_modes import TorchDispatchMode
+from gradflow.torch_facts.dispatch_modes import DispatchMode
 from gradflow.values import mapped, tensors_in
 
 __all__ = ["MOST_BYTES", "MOST_OPERATIONS", "MOST_WORK", "Counting", "TooMuchError", "without_data"]
@@ -33,7 +33,7 @@ class TooMuchError(Exception):
         self.what = what
 
 
-class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Counting(DispatchMode):
     """Counts every operation, before it runs; a dispatch mode, so that it sees what torch's composites are made of.
 
     What an operation gives is found out without data. Where that is not possible, because its size depends on the data,

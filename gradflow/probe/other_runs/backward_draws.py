@@ -23,7 +23,7 @@ from gradflow.probe.laboratory import Laboratory
 from gradflow.record.backward.dense_values import numbers_of
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.state.settings import generator_states, seed_generators
-from gradflow.torch_facts.dispatch_modes import TorchDispatchMode
+from gradflow.torch_facts.dispatch_modes import DispatchMode
 
 __all__ = ["backward_draws"]
 
@@ -57,7 +57,7 @@ def backward_draws(laboratory: Laboratory) -> BackwardDraws | None:
     )
 
 
-class _Spotter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Spotter(DispatchMode):
     """Sees the first operation of the backward that moves a generator, one of a checkpoint before any other.
 
     A dispatch mode, because ``torch.autograd.grad`` itself is what a function mode sees of it.

@@ -17,7 +17,7 @@ from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.run import Run
 from gradflow.record.seam.intervention import AS_IT_IS, Call, Intervention
 from gradflow.recording import Recording
-from gradflow.torch_facts.dispatch_modes import TorchDispatchMode
+from gradflow.torch_facts.dispatch_modes import DispatchMode
 
 __all__ = ["ValuesOfInput"]
 
@@ -76,7 +76,7 @@ class _RowCount(Intervention):
         return AS_IT_IS
 
 
-class _NotingTags(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _NotingTags(DispatchMode):
     """Notes how many operations were recorded when one ran that gives Python a value, or a size by values."""
 
     def __init__(self, count: _RowCount) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from gradflow.record.conduct.whose_error import run_theirs
 from gradflow.record.state.written_arguments import written_arguments
-from gradflow.torch_facts.dispatch_modes import TorchDispatchMode
+from gradflow.torch_facts.dispatch_modes import DispatchMode
 from gradflow.torch_facts.operators import schemas_of
 
 __all__ = ["run_announcing"]
@@ -65,7 +65,7 @@ def _written_by_schema(function: Any, args: tuple[Any, ...], kwargs: Mapping[str
                     yield value
 
 
-class _Announcing(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Announcing(DispatchMode):
     def __init__(self, before_write: Callable[[Any], object]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._before_write = before_write

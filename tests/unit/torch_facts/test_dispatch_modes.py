@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import torch
 
-from gradflow.torch_facts.dispatch_modes import TorchDispatchMode, outside_dispatch, outside_torch
+from gradflow.torch_facts.dispatch_modes import DispatchMode, outside_dispatch, outside_torch
 
 
-class Log(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Log(DispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.seen: list[str] = []
@@ -41,3 +43,28 @@ def test_autograd_records_nothing_outside_torch_and_goes_on_afterwards() -> None
     assert not inside.is_inference()
     assert torch.is_grad_enabled()
     assert (x * 2).requires_grad
+
+
+PROGRAM = """
+import sys, warnings
+import torch
+from gradflow.torch_facts.dispatch_modes import DispatchMode
+
+seen = []
+
+class Noting(DispatchMode):
+    def __torch_dispatch__(self, func, kinds, args=(), kwargs=None):
+        seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+filters = list(warnings.filters)
+with Noting():
+    torch.ones(2) + 1
+assert "aten.add.Tensor" in seen, seen
+assert "torch._dynamo" not in sys.modules
+assert warnings.filters == filters
+"""
+
+
+def test_a_mode_of_gradflows_does_not_import_the_compiler() -> None:
+    subprocess.run([sys.executable, "-c", PROGRAM], check=True)
