@@ -1,6 +1,7 @@
 """Gradients behind a reentrant checkpoint, where ``torch.autograd.grad`` is not allowed: by a ``backward``, put back.
 
-A reentrant checkpoint runs a backward of its own inside, which fills the ``.grad`` of the leaves that it reads. Each
+A reentrant checkpoint runs a backward of its own inside, which fills the ``.grad`` of the leaves that it reads; so does
+a Function that somebody wrote for the same, as of layers that can be run backwards. Each
 leaf that the run read gets an empty ``.grad`` for the time of one ``backward``, and its own one, the very object, after
 it. What the checkpoint runs once more in it is watched by ``again``.
 """
@@ -33,7 +34,7 @@ def gradients_of(run: Run, wanted: Sequence[Any], again: CallsAgain | None = Non
         Whatever the user's backward raises.
     """
     score = run.live.score
-    if score is None or not any(map(_refuses_grad, run.live.functions.values())):
+    if score is None or not _is_backward_within(run):
         if not wanted:
             return ()
         found: Sequence[torch.Tensor | None] = run_theirs(
@@ -57,6 +58,11 @@ def gradients_of(run: Run, wanted: Sequence[Any], again: CallsAgain | None = Non
         return [
             caught.get(position) if leaf is None else leaf.grad for position, leaf in enumerate(map(_leaf_of, wanted))
         ]
+
+
+def _is_backward_within(run: Run) -> bool:
+    """Whether the backward of a Function may run one of its own, which fills ``.grad``: its forward ran modules."""
+    return bool(run.recording.completeness.ran_unseen) or any(map(_refuses_grad, run.live.functions.values()))
 
 
 def _refuses_grad(function: type) -> bool:
