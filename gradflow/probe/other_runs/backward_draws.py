@@ -17,6 +17,7 @@ import torch
 import torch.utils.checkpoint
 
 from gradflow.location import SiteTable
+from gradflow.probe.differential import score_of
 from gradflow.probe.facts.backward_draws import BackwardDraws
 from gradflow.probe.gradient import differentiate
 from gradflow.probe.laboratory import Laboratory
@@ -40,7 +41,8 @@ def backward_draws(laboratory: Laboratory) -> BackwardDraws | None:
     found = []
     for number in range(2):
         run = laboratory.forward()
-        if run.failure is not None:
+        # a forward that is not the same again, as one that draws its own seeds, would differ in its gradient as well
+        if run.failure is not None or score_of(run) != laboratory.first_score:
             return None
         seed_generators(_SEED + number)
         with spotter if number == 0 else nullcontext():

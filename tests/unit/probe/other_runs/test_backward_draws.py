@@ -99,3 +99,20 @@ def test_the_generators_are_left_as_they_were() -> None:
     torch.set_rng_state(before)
     Drops(use_reentrant=False, preserve_rng_state=False)
     assert torch.equal(torch.get_rng_state(), drawn)
+
+
+class SeedsItself(Drops):
+    """Each forward draws a seed from outside; its backward draws as well, without effect."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        torch.seed()
+        h = nn.functional.dropout(self.a(x))
+        if h.requires_grad:
+            h.register_hook(lambda gradient: gradient + 0 * torch.rand(1))
+        return self.o(h)
+
+
+def test_forwards_that_are_not_the_same_say_nothing_about_their_backwards() -> None:
+    report = gradflow.check(SeedsItself(), "a", inputs=X, target=0)
+    assert report.verdict == "connected"
+    assert not report.diagnostics
