@@ -36,7 +36,7 @@ SEEN = {
     "open('made', 'w')": "the event open",
     "exec('canary_of_the_' 'fuzzer = 1')": "the event exec",
     "os.abort()": "the process ended with status -6",
-    "os._exit(0)": "the process ended with status 0",
+    "os._exit(0)": "the process ended with status 2",  # told, and ended as one that has answered nothing
     "\nwhile True:\n    pass": "it took longer than",
     "x = bytearray(10**10)": "it says 'MemoryError'",
     "sys.stderr.write('Traceback (most recent call last)')": "it says 'Traceback",
