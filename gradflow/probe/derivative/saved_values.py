@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import torch
 
 from gradflow.torch_facts.dispatch_modes import outside_dispatch
+from gradflow.torch_facts.storages import address_of
 
 __all__ = ["SavedValues"]
 
@@ -68,4 +69,6 @@ class _Saved:
 
 
 def _memory_of(tensor: torch.Tensor) -> int | None:
-    return tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided and not tensor.is_nested else None
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        return None
+    return address_of(tensor.untyped_storage())

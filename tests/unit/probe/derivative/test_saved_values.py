@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import torch
 
 from gradflow.probe.derivative.saved_values import SavedValues
@@ -47,3 +49,26 @@ def test_what_was_saved_after_the_write_is_what_was_written() -> None:
         square = y.square()
     (gradient,) = torch.autograd.grad(square.sum(), x)
     torch.testing.assert_close(gradient, torch.full_like(x, 6.0))
+
+
+class Wrapper(torch.Tensor):
+    """Its storage has no address: the numbers lie in the tensor that it wraps."""
+
+    @staticmethod
+    def __new__(cls, inner: torch.Tensor) -> Self:
+        made: Any = torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)
+        made.inner = inner
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*(getattr(each, "inner", each) for each in args), **(kwargs or {}))
+        return cls(out) if isinstance(out, torch.Tensor) else out
+
+
+def test_what_has_no_address_is_saved_as_it_is() -> None:
+    x = Wrapper(torch.tensor([0.5, -1.0])).requires_grad_()
+    with SavedValues().watching():
+        total = x.tanh().sum()
+    (gradient,) = torch.autograd.grad(total, x)
+    torch.testing.assert_close(gradient.inner, 1 - torch.tensor([0.5, -1.0]).tanh() ** 2)

@@ -61,6 +61,7 @@ def test_a_wrapper_that_does_not_say_what_it_wraps_may_be_parameter_or_input() -
     model.a.weight = nn.Parameter(Wrapper(model.a.weight.detach().clone()))
     for report in (
         gradflow.check(model, "a", inputs=torch.randn(2, 4)),
+        gradflow.check(model, "a", inputs=torch.randn(2, 4), verify=True),
         gradflow.check(Model(), "a", inputs=Wrapper(torch.randn(2, 4))),
     ):
         assert report.verdict == "connected"
